@@ -1,0 +1,1 @@
+//! CLIP: configuration, weights, tokenizer and the two towers.

@@ -1,0 +1,1 @@
+//! Dynamic Knowledge Aggregation: one pass, as SQL over tables.

@@ -1,0 +1,144 @@
+//! The one error of the program: what was wrong, where, and what to do.
+//!
+//! Libraries' errors are turned into it at the place that knows the file, key or row, so that the message a user reads
+//! needs no back-trace. `Display` gives the message with its causes on one line each; the hint is kept apart for the
+//! printer, which shows it on a line of its own.
+
+use std::fmt;
+use std::path::Path;
+
+/// `Result` with the crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What kind of thing went wrong. Decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The command line or the pipeline file is wrong: nothing was started.
+    Usage,
+    /// A dataset, list or description file cannot be used.
+    Input,
+    /// Weights, configuration or tokenizer of a model cannot be used.
+    Model,
+    /// The store could not be read or written.
+    Store,
+    /// A SQL statement was refused or failed.
+    Query,
+    /// libtorch failed: out of memory, or a device error.
+    Torch,
+    /// More pictures were rejected than the pipeline file tolerates.
+    Tolerance,
+    /// The user asked to stop.
+    Interrupted,
+}
+
+impl Kind {
+    /// The process's exit code for this kind; `--help` lists them.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Kind::Usage => 2,
+            Kind::Tolerance => 3,
+            Kind::Interrupted => 130,
+            Kind::Input | Kind::Model | Kind::Store | Kind::Query | Kind::Torch => 1,
+        }
+    }
+}
+
+/// An error with its message, an optional hint and an optional cause.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    message: String,
+    hint: Option<String>,
+    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of `kind` that says `message`: lower case, no full stop, names the file, key or row.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Error { kind, message: message.into(), hint: None, cause: None }
+    }
+
+    /// Adds what the user can do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the error that led to this one.
+    #[must_use]
+    pub fn cause(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// What kind of thing went wrong.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What the user can do about it, where that is known.
+    pub fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.message)?;
+        let mut cause = self.cause.as_deref().map(|c| c as &dyn std::error::Error);
+        while let Some(c) = cause {
+            write!(f, ": {c}")?;
+            // Our own Display prints its causes itself.
+            cause = if c.is::<Error>() { None } else { c.source() };
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_deref().map(|c| c as &(dyn std::error::Error + 'static))
+    }
+}
+
+/// Turns a library's error into ours at the place that knows what was being done.
+pub trait Context<T> {
+    /// Wraps the error as the cause of a new one.
+    ///
+    /// # Errors
+    /// The wrapped error, where `self` is one.
+    fn context(self, kind: Kind, message: impl FnOnce() -> String) -> Result<T>;
+
+    /// The same for work on a file: the message is `doing PATH`, e.g. `cannot read data/a.csv`.
+    ///
+    /// # Errors
+    /// The wrapped error, where `self` is one.
+    fn at(self, kind: Kind, doing: &str, path: &Path) -> Result<T>;
+}
+
+impl<T, E> Context<T> for std::result::Result<T, E>
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn context(self, kind: Kind, message: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|cause| Error::new(kind, message()).cause(cause))
+    }
+
+    fn at(self, kind: Kind, doing: &str, path: &Path) -> Result<T> {
+        self.map_err(|cause| Error::new(kind, format!("{doing} {}", path.display())).cause(cause))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn display_lists_causes_in_order() {
+        let io = std::io::Error::other("disk on fire");
+        let inner = Error::new(Kind::Store, "cannot read part").cause(io);
+        let outer = Error::new(Kind::Store, "stage embed failed").cause(inner);
+        assert_eq!(outer.to_string(), "stage embed failed: cannot read part: disk on fire");
+    }
+}

@@ -1,0 +1,3 @@
+//! Decoding, resizing, views and augmentation of pictures.
+
+pub mod id;

@@ -1,0 +1,34 @@
+//! `microclip-pipe` adapts a CLIP model to a folder of unlabelled, fine-grained pictures by the method microCLIP
+//! (arXiv 2510.02270), as a streaming dataflow over Arrow and Parquet tables.
+//!
+//! How data flows, from the street to the cellar; a module uses only those below it:
+//!
+//! ```text
+//! cli        one file per verb; parses, prints, decides the exit code
+//! pipeline   the TOML file (spec), what remains to be done (plan), doing it (run), progress
+//! stage      ingest -> embed -> views -> describe -> prior -> adapt (passes) -> evaluate: tables in, table out
+//! source     where pictures come from: folder, list, Hugging Face Parquet
+//! dka        the pass: prior and fusion logits joined by SQL into pseudo-labels
+//! fusion     saliency, SOAP, TokenFusion, heads, loss: the method on tensors
+//! clip       configuration, weights, tokenizer, text tower, vision tower
+//! image      decode, resize, views, augmentation
+//! table      the schemas of all tables, the SQL session, its functions, Arrow <-> tensors
+//! store      spaces, parts: what is on disk, and when it counts as there
+//! device     where tensors live, and in which precision
+//! error      what went wrong, where, and what to do
+//! ```
+
+pub mod cli;
+pub mod clip;
+pub mod device;
+pub mod dka;
+pub mod error;
+pub mod fusion;
+pub mod image;
+pub mod pipeline;
+pub mod source;
+pub mod stage;
+pub mod store;
+pub mod table;
+
+pub use error::{Error, Result};

@@ -1,0 +1,1 @@
+//! The pipeline file, its plan, and running it.

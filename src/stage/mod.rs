@@ -1,0 +1,4 @@
+//! One file per stage: tables in, one table out.
+
+pub mod progress;
+pub mod stop;

@@ -1,0 +1,1 @@
+//! Schemas, the SQL session and its functions, Arrow and tensors.
