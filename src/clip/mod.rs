@@ -1,1 +1,21 @@
 //! CLIP: configuration, weights, tokenizer and the two towers.
+//!
+//! The towers are plain structs of tensors with a `forward`, so that the adapter can swap single tensors (the
+//! LayerNorms) for trainable ones and the pre-training example can train all of them, with no registry in between.
+
+pub mod block;
+pub mod config;
+pub mod layout;
+pub mod model;
+mod openai_text;
+pub mod text;
+pub mod tokenizer;
+pub mod vision;
+pub mod weights;
+
+pub use config::{Activation, ClipConfig, TextConfig, VisionConfig};
+pub use model::Clip;
+pub use text::TextTower;
+pub use tokenizer::Tokenizer;
+pub use vision::{VisionOutput, VisionTower};
+pub use weights::Weights;

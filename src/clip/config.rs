@@ -1,0 +1,265 @@
+//! The sizes of a CLIP: read from a Hugging Face `config.json`, or from the shapes of weights in OpenAI's layout.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::clip::weights::Weights;
+use crate::error::{Context, Error, Kind, Result};
+
+/// The nonlinearity of the MLPs. OpenAI's weights need `QuickGelu`; several open_clip ones `Gelu`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// `x * sigmoid(1.702 x)`.
+    QuickGelu,
+    /// The exact GELU.
+    Gelu,
+}
+
+/// Sizes of the vision tower (a ViT).
+#[derive(Debug, Clone, PartialEq)]
+pub struct VisionConfig {
+    /// D, the width of a token.
+    pub width: i64,
+    /// Number of blocks.
+    pub layers: i64,
+    /// Attention heads per block.
+    pub heads: i64,
+    /// Width of the MLP's hidden layer.
+    pub mlp: i64,
+    /// Side of the square input, in pixels.
+    pub image_size: i64,
+    /// Side of a square patch, in pixels.
+    pub patch: i64,
+    /// Epsilon of every LayerNorm.
+    pub eps: f64,
+    /// Nonlinearity of the MLPs.
+    pub activation: Activation,
+}
+
+impl VisionConfig {
+    /// Patches per side, `g`.
+    pub fn grid(&self) -> i64 {
+        self.image_size / self.patch
+    }
+
+    /// Patch tokens of one image, `N = g * g`.
+    pub fn patches(&self) -> i64 {
+        self.grid() * self.grid()
+    }
+}
+
+/// Sizes of the text tower (a causal transformer).
+#[derive(Debug, Clone, PartialEq)]
+pub struct TextConfig {
+    /// Width of a token.
+    pub width: i64,
+    /// Number of blocks.
+    pub layers: i64,
+    /// Attention heads per block.
+    pub heads: i64,
+    /// Width of the MLP's hidden layer.
+    pub mlp: i64,
+    /// Entries of the vocabulary.
+    pub vocab: i64,
+    /// Longest token sequence, start and end marks included.
+    pub context: i64,
+    /// Epsilon of every LayerNorm.
+    pub eps: f64,
+    /// Nonlinearity of the MLPs.
+    pub activation: Activation,
+}
+
+/// Sizes of both towers and of the joint space.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClipConfig {
+    /// The vision tower.
+    pub vision: VisionConfig,
+    /// The text tower.
+    pub text: TextConfig,
+    /// d, the width of the joint embedding.
+    pub joint: i64,
+}
+
+/// Sizes past these are taken for a broken or hostile file: nothing of that size is known, and allocation comes next.
+const MAX_WIDTH: i64 = 16_384;
+const MAX_LAYERS: i64 = 256;
+const MAX_TOKENS: i64 = 65_536;
+const MAX_VOCAB: i64 = 2_000_000;
+
+#[derive(Deserialize)]
+struct RawConfig {
+    projection_dim: Option<i64>,
+    vision_config: RawVision,
+    text_config: RawText,
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+struct RawVision {
+    hidden_size: i64,
+    intermediate_size: i64,
+    num_hidden_layers: i64,
+    num_attention_heads: i64,
+    image_size: i64,
+    patch_size: i64,
+    layer_norm_eps: f64,
+    hidden_act: String,
+}
+
+// transformers leaves keys out of config.json that equal its defaults: those are the ones of ViT-B/32.
+impl Default for RawVision {
+    fn default() -> Self {
+        RawVision {
+            hidden_size: 768,
+            intermediate_size: 3072,
+            num_hidden_layers: 12,
+            num_attention_heads: 12,
+            image_size: 224,
+            patch_size: 32,
+            layer_norm_eps: 1e-5,
+            hidden_act: "quick_gelu".into(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+struct RawText {
+    hidden_size: i64,
+    intermediate_size: i64,
+    num_hidden_layers: i64,
+    num_attention_heads: i64,
+    vocab_size: i64,
+    max_position_embeddings: i64,
+    layer_norm_eps: f64,
+    hidden_act: String,
+}
+
+impl Default for RawText {
+    fn default() -> Self {
+        RawText {
+            hidden_size: 512,
+            intermediate_size: 2048,
+            num_hidden_layers: 12,
+            num_attention_heads: 8,
+            vocab_size: 49_408,
+            max_position_embeddings: 77,
+            layer_norm_eps: 1e-5,
+            hidden_act: "quick_gelu".into(),
+        }
+    }
+}
+
+impl ClipConfig {
+    /// Reads a Hugging Face `config.json` of a `CLIPModel`.
+    ///
+    /// # Errors
+    /// [`Kind::Model`] where the file cannot be read, is not that, or names absurd sizes.
+    pub fn from_hugging_face(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).at(Kind::Model, "cannot read", path)?;
+        let raw: RawConfig = serde_json::from_str(&text).at(Kind::Model, "not a CLIPModel's configuration:", path)?;
+        let config = ClipConfig {
+            vision: VisionConfig {
+                width: raw.vision_config.hidden_size,
+                layers: raw.vision_config.num_hidden_layers,
+                heads: raw.vision_config.num_attention_heads,
+                mlp: raw.vision_config.intermediate_size,
+                image_size: raw.vision_config.image_size,
+                patch: raw.vision_config.patch_size,
+                eps: raw.vision_config.layer_norm_eps,
+                activation: activation(&raw.vision_config.hidden_act, path)?,
+            },
+            text: TextConfig {
+                width: raw.text_config.hidden_size,
+                layers: raw.text_config.num_hidden_layers,
+                heads: raw.text_config.num_attention_heads,
+                mlp: raw.text_config.intermediate_size,
+                vocab: raw.text_config.vocab_size,
+                context: raw.text_config.max_position_embeddings,
+                eps: raw.text_config.layer_norm_eps,
+                activation: activation(&raw.text_config.hidden_act, path)?,
+            },
+            joint: raw.projection_dim.unwrap_or(512),
+        };
+        config.check().map_err(|what| Error::new(Kind::Model, format!("{}: {what}", path.display())))?;
+        Ok(config)
+    }
+
+    /// Reads the sizes off weights in OpenAI's layout, which come without a configuration: heads are 64 wide and the
+    /// nonlinearity is QuickGELU, as in every model OpenAI released.
+    ///
+    /// # Errors
+    /// [`Kind::Model`] where a tensor that the layout needs is missing or has another rank.
+    pub fn from_openai(weights: &Weights) -> Result<Self> {
+        let conv = weights.shape_of("visual.conv1.weight", 4)?;
+        let positions = weights.shape_of("visual.positional_embedding", 2)?[0];
+        let grid = ((positions - 1).max(0) as f64).sqrt().round() as i64;
+        let token = weights.shape_of("token_embedding.weight", 2)?;
+        let (width, text_width) = (conv[0], token[1]);
+        let config = ClipConfig {
+            vision: VisionConfig {
+                width,
+                layers: weights.count_blocks("visual.transformer.resblocks."),
+                heads: (width / 64).max(1),
+                mlp: weights.shape_of("visual.transformer.resblocks.0.mlp.c_fc.weight", 2)?[0],
+                image_size: grid * conv[3],
+                patch: conv[3],
+                eps: 1e-5,
+                activation: Activation::QuickGelu,
+            },
+            text: TextConfig {
+                width: text_width,
+                layers: weights.count_blocks("transformer.resblocks."),
+                heads: (text_width / 64).max(1),
+                mlp: weights.shape_of("transformer.resblocks.0.mlp.c_fc.weight", 2)?[0],
+                vocab: token[0],
+                context: weights.shape_of("positional_embedding", 2)?[0],
+                eps: 1e-5,
+                activation: Activation::QuickGelu,
+            },
+            joint: weights.shape_of("visual.proj", 2)?[1],
+        };
+        config.check().map_err(|what| Error::new(Kind::Model, format!("{}: {what}", weights.name())))?;
+        Ok(config)
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        let within = |name: &str, value: i64, max: i64| {
+            if (1..=max).contains(&value) { Ok(()) } else { Err(format!("{name} is {value}, not within 1 to {max}")) }
+        };
+        let (v, t) = (&self.vision, &self.text);
+        within("vision_config.hidden_size", v.width, MAX_WIDTH)?;
+        within("vision_config.intermediate_size", v.mlp, 8 * MAX_WIDTH)?;
+        within("vision_config.num_hidden_layers", v.layers, MAX_LAYERS)?;
+        within("vision_config.num_attention_heads", v.heads, v.width)?;
+        within("vision_config.image_size", v.image_size, MAX_WIDTH)?;
+        within("vision_config.patch_size", v.patch, v.image_size)?;
+        within("patch tokens of an image", v.patches(), MAX_TOKENS)?;
+        within("text_config.hidden_size", t.width, MAX_WIDTH)?;
+        within("text_config.intermediate_size", t.mlp, 8 * MAX_WIDTH)?;
+        within("text_config.num_hidden_layers", t.layers, MAX_LAYERS)?;
+        within("text_config.num_attention_heads", t.heads, t.width)?;
+        within("text_config.vocab_size", t.vocab, MAX_VOCAB)?;
+        within("text_config.max_position_embeddings", t.context, MAX_TOKENS)?;
+        within("projection_dim", self.joint, MAX_WIDTH)?;
+        if t.context < 3 {
+            return Err(format!("text_config.max_position_embeddings is {}: no room for a word", t.context));
+        }
+        for (name, width, heads) in [("vision", v.width, v.heads), ("text", t.width, t.heads)] {
+            if width % heads != 0 {
+                return Err(format!("{name}_config: {heads} heads do not divide a width of {width}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn activation(name: &str, path: &Path) -> Result<Activation> {
+    match name {
+        "quick_gelu" => Ok(Activation::QuickGelu),
+        "gelu" => Ok(Activation::Gelu),
+        other => Err(Error::new(Kind::Model, format!("{}: unknown hidden_act '{other}'", path.display()))
+            .hint("known are 'quick_gelu' and 'gelu'")),
+    }
+}

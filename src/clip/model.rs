@@ -1,0 +1,115 @@
+//! A whole CLIP: both towers, the tokenizer, and how pictures are prepared for it.
+
+use std::path::{Path, PathBuf};
+
+use crate::clip::config::ClipConfig;
+use crate::clip::layout::Layout;
+use crate::clip::text::TextTower;
+use crate::clip::tokenizer::Tokenizer;
+use crate::clip::vision::VisionTower;
+use crate::clip::weights::Weights;
+use crate::error::{Context, Error, Kind, Result};
+use crate::image::preprocess::Preprocess;
+
+/// Where a model's files are.
+#[derive(Debug, Clone)]
+pub struct ModelFiles {
+    /// A Hugging Face directory, or a `.safetensors` file.
+    pub path: PathBuf,
+    /// A `tokenizer.json` elsewhere.
+    pub tokenizer: Option<PathBuf>,
+    /// A `preprocessor_config.json` elsewhere.
+    pub preprocessor: Option<PathBuf>,
+}
+
+/// An opened model: sizes, tokenizer and preprocessing are known, the towers are built when they are needed, so that a
+/// run that finds everything cached builds none.
+pub struct Clip {
+    /// The sizes of both towers.
+    pub config: ClipConfig,
+    /// From sentences to token ids.
+    pub tokenizer: Tokenizer,
+    /// From pictures to the tower's input.
+    pub preprocess: Preprocess,
+    weights: Weights,
+    weights_hash: blake3::Hash,
+    layout: Layout,
+}
+
+impl Clip {
+    /// Opens a model's files and checks that they belong together.
+    ///
+    /// # Errors
+    /// [`Kind::Model`] where a file is missing, damaged, a pickle, or does not fit the others.
+    pub fn open(files: &ModelFiles) -> Result<Self> {
+        let weights = Weights::open(&files.path)?;
+        let layout = Layout::of(&weights);
+        // The folder in which the companions of the weights lie.
+        let folder =
+            if files.path.is_dir() { files.path.as_path() } else { files.path.parent().unwrap_or(Path::new(".")) };
+        let config = match layout {
+            Layout::HuggingFace => ClipConfig::from_hugging_face(&folder.join("config.json"))?,
+            Layout::OpenAi => ClipConfig::from_openai(&weights)?,
+        };
+        let tokenizer = match companion(files.tokenizer.as_deref(), folder, "tokenizer.json") {
+            Some(path) => Tokenizer::from_file(&path, config.text.context, config.text.vocab)?,
+            None if layout == Layout::OpenAi => Tokenizer::openai(config.text.context, config.text.vocab)?,
+            None => {
+                return Err(Error::new(Kind::Model, format!("no tokenizer.json in {}", folder.display())).hint(
+                    "it lies beside the weights on the hub; transformers writes it with AutoTokenizer.save_pretrained",
+                ));
+            }
+        };
+        let preprocess = match companion(files.preprocessor.as_deref(), folder, "preprocessor_config.json") {
+            Some(path) => {
+                let text = std::fs::read_to_string(&path).at(Kind::Model, "cannot read", &path)?;
+                let json = serde_json::from_str(&text).at(Kind::Model, "not JSON:", &path)?;
+                Preprocess::from_hf_json(&json, &path)?
+            }
+            None => Preprocess::openai(config.vision.image_size as u32),
+        };
+        if i64::from(preprocess.crop) != config.vision.image_size {
+            return Err(Error::new(
+                Kind::Model,
+                format!(
+                    "{}: pictures are prepared at {} px, the vision tower takes {} px",
+                    folder.display(),
+                    preprocess.crop,
+                    config.vision.image_size
+                ),
+            )
+            .hint("preprocessor_config.json and config.json are not of the same model"));
+        }
+        let weights_hash = weights.hash();
+        Ok(Clip { config, tokenizer, preprocess, weights, weights_hash, layout })
+    }
+
+    /// blake3 of the weights' bytes: the model's identity in a space.
+    pub fn weights_hash(&self) -> blake3::Hash {
+        self.weights_hash
+    }
+
+    /// Builds the vision tower, fp32 on the CPU.
+    ///
+    /// # Errors
+    /// [`Kind::Model`] naming the tensor that is missing or of another shape.
+    pub fn vision(&self) -> Result<VisionTower> {
+        VisionTower::load(&self.weights, &self.config.vision, self.config.joint, self.layout)
+    }
+
+    /// Builds the text tower, fp32 on the CPU.
+    ///
+    /// # Errors
+    /// [`Kind::Model`] naming the tensor that is missing or of another shape.
+    pub fn text(&self) -> Result<TextTower> {
+        TextTower::load(&self.weights, &self.config.text, self.config.joint, self.layout)
+    }
+}
+
+/// The file named by the user, or the one of this name beside the weights, where there is one.
+fn companion(named: Option<&Path>, folder: &Path, name: &str) -> Option<PathBuf> {
+    match named {
+        Some(path) => Some(path.to_path_buf()),
+        None => Some(folder.join(name)).filter(|path| path.is_file()),
+    }
+}

@@ -1,0 +1,100 @@
+//! The text tower: a causal transformer whose feature is read at the end mark.
+
+use tch::{Device, Kind as Number, Tensor};
+
+use crate::clip::block::{Block, LayerNorm};
+use crate::clip::config::TextConfig;
+use crate::clip::layout::{self, BlockSizes, Layout};
+use crate::clip::weights::Weights;
+use crate::error::Result;
+
+/// A causal transformer with its projection into the joint space.
+#[derive(Debug)]
+pub struct TextTower {
+    /// The sizes.
+    pub config: TextConfig,
+    /// (vocabulary, width).
+    pub token_embedding: Tensor,
+    /// (context, width).
+    pub position_embedding: Tensor,
+    /// The blocks.
+    pub blocks: Vec<Block>,
+    /// After the last block.
+    pub ln_final: LayerNorm,
+    /// (width, d).
+    pub projection: Tensor,
+}
+
+impl TextTower {
+    /// Builds the tower from weights that match `config`; fp32 on the CPU.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Model`] naming the tensor that is missing or of another shape.
+    pub fn load(weights: &Weights, config: &TextConfig, joint: i64, layout: Layout) -> Result<Self> {
+        let width = config.width;
+        let [tokens, positions, blocks, ln_final] = match layout {
+            Layout::HuggingFace => [
+                "text_model.embeddings.token_embedding.weight",
+                "text_model.embeddings.position_embedding.weight",
+                "text_model.encoder.layers.",
+                "text_model.final_layer_norm",
+            ],
+            Layout::OpenAi => ["token_embedding.weight", "positional_embedding", "transformer.resblocks.", "ln_final"],
+        };
+        let sizes =
+            BlockSizes { width, mlp: config.mlp, heads: config.heads, eps: config.eps, activation: config.activation };
+        Ok(TextTower {
+            token_embedding: weights.get(tokens, &[config.vocab, width])?,
+            position_embedding: weights.get(positions, &[config.context, width])?,
+            blocks: (0..config.layers)
+                .map(|n| layout::block(weights, layout, blocks, n, &sizes))
+                .collect::<Result<_>>()?,
+            ln_final: layout::layer_norm(weights, ln_final, width, config.eps)?,
+            projection: match layout {
+                Layout::HuggingFace => weights.get("text_projection.weight", &[joint, width])?.tr().contiguous(),
+                Layout::OpenAi => weights.get("text_projection", &[width, joint])?,
+            },
+            config: config.clone(),
+        })
+    }
+
+    /// Features (B, d), not normalised, of B token sequences (start and end marks included, each at most `context` long).
+    ///
+    /// Sequences are padded to the longest of the batch, not to the context: attention is causal, so what follows the
+    /// end mark cannot change its token.
+    pub fn forward(&self, sequences: &[Vec<i64>], device: Device) -> Tensor {
+        let longest = sequences.iter().map(Vec::len).max().unwrap_or(1);
+        let mut ids = Vec::with_capacity(sequences.len() * longest);
+        let mut ends = Vec::with_capacity(sequences.len());
+        for sequence in sequences {
+            ids.extend_from_slice(sequence);
+            ids.resize(ids.len() + longest - sequence.len(), 0);
+            ends.push(sequence.len().saturating_sub(1) as i64);
+        }
+        let batch = sequences.len() as i64;
+        let ids = Tensor::from_slice(&ids).view([batch, longest as i64]).to_device(device);
+        let ends = Tensor::from_slice(&ends).to_device(device);
+
+        let positions = self.position_embedding.narrow(0, 0, longest as i64);
+        let mut x = Tensor::embedding(&self.token_embedding, &ids, -1, false, false) + positions;
+        for block in &self.blocks {
+            x = block.forward(&x, true);
+        }
+        let rows = Tensor::arange(batch, (Number::Int64, device));
+        let at_end = x.index(&[Some(&rows), Some(&ends)]);
+        self.ln_final.forward(&at_end).matmul(&self.projection)
+    }
+
+    /// The tower with every tensor replaced by `f` of it: moving to a device, changing the number type.
+    #[must_use]
+    pub fn map(&self, f: &dyn Fn(&Tensor) -> Tensor) -> Self {
+        TextTower {
+            config: self.config.clone(),
+            token_embedding: f(&self.token_embedding),
+            position_embedding: f(&self.position_embedding),
+            blocks: self.blocks.iter().map(|b| b.map(f)).collect(),
+            ln_final: self.ln_final.map(f),
+            projection: f(&self.projection),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! From text to token ids.
+//!
+//! A Hugging Face directory brings its own `tokenizer.json`, read by the library that transformers uses. Weights in
+//! OpenAI's layout come without one: for them OpenAI's vocabulary of 49,408 entries is built in.
+
+use std::path::Path;
+
+use crate::clip::openai_text;
+use crate::error::{Error, Kind, Result};
+
+/// Turns sentences into token sequences for a [`crate::clip::TextTower`].
+pub struct Tokenizer {
+    vocabulary: Vocabulary,
+    start: i64,
+    end: i64,
+    context: usize,
+    identity: blake3::Hash,
+}
+
+enum Vocabulary {
+    HuggingFace(Box<tokenizers::Tokenizer>),
+    OpenAi(Box<instant_clip_tokenizer::Tokenizer>),
+}
+
+const START: &str = "<|startoftext|>";
+const END: &str = "<|endoftext|>";
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`; `context` is the longest sequence of the tower, `vocab` its number of entries.
+    ///
+    /// # Errors
+    /// [`Kind::Model`] where the file is not a CLIP's tokenizer or knows ids that the tower has no embedding for.
+    pub fn from_file(path: &Path, context: i64, vocab: i64) -> Result<Self> {
+        let bad = |what: String| Error::new(Kind::Model, format!("{}: {what}", path.display()));
+        let bytes = std::fs::read(path).map_err(|e| bad("cannot read".into()).cause(e))?;
+        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes)
+            .map_err(|e| bad(format!("not a tokenizer.json that this version reads: {e}")))?;
+        // The sequence's length is ours to decide: a padding or truncation saved with the tokenizer would get in the way.
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(|e| bad(e.to_string()))?;
+        let special = |token: &str| {
+            inner
+                .token_to_id(token)
+                .map(i64::from)
+                .ok_or_else(|| bad(format!("no token '{token}': not a CLIP's tokenizer")))
+        };
+        let (start, end) = (special(START)?, special(END)?);
+        let largest = inner.get_vocab(true).into_values().max().map_or(0, i64::from);
+        if largest >= vocab {
+            return Err(bad(format!("has token id {largest}, but the text tower has {vocab} embeddings"))
+                .hint("tokenizer.json and the weights are not of the same model"));
+        }
+        let identity = blake3::hash(&bytes);
+        Ok(Tokenizer {
+            vocabulary: Vocabulary::HuggingFace(Box::new(inner)),
+            start,
+            end,
+            context: context as usize,
+            identity,
+        })
+    }
+
+    /// OpenAI's own vocabulary.
+    ///
+    /// # Errors
+    /// [`Kind::Model`] where the text tower has fewer embeddings than that vocabulary.
+    pub fn openai(context: i64, vocab: i64) -> Result<Self> {
+        let inner = instant_clip_tokenizer::Tokenizer::new();
+        let (start, end) = (i64::from(inner.start_of_text().to_u16()), i64::from(inner.end_of_text().to_u16()));
+        if end >= vocab {
+            return Err(Error::new(
+                Kind::Model,
+                format!("the text tower has {vocab} embeddings, OpenAI's vocabulary {}", end + 1),
+            )
+            .hint("name the model's own tokenizer.json as model.tokenizer"));
+        }
+        Ok(Tokenizer {
+            vocabulary: Vocabulary::OpenAi(Box::new(inner)),
+            start,
+            end,
+            context: context as usize,
+            identity: blake3::hash(b"openai bpe_simple_vocab_16e6"),
+        })
+    }
+
+    /// What distinguishes this tokenizer from another: part of a text space.
+    pub fn identity(&self) -> blake3::Hash {
+        self.identity
+    }
+
+    /// The ids of a text without start and end marks, however many there are.
+    ///
+    /// # Errors
+    /// [`Kind::Input`] where the library cannot encode it.
+    pub fn ids(&self, text: &str) -> Result<Vec<i64>> {
+        match &self.vocabulary {
+            Vocabulary::HuggingFace(inner) => {
+                let encoding = inner
+                    .encode_fast(text, false)
+                    .map_err(|e| Error::new(Kind::Input, format!("cannot turn {text:?} into tokens: {e}")))?;
+                Ok(encoding.get_ids().iter().map(|&id| i64::from(id)).collect())
+            }
+            Vocabulary::OpenAi(inner) => {
+                let mut tokens = Vec::new();
+                // The marks are tokens where they stand in a text literally; the library knows plain words only.
+                for (piece, mark) in openai_text::split_marks(&openai_text::clean(text), START, END) {
+                    inner.encode(piece, &mut tokens);
+                    match mark {
+                        Some(START) => tokens.push(inner.start_of_text()),
+                        Some(_) => tokens.push(inner.end_of_text()),
+                        None => {}
+                    }
+                }
+                Ok(tokens.into_iter().map(|t| i64::from(t.to_u16())).collect())
+            }
+        }
+    }
+
+    /// A sequence for the text tower: start mark, ids cut to the context, end mark.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::ids`].
+    pub fn sequence(&self, text: &str) -> Result<Vec<i64>> {
+        let ids = self.ids(text)?;
+        let room = self.context.saturating_sub(2);
+        let mut sequence = Vec::with_capacity(ids.len().min(room) + 2);
+        sequence.push(self.start);
+        sequence.extend(ids.into_iter().take(room));
+        sequence.push(self.end);
+        Ok(sequence)
+    }
+}

@@ -1,0 +1,146 @@
+//! The vision tower: a ViT, read in two ways (method section 1).
+
+use tch::Tensor;
+
+use crate::clip::block::{Block, LayerNorm};
+use crate::clip::config::VisionConfig;
+use crate::clip::layout::{self, BlockSizes, Layout};
+use crate::clip::weights::Weights;
+use crate::error::Result;
+
+/// A ViT with its projection into the joint space.
+#[derive(Debug)]
+pub struct VisionTower {
+    /// The sizes.
+    pub config: VisionConfig,
+    /// The convolution that cuts patches, (D, 3, patch, patch); without bias.
+    pub patch_embedding: Tensor,
+    /// The [CLS] token before the first block, (D).
+    pub class_embedding: Tensor,
+    /// Added to [CLS] and patches, (1 + N, D).
+    pub position_embedding: Tensor,
+    /// Before the first block.
+    pub ln_pre: LayerNorm,
+    /// The blocks.
+    pub blocks: Vec<Block>,
+    /// After the last block.
+    pub ln_post: LayerNorm,
+    /// P, (D, d).
+    pub projection: Tensor,
+}
+
+/// What the tower sees in B images.
+#[derive(Debug)]
+pub struct VisionOutput {
+    /// The projected [CLS] token, (B, d), not normalised.
+    pub cls: Tensor,
+    /// The patch tokens by the value path after `ln_post`, (B, N, D): not normalised, not projected.
+    pub patch_tokens: Tensor,
+}
+
+impl VisionTower {
+    /// Builds the tower from weights that match `config`; fp32 on the CPU.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Model`] naming the tensor that is missing or of another shape.
+    pub fn load(weights: &Weights, config: &VisionConfig, joint: i64, layout: Layout) -> Result<Self> {
+        let (width, patch, tokens) = (config.width, config.patch, config.patches() + 1);
+        let names = match layout {
+            Layout::HuggingFace => [
+                "vision_model.embeddings.patch_embedding.weight",
+                "vision_model.embeddings.class_embedding",
+                "vision_model.embeddings.position_embedding.weight",
+                "vision_model.pre_layrnorm",
+                "vision_model.encoder.layers.",
+                "vision_model.post_layernorm",
+            ],
+            Layout::OpenAi => [
+                "visual.conv1.weight",
+                "visual.class_embedding",
+                "visual.positional_embedding",
+                "visual.ln_pre",
+                "visual.transformer.resblocks.",
+                "visual.ln_post",
+            ],
+        };
+        let [patches, class, position, ln_pre, blocks, ln_post] = names;
+        let sizes =
+            BlockSizes { width, mlp: config.mlp, heads: config.heads, eps: config.eps, activation: config.activation };
+        Ok(VisionTower {
+            patch_embedding: weights.get(patches, &[width, 3, patch, patch])?,
+            class_embedding: weights.get(class, &[width])?,
+            position_embedding: weights.get(position, &[tokens, width])?,
+            ln_pre: layout::layer_norm(weights, ln_pre, width, config.eps)?,
+            blocks: (0..config.layers)
+                .map(|n| layout::block(weights, layout, blocks, n, &sizes))
+                .collect::<Result<_>>()?,
+            ln_post: layout::layer_norm(weights, ln_post, width, config.eps)?,
+            projection: match layout {
+                // A torch Linear keeps its matrix as (out, in).
+                Layout::HuggingFace => weights.get("visual_projection.weight", &[joint, width])?.tr().contiguous(),
+                Layout::OpenAi => weights.get("visual.proj", &[width, joint])?,
+            },
+            config: config.clone(),
+        })
+    }
+
+    /// Runs the tower on normalised pixels (B, 3, S, S).
+    pub fn forward(&self, pixels: &Tensor) -> VisionOutput {
+        let (last, before) = match self.blocks.split_last() {
+            Some(split) => split,
+            None => unreachable!("a configuration without blocks is refused when it is read"),
+        };
+        let mut h = self.tokens(pixels);
+        for block in before {
+            h = block.forward(&h, false);
+        }
+        let (cls, patches) = last.forward_last(&h);
+        VisionOutput {
+            cls: self.ln_post.forward(&cls).matmul(&self.projection),
+            patch_tokens: self.ln_post.forward(&patches),
+        }
+    }
+
+    /// The input of the first block, (B, 1 + N, D).
+    fn tokens(&self, pixels: &Tensor) -> Tensor {
+        let (batch, width, patch) = (pixels.size()[0], self.config.width, self.config.patch);
+        let patches = pixels
+            .conv2d::<&Tensor>(&self.patch_embedding, None, [patch, patch], [0, 0], [1, 1], 1)
+            .flatten(2, 3)
+            .transpose(1, 2);
+        let class = self.class_embedding.view([1, 1, width]).expand([batch, 1, width], false);
+        self.ln_pre.forward(&(Tensor::cat(&[class, patches], 1) + &self.position_embedding))
+    }
+
+    /// Every LayerNorm with its name in OpenAI's naming, in the order of the forward pass: what `layernorm` trains.
+    pub fn layer_norms_mut(&mut self) -> Vec<(String, &mut LayerNorm)> {
+        let mut all = vec![("ln_pre".to_string(), &mut self.ln_pre)];
+        for (n, block) in self.blocks.iter_mut().enumerate() {
+            all.push((format!("transformer.resblocks.{n}.ln_1"), &mut block.ln_1));
+            all.push((format!("transformer.resblocks.{n}.ln_2"), &mut block.ln_2));
+        }
+        all.push(("ln_post".to_string(), &mut self.ln_post));
+        all
+    }
+
+    /// A tower with the same frozen tensors (shared, not copied) that can be changed on its own.
+    #[must_use]
+    pub fn shallow_clone(&self) -> Self {
+        self.map(&Tensor::shallow_clone)
+    }
+
+    /// The tower with every tensor replaced by `f` of it: moving to a device, changing the number type.
+    #[must_use]
+    pub fn map(&self, f: &dyn Fn(&Tensor) -> Tensor) -> Self {
+        VisionTower {
+            config: self.config.clone(),
+            patch_embedding: f(&self.patch_embedding),
+            class_embedding: f(&self.class_embedding),
+            position_embedding: f(&self.position_embedding),
+            ln_pre: self.ln_pre.map(f),
+            blocks: self.blocks.iter().map(|b| b.map(f)).collect(),
+            ln_post: self.ln_post.map(f),
+            projection: f(&self.projection),
+        }
+    }
+}

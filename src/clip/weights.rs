@@ -1,0 +1,205 @@
+//! Reading tensors out of safetensors files: one file, or several shards with an index.
+//!
+//! Only safetensors: a `.pt` or `.bin` file is a Python pickle, which runs code when it is opened. Files are mapped, not
+//! read; shapes are checked against the configuration before anything is allocated.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use safetensors::{Dtype, SafeTensors};
+use tch::{Kind as Number, Tensor};
+
+use crate::error::{Context, Error, Kind, Result};
+
+/// The tensors of a checkpoint, by the names they have in it.
+pub struct Weights {
+    name: String,
+    shards: Vec<(PathBuf, Mmap)>,
+    index: BTreeMap<String, Entry>,
+}
+
+struct Entry {
+    shard: usize,
+    shape: Vec<i64>,
+}
+
+impl Weights {
+    /// Opens a `.safetensors` file, a `model.safetensors.index.json` with its shards, or the model of a Hugging Face
+    /// directory.
+    ///
+    /// # Errors
+    /// [`Kind::Model`] where there is none, it is damaged, or it is a pickle.
+    pub fn open(path: &Path) -> Result<Self> {
+        let shards = if path.is_dir() { find_shards(path)? } else { vec![refuse_pickle(path)?.to_path_buf()] };
+        let mut weights = Weights { name: path.display().to_string(), shards: Vec::new(), index: BTreeMap::new() };
+        for (number, shard) in shards.into_iter().enumerate() {
+            let file = File::open(&shard).at(Kind::Model, "cannot open", &shard)?;
+            // SAFETY: the map is read-only; a file changed by another process while it is read is outside what we promise.
+            #[allow(unsafe_code)]
+            let map = unsafe { Mmap::map(&file) }.at(Kind::Model, "cannot map", &shard)?;
+            let tensors = parse(&map, &shard)?;
+            for (name, view) in tensors.iter() {
+                let shape = view.shape().iter().map(|&n| n as i64).collect();
+                if weights.index.insert(name.to_string(), Entry { shard: number, shape }).is_some() {
+                    return Err(Error::new(Kind::Model, format!("{}: tensor '{name}' twice", shard.display())));
+                }
+            }
+            weights.shards.push((shard, map));
+        }
+        Ok(weights)
+    }
+
+    /// The path these weights were opened by, for messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// blake3 over the bytes of all shards, in the order of their names: what a space is identified by.
+    pub fn hash(&self) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new();
+        for (_, map) in &self.shards {
+            hasher.update(map);
+        }
+        hasher.finalize()
+    }
+
+    /// Whether a tensor of this name is there.
+    pub fn has(&self, name: &str) -> bool {
+        self.index.contains_key(name)
+    }
+
+    /// The names of all tensors, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.index.keys().map(String::as_str)
+    }
+
+    /// How many consecutive blocks `PREFIX0.`, `PREFIX1.` … are there.
+    pub fn count_blocks(&self, prefix: &str) -> i64 {
+        let present = |n: i64| {
+            let start = format!("{prefix}{n}.");
+            self.index.range(start.clone()..).next().is_some_and(|(name, _)| name.starts_with(&start))
+        };
+        (0..).take_while(|&n| present(n)).count() as i64
+    }
+
+    /// The shape of a tensor that must have `rank` dimensions.
+    ///
+    /// # Errors
+    /// [`Kind::Model`] where it is missing or has another rank.
+    pub fn shape_of(&self, name: &str, rank: usize) -> Result<&[i64]> {
+        let shape = &self.entry(name)?.shape;
+        if shape.len() != rank {
+            let found = format!("{}: tensor '{name}' has shape {shape:?}, not {rank} dimensions", self.name);
+            return Err(Error::new(Kind::Model, found));
+        }
+        Ok(shape)
+    }
+
+    /// A tensor as fp32 on the CPU, which must have the shape that the configuration asks for.
+    ///
+    /// # Errors
+    /// [`Kind::Model`] where it is missing, has another shape or a number type that is not a float.
+    pub fn get(&self, name: &str, shape: &[i64]) -> Result<Tensor> {
+        let entry = self.entry(name)?;
+        if entry.shape != shape {
+            let found = entry.shape.as_slice();
+            return Err(Error::new(
+                Kind::Model,
+                format!("{}: tensor '{name}' has shape {found:?}, the configuration asks for {shape:?}", self.name),
+            )
+            .hint("config.json and the weights are not of the same model"));
+        }
+        let (path, map) = &self.shards[entry.shard];
+        let tensors = parse(map, path)?;
+        let view = tensors.tensor(name).context(Kind::Model, || format!("{}: tensor '{name}'", path.display()))?;
+        let number = match view.dtype() {
+            Dtype::F32 => Number::Float,
+            Dtype::F16 => Number::Half,
+            Dtype::BF16 => Number::BFloat16,
+            Dtype::F64 => Number::Double,
+            other => {
+                return Err(Error::new(
+                    Kind::Model,
+                    format!("{}: tensor '{name}' is {other:?}, not a float", path.display()),
+                ));
+            }
+        };
+        let tensor = Tensor::f_from_data_size(view.data(), shape, number)
+            .context(Kind::Torch, || format!("cannot load tensor '{name}' of {}", path.display()))?;
+        Ok(tensor.to_kind(Number::Float))
+    }
+
+    fn entry(&self, name: &str) -> Result<&Entry> {
+        self.index.get(name).ok_or_else(|| {
+            Error::new(Kind::Model, format!("{}: tensor '{name}' is missing", self.name))
+                .hint("the model must be a CLIP with a ViT, in Hugging Face's or OpenAI's naming")
+        })
+    }
+}
+
+fn parse<'a>(map: &'a Mmap, path: &Path) -> Result<SafeTensors<'a>> {
+    SafeTensors::deserialize(map)
+        .at(Kind::Model, "not a safetensors file:", path)
+        .map_err(|e| e.hint("the file is damaged or was cut off: fetch it again"))
+}
+
+fn find_shards(directory: &Path) -> Result<Vec<PathBuf>> {
+    let index = directory.join("model.safetensors.index.json");
+    if index.is_file() {
+        return read_index(&index);
+    }
+    let single = directory.join("model.safetensors");
+    if single.is_file() {
+        return Ok(vec![single]);
+    }
+    for pickle in ["pytorch_model.bin", "pytorch_model.pt", "model.pt"] {
+        let path = directory.join(pickle);
+        if path.is_file() {
+            refuse_pickle(&path)?;
+        }
+    }
+    Err(Error::new(Kind::Model, format!("no model.safetensors in {}", directory.display()))
+        .hint("model.path must name a Hugging Face CLIP directory or a .safetensors file"))
+}
+
+fn read_index(index: &Path) -> Result<Vec<PathBuf>> {
+    #[derive(serde::Deserialize)]
+    struct Index {
+        weight_map: HashMap<String, String>,
+    }
+    let text = std::fs::read_to_string(index).at(Kind::Model, "cannot read", index)?;
+    let parsed: Index = serde_json::from_str(&text).at(Kind::Model, "not an index of shards:", index)?;
+    let mut names: Vec<String> = parsed.weight_map.into_values().collect();
+    names.sort();
+    names.dedup();
+    names
+        .into_iter()
+        .map(|name| {
+            // An index must not lead out of its folder.
+            if name.contains(['/', '\\']) {
+                return Err(Error::new(
+                    Kind::Model,
+                    format!("{}: shard '{name}' is not a plain file name", index.display()),
+                ));
+            }
+            Ok(index.with_file_name(name))
+        })
+        .collect()
+}
+
+fn refuse_pickle(path: &Path) -> Result<&Path> {
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    if matches!(extension, "pt" | "pth" | "bin" | "ckpt" | "pkl") {
+        return Err(Error::new(
+            Kind::Model,
+            format!("{} is a Python pickle, which can run code when it is opened; only safetensors is read", path.display()),
+        )
+        .hint(
+            "convert it once where you trust it: python3 -c \"import sys, torch; from safetensors.torch import save_file; \
+             save_file({k: v.contiguous() for k, v in torch.load(sys.argv[1], weights_only=True).items()}, 'model.safetensors')\" FILE",
+        ));
+    }
+    Ok(path)
+}

@@ -1,0 +1,51 @@
+//! Cross-entropy to the pseudo-labels, and fairness (method section 8).
+
+use tch::{Kind as Number, Reduction, Tensor};
+
+/// Weights of the parts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LossWeights {
+    /// Of the cross-entropy.
+    pub ce: f64,
+    /// Of the fairness term.
+    pub fairness: f64,
+}
+
+/// The parts of one batch's loss, each a scalar tensor.
+#[derive(Debug)]
+pub struct Loss {
+    /// The weighted sum, which is differentiated.
+    pub total: Tensor,
+    /// Cross-entropy.
+    pub ce: Tensor,
+    /// Fairness.
+    pub fairness: Tensor,
+}
+
+/// The running class distribution of an epoch: made anew at its start.
+#[derive(Debug, Default)]
+pub struct Fairness {
+    average: Option<Tensor>,
+}
+
+impl Fairness {
+    /// `-(mean_c log pbar_c) / 0.5`, pbar being the mean of the batch's class probabilities and of the average so far.
+    /// It pulls towards a uniform class distribution.
+    fn term(&mut self, logits: &Tensor) -> Tensor {
+        let batch = logits.softmax(-1, None::<Number>).mean_dim([0i64].as_slice(), false, None::<Number>);
+        let average = match self.average.take() {
+            Some(before) => (before + batch) * 0.5,
+            None => batch,
+        };
+        self.average = Some(average.detach());
+        // A class that gets no probability at all must not make the loss infinite.
+        average.clamp_min(1e-30).log().mean(None::<Number>) * -2.0
+    }
+
+    /// The loss of logits (B, C) against pseudo-labels (B).
+    pub fn loss(&mut self, logits: &Tensor, pseudo_labels: &Tensor, weights: LossWeights) -> Loss {
+        let ce = logits.cross_entropy_loss::<&Tensor>(pseudo_labels, None, Reduction::Mean, -100, 0.0);
+        let fairness = self.term(logits);
+        Loss { total: &ce * weights.ce + &fairness * weights.fairness, ce, fairness }
+    }
+}

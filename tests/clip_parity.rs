@@ -1,0 +1,98 @@
+//! Both towers and the tokenizer against OpenAI's code and Hugging Face transformers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
+
+mod common;
+
+use common::{Golden, assert_close, golden};
+use microclip_pipe::clip::layout::Layout;
+use microclip_pipe::clip::{ClipConfig, TextTower, Tokenizer, VisionTower, Weights};
+use microclip_pipe::fusion::normalize;
+use tch::{Device, Kind, Tensor};
+
+/// CLIP's mean and deviation per channel, with which golden pixels are normalised.
+fn normalise_pixels(images: &Tensor) -> Tensor {
+    let mean = Tensor::from_slice(&[0.481_454_66f32, 0.457_827_5, 0.408_210_73]).view([3, 1, 1]);
+    let std = Tensor::from_slice(&[0.268_629_54f32, 0.261_302_58, 0.275_777_11]).view([3, 1, 1]);
+    (images - mean) / std
+}
+
+/// Token rows as sequences that end with their end mark.
+fn sequences(ids: &Tensor, end: i64) -> Vec<Vec<i64>> {
+    (0..ids.size()[0])
+        .map(|row| {
+            let row: Vec<i64> = Vec::try_from(ids.get(row)).unwrap();
+            let stop = row.iter().position(|&id| id == end).unwrap();
+            row[..=stop].to_vec()
+        })
+        .collect()
+}
+
+/// An integer tensor straight out of a golden file.
+fn integers(file: &str, name: &str) -> Tensor {
+    let bytes = std::fs::read(golden(file)).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let view = file.tensor(name).unwrap();
+    let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
+    Tensor::from_data_size(view.data(), &shape, Kind::Int64)
+}
+
+#[test]
+fn openai_towers_match_the_released_code() {
+    let weights = Weights::open(&golden("clip_openai_layout.safetensors")).unwrap();
+    let expected = Golden::open("microclip.safetensors");
+    let config = ClipConfig::from_openai(&weights).unwrap();
+    assert_eq!((config.vision.heads, config.vision.image_size, config.text.vocab), (2, 64, 512));
+
+    let vision = VisionTower::load(&weights, &config.vision, config.joint, Layout::of(&weights)).unwrap();
+    let seen = vision.forward(&normalise_pixels(&expected.get("images/weak", 4)));
+    assert_close("visual/cls_feature", &normalize(&seen.cls), &normalize(&expected.get("visual/cls_feature", 2)));
+    assert_close("visual/patch_tokens", &seen.patch_tokens, &expected.get("visual/patch_tokens", 3));
+
+    let text = TextTower::load(&weights, &config.text, config.joint, Layout::of(&weights)).unwrap();
+    let ids = integers("microclip.safetensors", "text/token_ids");
+    let end = ids.max().int64_value(&[]);
+    let features = text.forward(&sequences(&ids, end), Device::Cpu);
+    assert_close("text/features", &normalize(&features), &normalize(&expected.get("text/features", 2)));
+}
+
+#[test]
+fn hugging_face_directory_matches_transformers() {
+    let directory = golden("hf-clip-tiny");
+    let weights = Weights::open(&directory).unwrap();
+    let expected = Golden::open("hf-clip-tiny/expected.safetensors");
+    let config = ClipConfig::from_hugging_face(&directory.join("config.json")).unwrap();
+    let layout = Layout::of(&weights);
+    assert_eq!(layout, Layout::HuggingFace);
+
+    let vision = VisionTower::load(&weights, &config.vision, config.joint, layout).unwrap();
+    let images = vision.forward(&expected.get("pixel_values", 4)).cls;
+    assert_close("image_features", &images, &expected.get("image_features", 2));
+
+    let text = TextTower::load(&weights, &config.text, config.joint, layout).unwrap();
+    let ids = integers("hf-clip-tiny/expected.safetensors", "input_ids");
+    let sentences = text.forward(&sequences(&ids, 511), Device::Cpu);
+    assert_close("text_features", &sentences, &expected.get("text_features", 2));
+}
+
+#[test]
+fn tokenizer_matches_openai() {
+    #[derive(serde::Deserialize)]
+    struct Case {
+        text: String,
+        bpe: Vec<i64>,
+        padded_77_truncated: Vec<i64>,
+    }
+    let cases: Vec<Case> =
+        serde_json::from_str(&std::fs::read_to_string(golden("tokenizer_cases.json")).unwrap()).unwrap();
+    let tokenizer = Tokenizer::openai(77, 49_408).unwrap();
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let mut padded = tokenizer.sequence(&case.text).unwrap();
+        padded.resize(77, 0);
+        let ids = tokenizer.ids(&case.text).unwrap();
+        if ids != case.bpe || padded != case.padded_77_truncated {
+            wrong.push(format!("{:?}: {ids:?} instead of {:?}", case.text, case.bpe));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}

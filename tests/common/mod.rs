@@ -1,0 +1,45 @@
+//! Golden tensors and how closely ours must match them.
+
+use std::path::PathBuf;
+
+use microclip_pipe::clip::Weights;
+use tch::{Kind, Tensor};
+
+/// A file below `tests/golden`.
+pub fn golden(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+/// Tensors by name out of one golden file.
+pub struct Golden(Weights);
+
+impl Golden {
+    pub fn open(name: &str) -> Self {
+        Golden(Weights::open(&golden(name)).unwrap())
+    }
+
+    /// A float tensor with the rank it was written with.
+    pub fn get(&self, name: &str, rank: usize) -> Tensor {
+        let shape = self.0.shape_of(name, rank).unwrap().to_vec();
+        self.0.get(name, &shape).unwrap()
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.names()
+    }
+}
+
+/// `|ours - theirs| / |theirs|`, both as one long vector.
+pub fn relative_error(ours: &Tensor, theirs: &Tensor) -> f64 {
+    assert_eq!(ours.size(), theirs.size(), "shapes differ");
+    let (ours, theirs) = (ours.detach().to_kind(Kind::Double), theirs.to_kind(Kind::Double));
+    let difference = (ours - &theirs).norm().double_value(&[]);
+    difference / theirs.norm().double_value(&[]).max(1e-12)
+}
+
+/// Fails with the name of what differs.
+#[track_caller]
+pub fn assert_close(what: &str, ours: &Tensor, theirs: &Tensor) {
+    let error = relative_error(ours, theirs);
+    assert!(error <= 1e-4, "{what}: relative error {error:.2e} exceeds 1e-4");
+}
