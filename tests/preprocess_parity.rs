@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use microclip_pipe::image::augment::Op;
 use microclip_pipe::image::preprocess::{OPENAI_MEAN, OPENAI_STD};
-use microclip_pipe::image::{Format, Limits, Preprocess, Reason, decode, probe};
+use microclip_pipe::image::{Filter, Format, Limits, Preprocess, Reason, decode, probe};
 use safetensors::SafeTensors;
 
 fn golden(name: &str) -> Vec<u8> {
@@ -132,4 +133,63 @@ fn headers_of_all_formats_are_read() {
         let header = probe(&golden(name), &Limits::default()).unwrap();
         assert_eq!((header.format, header.width, header.height), (format, width, height), "{name}");
     }
+}
+
+#[test]
+fn unusual_kinds_of_file_decode_as_pillow_decodes_them() {
+    let file = golden("expected_kinds.safetensors");
+    let expected = SafeTensors::deserialize(&file).unwrap();
+    assert_eq!(expected.len(), 16);
+    for (name, tensor) in expected.iter() {
+        let picture = decode(&golden(name), &Limits::default()).unwrap_or_else(|r| panic!("{name}: {r}"));
+        assert_eq!([picture.height as usize, picture.width as usize, 3], tensor.shape(), "{name}");
+        let (most, mean) = difference(&picture.pixels, tensor.data());
+        println!("{name}: at most {most}, mean {mean:.4}");
+        let (most_allowed, mean_allowed) = if name.ends_with(".jpg") { (4, 0.5) } else { (0, 0.1) };
+        assert!(most <= most_allowed && mean < mean_allowed, "{name}: at most {most}, mean {mean:.4}");
+    }
+}
+
+#[test]
+fn augmentations_are_those_of_pillow() {
+    let file = golden("augment_by_pillow.safetensors");
+    let expected = SafeTensors::deserialize(&file).unwrap();
+    let source = expected.tensor("source").unwrap().data().to_vec();
+    let mut compared = 0;
+    for (name, tensor) in expected.iter().filter(|(name, _)| *name != "source") {
+        let (case, filter) = match name.split_once('/') {
+            Some((case, "nearest")) => (case, Filter::Nearest),
+            Some((case, "bilinear")) => (case, Filter::Bilinear),
+            Some((case, _)) => (case, Filter::Bicubic),
+            None => (name, Filter::Bicubic),
+        };
+        let (kind, amount) = match case.rsplit_once('_').map(|(kind, amount)| (kind, amount.parse::<f64>())) {
+            Some((kind, Ok(amount))) => (kind, amount),
+            _ => (case, f64::NAN),
+        };
+        let op = match kind {
+            "rotate" => Op::Rotate(amount),
+            "shear_x" => Op::ShearX(amount),
+            "shear_y" => Op::ShearY(amount),
+            "translate_x" => Op::TranslateX(amount),
+            "translate_y" => Op::TranslateY(amount),
+            "posterize" => Op::Posterize(amount as u32),
+            "solarize" => Op::Solarize(amount as u32),
+            "solarize_add" => Op::SolarizeAdd(amount as u32),
+            "colour" => Op::Colour(amount),
+            "contrast" => Op::Contrast(amount),
+            "brightness" => Op::Brightness(amount),
+            "sharpness" => Op::Sharpness(amount),
+            "auto_contrast" => Op::AutoContrast,
+            "equalize" => Op::Equalize,
+            "invert" => Op::Invert,
+            other => panic!("no operation {other}"),
+        };
+        let ours = op.apply(source.clone(), 40, filter, [123, 117, 104]);
+        let (most, mean) = difference(&ours, tensor.data());
+        println!("{name}: at most {most}, mean {mean:.4}");
+        assert!(most <= 1 && mean < 0.01, "{name}: at most {most}, mean {mean:.4}");
+        compared += 1;
+    }
+    assert_eq!(compared, expected.len() - 1);
 }

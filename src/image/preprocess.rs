@@ -196,8 +196,8 @@ mod tests {
     fn the_canonical_form_is_stable() {
         assert_eq!(
             Preprocess::openai(224).canonical(),
-            "resize=shortest:224 filter=bicubic crop=centre-even:224 mean=[0.48145466, 0.4578275, 0.40821073] \
-             std=[0.26862954, 0.2613026, 0.2757771]"
+            "resize=shortest:224 filter=bicubic crop=centre-even:224 mean=[0.48145467, 0.4578275, 0.40821072] \
+             std=[0.26862955, 0.2613026, 0.2757771]"
         );
     }
 }
