@@ -1,3 +1,31 @@
 //! Decoding, resizing, views and augmentation of pictures.
+//!
+//! Everything here works on plain bytes: the encoded file in, 8-bit RGB in row order (height, width, channel) out.
+//! Pixels become tensors one room above.
 
+pub mod augment;
+pub mod decode;
+pub mod header;
 pub mod id;
+mod jpeg;
+pub mod limits;
+mod png;
+pub mod preprocess;
+mod preprocess_config;
+pub mod rejection;
+pub mod resample;
+pub mod rgb;
+pub mod seed;
+pub mod views;
+mod webp;
+
+pub use augment::{RandAugment, StrongView, weak_view};
+pub use decode::decode;
+pub use header::{Format, Header, probe};
+pub use id::ImageId;
+pub use limits::Limits;
+pub use preprocess::Preprocess;
+pub use rejection::{Reason, Rejection};
+pub use resample::Filter;
+pub use rgb::Rgb;
+pub use views::{CropBox, ViewSpec};

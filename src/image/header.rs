@@ -1,0 +1,101 @@
+//! Reading the header alone: the format and the size, and whether they are within the limits.
+
+use std::io::Cursor;
+
+use ::image::ImageDecoder;
+use ::image::codecs::png::PngDecoder;
+use ::image::codecs::webp::WebPDecoder;
+
+use super::decode::guarded;
+use super::limits::Limits;
+use super::rejection::{Reason, Rejection};
+use super::{jpeg, png, webp};
+
+/// The formats that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// Baseline and progressive; grey, YCbCr, RGB, CMYK, YCCK.
+    Jpeg,
+    /// All colour types and bit depths, interlaced or not.
+    Png,
+    /// Lossy and lossless; of an animation the first frame.
+    WebP,
+}
+
+impl Format {
+    /// The word that tables hold: `jpeg`, `png` or `webp`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Format::Jpeg => "jpeg",
+            Format::Png => "png",
+            Format::WebP => "webp",
+        }
+    }
+
+    /// The format by the file's first bytes; names of files are not asked.
+    pub fn sniff(bytes: &[u8]) -> Option<Self> {
+        if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
+            Some(Format::Jpeg)
+        } else if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
+            Some(Format::Png)
+        } else if bytes.len() >= 12 && bytes.starts_with(b"RIFF") && &bytes[8..12] == b"WEBP" {
+            Some(Format::WebP)
+        } else {
+            None
+        }
+    }
+}
+
+/// What the header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// By the first bytes of the file.
+    pub format: Format,
+    /// In pixels, before any rotation that EXIF asks for.
+    pub width: u32,
+    /// In pixels, before any rotation that EXIF asks for.
+    pub height: u32,
+}
+
+/// Reads the header of an encoded picture and checks it against `limits`. No pixel is decoded, and no memory is
+/// taken in proportion to the size that the header claims.
+///
+/// # Errors
+/// A [`Rejection`] where the file is empty, unknown, damaged in its header, or beyond a limit.
+pub fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, Rejection> {
+    if bytes.is_empty() {
+        return Err(Rejection::new(Reason::Empty, "the file has no bytes"));
+    }
+    if bytes.len() as u64 > limits.max_bytes {
+        let detail = format!("{} bytes, the limit is {}", bytes.len(), limits.max_bytes);
+        return Err(Rejection::new(Reason::TooLargeBytes, detail));
+    }
+    let format = Format::sniff(bytes).ok_or_else(|| {
+        Rejection::new(Reason::UnknownFormat, "the first bytes are those of neither JPEG, PNG nor WebP")
+    })?;
+    let (width, height) = guarded(|| match format {
+        Format::Jpeg => jpeg::dimensions(bytes),
+        Format::Png => PngDecoder::with_limits(Cursor::new(bytes), png::allocation_limits())
+            .map(|d| d.dimensions())
+            .map_err(|e| png::rejection(&e)),
+        Format::WebP => WebPDecoder::new(Cursor::new(bytes)).map(|d| d.dimensions()).map_err(|e| webp::rejection(&e)),
+    })?;
+    check_size(width, height, limits)?;
+    Ok(Header { format, width, height })
+}
+
+fn check_size(width: u32, height: u32, limits: &Limits) -> Result<(), Rejection> {
+    if width == 0 || height == 0 {
+        return Err(Rejection::new(Reason::Empty, format!("the header says {width} x {height} pixels")));
+    }
+    if width.max(height) > limits.max_side {
+        let detail = format!("{width} x {height} pixels, the limit of a side is {}", limits.max_side);
+        return Err(Rejection::new(Reason::SideTooLong, detail));
+    }
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > limits.max_pixels {
+        let detail = format!("{width} x {height} = {pixels} pixels, the limit is {}", limits.max_pixels);
+        return Err(Rejection::new(Reason::TooManyPixels, detail));
+    }
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! Reading Hugging Face's `preprocessor_config.json`. What the file leaves out has the defaults of
+//! `CLIPImageProcessor`; what we do not do is refused by name, because a picture prepared otherwise than the model was
+//! trained with gives worse features without any sign of it.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::preprocess::{Centre, OPENAI_MEAN, OPENAI_STD, Preprocess};
+use super::resample::Filter;
+use crate::error::{Error, Kind, Result};
+
+impl Preprocess {
+    /// The settings of a `preprocessor_config.json` that has been parsed; `path` is for messages.
+    ///
+    /// # Errors
+    /// Where a value has the wrong type or asks for something that is not supported.
+    pub fn from_hf_json(config: &Value, path: &Path) -> Result<Self> {
+        let reader = Reader { config, path };
+        for (key, consequence) in [("do_resize", "without resizing"), ("do_rescale", "without scaling to [0, 1]")] {
+            if !reader.flag(key, true)? {
+                return Err(reader.unsupported(key, &format!("a model fed {consequence} is not supported")));
+            }
+        }
+        if reader.flag("do_pad", false)? {
+            return Err(reader.unsupported("do_pad", "padding is not supported"));
+        }
+        let factor = reader.number("rescale_factor")?.unwrap_or(1.0 / 255.0);
+        if (factor * 255.0 - 1.0).abs() > 1e-4 {
+            return Err(reader.unsupported("rescale_factor", "only 1/255 is supported"));
+        }
+
+        let (shortest_edge, squash) = reader.size()?;
+        let crop = match reader.flag("do_center_crop", true)? {
+            true => reader.crop()?,
+            false if squash => shortest_edge,
+            false => {
+                let why = "without the crop, pictures of other proportions than 1:1 would not fit the model";
+                return Err(reader.unsupported("do_center_crop", why));
+            }
+        };
+        let filter = match reader.config.get("resample") {
+            None | Some(Value::Null) => Filter::Bicubic,
+            Some(number) => number
+                .as_u64()
+                .and_then(Filter::from_pillow)
+                .ok_or_else(|| reader.unsupported("resample", "must be one of Pillow's numbers 0 to 5"))?,
+        };
+        let (mean, std) = match reader.flag("do_normalize", true)? {
+            true => (
+                reader.channels("image_mean")?.unwrap_or(OPENAI_MEAN),
+                reader.channels("image_std")?.unwrap_or(OPENAI_STD),
+            ),
+            false => ([0.0; 3], [1.0; 3]),
+        };
+        if std.iter().any(|s| *s <= 0.0) {
+            return Err(reader.unsupported("image_std", "must be above nought"));
+        }
+        Ok(Preprocess { shortest_edge, crop, mean, std, filter, squash, centre: Centre::Down })
+    }
+}
+
+struct Reader<'a> {
+    config: &'a Value,
+    path: &'a Path,
+}
+
+impl Reader<'_> {
+    fn unsupported(&self, key: &str, why: &str) -> Error {
+        let value = self.config.get(key).unwrap_or(&Value::Null);
+        Error::new(Kind::Model, format!("{}: `{key}` is {value}: {why}", self.path.display()))
+            .hint("the model's preprocessing must be: resize, crop from the centre, scale by 1/255, normalise")
+    }
+
+    fn flag(&self, key: &str, default: bool) -> Result<bool> {
+        match self.config.get(key) {
+            None | Some(Value::Null) => Ok(default),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(_) => Err(self.unsupported(key, "must be true or false")),
+        }
+    }
+
+    fn number(&self, key: &str) -> Result<Option<f64>> {
+        match self.config.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => value.as_f64().map(Some).ok_or_else(|| self.unsupported(key, "must be a number")),
+        }
+    }
+
+    fn channels(&self, key: &str) -> Result<Option<[f32; 3]>> {
+        let Some(value) = self.config.get(key).filter(|v| !v.is_null()) else { return Ok(None) };
+        let numbers: Option<Vec<f32>> =
+            value.as_array().map(|list| list.iter().filter_map(|v| v.as_f64().map(|n| n as f32)).collect());
+        numbers
+            .and_then(|n| <[f32; 3]>::try_from(n).ok())
+            .filter(|n| n.iter().all(|v| v.is_finite()))
+            .map(Some)
+            .ok_or_else(|| self.unsupported(key, "must be a list of three numbers"))
+    }
+
+    /// The edge, and whether both edges get it.
+    fn size(&self) -> Result<(u32, bool)> {
+        let Some(size) = self.config.get("size").filter(|v| !v.is_null()) else { return Ok((224, false)) };
+        if let Some(edge) = edge(size).or_else(|| size.get("shortest_edge").and_then(edge)) {
+            return Ok((edge, false));
+        }
+        match square(size) {
+            Some(side) => Ok((side, true)),
+            None => Err(self
+                .unsupported("size", "must be a number of pixels, {shortest_edge}, or an equal {height} and {width}")),
+        }
+    }
+
+    fn crop(&self) -> Result<u32> {
+        let Some(crop) = self.config.get("crop_size").filter(|v| !v.is_null()) else { return Ok(224) };
+        edge(crop).or_else(|| square(crop)).ok_or_else(|| {
+            self.unsupported("crop_size", "must be a number of pixels, or an equal {height} and {width}")
+        })
+    }
+}
+
+fn edge(value: &Value) -> Option<u32> {
+    value.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| (1..=16_384).contains(n))
+}
+
+fn square(value: &Value) -> Option<u32> {
+    let (height, width) = (edge(value.get("height")?)?, edge(value.get("width")?)?);
+    (height == width).then_some(height)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(config: Value) -> Result<Preprocess> {
+        Preprocess::from_hf_json(&config, Path::new("m/preprocessor_config.json"))
+    }
+
+    #[test]
+    fn both_generations_of_clip_configurations_mean_the_same() {
+        let old = json!({"crop_size": 224, "do_center_crop": true, "do_normalize": true, "do_resize": true,
+            "feature_extractor_type": "CLIPFeatureExtractor", "resample": 3, "size": 224,
+            "image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711]});
+        let new = json!({"crop_size": {"height": 224, "width": 224}, "size": {"shortest_edge": 224},
+            "do_rescale": true, "rescale_factor": 0.00392156862745098, "do_convert_rgb": true, "resample": 3});
+        let expected = Preprocess { centre: Centre::Down, ..Preprocess::openai(224) };
+        for config in [old, new, json!({})] {
+            assert_eq!(read(config).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_fixed_height_and_width_does_not_keep_proportions() {
+        let p = read(json!({"size": {"height": 64, "width": 64}, "do_center_crop": false, "resample": 2})).unwrap();
+        assert!(p.squash && p.shortest_edge == 64 && p.crop == 64 && p.filter == Filter::Bilinear);
+    }
+
+    #[test]
+    fn what_is_not_supported_is_named() {
+        for (config, key) in [
+            (json!({"do_resize": false}), "`do_resize` is false"),
+            (json!({"do_center_crop": false}), "`do_center_crop`"),
+            (json!({"do_rescale": false}), "`do_rescale`"),
+            (json!({"do_pad": true}), "`do_pad`"),
+            (json!({"rescale_factor": 1.0}), "`rescale_factor` is 1.0"),
+            (json!({"size": {"longest_edge": 224}}), "`size`"),
+            (json!({"size": 0}), "`size`"),
+            (json!({"crop_size": {"height": 224, "width": 112}}), "`crop_size`"),
+            (json!({"resample": 9}), "`resample`"),
+            (json!({"resample": "bicubic"}), "`resample`"),
+            (json!({"image_mean": [0.5, 0.5]}), "`image_mean`"),
+            (json!({"image_std": [0.5, 0.0, 0.5]}), "`image_std`"),
+        ] {
+            let message = read(config).unwrap_err().to_string();
+            assert!(message.contains(key) && message.contains("preprocessor_config.json"), "{message}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! WebP through the `image` crate; of an animation the first frame.
+
+use std::io::Cursor;
+
+use ::image::codecs::webp::WebPDecoder;
+use ::image::{ColorType, ImageDecoder, ImageError};
+
+use super::rejection::{Reason, Rejection};
+
+/// The pixels as RGB.
+pub(super) fn rgb(bytes: &[u8]) -> Result<Vec<u8>, Rejection> {
+    let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|e| rejection(&e))?;
+    let color = decoder.color_type();
+    let length = usize::try_from(decoder.total_bytes())
+        .map_err(|_| Rejection::new(Reason::TooManyPixels, "the picture does not fit into memory"))?;
+    let mut pixels = vec![0; length];
+    decoder.read_image(&mut pixels).map_err(|e| rejection(&e))?;
+    match color {
+        ColorType::Rgb8 => Ok(pixels),
+        ColorType::Rgba8 => Ok(pixels.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect()),
+        other => Err(Rejection::new(Reason::Unsupported, format!("WebP: pixels of type {other:?}"))),
+    }
+}
+
+pub(super) fn rejection(error: &ImageError) -> Rejection {
+    let detail = error.to_string();
+    let reason = match error {
+        ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Reason::Truncated,
+        ImageError::Unsupported(_) => Reason::Unsupported,
+        _ if detail.contains("Not enough") || detail.contains("chunk was missing") => Reason::Truncated,
+        _ => Reason::Corrupt,
+    };
+    Rejection::new(reason, format!("WebP: {detail}"))
+}

@@ -1,0 +1,135 @@
+//! A folder of pictures. Three layouts are understood:
+//!
+//! - `rose/1.jpg`: a subfolder per class, at any depth below it; all pictures are for training;
+//! - `train/rose/1.jpg` and `test/rose/2.jpg` (or `val`): the same below a folder per split;
+//! - `1.jpg`, or `train/1.jpg`: pictures without labels.
+//!
+//! Class names are the folders' names with spaces for underscores. Files that are no pictures by their extension are
+//! passed over; pictures in a format that is not read are not, so that they are seen to be rejected.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
+
+use walkdir::{DirEntry, WalkDir};
+
+use super::fingerprint::Fingerprint;
+use super::item::{Item, Origin, Split};
+use super::{Listing, Source};
+use crate::error::{Error, Kind, Result};
+
+/// Extensions of pictures, whether or not the format is read.
+const PICTURES: [&str; 15] =
+    ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif", "jp2", "jxl"];
+
+/// A folder whose files have been found.
+pub struct Folder {
+    items: Vec<Item>,
+    listing: Listing,
+}
+
+impl Folder {
+    /// Finds the pictures below `root` and reads the classes off their places.
+    ///
+    /// # Errors
+    /// Where `root` is not a folder, holds no picture, or mixes folders for splits with other folders of pictures.
+    pub fn open(root: &Path) -> Result<Self> {
+        if !root.is_dir() {
+            let what = if root.exists() { "is not a folder" } else { "does not exist" };
+            let hint = match root.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) {
+                true => "a CSV file of paths is a list: use the kind of source for lists",
+                false => "name a folder of pictures, with or without a subfolder per class",
+            };
+            return Err(Error::new(Kind::Input, format!("image folder {} {what}", root.display())).hint(hint));
+        }
+        // Sorted by place below the root, component by component.
+        let found: BTreeMap<PathBuf, Origin> = walk(root).collect();
+        if found.is_empty() {
+            return Err(Error::new(Kind::Input, format!("no picture in {}", root.display()))
+                .hint("JPEG, PNG and WebP files are looked for in the folder and below it"));
+        }
+        let by_split = has_splits(root, found.keys())?;
+        let items: Vec<Item> = found.into_iter().map(|(place, origin)| item(root, &place, origin, by_split)).collect();
+        let classes: BTreeSet<&String> = items.iter().filter_map(|i| i.label.as_ref()).collect();
+        let classes: Vec<String> = classes.into_iter().cloned().collect();
+        let listing = Listing { has_labels: !classes.is_empty(), classes };
+        Ok(Folder { items, listing })
+    }
+}
+
+impl Source for Folder {
+    fn listing(&self) -> &Listing {
+        &self.listing
+    }
+
+    fn fingerprint(&self) -> Result<String> {
+        let mut fingerprint = Fingerprint::new("folder");
+        self.items.iter().for_each(|item| fingerprint.item(item));
+        Ok(fingerprint.finish())
+    }
+
+    fn items(self: Box<Self>) -> Box<dyn Iterator<Item = Result<Item>> + Send> {
+        Box::new(self.items.into_iter().map(Ok))
+    }
+}
+
+/// Every picture below the root, and every place that could not be looked into, by its place below the root.
+fn walk(root: &Path) -> impl Iterator<Item = (PathBuf, Origin)> {
+    let visible = |entry: &DirEntry| entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".");
+    WalkDir::new(root).follow_links(true).into_iter().filter_entry(visible).filter_map(move |entry| {
+        let (path, origin) = match entry {
+            Ok(entry) if entry.file_type().is_dir() || !is_picture(entry.path()) => return None,
+            Ok(entry) => (entry.path().to_path_buf(), Origin::of_file(entry.path())),
+            // A link back to a folder above: what it leads to is found without it.
+            Err(error) if error.loop_ancestor().is_some() => return None,
+            Err(error) => {
+                let path = error.path()?.to_path_buf();
+                // A broken link matters only where a picture was meant.
+                if !path.is_dir() && !is_picture(&path) {
+                    return None;
+                }
+                let detail = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
+                (path, Origin::Unreadable { detail })
+            }
+        };
+        Some((path.strip_prefix(root).unwrap_or(&path).to_path_buf(), origin))
+    })
+}
+
+fn is_picture(path: &Path) -> bool {
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("");
+    PICTURES.iter().any(|known| extension.eq_ignore_ascii_case(known))
+}
+
+/// The folders above a file, below the root.
+fn folders(place: &Path) -> impl Iterator<Item = String> {
+    let above = place.parent().unwrap_or(Path::new(""));
+    above
+        .components()
+        .filter(|c| matches!(c, Component::Normal(_)))
+        .map(|c| c.as_os_str().to_string_lossy().into_owned())
+}
+
+/// Whether the folders directly below the root are splits.
+fn has_splits<'a>(root: &Path, places: impl Iterator<Item = &'a PathBuf>) -> Result<bool> {
+    let tops: BTreeSet<String> = places.filter_map(|place| folders(place).next()).collect();
+    let (splits, others): (Vec<&String>, Vec<&String>) = tops.iter().partition(|name| Split::parse(name).is_some());
+    match (splits.first(), others.first()) {
+        (None, _) => Ok(false),
+        (Some(_), None) => Ok(true),
+        (Some(split), Some(other)) => {
+            let message = format!(
+                "{} has pictures both in `{split}`, which names a split, and in `{other}`, which does not",
+                root.display()
+            );
+            Err(Error::new(Kind::Input, message)
+                .hint("keep either splits (train, test, val) or classes directly in the folder, or use a CSV list"))
+        }
+    }
+}
+
+fn item(root: &Path, place: &Path, origin: Origin, by_split: bool) -> Item {
+    let mut above = folders(place);
+    let split = if by_split { above.next().and_then(|name| Split::parse(&name)) } else { None };
+    let label = above.next().map(|name| name.replace('_', " "));
+    Item { path: root.join(place).display().to_string(), origin, split: split.or(Some(Split::Train)), label }
+}

@@ -1,0 +1,135 @@
+//! Pictures in Parquet as Hugging Face's `datasets` writes them: a column `image: struct<bytes, path>`, and a column of
+//! labels, either numbers with the classes' names in the schema's metadata, or the names themselves.
+//!
+//! The split is read off the file's name (`train-00000-of-00002.parquet`) or its folder's (`test/0000.parquet`).
+
+mod rows;
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use walkdir::WalkDir;
+
+use super::fingerprint::Fingerprint;
+use super::hf_schema::HfSchema;
+use super::item::{Item, Split, modified_ns};
+use super::{Listing, Source};
+use crate::error::{Context, Error, Kind, Result};
+
+/// Parquet files whose schemas and labels have been read; their pictures have not.
+pub struct HfParquet {
+    files: Vec<Part>,
+    listing: Listing,
+}
+
+/// One file.
+#[derive(Debug, Clone)]
+struct Part {
+    path: PathBuf,
+    schema: HfSchema,
+    split: Split,
+}
+
+impl HfParquet {
+    /// Opens files, or all `*.parquet` in folders and below them.
+    ///
+    /// # Errors
+    /// Where there is no file, one is not Parquet or holds no pictures, or files disagree about the classes.
+    pub fn open(paths: &[PathBuf]) -> Result<Self> {
+        let mut files = Vec::new();
+        for path in find(paths)? {
+            let builder = reader(&path)?;
+            let features = builder
+                .metadata()
+                .file_metadata()
+                .key_value_metadata()
+                .and_then(|pairs| pairs.iter().find(|pair| pair.key == "huggingface")?.value.as_deref())
+                .or_else(|| builder.schema().metadata().get("huggingface").map(String::as_str));
+            let schema = HfSchema::of(builder.schema(), features, &path)?;
+            files.push(Part { split: split_of(&path), schema, path });
+        }
+        let classes = classes(&files)?;
+        let has_labels = files.iter().any(|part| part.schema.label.is_some());
+        Ok(HfParquet { files, listing: Listing { classes, has_labels } })
+    }
+}
+
+impl Source for HfParquet {
+    fn listing(&self) -> &Listing {
+        &self.listing
+    }
+
+    fn fingerprint(&self) -> Result<String> {
+        let mut fingerprint = Fingerprint::new("hf_parquet");
+        for Part { path, .. } in &self.files {
+            let metadata = std::fs::metadata(path).at(Kind::Input, "cannot read", path)?;
+            fingerprint.text(&path.display().to_string());
+            fingerprint.file(metadata.len(), modified_ns(&metadata));
+        }
+        Ok(fingerprint.finish())
+    }
+
+    fn items(self: Box<Self>) -> Box<dyn Iterator<Item = Result<Item>> + Send> {
+        let declared = self.files.iter().find_map(|part| part.schema.names.clone());
+        let mut failed = false;
+        let items = self.files.into_iter().flat_map(move |part| rows::items(part, declared.clone()));
+        // An error is the last thing that is seen: what comes after a damaged part would not be the whole data set.
+        Box::new(items.take_while(move |item| !std::mem::replace(&mut failed, item.is_err())))
+    }
+}
+
+/// The files meant by `paths`, sorted.
+fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let hint = "name Parquet files, or folders of them";
+    let mut found = BTreeSet::new();
+    for path in paths {
+        if path.is_file() {
+            found.insert(path.clone());
+        } else if path.is_dir() {
+            let files = WalkDir::new(path).follow_links(true).into_iter().filter_map(std::result::Result::ok);
+            let is_parquet = |p: &Path| p.extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet"));
+            found.extend(files.map(|e| e.into_path()).filter(|p| is_parquet(p) && p.is_file()));
+        } else {
+            return Err(Error::new(Kind::Input, format!("{} does not exist", path.display())).hint(hint));
+        }
+    }
+    if found.is_empty() {
+        let given: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+        return Err(Error::new(Kind::Input, format!("no Parquet file in {}", given.join(", "))).hint(hint));
+    }
+    Ok(found.into_iter().collect())
+}
+
+fn reader(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
+    let file = File::open(path).at(Kind::Input, "cannot open", path)?;
+    ParquetRecordBatchReaderBuilder::try_new(file).at(Kind::Input, "cannot read as Parquet:", path)
+}
+
+/// By a word of the file's name, or of the folder's; else for training.
+fn split_of(path: &Path) -> Split {
+    let words = |name: Option<&std::ffi::OsStr>| {
+        let name = name.unwrap_or_default().to_string_lossy().into_owned();
+        name.split(|c: char| !c.is_alphanumeric()).find_map(Split::parse)
+    };
+    words(path.file_stem()).or_else(|| words(path.parent().and_then(Path::file_name))).unwrap_or(Split::Train)
+}
+
+/// The names that the files declare, which must be the same in all; or else the labels that occur, sorted.
+fn classes(files: &[Part]) -> Result<Vec<String>> {
+    let mut declared = files.iter().filter_map(|part| Some((part, part.schema.names.as_ref()?)));
+    if let Some((first, names)) = declared.next() {
+        if let Some((other, _)) = declared.find(|(_, others)| *others != names) {
+            let (first, other) = (first.path.display(), other.path.display());
+            return Err(Error::new(Kind::Input, format!("{first} and {other} have different classes"))
+                .hint("files of one data set must have the same class names in the same order"));
+        }
+        return Ok(names.clone());
+    }
+    let mut found = BTreeSet::new();
+    for part in files {
+        found.extend(rows::labels(part)?);
+    }
+    Ok(found.into_iter().map(rows::Label::into_name).collect())
+}

@@ -1,0 +1,173 @@
+//! Folders of pictures, as users lay them out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::fs;
+use std::path::Path;
+
+use microclip_pipe::source::{Item, Origin, Source, SourceSpec, Split, open};
+use tempfile::TempDir;
+
+fn touch(root: &Path, place: &str) {
+    let path = root.join(place);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let picture = image::RgbImage::from_pixel(4, 3, image::Rgb([place.len() as u8, 2, 3]));
+    match path.extension().and_then(|e| e.to_str()) {
+        Some("png" | "jpg") => picture.save(path).unwrap(),
+        _ => fs::write(path, "not a picture").unwrap(),
+    }
+}
+
+fn folder(places: &[&str]) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    places.iter().for_each(|place| touch(dir.path(), place));
+    dir
+}
+
+fn source(dir: &Path) -> Box<dyn Source> {
+    open(&SourceSpec::Folder { path: dir.to_path_buf() }).unwrap()
+}
+
+fn error(dir: &Path) -> String {
+    let error = open(&SourceSpec::Folder { path: dir.to_path_buf() }).err().expect("an error");
+    format!("{error} | {}", error.hint_text().unwrap_or("no hint"))
+}
+
+/// (place below the folder, split, label) of every item.
+fn seen(dir: &Path) -> Vec<(String, &'static str, String)> {
+    let items: Vec<Item> = source(dir).items().map(Result::unwrap).collect();
+    let place = |path: &str| Path::new(path).strip_prefix(dir).unwrap().display().to_string();
+    items
+        .iter()
+        .map(|i| (place(&i.path), i.split.unwrap().as_str(), i.label.clone().unwrap_or("-".to_owned())))
+        .collect()
+}
+
+fn row(place: &str, split: &'static str, label: &str) -> (String, &'static str, String) {
+    (place.to_owned(), split, label.to_owned())
+}
+
+#[test]
+fn a_subfolder_per_class() {
+    let dir = folder(&["fire_lily/b.jpg", "fire_lily/a.png", "aster/deep/er/c.jpg"]);
+    let listing = source(dir.path()).listing().clone();
+    assert_eq!(listing.classes, ["aster", "fire lily"]);
+    assert!(listing.has_labels);
+    assert_eq!(
+        seen(dir.path()),
+        [
+            row("aster/deep/er/c.jpg", "train", "aster"),
+            row("fire_lily/a.png", "train", "fire lily"),
+            row("fire_lily/b.jpg", "train", "fire lily"),
+        ]
+    );
+}
+
+#[test]
+fn splits_above_the_classes() {
+    let dir = folder(&["train/aster/1.jpg", "val/lily/2.jpg", "test/rose/3.jpg"]);
+    assert_eq!(source(dir.path()).listing().classes, ["aster", "lily", "rose"]);
+    assert_eq!(
+        seen(dir.path()),
+        [
+            row("test/rose/3.jpg", "test", "rose"),
+            row("train/aster/1.jpg", "train", "aster"),
+            row("val/lily/2.jpg", "test", "lily")
+        ]
+    );
+}
+
+#[test]
+fn pictures_without_labels() {
+    let flat = folder(&["2.jpg", "1.jpg"]);
+    assert!(!source(flat.path()).listing().has_labels);
+    assert!(source(flat.path()).listing().classes.is_empty());
+    assert_eq!(seen(flat.path()), [row("1.jpg", "train", "-"), row("2.jpg", "train", "-")]);
+
+    let split = folder(&["train/1.jpg", "test/2.jpg"]);
+    assert!(!source(split.path()).listing().has_labels);
+    assert_eq!(seen(split.path()), [row("test/2.jpg", "test", "-"), row("train/1.jpg", "train", "-")]);
+}
+
+#[test]
+fn other_files_are_passed_over_but_strange_pictures_are_not() {
+    let dir = folder(&[
+        "a/1.jpg",
+        "a/notes.txt",
+        "a/Thumbs.db",
+        "a/.hidden.jpg",
+        ".git/2.jpg",
+        "labels.csv",
+        "a/old.gif",
+        "a/BIG.JPG",
+    ]);
+    let places: Vec<String> = seen(dir.path()).into_iter().map(|(place, ..)| place).collect();
+    assert_eq!(places, ["a/1.jpg", "a/BIG.JPG", "a/old.gif"]);
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_with_a_way_out() {
+    let dir = folder(&["notes.txt"]);
+    assert!(error(dir.path()).starts_with("no picture in "));
+    assert!(error(&dir.path().join("gone")).contains("does not exist | name a folder"));
+    assert!(error(&dir.path().join("notes.txt")).contains("is not a folder"));
+    fs::write(dir.path().join("list.csv"), "path\n").unwrap();
+    assert!(error(&dir.path().join("list.csv")).contains("is a list"));
+    let mixed = folder(&["train/a/1.jpg", "extra/2.jpg"]);
+    let message = error(mixed.path());
+    assert!(message.contains("`train`") && message.contains("`extra`") && message.contains("CSV list"), "{message}");
+}
+
+#[cfg(unix)]
+#[test]
+fn links_are_followed_but_not_in_circles() {
+    use std::os::unix::fs::symlink;
+    let dir = folder(&["a/1.jpg"]);
+    symlink(dir.path(), dir.path().join("a/back")).unwrap();
+    symlink(dir.path().join("a/1.jpg"), dir.path().join("a/linked.jpg")).unwrap();
+    symlink(dir.path().join("nowhere"), dir.path().join("a/broken.jpg")).unwrap();
+    symlink(dir.path().join("nowhere"), dir.path().join("a/broken.txt")).unwrap();
+    let items: Vec<Item> = source(dir.path()).items().map(Result::unwrap).collect();
+    assert_eq!(items.len(), 3);
+    assert!(matches!(items[0].origin, Origin::File { byte_len: 1.., modified_ns: 1.., .. }));
+    assert!(matches!(&items[1].origin, Origin::Unreadable { detail } if detail.contains("No such file")), "{items:?}");
+    assert!(items[2].path.ends_with("linked.jpg"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_named_like_a_picture_does_not_hang() {
+    let dir = folder(&["a/1.jpg"]);
+    let made = std::process::Command::new("mkfifo").arg(dir.path().join("a/2.jpg")).status();
+    if !made.is_ok_and(|status| status.success()) {
+        return;
+    }
+    let items: Vec<Item> = source(dir.path()).items().map(Result::unwrap).collect();
+    assert!(matches!(&items[1].origin, Origin::Unreadable { detail } if detail == "not an ordinary file"));
+}
+
+#[test]
+fn the_fingerprint_changes_with_the_files_and_only_then() {
+    let dir = folder(&["a/1.jpg", "b/2.jpg"]);
+    let print = || source(dir.path()).fingerprint().unwrap();
+    let first = print();
+    assert_eq!(first.len(), 64);
+    assert_eq!(first, print());
+    touch(dir.path(), "b/notes.txt");
+    assert_eq!(first, print());
+    touch(dir.path(), "b/3.jpg");
+    let second = print();
+    assert_ne!(first, second);
+    fs::write(dir.path().join("b/3.jpg"), "now something else").unwrap();
+    assert_ne!(second, print());
+}
+
+#[test]
+fn splits_are_read_in_the_usual_words() {
+    for word in ["train", "Training", "TRAIN"] {
+        assert_eq!(Split::parse(word), Some(Split::Train));
+    }
+    for word in ["test", "val", "valid", "Validation"] {
+        assert_eq!(Split::parse(word), Some(Split::Test));
+    }
+    assert_eq!(Split::parse("rose"), None);
+}

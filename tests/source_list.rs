@@ -1,0 +1,109 @@
+//! CSV lists of pictures.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::fs;
+use std::path::Path;
+
+use microclip_pipe::source::{Item, Origin, SourceSpec, open};
+use tempfile::TempDir;
+
+fn list(text: &[u8]) -> (TempDir, SourceSpec) {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["a.png", "b.png", "sub/c.png"] {
+        fs::create_dir_all(dir.path().join("sub")).unwrap();
+        image::RgbImage::new(2, 2).save(dir.path().join(name)).unwrap();
+    }
+    fs::write(dir.path().join("list.csv"), text).unwrap();
+    let spec = SourceSpec::List { path: dir.path().join("list.csv"), root: None };
+    (dir, spec)
+}
+
+fn items(spec: &SourceSpec) -> Vec<Item> {
+    open(spec).unwrap().items().map(Result::unwrap).collect()
+}
+
+fn error(text: &[u8]) -> String {
+    let (_dir, spec) = list(text);
+    let error = open(&spec).err().expect("an error");
+    let message = format!("{error} | {}", error.hint_text().unwrap_or("-"));
+    message.split_once("list.csv").map_or(message.clone(), |(_, rest)| rest.to_owned())
+}
+
+#[test]
+fn paths_labels_and_splits() {
+    let (dir, spec) =
+        list(b"\xef\xbb\xbfsplit, path, label\ntest, sub/c.png,\"lily, white\"\n,a.png,aster\nval,b.png,\n");
+    let source = open(&spec).unwrap();
+    assert_eq!(source.listing().classes, ["aster", "lily, white"]);
+    assert!(source.listing().has_labels);
+    let seen: Vec<(String, &str, Option<String>)> = items(&spec)
+        .into_iter()
+        .map(|i| {
+            let place = Path::new(&i.path).strip_prefix(dir.path()).unwrap().display().to_string();
+            (place, i.split.unwrap().as_str(), i.label)
+        })
+        .collect();
+    let named = |name: &str| Some(name.to_owned());
+    assert_eq!(
+        seen,
+        [
+            ("a.png".to_owned(), "train", named("aster")),
+            ("b.png".to_owned(), "test", None),
+            ("sub/c.png".to_owned(), "test", named("lily, white")),
+        ]
+    );
+}
+
+#[test]
+fn paths_are_enough() {
+    let (_dir, spec) = list(b"path\nb.png\na.png\n");
+    let source = open(&spec).unwrap();
+    assert!(!source.listing().has_labels && source.listing().classes.is_empty());
+    assert_eq!(items(&spec).len(), 2);
+    assert!(matches!(items(&spec)[0].origin, Origin::File { .. }));
+}
+
+#[test]
+fn another_root() {
+    let (dir, _) = list(b"path\nc.png\n");
+    let spec = SourceSpec::List { path: dir.path().join("list.csv"), root: Some(dir.path().join("sub")) };
+    assert!(matches!(&items(&spec)[0].origin, Origin::File { path, .. } if path.ends_with("sub/c.png")));
+}
+
+#[test]
+fn a_missing_file_is_one_unreadable_picture() {
+    let (_dir, spec) = list(b"path,label\na.png,x\ngone.png,x\nsub,x\n");
+    let items = items(&spec);
+    assert_eq!(items.len(), 3);
+    assert!(matches!(&items[1].origin, Origin::Unreadable { detail } if detail.contains("No such file")));
+    assert!(matches!(&items[2].origin, Origin::Unreadable { detail } if detail == "not an ordinary file"));
+}
+
+#[test]
+fn faults_name_the_line() {
+    assert_eq!(error(b"path,lable\na.png,x\n"), ":1: unknown column `lable` | did you mean `label`?");
+    assert!(error(b"path,quality\na.png,x\n").starts_with(":1: unknown column `quality` | the first line names"));
+    assert!(error(b"label\nx\n").starts_with(":1: no column `path`"));
+    assert!(error(b"path,path\na,b\n").starts_with(":1: column `path` stands twice"));
+    assert_eq!(error(b"path,label\na.png,x\n,y\n"), ":3: `path` is empty | -");
+    assert!(error(b"path,split\na.png,train\nb.png,dev\n").starts_with(":3: `split` is `dev` | a split is"));
+    assert!(error(b"path,label\na.png,x\nb.png,x,y\n").starts_with(":3: 3 fields, but the header has 2"));
+    assert_eq!(error(b"path\na.png\n\xff\xfe.png\n"), ":3: not UTF-8 | -");
+    assert!(error(b"path\n").contains("names no picture"));
+    let spec = SourceSpec::List { path: "/nowhere/list.csv".into(), root: None };
+    assert!(open(&spec).err().unwrap().to_string().starts_with("cannot open list /nowhere/list.csv"));
+}
+
+#[test]
+fn the_fingerprint_sees_labels_and_files() {
+    let (dir, spec) = list(b"path,label\na.png,x\nb.png,y\n");
+    let print = || open(&spec).unwrap().fingerprint().unwrap();
+    let first = print();
+    fs::write(dir.path().join("list.csv"), "path,label\nb.png,y\na.png,x\n").unwrap();
+    assert_eq!(first, print(), "the order of the lines does not matter");
+    fs::write(dir.path().join("list.csv"), "path,label\nb.png,y\na.png,z\n").unwrap();
+    let relabelled = print();
+    assert_ne!(first, relabelled);
+    fs::write(dir.path().join("a.png"), "other bytes").unwrap();
+    assert_ne!(relabelled, print());
+}
