@@ -2,8 +2,12 @@
 //! they are asked in SQL ([`session`], [`udf`], [`format`]).
 
 pub mod arrays;
+pub mod catalog;
 pub mod dims;
+pub mod format;
+pub mod query;
 pub mod schema;
+pub mod session;
 pub mod tensor;
 pub mod udf;
 
@@ -12,4 +16,6 @@ pub use arrays::{
     rows_bytes, rows_f32, strings,
 };
 pub use dims::Dims;
+pub use query::query;
 pub use schema::{TableSchema, table};
+pub use session::{Scope, session, training_session, warnings};
