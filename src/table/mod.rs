@@ -1,1 +1,21 @@
-//! Schemas, the SQL session and its functions, Arrow and tensors.
+//! Tables: what they are called and hold ([`schema`]), how rows become tensors and back ([`arrays`], [`tensor`]), and how
+//! they are asked in SQL ([`session`], [`udf`], [`format`]).
+
+pub mod arrays;
+pub mod catalog;
+pub mod dims;
+pub mod format;
+pub mod query;
+pub mod schema;
+pub mod session;
+pub mod tensor;
+pub mod udf;
+
+pub use arrays::{
+    fixed_binary, fixed_list_f32, floats, int32s, int64s, optional_bytes, optional_int32s, optional_strings,
+    rows_bytes, rows_f32, strings,
+};
+pub use dims::Dims;
+pub use query::query;
+pub use schema::{TableSchema, table};
+pub use session::{Scope, session, training_session, warnings};

@@ -1,0 +1,203 @@
+//! Where things lie in the store.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Context, Error, Kind, Result};
+
+/// The extension of a part.
+pub(crate) const PART: &str = "parquet";
+
+/// A folder with everything that the pipeline has computed.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// Opens the store for writing, and makes its folder where there is none.
+    ///
+    /// # Errors
+    /// Where the folder cannot be made or written to.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Store> {
+        let root = path.into();
+        let hint = "name a folder that you may write to with --store DIR, or with `store` in the pipeline file";
+        fs::create_dir_all(&root).at(Kind::Store, "cannot make the store", &root).map_err(|e| e.hint(hint))?;
+        // The only question that permissions, read-only mounts and full disks all answer.
+        tempfile::tempfile_in(&root).at(Kind::Store, "cannot write to the store", &root).map_err(|e| e.hint(hint))?;
+        Store::absolute(root)
+    }
+
+    /// Opens the store for reading only: a folder that is not there is an empty store, and none is made.
+    ///
+    /// # Errors
+    /// Where the path is something else than a folder.
+    pub fn open_read(path: impl Into<PathBuf>) -> Result<Store> {
+        let root = path.into();
+        if root.exists() && !root.is_dir() {
+            return Err(Error::new(Kind::Store, format!("the store {} is not a folder", root.display())));
+        }
+        Store::absolute(root)
+    }
+
+    fn absolute(root: PathBuf) -> Result<Store> {
+        let root = std::path::absolute(&root).at(Kind::Store, "cannot find the store", &root)?;
+        Ok(Store { root })
+    }
+
+    /// The store's folder, as an absolute path.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A table's partition, whether or not anything is in it.
+    ///
+    /// # Errors
+    /// Where a name has other characters than `a-z0-9._-`, or starts with a dot.
+    pub fn partition(&self, table: &str, partition: &str) -> Result<Partition> {
+        // Tables are words of the program: `pseudo_labels`.
+        check_name("table", &table.replace('_', "-"))?;
+        check_name("partition", partition)?;
+        let dir = self.root.join(table).join(partition);
+        Ok(Partition { dir, table: table.to_owned(), name: partition.to_owned() })
+    }
+
+    /// Names of the table's partitions that are on disk, sorted.
+    ///
+    /// # Errors
+    /// Where the table's folder cannot be read.
+    pub fn partitions(&self, table: &str) -> Result<Vec<String>> {
+        let mut names: Vec<String> = entries(&self.root.join(table))?
+            .into_iter()
+            .filter(|path| path.is_dir())
+            .filter_map(|path| path.file_name().and_then(OsStr::to_str).map(str::to_owned))
+            .filter(|name| check_name("partition", name).is_ok())
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// The folder of a run's checkpoints, made where there is none.
+    ///
+    /// # Errors
+    /// Where the run's name is no partition name, or the folder cannot be made.
+    pub fn checkpoints(&self, run: &str) -> Result<PathBuf> {
+        check_name("run", run)?;
+        let dir = self.root.join("checkpoints").join(run);
+        fs::create_dir_all(&dir).at(Kind::Store, "cannot make", &dir)?;
+        Ok(dir)
+    }
+}
+
+/// A folder of parts: the rows of a table that belong to one dataset, space or run.
+#[derive(Debug, Clone)]
+pub struct Partition {
+    dir: PathBuf,
+    table: String,
+    name: String,
+}
+
+impl Partition {
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The table it is of.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// Its name: the id of a dataset, a space or a run.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The whole parts in it, sorted by name. None where the folder is not there.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read.
+    pub fn parts(&self) -> Result<Vec<PathBuf>> {
+        let mut parts: Vec<PathBuf> =
+            entries(&self.dir)?.into_iter().filter(|path| path.extension() == Some(OsStr::new(PART))).collect();
+        parts.sort();
+        Ok(parts)
+    }
+
+    /// The path of the part of that name.
+    ///
+    /// # Errors
+    /// Where the name has other characters than `a-z0-9._-`, or starts with a dot.
+    pub fn part(&self, name: &str) -> Result<PathBuf> {
+        check_name("part", name)?;
+        Ok(self.dir.join(format!("{name}.{PART}")))
+    }
+
+    /// Removes the parts for which `keep` is false. Temporaries of others are left alone.
+    ///
+    /// # Errors
+    /// Where a part cannot be removed.
+    pub fn retain(&self, keep: impl Fn(&Path) -> bool) -> Result<()> {
+        for part in self.parts()?.into_iter().filter(|part| !keep(part)) {
+            match fs::remove_file(&part) {
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(e).at(Kind::Store, "cannot remove", &part),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Paths of what is in a folder; nothing where there is no folder.
+fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+    let found = match fs::read_dir(dir) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        found => found.at(Kind::Store, "cannot read", dir)?,
+    };
+    found.map(|entry| entry.map(|e| e.path()).at(Kind::Store, "cannot read", dir)).collect()
+}
+
+/// Names become folders and files on every file system, and parts of URLs.
+fn check_name(what: &str, name: &str) -> Result<()> {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
+    if name.is_empty() || name.len() > 200 || name.starts_with('.') || !name.bytes().all(allowed) {
+        return Err(Error::new(Kind::Store, format!("`{name}` cannot be the name of a {what}"))
+            .hint("use lower-case letters, digits, `.`, `_` and `-`, not starting with a dot"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_leave_the_folder_are_refused() {
+        let store = Store::open_read("/nowhere").unwrap();
+        for bad in ["", "..", ".hidden", "a/b", "A", "ü", "a b", "a\0"] {
+            let error = store.partition("images", bad).unwrap_err();
+            assert!(error.to_string().contains("cannot be the name of a partition"), "{error}");
+        }
+        assert!(store.partition("pseudo_labels", "flowers-1.0_x").is_ok());
+    }
+
+    #[test]
+    fn a_store_that_is_not_there_is_empty_and_not_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open_read(dir.path().join("none")).unwrap();
+        assert!(store.partition("images", "a").unwrap().parts().unwrap().is_empty());
+        assert!(store.partitions("images").unwrap().is_empty());
+        assert!(!store.root().exists());
+    }
+
+    #[test]
+    fn a_store_that_is_a_file_is_refused_with_a_hint() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = Store::open(file.path()).unwrap_err();
+        assert!(error.to_string().starts_with("cannot make the store"), "{error}");
+        assert!(error.hint_text().unwrap().contains("--store"));
+        assert!(Store::open_read(file.path()).is_err());
+    }
+}

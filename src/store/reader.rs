@@ -1,0 +1,176 @@
+//! Reading parts, one after the other.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Schema, SchemaRef};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::store::layout::Partition;
+
+/// What a part's footer says.
+#[derive(Debug, Clone)]
+pub struct Footer {
+    /// Columns and their types.
+    pub schema: SchemaRef,
+    /// Rows in the part.
+    pub rows: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// The table, the schema's version, and what the writer added (e.g. the parts of the space).
+    pub pairs: BTreeMap<String, String>,
+}
+
+/// Reads a part's footer.
+///
+/// # Errors
+/// Where the file cannot be read or is no Parquet file.
+pub fn footer(part: &Path) -> Result<Footer> {
+    let (file, metadata) = open(part)?;
+    let bytes = file.metadata().at(Kind::Store, "cannot read", part)?.len();
+    let file = metadata.metadata().file_metadata();
+    let pairs = file.key_value_metadata().into_iter().flatten();
+    Ok(Footer {
+        schema: without_pairs(metadata.schema()),
+        rows: u64::try_from(file.num_rows()).unwrap_or(0),
+        bytes,
+        pairs: pairs
+            .filter(|pair| pair.key != "ARROW:schema")
+            .map(|pair| (pair.key.clone(), pair.value.clone().unwrap_or_default()))
+            .collect(),
+    })
+}
+
+/// Rows of a partition, from the footers alone.
+///
+/// # Errors
+/// Where a footer cannot be read.
+pub fn count_rows(partition: &Partition) -> Result<u64> {
+    partition.parts()?.iter().try_fold(0, |sum, part| Ok(sum + footer(part)?.rows))
+}
+
+/// The distinct `image_id`s of a partition; only that column is read.
+///
+/// # Errors
+/// Where a part cannot be read or has no such column.
+pub fn image_ids(partition: &Partition) -> Result<BTreeSet<String>> {
+    let mut ids = BTreeSet::new();
+    for batch in batches(partition, Some(&["image_id"]), 1 << 16)? {
+        let batch = batch?;
+        let column = batch.column(0).as_string_opt::<i32>().ok_or_else(|| {
+            Error::new(Kind::Store, format!("`image_id` in {} is not text", partition.dir().display()))
+        })?;
+        ids.extend(column.iter().flatten().map(str::to_owned));
+    }
+    Ok(ids)
+}
+
+/// Reads a partition's parts in the order of their names: all columns, or those of `columns` in the order of the table.
+/// Batches have `batch_size` rows, but for the last of each part.
+///
+/// # Errors
+/// Where the folder cannot be read. Errors of a part come with the batches.
+pub fn batches(partition: &Partition, columns: Option<&[&str]>, batch_size: usize) -> Result<Batches> {
+    Ok(batches_of(partition.parts()?, columns, batch_size))
+}
+
+/// The same for parts by their paths, in the order given.
+pub fn batches_of(parts: Vec<PathBuf>, columns: Option<&[&str]>, batch_size: usize) -> Batches {
+    Batches {
+        parts: parts.into_iter(),
+        columns: columns.map(|names| names.iter().map(|&name| name.to_owned()).collect()),
+        batch_size: batch_size.max(1),
+        current: None,
+    }
+}
+
+/// Iterates over the batches of several parts; only one is open at a time. Ends after the first error.
+#[derive(Debug)]
+pub struct Batches {
+    parts: std::vec::IntoIter<PathBuf>,
+    columns: Option<Vec<String>>,
+    batch_size: usize,
+    current: Option<(PathBuf, ParquetRecordBatchReader)>,
+}
+
+impl Batches {
+    fn open(&self, part: &Path) -> Result<ParquetRecordBatchReader> {
+        let (file, metadata) = open(part)?;
+        let mask = match &self.columns {
+            Some(names) => columns(&metadata, names, part)?,
+            None => ProjectionMask::all(),
+        };
+        ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
+            .with_projection(mask)
+            .with_batch_size(self.batch_size)
+            .build()
+            .at(Kind::Store, "cannot read", part)
+    }
+
+    fn advance(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            if let Some((part, reader)) = &mut self.current {
+                match reader.next() {
+                    Some(batch) => {
+                        let batch = batch.at(Kind::Store, "cannot read", part)?;
+                        let schema = without_pairs(batch.schema_ref());
+                        let batch = RecordBatch::try_new(schema, batch.columns().to_vec());
+                        return batch.at(Kind::Store, "cannot read", part).map(Some);
+                    }
+                    None => self.current = None,
+                }
+            }
+            let Some(part) = self.parts.next() else { return Ok(None) };
+            let reader = self.open(&part)?;
+            self.current = Some((part, reader));
+        }
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.advance();
+        if next.is_err() {
+            self.parts = Vec::new().into_iter();
+            self.current = None;
+        }
+        next.transpose()
+    }
+}
+
+/// The reader puts the footer's pairs into the schema, which would make batches of different parts differ.
+fn without_pairs(schema: &SchemaRef) -> SchemaRef {
+    Arc::new(Schema::new(schema.fields().clone()))
+}
+
+fn open(part: &Path) -> Result<(File, ArrowReaderMetadata)> {
+    let file = File::open(part).at(Kind::Store, "cannot read", part)?;
+    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
+        .at(Kind::Store, "cannot read", part)
+        .map_err(|e| e.hint("the file is damaged; remove it and run again: its rows are computed anew"))?;
+    Ok((file, metadata))
+}
+
+/// The mask of the named top-level columns.
+fn columns(metadata: &ArrowReaderMetadata, names: &[String], part: &Path) -> Result<ProjectionMask> {
+    let schema = metadata.schema();
+    let indices = names
+        .iter()
+        .map(|name| {
+            schema
+                .index_of(name)
+                .map_err(|_| Error::new(Kind::Store, format!("there is no column `{name}` in {}", part.display())))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(ProjectionMask::roots(metadata.parquet_schema(), indices))
+}

@@ -1,0 +1,181 @@
+//! A table of the store as DataFusion sees it: the parts of some partitions, found once, when the session is made.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{Result as DataFusionResult, Statistics};
+use datafusion::datasource::TableType;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::object_store::{ObjectMeta, path::Path as ObjectPath};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::prelude::Expr;
+
+use crate::error::{Context, Kind, Result};
+use crate::store::{Partition, reader};
+use crate::table::schema::TableSchema;
+
+/// Bytes of a batch at most: DataFusion's 8,192 rows would be 600 MB of patch tokens.
+const BATCH_BYTES: usize = 16 << 20;
+
+/// The parts of a table, and their common schema.
+#[derive(Debug)]
+pub(super) struct Parts {
+    schema: SchemaRef,
+    files: Vec<PartitionedFile>,
+    /// None where the planner must not count on it.
+    rows: Option<usize>,
+}
+
+impl Parts {
+    /// Reads the footers of all parts. The last part decides how long vectors are; a part that differs (another number of
+    /// classes, another model) is left out, and `warnings` says so.
+    pub(super) fn find(table: &TableSchema, partitions: &[Partition], warnings: &mut Vec<String>) -> Result<Parts> {
+        let mut found = Vec::new();
+        for part in partitions.iter().map(Partition::parts).collect::<Result<Vec<_>>>()?.into_iter().flatten() {
+            let footer = reader::footer(&part)?;
+            found.push((part, footer));
+        }
+        let schema = match found.last() {
+            Some((_, footer)) => stored_schema(table, &footer.schema)?,
+            None => table.arrow_of_empty()?,
+        };
+        let (mut files, mut rows) = (Vec::new(), 0);
+        for (part, footer) in found {
+            if let Some(why) = difference(&schema, &footer.schema) {
+                warnings.push(format!("table {}: {} was left out: {why}", table.name(), part.display()));
+                continue;
+            }
+            rows += usize::try_from(footer.rows).unwrap_or(0);
+            files.push(file(part, footer.bytes)?);
+        }
+        Ok(Parts { schema, files, rows: Some(rows) })
+    }
+
+    /// Keeps the number of rows from the planner. A join then reads this table as a stream and keeps the other side in
+    /// memory, whichever has more rows: rows of patch tokens are too large to keep.
+    pub(super) fn streamed(mut self) -> Self {
+        self.rows = None;
+        self
+    }
+}
+
+/// The table's columns with the lengths that a part has.
+fn stored_schema(table: &TableSchema, part: &Schema) -> Result<SchemaRef> {
+    let empty = table.arrow_of_empty()?;
+    let fields = empty.fields().iter().map(|field| match part.field_with_name(field.name()) {
+        Ok(stored) if same_kind(field.data_type(), stored.data_type()) => {
+            Arc::new(stored.clone().with_nullable(field.is_nullable()))
+        }
+        _ => field.clone(),
+    });
+    Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+}
+
+/// Equal but for the length.
+fn same_kind(a: &DataType, b: &DataType) -> bool {
+    match (a, b) {
+        (DataType::FixedSizeList(a, _), DataType::FixedSizeList(b, _)) => a.data_type() == b.data_type(),
+        (DataType::FixedSizeBinary(_), DataType::FixedSizeBinary(_)) => true,
+        _ => a == b,
+    }
+}
+
+/// Why a part cannot be read as the schema, in words. A nullable column that it lacks (an older version) is read as null.
+fn difference(schema: &Schema, part: &Schema) -> Option<String> {
+    schema.fields().iter().find_map(|field| match part.field_with_name(field.name()) {
+        Err(_) if field.is_nullable() => None,
+        Err(_) => Some(format!("it has no column `{}`", field.name())),
+        Ok(stored) if stored.data_type() == field.data_type() => None,
+        Ok(stored) => {
+            let length = |t: &DataType| match t {
+                DataType::FixedSizeList(_, n) => format!("vectors of {n}"),
+                DataType::FixedSizeBinary(n) => format!("tensors of {n} bytes"),
+                other => other.to_string(),
+            };
+            let (has, newest) = (length(stored.data_type()), length(field.data_type()));
+            Some(format!("its `{}` has {has}, where the newest part has {newest}", field.name()))
+        }
+    })
+}
+
+/// By its metadata rather than by a string, so that no character of the path has a meaning.
+fn file(part: PathBuf, size: u64) -> Result<PartitionedFile> {
+    let location = ObjectPath::from_absolute_path(&part).at(Kind::Store, "cannot address", &part)?;
+    let meta = ObjectMeta { location, last_modified: Default::default(), size, e_tag: None, version: None };
+    Ok(PartitionedFile::new_from_meta(meta))
+}
+
+/// Rows of a batch, from the width of the columns that are read.
+fn batch_rows(schema: &Schema, projection: Option<&Vec<usize>>) -> usize {
+    let width = |index: usize| match schema.field(index).data_type() {
+        DataType::FixedSizeList(_, n) => usize::try_from(*n).unwrap_or(0) * 4,
+        DataType::FixedSizeBinary(n) => usize::try_from(*n).unwrap_or(0),
+        // A picture: its size is in no schema.
+        DataType::Binary => 64 << 10,
+        _ => 32,
+    };
+    let row: usize = match projection {
+        Some(indices) => indices.iter().map(|i| width(*i)).sum(),
+        None => (0..schema.fields().len()).map(width).sum(),
+    };
+    (BATCH_BYTES / row.max(1)).clamp(1, 8192)
+}
+
+#[async_trait]
+impl TableProvider for Parts {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        limit: Option<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        if self.files.is_empty() {
+            let schema = match projection {
+                Some(indices) => Arc::new(self.schema.project(indices)?),
+                None => self.schema.clone(),
+            };
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        }
+        let groups = FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
+        let source = Arc::new(ParquetSource::new(self.schema.clone()));
+        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), source)
+            .with_file_groups(groups)
+            .with_statistics(self.known())
+            .with_projection_indices(projection.cloned())?
+            .with_batch_size(Some(batch_rows(&self.schema, projection)))
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        Some(self.known())
+    }
+}
+
+impl Parts {
+    fn known(&self) -> Statistics {
+        let unknown = Statistics::new_unknown(&self.schema);
+        match self.rows {
+            Some(rows) => unknown.with_num_rows(Precision::Exact(rows)),
+            None => unknown,
+        }
+    }
+}

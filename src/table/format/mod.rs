@@ -1,0 +1,146 @@
+//! Writing the result of a statement: for people, for spreadsheets, for programs.
+
+mod cells;
+
+use std::io::Write;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::json::writer::{LineDelimited, WriterBuilder as JsonBuilder};
+use arrow::util::pretty::pretty_format_batches_with_schema;
+use datafusion::dataframe::DataFrame;
+use futures::StreamExt;
+use parquet::arrow::ArrowWriter;
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::table::query::explain;
+
+/// How a result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// A drawn table; lists and bytes are shortened. The result is kept in memory.
+    #[default]
+    Table,
+    /// Comma-separated values with a head line; lists as `[1,2]`, bytes as hexadecimal digits.
+    Csv,
+    /// JSON lines: an object for each row, lists in full, bytes as hexadecimal digits, null and NaN as `null`.
+    Json,
+    /// A Parquet file.
+    Parquet,
+}
+
+impl FromStr for Format {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "table" => Ok(Format::Table),
+            "csv" => Ok(Format::Csv),
+            "json" => Ok(Format::Json),
+            "parquet" => Ok(Format::Parquet),
+            other => Err(Error::new(Kind::Usage, format!("there is no format `{other}`"))
+                .hint("the formats are table, csv, json, parquet")),
+        }
+    }
+}
+
+/// Runs the statement and writes its rows, batch by batch but for [`Format::Table`]. Returns their number.
+///
+/// # Errors
+/// [`Kind::Query`] where the statement fails while it runs; [`Kind::Store`] where `out` cannot be written to. A closed pipe is
+/// no error: the reader has seen enough.
+pub async fn write(df: DataFrame, format: Format, out: &mut (dyn Write + Send)) -> Result<u64> {
+    let schema: SchemaRef = Arc::new(df.schema().as_arrow().clone());
+    let mut batches = df.execute_stream().await.map_err(|e| explain(e, None))?;
+    let mut sink = Sink::new(format, schema, out)?;
+    let mut rows = 0;
+    while let Some(batch) = batches.next().await {
+        let batch = batch.map_err(|e| explain(e, None))?;
+        rows += batch.num_rows() as u64;
+        if !sink.write(&batch)? {
+            return Ok(rows);
+        }
+    }
+    sink.finish()?;
+    Ok(rows)
+}
+
+enum Sink<'a> {
+    Table { schema: SchemaRef, batches: Vec<RecordBatch>, out: &'a mut (dyn Write + Send) },
+    Csv { writer: arrow::csv::Writer<&'a mut (dyn Write + Send)>, schema: SchemaRef, empty: bool },
+    Json { out: &'a mut (dyn Write + Send) },
+    Parquet { writer: Box<ArrowWriter<&'a mut (dyn Write + Send)>> },
+}
+
+impl<'a> Sink<'a> {
+    fn new(format: Format, schema: SchemaRef, out: &'a mut (dyn Write + Send)) -> Result<Self> {
+        Ok(match format {
+            Format::Table => Sink::Table { schema: cells::shown_schema(&schema), batches: Vec::new(), out },
+            Format::Csv => Sink::Csv { writer: arrow::csv::Writer::new(out), schema, empty: true },
+            Format::Json => Sink::Json { out },
+            Format::Parquet => {
+                let writer = ArrowWriter::try_new(out, schema, None);
+                Sink::Parquet { writer: Box::new(writer.context(Kind::Query, || "cannot write as Parquet".into())?) }
+            }
+        })
+    }
+
+    /// False where nobody reads any more.
+    fn write(&mut self, batch: &RecordBatch) -> Result<bool> {
+        match self {
+            Sink::Table { schema, batches, .. } => {
+                batches.push(cells::shown(batch, schema)?);
+                Ok(true)
+            }
+            Sink::Csv { writer, empty, .. } => {
+                *empty = false;
+                still_read(writer.write(&cells::flat(batch)?))
+            }
+            Sink::Json { out } => {
+                let mut lines = Vec::new();
+                let mut writer = JsonBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut lines);
+                let written = writer.write(batch).and_then(|()| writer.finish());
+                written.context(Kind::Query, || "cannot write as JSON".into())?;
+                still_read(out.write_all(&lines))
+            }
+            Sink::Parquet { writer } => {
+                writer.write(batch).context(Kind::Store, || "cannot write the result".into())?;
+                Ok(true)
+            }
+        }
+    }
+
+    fn finish(self) -> Result<()> {
+        match self {
+            Sink::Table { schema, batches, out } => {
+                let table = pretty_format_batches_with_schema(schema, &batches);
+                let table = table.context(Kind::Query, || "cannot draw the result".into())?;
+                still_read(writeln!(out, "{table}")).map(drop)
+            }
+            // The head line comes with the first batch: a result without rows still needs one.
+            Sink::Csv { mut writer, schema, empty: true } => {
+                still_read(writer.write(&cells::flat(&RecordBatch::new_empty(schema))?)).map(drop)
+            }
+            Sink::Csv { .. } | Sink::Json { .. } => Ok(()),
+            Sink::Parquet { writer } => {
+                writer.close().map(drop).context(Kind::Store, || "cannot write the result".into())
+            }
+        }
+    }
+}
+
+/// True where it was written, false where the other end of the pipe is closed.
+fn still_read<E: std::error::Error + Send + Sync + 'static>(written: Result<(), E>) -> Result<bool> {
+    let Err(error) = written else { return Ok(true) };
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(c) = cause {
+        let io = c.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe) || c.to_string().contains("Broken pipe") {
+            return Ok(false);
+        }
+        cause = c.source();
+    }
+    Err(error).context(Kind::Store, || "cannot write the result".into())
+}

@@ -1,0 +1,66 @@
+//! Asking the session: statements that read, and errors that say what to write instead.
+
+use datafusion::common::{DataFusionError, SchemaError};
+use datafusion::dataframe::DataFrame;
+use datafusion::execution::context::{SQLOptions, SessionContext};
+
+use crate::error::{Error, Kind, Result};
+use crate::table::schema::{all, nearest};
+
+/// Plans one statement, which may only read: `SELECT`, `WITH`, `VALUES`, `EXPLAIN`, `SHOW`, `DESCRIBE`.
+///
+/// # Errors
+/// [`Kind::Query`], with the nearest name as a hint where a table or a column does not exist.
+pub async fn query(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
+    let reads_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    ctx.sql_with_options(sql, reads_only).await.map_err(|e| explain(e, Some(ctx)))
+}
+
+/// DataFusion's error in this program's words. `ctx` gives the names of the tables that there are.
+pub(crate) fn explain(error: DataFusionError, ctx: Option<&SessionContext>) -> Error {
+    let root = error.find_root();
+    if let DataFusionError::SchemaError(schema_error, _) = root
+        && let SchemaError::FieldNotFound { field, valid_fields } = schema_error.as_ref()
+    {
+        let names: Vec<&str> = valid_fields.iter().map(|c| c.name.as_str()).collect();
+        return missing("column", &field.name, &names);
+    }
+    let text = root.strip_backtrace();
+    let text = text.lines().next().unwrap_or_default();
+    let text = PREFIXES.iter().fold(text, |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
+    if let Some(name) = text.strip_prefix("table '").and_then(|t| t.strip_suffix("' not found")) {
+        let name = name.strip_prefix("datafusion.public.").unwrap_or(name);
+        let tables = ctx.map(tables).unwrap_or_default();
+        let names: Vec<&str> = tables.iter().map(String::as_str).collect();
+        return missing("table", name, &names);
+    }
+    if REFUSED.iter().any(|refused| text.starts_with(refused)) {
+        return Error::new(Kind::Query, format!("the statement is refused: {text}"))
+            .hint("tables can only be read here: use SELECT");
+    }
+    Error::new(Kind::Query, format!("the statement failed: {text}"))
+}
+
+/// What DataFusion puts before its messages.
+const PREFIXES: [&str; 3] = ["Error during planning: ", "Execution error: ", "SQL error: "];
+
+/// How DataFusion begins the refusal of a statement that does not only read.
+const REFUSED: [&str; 3] = ["DDL not supported", "DML not supported", "Statement not supported"];
+
+fn missing(what: &str, name: &str, known: &[&str]) -> Error {
+    let error = Error::new(Kind::Query, format!("there is no {what} `{name}`"));
+    match nearest(name, known.iter().copied()) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None if known.is_empty() => error,
+        None => error.hint(format!("the {what}s are {}", known.join(", "))),
+    }
+}
+
+/// The program's tables that the session has, in their order, then those that the session added.
+fn tables(ctx: &SessionContext) -> Vec<String> {
+    let schema = ctx.catalog("datafusion").and_then(|catalog| catalog.schema("public"));
+    let mut names = schema.map(|schema| schema.table_names()).unwrap_or_default();
+    let order = |name: &String| all().iter().position(|t| t.name() == name).unwrap_or(usize::MAX);
+    names.sort_by(|a, b| order(a).cmp(&order(b)).then(a.cmp(b)));
+    names
+}

@@ -1,0 +1,337 @@
+//! The schemas of all tables, from `schemas/*.toml`: the single source of every Arrow schema in the program.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use serde::Deserialize;
+
+use crate::error::{Error, Kind, Result};
+use crate::table::dims::{Dims, Length};
+
+/// Metadata key of a tensor column: its lengths after the rows, e.g. `49,768`.
+pub const SHAPE: &str = "shape";
+/// Metadata key of a tensor column: the type of its numbers, `f16` or `u8`.
+pub const DTYPE: &str = "dtype";
+
+const SOURCES: [&str; 15] = [
+    include_str!("../../schemas/images.toml"),
+    include_str!("../../schemas/rejected.toml"),
+    include_str!("../../schemas/labels.toml"),
+    include_str!("../../schemas/classes.toml"),
+    include_str!("../../schemas/descriptions.toml"),
+    include_str!("../../schemas/text_features.toml"),
+    include_str!("../../schemas/embeddings.toml"),
+    include_str!("../../schemas/view_features.toml"),
+    include_str!("../../schemas/prior_logits.toml"),
+    include_str!("../../schemas/fusion_logits.toml"),
+    include_str!("../../schemas/pseudo_labels.toml"),
+    include_str!("../../schemas/passes.toml"),
+    include_str!("../../schemas/predictions.toml"),
+    include_str!("../../schemas/metrics.toml"),
+    include_str!("../../schemas/runs.toml"),
+];
+
+/// A table: its name, what a row is, its key and its columns.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableSchema {
+    name: String,
+    key: Vec<String>,
+    doc: String,
+    columns: Vec<Column>,
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its type, with lengths still as symbols.
+    #[serde(rename = "type")]
+    pub kind: ColumnType,
+    /// Unit of its values, where they have one.
+    pub unit: Option<String>,
+    /// Whether a row may have no value.
+    #[serde(default)]
+    pub nullable: bool,
+    /// What it means.
+    pub doc: String,
+}
+
+/// The types that columns have.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum ColumnType {
+    /// A type that Arrow has by itself.
+    Plain(DataType),
+    /// `vector<f32, d>`: a list of f32, of one length in the whole table.
+    Vector(Length),
+    /// `tensor<f16, N, D>`: the bytes of a row-major tensor, little endian.
+    Tensor(Dtype, Vec<Length>),
+}
+
+/// Type of a tensor column's numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dtype {
+    /// IEEE half precision, 2 bytes.
+    F16,
+    /// Unsigned byte.
+    U8,
+}
+
+impl Dtype {
+    /// Bytes of one number.
+    pub fn size(self) -> usize {
+        match self {
+            Dtype::F16 => 2,
+            Dtype::U8 => 1,
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Dtype::F16 => "f16",
+            Dtype::U8 => "u8",
+        })
+    }
+}
+
+impl TryFrom<String> for ColumnType {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let plain = |t| Ok(ColumnType::Plain(t));
+        match text.as_str() {
+            "utf8" => return plain(DataType::Utf8),
+            "int32" => return plain(DataType::Int32),
+            "int64" => return plain(DataType::Int64),
+            "float32" => return plain(DataType::Float32),
+            "float64" => return plain(DataType::Float64),
+            "binary" => return plain(DataType::Binary),
+            "bool" => return plain(DataType::Boolean),
+            "timestamp" => return plain(DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))),
+            "list<utf8>" => return plain(DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)))),
+            _ => {}
+        }
+        let unknown = || format!("unknown column type `{text}`");
+        let (head, rest) = text.split_once('<').ok_or_else(unknown)?;
+        let mut parts = rest.strip_suffix('>').ok_or_else(unknown)?.split(',').map(str::trim);
+        let dtype = parts.next().ok_or_else(unknown)?;
+        let lengths = parts.map(str::parse).collect::<Result<Vec<Length>, _>>()?;
+        match (head, dtype, lengths.as_slice()) {
+            ("vector", "f32", [length]) => Ok(ColumnType::Vector(length.clone())),
+            ("tensor", "f16", [_, ..]) => Ok(ColumnType::Tensor(Dtype::F16, lengths)),
+            ("tensor", "u8", [_, ..]) => Ok(ColumnType::Tensor(Dtype::U8, lengths)),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl fmt::Display for ColumnType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ColumnType::Plain(DataType::Timestamp(..)) => f.write_str("timestamp"),
+            ColumnType::Plain(DataType::Boolean) => f.write_str("bool"),
+            ColumnType::Plain(DataType::List(_)) => f.write_str("list<utf8>"),
+            ColumnType::Plain(t) => f.write_str(&t.to_string().to_lowercase()),
+            ColumnType::Vector(length) => write!(f, "vector<f32, {length}>"),
+            ColumnType::Tensor(dtype, lengths) => {
+                write!(f, "tensor<{dtype}")?;
+                lengths.iter().try_for_each(|l| write!(f, ", {l}"))?;
+                f.write_str(">")
+            }
+        }
+    }
+}
+
+impl Column {
+    /// The Arrow field, with the symbols' values put in.
+    ///
+    /// # Errors
+    /// Where a length cannot be bound.
+    pub fn field(&self, dims: &Dims) -> Result<Field> {
+        Ok(match &self.kind {
+            ColumnType::Plain(t) => Field::new(&self.name, t.clone(), self.nullable),
+            ColumnType::Vector(length) => Field::new(&self.name, vector_type(length.bind(dims)?), self.nullable),
+            ColumnType::Tensor(dtype, lengths) => {
+                let shape = lengths.iter().map(|l| l.bind(dims)).collect::<Result<Vec<_>>>()?;
+                tensor_field(&self.name, *dtype, &shape, self.nullable)?
+            }
+        })
+    }
+
+    /// The symbols in its type.
+    pub fn symbols(&self) -> Vec<&str> {
+        match &self.kind {
+            ColumnType::Plain(_) => Vec::new(),
+            ColumnType::Vector(length) => length.symbols().collect(),
+            ColumnType::Tensor(_, lengths) => lengths.iter().flat_map(Length::symbols).collect(),
+        }
+    }
+}
+
+/// The Arrow type of a vector column of `width` f32.
+pub fn vector_type(width: usize) -> DataType {
+    DataType::new_fixed_size_list(DataType::Float32, i32::try_from(width).unwrap_or(i32::MAX), false)
+}
+
+/// The Arrow field of a tensor column: one fixed-size binary a row, shape and type in the field's metadata.
+///
+/// # Errors
+/// Where a row would be larger than Arrow allows (2 GiB).
+pub fn tensor_field(name: &str, dtype: Dtype, shape: &[usize], nullable: bool) -> Result<Field> {
+    let bytes = shape.iter().try_fold(dtype.size(), |product, n| product.checked_mul(*n));
+    let width = bytes.and_then(|b| i32::try_from(b).ok()).ok_or_else(|| {
+        Error::new(Kind::Store, format!("a row of column `{name}` with shape {shape:?} is too large"))
+    })?;
+    let shape: Vec<String> = shape.iter().map(ToString::to_string).collect();
+    let metadata = HashMap::from([(SHAPE.into(), shape.join(",")), (DTYPE.into(), dtype.to_string())]);
+    Ok(Field::new(name, DataType::FixedSizeBinary(width), nullable).with_metadata(metadata))
+}
+
+impl TableSchema {
+    /// The table's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What a row is.
+    pub fn doc(&self) -> &str {
+        &self.doc
+    }
+
+    /// The columns that tell rows apart.
+    pub fn key(&self) -> &[String] {
+        &self.key
+    }
+
+    /// The columns, in the order of the table.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The Arrow schema, with the symbols' values put in.
+    ///
+    /// # Errors
+    /// Where `dims` has no value for a symbol of the table, which the message names.
+    pub fn arrow(&self, dims: &Dims) -> Result<SchemaRef> {
+        let fields = self
+            .columns
+            .iter()
+            .map(|c| {
+                c.field(dims).map_err(|e| {
+                    Error::new(Kind::Store, format!("column `{}` of table `{}`", c.name, self.name)).cause(e)
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Arc::new(Schema::new(fields)))
+    }
+
+    /// The symbols that [`arrow`](Self::arrow) needs values for.
+    pub fn symbols(&self) -> BTreeSet<&str> {
+        self.columns.iter().flat_map(Column::symbols).collect()
+    }
+
+    /// The Arrow schema of the table before anything is stored: every open length is 1.
+    pub(crate) fn arrow_of_empty(&self) -> Result<SchemaRef> {
+        self.arrow(&self.symbols().into_iter().fold(Dims::new(), |dims, symbol| dims.with(symbol, 1)))
+    }
+}
+
+#[expect(clippy::panic, reason = "the files are part of the program; the test below parses each of them")]
+static TABLES: LazyLock<Vec<TableSchema>> = LazyLock::new(|| {
+    let parse = |source: &&str| match toml::from_str::<TableSchema>(source) {
+        Ok(table) => table,
+        Err(e) => panic!("schemas/: {e}"),
+    };
+    SOURCES.iter().map(parse).collect()
+});
+
+/// Every table, in the order in which the pipeline fills them.
+pub fn all() -> &'static [TableSchema] {
+    &TABLES
+}
+
+/// The table of that name.
+///
+/// # Errors
+/// Where there is none; the hint is the nearest name.
+pub fn table(name: &str) -> Result<&'static TableSchema> {
+    all().iter().find(|t| t.name == name).ok_or_else(|| {
+        let error = Error::new(Kind::Usage, format!("there is no table `{name}`"));
+        match nearest(name, all().iter().map(TableSchema::name)) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => {
+                let names: Vec<&str> = all().iter().map(TableSchema::name).collect();
+                error.hint(format!("the tables are {}", names.join(", ")))
+            }
+        }
+    })
+}
+
+/// The name most like `name`, where one is like enough to be meant.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|k| (strsim::damerau_levenshtein(name, k), k))
+        .min()
+        .filter(|(distance, k)| *distance <= 1 + k.len().max(name.len()) / 4)
+        .map(|(_, k)| k)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_schema_parses_and_its_key_is_among_its_columns() {
+        assert_eq!(all().len(), SOURCES.len());
+        for t in all() {
+            assert!(!t.doc().is_empty() && !t.key().is_empty(), "{}", t.name());
+            for key in t.key() {
+                let column = t.columns().iter().find(|c| &c.name == key);
+                assert!(column.is_some_and(|c| !c.nullable), "{}: key {key}", t.name());
+            }
+            assert!(t.columns().iter().all(|c| !c.doc.is_empty()), "{}", t.name());
+        }
+    }
+
+    #[test]
+    fn symbols_are_bound_and_tensors_say_their_shape() {
+        let schema = table("embeddings").unwrap().arrow(&Dims::from([("d", 4), ("N", 9), ("D", 16)])).unwrap();
+        assert_eq!(schema.field_with_name("cls_feature").unwrap().data_type(), &vector_type(4));
+        let tokens = schema.field_with_name("patch_tokens").unwrap();
+        assert_eq!(tokens.data_type(), &DataType::FixedSizeBinary(9 * 16 * 2));
+        assert_eq!(tokens.metadata()[SHAPE], "9,16");
+        assert_eq!(tokens.metadata()[DTYPE], "f16");
+    }
+
+    #[test]
+    fn a_missing_symbol_is_named() {
+        let error = table("view_features").unwrap().arrow(&Dims::from([("d", 4)])).unwrap_err();
+        assert!(error.to_string().contains("`features` of table `view_features`"), "{error}");
+        assert!(error.to_string().contains("`V`"), "{error}");
+        assert_eq!(table("view_features").unwrap().symbols(), BTreeSet::from(["V", "d"]));
+    }
+
+    #[test]
+    fn a_misspelt_table_gets_the_nearest_name() {
+        assert_eq!(table("pseudo_label").unwrap_err().hint_text(), Some("did you mean `pseudo_labels`?"));
+        assert!(table("nothing_like_it").unwrap_err().hint_text().unwrap().contains("images, rejected"));
+    }
+
+    #[test]
+    fn types_print_as_they_are_written() {
+        for text in ["utf8", "timestamp", "list<utf8>", "float32", "vector<f32, V*d>", "tensor<f16, N, D>", "bool"] {
+            assert_eq!(ColumnType::try_from(text.to_owned()).unwrap().to_string(), text);
+        }
+        for bad in ["float", "vector<f16, d>", "tensor<f16>", "vector<f32, d", "vector<f32, d, e>"] {
+            assert!(ColumnType::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
+}

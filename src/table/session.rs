@@ -1,0 +1,111 @@
+//! The SQL session over a store: every table by its name, and the functions of [`super::udf`].
+
+use std::sync::Arc;
+
+use datafusion::common::JoinType;
+use datafusion::execution::context::SessionContext;
+use datafusion::prelude::{SessionConfig, col};
+
+use crate::error::{Context, Kind, Result};
+use crate::store::{Partition, Store};
+use crate::table::catalog::Parts;
+use crate::table::schema::{self, TableSchema};
+use crate::table::udf;
+
+/// What of the store a session sees.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// The dataset: `images`, `rejected`, `labels`, `classes`, `descriptions` of its partition, and of the spaces the rows
+    /// of its images alone.
+    pub dataset: String,
+    /// The space of `embeddings`; none leaves the table empty.
+    pub image_space: Option<String>,
+    /// The space of `view_features`; none leaves the table empty.
+    pub view_space: Option<String>,
+    /// The partition of `text_features`; none leaves the table empty.
+    pub text_partition: Option<String>,
+    /// The runs, oldest first: their `prior_logits`, `fusion_logits`, `pseudo_labels`, `passes`, `predictions`, `metrics`
+    /// and `runs`.
+    pub runs: Vec<String>,
+}
+
+/// Tables that say what is right. A session of training does not have them: adaptation is label-free by construction.
+const ANSWERS: [&str; 3] = ["labels", "metrics", "predictions"];
+
+/// A session over every table of the program. A table that nothing was stored in is there, with its columns and no rows.
+///
+/// Parts are found now: what is written later is not seen. [`warnings`] tells which parts were left out.
+///
+/// # Errors
+/// Where the scope's names are no partition names, or a part cannot be read.
+pub async fn session(store: &Store, scope: &Scope) -> Result<SessionContext> {
+    open(store, scope, |_| true).await
+}
+
+/// The session that training has: without `labels`, `metrics` and `predictions`. Asking for one of them fails as asking
+/// for any table that does not exist.
+///
+/// # Errors
+/// As [`session`].
+pub async fn training_session(store: &Store, scope: &Scope) -> Result<SessionContext> {
+    open(store, scope, |table| !ANSWERS.contains(&table)).await
+}
+
+/// A session with the functions and no table, that runs on one thread: rows come in the order in which they went in.
+pub fn bare_session() -> SessionContext {
+    context(SessionConfig::new().with_target_partitions(1), Vec::new())
+}
+
+/// What was left out when the session was made, one line each.
+pub fn warnings(ctx: &SessionContext) -> Vec<String> {
+    ctx.copied_config().get_extension::<Warnings>().map(|w| w.0.clone()).unwrap_or_default()
+}
+
+struct Warnings(Vec<String>);
+
+fn context(config: SessionConfig, warnings: Vec<String>) -> SessionContext {
+    let config = config.with_information_schema(true).with_extension(Arc::new(Warnings(warnings)));
+    let ctx = SessionContext::new_with_config(config);
+    udf::register(&ctx);
+    ctx
+}
+
+async fn open(store: &Store, scope: &Scope, visible: impl Fn(&str) -> bool) -> Result<SessionContext> {
+    let mut warnings = Vec::new();
+    let mut tables = Vec::new();
+    for table in schema::all().iter().filter(|t| visible(t.name())) {
+        let partitions = partitions(store, scope, table)?;
+        tables.push((table.name(), Parts::find(table, &partitions, &mut warnings)?));
+    }
+    let ctx = context(SessionConfig::new(), warnings);
+    for (name, parts) in tables {
+        register(&ctx, name, parts).await.context(Kind::Store, || format!("cannot open table {name}"))?;
+    }
+    Ok(ctx)
+}
+
+/// `images` comes before the tables that are restricted to its rows.
+async fn register(ctx: &SessionContext, name: &str, parts: Parts) -> datafusion::common::Result<()> {
+    if !matches!(name, "embeddings" | "view_features") {
+        ctx.register_table(name, Arc::new(parts))?;
+        return Ok(());
+    }
+    // A space is shared by all datasets that use the model; this session is about one. The ids are kept in memory, the
+    // features stream past them.
+    let images = ctx.table("images").await?.select(vec![col("image_id").alias("known")])?;
+    let features = ctx.read_table(Arc::new(parts.streamed()))?;
+    let view = images.join(features, JoinType::RightSemi, &["known"], &["image_id"], None)?;
+    ctx.register_table(name, view.into_view())?;
+    Ok(())
+}
+
+fn partitions(store: &Store, scope: &Scope, table: &TableSchema) -> Result<Vec<Partition>> {
+    let names: Vec<&String> = match table.name() {
+        "images" | "rejected" | "labels" | "classes" | "descriptions" => vec![&scope.dataset],
+        "embeddings" => scope.image_space.iter().collect(),
+        "view_features" => scope.view_space.iter().collect(),
+        "text_features" => scope.text_partition.iter().collect(),
+        _ => scope.runs.iter().collect(),
+    };
+    names.into_iter().map(|name| store.partition(table.name(), name)).collect()
+}

@@ -1,0 +1,245 @@
+//! A store with four pictures of three classes, one space of each kind, and a run of two passes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryArray, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch, TimestampMillisecondArray,
+};
+use microclip_pipe::store::Store;
+use microclip_pipe::table::{self, Dims, Scope, arrays};
+
+/// `aaaa…`, `bbbb…` and so on, 64 digits.
+pub fn id(letter: char) -> String {
+    letter.to_string().repeat(64)
+}
+
+fn ids(letters: &str) -> ArrayRef {
+    arrays::text(letters.chars().map(id))
+}
+
+fn i32s(values: &[i32]) -> ArrayRef {
+    Arc::new(Int32Array::from(values.to_vec()))
+}
+
+fn f32s(values: &[f32]) -> ArrayRef {
+    Arc::new(Float32Array::from(values.to_vec()))
+}
+
+fn f64s(values: &[f64]) -> ArrayRef {
+    Arc::new(Float64Array::from(values.to_vec()))
+}
+
+fn texts(values: &[&str]) -> ArrayRef {
+    arrays::text(values)
+}
+
+fn logits(values: &[f32]) -> ArrayRef {
+    arrays::fixed_list_f32(values, 3).unwrap()
+}
+
+fn moment(value: Option<i64>) -> ArrayRef {
+    Arc::new(TimestampMillisecondArray::from(vec![value]).with_timezone("UTC"))
+}
+
+/// Writes it under `root`; the scope is that of the run `r1`.
+pub fn build(root: &Path) -> (Store, Scope) {
+    let store = Store::open(root.join("store")).unwrap();
+    let dims = Dims::from([("d", 2), ("N", 2), ("D", 2), ("V", 2), ("C", 3)]);
+    let write = |name: &str, partition: &str, columns: Vec<ArrayRef>| {
+        let schema = table::table(name).unwrap().arrow(&dims).unwrap();
+        let batch = RecordBatch::try_new(schema.clone(), columns).unwrap();
+        store
+            .partition(name, partition)
+            .unwrap()
+            .append(&schema, &[])
+            .map(|mut w| {
+                w.write(&batch).unwrap();
+                w.finish().unwrap()
+            })
+            .unwrap();
+    };
+    let names = ["iris/1.jpg", "iris/2.jpg", "rose/1.jpg", "tulip/1.png"];
+    write(
+        "images",
+        "flowers",
+        vec![
+            ids("abcd"),
+            texts(&names),
+            arrays::text_lists([
+                vec!["iris/1.jpg"],
+                vec!["iris/2.jpg", "copy/2.jpg"],
+                vec!["rose/1.jpg"],
+                vec!["tulip/1.png"],
+            ]),
+            texts(&["train", "train", "train", "test"]),
+            Arc::new(BinaryArray::from_opt_vec(vec![Some(b"jpeg bytes".as_slice()), None, Some(b"x"), None])),
+            arrays::int64(vec![10, 2048, 1, 99]),
+            Arc::new(Int64Array::from(vec![None, Some(1_700_000_000_000_000_000), None, None])),
+            texts(&["jpeg", "jpeg", "jpeg", "png"]),
+            i32s(&[96, 96, 120, 64]),
+            i32s(&[96, 64, 96, 64]),
+        ],
+    );
+    write(
+        "rejected",
+        "flowers",
+        vec![
+            texts(&["rose/broken.jpg"]),
+            texts(&["ingest"]),
+            texts(&["truncated"]),
+            texts(&["the file ends in the middle of a scan"]),
+            ids("e"),
+        ],
+    );
+    write("labels", "flowers", vec![ids("abcd"), i32s(&[0, 0, 1, 2])]);
+    write("classes", "flowers", vec![i32s(&[0, 1, 2]), texts(&["iris", "rose", "tulip"])]);
+    write(
+        "descriptions",
+        "flowers",
+        vec![
+            i32s(&[0, 1]),
+            i32s(&[0, 0]),
+            texts(&["description", "template"]),
+            texts(&["An iris has three falls.", "a photo of a rose."]),
+        ],
+    );
+    write(
+        "text_features",
+        "txt-1",
+        vec![
+            texts(&["txt-1", "txt-1"]),
+            i32s(&[0, 1]),
+            i32s(&[0, 0]),
+            texts(&["description", "template"]),
+            texts(&["An iris has three falls.", "a photo of a rose."]),
+            arrays::fixed_list_f32(&[1.0, 0.0, 0.6, 0.8], 2).unwrap(),
+        ],
+    );
+    // One more than the dataset has: `f` is another dataset's.
+    write(
+        "embeddings",
+        "img-1",
+        vec![
+            arrays::repeated("img-1", 5),
+            ids("abcdf"),
+            arrays::fixed_list_f32(&[1.0, 0.0, 0.8, 0.6, 0.0, 1.0, -1.0, 0.0, 0.6, 0.8], 2).unwrap(),
+            arrays::fixed_binary(vec![0; 5 * 2 * 2 * 2], 8).unwrap(),
+            f32s(&[0.3, 0.2, 0.1, 0.05, 0.5]),
+            arrays::fixed_binary(vec![1, 0, 1, 1, 0, 0, 1, 0, 1, 1], 2).unwrap(),
+        ],
+    );
+    write(
+        "view_features",
+        "view-1",
+        vec![
+            arrays::repeated("view-1", 5),
+            ids("abcdf"),
+            arrays::fixed_list_f32(&[0.5; 5 * 2 * 2], 4).unwrap(),
+            arrays::fixed_list_f32(&[8.0; 5 * 2 * 4], 8).unwrap(),
+        ],
+    );
+    let prior = [0.9, 0.1, 0.0, 0.2, 0.3, 0.1, 0.1, 0.5, 0.4, 0.0, 0.2, 0.7];
+    write("prior_logits", "r1", vec![arrays::repeated("r1", 4), ids("abcd"), logits(&prior)]);
+    let fusion = [0.8, 0.2, 0.0, 0.6, 0.1, 0.2, 0.1, 0.2, 0.6, 0.1, 0.1, 0.8];
+    for (pass, fusion) in [(0, prior), (1, fusion)] {
+        write(
+            "fusion_logits",
+            "r1",
+            vec![arrays::repeated("r1", 4), arrays::repeated_i32(pass, 4), ids("abcd"), logits(&fusion)],
+        );
+    }
+    for (pass, class, previous) in [(0, [0, 1, 1, 2], None), (1, [0, 0, 2, 2], Some([0, 1, 1, 2]))] {
+        write(
+            "pseudo_labels",
+            "r1",
+            vec![
+                arrays::repeated("r1", 4),
+                arrays::repeated_i32(pass, 4),
+                ids("abcd"),
+                i32s(&class),
+                f32s(&[0.99, 0.6, 0.55, 0.9]),
+                f32s(&[0.98, 0.3, 0.2, 0.85]),
+                Arc::new(Int32Array::from_iter((0..4).map(|i| previous.map(|p: [i32; 4]| p[i])))),
+            ],
+        );
+        write(
+            "passes",
+            "r1",
+            vec![
+                arrays::repeated("r1", 1),
+                i32s(&[pass]),
+                f64s(&[1.5 - f64::from(pass)]),
+                f64s(&[1.25]),
+                Arc::new(Float64Array::from(vec![None])),
+                arrays::int64(vec![if pass == 0 { 0 } else { 2 }]),
+                arrays::int64(vec![i64::from(pass)]),
+                f64s(&[0.76]),
+                f64s(&[1e-4]),
+                arrays::int64(vec![4]),
+                arrays::int64(vec![1]),
+                f64s(&[0.5]),
+            ],
+        );
+    }
+    write(
+        "predictions",
+        "r1",
+        vec![
+            arrays::repeated("r1", 4),
+            ids("abcd"),
+            texts(&["train", "train", "train", "test"]),
+            i32s(&[0, 0, 2, 2]),
+            f32s(&[0.99, 0.7, 0.6, 0.95]),
+            f32s(&[0.9, 0.5, 0.3, 0.9]),
+            i32s(&[0, 1, 1, 2]),
+        ],
+    );
+    write(
+        "metrics",
+        "r1",
+        vec![
+            arrays::repeated("r1", 2),
+            i32s(&[0, 2]),
+            texts(&["zero_shot", "adapted"]),
+            texts(&["test", "test"]),
+            texts(&["top1", "top1"]),
+            f64s(&[0.5, 0.75]),
+        ],
+    );
+    write(
+        "runs",
+        "r1",
+        vec![
+            arrays::repeated("r1", 1),
+            texts(&["pipelines/flowers.toml"]),
+            texts(&["flowers"]),
+            texts(&["head"]),
+            arrays::int64(vec![7]),
+            moment(Some(1_700_000_000_000)),
+            moment(None),
+            f64s(&[1.5]),
+            arrays::int64(vec![4]),
+            arrays::int64(vec![0]),
+            arrays::int64(vec![0]),
+            texts(&["{}"]),
+            texts(&["{}"]),
+            arrays::int64(vec![1]),
+            f64s(&[1.5]),
+        ],
+    );
+    // An earlier run, when the dataset had two classes.
+    let schema = table::table("prior_logits").unwrap().arrow(&Dims::from([("C", 2)])).unwrap();
+    let columns = vec![arrays::repeated("two-classes", 1), ids("a"), arrays::fixed_list_f32(&[0.4, 0.6], 2).unwrap()];
+    let batch = RecordBatch::try_new(schema.clone(), columns).unwrap();
+    store.partition("prior_logits", "two-classes").unwrap().write_part("a", &schema, &[batch], &[]).unwrap();
+
+    let scope = Scope {
+        dataset: "flowers".into(),
+        image_space: Some("img-1".into()),
+        view_space: Some("view-1".into()),
+        text_partition: Some("txt-1".into()),
+        runs: vec!["r1".into()],
+    };
+    (store, scope)
+}

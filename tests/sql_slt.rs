@@ -1,0 +1,130 @@
+//! The files in `tests/sql` say what SQL over a store gives; this runs them over a small store made by the real writers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+#[path = "sql/small_store.rs"]
+mod small_store;
+
+use std::path::{Path, PathBuf};
+
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use async_trait::async_trait;
+use datafusion::execution::context::SessionContext;
+use microclip_pipe::Error;
+use microclip_pipe::store::Store;
+use microclip_pipe::table::{self, Scope};
+use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
+
+struct Session(SessionContext);
+
+#[async_trait]
+impl AsyncDB for Session {
+    type Error = Error;
+    type ColumnType = DefaultColumnType;
+
+    async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, Error> {
+        let df = table::query(&self.0, sql).await?;
+        let width = df.schema().fields().len();
+        let batches = df.collect().await.map_err(|e| Error::new(microclip_pipe::error::Kind::Query, e.to_string()))?;
+        let options = FormatOptions::default().with_null("NULL");
+        let mut rows = Vec::new();
+        for batch in &batches {
+            let columns: Vec<_> =
+                batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options).unwrap()).collect();
+            rows.extend((0..batch.num_rows()).map(|row| {
+                columns
+                    .iter()
+                    .map(|c| c.value(row).to_string())
+                    .map(|s| if s.is_empty() { "(empty)".into() } else { s })
+                    .collect()
+            }));
+        }
+        Ok(DBOutput::Rows { types: vec![DefaultColumnType::Any; width], rows })
+    }
+
+    async fn shutdown(&mut self) {}
+}
+
+fn files(prefix: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sql");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.extension().is_some_and(|e| e == "slt"))
+        .filter(|p| p.file_name().unwrap().to_str().unwrap().starts_with(prefix))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "no files begin with {prefix}");
+    files
+}
+
+async fn run(prefix: &str, ctx: SessionContext) {
+    for file in files(prefix) {
+        let mut runner = Runner::new(|| async { Ok::<_, Error>(Session(ctx.clone())) });
+        if let Err(error) = runner.run_file_async(&file).await {
+            panic!("{}: {error}", file.display());
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_table_and_function_of_a_filled_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, scope) = small_store::build(dir.path());
+    let ctx = table::session(&store, &scope).await.unwrap();
+    run("filled_", ctx).await;
+}
+
+#[tokio::test]
+async fn a_store_with_nothing_in_it_has_every_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_read(dir.path().join("none")).unwrap();
+    let scope = Scope { dataset: "flowers".into(), runs: vec!["r1".into()], ..Scope::default() };
+    let ctx = table::session(&store, &scope).await.unwrap();
+    assert!(table::warnings(&ctx).is_empty());
+    run("empty_", ctx).await;
+}
+
+#[tokio::test]
+async fn a_session_of_training_has_no_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, scope) = small_store::build(dir.path());
+    let ctx = table::training_session(&store, &scope).await.unwrap();
+    run("training_", ctx).await;
+}
+
+#[tokio::test]
+async fn runs_with_another_number_of_classes_are_left_out_with_a_warning() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, mut scope) = small_store::build(dir.path());
+    scope.runs.insert(0, "two-classes".into());
+    let ctx = table::session(&store, &scope).await.unwrap();
+    let warnings = table::warnings(&ctx);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].starts_with("table prior_logits: "), "{warnings:?}");
+    assert!(warnings[0].contains("two-classes"), "{warnings:?}");
+    assert!(
+        warnings[0].ends_with("its `logits` has vectors of 2, where the newest part has vectors of 3"),
+        "{warnings:?}"
+    );
+    let rows = table::query(&ctx, "SELECT * FROM prior_logits").await.unwrap().count().await.unwrap();
+    assert_eq!(rows, 4);
+}
+
+#[tokio::test]
+async fn a_thousand_parts_open_quickly_and_a_path_may_have_any_character() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, scope) = small_store::build(&dir.path().join("a [odd] folder*?% é#1"));
+    let partition = store.partition("metrics", "r1").unwrap();
+    let part = partition.parts().unwrap().remove(0);
+    for n in 0..1000 {
+        std::fs::copy(&part, partition.part(&format!("copy-{n:04}")).unwrap()).unwrap();
+    }
+    let start = std::time::Instant::now();
+    let ctx = table::session(&store, &scope).await.unwrap();
+    eprintln!("1,000 parts found in {:?}", start.elapsed());
+    let rows =
+        table::query(&ctx, "SELECT * FROM metrics WHERE model = 'adapted'").await.unwrap().count().await.unwrap();
+    eprintln!("and counted in {:?}", start.elapsed());
+    assert_eq!(rows, 1001);
+    assert!(start.elapsed().as_secs() < 5);
+}

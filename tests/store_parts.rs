@@ -1,0 +1,137 @@
+//! A part exists if and only if it is whole.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int32Array, RecordBatch};
+use arrow::datatypes::SchemaRef;
+use microclip_pipe::store::{Partition, Store, reader};
+use microclip_pipe::table::{self, Dims, arrays};
+
+fn labels() -> SchemaRef {
+    table::table("labels").unwrap().arrow(&Dims::new()).unwrap()
+}
+
+fn rows(from: i32, to: i32) -> RecordBatch {
+    let ids = arrays::text((from..to).map(|i| format!("{i:064x}")));
+    let classes: ArrayRef = Arc::new(Int32Array::from_iter_values(from..to));
+    RecordBatch::try_new(labels(), vec![ids, classes]).unwrap()
+}
+
+fn files(partition: &Partition) -> BTreeSet<String> {
+    let Ok(entries) = fs::read_dir(partition.dir()) else { return BTreeSet::new() };
+    entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+fn partition(dir: &tempfile::TempDir) -> Partition {
+    Store::open(dir.path().join("store")).unwrap().partition("labels", "flowers").unwrap()
+}
+
+#[test]
+fn a_finished_part_is_read_back_with_its_footer() {
+    let dir = tempfile::tempdir().unwrap();
+    let partition = partition(&dir);
+    let pair = ("source".to_owned(), "drawn".to_owned());
+    let info = partition.write_part("a", &labels(), &[rows(0, 3), rows(3, 5)], &[pair]).unwrap();
+    assert_eq!(info.rows, 5);
+    assert_eq!(info.bytes, fs::metadata(&info.path).unwrap().len());
+    assert_eq!(files(&partition), BTreeSet::from(["a.parquet".to_owned()]));
+
+    let footer = reader::footer(&info.path).unwrap();
+    assert_eq!(footer.schema, labels());
+    assert_eq!((footer.rows, footer.bytes), (5, info.bytes));
+    assert_eq!(footer.pairs["table"], "labels");
+    assert_eq!(footer.pairs["schema_version"], "1");
+    assert_eq!(footer.pairs["source"], "drawn");
+
+    let read: Vec<RecordBatch> = reader::batches(&partition, None, 4).unwrap().map(Result::unwrap).collect();
+    assert_eq!(read, [rows(0, 4), rows(4, 5)]);
+    assert_eq!(reader::image_ids(&partition).unwrap().len(), 5);
+}
+
+#[test]
+fn an_unfinished_part_cannot_be_seen_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let partition = partition(&dir);
+    partition.write_part("a", &labels(), &[rows(0, 2)], &[]).unwrap();
+    let mut writer = partition.writer("a", &labels(), &[]).unwrap();
+    writer.write(&rows(2, 9)).unwrap();
+    assert_eq!(partition.parts().unwrap().len(), 1);
+    assert_eq!(reader::count_rows(&partition).unwrap(), 2);
+    drop(writer);
+    assert_eq!(files(&partition), BTreeSet::from(["a.parquet".to_owned()]));
+    assert_eq!(reader::count_rows(&partition).unwrap(), 2);
+}
+
+#[test]
+fn writers_at_the_same_time_get_names_of_their_own_and_keep_each_others_temporaries() {
+    let dir = tempfile::tempdir().unwrap();
+    let partition = partition(&dir);
+    let mut writers: Vec<_> = (0..4).map(|_| partition.append(&labels(), &[]).unwrap()).collect();
+    for (i, writer) in (0..).zip(&mut writers) {
+        writer.write(&rows(i, i + 1)).unwrap();
+    }
+    for writer in writers.into_iter().rev() {
+        writer.finish().unwrap();
+    }
+    let names: Vec<String> = (0..4).map(|n| format!("part-{n:05}.parquet")).collect();
+    assert_eq!(files(&partition), names.into_iter().collect());
+    assert_eq!(reader::image_ids(&partition).unwrap().len(), 4);
+}
+
+#[test]
+fn what_a_killed_process_left_is_swept_and_never_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let partition = partition(&dir);
+    fs::create_dir_all(partition.dir()).unwrap();
+    fs::write(partition.dir().join("4242-0.tmp"), b"half a file").unwrap();
+    assert_eq!(partition.parts().unwrap().len(), 0);
+    partition.append(&labels(), &[]).unwrap().finish().unwrap();
+    assert_eq!(files(&partition), BTreeSet::from(["part-00000.parquet".to_owned()]));
+}
+
+#[test]
+fn replacing_leaves_only_the_new_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let partition = partition(&dir);
+    for name in ["a", "b"] {
+        partition.write_part(name, &labels(), &[rows(0, 4)], &[]).unwrap();
+    }
+    partition.replace("a", &labels(), &[rows(7, 8)], &[]).unwrap();
+    assert_eq!(reader::image_ids(&partition).unwrap(), BTreeSet::from([format!("{:064x}", 7)]));
+}
+
+#[test]
+fn rows_that_do_not_fit_are_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = partition(&dir).append(&labels(), &[]).unwrap();
+    let other = RecordBatch::try_from_iter([("image_id", arrays::text(["a"])), ("class_id", arrays::text(["b"]))]);
+    let error = writer.write(&other.unwrap()).unwrap_err().to_string();
+    assert!(error.contains("`class_id` Utf8 where the table has `class_id` Int32"), "{error}");
+}
+
+#[test]
+fn a_damaged_part_is_an_error_that_names_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let partition = partition(&dir);
+    let info = partition.write_part("a", &labels(), &[rows(0, 2)], &[]).unwrap();
+    let bytes = fs::read(&info.path).unwrap();
+    fs::write(&info.path, &bytes[..bytes.len() / 2]).unwrap();
+    let error = reader::image_ids(&partition).unwrap_err();
+    assert!(error.to_string().contains("a.parquet"), "{error}");
+    assert!(error.hint_text().unwrap().contains("remove it"));
+    fs::write(&info.path, b"").unwrap();
+    assert!(reader::footer(&info.path).is_err());
+}
+
+#[test]
+fn a_missing_column_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let partition = partition(&dir);
+    partition.write_part("a", &labels(), &[rows(0, 2)], &[]).unwrap();
+    let mut batches = reader::batches(&partition, Some(&["name"]), 10).unwrap();
+    assert!(batches.next().unwrap().unwrap_err().to_string().contains("no column `name`"));
+    assert!(batches.next().is_none());
+}
