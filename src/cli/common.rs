@@ -25,7 +25,13 @@ pub(super) struct Common {
     /// Seed of initialisation, batch order and augmentation
     ///
     /// Each seed is a run of its own. All of them share the cached embeddings and views.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64), help_heading = "Overrides")]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64),
+        help_heading = "Overrides"
+    )]
     seed: Option<u64>,
 
     /// Override a key of the pipeline file, e.g. adapt.epochs=3; repeatable
@@ -44,7 +50,13 @@ pub(super) struct Common {
     /// Threads to compute with; 0: one per core
     ///
     /// Results are the same to the bit only for the same number of threads.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=1024), help_heading = "Overrides")]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        value_parser = clap::value_parser!(u64).range(..=1024),
+        help_heading = "Overrides"
+    )]
     threads: Option<u64>,
 
     /// Print no progress and no notes

@@ -182,3 +182,38 @@ impl Want {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::pipeline::spec::Spec;
+
+    fn names(section: &str, value: &Value, keys: &mut BTreeSet<String>, sections: &mut BTreeSet<String>) {
+        for (key, value) in value.as_object().unwrap() {
+            let name = join(section, key);
+            if value.is_object() {
+                sections.insert(name.clone());
+                names(&name, value, keys, sections);
+            } else {
+                keys.insert(name);
+            }
+        }
+    }
+
+    #[test]
+    fn keys_are_the_fields_of_the_spec() {
+        let minimal = serde_json::json!({
+            "name": "a", "dataset": { "kind": "folder", "path": "a" },
+            "model": { "path": "a" }, "text": { "descriptions": "a" },
+        });
+        let spec: Spec = serde_json::from_value(minimal).unwrap();
+        let (mut keys, mut sections) = (BTreeSet::new(), BTreeSet::new());
+        names("", &serde_json::to_value(&spec).unwrap(), &mut keys, &mut sections);
+        assert_eq!(keys, KEYS.iter().map(|key| key.name.to_owned()).collect());
+        assert_eq!(sections, SECTIONS.iter().map(|name| (*name).to_owned()).collect());
+    }
+}

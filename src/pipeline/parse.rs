@@ -32,7 +32,11 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Spec> {
     let (tree, mistakes) = DeTable::parse_recoverable(&text);
     let mut syntax = |mistake: &toml::de::Error| {
         let line = mistake.span().map(|span| line_at(&text, span.start));
-        report.in_file(line, format!("not valid TOML: {}", mistake.message().replace('\n', ", ")), None);
+        let what = mistake.message().replace('\n', ", ");
+        // What the parser makes of a word without quotes.
+        let bare = what.contains("invalid boolean") || what.contains("string values must be quoted");
+        let hint = bare.then(|| "text stands in quotes: name = \"flowers\"".to_owned());
+        report.in_file(line, format!("not valid TOML: {what}"), hint);
     };
     mistakes.iter().for_each(&mut syntax);
     // Numbers too long for their type are found only here.

@@ -7,6 +7,10 @@ use crate::error::{Error, Kind, Result};
 /// How many mistakes are worth reading at once.
 const SHOWN: usize = 20;
 
+/// Orders of mistakes that are on no line.
+const WHOLE_FILE: usize = usize::MAX - 1;
+const COMMAND_LINE: usize = usize::MAX;
+
 #[derive(Debug)]
 struct Mistake {
     /// Sorts by place: lines of the file, then the file as a whole, then the command line.
@@ -34,13 +38,13 @@ impl Report {
             Some(line) => format!("{}:{line}", self.file.display()),
             None => self.file.display().to_string(),
         };
-        self.mistakes.push(Mistake { order: line.unwrap_or(usize::MAX - 1), place, what: what.into(), hint });
+        self.mistakes.push(Mistake { order: line.unwrap_or(WHOLE_FILE), place, what: what.into(), hint });
     }
 
     /// A mistake in an override.
     pub(super) fn in_override(&mut self, text: &str, what: impl Into<String>, hint: Option<String>) {
         let place = format!("--set {}", text.escape_debug());
-        self.mistakes.push(Mistake { order: usize::MAX, place, what: what.into(), hint });
+        self.mistakes.push(Mistake { order: COMMAND_LINE, place, what: what.into(), hint });
     }
 
     /// The error that lists all mistakes, where there are any.
@@ -58,7 +62,13 @@ impl Report {
                 }
             }
             many => {
-                let mut message = format!("{} mistakes in {}", many.len(), self.file.display());
+                let (first, last) = (many[0].order, many[many.len() - 1].order);
+                let place = match (first == COMMAND_LINE, last == COMMAND_LINE) {
+                    (true, _) => "--set".to_owned(),
+                    (false, true) => format!("{} and --set", self.file.display()),
+                    (false, false) => self.file.display().to_string(),
+                };
+                let mut message = format!("{} mistakes in {place}", many.len());
                 for Mistake { place, what, hint, .. } in many.iter().take(SHOWN) {
                     message.push_str(&format!("\n  {place}: {what}"));
                     if let Some(hint) = hint {
