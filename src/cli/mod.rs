@@ -1,1 +1,110 @@
 //! The command line: one file per verb.
+
+pub mod accuracy;
+mod adapt;
+mod common;
+mod embed;
+mod evaluate;
+mod ingest;
+mod layout;
+pub mod panics;
+mod plan;
+pub mod printer;
+mod rows;
+mod run;
+mod sql;
+mod stages;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use printer::Printer;
+
+use crate::error::Result;
+
+/// The package's version, and the one libtorch it works with.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (libtorch 2.11)");
+
+const ABOUT: &str = "Adapt a CLIP model to unlabelled pictures, and look at every step in SQL";
+
+const LONG_ABOUT: &str = "\
+Adapts a CLIP model to a folder of unlabelled, fine-grained pictures by the method microCLIP (arXiv 2510.02270): \
+given pictures, class names and a few sentences about each class, it makes pseudo-labels, trains on them, and makes \
+better ones.
+
+A pipeline file in TOML names the pictures, the model and the sentences. Every step writes a table of Parquet files \
+into the store; what a table already holds is not computed again, so a run that was stopped goes on where it was, and \
+new pictures cost only themselves. `sql` queries the tables.";
+
+/// The end of every manual page.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+    0  done
+    1  failed: an input, a model, the store, a query or a device
+    2  the command line or the pipeline file is wrong; nothing was started
+    3  more pictures were rejected than `dataset.tolerance` allows
+  130  interrupted; the same command goes on from there";
+
+const EXAMPLES: &str = "\
+Examples:
+  microclip-pipe run pipelines/flowers.toml
+  microclip-pipe run pipelines/flowers.toml --dry-run
+  microclip-pipe run pipelines/flowers.toml --set adapt.tune=head --seed 1
+  microclip-pipe sql pipelines/flowers.toml \"SELECT * FROM metrics\"";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "microclip-pipe",
+    version = VERSION,
+    about = ABOUT,
+    long_about = LONG_ABOUT,
+    after_help = "`microclip-pipe VERB --help` is the manual page of a verb.",
+    after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"),
+    max_term_width = 100,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Run(run::Run),
+    Ingest(ingest::Ingest),
+    Embed(embed::Embed),
+    Adapt(adapt::Adapt),
+    Evaluate(evaluate::Evaluate),
+    Sql(sql::Sql),
+}
+
+impl Cli {
+    /// Does what the command line says and prints what came of it.
+    pub fn execute(self) -> ExitCode {
+        let printer = Printer::detect();
+        // The hook of `panics` has printed what there is to say about a panic.
+        match catch_unwind(AssertUnwindSafe(|| self.dispatch(&printer))) {
+            Ok(Ok(())) => ExitCode::SUCCESS,
+            Ok(Err(error)) => {
+                printer.error(&error);
+                ExitCode::from(error.kind().exit_code())
+            }
+            Err(_) => ExitCode::FAILURE,
+        }
+    }
+
+    fn dispatch(self, printer: &Printer) -> Result<()> {
+        match self.verb {
+            Verb::Run(verb) => verb.execute(printer),
+            Verb::Ingest(verb) => verb.execute(printer),
+            Verb::Embed(verb) => verb.execute(printer),
+            Verb::Adapt(verb) => verb.execute(printer),
+            Verb::Evaluate(verb) => verb.execute(printer),
+            Verb::Sql(verb) => verb.execute(printer),
+        }
+    }
+}

@@ -1,1 +1,18 @@
 //! The pipeline file, its plan, and running it.
+
+pub mod bar;
+mod check;
+mod choice;
+mod keys;
+mod lines;
+pub(crate) mod meter;
+mod overrides;
+pub mod parse;
+mod report;
+pub mod run;
+pub mod signal;
+pub mod spec;
+mod suggest;
+
+pub use parse::load;
+pub use spec::Spec;

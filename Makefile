@@ -1,0 +1,43 @@
+# Everything on a fresh machine: a Rust toolchain, a C++ compiler, Python 3 with pip, and this file.
+
+CARGO ?= cargo
+export CARGO
+BINARY := $(or $(CARGO_TARGET_DIR),target)/release/microclip-pipe
+PIPELINE ?= pipelines/flowers.toml
+
+.PHONY: help run test build libtorch cuda toolchain
+
+help:
+	@echo 'make run       set up, build, and run $(PIPELINE)'
+	@echo 'make test      set up, and check format, lints, tests and licences'
+	@echo 'make build     set up, and build $(BINARY)'
+	@echo 'make libtorch  fetch libtorch for the CPU into .libtorch/ (a set LIBTORCH wins)'
+	@echo 'make cuda      fetch the CUDA side of libtorch as well; no rebuild is needed'
+
+run: build
+	$(BINARY) run $(PIPELINE)
+
+build: libtorch
+	$(CARGO) build --release
+
+# One profile throughout. Clippy comes before the tests since it says in a minute what the tests would say in ten.
+test: libtorch
+	$(CARGO) fmt --check
+	$(CARGO) clippy --release --all-targets -- -D warnings
+	$(CARGO) test --release
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		echo '$(CARGO) deny --offline check licenses'; \
+		$(CARGO) deny --offline check licenses; \
+	else \
+		echo 'cargo-deny is not installed: licences were checked by tests/licences.rs alone'; \
+	fi
+
+libtorch: toolchain
+	@python3 setup/libtorch.py
+
+cuda: toolchain
+	@python3 setup/libtorch.py --cuda
+
+toolchain:
+	@command -v python3 >/dev/null || { echo 'error: python3 is missing: install it, on Debian `sudo apt install python3-pip`' >&2; exit 1; }
+	@python3 setup/toolchain.py

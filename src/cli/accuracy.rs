@@ -1,0 +1,82 @@
+//! The accuracy table that `run` and `evaluate` end with.
+
+use super::layout::{Side, align};
+use super::printer::Printer;
+use crate::error::Result;
+use crate::pipeline::meter::count;
+use crate::pipeline::run::{MetricRow, Outcome};
+
+/// The models in the order of the table, as `metrics` and as people call them.
+const MODELS: [(&str, &str); 4] = [
+    ("zero_shot", "zero-shot"),
+    ("descriptions", "descriptions"),
+    ("multi_view", "multi-view"),
+    ("adapted", "adapted"),
+];
+
+/// Prints the accuracies, or that there are none.
+///
+/// # Errors
+/// Where stdout cannot be written to.
+pub fn print(outcome: &Outcome, quiet: bool, printer: &Printer) -> Result<()> {
+    if outcome.table.is_empty() {
+        if !quiet {
+            printer.note("no labels are known, so there is nothing to measure; the table predictions has the outcome");
+        }
+        return Ok(());
+    }
+    printer.result(&show(&outcome.table))
+}
+
+/// The table: a row per model, and per split its top-1 and mean per class, in per cent.
+fn show(rows: &[MetricRow]) -> String {
+    let splits: Vec<(&str, u64)> = ["train", "test"]
+        .into_iter()
+        .filter_map(|split| rows.iter().find(|row| row.split == split).map(|row| (split, row.images)))
+        .collect();
+    let mut lines = vec![vec!["accuracy (%)".to_owned()], vec![String::new()]];
+    for (split, images) in &splits {
+        lines[0].extend([format!("{split} top-1"), format!("{split} per class")]);
+        lines[1].extend([String::new(), format!("{} images", count(*images))]);
+    }
+    for (model, name) in MODELS.iter().filter(|(model, _)| rows.iter().any(|row| row.model == *model)) {
+        let mut line = vec![(*name).to_owned()];
+        for (split, _) in &splits {
+            let row = rows.iter().find(|row| row.model == *model && row.split == *split);
+            let cell = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{:.1}", 100.0 * value));
+            line.extend([cell(row.map(|row| row.top1)), cell(row.map(|row| row.mean_class))]);
+        }
+        lines.push(line);
+    }
+    let sides: Vec<Side> =
+        std::iter::once(Side::Left).chain(std::iter::repeat_n(Side::Right, 2 * splits.len())).collect();
+    align(&sides, &lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_stand_in_order_with_both_splits() {
+        let row = |model: &str, split: &str, top1: f64, images| MetricRow {
+            model: model.into(),
+            split: split.into(),
+            top1,
+            mean_class: top1 - 0.01,
+            images,
+        };
+        let rows = [
+            row("adapted", "test", 0.764, 480),
+            row("zero_shot", "test", 0.6, 480),
+            row("zero_shot", "train", 0.61, 1200),
+            row("adapted", "train", 0.771, 1200),
+        ];
+        insta::assert_snapshot!(show(&rows), @r"
+        accuracy (%)  train top-1  train per class  test top-1  test per class
+                                      1,200 images                  480 images
+        zero-shot            61.0             60.0        60.0            59.0
+        adapted              77.1             76.1        76.4            75.4
+        ");
+    }
+}

@@ -1,0 +1,104 @@
+//! What every verb takes: the pipeline file, and what overrides it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, ValueHint};
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::pipeline::spec::{DeviceKind, Spec};
+use crate::stage::progress::Progress;
+
+/// The pipeline file, and what overrides it.
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    /// The pipeline file (TOML)
+    #[arg(value_name = "PIPELINE", value_hint = ValueHint::FilePath)]
+    pub(super) pipeline: PathBuf,
+
+    /// Keep tables and checkpoints in this folder
+    ///
+    /// Instead of what `store` in the pipeline file says. A relative path starts at the current folder.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Overrides")]
+    store: Option<PathBuf>,
+
+    /// Seed of initialisation, batch order and augmentation
+    ///
+    /// Each seed is a run of its own. All of them share the cached embeddings and views.
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64),
+        help_heading = "Overrides"
+    )]
+    seed: Option<u64>,
+
+    /// Override a key of the pipeline file, e.g. adapt.epochs=3; repeatable
+    ///
+    /// The value is read as TOML, or else as bare text: `--set views.scale=[0.4,0.8]`, `--set adapt.tune=head`. Relative
+    /// paths start at the pipeline file. The last one of a key wins.
+    #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Overrides")]
+    set: Vec<String>,
+
+    /// What to compute on: auto, cpu or cuda
+    ///
+    /// `auto` takes a CUDA GPU where there is one; `cuda` fails where there is none.
+    #[arg(long, value_name = "DEVICE", value_parser = device, hide_possible_values = true, help_heading = "Overrides")]
+    device: Option<DeviceKind>,
+
+    /// Threads to compute with; 0: one per core
+    ///
+    /// Results are the same to the bit only for the same number of threads.
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        value_parser = clap::value_parser!(u64).range(..=1024),
+        help_heading = "Overrides"
+    )]
+    threads: Option<u64>,
+
+    /// Print no progress and no notes
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+}
+
+fn device(text: &str) -> Result<DeviceKind, String> {
+    let found = DeviceKind::ALL.iter().copied().find(|kind| kind.name() == text);
+    found.ok_or_else(|| format!("one of {}", DeviceKind::NAMES.join(", ")))
+}
+
+impl Common {
+    /// The pipeline file with all overrides in place.
+    pub(super) fn load(&self) -> Result<Spec> {
+        let mut overrides = self.set.clone();
+        if let Some(store) = &self.store {
+            if store.exists() && !store.is_dir() {
+                return Err(Error::new(Kind::Usage, format!("--store {}: not a folder", store.display())));
+            }
+            let store = std::path::absolute(store).at(Kind::Usage, "--store: cannot find", store)?;
+            let text = store.to_str().ok_or_else(|| {
+                Error::new(Kind::Usage, format!("--store {}: the path is not UTF-8", store.display()))
+            })?;
+            overrides.push(format!("store={text}"));
+        }
+        overrides.extend(self.seed.map(|seed| format!("seed={seed}")));
+        overrides.extend(self.device.map(|kind| format!("device.kind={kind}")));
+        overrides.extend(self.threads.map(|threads| format!("device.threads={threads}")));
+        crate::pipeline::load(&self.pipeline, &overrides)
+    }
+
+    /// The progress that fits the terminal and `--quiet`.
+    pub(super) fn progress(&self) -> Arc<dyn Progress> {
+        crate::pipeline::bar::choose(self.quiet)
+    }
+}
+
+/// The runtime that verbs run on.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context(Kind::Store, || "cannot start the threads of the pipeline".to_owned())
+}

@@ -1,0 +1,34 @@
+//! `embed`: everything frozen.
+
+use clap::Args;
+
+use super::common::Common;
+use super::printer::Printer;
+use super::{EXIT_CODES, stages};
+use crate::error::Result;
+use crate::pipeline::run::Upto;
+
+const LONG_ABOUT: &str = "\
+Ingests, then computes everything that the frozen model has to give: the embeddings of the pictures (class feature and \
+patch tokens), the features of their random crops, and those of the sentences. It is cached by what it depends on, the \
+weights and the preprocessing, so every later run with the same model starts from here.";
+
+const EXAMPLES: &str = "\
+Examples:
+  microclip-pipe embed pipelines/flowers.toml
+      The slow part, once; e.g. overnight.";
+
+/// Embed pictures, views and sentences, and stop there
+#[derive(Debug, Args)]
+#[command(long_about = LONG_ABOUT, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+pub(super) struct Embed {
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Embed {
+    pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
+        stages::execute(&self.common, Upto::Embed, printer)?;
+        Ok(())
+    }
+}

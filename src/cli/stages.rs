@@ -1,0 +1,20 @@
+//! What `run`, `ingest`, `embed`, `adapt` and `evaluate` have in common: they run the pipeline up to a step.
+
+use super::common::{Common, runtime};
+use super::printer::Printer;
+use crate::error::Result;
+use crate::pipeline::run::{Options, Outcome, Upto, run};
+use crate::pipeline::signal;
+use crate::stage::stop::Stop;
+
+/// Runs the pipeline up to `upto`; notes go to stderr.
+pub(super) fn execute(common: &Common, upto: Upto, printer: &Printer) -> Result<Outcome> {
+    let spec = common.load()?;
+    let options = Options { stop: Stop::default(), progress: common.progress() };
+    signal::watch(options.stop.clone(), options.progress.clone())?;
+    let outcome = runtime()?.block_on(run(&spec, upto, &options))?;
+    if !common.quiet {
+        outcome.notes.iter().for_each(|note| printer.note(note));
+    }
+    Ok(outcome)
+}

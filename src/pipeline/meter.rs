@@ -1,0 +1,116 @@
+//! How far a stage is: counts, rate and time left, and how these are written.
+
+use std::time::{Duration, Instant};
+
+/// A stage in progress.
+#[derive(Debug, Clone)]
+pub(super) struct Meter {
+    pub(super) stage: String,
+    pub(super) unit: &'static str,
+    pub(super) todo: u64,
+    pub(super) cached: u64,
+    pub(super) done: u64,
+    began: Instant,
+}
+
+impl Meter {
+    pub(super) fn new(stage: &str, unit: &'static str, todo: u64, cached: u64) -> Self {
+        Meter { stage: stage.to_owned(), unit, todo, cached, done: 0, began: Instant::now() }
+    }
+
+    /// What is to be done: `1,680 images to do, 20 cached`.
+    pub(super) fn announcement(&self) -> String {
+        let cached = if self.cached > 0 { format!(", {} cached", count(self.cached)) } else { String::new() };
+        match self.todo {
+            0 => format!("nothing to do{cached}"),
+            todo => format!("{} to do{cached}", units(todo, self.unit)),
+        }
+    }
+
+    /// How far it is: `640/1,680 images, 53 images/s, 20 s left`.
+    pub(super) fn state(&self) -> String {
+        let elapsed = self.began.elapsed();
+        let mut text = format!("{}/{}", count(self.done), units(self.todo, self.unit));
+        if self.done > 0 && elapsed > Duration::ZERO {
+            text.push_str(&format!(", {}", self.rate(elapsed)));
+            let left = self.todo.saturating_sub(self.done) as f64 * elapsed.as_secs_f64() / self.done as f64;
+            text.push_str(&format!(", {} left", duration(Duration::try_from_secs_f64(left).unwrap_or_default())));
+        }
+        text
+    }
+
+    /// How it went: `12 s, 53 images/s`.
+    pub(super) fn summary(&self) -> String {
+        let elapsed = self.began.elapsed();
+        match self.done {
+            0 => duration(elapsed),
+            _ => format!("{}, {}", duration(elapsed), self.rate(elapsed)),
+        }
+    }
+
+    fn rate(&self, elapsed: Duration) -> String {
+        rate(self.done as f64 / elapsed.as_secs_f64().max(1e-9), self.unit)
+    }
+}
+
+/// `53 images/s`, or `0.4 images/s` where it is slow.
+pub(super) fn rate(per_second: f64, unit: &str) -> String {
+    match per_second {
+        fast if fast >= 10.0 => format!("{} {}/s", count(fast as u64), plural(unit)),
+        slow => format!("{slow:.1} {}/s", plural(unit)),
+    }
+}
+
+/// `1 image`, `1,680 images`.
+fn units(number: u64, unit: &str) -> String {
+    match number {
+        1 => format!("1 {unit}"),
+        _ => format!("{} {}", count(number), plural(unit)),
+    }
+}
+
+fn plural(unit: &str) -> String {
+    if unit.ends_with('s') { format!("{unit}es") } else { format!("{unit}s") }
+}
+
+/// `12,345`.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `0.3 s`, `41 s`, `3 min 20 s`, `2 h 05 min`.
+pub(crate) fn duration(time: Duration) -> String {
+    match time.as_secs() {
+        0..10 => format!("{:.1} s", time.as_secs_f64()),
+        s @ 10..60 => format!("{s} s"),
+        s @ 60..3600 => format!("{} min {:02} s", s / 60, s % 60),
+        s => format!("{} h {:02} min", s / 3600, s % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!([count(0), count(999), count(1000), count(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
+        let times = [0.25, 41.9, 200.0, 7500.0].map(|s| duration(Duration::from_secs_f64(s)));
+        assert_eq!(times, ["0.2 s", "41 s", "3 min 20 s", "2 h 05 min"]);
+        assert_eq!([units(1, "pass"), units(2, "pass"), units(3, "image")], ["1 pass", "2 passes", "3 images"]);
+    }
+
+    #[test]
+    fn a_stage_with_nothing_to_do_says_so() {
+        assert_eq!(Meter::new("embed", "image", 0, 1680).announcement(), "nothing to do, 1,680 cached");
+        assert_eq!(Meter::new("embed", "image", 1680, 0).announcement(), "1,680 images to do");
+    }
+}

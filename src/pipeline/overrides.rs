@@ -1,0 +1,63 @@
+//! `--set a.b=c`: overrides of the pipeline file from the command line.
+
+use std::collections::HashMap;
+
+use toml::{Table, Value};
+
+use super::keys::{self, SECTIONS, Want};
+use super::report::Report;
+use super::suggest;
+
+/// Overrides that were applied: dotted name to the text after `--set`, for messages.
+pub(super) type Applied = HashMap<String, String>;
+
+/// Puts each `KEY=VALUE` into `table`; the last one of a key wins. Unknown keys and texts without `=` go to `report`.
+pub(super) fn apply(table: &mut Table, overrides: &[String], report: &mut Report) -> Applied {
+    let mut applied = Applied::new();
+    for text in overrides {
+        let Some((name, value)) = text.split_once('=') else {
+            let hint = "write --set KEY=VALUE, e.g. --set adapt.epochs=3";
+            report.in_override(text, "expected KEY=VALUE", Some(hint.to_owned()));
+            continue;
+        };
+        let (name, value) = (name.trim(), value.trim());
+        if SECTIONS.contains(&name) {
+            let hint = format!("set its keys one by one: --set {name}.KEY=VALUE");
+            report.in_override(text, format!("'{name}' is a table, not a key"), Some(hint));
+            continue;
+        }
+        let Some(key) = keys::find(name) else {
+            let what = format!("unknown key '{}'", name.escape_debug());
+            report.in_override(text, what, Some(suggest::hint(name)));
+            continue;
+        };
+        put(table, key.name, parse(value, key.want));
+        applied.insert(key.name.to_owned(), text.clone());
+    }
+    applied
+}
+
+/// A TOML value, or else a bare string. What must be text is text even where it looks like a number.
+fn parse(text: &str, want: Want) -> Value {
+    match (text.parse::<Value>(), want) {
+        (Ok(Value::String(quoted)), _) => Value::String(quoted),
+        (_, Want::Name | Want::Path(_) | Want::Choice(_)) | (Err(_), _) => Value::String(text.to_owned()),
+        (Ok(value), _) => value,
+    }
+}
+
+/// Sets a dotted name, making the tables above it. Where the file has something else in a table's place, that stays:
+/// the check that follows names it.
+fn put(table: &mut Table, name: &str, value: Value) {
+    match name.split_once('.') {
+        None => {
+            table.insert(name.to_owned(), value);
+        }
+        Some((section, rest)) => {
+            let inner = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(inner) = inner {
+                put(inner, rest, value);
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The trained side of the method: what is trained, for how long, with which loss and on which augmentation.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::choice::choice;
+
+choice! {
+    /// What is trained.
+    Tune {
+        /// Every LayerNorm of the vision tower, the pooling's projections and the head: the paper's recipe.
+        LayerNorm = "layernorm",
+        /// The pooling's projections and the head only, on cached features: seconds instead of minutes.
+        Head = "head",
+        /// Nothing: the baselines are evaluated and no pass is made.
+        None = "none",
+    }
+}
+
+/// `[adapt]`: training on the pseudo-labels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Adapt {
+    /// What is trained.
+    pub tune: Tune,
+    /// Epochs over the training split.
+    pub epochs: usize,
+    /// Epochs between two makings of pseudo-labels.
+    pub epochs_per_pass: usize,
+    /// Pictures per training step.
+    pub batch: usize,
+    /// AdamW's learning rate at the first step.
+    pub lr: f64,
+    /// The learning rate that the cosine schedule ends at.
+    pub min_lr: f64,
+    /// AdamW's weight decay, on everything trained.
+    pub weight_decay: f64,
+    /// Weight of the cross-entropy against the pseudo-labels.
+    pub ce_weight: f64,
+    /// Weight of the fairness term, which pulls the mean prediction towards a uniform one.
+    pub fairness_weight: f64,
+    /// The share of the running average, in `[0, 1]`, in the mean prediction that the fairness term sees.
+    pub fairness_momentum: f64,
+    /// What cosines are multiplied by before the softmax.
+    pub logit_scale: f64,
+    /// The strong view.
+    pub strong: Strong,
+}
+
+impl Default for Adapt {
+    fn default() -> Self {
+        Adapt {
+            tune: Tune::LayerNorm,
+            epochs: 15,
+            epochs_per_pass: 1,
+            batch: 64,
+            lr: 1e-4,
+            min_lr: 2e-6,
+            weight_decay: 0.1,
+            ce_weight: 1.0,
+            fairness_weight: 1.0,
+            fairness_momentum: 0.5,
+            logit_scale: 100.0,
+            strong: Strong::default(),
+        }
+    }
+}
+
+/// `[adapt.strong]`: the augmentation that training steps see; timm's `rand-m9-mstd0.5-inc1` by default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Strong {
+    /// Area of the random resized crop as a share of the picture's: least and greatest.
+    pub scale: [f64; 2],
+    /// Probability of a horizontal flip, in `[0, 1]`.
+    pub flip: f64,
+    /// Whether RandAugment follows.
+    pub rand_augment: bool,
+    /// RandAugment's magnitude, in `[0, 10]`.
+    pub magnitude: f64,
+    /// Standard deviation of the magnitude, drawn anew for each operation.
+    pub magnitude_std: f64,
+    /// RandAugment's operations per picture.
+    pub ops: usize,
+}
+
+impl Default for Strong {
+    fn default() -> Self {
+        Strong { scale: [0.3, 1.0], flip: 0.5, rand_augment: true, magnitude: 9.0, magnitude_std: 0.5, ops: 2 }
+    }
+}

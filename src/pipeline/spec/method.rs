@@ -1,0 +1,159 @@
+//! The frozen side of the method: embedding, views, saliency, fusion, pseudo-labels, and the device it all runs on.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::choice::choice;
+
+/// `[embed]`: sizes of the streaming stages. They change speed and memory, not the result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Embed {
+    /// Pictures per forward pass of the frozen encoder.
+    pub batch: usize,
+    /// Pictures per part on disk: what an interrupted run loses at most.
+    pub part_rows: usize,
+}
+
+impl Default for Embed {
+    fn default() -> Self {
+        Embed { batch: 64, part_rows: 2048 }
+    }
+}
+
+/// `[views]`: the random crops whose features make the prior (multi-view alignment).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Views {
+    /// V, the square crops per picture.
+    pub count: usize,
+    /// A crop's side as a share of the picture's shorter edge: least and greatest, drawn uniformly.
+    pub scale: [f64; 2],
+    /// Seed of the crops.
+    pub seed: u64,
+}
+
+impl Default for Views {
+    fn default() -> Self {
+        Views { count: 8, scale: [0.5, 0.9], seed: 0 }
+    }
+}
+
+choice! {
+    /// How alike two patch tokens are.
+    Affinity {
+        /// Their plain dot product, as microCLIP's released code has it.
+        Dot = "dot",
+        /// Their cosine, as TokenCut has it.
+        Cosine = "cosine",
+    }
+}
+
+choice! {
+    /// Where the Fiedler vector is cut into foreground and background.
+    Threshold {
+        /// At its standard deviation, as microCLIP's released code has it.
+        Std = "std",
+        /// At its mean, as TokenCut has it.
+        Mean = "mean",
+    }
+}
+
+choice! {
+    /// Which side of the cut is the foreground.
+    Orientation {
+        /// The eigenvector is turned so that its strongest patch is positive, then cut: well defined.
+        Seed = "seed",
+        /// Cut first, then the mask is negated where the strongest patch fell outside, as the released code does. It
+        /// depends on the sign that the eigenvector happens to have; kept for comparison.
+        Raw = "raw",
+    }
+}
+
+/// `[saliency]`: the normalized cut of the patch graph.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Saliency {
+    /// How alike two patch tokens are.
+    pub affinity: Affinity,
+    /// Where the Fiedler vector is cut.
+    pub threshold: Threshold,
+    /// Which side of the cut is the foreground.
+    pub orientation: Orientation,
+    /// Two patches are joined where their affinity exceeds this.
+    pub tau: f64,
+    /// The weight between patches that are not joined; keeps the graph connected.
+    pub eps: f64,
+}
+
+impl Default for Saliency {
+    fn default() -> Self {
+        Saliency {
+            affinity: Affinity::Cosine,
+            threshold: Threshold::Mean,
+            orientation: Orientation::Seed,
+            tau: 0.2,
+            eps: 1e-6,
+        }
+    }
+}
+
+/// `[fusion]`: TokenFusion.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fusion {
+    /// The share of `[FG]` in the fused feature, in `[0, 1]`; `[CLS]` has the rest.
+    pub ratio: f64,
+}
+
+impl Default for Fusion {
+    fn default() -> Self {
+        Fusion { ratio: 0.5 }
+    }
+}
+
+/// `[dka]`: Dynamic Knowledge Aggregation, the making of pseudo-labels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dka {
+    /// The share of the fixed prior's logits in the pseudo-logits, in `[0, 1]`; the fused model has the rest.
+    pub gamma: f64,
+    /// A `.sql` file whose statement makes the pseudo-labels in place of the built-in one.
+    pub statement: Option<PathBuf>,
+}
+
+impl Default for Dka {
+    fn default() -> Self {
+        Dka { gamma: 0.5, statement: None }
+    }
+}
+
+choice! {
+    /// Where tensors live.
+    DeviceKind {
+        /// A CUDA GPU where there is one, the CPU elsewhere.
+        Auto = "auto",
+        /// The CPU.
+        Cpu = "cpu",
+        /// A CUDA GPU; an error where there is none.
+        Cuda = "cuda",
+    }
+}
+
+/// `[device]`: what it runs on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Device {
+    /// Where tensors live.
+    pub kind: DeviceKind,
+    /// Threads for libtorch and for decoding; 0 means one per core. Results are the same to the bit only for the same
+    /// number of threads.
+    pub threads: usize,
+}
+
+impl Default for Device {
+    fn default() -> Self {
+        Device { kind: DeviceKind::Auto, threads: 0 }
+    }
+}

@@ -1,0 +1,67 @@
+//! "Did you mean": the known name that a mistyped one comes closest to.
+
+use super::keys::{KEYS, SECTIONS, split};
+
+/// The key or table that was probably meant by an unknown dotted name.
+pub(super) fn key(name: &str) -> Option<&'static str> {
+    let known = || KEYS.iter().map(|key| key.name).chain(SECTIONS.iter().copied());
+    let (section, leaf) = split(name);
+    let siblings = known().filter(|k| split(k).0 == section).map(|k| (split(k).1, k));
+    closest(leaf, siblings)
+        // The right key in the wrong table, e.g. `adapt.gamma`.
+        .or_else(|| known().find(|k| split(k).1 == leaf))
+        .or_else(|| closest(name, known().map(|k| (k, k))))
+}
+
+/// What to say about an unknown dotted name: the one that was meant, or else what its table holds.
+pub(super) fn hint(name: &str) -> String {
+    if let Some(meant) = key(name) {
+        return format!("did you mean '{meant}'?");
+    }
+    let (section, _) = split(name);
+    let inside: Vec<_> = KEYS.iter().filter(|k| split(k.name).0 == section).map(|k| split(k.name).1).collect();
+    match (inside.is_empty(), section) {
+        (true, _) => format!("the tables are {}", SECTIONS.join(", ")),
+        (false, "") => format!("at the top stand {}, and the tables {}", inside.join(", "), SECTIONS.join(", ")),
+        (false, _) => format!("[{section}] has {}", inside.join(", ")),
+    }
+}
+
+/// The name that was probably meant by `found`.
+pub(super) fn name(found: &str, names: &[&'static str]) -> Option<&'static str> {
+    closest(found, names.iter().map(|n| (*n, *n)))
+}
+
+/// The value whose name is at most a third of its letters away from `found`.
+fn closest(found: &str, names: impl Iterator<Item = (&'static str, &'static str)>) -> Option<&'static str> {
+    // Distances cost the product of both lengths; no typing mistake is this long.
+    if found.len() > 100 {
+        return None;
+    }
+    let found = found.to_lowercase();
+    names
+        .map(|(name, value)| (strsim::damerau_levenshtein(&found, name), name, value))
+        .filter(|(distance, name, _)| *distance <= (name.chars().count() / 3).max(1))
+        .min_by_key(|(distance, _, _)| *distance)
+        .map(|(_, _, value)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn finds_slips_and_strays() {
+        for (typed, meant) in [
+            ("adapt.epoch", Some("adapt.epochs")),
+            ("adapt.Epochs", Some("adapt.epochs")),
+            ("adpat", Some("adapt")),
+            ("adapt.gamma", Some("dka.gamma")),
+            ("epochs", Some("adapt.epochs")),
+            ("nmae", Some("name")),
+            ("dataset.limit.max_side", Some("dataset.limits.max_side")),
+            ("adapt.colour", None),
+        ] {
+            assert_eq!(super::key(typed), meant, "{typed}");
+        }
+        assert_eq!(super::key(&"x".repeat(10_000)), None);
+    }
+}

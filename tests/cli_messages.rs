@@ -1,0 +1,207 @@
+//! What the real binary prints: help, versions, and the commonest mistakes, with their exit codes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod spec_folder;
+
+use std::process::{Command, Stdio};
+
+use insta_cmd::assert_cmd_snapshot;
+use spec_folder::{Folder, WHOLE};
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_microclip-pipe"));
+    command.env_remove("RUST_BACKTRACE").env_remove("COLUMNS").env_remove("LIBTORCH").stdin(Stdio::null());
+    command
+}
+
+/// A pipeline file to make mistakes about.
+fn flowers() -> Folder {
+    let folder = Folder::new();
+    std::fs::write(folder.path("flowers.toml"), WHOLE).unwrap();
+    folder
+}
+
+/// The program in the folder, so that messages do not name it.
+fn program_in(folder: &Folder) -> Command {
+    let mut command = program();
+    command.current_dir(folder.path(""));
+    command
+}
+
+#[test]
+fn every_verb_has_a_manual_page() {
+    assert_cmd_snapshot!("help", program().arg("--help"));
+    for verb in ["run", "ingest", "embed", "adapt", "evaluate", "sql"] {
+        assert_cmd_snapshot!(format!("help_{verb}"), program().args([verb, "--help"]));
+    }
+}
+
+#[test]
+fn the_short_help_fits_a_screen() {
+    assert_cmd_snapshot!("help_short", program().arg("-h"));
+}
+
+#[test]
+fn the_version_names_libtorch() {
+    let settings = {
+        let mut settings = insta::Settings::clone_current();
+        settings.add_filter(r"\d+\.\d+\.\d+ \(", "VERSION (");
+        settings
+    };
+    settings.bind(|| {
+        assert_cmd_snapshot!(program().arg("--version"), @r"
+    success: true
+    exit_code: 0
+    ----- stdout -----
+    microclip-pipe VERSION (libtorch 2.11)
+
+    ----- stderr -----
+    ")
+    });
+}
+
+#[test]
+fn a_missing_or_unknown_verb_is_a_usage_error() {
+    assert_eq!(program().output().unwrap().status.code(), Some(2));
+    assert_cmd_snapshot!(program().args(["rnu", "flowers.toml"]), @r"
+    success: false
+    exit_code: 2
+    ----- stdout -----
+
+    ----- stderr -----
+    error: unrecognized subcommand 'rnu'
+
+    Usage: microclip-pipe <COMMAND>
+
+    For more information, try '--help'.
+    ");
+    assert_cmd_snapshot!(program().arg("run"), @r"
+    success: false
+    exit_code: 2
+    ----- stdout -----
+
+    ----- stderr -----
+    error: the following required arguments were not provided:
+      <PIPELINE>
+
+    Usage: microclip-pipe run <PIPELINE>
+
+    For more information, try '--help'.
+    ");
+}
+
+#[test]
+fn wrong_values_of_options_are_usage_errors() {
+    assert_cmd_snapshot!(program().args(["run", "flowers.toml", "--device", "tpu"]), @r"
+    success: false
+    exit_code: 2
+    ----- stdout -----
+
+    ----- stderr -----
+    error: invalid value 'tpu' for '--device <DEVICE>': one of auto, cpu, cuda
+
+    For more information, try '--help'.
+    ");
+    assert_cmd_snapshot!(program().args(["run", "flowers.toml", "--seed", "-1"]), @r"
+    success: false
+    exit_code: 2
+    ----- stdout -----
+
+    ----- stderr -----
+    error: invalid value '-1' for '--seed <N>': invalid digit found in string
+
+    For more information, try '--help'.
+    ");
+    assert_cmd_snapshot!(program().args(["run", "flowers.toml", "--threads", "9999"]), @r"
+    success: false
+    exit_code: 2
+    ----- stdout -----
+
+    ----- stderr -----
+    error: invalid value '9999' for '--threads <N>': 9999 is not in 0..=1024
+
+    For more information, try '--help'.
+    ");
+    assert_cmd_snapshot!(program().args(["sql", "flowers.toml", "SELECT 1", "--format", "xml"]), @r"
+    success: false
+    exit_code: 2
+    ----- stdout -----
+
+    ----- stderr -----
+    error: invalid value 'xml' for '--format <FORMAT>'
+      [possible values: table, csv, json, parquet]
+
+    For more information, try '--help'.
+    ");
+}
+
+#[test]
+fn mistakes_in_the_pipeline_file_are_usage_errors() {
+    let folder = flowers();
+    std::fs::write(folder.path("slip.toml"), format!("{WHOLE}\n[adapt]\nepoch = 3\n")).unwrap();
+    assert_cmd_snapshot!(program_in(&folder).args(["run", "slip.toml"]), @r"
+    success: false
+    exit_code: 2
+    ----- stdout -----
+
+    ----- stderr -----
+    error: slip.toml:14: unknown key 'adapt.epoch'
+    hint: did you mean 'adapt.epochs'?
+    ");
+    assert_cmd_snapshot!(program_in(&folder).args(["ingest", "none.toml"]), @r"
+    success: false
+    exit_code: 2
+    ----- stdout -----
+
+    ----- stderr -----
+    error: pipeline file none.toml does not exist
+    ");
+    assert_cmd_snapshot!(program_in(&folder).args(["run", "flowers.toml", "--set", "adapt.epoch=3"]), @r"
+    success: false
+    exit_code: 2
+    ----- stdout -----
+
+    ----- stderr -----
+    error: --set adapt.epoch=3: unknown key 'adapt.epoch'
+    hint: did you mean 'adapt.epochs'?
+    ");
+    assert_cmd_snapshot!(program_in(&folder).args(["run", "flowers.toml", "--store", "words.json"]), @r"
+    success: false
+    exit_code: 2
+    ----- stdout -----
+
+    ----- stderr -----
+    error: --store words.json: not a folder
+    ");
+}
+
+#[test]
+fn sql_wants_a_statement() {
+    let folder = flowers();
+    assert_cmd_snapshot!(program_in(&folder).args(["sql", "flowers.toml"]), @r#"
+    success: false
+    exit_code: 2
+    ----- stdout -----
+
+    ----- stderr -----
+    error: no SQL statement was given
+    hint: give one, e.g. microclip-pipe sql flowers.toml "SELECT * FROM metrics", or - to read it from standard input
+    "#);
+    assert_cmd_snapshot!(program_in(&folder).args(["sql", "flowers.toml", "-"]), @r#"
+    success: false
+    exit_code: 2
+    ----- stdout -----
+
+    ----- stderr -----
+    error: the SQL statement is empty
+    hint: give one, e.g. microclip-pipe sql flowers.toml "SELECT * FROM metrics", or - to read it from standard input
+    "#);
+}
+
+#[test]
+fn nobody_reading_is_not_an_error() {
+    let mut child = program().arg("--help").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let done = child.wait_with_output().unwrap();
+    assert!(!String::from_utf8_lossy(&done.stderr).contains("panicked"));
+}

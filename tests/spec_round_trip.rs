@@ -1,0 +1,178 @@
+//! A pipeline file says what it says: defaults, overrides, paths, and back to TOML.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod spec_folder;
+
+use microclip_pipe::pipeline::Spec;
+use microclip_pipe::pipeline::spec::{
+    Adapt, Affinity, DeviceKind, Orientation, Precision, SourceKind, Strong, Threshold, Tune,
+};
+use proptest::prelude::*;
+use spec_folder::{Folder, WHOLE};
+
+#[test]
+fn defaults_are_the_papers() {
+    let spec = Folder::new().load(WHOLE, &[]).unwrap();
+    assert_eq!(spec.adapt, Adapt::default());
+    assert_eq!((spec.adapt.epochs, spec.adapt.batch, spec.adapt.lr, spec.adapt.min_lr), (15, 64, 1e-4, 2e-6));
+    assert_eq!((spec.views.count, spec.views.scale), (8, [0.5, 0.9]));
+    assert_eq!((spec.fusion.ratio, spec.dka.gamma, spec.saliency.tau), (0.5, 0.5, 0.2));
+    assert_eq!(spec.text.templates, ["a photo of a {}."]);
+    assert_eq!(spec.dataset.tolerance, 0.05);
+}
+
+#[test]
+fn paths_start_at_the_file_and_become_absolute() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("pipelines")).unwrap();
+    let text = WHOLE.replace("\"pictures\"", "\"../pictures\"").replace("\"model\"", "\"./../model/\"");
+    let text = text.replace("\"words.json\"", &format!("{:?}", folder.path("words.json")));
+    std::fs::write(folder.path("pipelines/a.toml"), text).unwrap();
+    let spec = microclip_pipe::pipeline::load(&folder.path("pipelines/a.toml"), &[]).unwrap();
+    assert_eq!(spec.dataset.path, folder.path("pictures"));
+    assert_eq!(spec.model.path, folder.path("model"));
+    assert_eq!(spec.text.descriptions, folder.path("words.json"));
+    assert_eq!(spec.store, folder.path("pipelines/.store"));
+}
+
+#[test]
+fn overrides_win_and_the_last_one_counts() {
+    let folder = Folder::new();
+    let spec = folder
+        .load(
+            &format!("{WHOLE}\n[adapt]\nepochs = 7\n"),
+            &[
+                "adapt.epochs=3",
+                "adapt.epochs = 4",
+                "adapt.tune=head",
+                "views.scale=[0.4, 0.8]",
+                "adapt.strong.rand_augment=false",
+                "text.templates=[\"a {}\", 'the {}.']",
+                "fusion.ratio=1",
+                "name=2024",
+                "dka.statement='dka.sql'",
+                "store=../elsewhere",
+                "device.kind=\"cpu\"",
+            ],
+        )
+        .unwrap();
+    assert_eq!((spec.adapt.epochs, spec.adapt.tune), (4, Tune::Head));
+    assert_eq!((spec.views.scale, spec.fusion.ratio), ([0.4, 0.8], 1.0));
+    assert!(!spec.adapt.strong.rand_augment);
+    assert_eq!(spec.text.templates, ["a {}", "the {}."]);
+    // What must be text is text even where it looks like a number.
+    assert_eq!(spec.name, "2024");
+    assert_eq!(spec.dka.statement, Some(folder.path("dka.sql")));
+    assert_eq!(spec.store, folder.path("").parent().unwrap().join("elsewhere"));
+    assert_eq!(spec.device.kind, DeviceKind::Cpu);
+}
+
+#[test]
+fn a_byte_order_mark_is_no_mistake() {
+    assert!(Folder::new().load(&format!("\u{feff}{WHOLE}"), &[]).is_ok());
+}
+
+#[test]
+fn settings_are_json_for_the_table_of_runs() {
+    let spec = Folder::new().load(WHOLE, &[]).unwrap();
+    let json = serde_json::to_value(&spec).unwrap();
+    assert_eq!(json["adapt"]["tune"], "layernorm");
+    assert_eq!(serde_json::from_value::<Spec>(json).unwrap(), spec);
+}
+
+fn choice<T: Copy + std::fmt::Debug + 'static>(all: &'static [T]) -> impl Strategy<Value = T> {
+    proptest::sample::select(all)
+}
+
+/// A share in (0, 1], with many digits.
+fn share() -> impl Strategy<Value = f64> {
+    (1u64..=1 << 53).prop_map(|n| n as f64 / (1u64 << 53) as f64)
+}
+
+fn span() -> impl Strategy<Value = [f64; 2]> {
+    (share(), share()).prop_map(|(a, b)| [a.min(b), a.max(b)])
+}
+
+fn adapt() -> impl Strategy<Value = Adapt> {
+    let strong = (span(), share(), any::<bool>(), 0.0..=10.0, 0.0..=10.0, 1usize..=16).prop_map(
+        |(scale, flip, rand_augment, magnitude, magnitude_std, ops)| Strong {
+            scale,
+            flip,
+            rand_augment,
+            magnitude,
+            magnitude_std,
+            ops,
+        },
+    );
+    let sizes = (choice(Tune::ALL), 1usize..=100_000, 1usize..=100_000, 1usize..=65_536);
+    (sizes, span(), share(), (0.0..=1e3, 0.0..=1e3, share(), 1e-3..=1e3), strong).prop_map(
+        |((tune, epochs, epochs_per_pass, batch), [min_lr, lr], weight_decay, weights, strong)| Adapt {
+            tune,
+            epochs,
+            epochs_per_pass,
+            batch,
+            lr,
+            min_lr,
+            weight_decay,
+            ce_weight: weights.0,
+            fairness_weight: weights.1,
+            fairness_momentum: weights.2,
+            logit_scale: weights.3,
+            strong,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn spec_to_toml_and_back_is_the_same(
+        names in ("[a-z0-9-]{1,64}", "[a-z\u{e4}\u{1f339} '\"\\\\]{1,20}", "\\PC{0,20}"),
+        seeds in (0..=i64::MAX as u64, 0..=i64::MAX as u64),
+        kind in choice(SourceKind::ALL),
+        optional in any::<bool>(),
+        limits in (1u32..=1_000_000, 1u64..=1_000_000_000_000, 1u64..=1 << 40),
+        choices in (choice(Precision::ALL), choice(Affinity::ALL), choice(Threshold::ALL), choice(Orientation::ALL)),
+        device in (choice(DeviceKind::ALL), 0usize..=1024),
+        sizes in (1usize..=65_536, 1usize..=1_000_000, 1usize..=1024),
+        numbers in (share(), -1e6..=1e6, 1e-300..=1.0, share(), share()),
+        scale in span(),
+        adapt in adapt(),
+    ) {
+        let folder = Folder::new();
+        let mut spec = folder.load(WHOLE, &[]).unwrap();
+        spec.name = names.0;
+        spec.store = folder.path(&names.1);
+        spec.text.templates = vec![format!("{{}}{}", names.2), "a {}".to_owned()];
+        (spec.seed, spec.views.seed) = seeds;
+        spec.dataset.kind = kind;
+        if kind == SourceKind::List {
+            spec.dataset.path = folder.path("list.csv");
+            spec.dataset.root = optional.then(|| folder.path("pictures"));
+        }
+        spec.dataset.classes = optional.then(|| folder.path("classes.txt"));
+        spec.dataset.tolerance = numbers.0;
+        let found = &mut spec.dataset.limits;
+        (found.max_side, found.max_pixels, found.max_bytes) = limits;
+        spec.model.tokenizer = optional.then(|| folder.path("words.json"));
+        spec.dka.statement = optional.then(|| folder.path("dka.sql"));
+        spec.model.precision = choices.0;
+        (spec.saliency.affinity, spec.saliency.threshold, spec.saliency.orientation) = (choices.1, choices.2, choices.3);
+        (spec.device.kind, spec.device.threads) = device;
+        (spec.embed.batch, spec.embed.part_rows, spec.views.count) = sizes;
+        spec.views.scale = scale;
+        (spec.saliency.tau, spec.saliency.eps) = (numbers.1, numbers.2);
+        (spec.fusion.ratio, spec.dka.gamma) = (numbers.3, numbers.4);
+        spec.adapt = adapt;
+
+        let text = toml::to_string(&spec).unwrap();
+        prop_assert_eq!(folder.load(&text, &[]).unwrap(), spec);
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,200}", set in "\\PC{0,40}") {
+        let _ = Folder::new().load(&text, &[&set]);
+        let _ = Folder::new().load(WHOLE, &[&set, &format!("adapt.lr={set}"), &format!("store={set}")]);
+    }
+}
