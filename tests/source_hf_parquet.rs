@@ -216,3 +216,27 @@ fn the_fingerprint_changes_with_the_files() {
     write(&dir.path().join("b.parquet"), vec![("image", plain_images(1))], None);
     assert_ne!(first, print());
 }
+
+#[test]
+fn damage_anywhere_is_an_error_and_never_a_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.parquet");
+    write(&path, vec![("image", plain_images(20)), ("label", numbers(&[1; 20]))], Some(NAMES));
+    let whole = fs::read(&path).unwrap();
+    let mut draw = 1u64;
+    let mut below = |limit: usize| {
+        draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (draw >> 33) as usize % limit
+    };
+    for _ in 0..400 {
+        let mut damaged = whole.clone();
+        // Half of the hits in the footer, where the reader believes what it reads.
+        let place = if below(2) == 0 { below(whole.len()) } else { whole.len() - 1 - below(1500) };
+        damaged[place] = below(256) as u8;
+        fs::write(&path, &damaged).unwrap();
+        match open(&spec(&path)) {
+            Ok(source) => drop(source.items().collect::<Vec<_>>()),
+            Err(error) => assert!(error.to_string().contains("a.parquet"), "{error}"),
+        }
+    }
+}

@@ -3,6 +3,7 @@
 //!
 //! The split is read off the file's name (`train-00000-of-00002.parquet`) or its folder's (`test/0000.parquet`).
 
+mod guard;
 mod rows;
 
 use std::collections::BTreeSet;
@@ -104,7 +105,9 @@ fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
 
 fn reader(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
     let file = File::open(path).at(Kind::Input, "cannot open", path)?;
-    ParquetRecordBatchReaderBuilder::try_new(file).at(Kind::Input, "cannot read as Parquet:", path)
+    guard::guarded(path, || {
+        ParquetRecordBatchReaderBuilder::try_new(file).at(Kind::Input, "cannot read as Parquet:", path)
+    })
 }
 
 /// By a word of the file's name, or of the folder's; else for training.

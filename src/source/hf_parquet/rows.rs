@@ -7,8 +7,8 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
+use super::guard::guarded;
 use super::{Part, reader};
 use crate::error::{Context, Error, Kind, Result};
 use crate::source::hf_schema::is_text;
@@ -38,8 +38,7 @@ pub(super) fn labels(part: &Part) -> Result<Vec<Label>> {
     let Some(column) = &part.schema.label else { return Ok(Vec::new()) };
     let mut labels = Vec::new();
     for batch in batches(part, &[column], 8192)? {
-        let batch = batch.at(Kind::Input, DAMAGED, &part.path)?;
-        labels.extend(labels_of(&batch, column, &part.path)?.into_iter().flatten());
+        labels.extend(labels_of(&batch?, column, &part.path)?.into_iter().flatten());
         labels.sort();
         labels.dedup();
     }
@@ -55,7 +54,7 @@ pub(super) fn items(part: Part, declared: Option<Vec<String>>) -> Box<dyn Iterat
     };
     let mut first_row = 0;
     Box::new(batches.flat_map(move |batch| {
-        let read = batch.at(Kind::Input, DAMAGED, &part.path).and_then(|batch| {
+        let read = batch.and_then(|batch| {
             items_of(&batch, &part, declared.as_deref(), first_row).inspect(|_| first_row += batch.num_rows())
         });
         match read {
@@ -65,13 +64,27 @@ pub(super) fn items(part: Part, declared: Option<Vec<String>>) -> Box<dyn Iterat
     }))
 }
 
-const DAMAGED: &str = "cannot read rows of Parquet file";
-
-fn batches(part: &Part, columns: &[&String], rows: usize) -> Result<ParquetRecordBatchReader> {
+/// Batches of at most `rows` rows, of these columns only; the first error is the last thing they yield.
+fn batches(
+    part: &Part,
+    columns: &[&String],
+    rows: usize,
+) -> Result<impl Iterator<Item = Result<RecordBatch>> + Send + use<>> {
     let builder = reader(&part.path)?;
+    let path = part.path.clone();
     let places = columns.iter().filter_map(|name| builder.schema().index_of(name).ok());
     let mask = ProjectionMask::roots(builder.parquet_schema(), places);
-    builder.with_projection(mask).with_batch_size(rows).build().at(Kind::Input, DAMAGED, &part.path)
+    let damaged = "cannot read rows of Parquet file";
+    let builder = builder.with_projection(mask).with_batch_size(rows);
+    let mut reader = Some(guarded(&path, || builder.build().at(Kind::Input, damaged, &path))?);
+    Ok(std::iter::from_fn(move || {
+        let open = reader.as_mut()?;
+        let batch = guarded(&path, || open.next().transpose().at(Kind::Input, damaged, &path)).transpose();
+        if !matches!(batch, Some(Ok(_))) {
+            reader = None;
+        }
+        batch
+    }))
 }
 
 fn items_of(batch: &RecordBatch, part: &Part, declared: Option<&[String]>, first_row: usize) -> Result<Vec<Item>> {
