@@ -39,6 +39,8 @@ CPU_LIBRARIES = {
     "libshm.so",
     "libtorch_global_deps.so",
 }
+# In a folder of their own, lib/cuda: beside libtorch_cpu.so, the build would link them. libtorch looks for
+# libtorch_cuda_linalg.so and libcaffe2_nvrtc.so from libtorch_cpu.so's folder, so the program opens them itself.
 CUDA_LIBRARIES = {
     "libtorch_cuda.so",
     "libtorch_cuda_linalg.so",

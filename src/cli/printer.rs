@@ -1,8 +1,6 @@
 //! The one place that prints. Results go to stdout, everything else to stderr.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Context, Error, Kind, Result};
 
@@ -29,11 +27,12 @@ impl Printer {
     /// # Errors
     /// Where stdout cannot be written to, e.g. on a full disk. A reader that went away is not an error.
     pub fn result(&self, text: &str) -> Result<()> {
-        let mut out = Results::default();
         let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-        out.write_all(format!("{text}{end}").as_bytes())
-            .and_then(|()| out.flush())
-            .context(Kind::Store, || "cannot write to standard output".to_owned())
+        let mut out = io::stdout().lock();
+        match out.write_all(format!("{text}{end}").as_bytes()).and_then(|()| out.flush()) {
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
+            written => written.context(Kind::Store, || "cannot write to standard output".to_owned()),
+        }
     }
 
     /// Something worth knowing, on stderr.
@@ -58,41 +57,4 @@ impl Printer {
 /// That stderr is closed is no reason to fail.
 fn to_stderr(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
-}
-
-/// Stdout for results of any length. Once its reader has gone away (`| head`), it takes everything and says so by
-/// [`closed`](Results::closed).
-#[derive(Debug, Clone, Default)]
-pub struct Results {
-    closed: Arc<AtomicBool>,
-}
-
-impl Results {
-    /// Whether nobody reads any more.
-    pub fn closed(&self) -> bool {
-        self.closed.load(Ordering::Relaxed)
-    }
-
-    fn unless_closed<T>(&self, done: io::Result<T>, otherwise: T) -> io::Result<T> {
-        match done {
-            Err(e) if e.kind() == ErrorKind::BrokenPipe => {
-                self.closed.store(true, Ordering::Relaxed);
-                Ok(otherwise)
-            }
-            done => done,
-        }
-    }
-}
-
-impl Write for Results {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.closed() {
-            return Ok(bytes.len());
-        }
-        self.unless_closed(io::stdout().lock().write(bytes), bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.unless_closed(io::stdout().lock().flush(), ())
-    }
 }

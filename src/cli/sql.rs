@@ -1,18 +1,17 @@
 //! `sql`: one statement over the tables.
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
-use clap::{Args, ValueHint};
-use datafusion::execution::SendableRecordBatchStream;
-use futures::StreamExt;
+use clap::{Args, ValueEnum, ValueHint};
 
 use super::EXIT_CODES;
 use super::common::{Common, runtime};
+use super::output::Target;
 use super::printer::Printer;
-use super::rows::{Format, Output};
 use crate::error::{Context, Error, Kind, Result};
-use crate::pipeline::spec::Spec;
+use crate::pipeline::run::scope;
+use crate::table::{format, query, session, warnings};
 
 const LONG_ABOUT: &str = "\
 Runs one SQL statement over the tables that the pipeline has written, and prints its rows. Tables: images, rejected, \
@@ -48,21 +47,49 @@ pub(super) struct Sql {
     output: Option<PathBuf>,
 }
 
+/// The form of rows, as `--format` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Columns for reading; long cells are shortened
+    Table,
+    /// Comma-separated values with a header line
+    Csv,
+    /// JSON lines: an object per row
+    Json,
+    /// A Parquet file
+    Parquet,
+}
+
+impl From<Format> for format::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Table => format::Format::Table,
+            Format::Csv => format::Format::Csv,
+            Format::Json => format::Format::Json,
+            Format::Parquet => format::Format::Parquet,
+        }
+    }
+}
+
 impl Sql {
-    pub(super) fn execute(&self, _printer: &Printer) -> Result<()> {
+    pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
         let statement = self.statement()?;
+        if self.format == Format::Parquet && self.output.is_none() && std::io::stdout().is_terminal() {
+            return Err(Error::new(Kind::Usage, "Parquet is binary and standard output is a terminal")
+                .hint("name a file: --output rows.parquet"));
+        }
         let spec = self.common.load()?;
-        let output = Output::new(self.format, self.output.clone())?;
+        let (store, scope) = scope(&spec)?;
         runtime()?.block_on(async {
-            let mut rows = query(&spec, &statement).await?;
-            let mut sink = output.open(rows.schema())?;
-            while let Some(batch) = rows.next().await {
-                let batch = batch.context(Kind::Query, || "the statement failed".to_owned())?;
-                if !sink.write(&batch)? {
-                    break;
-                }
+            let session = session(&store, &scope).await?;
+            if !self.common.quiet {
+                warnings(&session).iter().for_each(|warning| printer.note(&format!("warning: {warning}")));
             }
-            sink.finish()
+            // A statement that cannot be planned leaves an older output as it is.
+            let rows = query(&session, &statement).await?;
+            let mut target = Target::open(self.output.clone())?;
+            format::write(rows, self.format.into(), &mut target).await?;
+            target.finish()
         })
     }
 
@@ -87,9 +114,4 @@ impl Sql {
         }
         Ok(statement)
     }
-}
-
-/// The rows of a statement over the tables of `spec`.
-async fn query(_spec: &Spec, _statement: &str) -> Result<SendableRecordBatchStream> {
-    Err(Error::new(Kind::Query, "queries are not part of this build"))
 }

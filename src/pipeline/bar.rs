@@ -74,7 +74,10 @@ impl Progress for TerminalProgress {
     fn end(&self, note: &str) {
         if let Some((meter, bar)) = lock(&self.current).take() {
             bar.finish_and_clear();
-            line(&outcome(&meter, if note.is_empty() && meter.todo == 0 { "nothing to do" } else { note }));
+            match (meter.todo, note) {
+                (0, "") => line(&about(&meter.stage, &meter.announcement())),
+                _ => line(&outcome(&meter, note)),
+            }
         }
     }
 

@@ -6,6 +6,8 @@ use super::spec::Spec;
 use crate::error::{Error, Kind, Result};
 use crate::stage::progress::Progress;
 use crate::stage::stop::Stop;
+use crate::store::Store;
+use crate::table::Scope;
 
 /// What a run is given besides the pipeline file.
 pub struct Options {
@@ -87,4 +89,13 @@ pub async fn run(_spec: &Spec, _upto: Upto, _options: &Options) -> Result<Outcom
 /// Always, until the stages are joined.
 pub async fn plan(_spec: &Spec) -> Result<Vec<PlanRow>> {
     Err(Error::new(Kind::Store, "planning is not part of this build"))
+}
+
+/// What of the store belongs to a pipeline.
+///
+/// # Errors
+/// Where the store is no folder.
+pub fn scope(spec: &Spec) -> Result<(Store, Scope)> {
+    let scope = Scope { dataset: spec.name.clone(), ..Scope::default() };
+    Ok((Store::open_read(&spec.store)?, scope))
 }

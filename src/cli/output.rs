@@ -1,19 +1,21 @@
 //! Where rows go: standard output, or a file that has its name only once it is whole.
 
 use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::cannot_write;
-use crate::cli::printer::Results;
-use crate::error::{Context, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
+
+fn cannot_write() -> String {
+    "cannot write the rows".to_owned()
+}
 
 /// An open output.
 pub(super) enum Target {
-    Stdout(BufWriter<Results>),
+    Stdout(BufWriter<Stdout>),
     /// Something that is there and is no ordinary file, such as a pipe.
     Special(BufWriter<File>),
     New(BufWriter<NamedTempFile>, PathBuf),
@@ -22,7 +24,7 @@ pub(super) enum Target {
 impl Target {
     pub(super) fn open(file: Option<PathBuf>) -> Result<Self> {
         let Some(path) = file else {
-            return Ok(Target::Stdout(BufWriter::new(Results::default())));
+            return Ok(Target::Stdout(BufWriter::new(io::stdout())));
         };
         if path.exists() && !path.is_file() {
             let file = OpenOptions::new().write(true).open(&path).at(Kind::Store, "cannot write", &path)?;
@@ -32,6 +34,10 @@ impl Target {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
+        if !folder.is_dir() {
+            let what = format!("cannot write {}: there is no folder {}", path.display(), folder.display());
+            return Err(Error::new(Kind::Store, what));
+        }
         let file = tempfile::Builder::new()
             .prefix(".rows-")
             // The process's umask takes from this what it takes from any new file.
@@ -41,13 +47,12 @@ impl Target {
         Ok(Target::New(BufWriter::new(file), path))
     }
 
-    /// Whether nobody reads any more.
-    pub(super) fn closed(&self) -> bool {
-        matches!(self, Target::Stdout(out) if out.get_ref().closed())
-    }
-
+    /// Writes what is left; a file gets its name only now. That nobody reads any more is no error.
     pub(super) fn finish(mut self) -> Result<()> {
-        self.flush().context(Kind::Store, cannot_write)?;
+        match self.flush() {
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => {}
+            flushed => flushed.context(Kind::Store, cannot_write)?,
+        }
         if let Target::New(out, path) = self {
             let file = out.into_inner().map_err(io::IntoInnerError::into_error).context(Kind::Store, cannot_write)?;
             file.persist(&path).map_err(|e| e.error).at(Kind::Store, "cannot write", &path)?;
@@ -71,5 +76,33 @@ impl Write for Target {
 
     fn flush(&mut self) -> io::Result<()> {
         self.inner().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_its_name_only_once_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rows.csv");
+        std::fs::write(&file, "old").unwrap();
+        let mut target = Target::open(Some(file.clone())).unwrap();
+        target.write_all(b"new").unwrap();
+        target.flush().unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "old");
+        target.finish().unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "new");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_query_that_fails_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut target = Target::open(Some(folder.path().join("rows.csv"))).unwrap();
+        target.write_all(b"half").unwrap();
+        drop(target);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -1,0 +1,151 @@
+//! The verb `sql` on a store that nothing was computed into: its arguments, forms and mistakes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod spec_folder;
+
+use std::io::{Read, Write};
+use std::process::{Command, Output, Stdio};
+
+use insta_cmd::assert_cmd_snapshot;
+use spec_folder::{Folder, WHOLE};
+
+const FLOWERS: &str =
+    "SELECT * FROM (VALUES (1, 'rose', 0.5), (2, NULL, 0.25)) AS t(class_id, name, confidence) ORDER BY 1";
+
+fn folder() -> Folder {
+    let folder = Folder::new();
+    std::fs::write(folder.path("flowers.toml"), WHOLE).unwrap();
+    folder
+}
+
+fn sql(folder: &Folder, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_microclip-pipe"));
+    command.env_remove("RUST_BACKTRACE").current_dir(folder.path("")).args(["sql", "flowers.toml"]).args(arguments);
+    command.stdin(Stdio::null());
+    command
+}
+
+fn ok(mut command: Command) -> Output {
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    done
+}
+
+#[test]
+fn rows_are_written_in_each_form() {
+    let folder = folder();
+    assert_cmd_snapshot!(sql(&folder, &[FLOWERS]), @r"
+    success: true
+    exit_code: 0
+    ----- stdout -----
+    +----------+------+------------+
+    | class_id | name | confidence |
+    +----------+------+------------+
+    | 1        | rose | 0.5        |
+    | 2        |      | 0.25       |
+    +----------+------+------------+
+
+    ----- stderr -----
+    ");
+    assert_cmd_snapshot!(sql(&folder, &[FLOWERS, "--format", "csv"]), @r"
+    success: true
+    exit_code: 0
+    ----- stdout -----
+    class_id,name,confidence
+    1,rose,0.5
+    2,,0.25
+
+    ----- stderr -----
+    ");
+    assert_cmd_snapshot!(sql(&folder, &[FLOWERS, "--format", "json"]), @r#"
+    success: true
+    exit_code: 0
+    ----- stdout -----
+    {"class_id":1,"name":"rose","confidence":0.5}
+    {"class_id":2,"name":null,"confidence":0.25}
+
+    ----- stderr -----
+    "#);
+    assert!(ok(sql(&folder, &[FLOWERS, "--format", "parquet"])).stdout.starts_with(b"PAR1"));
+}
+
+#[test]
+fn tables_that_nothing_was_stored_in_are_empty_and_the_store_is_not_made() {
+    let folder = folder();
+    assert_cmd_snapshot!(sql(&folder, &["SELECT model, metric, value FROM metrics", "--format", "csv"]), @r"
+    success: true
+    exit_code: 0
+    ----- stdout -----
+    model,metric,value
+
+    ----- stderr -----
+    ");
+    assert!(!folder.path(".store").exists());
+}
+
+#[test]
+fn an_output_file_is_replaced_by_whole_results_only() {
+    let folder = folder();
+    let file = folder.path("rows.json");
+    assert!(ok(sql(&folder, &[FLOWERS, "--format", "json", "--output", "rows.json"])).stdout.is_empty());
+    let whole = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(whole.lines().count(), 2);
+    let done = sql(&folder, &["SELECT nothing FROM metrics", "--output", "rows.json"]).output().unwrap();
+    assert_eq!(done.status.code(), Some(1));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), whole);
+}
+
+#[test]
+fn a_statement_is_read_from_standard_input() {
+    let folder = folder();
+    let mut child =
+        sql(&folder, &["-", "--format", "csv"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"SELECT 1 AS one\n").unwrap();
+    assert_eq!(child.wait_with_output().unwrap().stdout, b"one\n1\n");
+}
+
+#[test]
+fn mistakes_say_what_there_is() {
+    let folder = folder();
+    assert_cmd_snapshot!(sql(&folder, &["SELECT * FROM metric"]), @r"
+    success: false
+    exit_code: 1
+    ----- stdout -----
+
+    ----- stderr -----
+    error: there is no table `metric`
+    hint: did you mean `metrics`?
+    ");
+    assert_cmd_snapshot!(sql(&folder, &["DROP TABLE metrics"]), @r"
+    success: false
+    exit_code: 1
+    ----- stdout -----
+
+    ----- stderr -----
+    error: the statement is refused: DDL not supported: DropTable
+    hint: tables can only be read here: use SELECT
+    ");
+    assert_cmd_snapshot!(sql(&folder, &["SELECT 1", "--output", "none/rows.csv"]), @r"
+    success: false
+    exit_code: 1
+    ----- stdout -----
+
+    ----- stderr -----
+    error: cannot write none/rows.csv: there is no folder none
+    ");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let folder = folder();
+    let many =
+        "SELECT a.value AS a, b.value AS b FROM generate_series(1, 3000) a CROSS JOIN generate_series(1, 3000) b";
+    for form in ["csv", "json"] {
+        let mut child =
+            sql(&folder, &[many, "--format", form]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut first = [0; 100];
+        child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+        let done = child.wait_with_output().unwrap();
+        assert_eq!((done.status.code(), String::from_utf8_lossy(&done.stderr).as_ref()), (Some(0), ""), "{form}");
+    }
+}
