@@ -69,7 +69,7 @@ pub async fn write(df: DataFrame, format: Format, out: &mut (dyn Write + Send)) 
 
 enum Sink<'a> {
     Table { schema: SchemaRef, batches: Vec<RecordBatch>, out: &'a mut (dyn Write + Send) },
-    Csv { writer: arrow::csv::Writer<&'a mut (dyn Write + Send)>, schema: SchemaRef, empty: bool },
+    Csv { writer: Box<arrow::csv::Writer<&'a mut (dyn Write + Send)>>, schema: SchemaRef, empty: bool },
     Json { out: &'a mut (dyn Write + Send) },
     Parquet { writer: Box<ArrowWriter<&'a mut (dyn Write + Send)>> },
 }
@@ -78,7 +78,7 @@ impl<'a> Sink<'a> {
     fn new(format: Format, schema: SchemaRef, out: &'a mut (dyn Write + Send)) -> Result<Self> {
         Ok(match format {
             Format::Table => Sink::Table { schema: cells::shown_schema(&schema), batches: Vec::new(), out },
-            Format::Csv => Sink::Csv { writer: arrow::csv::Writer::new(out), schema, empty: true },
+            Format::Csv => Sink::Csv { writer: Box::new(arrow::csv::Writer::new(out)), schema, empty: true },
             Format::Json => Sink::Json { out },
             Format::Parquet => {
                 let writer = ArrowWriter::try_new(out, schema, None);

@@ -1,0 +1,141 @@
+//! One pass: two tables of logits in, one table of pseudo-labels out.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int32Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::datasource::MemTable;
+use datafusion::execution::context::SessionContext;
+
+use crate::dka::checked;
+use crate::dka::statement::Statement;
+use crate::error::{Context, Error, Kind, Result};
+use crate::table::query::explain;
+use crate::table::schema::TableSchema;
+use crate::table::session::bare_session;
+use crate::table::{self, Dims, arrays};
+
+/// What a pass reads.
+#[derive(Debug, Clone, Copy)]
+pub struct PassInput<'a> {
+    /// The run's id.
+    pub run: &'a str,
+    /// Number of the pass, from 0.
+    pub pass: i32,
+    /// The pictures, all different.
+    pub image_ids: &'a [String],
+    /// Cosines of the prior, `classes` for each picture in turn.
+    pub prior: &'a [f32],
+    /// Cosines of the model as it stands, `classes` for each picture in turn.
+    pub fusion: &'a [f32],
+    /// Number of classes.
+    pub classes: usize,
+    /// The prior's share, from 0 to 1.
+    pub gamma: f64,
+    /// The labels of the pass before, one a picture; negative where it had none. `None` in the first pass.
+    pub previous: Option<&'a [i32]>,
+}
+
+/// What a pass gives.
+#[derive(Debug, Clone)]
+pub struct PseudoLabels {
+    /// Rows of the table `pseudo_labels`, by `image_id`.
+    pub batch: RecordBatch,
+    /// The class of each picture in the order of the input; -1 where the statement left it out. It is the next pass's
+    /// `previous`.
+    pub class_ids: Vec<i32>,
+    /// The pass in figures.
+    pub summary: Summary,
+}
+
+/// A pass in figures.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Summary {
+    /// Pictures whose label is not that of the pass before, with those that gained or lost one; 0 in the first pass.
+    pub changed: u64,
+    /// Classes that no picture was given.
+    pub dead_classes: u64,
+    /// Mean confidence of the labels; NaN where the statement gives none.
+    pub mean_confidence: f64,
+}
+
+/// Runs the statement over the pass's two tables. The same input gives the same bits: one thread, rows by `image_id`.
+///
+/// # Errors
+/// [`Kind::Query`] where the statement fails, or returns a row that is wrong: an unknown or repeated picture, a class that there is
+/// not. [`Kind::Store`] where the input does not fit together or has logits that are not finite.
+pub async fn pseudo_labels(statement: &Statement, input: PassInput<'_>) -> Result<PseudoLabels> {
+    check(&input)?;
+    let ctx = session(&input)?;
+    let df = statement.plan(&ctx, input.run, input.pass, input.gamma).await?;
+    let rows = df.collect().await.map_err(|e| statement.named(explain(e, Some(&ctx))))?;
+    checked::labels(&rows, &input).map_err(|e| statement.named(e))
+}
+
+fn check(input: &PassInput<'_>) -> Result<()> {
+    let refuse = |what: String| Err(Error::new(Kind::Store, what));
+    let rows = input.image_ids.len();
+    if !(0.0..=1.0).contains(&input.gamma) {
+        return refuse(format!("gamma is {}, which is not from 0 to 1", input.gamma));
+    }
+    for (name, logits) in [("prior", input.prior), ("fusion", input.fusion)] {
+        if input.classes == 0 || rows.checked_mul(input.classes) != Some(logits.len()) {
+            let have = logits.len();
+            return refuse(format!(
+                "{have} {name} logits are not those of {rows} pictures and {} classes",
+                input.classes
+            ));
+        }
+        if let Some(place) = logits.iter().position(|v| !v.is_finite()) {
+            let (row, class) = (place / input.classes, place % input.classes);
+            let (value, id) = (logits[place], &input.image_ids[row]);
+            return refuse(format!("the {name} logit of picture {id} for class {class} is {value}"));
+        }
+    }
+    match input.previous {
+        Some(previous) if previous.len() != rows => {
+            refuse(format!("{} labels of the pass before are not those of {rows} pictures", previous.len()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A label-free session with the pass's tables: `prior_logits`, `fusion_logits`, `previous`.
+pub(super) fn session(input: &PassInput<'_>) -> Result<SessionContext> {
+    let ctx = bare_session();
+    let rows = input.image_ids.len();
+    let dims = Dims::from([("C", input.classes)]);
+    let run = || arrays::repeated(input.run, rows);
+    let ids = || arrays::text(input.image_ids);
+    let logits = |values| arrays::fixed_list_f32(values, input.classes);
+
+    let prior = vec![run(), ids(), logits(input.prior)?];
+    register(&ctx, table::table("prior_logits")?, &dims, prior)?;
+    let fusion = vec![run(), arrays::repeated_i32(input.pass, rows), ids(), logits(input.fusion)?];
+    register(&ctx, table::table("fusion_logits")?, &dims, fusion)?;
+
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("image_id", DataType::Utf8, false),
+        Field::new("class_id", DataType::Int32, false),
+    ]));
+    let previous = input.previous.unwrap_or(&[]);
+    let labelled = || input.image_ids.iter().zip(previous).filter(|(_, class)| **class >= 0);
+    let classes: ArrayRef = Arc::new(Int32Array::from_iter_values(labelled().map(|(_, class)| *class)));
+    let columns = vec![arrays::text(labelled().map(|(id, _)| id)), classes];
+    let batch = RecordBatch::try_new(schema, columns).context(Kind::Store, || "cannot make table previous".into())?;
+    put(&ctx, "previous", batch)?;
+    Ok(ctx)
+}
+
+fn register(ctx: &SessionContext, table: &TableSchema, dims: &Dims, columns: Vec<ArrayRef>) -> Result<()> {
+    let name = table.name();
+    let batch = RecordBatch::try_new(table.arrow(dims)?, columns);
+    put(ctx, name, batch.context(Kind::Store, || format!("cannot make table {name}"))?)
+}
+
+fn put(ctx: &SessionContext, name: &str, batch: RecordBatch) -> Result<()> {
+    MemTable::try_new(batch.schema(), vec![vec![batch]])
+        .and_then(|table| ctx.register_table(name, Arc::new(table)))
+        .map(drop)
+        .context(Kind::Store, || format!("cannot make table {name}"))
+}

@@ -1,0 +1,171 @@
+//! The SQL that makes pseudo-labels: the shipped one, or a user's own.
+
+use std::path::Path;
+
+use arrow::datatypes::{DataType, Schema};
+use datafusion::common::ScalarValue;
+use datafusion::dataframe::DataFrame;
+use datafusion::execution::context::SessionContext;
+
+use crate::dka::pass;
+use crate::error::{Context, Error, Kind, Result};
+use crate::table;
+use crate::table::query::explain;
+
+/// A statement that gives `image_id` and `class_id`, and may give `confidence` and `margin`.
+///
+/// It sees, of the pass in hand alone, `prior_logits` and `fusion_logits`, and `previous` (`image_id`, `class_id`), the
+/// labels of the pass before. `$gamma`, `$run` and `$pass` stand for the pass's values. Pictures that it does not return have no
+/// pseudo-label, and the pass does not train on them. It cannot see `labels`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    name: String,
+    sql: String,
+}
+
+/// The columns a statement may give, and whether it must.
+const COLUMNS: [(&str, bool); 4] = [("image_id", true), ("class_id", true), ("confidence", false), ("margin", false)];
+
+impl Statement {
+    /// The paper's: argmax of the mixed logits, without a floor on confidence.
+    pub fn shipped() -> Statement {
+        Statement { name: "argmax.sql".into(), sql: include_str!("argmax.sql").into() }
+    }
+
+    /// A user's own. It is read here, and checked by [`validate`](Self::validate).
+    ///
+    /// # Errors
+    /// Where the file cannot be read as text.
+    pub fn from_file(path: &Path) -> Result<Statement> {
+        let sql = std::fs::read_to_string(path).at(Kind::Input, "cannot read the DKA statement", path)?;
+        Ok(Statement { name: path.display().to_string(), sql })
+    }
+
+    /// A statement given as text; `name` is what errors call it.
+    pub fn new(name: &str, sql: &str) -> Statement {
+        Statement { name: name.into(), sql: sql.into() }
+    }
+
+    /// What errors call it: the file's path.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its text: part of what a run depends on.
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// Plans it over tables without rows, so that a mistake is found before anything is trained.
+    ///
+    /// # Errors
+    /// [`Kind::Query`] where the statement cannot be planned, does more than read, or gives other columns than it may.
+    pub async fn validate(&self) -> Result<()> {
+        let ctx = pass::session(&pass::PassInput {
+            run: "run",
+            pass: 0,
+            image_ids: &[],
+            prior: &[],
+            fusion: &[],
+            classes: 1,
+            gamma: 0.5,
+            previous: None,
+        })?;
+        self.plan(&ctx, "run", 0, 0.5).await.map(drop)
+    }
+
+    /// Plans it with the pass's values, and checks its columns.
+    pub(super) async fn plan(&self, ctx: &SessionContext, run: &str, pass: i32, gamma: f64) -> Result<DataFrame> {
+        let df = table::query(ctx, &self.sql).await.map_err(|e| self.named(e))?;
+        let values = vec![
+            ("gamma", ScalarValue::from(gamma)),
+            ("run", ScalarValue::from(run)),
+            ("pass", ScalarValue::from(pass)),
+        ];
+        let df = df.with_param_values(values).map_err(|e| self.named(explain(e, Some(ctx))))?;
+        self.check_columns(df.schema().as_arrow())?;
+        Ok(df)
+    }
+
+    /// The error with the statement's name before it; the hint stays.
+    pub(super) fn named(&self, error: Error) -> Error {
+        let named = Error::new(error.kind(), format!("DKA statement {}: {error}", self.name));
+        match error.hint_text() {
+            Some(hint) => named.hint(hint),
+            None => named,
+        }
+    }
+
+    fn check_columns(&self, schema: &Schema) -> Result<()> {
+        let refuse = |what: String| {
+            let hint = "it must return image_id and class_id, and may return confidence and margin";
+            Err(self.named(Error::new(Kind::Query, what).hint(hint)))
+        };
+        for (column, needed) in COLUMNS {
+            let mut fields = schema.fields().iter().filter(|f| f.name() == column);
+            match fields.next().map(|f| f.data_type()) {
+                None if needed => return refuse(format!("it returns no column `{column}`")),
+                None => {}
+                Some(t) if !fits(column, t) => return refuse(format!("its column `{column}` is {t}")),
+                Some(_) if fields.next().is_some() => return refuse(format!("it returns `{column}` twice")),
+                Some(_) => {}
+            }
+        }
+        match schema.fields().iter().find(|f| COLUMNS.iter().all(|(column, _)| f.name() != column)) {
+            Some(unknown) => refuse(format!("it returns a column `{}`, which is not known", unknown.name())),
+            None => Ok(()),
+        }
+    }
+}
+
+fn fits(column: &str, t: &DataType) -> bool {
+    match column {
+        "image_id" => matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View),
+        "class_id" => t.is_integer(),
+        _ => t.is_numeric() || t == &DataType::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn refusal(sql: &str) -> Error {
+        Statement::new("own.sql", sql).validate().await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn the_shipped_statement_is_valid() {
+        Statement::shipped().validate().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_floor_and_the_pass_before_can_be_used() {
+        let sql = "SELECT p.image_id, coalesce(b.class_id, argmax(p.logits)) AS class_id \
+                   FROM prior_logits p LEFT JOIN previous b ON b.image_id = p.image_id \
+                   WHERE max_of(p.logits) > 0.2 * $gamma AND $pass >= 0 AND p.run = $run";
+        Statement::new("own.sql", sql).validate().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn wrong_columns_are_refused_before_anything_runs() {
+        let error = refusal("SELECT image_id FROM prior_logits").await;
+        assert_eq!(error.to_string(), "DKA statement own.sql: it returns no column `class_id`");
+        assert!(error.hint_text().unwrap().contains("image_id and class_id"));
+        let error = refusal("SELECT image_id, 0.5 AS class_id FROM prior_logits").await;
+        assert!(error.to_string().contains("its column `class_id` is Float64"), "{error}");
+        let error = refusal("SELECT image_id, 1 AS class_id, 2 AS weight FROM prior_logits").await;
+        assert!(error.to_string().contains("a column `weight`, which is not known"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn it_can_neither_see_labels_nor_write() {
+        let error = refusal("SELECT image_id, class_id FROM labels").await;
+        assert_eq!(error.to_string(), "DKA statement own.sql: there is no table `labels`");
+        let error = refusal("DROP TABLE prior_logits").await;
+        assert!(error.to_string().contains("refused"), "{error}");
+        let error = refusal("SELECT image_id, argmax(logit) AS class_id FROM prior_logits").await;
+        assert_eq!(error.hint_text(), Some("did you mean `logits`?"));
+        assert!(refusal("").await.to_string().starts_with("DKA statement own.sql: "));
+    }
+}
