@@ -1,5 +1,5 @@
 //! Tables: what they are called and hold ([`schema`]), how rows become tensors and back ([`arrays`], [`tensor`]), and how
-//! they are asked in SQL ([`session`], [`udf`], [`format`]).
+//! they are asked in SQL ([`mod@session`], [`udf`], [`mod@format`]).
 
 pub mod arrays;
 pub mod catalog;
