@@ -4,7 +4,7 @@
 //! first tensor is made, so that one binary serves machines with and without a GPU.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use tch::{Device, Kind as Number};
@@ -60,7 +60,7 @@ pub fn cuda() -> std::result::Result<(), String> {
     STATE
         .get_or_init(|| {
             let path = cuda_library()?;
-            open_globally(&path)?;
+            open_cuda(&path)?;
             if tch::Cuda::is_available() {
                 Ok(())
             } else {
@@ -70,32 +70,43 @@ pub fn cuda() -> std::result::Result<(), String> {
         .clone()
 }
 
-/// `libtorch_cuda.so`: in `MICROCLIP_CUDA_LIBS`, or beside the libtorch that this process runs on.
+/// `libtorch_cuda.so`: in `MICROCLIP_CUDA_LIBS`, or near the libtorch that this process runs on: in the folder `cuda`
+/// beside it, where `make cuda` puts it, or in its own folder, as in PyTorch's wheel.
 fn cuda_library() -> std::result::Result<PathBuf, String> {
     const NAME: &str = "libtorch_cuda.so";
-    if let Some(folder) = std::env::var_os("MICROCLIP_CUDA_LIBS") {
-        let path = PathBuf::from(folder).join(NAME);
-        return if path.is_file() {
-            Ok(path)
-        } else {
-            Err(format!("MICROCLIP_CUDA_LIBS has no {NAME}: {}", path.display()))
-        };
-    }
-    let maps = std::fs::read_to_string("/proc/self/maps").map_err(|e| format!("cannot read /proc/self/maps: {e}"))?;
-    let cpu =
-        maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..])).find(|p| p.ends_with("libtorch_cpu.so"));
-    let folder = cpu.and_then(|p| PathBuf::from(p).parent().map(PathBuf::from)).unwrap_or_default();
-    let path = folder.join(NAME);
-    if path.is_file() { Ok(path) } else { Err(format!("no {NAME} in {}: `make cuda` fetches it", folder.display())) }
+    let folders = match std::env::var_os("MICROCLIP_CUDA_LIBS") {
+        Some(folder) => vec![PathBuf::from(folder)],
+        None => {
+            let maps = std::fs::read_to_string("/proc/self/maps").map_err(|e| format!("cannot read /proc/self/maps: {e}"))?;
+            let mapped = maps.lines().filter_map(|line| line.find('/').map(|at| Path::new(&line[at..])));
+            let cpu = mapped.into_iter().find(|path| path.file_name().is_some_and(|n| n == "libtorch_cpu.so"));
+            let folder = cpu.and_then(Path::parent).unwrap_or(Path::new(""));
+            vec![folder.join("cuda"), folder.to_path_buf()]
+        }
+    };
+    folders.iter().map(|folder| folder.join(NAME)).find(|path| path.is_file()).ok_or_else(|| {
+        let places: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+        format!("no {NAME} in {}: `make cuda` fetches it", places.join(" or "))
+    })
 }
 
-/// Opens a library so that its symbols and static initialisers are seen by the libtorch already loaded.
+/// Opens CUDA's side of libtorch so that its symbols and static initialisers are seen by the libtorch already loaded.
+fn open_cuda(cuda: &Path) -> std::result::Result<(), String> {
+    open_globally(cuda)?;
+    // libtorch_cpu looks these two up by name when they are first needed, and would not find them in a folder beside its
+    // own. Without them only some linear algebra and run-time fusion are missing, so failing is no reason to stop.
+    for lazily in ["libtorch_cuda_linalg.so", "libcaffe2_nvrtc.so"] {
+        let _ = open_globally(&cuda.with_file_name(lazily));
+    }
+    Ok(())
+}
+
 #[allow(unsafe_code)]
-fn open_globally(path: &std::path::Path) -> std::result::Result<(), String> {
+fn open_globally(path: &Path) -> std::result::Result<(), String> {
     use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-    // SAFETY: libtorch_cuda's initialisers only register operators; nothing has used torch yet.
-    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) }
-        .map_err(|e| format!("cannot open {}: {e}", path.display()))?;
+    // SAFETY: the libraries' initialisers only register operators; nothing has used torch yet.
+    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) };
+    let library = library.map_err(|e| format!("cannot open {}: {e}", path.display()))?;
     // It must stay for as long as the process: torch keeps pointers into it.
     std::mem::forget(library);
     Ok(())
@@ -106,12 +117,12 @@ fn open_globally(path: &std::path::Path) -> std::result::Result<(), String> {
 /// # Errors
 /// [`Kind::Torch`] where CUDA was asked for and cannot be used.
 pub fn resolve(choice: DeviceChoice) -> Result<Device> {
-    match (choice, choice != DeviceChoice::Cpu) {
-        (DeviceChoice::Cuda, _) => cuda()
+    match choice {
+        DeviceChoice::Cpu => Ok(Device::Cpu),
+        DeviceChoice::Auto => Ok(if cuda().is_ok() { Device::Cuda(0) } else { Device::Cpu }),
+        DeviceChoice::Cuda => cuda()
             .map(|()| Device::Cuda(0))
             .map_err(|why| Error::new(Kind::Torch, format!("no GPU: {why}")).hint("--device cpu works everywhere")),
-        (_, true) if cuda().is_ok() => Ok(Device::Cuda(0)),
-        _ => Ok(Device::Cpu),
     }
 }
 

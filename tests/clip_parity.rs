@@ -11,8 +11,8 @@ use tch::{Device, Kind, Tensor};
 
 /// CLIP's mean and deviation per channel, with which golden pixels are normalised.
 fn normalise_pixels(images: &Tensor) -> Tensor {
-    let mean = Tensor::from_slice(&[0.481_454_66f32, 0.457_827_5, 0.408_210_73]).view([3, 1, 1]);
-    let std = Tensor::from_slice(&[0.268_629_54f32, 0.261_302_58, 0.275_777_11]).view([3, 1, 1]);
+    let mean = Tensor::from_slice(&[0.481_454_66_f32, 0.457_827_5, 0.408_210_72]).view([3, 1, 1]);
+    let std = Tensor::from_slice(&[0.268_629_54_f32, 0.261_302_6, 0.275_777_1]).view([3, 1, 1]);
     (images - mean) / std
 }
 

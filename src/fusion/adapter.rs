@@ -45,7 +45,7 @@ pub struct Adapter {
 }
 
 impl Adapter {
-    /// A model before its first step. `head` is W* at its start, (C, d); `ratio` the share of [CLS] in the fusion;
+    /// A model before its first step. `head` is W* at its start, (C, d); `ratio` the share of [FG] in the fusion;
     /// `scale` the factor of the logits.
     pub fn new(tower: &VisionTower, head: &Tensor, tune: Tune, saliency: Saliency, ratio: f64, scale: f64) -> Self {
         let device = head.device();

@@ -23,18 +23,24 @@ pub struct Loss {
 }
 
 /// The running class distribution of an epoch: made anew at its start.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Fairness {
     average: Option<Tensor>,
+    momentum: f64,
 }
 
 impl Fairness {
+    /// An epoch's start; `momentum` is the share of the average so far in the next one (0.5 in the released code).
+    pub fn new(momentum: f64) -> Self {
+        Fairness { average: None, momentum }
+    }
+
     /// `-(mean_c log pbar_c) / 0.5`, pbar being the mean of the batch's class probabilities and of the average so far.
     /// It pulls towards a uniform class distribution.
     fn term(&mut self, logits: &Tensor) -> Tensor {
         let batch = logits.softmax(-1, None::<Number>).mean_dim([0i64].as_slice(), false, None::<Number>);
         let average = match self.average.take() {
-            Some(before) => (before + batch) * 0.5,
+            Some(before) => before * self.momentum + batch * (1.0 - self.momentum),
             None => batch,
         };
         self.average = Some(average.detach());

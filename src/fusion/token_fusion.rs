@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-/// The fused feature (B, d) of unit length: what pseudo-labels are made from. `ratio` is the share of [CLS].
+/// The fused feature (B, d) of unit length: what pseudo-labels are made from. `ratio` is the share of [FG].
 pub fn feature(cls: &Tensor, fg: &Tensor, ratio: f64) -> Tensor {
     super::normalize(&mixture(cls, fg, ratio))
 }
@@ -14,5 +14,5 @@ pub fn logits(cls: &Tensor, fg: &Tensor, ratio: f64, head: &Tensor, scale: f64) 
 }
 
 fn mixture(cls: &Tensor, fg: &Tensor, ratio: f64) -> Tensor {
-    cls * ratio + fg * (1.0 - ratio)
+    cls * (1.0 - ratio) + fg * ratio
 }

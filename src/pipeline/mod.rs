@@ -8,11 +8,14 @@ mod lines;
 pub(crate) mod meter;
 mod overrides;
 pub mod parse;
+mod record;
 mod report;
 pub mod run;
+mod settings;
 pub mod signal;
 pub mod spec;
 mod suggest;
+mod workspace;
 
 pub use parse::load;
 pub use spec::Spec;

@@ -1,13 +1,28 @@
-//! Running a pipeline.
+//! Running a pipeline: the stages in order, and what came of them.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use jiff::Timestamp;
+use tch::Tensor;
+
+use super::record::{Record, runs_of};
+use super::settings;
 use super::spec::Spec;
+use super::workspace::Workspace;
 use crate::error::{Error, Kind, Result};
+use crate::source;
+use crate::stage::adapt::{self, AdaptSettings, Images, checkpoint};
+use crate::stage::describe::{self, Heads, Sentences};
+use crate::stage::evaluate::{self, Score};
+use crate::stage::ingest::{self, Ingested};
+use crate::stage::pictures::Pictures;
 use crate::stage::progress::Progress;
 use crate::stage::stop::Stop;
-use crate::store::Store;
-use crate::table::Scope;
+use crate::stage::{embed, features, forward, prior, views};
+use crate::store::layout::Store;
+use crate::store::reader;
+use crate::table::session::Scope;
 
 /// What a run is given besides the pipeline file.
 pub struct Options {
@@ -18,7 +33,7 @@ pub struct Options {
 }
 
 /// The last step of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Upto {
     /// The pictures are in the tables.
     Ingest,
@@ -33,7 +48,7 @@ pub enum Upto {
 /// What came of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
-    /// The run's id.
+    /// The run's id; empty where it ended before adaptation.
     pub run: String,
     /// Accuracies, where labels exist.
     pub table: Vec<MetricRow>,
@@ -75,27 +90,278 @@ pub struct PlanRow {
     pub note: String,
 }
 
-/// Runs a pipeline up to a step.
+/// Runs a pipeline up to a step. What the store holds is not computed again.
 ///
 /// # Errors
-/// Always, until the stages are joined.
-pub async fn run(_spec: &Spec, _upto: Upto, _options: &Options) -> Result<Outcome> {
-    Err(Error::new(Kind::Store, "running is not part of this build"))
+/// Of the first stage that fails; [`Kind::Tolerance`] where more pictures were rejected than the file tolerates, after
+/// everything else was done; [`Kind::Interrupted`] where stopping was asked for.
+pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> {
+    let (started, clock) = (Timestamp::now(), Instant::now());
+    let Options { stop, progress } = options;
+    let store = Store::open(&spec.store)?;
+    let mut outcome = Outcome::default();
+
+    let ingest_settings = settings::ingest(spec)?;
+    let found = ingest::ingest(source::open(&settings::source(spec))?, &ingest_settings, &store, stop, progress.as_ref());
+    let found = found.await?;
+    if found.rejected > 0 {
+        let all = found.images + found.rejected;
+        outcome.notes.push(format!("{} of {all} files rejected; the table `rejected` says why", found.rejected));
+    }
+    if upto == Upto::Ingest {
+        return tolerated(spec, &found, outcome);
+    }
+
+    let workspace = Workspace::open(spec)?;
+    let stages = Stages { spec, workspace: &workspace, store: &store, options, found: &found };
+    let pictures = Pictures::open(&store.partition("images", &workspace.dataset)?, settings::limits(spec))?;
+    let sentences = stages.sentences()?;
+    let adapt_settings = settings::adapt(spec, &workspace.clip.preprocess)?;
+    let run = stages.run_id(&sentences, adapt_settings.as_ref());
+    let mut record = Record::begin(&store, &run, &workspace.dataset, started, clock)?;
+    record.images = found.images;
+    // A run that is killed is on record too.
+    if upto >= Upto::Adapt {
+        record.write(spec, &store, false)?;
+    }
+    let heads = stages.frozen(&pictures, &sentences, &mut record).await?;
+    outcome.notes.push(match record.image_forwards + record.text_forwards {
+        0 => "every embedding was cached: no forward pass of the frozen model".to_owned(),
+        _ => format!(
+            "frozen model: {} image forwards, {} text forwards",
+            record.image_forwards, record.text_forwards
+        ),
+    });
+    if upto == Upto::Embed {
+        return tolerated(spec, &found, outcome);
+    }
+    outcome.run.clone_from(&run);
+    stages.adapt_and_evaluate(&run, &pictures, &heads, adapt_settings, upto, &mut outcome).await?;
+    record.write(spec, &store, true)?;
+    tolerated(spec, &found, outcome)
+}
+
+/// The outcome, unless too many files were rejected.
+fn tolerated(spec: &Spec, found: &Ingested, outcome: Outcome) -> Result<Outcome> {
+    let (rejected, all) = (found.rejected, found.images + found.rejected);
+    if rejected as f64 > spec.dataset.tolerance * all as f64 {
+        let what = format!(
+            "{rejected} of {all} files were rejected, more than dataset.tolerance = {} allows",
+            spec.dataset.tolerance
+        );
+        return Err(Error::new(Kind::Tolerance, what)
+            .hint("SELECT path, reason, detail FROM rejected shows them; everything else was done and is kept"));
+    }
+    Ok(outcome)
+}
+
+/// What all stages of a run share.
+struct Stages<'a> {
+    spec: &'a Spec,
+    workspace: &'a Workspace,
+    store: &'a Store,
+    options: &'a Options,
+    found: &'a Ingested,
+}
+
+impl Stages<'_> {
+    fn sentences(&self) -> Result<Sentences> {
+        Sentences::read(&self.spec.text.descriptions, &self.found.classes, &self.spec.text.templates)
+    }
+
+    fn run_id(&self, sentences: &Sentences, adapt: Option<&AdaptSettings>) -> String {
+        let statement = adapt.map_or("", |a| a.statement.sql());
+        self.workspace.run_id(self.spec, &self.found.snapshot, sentences, statement)
+    }
+
+    /// Everything that the frozen model computes.
+    async fn frozen(&self, pictures: &Arc<Pictures>, sentences: &Sentences, record: &mut Record) -> Result<Heads> {
+        let Stages { spec, workspace: w, store, options: Options { stop, progress }, .. } = *self;
+        let progress = progress.as_ref();
+        let text = || w.clip.text();
+        let (heads, forwards) =
+            describe::describe(sentences, &w.text_space, &w.dataset, &w.clip.tokenizer, text, store, stop, progress)?;
+        record.text_forwards = forwards;
+        let (config, preprocess) = (&w.clip.config, &w.clip.preprocess);
+        let (grouping, saliency) = (settings::grouping(spec), settings::saliency(spec));
+        let tower = || w.frozen_tower();
+        let space = &w.image_space;
+        record.image_forwards +=
+            embed::embed(pictures, space, config, preprocess, saliency, grouping, tower, store, stop, progress).await?;
+        let (crops, space) = (settings::views(spec), &w.view_space);
+        record.image_forwards +=
+            views::views(pictures, space, config, preprocess, &crops, grouping, tower, store, stop, progress).await?;
+        Ok(heads)
+    }
+
+    async fn adapt_and_evaluate(
+        &self,
+        run: &str,
+        pictures: &Arc<Pictures>,
+        heads: &Heads,
+        adapt_settings: Option<AdaptSettings>,
+        upto: Upto,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        let Stages { workspace: w, store, options: Options { stop, progress }, .. } = *self;
+        let train: Vec<usize> = (0..pictures.rows().len()).filter(|&n| !pictures.rows()[n].test).collect();
+        if train.is_empty() {
+            return Err(Error::new(Kind::Input, "the dataset has no training picture")
+                .hint("all its pictures are of the test split; name the split to adapt to `train`"));
+        }
+        let prior = prior::prior(run, pictures, &train, heads, &w.spaces(), store, progress.as_ref())?;
+        let embeddings = store.partition("embeddings", &w.image_space.id())?;
+        let open = |rows: Vec<usize>, settings: &AdaptSettings| {
+            Images::open(pictures, rows, settings.tune, &embeddings, &w.clip.preprocess, w.normaliser())
+        };
+        let mut adapted = None;
+        if let Some(settings) = &adapt_settings {
+            let images = open(train, settings)?;
+            let tower = w.tower()?;
+            let start =
+                adapt::Start { run, images: &images, prior: &prior, tower: &tower, head: &heads.descriptions };
+            let result = adapt::adapt(start, settings, store, stop, progress).await?;
+            if result.resumed > 0 && result.resumed < settings.passes() {
+                outcome.resume = Some(format!("went on after pass {} of {}", result.resumed, settings.passes()));
+            }
+            adapted = Some(result.adapter);
+        }
+        if upto < Upto::Evaluate {
+            return Ok(());
+        }
+        let mut logits = None;
+        if let (Some(adapter), Some(settings)) = (&adapted, &adapt_settings) {
+            let images = open((0..pictures.rows().len()).collect(), settings)?;
+            logits = Some(self.adapted_logits(&images, adapter, run).await?);
+        }
+        let passes = adapt_settings.as_ref().map_or(0, AdaptSettings::passes);
+        let scores = self.evaluate(run, passes, pictures, heads, logits.as_ref())?;
+        if scores.is_empty() {
+            outcome.notes.push("no labels: nothing to measure; the table `predictions` has the answers".to_owned());
+        }
+        outcome.table = scores.into_iter().map(MetricRow::from).collect();
+        Ok(())
+    }
+
+    async fn adapted_logits(&self, images: &Images, adapter: &adapt::Model, run: &str) -> Result<Tensor> {
+        let Options { stop, progress } = self.options;
+        progress.begin("evaluate", "image", images.len() as u64, 0);
+        let logits = images.logits(adapter, stop).await?;
+        progress.advance(images.len() as u64);
+        progress.end(&format!("{} images by the adapted model of {run}", images.len()));
+        Ok(logits)
+    }
+
+    /// Scores the baselines and the adapted model, and writes `metrics` and `predictions`.
+    fn evaluate(
+        &self,
+        run: &str,
+        passes: u64,
+        pictures: &Pictures,
+        heads: &Heads,
+        adapted: Option<&Tensor>,
+    ) -> Result<Vec<Score>> {
+        let Stages { workspace: w, store, .. } = *self;
+        let all: Vec<usize> = (0..pictures.rows().len()).collect();
+        let embeddings = store.partition("embeddings", &w.image_space.id())?;
+        let cls = features::vectors(&embeddings, "cls_feature", pictures, &all)?;
+        let zero_shot = evaluate::answers(&cls.matmul(&heads.names.tr()))?;
+        let labels = evaluate::labels(pictures, &w.dataset, store)?;
+        let multi_view = prior::multi_view_logits(pictures, &all, heads, &w.spaces(), store)?;
+        let mut answers = vec![
+            ("zero_shot", zero_shot.clone()),
+            ("descriptions", evaluate::answers(&cls.matmul(&heads.descriptions.tr()))?),
+            ("multi_view", evaluate::answers(&multi_view)?),
+        ];
+        if let Some(logits) = adapted {
+            answers.push(("adapted", evaluate::answers(logits)?));
+            evaluate::write_predictions(run, pictures, logits, &zero_shot, store)?;
+        }
+        let scores: Vec<Score> =
+            answers.iter().flat_map(|(model, found)| evaluate::scores(model, found, &labels, pictures)).collect();
+        evaluate::write_metrics(run, passes.saturating_sub(1) as i32, &scores, store)?;
+        Ok(scores)
+    }
+}
+
+impl From<Score> for MetricRow {
+    fn from(score: Score) -> Self {
+        let Score { model, split, top1, mean_class, images } = score;
+        MetricRow { model: model.to_owned(), split: split.to_owned(), top1, mean_class, images }
+    }
 }
 
 /// What a run would do.
 ///
 /// # Errors
-/// Always, until the stages are joined.
-pub async fn plan(_spec: &Spec) -> Result<Vec<PlanRow>> {
-    Err(Error::new(Kind::Store, "planning is not part of this build"))
+/// Where the source, the model or the store cannot be read.
+pub async fn plan(spec: &Spec) -> Result<Vec<PlanRow>> {
+    let store = Store::open_read(&spec.store)?;
+    let workspace = Workspace::open(spec)?;
+    let ingest_settings = settings::ingest(spec)?;
+    let source = source::open(&settings::source(spec))?;
+    let row = |stage: &str, key: String, cached: u64, todo: u64, unit: &'static str, note: &str| PlanRow {
+        stage: stage.to_owned(),
+        key,
+        cached,
+        todo,
+        unit,
+        note: note.to_owned(),
+    };
+    let Some(found) = ingest::known(source.as_ref(), &ingest_settings, &store)? else {
+        let later = "known once the pictures are ingested";
+        return Ok(vec![
+            row("ingest", ingest_settings.dataset, 0, 1, "dataset", "the source is new or has changed"),
+            row("describe", workspace.text_space.id(), 0, 0, "sentence", later),
+            row("embed", workspace.image_space.id(), 0, 0, "image", later),
+            row("views", workspace.view_space.id(), 0, 0, "image", later),
+            row("adapt", spec.name.clone(), 0, spec.adapt.epochs as u64, "epoch", later),
+        ]);
+    };
+    let pictures = Pictures::open(&store.partition("images", &workspace.dataset)?, settings::limits(spec))?;
+    let sentences = Sentences::read(&spec.text.descriptions, &found.classes, &spec.text.templates)?;
+    let new = describe::missing(&sentences, &workspace.text_space, &store)?;
+    let all = sentences.count();
+    let mut rows = vec![
+        row("ingest", ingest_settings.dataset, found.images, 0, "image", "unchanged"),
+        row("describe", sentences.partition(&workspace.text_space), all.saturating_sub(new), new, "sentence", ""),
+    ];
+    for (stage, table, space) in
+        [("embed", "embeddings", &workspace.image_space), ("views", "view_features", &workspace.view_space)]
+    {
+        let todo = forward::missing(&pictures, &store.partition(table, &space.id())?)?.len() as u64;
+        rows.push(row(stage, space.id(), found.images - todo, todo, "image", ""));
+    }
+    if let Some(settings) = settings::adapt(spec, &workspace.clip.preprocess)? {
+        let run = workspace.run_id(spec, &found.snapshot, &sentences, settings.statement.sql());
+        let done = checkpoint::passes_done(&store.root().join("checkpoints").join(&run))?;
+        rows.push(row("adapt", run, done, settings.passes().saturating_sub(done), "pass", spec.adapt.tune.name()));
+    }
+    Ok(rows)
 }
 
-/// What of the store belongs to a pipeline.
+/// What `sql` sees of a pipeline: its dataset, the spaces of its model, and its runs.
 ///
 /// # Errors
-/// Where the store is no folder.
+/// Where the store or the model cannot be read.
 pub fn scope(spec: &Spec) -> Result<(Store, Scope)> {
-    let scope = Scope { dataset: spec.name.clone(), ..Scope::default() };
-    Ok((Store::open_read(&spec.store)?, scope))
+    let store = Store::open_read(&spec.store)?;
+    let workspace = Workspace::open(spec)?;
+    let mut classes = Vec::new();
+    for batch in reader::batches(&store.partition("classes", &workspace.dataset)?, Some(&["name"]), 4096)? {
+        classes.extend(crate::table::arrays::strings(&batch?, "name")?.into_iter().map(str::to_owned));
+    }
+    let sentences = match classes.is_empty() {
+        true => None,
+        false => Some(Sentences::read(&spec.text.descriptions, &classes, &spec.text.templates)?),
+    };
+    let runs = runs_of(&store, &spec.name, &workspace.dataset)?;
+    let scope = Scope {
+        dataset: workspace.dataset.clone(),
+        image_space: Some(workspace.image_space.id()),
+        view_space: Some(workspace.view_space.id()),
+        text_partition: sentences.map(|s| s.partition(&workspace.text_space)),
+        runs,
+    };
+    Ok((store, scope))
 }

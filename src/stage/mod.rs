@@ -1,4 +1,20 @@
 //! One file per stage: tables in, one table out.
+//!
+//! A stage knows its tables, the model's rooms below it, how to say how far it is ([`progress`]) and when to stop ([`stop`]);
+//! it knows nothing of the pipeline file. What is cached is decided by an anti-join on the table's key, so that resuming,
+//! adding pictures and reusing a cache are one mechanism.
 
+pub mod adapt;
+pub mod describe;
+pub mod embed;
+pub mod evaluate;
+pub mod features;
+pub mod feed;
+pub mod forward;
+pub mod ingest;
+pub mod pictures;
+pub mod pixels;
+pub mod prior;
 pub mod progress;
 pub mod stop;
+pub mod views;

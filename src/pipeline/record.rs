@@ -1,0 +1,119 @@
+//! The row of `runs`: what a run was, and what it cost.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::{Array, ArrayRef, Float64Array, RecordBatch, TimestampMillisecondArray};
+use jiff::Timestamp;
+
+use crate::error::{Context, Kind, Result};
+use crate::pipeline::spec::Spec;
+use crate::store::layout::Store;
+use crate::store::reader;
+use crate::table::{self, Dims, arrays};
+
+/// The clock and counters of one invocation.
+pub(super) struct Record {
+    run: String,
+    dataset: String,
+    started: Timestamp,
+    clock: Instant,
+    invocations: i64,
+    /// Seconds of earlier invocations of the same run.
+    before: f64,
+    /// Pictures of the dataset.
+    pub(super) images: u64,
+    /// Forwards of the frozen vision tower, crops included.
+    pub(super) image_forwards: u64,
+    /// Forwards of the text tower.
+    pub(super) text_forwards: u64,
+}
+
+impl Record {
+    /// Begins an invocation of `run`, which started at `clock`; earlier ones are found in the store.
+    pub(super) fn begin(store: &Store, run: &str, dataset: &str, started: Timestamp, clock: Instant) -> Result<Self> {
+        let (mut invocations, mut before) = (0, 0.0);
+        for batch in reader::batches(&store.partition("runs", run)?, None, 16)? {
+            let batch = batch?;
+            invocations = arrays::int64s(&batch, "invocations")?.first().copied().unwrap_or(0);
+            before = arrays::floats(&batch, "total_seconds")?.first().copied().flatten().unwrap_or(0.0);
+        }
+        Ok(Record {
+            run: run.to_owned(),
+            dataset: dataset.to_owned(),
+            started,
+            clock,
+            invocations: invocations + 1,
+            before,
+            images: 0,
+            image_forwards: 0,
+            text_forwards: 0,
+        })
+    }
+
+    /// Writes the row; the one of an earlier invocation of this run is replaced.
+    pub(super) fn write(&self, spec: &Spec, store: &Store, finished: bool) -> Result<()> {
+        let seconds = self.clock.elapsed().as_secs_f64();
+        let settings = serde_json::to_string(spec).context(Kind::Store, || "cannot write the settings".to_owned())?;
+        let versions = serde_json::json!({
+            "microclip-pipe": env!("CARGO_PKG_VERSION"),
+            "libtorch": "2.11.0",
+            "threads": tch::get_num_threads(),
+        });
+        let time = |at: Option<Timestamp>| -> ArrayRef {
+            let values = TimestampMillisecondArray::from(vec![at.map(Timestamp::as_millisecond)]);
+            Arc::new(values.with_timezone("UTC"))
+        };
+        let schema = table::table("runs")?.arrow(&Dims::new())?;
+        let text = |value: &str| arrays::repeated(value, 1);
+        let number = |value: u64| arrays::int64(vec![value.cast_signed()]);
+        let float = |value: f64| -> ArrayRef { Arc::new(Float64Array::from(vec![value])) };
+        let columns = vec![
+            text(&self.run),
+            text(&spec.name),
+            text(&self.dataset),
+            text(spec.adapt.tune.name()),
+            number(spec.seed),
+            time(Some(self.started)),
+            time(finished.then(Timestamp::now)),
+            float(seconds),
+            number(self.images),
+            number(self.image_forwards),
+            number(self.text_forwards),
+            text(&settings),
+            text(&versions.to_string()),
+            arrays::int64(vec![self.invocations]),
+            float(self.before + seconds),
+        ];
+        // The schema decides how a time zone is spelled.
+        let columns = columns.into_iter().zip(schema.fields()).map(|(column, field)| {
+            if column.data_type() == field.data_type() {
+                Ok(column)
+            } else {
+                arrow::compute::cast(&column, field.data_type())
+            }
+        });
+        let columns = columns.collect::<Result<Vec<_>, _>>().context(Kind::Store, || "cannot make table runs".to_owned())?;
+        let batch = RecordBatch::try_new(schema.clone(), columns);
+        let batch = batch.context(Kind::Store, || "cannot make table runs".to_owned())?;
+        store.partition("runs", &self.run)?.replace("run", &schema, &[batch], &[]).map(drop)
+    }
+}
+
+/// The runs of a pipeline on a dataset, oldest first.
+pub(super) fn runs_of(store: &Store, pipeline: &str, dataset: &str) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for name in store.partitions("runs")? {
+        for batch in reader::batches(&store.partition("runs", &name)?, Some(&["run", "pipeline", "dataset", "started"]), 16)? {
+            let batch = batch?;
+            let ours = arrays::strings(&batch, "pipeline")?.first() == Some(&pipeline)
+                && arrays::strings(&batch, "dataset")?.first() == Some(&dataset);
+            let started = batch.column_by_name("started").map(|c| c.to_data()).map(|d| d.buffers()[0].typed_data::<i64>()[0]);
+            if ours {
+                found.push((started, name.clone()));
+            }
+        }
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, name)| name).collect())
+}

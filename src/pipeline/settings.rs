@@ -1,0 +1,156 @@
+//! From the words of the pipeline file to the settings of stages.
+
+use std::path::Path;
+
+use crate::clip::model::ModelFiles;
+use crate::device::{DeviceChoice, Precision};
+use crate::dka::Statement;
+use crate::error::{Context, Error, Kind, Result};
+use crate::fusion::adapter;
+use crate::fusion::foreground;
+use crate::fusion::loss::LossWeights;
+use crate::image::{Limits, Preprocess, RandAugment, StrongView, ViewSpec};
+use crate::pipeline::spec::{self, Spec};
+use crate::source::SourceSpec;
+use crate::stage::adapt::AdaptSettings;
+use crate::stage::forward::Grouping;
+use crate::stage::ingest::IngestSettings;
+
+pub(super) fn source(spec: &Spec) -> SourceSpec {
+    let path = spec.dataset.path.clone();
+    match spec.dataset.kind {
+        spec::SourceKind::Folder => SourceSpec::Folder { path },
+        spec::SourceKind::List => SourceSpec::List { path, root: spec.dataset.root.clone() },
+        spec::SourceKind::HfParquet => SourceSpec::HfParquet { paths: vec![path] },
+    }
+}
+
+/// The partition of a dataset's tables: its name for people, and what tells two of that name apart.
+pub(super) fn dataset_id(spec: &Spec) -> String {
+    let d = &spec.dataset;
+    let text = format!("{} {} {:?}", d.kind, d.path.display(), d.root);
+    format!("{}-{}", spec.name, &blake3::hash(text.as_bytes()).to_hex()[..8])
+}
+
+pub(super) fn limits(spec: &Spec) -> Limits {
+    let spec::Limits { max_side, max_pixels, max_bytes } = spec.dataset.limits;
+    Limits { max_side, max_pixels, max_bytes }
+}
+
+pub(super) fn ingest(spec: &Spec) -> Result<IngestSettings> {
+    let classes = spec.dataset.classes.as_deref().map(class_names).transpose()?;
+    Ok(IngestSettings { dataset: dataset_id(spec), limits: limits(spec), classes })
+}
+
+/// One class name a line; empty lines are nothing.
+fn class_names(path: &Path) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(path).at(Kind::Input, "cannot read", path)?;
+    let names: Vec<String> = text.lines().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect();
+    let mut sorted: Vec<&String> = names.iter().collect();
+    sorted.sort();
+    if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(Error::new(Kind::Input, format!("{}: class '{}' is listed twice", path.display(), pair[0])));
+    }
+    if names.len() < 2 {
+        let what = format!("{}: {} class names, at least two are needed", path.display(), names.len());
+        return Err(Error::new(Kind::Input, what).hint("one class name a line"));
+    }
+    Ok(names)
+}
+
+pub(super) fn model_files(spec: &Spec) -> ModelFiles {
+    let spec::Model { path, tokenizer, preprocessor, .. } = &spec.model;
+    ModelFiles { path: path.clone(), tokenizer: tokenizer.clone(), preprocessor: preprocessor.clone() }
+}
+
+pub(super) fn device(spec: &Spec) -> DeviceChoice {
+    match spec.device.kind {
+        spec::DeviceKind::Auto => DeviceChoice::Auto,
+        spec::DeviceKind::Cpu => DeviceChoice::Cpu,
+        spec::DeviceKind::Cuda => DeviceChoice::Cuda,
+    }
+}
+
+/// bf16 on a GPU, fp32 on a CPU, unless the file says which.
+pub(super) fn precision(spec: &Spec, device: tch::Device) -> Precision {
+    match (spec.model.precision, device) {
+        (spec::Precision::Fp32, _) => Precision::Fp32,
+        (spec::Precision::Bf16, _) | (spec::Precision::Auto, tch::Device::Cuda(_)) => Precision::Bf16,
+        (spec::Precision::Auto, _) => Precision::Fp32,
+    }
+}
+
+pub(super) fn grouping(spec: &Spec) -> Grouping {
+    Grouping { batch: spec.embed.batch, part_rows: spec.embed.part_rows }
+}
+
+pub(super) fn views(spec: &Spec) -> ViewSpec {
+    let spec::Views { count, scale, seed } = spec.views;
+    ViewSpec { count, scale: (scale[0], scale[1]), seed }
+}
+
+pub(super) fn saliency(spec: &Spec) -> foreground::Saliency {
+    let s = &spec.saliency;
+    foreground::Saliency {
+        affinity: match s.affinity {
+            spec::Affinity::Dot => foreground::Affinity::Dot,
+            spec::Affinity::Cosine => foreground::Affinity::Cosine,
+        },
+        threshold: match s.threshold {
+            spec::Threshold::Std => foreground::Threshold::Std,
+            spec::Threshold::Mean => foreground::Threshold::Mean,
+        },
+        orientation: match s.orientation {
+            spec::Orientation::Seed => foreground::Orientation::Seed,
+            spec::Orientation::Raw => foreground::Orientation::Raw,
+        },
+        tau: s.tau,
+        eps: s.eps,
+    }
+}
+
+/// `None` where nothing is to be trained.
+pub(super) fn adapt(spec: &Spec, preprocess: &Preprocess) -> Result<Option<AdaptSettings>> {
+    let a = &spec.adapt;
+    let tune = match a.tune {
+        spec::Tune::None => return Ok(None),
+        spec::Tune::Head => adapter::Tune::Head,
+        spec::Tune::LayerNorm => adapter::Tune::LayerNorm,
+    };
+    let statement = match &spec.dka.statement {
+        Some(path) => Statement::from_file(path)?,
+        None => Statement::shipped(),
+    };
+    let s = &a.strong;
+    let paper = StrongView::paper(preprocess.crop);
+    let rand_augment = RandAugment {
+        ops: s.ops,
+        magnitude: s.magnitude,
+        std: s.magnitude_std,
+        ..paper.rand_augment.clone().unwrap_or_default()
+    };
+    Ok(Some(AdaptSettings {
+        tune,
+        epochs: a.epochs as u64,
+        epochs_per_pass: a.epochs_per_pass as u64,
+        batch: a.batch,
+        lr: a.lr,
+        min_lr: a.min_lr,
+        weight_decay: a.weight_decay,
+        loss: LossWeights { ce: a.ce_weight, fairness: a.fairness_weight },
+        fairness_momentum: a.fairness_momentum,
+        scale: a.logit_scale,
+        ratio: spec.fusion.ratio,
+        saliency: saliency(spec),
+        gamma: spec.dka.gamma,
+        statement,
+        strong: StrongView {
+            scale: (s.scale[0], s.scale[1]),
+            flip: s.flip,
+            rand_augment: s.rand_augment.then_some(rand_augment),
+            filter: preprocess.filter,
+            ..paper
+        },
+        seed: spec.seed,
+    }))
+}

@@ -1,0 +1,116 @@
+//! What a pipeline file stands for on this machine: the opened model, and the names under which results are kept.
+
+use tch::Device;
+
+use crate::clip::Clip;
+use crate::clip::VisionTower;
+use crate::device::{self, Precision};
+use crate::error::Result;
+use crate::pipeline::settings;
+use crate::pipeline::spec::{Spec, Tune};
+use crate::stage::describe::Sentences;
+use crate::stage::pixels::Normaliser;
+use crate::stage::prior::FrozenSpaces;
+use crate::store::space::Space;
+
+/// An opened pipeline.
+pub(super) struct Workspace {
+    /// The model; its towers are built when they are needed.
+    pub(super) clip: Clip,
+    /// Where tensors live.
+    pub(super) device: Device,
+    /// Of the frozen tower.
+    pub(super) precision: Precision,
+    /// Of `embeddings`.
+    pub(super) image_space: Space,
+    /// Of `view_features`.
+    pub(super) view_space: Space,
+    /// Of `text_features`.
+    pub(super) text_space: Space,
+    /// Of everything about the pictures themselves.
+    pub(super) dataset: String,
+}
+
+impl Workspace {
+    /// Opens the model and works out the spaces. No tower is built and no picture read.
+    pub(super) fn open(spec: &Spec) -> Result<Self> {
+        let device = device::resolve(settings::device(spec))?;
+        device::set_threads(spec.device.threads);
+        let clip = Clip::open(&settings::model_files(spec))?;
+        let precision = settings::precision(spec, device);
+        let weights = clip.weights_hash().to_hex().to_string();
+        let saliency = settings::saliency(spec);
+        let views = settings::views(spec);
+        let image = |kind| {
+            Space::new(kind)
+                .with("weights", &weights)
+                .with("preprocessing", clip.preprocess.canonical())
+                .with("precision", precision.as_str())
+        };
+        let cut = format!(
+            "{:?} {:?} {:?} tau {} eps {}",
+            saliency.affinity, saliency.threshold, saliency.orientation, saliency.tau, saliency.eps
+        );
+        let crops =
+            format!("{} square crops of {} to {}, seed {}", views.count, views.scale.0, views.scale.1, views.seed);
+        Ok(Workspace {
+            image_space: image("img").with("view", "centre").with("saliency", cut),
+            view_space: image("view").with("view", crops),
+            text_space: Space::new("txt")
+                .with("weights", &weights)
+                .with("tokenizer", clip.tokenizer.identity().to_hex())
+                .with("precision", "fp32"),
+            dataset: settings::dataset_id(spec),
+            clip,
+            device,
+            precision,
+        })
+    }
+
+    /// The frozen vision tower in the space's precision, and what feeds it.
+    pub(super) fn frozen_tower(&self) -> Result<(VisionTower, Normaliser)> {
+        let number = self.precision.number();
+        let tower = self.clip.vision()?.map(&|t| t.to_device(self.device).to_kind(number));
+        Ok((tower, Normaliser::new(&self.clip.preprocess, self.device, number)))
+    }
+
+    /// The tower that adaptation starts from, fp32.
+    pub(super) fn tower(&self) -> Result<VisionTower> {
+        Ok(self.clip.vision()?.map(&|t| t.to_device(self.device)))
+    }
+
+    /// What feeds a tower that is being trained.
+    pub(super) fn normaliser(&self) -> Normaliser {
+        Normaliser::new(&self.clip.preprocess, self.device, tch::Kind::Float)
+    }
+
+    /// Partitions of the frozen features.
+    pub(super) fn spaces(&self) -> FrozenSpaces {
+        FrozenSpaces { image: self.image_space.id(), view: self.view_space.id() }
+    }
+
+    /// The id of the run that these settings make on this snapshot of the dataset: the same settings on the same data are
+    /// the same run, which is how a run that was stopped is found again.
+    pub(super) fn run_id(&self, spec: &Spec, snapshot: &str, sentences: &Sentences, statement: &str) -> String {
+        // What is written here changes the result; paths, batch sizes of frozen stages and the store do not.
+        let text = format!(
+            "{snapshot} {} {} {} {} {:?} {:?} gamma {} statement {statement:?} seed {} {} threads {}",
+            self.image_space.id(),
+            self.view_space.id(),
+            self.text_space.id(),
+            sentences.identity().to_hex(),
+            spec.fusion,
+            spec.adapt,
+            spec.dka.gamma,
+            spec.seed,
+            if self.device == Device::Cpu { "cpu" } else { "cuda" },
+            spec.device.threads,
+        );
+        let tune = match spec.adapt.tune {
+            Tune::None => "none",
+            Tune::Head => "head",
+            Tune::LayerNorm => "layernorm",
+        };
+        format!("{}-{tune}-s{}-{}", spec.name, spec.seed, &blake3::hash(text.as_bytes()).to_hex()[..8])
+    }
+}

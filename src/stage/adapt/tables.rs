@@ -1,0 +1,93 @@
+//! The tables of a pass. Each pass is one part, named by its number.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, RecordBatch};
+use tch::Tensor;
+
+use crate::dka::{PseudoLabels, Summary};
+use crate::error::{Context, Error, Kind, Result};
+use crate::stage::adapt::Images;
+use crate::stage::adapt::epoch::{Labelled, Totals};
+use crate::store::layout::Store;
+use crate::store::reader;
+use crate::table::{self, Dims, arrays, tensor};
+
+fn part(pass: u64) -> String {
+    format!("pass-{pass:04}")
+}
+
+fn write(store: &Store, name: &str, run: &str, pass: u64, dims: &Dims, columns: Vec<ArrayRef>) -> Result<()> {
+    let schema = table::table(name)?.arrow(dims)?;
+    let batch = RecordBatch::try_new(schema.clone(), columns);
+    let batch = batch.context(Kind::Store, || format!("cannot make table {name}"))?;
+    store.partition(name, run)?.write_part(&part(pass), &schema, &[batch], &[]).map(drop)
+}
+
+pub(super) fn write_fusion_logits(store: &Store, run: &str, pass: u64, ids: &[String], logits: &Tensor) -> Result<()> {
+    let columns = vec![
+        arrays::repeated(run, ids.len()),
+        arrays::repeated_i32(pass as i32, ids.len()),
+        arrays::text(ids),
+        tensor::to_vectors(logits)?,
+    ];
+    write(store, "fusion_logits", run, pass, &Dims::new().with("C", logits.size()[1] as usize), columns)
+}
+
+pub(super) fn write_pseudo_labels(store: &Store, run: &str, pass: u64, labels: &PseudoLabels) -> Result<()> {
+    write(store, "pseudo_labels", run, pass, &Dims::new(), labels.batch.columns().to_vec())
+}
+
+pub(super) fn write_pass(
+    store: &Store,
+    run: &str,
+    pass: u64,
+    summary: &Summary,
+    totals: &Totals,
+    images: usize,
+    seconds: f64,
+) -> Result<()> {
+    // A pass without a step has no mean; a statement without confidences has none either.
+    let number = |value: f64| -> ArrayRef { Arc::new(Float64Array::from(vec![Some(value).filter(|v| !v.is_nan())])) };
+    let columns = vec![
+        arrays::repeated(run, 1),
+        arrays::repeated_i32(pass as i32, 1),
+        number(totals.loss()),
+        number(totals.ce()),
+        number(totals.fairness()),
+        arrays::int64(vec![summary.changed as i64]),
+        arrays::int64(vec![summary.dead_classes as i64]),
+        number(summary.mean_confidence),
+        number(totals.learning_rate),
+        arrays::int64(vec![images as i64]),
+        arrays::int64(vec![totals.steps as i64]),
+        number(seconds),
+    ];
+    write(store, "passes", run, pass, &Dims::new(), columns)
+}
+
+/// The pseudo-labels of a pass that is done, in the order of `images`; -1 where a picture has none.
+pub(super) fn pseudo_labels_of(store: &Store, run: &str, pass: u64, images: &Images) -> Result<Vec<i32>> {
+    let path = store.partition("pseudo_labels", run)?.part(&part(pass))?;
+    let mut labels = HashMap::new();
+    for batch in reader::batches_of(vec![path], Some(&["image_id", "class_id"]), 8192) {
+        let batch = batch?;
+        let ids = arrays::strings(&batch, "image_id")?.into_iter().map(str::to_owned);
+        labels.extend(ids.zip(arrays::int32s(&batch, "class_id")?.iter().copied()));
+    }
+    Ok(images.ids().iter().map(|id| labels.get(id).copied().unwrap_or(-1)).collect())
+}
+
+/// The training rows of a table of pseudo-labels, in its order.
+pub(super) fn training_rows(labels: &RecordBatch, ids: &[String]) -> Result<Vec<Labelled>> {
+    let places: HashMap<&str, usize> = ids.iter().enumerate().map(|(at, id)| (id.as_str(), at)).collect();
+    let chosen = arrays::strings(labels, "image_id")?.into_iter().zip(arrays::int32s(labels, "class_id")?);
+    chosen
+        .map(|(id, &class)| {
+            let at = places.get(id).copied();
+            at.map(|at| (at, i64::from(class)))
+                .ok_or_else(|| Error::new(Kind::Query, format!("pseudo-label for an unknown picture {id}")))
+        })
+        .collect()
+}

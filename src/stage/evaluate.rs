@@ -1,0 +1,140 @@
+//! Evaluate: the only stage that reads `labels`.
+//!
+//! Top-1 and the true mean per class (a class without a right answer counts, other than in the released code), of the
+//! baselines and the adapted model, on both splits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{Float32Array, Float64Array, Int32Array, RecordBatch};
+use tch::{Kind as Number, Tensor};
+
+use crate::error::{Context, Kind, Result};
+use crate::stage::pictures::Pictures;
+use crate::store::layout::Store;
+use crate::store::reader;
+use crate::table::{self, Dims, arrays};
+
+/// How often a model is right on a split.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Score {
+    /// `zero_shot`, `descriptions`, `multi_view` or `adapted`.
+    pub model: &'static str,
+    /// `train` or `test`.
+    pub split: &'static str,
+    /// Share of pictures that are right.
+    pub top1: f64,
+    /// Mean over the classes that have pictures of that share.
+    pub mean_class: f64,
+    /// Labelled pictures it was measured on.
+    pub images: u64,
+}
+
+/// The ground truth of a dataset, by row of its pictures.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn labels(pictures: &Pictures, dataset: &str, store: &Store) -> Result<Vec<Option<i32>>> {
+    let mut known = HashMap::new();
+    for batch in reader::batches(&store.partition("labels", dataset)?, None, 8192)? {
+        let batch = batch?;
+        let ids = arrays::strings(&batch, "image_id")?.into_iter().map(str::to_owned);
+        known.extend(ids.zip(arrays::int32s(&batch, "class_id")?.iter().copied()));
+    }
+    Ok(pictures.rows().iter().map(|picture| known.get(&picture.image_id).copied()).collect())
+}
+
+/// Scores of one model's answers, a class for every picture, on each split that has labels.
+pub fn scores(model: &'static str, answers: &[i32], labels: &[Option<i32>], pictures: &Pictures) -> Vec<Score> {
+    ["train", "test"].into_iter().filter_map(|split| score(model, split, answers, labels, pictures)).collect()
+}
+
+fn score(
+    model: &'static str,
+    split: &'static str,
+    answers: &[i32],
+    labels: &[Option<i32>],
+    pictures: &Pictures,
+) -> Option<Score> {
+    let mut classes: HashMap<i32, (u64, u64)> = HashMap::new();
+    for ((picture, label), answer) in pictures.rows().iter().zip(labels).zip(answers) {
+        if let (Some(label), true) = (label, picture.test == (split == "test")) {
+            let (right, all) = classes.entry(*label).or_default();
+            *right += u64::from(label == answer);
+            *all += 1;
+        }
+    }
+    let images: u64 = classes.values().map(|(_, all)| all).sum();
+    let right: u64 = classes.values().map(|(right, _)| right).sum();
+    // A sum of floats depends on its order, and a map has none.
+    let mut shares: Vec<f64> = classes.values().map(|&(right, all)| right as f64 / all as f64).collect();
+    shares.sort_by(f64::total_cmp);
+    (images > 0).then(|| Score {
+        model,
+        split,
+        top1: right as f64 / images as f64,
+        mean_class: shares.iter().sum::<f64>() / shares.len() as f64,
+        images,
+    })
+}
+
+/// The best class of each row of logits (rows, C).
+///
+/// # Errors
+/// Where libtorch cannot copy the result.
+pub fn answers(logits: &Tensor) -> Result<Vec<i32>> {
+    Vec::<i32>::try_from(logits.argmax(1, false).to_kind(Number::Int))
+        .context(Kind::Torch, || "cannot copy predictions".to_owned())
+}
+
+/// Writes `metrics` of a run; `pass` is the number of the last pass.
+///
+/// # Errors
+/// Where the store cannot be written.
+pub fn write_metrics(run: &str, pass: i32, scores: &[Score], store: &Store) -> Result<()> {
+    let rows: Vec<(&Score, &str, f64)> =
+        scores.iter().flat_map(|s| [(s, "top1", s.top1), (s, "mean_class", s.mean_class)]).collect();
+    let schema = table::table("metrics")?.arrow(&Dims::new())?;
+    let columns = vec![
+        arrays::repeated(run, rows.len()),
+        arrays::repeated_i32(pass, rows.len()),
+        arrays::text(rows.iter().map(|(s, ..)| s.model)),
+        arrays::text(rows.iter().map(|(s, ..)| s.split)),
+        arrays::text(rows.iter().map(|(_, metric, _)| metric)),
+        Arc::new(Float64Array::from_iter_values(rows.iter().map(|(.., value)| *value))),
+    ];
+    let batch = RecordBatch::try_new(schema.clone(), columns);
+    let batch = batch.context(Kind::Store, || "cannot make table metrics".to_owned())?;
+    store.partition("metrics", run)?.replace("metrics", &schema, &[batch], &[]).map(drop)
+}
+
+/// Writes `predictions` of a run: the adapted model's answer for every picture, from its logits (rows, C), and the zero-shot
+/// answer beside it.
+///
+/// # Errors
+/// Where the store cannot be written.
+pub fn write_predictions(run: &str, pictures: &Pictures, logits: &Tensor, zero_shot: &[i32], store: &Store) -> Result<()> {
+    let probabilities = logits.softmax(-1, None::<Number>);
+    let classes = probabilities.size()[1];
+    let (best, _) = probabilities.topk(classes.min(2), 1, true, true);
+    let column = |n: i64| Vec::<f32>::try_from(best.select(1, n)).context(Kind::Torch, || "cannot copy confidences".to_owned());
+    let confidence = column(0)?;
+    let margin: Vec<f32> = match classes {
+        1 => confidence.clone(),
+        _ => confidence.iter().zip(column(1)?).map(|(first, second)| first - second).collect(),
+    };
+    let rows = pictures.rows();
+    let schema = table::table("predictions")?.arrow(&Dims::new())?;
+    let columns = vec![
+        arrays::repeated(run, rows.len()),
+        arrays::text(rows.iter().map(|p| &p.image_id)),
+        arrays::text(rows.iter().map(|p| if p.test { "test" } else { "train" })),
+        Arc::new(Int32Array::from(answers(logits)?)),
+        Arc::new(Float32Array::from(confidence)),
+        Arc::new(Float32Array::from(margin)),
+        Arc::new(Int32Array::from(zero_shot.to_vec())),
+    ];
+    let batch = RecordBatch::try_new(schema.clone(), columns);
+    let batch = batch.context(Kind::Store, || "cannot make table predictions".to_owned())?;
+    store.partition("predictions", run)?.replace("predictions", &schema, &[batch], &[]).map(drop)
+}

@@ -1,0 +1,130 @@
+//! The streaming stage: pictures through the frozen vision tower into parts of one table.
+//!
+//! decode pool -> bounded channel -> this thread, which owns the tower -> bounded channel -> writer thread. Work that
+//! remains is an anti-join: the pictures whose id has no row in the space. A part holds whole batches, so that a run that was
+//! killed goes on with the very batches that an undisturbed one would have made.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use tokio::sync::mpsc;
+use tokio::task::{block_in_place, spawn_blocking};
+
+use crate::error::{Error, Kind, Result};
+use crate::stage::feed::{PixelBatch, Views, feed};
+use crate::stage::pictures::Pictures;
+use crate::stage::progress::Progress;
+use crate::stage::stop::Stop;
+use crate::store::layout::Partition;
+use crate::store::reader;
+
+/// How pictures are grouped.
+#[derive(Debug, Clone, Copy)]
+pub struct Grouping {
+    /// Pictures per forward pass.
+    pub batch: usize,
+    /// Pictures per part, rounded up to whole batches.
+    pub part_rows: usize,
+}
+
+/// One table that the vision tower fills.
+pub struct Target {
+    /// The stage's name, for progress.
+    pub stage: &'static str,
+    /// Where the rows go.
+    pub partition: Partition,
+    /// Their columns.
+    pub schema: SchemaRef,
+    /// What the parts' footers say of the space.
+    pub footer: Vec<(String, String)>,
+}
+
+/// Pictures of the dataset that have no row in the partition, in order.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn missing(pictures: &Pictures, partition: &Partition) -> Result<Vec<usize>> {
+    let present: BTreeSet<String> = reader::image_ids(partition)?;
+    let rows = pictures.rows().iter().enumerate();
+    Ok(rows.filter(|(_, picture)| !present.contains(&picture.image_id)).map(|(n, _)| n).collect())
+}
+
+/// Streams `todo` through `make` (on the decode pool) and `compute` (on this thread), and writes what comes of it. Returns the
+/// number of pictures done.
+///
+/// # Errors
+/// Where a picture, the tower or the store fails, or stopping was asked for; what was computed until then is kept.
+pub async fn stream(
+    pictures: Arc<Pictures>,
+    todo: Vec<usize>,
+    grouping: Grouping,
+    target: Target,
+    make: impl Fn(&Pictures, usize) -> Result<Views> + Send + Sync + 'static,
+    mut compute: impl FnMut(&PixelBatch, Vec<String>) -> Result<RecordBatch>,
+    stop: &Stop,
+    progress: &dyn Progress,
+) -> Result<u64> {
+    let cached = (pictures.rows().len() - todo.len()) as u64;
+    progress.begin(target.stage, "image", todo.len() as u64, cached);
+    let (todo, total) = (Arc::new(todo), pictures.rows().len());
+    let mut batches = {
+        let (pictures, todo) = (pictures.clone(), todo.clone());
+        feed(todo.len(), grouping.batch, move |place| make(&pictures, todo[place]))
+    };
+    let (send, receive) = mpsc::channel(1);
+    let stage = target.stage;
+    let writer = spawn_blocking(move || write(receive, &target, grouping.part_rows));
+
+    let mut done = 0;
+    let mut outcome = Ok(());
+    while let Some(batch) = batches.recv().await {
+        let step = stop.check().and(batch).and_then(|batch| {
+            let ids = batch.places.iter().map(|&p| pictures.rows()[todo[p]].image_id.clone()).collect();
+            let rows = block_in_place(|| compute(&batch, ids))?;
+            Ok((batch.places.len() as u64, rows))
+        });
+        match step {
+            Ok((count, rows)) => {
+                if send.send(rows).await.is_err() {
+                    break;
+                }
+                done += count;
+                progress.advance(count);
+            }
+            Err(error) => {
+                outcome = Err(error);
+                break;
+            }
+        }
+    }
+    // Closing the channel makes the writer finish the part in hand.
+    drop(send);
+    let written = writer.await.unwrap_or_else(|e| Err(Error::new(Kind::Store, "writing was cut short").cause(e)));
+    // A full disk is the cause of the closed channel, so it is what the user should read.
+    written?;
+    outcome?;
+    progress.end(&match done {
+        0 => format!("{total} images, all cached: no forward pass"),
+        _ => format!("{done} images through the vision tower ({stage}), {cached} cached"),
+    });
+    Ok(done)
+}
+
+fn write(mut rows: mpsc::Receiver<RecordBatch>, target: &Target, part_rows: usize) -> Result<()> {
+    let mut part = None;
+    while let Some(batch) = rows.blocking_recv() {
+        let mut open = match part.take() {
+            Some(open) => open,
+            None => target.partition.append(&target.schema, &target.footer)?,
+        };
+        open.write(&batch)?;
+        if open.rows() >= part_rows as u64 {
+            open.finish()?;
+        } else {
+            part = Some(open);
+        }
+    }
+    part.map_or(Ok(()), |open| open.finish().map(drop))
+}
