@@ -77,7 +77,8 @@ fn cuda_library() -> std::result::Result<PathBuf, String> {
     let folders = match std::env::var_os("MICROCLIP_CUDA_LIBS") {
         Some(folder) => vec![PathBuf::from(folder)],
         None => {
-            let maps = std::fs::read_to_string("/proc/self/maps").map_err(|e| format!("cannot read /proc/self/maps: {e}"))?;
+            let maps =
+                std::fs::read_to_string("/proc/self/maps").map_err(|e| format!("cannot read /proc/self/maps: {e}"))?;
             let mapped = maps.lines().filter_map(|line| line.find('/').map(|at| Path::new(&line[at..])));
             let cpu = mapped.into_iter().find(|path| path.file_name().is_some_and(|n| n == "libtorch_cpu.so"));
             let folder = cpu.and_then(Path::parent).unwrap_or(Path::new(""));

@@ -87,8 +87,8 @@ impl Saliency {
         self.foreground(&fiedler, gap)
     }
 
-    /// Thresholds and orients a Fiedler vector (B, N).
-    fn foreground(&self, fiedler: &Tensor, gap: Tensor) -> Foreground {
+    /// Thresholds and orients a Fiedler vector (B, N), whose sign is arbitrary; `gap` is handed on.
+    pub fn foreground(&self, fiedler: &Tensor, gap: Tensor) -> Foreground {
         let seed = fiedler.abs().argmax(1, true);
         let at_seed = fiedler.gather(1, &seed, false);
         match self.orientation {

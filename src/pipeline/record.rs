@@ -93,7 +93,8 @@ impl Record {
                 arrow::compute::cast(&column, field.data_type())
             }
         });
-        let columns = columns.collect::<Result<Vec<_>, _>>().context(Kind::Store, || "cannot make table runs".to_owned())?;
+        let columns =
+            columns.collect::<Result<Vec<_>, _>>().context(Kind::Store, || "cannot make table runs".to_owned())?;
         let batch = RecordBatch::try_new(schema.clone(), columns);
         let batch = batch.context(Kind::Store, || "cannot make table runs".to_owned())?;
         store.partition("runs", &self.run)?.replace("run", &schema, &[batch], &[]).map(drop)
@@ -104,11 +105,14 @@ impl Record {
 pub(super) fn runs_of(store: &Store, pipeline: &str, dataset: &str) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for name in store.partitions("runs")? {
-        for batch in reader::batches(&store.partition("runs", &name)?, Some(&["run", "pipeline", "dataset", "started"]), 16)? {
+        for batch in
+            reader::batches(&store.partition("runs", &name)?, Some(&["run", "pipeline", "dataset", "started"]), 16)?
+        {
             let batch = batch?;
             let ours = arrays::strings(&batch, "pipeline")?.first() == Some(&pipeline)
                 && arrays::strings(&batch, "dataset")?.first() == Some(&dataset);
-            let started = batch.column_by_name("started").map(|c| c.to_data()).map(|d| d.buffers()[0].typed_data::<i64>()[0]);
+            let started =
+                batch.column_by_name("started").map(|c| c.to_data()).map(|d| d.buffers()[0].typed_data::<i64>()[0]);
             if ours {
                 found.push((started, name.clone()));
             }

@@ -102,7 +102,8 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     let mut outcome = Outcome::default();
 
     let ingest_settings = settings::ingest(spec)?;
-    let found = ingest::ingest(source::open(&settings::source(spec))?, &ingest_settings, &store, stop, progress.as_ref());
+    let found =
+        ingest::ingest(source::open(&settings::source(spec))?, &ingest_settings, &store, stop, progress.as_ref());
     let found = found.await?;
     if found.rejected > 0 {
         let all = found.images + found.rejected;
@@ -127,10 +128,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     let heads = stages.frozen(&pictures, &sentences, &mut record).await?;
     outcome.notes.push(match record.image_forwards + record.text_forwards {
         0 => "every embedding was cached: no forward pass of the frozen model".to_owned(),
-        _ => format!(
-            "frozen model: {} image forwards, {} text forwards",
-            record.image_forwards, record.text_forwards
-        ),
+        _ => format!("frozen model: {} image forwards, {} text forwards", record.image_forwards, record.text_forwards),
     });
     if upto == Upto::Embed {
         return tolerated(spec, &found, outcome);
@@ -218,8 +216,7 @@ impl Stages<'_> {
         if let Some(settings) = &adapt_settings {
             let images = open(train, settings)?;
             let tower = w.tower()?;
-            let start =
-                adapt::Start { run, images: &images, prior: &prior, tower: &tower, head: &heads.descriptions };
+            let start = adapt::Start { run, images: &images, prior: &prior, tower: &tower, head: &heads.descriptions };
             let result = adapt::adapt(start, settings, store, stop, progress).await?;
             if result.resumed > 0 && result.resumed < settings.passes() {
                 outcome.resume = Some(format!("went on after pass {} of {}", result.resumed, settings.passes()));

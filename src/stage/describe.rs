@@ -47,8 +47,8 @@ impl Sentences {
     /// [`Kind::Input`] naming the file and the class that is missing or has no sentence.
     pub fn read(path: &Path, classes: &[String], templates: &[String]) -> Result<Self> {
         let text = std::fs::read_to_string(path).at(Kind::Input, "cannot read", path)?;
-        let parsed: BTreeMap<String, Vec<String>> = serde_json::from_str(&text)
-            .at(Kind::Input, "not descriptions, {class name: [sentence, ...]}:", path)?;
+        let parsed: BTreeMap<String, Vec<String>> =
+            serde_json::from_str(&text).at(Kind::Input, "not descriptions, {class name: [sentence, ...]}:", path)?;
         let plain = |name: &str| name.to_lowercase().replace('_', " ").trim().to_owned();
         let found: HashMap<String, Vec<String>> = parsed.into_iter().map(|(name, s)| (plain(&name), s)).collect();
         let of_class = |class: &String| {

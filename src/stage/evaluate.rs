@@ -113,11 +113,18 @@ pub fn write_metrics(run: &str, pass: i32, scores: &[Score], store: &Store) -> R
 ///
 /// # Errors
 /// Where the store cannot be written.
-pub fn write_predictions(run: &str, pictures: &Pictures, logits: &Tensor, zero_shot: &[i32], store: &Store) -> Result<()> {
+pub fn write_predictions(
+    run: &str,
+    pictures: &Pictures,
+    logits: &Tensor,
+    zero_shot: &[i32],
+    store: &Store,
+) -> Result<()> {
     let probabilities = logits.softmax(-1, None::<Number>);
     let classes = probabilities.size()[1];
     let (best, _) = probabilities.topk(classes.min(2), 1, true, true);
-    let column = |n: i64| Vec::<f32>::try_from(best.select(1, n)).context(Kind::Torch, || "cannot copy confidences".to_owned());
+    let column =
+        |n: i64| Vec::<f32>::try_from(best.select(1, n)).context(Kind::Torch, || "cannot copy confidences".to_owned());
     let confidence = column(0)?;
     let margin: Vec<f32> = match classes {
         1 => confidence.clone(),

@@ -110,17 +110,13 @@ pub async fn ingest(
     progress.begin("ingest", "image", 0, 0);
     let (rows, rejected, mut spool) = read(source, settings, &classes, stop, progress, store).await?;
     if rows.is_empty() {
-        let first = rejected.first().map(|(path, r)| format!("; the first of {}: {path}: {}", rejected.len(), r.detail));
+        let first =
+            rejected.first().map(|(path, r)| format!("; the first of {}: {path}: {}", rejected.len(), r.detail));
         let what = format!("no picture of the dataset can be read{}", first.unwrap_or_default());
         return Err(Error::new(Kind::Input, what).hint("JPEG, PNG and WebP are read; check dataset.path"));
     }
-    let found = Ingested {
-        images: rows.len() as u64,
-        rejected: rejected.len() as u64,
-        classes,
-        snapshot,
-        unchanged: false,
-    };
+    let found =
+        Ingested { images: rows.len() as u64, rejected: rejected.len() as u64, classes, snapshot, unchanged: false };
     write(&found, &rows, &rejected, &mut spool, settings, store)?;
     progress.end(&format!("{} images, {} rejected", found.images, found.rejected));
     Ok(found)
@@ -143,8 +139,11 @@ fn class_names(source: &dyn Source, settings: &IngestSettings) -> Result<Vec<Str
         return Ok(found.clone());
     };
     if let Some(unknown) = found.iter().find(|class| !named.contains(class)) {
-        return Err(Error::new(Kind::Input, format!("the dataset has a class '{unknown}' that dataset.classes does not list"))
-            .hint("add it to that file, or spell it the same way in both"));
+        return Err(Error::new(
+            Kind::Input,
+            format!("the dataset has a class '{unknown}' that dataset.classes does not list"),
+        )
+        .hint("add it to that file, or spell it the same way in both"));
     }
     Ok(named.clone())
 }
@@ -198,7 +197,16 @@ async fn read(
         }
         let class = item.label.as_deref().and_then(|label| ids.get(label).copied());
         let split = item.split.unwrap_or(Split::Train);
-        rows.push(Row { id, paths: vec![item.path], split, header, byte_len, modified, spooled: bytes.is_some(), class });
+        rows.push(Row {
+            id,
+            paths: vec![item.path],
+            split,
+            header,
+            byte_len,
+            modified,
+            spooled: bytes.is_some(),
+            class,
+        });
     }
     Ok((rows, rejected, spool))
 }
@@ -222,15 +230,9 @@ fn check(mut item: Item, limits: &Limits) -> (Item, Result<Checked, Rejection>) 
                 Checked { id, header, bytes: Some(bytes), byte_len, modified: None }
             })
         }
-        Origin::File { path, byte_len, modified_ns } => {
-            read_file(path, *byte_len, limits).and_then(|bytes| examine(&bytes, limits)).map(|(id, header)| Checked {
-                id,
-                header,
-                bytes: None,
-                byte_len: *byte_len,
-                modified: Some(*modified_ns),
-            })
-        }
+        Origin::File { path, byte_len, modified_ns } => read_file(path, *byte_len, limits)
+            .and_then(|bytes| examine(&bytes, limits))
+            .map(|(id, header)| Checked { id, header, bytes: None, byte_len: *byte_len, modified: Some(*modified_ns) }),
     };
     (item, outcome)
 }

@@ -76,7 +76,8 @@ pub fn write(folder: &Path, run: &str, done: u64, adapter: &Adapter, optimiser: 
         .context(Kind::Store, || "cannot make a checkpoint".to_owned())?;
 
     let path = folder.join(format!("pass-{done:04}.safetensors"));
-    let mut file = tempfile::Builder::new().suffix(".tmp").tempfile_in(folder).at(Kind::Store, "cannot write to", folder)?;
+    let mut file =
+        tempfile::Builder::new().suffix(".tmp").tempfile_in(folder).at(Kind::Store, "cannot write to", folder)?;
     file.write_all(&bytes).at(Kind::Store, "cannot write", &path)?;
     file.as_file().sync_all().at(Kind::Store, "cannot write", &path)?;
     file.persist(&path).at(Kind::Store, "cannot name", &path)?;

@@ -79,14 +79,16 @@ pub(super) async fn train(
     let mut order = labelled.to_vec();
     order.shuffle(&mut shuffler(settings.seed, epoch));
     let steps = order.len().div_ceil(settings.batch) as u64;
-    let rate = |step: u64| schedule::cosine(settings.lr, settings.min_lr, epoch * steps + step, settings.epochs * steps);
+    let rate =
+        |step: u64| schedule::cosine(settings.lr, settings.min_lr, epoch * steps + step, settings.epochs * steps);
     let fairness = Fairness::new(settings.fairness_momentum);
     let mut step = Step { adapter, optimiser, settings, fairness, totals: Totals::default() };
     match settings.tune {
         Tune::Head => {
             for (number, batch) in (0..).zip(order.chunks(settings.batch)) {
                 stop.check()?;
-                let (places, labels): (Vec<i64>, Vec<i64>) = batch.iter().map(|&(at, class)| (at as i64, class)).unzip();
+                let (places, labels): (Vec<i64>, Vec<i64>) =
+                    batch.iter().map(|&(at, class)| (at as i64, class)).unzip();
                 block_in_place(|| {
                     guarded("a training step", || {
                         if let Some(tokens) = images.cached_tokens(step.adapter, &places) {

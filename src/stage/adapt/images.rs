@@ -59,7 +59,13 @@ impl Images {
                 mask: features::masks(embeddings, pictures, &rows)?,
             }),
         };
-        Ok(Images { pictures: pictures.clone(), rows: Arc::new(rows), preprocess: preprocess.clone(), normaliser, cached })
+        Ok(Images {
+            pictures: pictures.clone(),
+            rows: Arc::new(rows),
+            preprocess: preprocess.clone(),
+            normaliser,
+            cached,
+        })
     }
 
     /// How many there are.
@@ -173,8 +179,6 @@ impl Images {
     ) -> Receiver<Result<PixelBatch>> {
         let pictures = self.pictures.clone();
         let rows: Vec<usize> = places.iter().map(|&place| self.rows[place]).collect();
-        feed(rows.len(), batch, move |at| {
-            view(&pictures, rows[at]).map(|pixels| Views { pixels, boxes: Vec::new() })
-        })
+        feed(rows.len(), batch, move |at| view(&pictures, rows[at]).map(|pixels| Views { pixels, boxes: Vec::new() }))
     }
 }

@@ -162,8 +162,7 @@ pub async fn adapt(
         guarded("writing a checkpoint", || checkpoint::write(&folder, run, pass + 1, &adapter, &optimiser))?;
         let summary = &labels.summary;
         progress.say(&format!(
-            "pass {}: loss {:.3}, {} of {rows} labels changed, mean confidence {:.2}, {} dead classes",
-            pass + 1,
+            "pass {pass}: loss {:.3}, {} of {rows} labels changed, mean confidence {:.2}, {} dead classes",
             total.loss(),
             summary.changed,
             summary.mean_confidence,
