@@ -6,6 +6,8 @@
 
 use tch::{Kind as Number, Tensor};
 
+use super::fiedler::fiedler;
+
 /// How alike two patch tokens are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Affinity {
@@ -72,19 +74,17 @@ impl Saliency {
         let connected = p.bmm(&p.transpose(1, 2)).gt(self.tau).to_kind(Number::Float);
         // 1 where connected, eps elsewhere.
         let affinity = connected * (1.0 - self.eps) + self.eps;
-        let degree = affinity.sum_dim_intlist([-1i64].as_slice(), false, Number::Float);
-        let n = p.size()[1];
-        if n < 3 {
+        if p.size()[1] < 3 {
             // No third eigenvalue, so no gap, and nothing worth cutting: everything is foreground.
-            let gap = degree.select(1, 0).zeros_like();
-            return Foreground { mask: degree.ones_like().to_kind(Number::Bool), gap, fiedler: degree };
+            let flat = affinity.select(2, 0);
+            return Foreground {
+                mask: flat.ones_like().to_kind(Number::Bool),
+                gap: flat.select(1, 0).zeros_like(),
+                fiedler: flat,
+            };
         }
-        let scale = degree.rsqrt();
-        let laplacian = (degree.diag_embed(0, -2, -1) - affinity) * scale.unsqueeze(2) * scale.unsqueeze(1);
-        let (values, vectors) = laplacian.linalg_eigh("L");
-        let gap = values.select(1, 2) - values.select(1, 1);
-        let fiedler = vectors.select(2, 1);
-        self.foreground(&fiedler, gap)
+        let found = fiedler(&affinity);
+        self.foreground(&found.vector, found.gap)
     }
 
     /// Thresholds and orients a Fiedler vector (B, N), whose sign is arbitrary; `gap` is handed on.

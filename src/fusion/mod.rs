@@ -5,6 +5,7 @@
 
 pub mod adamw;
 pub mod adapter;
+pub mod fiedler;
 pub mod foreground;
 pub mod heads;
 pub mod loss;

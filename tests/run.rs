@@ -1,0 +1,200 @@
+//! The real binary on a small folder of pictures: what a run does, reuses and survives.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
+
+#[path = "common/pipeline.rs"]
+mod pipeline;
+
+use std::time::{Duration, Instant};
+
+use pipeline::{CLASSES, Pipeline, entries};
+use serde_json::json;
+
+#[test]
+fn run_prints_accuracies_and_stores_them() {
+    let pipeline = Pipeline::new(6, 2);
+    let printed = pipeline.ok("run", &["--set", "adapt.tune=head"]);
+    for model in ["zero-shot", "descriptions", "multi-view", "adapted"] {
+        assert!(printed.contains(model), "no {model} in:\n{printed}");
+    }
+    let metrics = pipeline.sql("SELECT DISTINCT model, split, metric FROM metrics WHERE value BETWEEN 0 AND 1");
+    assert_eq!(metrics.len(), 4 * 2 * 2);
+    let run = &pipeline.sql("SELECT * FROM runs")[0];
+    // 24 pictures with two crops each; 3 names and 6 sentences.
+    assert_eq!((&run["images"], &run["image_forwards"], &run["text_forwards"]), (&json!(24), &json!(72), &json!(9)));
+    assert_eq!(run["pipeline"], json!("small"));
+    let counts = pipeline.sql(
+        "SELECT (SELECT count(*) FROM images) AS images, (SELECT count(*) FROM embeddings) AS embeddings, \
+         (SELECT count(*) FROM view_features) AS views, (SELECT count(*) FROM predictions) AS predictions, \
+         (SELECT count(*) FROM prior_logits) AS prior, (SELECT count(*) FROM pseudo_labels) AS labels, \
+         (SELECT count(*) FROM text_features) AS text, (SELECT count(*) FROM passes) AS passes",
+    );
+    let expected = json!({"images": 24, "embeddings": 24, "views": 24, "predictions": 24, "prior": 18, "labels": 54,
+        "text": 9, "passes": 3});
+    assert_eq!(counts, [expected]);
+}
+
+#[test]
+fn second_run_does_no_forward_and_new_pictures_are_embedded_alone() {
+    let pipeline = Pipeline::new(4, 1);
+    let head = ["--set", "adapt.tune=head"];
+    pipeline.ok("run", &head);
+    let plan = pipeline.ok("run", &["--dry-run", "--set", "adapt.tune=head"]);
+    assert!(plan.lines().skip(1).all(|line| line.split_whitespace().nth(3) == Some("0")), "nothing to do:\n{plan}");
+
+    let again = pipeline.output("run", &head);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("no forward pass"), "it says so");
+    let forwards = "SELECT image_forwards, text_forwards, invocations FROM runs ORDER BY started DESC LIMIT 1";
+    assert_eq!(pipeline.sql(forwards), [json!({"image_forwards": 0, "text_forwards": 0, "invocations": 2})]);
+
+    // Another seed is another run on the same embeddings.
+    pipeline.ok("run", &["--set", "adapt.tune=head", "--seed", "1"]);
+    assert_eq!(pipeline.sql("SELECT count(*) AS n, sum(image_forwards) AS f FROM runs"), [json!({"n": 2, "f": 0})]);
+
+    pipeline.picture("pictures/train/red_rose/0100.png", 1, 100);
+    pipeline.picture("pictures/train/red_rose/0101.png", 1, 101);
+    pipeline.ok("run", &head);
+    let newest = pipeline.sql(forwards);
+    assert_eq!(
+        (&newest[0]["image_forwards"], &newest[0]["text_forwards"]),
+        (&json!(6), &json!(0)),
+        "2 pictures, 2 crops"
+    );
+}
+
+#[test]
+fn a_new_sentence_costs_one_sentence() {
+    let pipeline = Pipeline::new(3, 1);
+    let arguments = ["--set", "adapt.tune=none"];
+    pipeline.ok("run", &arguments);
+    let sentences = std::fs::read_to_string(pipeline.path("sentences.json")).unwrap();
+    pipeline.write("sentences.json", &sentences.replacen("[\"a blue", "[\"it rings in the wind.\", \"a blue", 1));
+    pipeline.ok("run", &arguments);
+    let newest = pipeline.sql("SELECT image_forwards, text_forwards FROM runs ORDER BY started DESC LIMIT 1");
+    assert_eq!(newest, [json!({"image_forwards": 0, "text_forwards": 1})]);
+}
+
+#[test]
+fn same_seed_gives_the_same_bits_and_another_seed_others() {
+    let pipeline = Pipeline::new(4, 1);
+    for tune in ["head", "layernorm"] {
+        let set = format!("adapt.tune={tune}");
+        let store = |name: &str| format!("{tune}-{name}");
+        for (name, seed) in [("a", "3"), ("b", "3"), ("c", "4")] {
+            let store = pipeline.path(&store(name));
+            pipeline.ok("adapt", &["--set", &set, "--seed", seed, "--store", store.to_str().unwrap()]);
+        }
+        assert!(pipeline.weights(&store("a")) == pipeline.weights(&store("b")), "{tune}: the same seed, other weights");
+        assert!(
+            pipeline.weights(&store("a")) != pipeline.weights(&store("c")),
+            "{tune}: another seed, the same weights"
+        );
+    }
+}
+
+#[test]
+fn weights_do_not_depend_on_labels() {
+    let pipeline = Pipeline::new(4, 2);
+    let at = |name: &str| pipeline.path(name).to_str().unwrap().to_owned();
+    pipeline.ok("adapt", &["--store", &at("labelled")]);
+    // The same pictures in the same order, from a list without labels; the classes from a file.
+    let (mut list, mut wrong) = ("path,split\n".to_owned(), "path,split,label\n".to_owned());
+    for split in ["test", "train"] {
+        for class in CLASSES {
+            for path in entries(&pipeline.path(&format!("pictures/{split}/{}", class.replace(' ', "_")))) {
+                list += &format!("{},{split}\n", path.display());
+                wrong += &format!("{},{split},{}\n", path.display(), CLASSES[0]);
+            }
+        }
+    }
+    pipeline.write("list.csv", &list);
+    pipeline.write("wrong.csv", &wrong);
+    pipeline.write("classes.txt", &CLASSES.join("\n"));
+    for (name, file) in [("unlabelled", "list.csv"), ("mislabelled", "wrong.csv")] {
+        pipeline.spec("small", &format!("kind = \"list\"\npath = \"{file}\"\nclasses = \"classes.txt\""));
+        let printed = pipeline.ok("run", &["--store", &at(name)]);
+        assert_eq!(printed.contains("adapted"), name == "mislabelled", "accuracies only with labels:\n{printed}");
+        assert!(pipeline.weights(name) == pipeline.weights("labelled"), "{name} pictures gave other weights");
+    }
+}
+
+#[test]
+fn a_killed_run_goes_on_and_ends_with_the_same_weights() {
+    let pipeline = Pipeline::new(5, 1);
+    let at = |name: &str| pipeline.path(name).to_str().unwrap().to_owned();
+    let epochs = ["--set", "adapt.epochs=6"];
+    let undisturbed = at("undisturbed");
+    pipeline.ok("run", &[&epochs[..], &["--store", &undisturbed]].concat());
+
+    let killed = at("killed");
+    let arguments = [&epochs[..], &["--store", &killed]].concat();
+    let mut child = pipeline.start("run", &arguments);
+    let folder = pipeline.path("killed/checkpoints");
+    let waiting = Instant::now();
+    while !entries(&folder).iter().any(|run| entries(run).iter().any(|f| f.ends_with("pass-0002.safetensors"))) {
+        assert!(waiting.elapsed() < Duration::from_secs(120), "no second checkpoint");
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!pipeline.checkpoint("killed").ends_with("pass-0006.safetensors"), "it was killed in time");
+
+    pipeline.ok("run", &arguments);
+    assert!(pipeline.weights("killed") == pipeline.weights("undisturbed"), "other weights after a kill");
+    let rows = "SELECT (SELECT count(*) FROM passes) AS passes, (SELECT count(*) FROM pseudo_labels) AS labels, \
+                (SELECT count(*) FROM embeddings) AS embeddings, (SELECT count(*) FROM fusion_logits) AS fusion";
+    let tables = pipeline.sql_in(rows, &["--store", &killed]);
+    assert_eq!(tables, [json!({"passes": 6, "labels": 90, "embeddings": 18, "fusion": 90})]);
+    assert_eq!(tables, pipeline.sql_in(rows, &["--store", &undisturbed]));
+}
+
+#[test]
+fn bad_files_become_rows_and_end_the_run_only_past_the_tolerance() {
+    let pipeline = Pipeline::new(4, 1);
+    let good = std::fs::read(pipeline.path("pictures/train/red_rose/0000.png")).unwrap();
+    std::fs::write(pipeline.path("pictures/train/red_rose/cut.png"), &good[..good.len() / 2]).unwrap();
+    pipeline.write("pictures/train/red_rose/text.jpg", "this is no picture");
+    std::fs::write(pipeline.path("pictures/train/white_lily/twin.png"), &good).unwrap();
+
+    let output = pipeline.output("ingest", &[]);
+    assert_eq!(output.status.code(), Some(3), "2 of 17 is more than 5 %");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("dataset.tolerance") && said.contains("hint:"), "{said}");
+    pipeline.ok("run", &["--set", "dataset.tolerance=0.2", "--set", "adapt.tune=none"]);
+    let rejected = pipeline.sql("SELECT path, reason FROM rejected ORDER BY path");
+    assert_eq!(rejected.len(), 2);
+    assert!(rejected[0]["path"].as_str().unwrap().ends_with("cut.png") && rejected[0]["reason"] != json!(""));
+    let twins = pipeline.sql("SELECT paths FROM images WHERE cardinality(paths) = 2");
+    assert_eq!(twins.len(), 1, "the same bytes twice are one image with two paths");
+}
+
+#[test]
+fn a_users_statement_decides_what_is_trained_on() {
+    let pipeline = Pipeline::new(4, 1);
+    pipeline.write(
+        "confident.sql",
+        "SELECT image_id, CAST(0 AS INT) AS class_id FROM prior_logits ORDER BY image_id LIMIT 5",
+    );
+    let statement = format!("dka.statement={}", pipeline.path("confident.sql").display());
+    pipeline.ok("adapt", &["--set", "adapt.tune=head", "--set", &statement]);
+    assert_eq!(
+        pipeline.sql("SELECT images, dead_classes FROM passes WHERE pass = 0"),
+        [json!({"images": 5, "dead_classes": 2})]
+    );
+
+    pipeline.write("confident.sql", "SELECT image_id, CAST(7 AS INT) AS class_id FROM prior_logits");
+    let output = pipeline.output("adapt", &["--set", "adapt.tune=head", "--set", &statement]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("confident.sql"), "it names the statement");
+}
+
+#[test]
+fn a_pickle_is_refused_with_the_way_to_convert_it() {
+    let pipeline = Pipeline::new(1, 1);
+    pipeline.write("model.pt", "not read");
+    let model = format!("model.path={}", pipeline.path("model.pt").display());
+    let output = pipeline.output("run", &["--set", &model]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("pickle") && said.contains("save_file"), "{said}");
+}
