@@ -8,6 +8,7 @@
 mod flora;
 
 mod dataset;
+mod focus;
 mod photo;
 
 use clap::Parser;

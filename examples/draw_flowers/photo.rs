@@ -1,9 +1,10 @@
 //! A photograph-like scene: depth blur, clutter, light and shade, several blooms, something in the way.
 
 use crate::flora::bloom::{self, Pose, Style};
-use crate::flora::canvas::{Rgb, blur, glow, gradient, mix, shade, shrink, solid};
+use crate::flora::canvas::{Rgb, glow, gradient, mix, shade, shrink, solid};
 use crate::flora::flower::{Eye, Flower, Hue, Leaf, Marks, Stamens, Tip};
 use crate::flora::leaf;
+use crate::focus::blur;
 use image::RgbImage;
 use rand::Rng;
 use rand::seq::IndexedRandom;
@@ -42,8 +43,8 @@ pub fn draw(flower: &Flower, rng: &mut impl Rng) -> Option<RgbImage> {
     subject(&mut canvas, flower, &light, side, rng);
     foreground(&mut canvas, &light, rng)?;
     illuminate(&mut canvas.as_mut(), rng);
-    if rng.random_bool(0.4) {
-        blur(&mut canvas, rng.random_range(0.4..1.6));
+    if rng.random_bool(0.3) {
+        blur(&mut canvas, rng.random_range(0.4..1.4));
     }
     let mut picture = shrink(&canvas, OVERSAMPLING);
     develop(&mut picture, rng);
@@ -153,7 +154,7 @@ fn distant_blooms(canvas: &mut Pixmap, flower: &Flower, light: &Light, side: f32
 /// The subject: one bloom, now and then two, off-centre, tilted, with a shadow below.
 fn subject(canvas: &mut Pixmap, flower: &Flower, light: &Light, side: f32, rng: &mut impl Rng) {
     let (width, height) = (canvas.width() as f32, canvas.height() as f32);
-    let radius = side * rng.random_range(0.27..0.43);
+    let radius = side * rng.random_range(0.33..0.46);
     let off = side * 0.5 - radius * 0.75;
     let at = (width / 2.0 + rng.random_range(-off..off), height / 2.0 + rng.random_range(-off..off));
     if rng.random_bool(0.3) {
@@ -177,7 +178,7 @@ fn plant(canvas: &mut PixmapMut, flower: &Flower, at: (f32, f32), radius: f32, l
         radius,
         turn: rng.random_range(0.0..TAU),
         lean: rng.random_range(0.0..PI),
-        squash: rng.random_range(0.62..1.0),
+        squash: rng.random_range(0.66..1.0),
     };
     let style = Style { relief: light.relief, light: light.direction, contour: 0.0, disorder: 1.0, tint: light.tint };
     let foot = (at.0 + rng.random_range(-1.0..1.0) * radius, at.1 + radius * 3.0);
@@ -225,12 +226,12 @@ fn illuminate(canvas: &mut PixmapMut, rng: &mut impl Rng) {
 
 /// Exposure, white balance, saturation, contrast and sensor noise.
 fn develop(picture: &mut RgbImage, rng: &mut impl Rng) {
-    let exposure: f32 = rng.random_range(0.7..1.25);
+    let exposure: f32 = rng.random_range(0.8..1.3);
     let warmth: f32 = rng.random_range(-0.12..0.12);
     let gain = [1.0 + warmth, 1.0, 1.0 - warmth];
     let saturation: f32 = rng.random_range(0.65..1.1);
     let gamma: f32 = rng.random_range(0.85..1.25);
-    let noise: f32 = rng.random_range(0.005..0.035);
+    let noise: f32 = rng.random_range(0.005..0.03);
     for pixel in picture.pixels_mut() {
         let rgb: Rgb =
             std::array::from_fn(|i| (f32::from(pixel.0[i]) / 255.0 * exposure * gain[i]).max(0.0).powf(gamma));

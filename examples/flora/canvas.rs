@@ -1,6 +1,6 @@
-//! Small steps between the rasteriser and the drawing: colours, paints, blur, and the way back to 8-bit RGB.
+//! Small steps between the rasteriser and the drawing: colours, paints, and the way back to 8-bit RGB.
 
-use image::{RgbImage, RgbaImage, imageops};
+use image::RgbImage;
 use tiny_skia::{
     Color, GradientStop, LinearGradient, Paint, Pixmap, Point, RadialGradient, Shader, SpreadMode, Transform,
 };
@@ -59,16 +59,6 @@ pub fn glow(centre: (f32, f32), radius: f32, stops: &[(f32, Rgb, f32)]) -> Paint
 fn paint(shader: Option<Shader<'static>>, stops: &[(f32, Rgb, f32)]) -> Paint<'static> {
     let fallback = || Shader::SolidColor(stops.first().map_or(Color::BLACK, |&(_, rgb, alpha)| colour(rgb, alpha)));
     Paint { shader: shader.unwrap_or_else(fallback), anti_alias: true, ..Paint::default() }
-}
-
-/// Blurs a layer in place; sigma in its pixels.
-pub fn blur(layer: &mut Pixmap, sigma: f32) {
-    if sigma < 0.3 {
-        return;
-    }
-    if let Some(picture) = RgbaImage::from_raw(layer.width(), layer.height(), layer.data().to_vec()) {
-        layer.data_mut().copy_from_slice(imageops::fast_blur(&picture, sigma).as_raw());
-    }
 }
 
 /// An opaque canvas as 8-bit RGB, `factor` times smaller by averaging squares of pixels.

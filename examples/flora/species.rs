@@ -8,9 +8,6 @@ pub struct Species {
     pub flower: Flower,
 }
 
-/// Species per group of look-alikes: species `i` belongs to group `i / GROUP`.
-pub const GROUP: usize = 4;
-
 const fn species(name: &'static str, build: Build, petals: u32, tip: Tip, local: Local) -> Species {
     let Build { colour, width, leaf } = build;
     let Local { eye, marks, stamens } = local;
