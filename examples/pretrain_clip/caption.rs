@@ -152,7 +152,7 @@ pub fn by_attributes(flower: &Flower, rng: &mut impl Rng) -> String {
     match rng.random_range(0..6) {
         0 => format!("a {noun} with {list}"),
         1 => format!("a drawing of a {noun} with {list}"),
-        2 => format!("{list}"),
+        2 => list,
         3 => format!("a picture of a {noun} that has {list}"),
         4 => format!("a {} {noun} with {list}", hue(flower.colour, rng)),
         _ => format!("the {noun} has {list}"),
