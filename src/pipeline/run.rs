@@ -15,11 +15,12 @@ use crate::source;
 use crate::stage::adapt::{self, AdaptSettings, Images, checkpoint};
 use crate::stage::describe::{self, Heads, Sentences};
 use crate::stage::evaluate::{self, Score};
+use crate::stage::forward::{self, Work};
 use crate::stage::ingest::{self, Ingested};
 use crate::stage::pictures::Pictures;
 use crate::stage::progress::Progress;
 use crate::stage::stop::Stop;
-use crate::stage::{embed, features, forward, prior, views};
+use crate::stage::{embed, features, prior, views};
 use crate::store::layout::Store;
 use crate::store::reader;
 use crate::table::session::Scope;
@@ -180,15 +181,11 @@ impl Stages<'_> {
         let (heads, forwards) =
             describe::describe(sentences, &w.text_space, &w.dataset, &w.clip.tokenizer, text, store, stop, progress)?;
         record.text_forwards = forwards;
-        let (config, preprocess) = (&w.clip.config, &w.clip.preprocess);
-        let (grouping, saliency) = (settings::grouping(spec), settings::saliency(spec));
-        let tower = || w.frozen_tower();
-        let space = &w.image_space;
-        record.image_forwards +=
-            embed::embed(pictures, space, config, preprocess, saliency, grouping, tower, store, stop, progress).await?;
-        let (crops, space) = (settings::views(spec), &w.view_space);
-        record.image_forwards +=
-            views::views(pictures, space, config, preprocess, &crops, grouping, tower, store, stop, progress).await?;
+        let (config, preprocess, grouping) = (&w.clip.config, &w.clip.preprocess, settings::grouping(spec));
+        let work = Work { pictures, config, preprocess, grouping, store, stop, progress };
+        let (saliency, crops) = (settings::saliency(spec), settings::views(spec));
+        record.image_forwards += embed::embed(work, &w.image_space, saliency, || w.frozen_tower()).await?;
+        record.image_forwards += views::views(work, &w.view_space, &crops, || w.frozen_tower()).await?;
         Ok(heads)
     }
 

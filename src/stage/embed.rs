@@ -10,14 +10,10 @@ use crate::device::guarded;
 use crate::error::{Context, Kind, Result};
 use crate::fusion::foreground::Saliency;
 use crate::fusion::normalize;
-use crate::image::Preprocess;
 use crate::stage::feed::Views;
-use crate::stage::forward::{self, Grouping, Target};
+use crate::stage::forward::{self, Target, Work};
 use crate::stage::pictures::Pictures;
 use crate::stage::pixels::Normaliser;
-use crate::stage::progress::Progress;
-use crate::stage::stop::Stop;
-use crate::store::layout::Store;
 use crate::store::space::Space;
 use crate::table::{self, Dims, arrays, tensor};
 
@@ -34,19 +30,13 @@ pub fn dims(config: &ClipConfig) -> Dims {
 ///
 /// # Errors
 /// Where a picture, the tower or the store fails, or stopping was asked for.
-#[expect(clippy::too_many_arguments, reason = "a stage names each thing it reads and writes")]
 pub async fn embed(
-    pictures: &Arc<Pictures>,
+    work: Work<'_>,
     space: &Space,
-    config: &ClipConfig,
-    preprocess: &Preprocess,
     saliency: Saliency,
-    grouping: Grouping,
     tower: impl FnOnce() -> Result<(VisionTower, Normaliser)>,
-    store: &Store,
-    stop: &Stop,
-    progress: &dyn Progress,
 ) -> Result<u64> {
+    let Work { pictures, config, preprocess, store, .. } = work;
     let partition = store.partition("embeddings", &space.id())?;
     let todo = forward::missing(pictures, &partition)?;
     let schema = table::table("embeddings")?.arrow(&dims(config))?;
@@ -58,36 +48,27 @@ pub async fn embed(
     };
     let model = if todo.is_empty() { None } else { Some(tower()?) };
     let id = space.id();
-    forward::stream(
-        pictures.clone(),
-        todo,
-        grouping,
-        target,
-        make,
-        |batch, ids| {
-            let Some((tower, normaliser)) = &model else { unreachable!("without pictures there are no batches") };
-            guarded("embedding pictures", || {
-                let _no_grad = tch::no_grad_guard();
-                let seen = tower.forward(&normaliser.forward(&batch.pixels)?);
-                // Computed from what is stored, so that whoever reads the tokens back finds the same mask.
-                let tokens = seen.patch_tokens.to_kind(Number::Half);
-                let cut = saliency.cut(&tokens);
-                let gap = Vec::<f32>::try_from(cut.gap.to_device(tch::Device::Cpu))
-                    .context(Kind::Torch, || "cannot copy the gaps".to_owned())?;
-                let columns = vec![
-                    arrays::repeated(&id, ids.len()),
-                    arrays::text(&ids),
-                    tensor::to_vectors(&normalize(&seen.cls.to_kind(Number::Float)))?,
-                    tensor::to_tensors_f16(&tokens)?,
-                    Arc::new(Float32Array::from(gap)),
-                    tensor::to_tensors_u8(&cut.mask)?,
-                ];
-                RecordBatch::try_new(schema.clone(), columns)
-                    .context(Kind::Store, || "cannot make table embeddings".to_owned())
-            })
-        },
-        stop,
-        progress,
-    )
+    forward::stream(work, todo, target, make, |batch, ids| {
+        let Some((tower, normaliser)) = &model else { unreachable!("without pictures there are no batches") };
+        guarded("embedding pictures", || {
+            let _no_grad = tch::no_grad_guard();
+            let seen = tower.forward(&normaliser.forward(&batch.pixels)?);
+            // Computed from what is stored, so that whoever reads the tokens back finds the same mask.
+            let tokens = seen.patch_tokens.to_kind(Number::Half);
+            let cut = saliency.cut(&tokens);
+            let gap = Vec::<f32>::try_from(cut.gap.to_device(tch::Device::Cpu))
+                .context(Kind::Torch, || "cannot copy the gaps".to_owned())?;
+            let columns = vec![
+                arrays::repeated(&id, ids.len()),
+                arrays::text(&ids),
+                tensor::to_vectors(&normalize(&seen.cls.to_kind(Number::Float)))?,
+                tensor::to_tensors_f16(&tokens)?,
+                Arc::new(Float32Array::from(gap)),
+                tensor::to_tensors_u8(&cut.mask)?,
+            ];
+            RecordBatch::try_new(schema.clone(), columns)
+                .context(Kind::Store, || "cannot make table embeddings".to_owned())
+        })
+    })
     .await
 }

@@ -12,12 +12,14 @@ use arrow::datatypes::SchemaRef;
 use tokio::sync::mpsc;
 use tokio::task::{block_in_place, spawn_blocking};
 
+use crate::clip::ClipConfig;
 use crate::error::{Error, Kind, Result};
+use crate::image::Preprocess;
 use crate::stage::feed::{PixelBatch, Views, feed};
 use crate::stage::pictures::Pictures;
 use crate::stage::progress::Progress;
 use crate::stage::stop::Stop;
-use crate::store::layout::Partition;
+use crate::store::layout::{Partition, Store};
 use crate::store::reader;
 
 /// How pictures are grouped.
@@ -27,6 +29,25 @@ pub struct Grouping {
     pub batch: usize,
     /// Pictures per part, rounded up to whole batches.
     pub part_rows: usize,
+}
+
+/// What the stages that fill a table by the frozen vision tower have in common.
+#[derive(Clone, Copy)]
+pub struct Work<'a> {
+    /// The dataset's pictures.
+    pub pictures: &'a Arc<Pictures>,
+    /// The model's sizes.
+    pub config: &'a ClipConfig,
+    /// How pictures are prepared for it.
+    pub preprocess: &'a Preprocess,
+    /// How they are grouped.
+    pub grouping: Grouping,
+    /// Where the tables are.
+    pub store: &'a Store,
+    /// Asks the stage to stop.
+    pub stop: &'a Stop,
+    /// Where it says how far it is.
+    pub progress: &'a dyn Progress,
 }
 
 /// One table that the vision tower fills.
@@ -57,15 +78,13 @@ pub fn missing(pictures: &Pictures, partition: &Partition) -> Result<Vec<usize>>
 /// # Errors
 /// Where a picture, the tower or the store fails, or stopping was asked for; what was computed until then is kept.
 pub async fn stream(
-    pictures: Arc<Pictures>,
+    work: Work<'_>,
     todo: Vec<usize>,
-    grouping: Grouping,
     target: Target,
     make: impl Fn(&Pictures, usize) -> Result<Views> + Send + Sync + 'static,
     mut compute: impl FnMut(&PixelBatch, Vec<String>) -> Result<RecordBatch>,
-    stop: &Stop,
-    progress: &dyn Progress,
 ) -> Result<u64> {
+    let Work { pictures, grouping, stop, progress, .. } = work;
     let cached = (pictures.rows().len() - todo.len()) as u64;
     progress.begin(target.stage, "image", todo.len() as u64, cached);
     let (todo, total) = (Arc::new(todo), pictures.rows().len());

@@ -160,16 +160,13 @@ async fn read(
     store: &Store,
 ) -> Result<(Vec<Row>, Rejected, File)> {
     let ids: HashMap<&str, i32> = classes.iter().zip(0..).map(|(name, id)| (name.as_str(), id)).collect();
-    let limits = settings.limits.clone();
+    let limits = settings.limits;
     let depth = 2 * std::thread::available_parallelism().map_or(1, usize::from);
     let mut checked = futures::stream::iter(source.items())
-        .map(|item| {
-            let limits = limits.clone();
-            async move {
-                let item = item?;
-                let checked = spawn_blocking(move || check(item, &limits)).await;
-                checked.map_err(|e| Error::new(Kind::Input, "decoding was cut short").cause(e))
-            }
+        .map(|item| async move {
+            let item = item?;
+            let checked = spawn_blocking(move || check(item, &limits)).await;
+            checked.map_err(|e| Error::new(Kind::Input, "decoding was cut short").cause(e))
         })
         .buffered(depth);
 

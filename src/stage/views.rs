@@ -2,23 +2,18 @@
 //!
 //! The crops are cached as features, not only as logits, so that other class names or sentences cost a matrix product.
 
-use std::sync::Arc;
-
 use arrow::array::RecordBatch;
 use tch::Kind as Number;
 
-use crate::clip::{ClipConfig, VisionTower};
+use crate::clip::VisionTower;
 use crate::device::guarded;
 use crate::error::{Context, Kind, Result};
 use crate::fusion::normalize;
-use crate::image::{Preprocess, ViewSpec, views};
+use crate::image::{ViewSpec, views};
 use crate::stage::feed::Views;
-use crate::stage::forward::{self, Grouping, Target};
+use crate::stage::forward::{self, Grouping, Target, Work};
 use crate::stage::pictures::Pictures;
 use crate::stage::pixels::Normaliser;
-use crate::stage::progress::Progress;
-use crate::stage::stop::Stop;
-use crate::store::layout::Store;
 use crate::store::space::Space;
 use crate::table::{self, arrays};
 
@@ -27,25 +22,19 @@ use crate::table::{self, arrays};
 ///
 /// # Errors
 /// Where a picture, the tower or the store fails, or stopping was asked for.
-#[expect(clippy::too_many_arguments, reason = "a stage names each thing it reads and writes")]
 pub async fn views(
-    pictures: &Arc<Pictures>,
+    work: Work<'_>,
     space: &Space,
-    config: &ClipConfig,
-    preprocess: &Preprocess,
     spec: &ViewSpec,
-    grouping: Grouping,
     tower: impl FnOnce() -> Result<(VisionTower, Normaliser)>,
-    store: &Store,
-    stop: &Stop,
-    progress: &dyn Progress,
 ) -> Result<u64> {
+    let Work { pictures, config, preprocess, store, .. } = work;
     let partition = store.partition("view_features", &space.id())?;
     let todo = forward::missing(pictures, &partition)?;
     let dims = super::embed::dims(config).with("V", spec.count);
     let schema = table::table("view_features")?.arrow(&dims)?;
     let target = Target { stage: "views", partition, schema: schema.clone(), footer: space.footer() };
-    let (side, filter, spec) = (preprocess.crop, preprocess.filter, spec.clone());
+    let (side, filter, spec) = (preprocess.crop, preprocess.filter, *spec);
     let count = spec.count;
     let make = move |pictures: &Pictures, index: usize| {
         let picture = pictures.load(index)?;
@@ -59,34 +48,25 @@ pub async fn views(
     let model = if todo.is_empty() { None } else { Some(tower()?) };
     let id = space.id();
     // A picture is V forwards here.
-    let grouping = Grouping { batch: (grouping.batch / count).max(1), ..grouping };
-    let done = forward::stream(
-        pictures.clone(),
-        todo,
-        grouping,
-        target,
-        make,
-        |batch, ids| {
-            let Some((tower, normaliser)) = &model else { unreachable!("without pictures there are no batches") };
-            guarded("embedding views", || {
-                let _no_grad = tch::no_grad_guard();
-                let features = tower.forward(&normaliser.forward(&batch.pixels)?).cls.to_kind(Number::Float);
-                let features = Vec::<f32>::try_from(normalize(&features).to_device(tch::Device::Cpu).view([-1]))
-                    .context(Kind::Torch, || "cannot copy the view features".to_owned())?;
-                let width = features.len() / ids.len().max(1);
-                let columns = vec![
-                    arrays::repeated(&id, ids.len()),
-                    arrays::text(&ids),
-                    arrays::fixed_list_f32(&features, width)?,
-                    arrays::fixed_list_f32(&batch.boxes, 4 * count)?,
-                ];
-                RecordBatch::try_new(schema.clone(), columns)
-                    .context(Kind::Store, || "cannot make table view_features".to_owned())
-            })
-        },
-        stop,
-        progress,
-    )
+    let grouping = Grouping { batch: (work.grouping.batch / count).max(1), ..work.grouping };
+    let done = forward::stream(Work { grouping, ..work }, todo, target, make, |batch, ids| {
+        let Some((tower, normaliser)) = &model else { unreachable!("without pictures there are no batches") };
+        guarded("embedding views", || {
+            let _no_grad = tch::no_grad_guard();
+            let features = tower.forward(&normaliser.forward(&batch.pixels)?).cls.to_kind(Number::Float);
+            let features = Vec::<f32>::try_from(normalize(&features).to_device(tch::Device::Cpu).view([-1]))
+                .context(Kind::Torch, || "cannot copy the view features".to_owned())?;
+            let width = features.len() / ids.len().max(1);
+            let columns = vec![
+                arrays::repeated(&id, ids.len()),
+                arrays::text(&ids),
+                arrays::fixed_list_f32(&features, width)?,
+                arrays::fixed_list_f32(&batch.boxes, 4 * count)?,
+            ];
+            RecordBatch::try_new(schema.clone(), columns)
+                .context(Kind::Store, || "cannot make table view_features".to_owned())
+        })
+    })
     .await?;
     Ok(done * count as u64)
 }
