@@ -10,7 +10,7 @@ use super::common::{Common, runtime};
 use super::output::Target;
 use super::printer::Printer;
 use crate::error::{Context, Error, Kind, Result};
-use crate::pipeline::run::scope;
+use crate::pipeline::run::{View, view};
 use crate::table::{format, query, session, warnings};
 
 const LONG_ABOUT: &str = "\
@@ -79,11 +79,14 @@ impl Sql {
                 .hint("name a file: --output rows.parquet"));
         }
         let spec = self.common.load()?;
-        let (store, scope) = scope(&spec)?;
+        let View { store, scope, notes } = view(&spec)?;
         runtime()?.block_on(async {
             let session = session(&store, &scope).await?;
             if !self.common.quiet {
-                warnings(&session).iter().for_each(|warning| printer.note(&format!("warning: {warning}")));
+                notes
+                    .iter()
+                    .chain(&warnings(&session))
+                    .for_each(|warning| printer.note(&format!("warning: {warning}")));
             }
             // A statement that cannot be planned leaves an older output as it is.
             let rows = query(&session, &statement).await?;

@@ -22,7 +22,6 @@ use crate::stage::progress::Progress;
 use crate::stage::stop::Stop;
 use crate::stage::{embed, features, prior, views};
 use crate::store::layout::Store;
-use crate::store::reader;
 use crate::table::session::Scope;
 
 /// What a run is given besides the pipeline file.
@@ -334,28 +333,39 @@ pub async fn plan(spec: &Spec) -> Result<Vec<PlanRow>> {
     Ok(rows)
 }
 
-/// What `sql` sees of a pipeline: its dataset, the spaces of its model, and its runs.
+/// What `sql` sees of a pipeline, and what it cannot see.
+pub struct View {
+    /// The store, for reading.
+    pub store: Store,
+    /// The pipeline's dataset, the spaces of its model, and its runs.
+    pub scope: Scope,
+    /// Lines worth reading.
+    pub notes: Vec<String>,
+}
+
+/// What `sql` sees of a pipeline. A model that is no longer there hides its own embeddings, and nothing else.
 ///
 /// # Errors
-/// Where the store or the model cannot be read.
-pub fn scope(spec: &Spec) -> Result<(Store, Scope)> {
+/// Where the store cannot be read.
+pub fn view(spec: &Spec) -> Result<View> {
     let store = Store::open_read(&spec.store)?;
-    let workspace = Workspace::open(spec)?;
-    let mut classes = Vec::new();
-    for batch in reader::batches(&store.partition("classes", &workspace.dataset)?, Some(&["name"]), 4096)? {
-        classes.extend(crate::table::arrays::strings(&batch?, "name")?.into_iter().map(str::to_owned));
+    let dataset = settings::dataset_id(spec);
+    let mut notes = Vec::new();
+    let mut scope = Scope { runs: runs_of(&store, &spec.name, &dataset)?, dataset, ..Scope::default() };
+    match Workspace::open(spec) {
+        Ok(workspace) => {
+            scope.image_space = Some(workspace.image_space.id());
+            scope.view_space = Some(workspace.view_space.id());
+            let classes = ingest::class_names(&store, &scope.dataset)?;
+            if !classes.is_empty() {
+                let sentences = Sentences::read(&spec.text.descriptions, &classes, &spec.text.templates)?;
+                scope.text_partition = Some(sentences.partition(&workspace.text_space));
+            }
+        }
+        Err(error) if !store.partitions("embeddings")?.is_empty() => {
+            notes.push(format!("embeddings, view_features and text_features are left empty: {error}"));
+        }
+        Err(_) => {}
     }
-    let sentences = match classes.is_empty() {
-        true => None,
-        false => Some(Sentences::read(&spec.text.descriptions, &classes, &spec.text.templates)?),
-    };
-    let runs = runs_of(&store, &spec.name, &workspace.dataset)?;
-    let scope = Scope {
-        dataset: workspace.dataset.clone(),
-        image_space: Some(workspace.image_space.id()),
-        view_space: Some(workspace.view_space.id()),
-        text_partition: sentences.map(|s| s.partition(&workspace.text_space)),
-        runs,
-    };
-    Ok((store, scope))
+    Ok(View { store, scope, notes })
 }

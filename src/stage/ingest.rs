@@ -81,11 +81,20 @@ pub fn known(source: &dyn Source, settings: &IngestSettings, store: &Store) -> R
         return Ok(None);
     }
     let rejected = reader::count_rows(&store.partition("rejected", &settings.dataset)?)?;
-    let mut classes = Vec::new();
-    for batch in reader::batches(&store.partition("classes", &settings.dataset)?, Some(&["name"]), 4096)? {
-        classes.extend(arrays::strings(&batch?, "name")?.into_iter().map(str::to_owned));
-    }
+    let classes = class_names(store, &settings.dataset)?;
     Ok(Some(Ingested { images: footer.rows, rejected, classes, snapshot, unchanged: true }))
+}
+
+/// The class names of a dataset that was ingested, by class id; none where it was not.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn class_names(store: &Store, dataset: &str) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for batch in reader::batches(&store.partition("classes", dataset)?, Some(&["name"]), 4096)? {
+        names.extend(arrays::strings(&batch?, "name")?.into_iter().map(str::to_owned));
+    }
+    Ok(names)
 }
 
 /// Ingests the source, unless the store holds it already.
@@ -106,7 +115,7 @@ pub async fn ingest(
         return Ok(known);
     }
     let snapshot = identity(source.as_ref(), settings)?;
-    let classes = class_names(source.as_ref(), settings)?;
+    let classes = agreed_classes(source.as_ref(), settings)?;
     progress.begin("ingest", "image", 0, 0);
     let (rows, rejected, mut spool) = read(source, settings, &classes, stop, progress, store).await?;
     if rows.is_empty() {
@@ -129,7 +138,7 @@ fn identity(source: &dyn Source, settings: &IngestSettings) -> Result<String> {
     Ok(blake3::hash(text.as_bytes()).to_hex().to_string())
 }
 
-fn class_names(source: &dyn Source, settings: &IngestSettings) -> Result<Vec<String>> {
+fn agreed_classes(source: &dyn Source, settings: &IngestSettings) -> Result<Vec<String>> {
     let found = &source.listing().classes;
     let Some(named) = &settings.classes else {
         if found.is_empty() {
