@@ -4,6 +4,7 @@
 #[path = "common/pipeline.rs"]
 mod pipeline;
 
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use pipeline::{CLASSES, Pipeline, entries};
@@ -128,13 +129,7 @@ fn a_killed_run_goes_on_and_ends_with_the_same_weights() {
     let killed = at("killed");
     let arguments = [&epochs[..], &["--store", &killed]].concat();
     let mut child = pipeline.start("run", &arguments);
-    let folder = pipeline.path("killed/checkpoints");
-    let waiting = Instant::now();
-    while !entries(&folder).iter().any(|run| entries(run).iter().any(|f| f.ends_with("pass-0002.safetensors"))) {
-        assert!(waiting.elapsed() < Duration::from_secs(120), "no second checkpoint");
-        assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    await_second_pass(&pipeline, "killed", &mut child);
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!pipeline.checkpoint("killed").ends_with("pass-0006.safetensors"), "it was killed in time");
@@ -146,6 +141,35 @@ fn a_killed_run_goes_on_and_ends_with_the_same_weights() {
     let tables = pipeline.sql_in(rows, &["--store", &killed]);
     assert_eq!(tables, [json!({"passes": 6, "labels": 90, "embeddings": 18, "fusion": 90})]);
     assert_eq!(tables, pipeline.sql_in(rows, &["--store", &undisturbed]));
+}
+
+/// Waits for the checkpoint after the second pass of a run that was started.
+fn await_second_pass(pipeline: &Pipeline, store: &str, child: &mut Child) {
+    let folder = pipeline.path(store).join("checkpoints");
+    let waiting = Instant::now();
+    while !entries(&folder).iter().any(|run| entries(run).iter().any(|f| f.ends_with("pass-0002.safetensors"))) {
+        assert!(waiting.elapsed() < Duration::from_secs(120), "no second checkpoint");
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it could be stopped");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn an_interrupted_run_says_how_to_go_on_and_does() {
+    let pipeline = Pipeline::new(5, 1);
+    let arguments = ["--set", "adapt.epochs=200"];
+    let mut child = pipeline.start("run", &arguments);
+    await_second_pass(&pipeline, "store", &mut child);
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("run the same command again"), "{said}");
+
+    let plan = pipeline.ok("run", &[&arguments[..], &["--dry-run"]].concat());
+    let adapt: Vec<&str> = plan.lines().last().unwrap().split_whitespace().collect();
+    let (done, todo): (u64, u64) = (adapt[2].parse().unwrap(), adapt[3].parse().unwrap());
+    assert!(done >= 2 && done + todo == 200, "the plan knows what is done: {plan}");
 }
 
 #[test]

@@ -85,9 +85,9 @@ impl Pipeline {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Starts a verb and leaves it running.
+    /// Starts a verb and leaves it running; what it says to stderr waits to be read.
     pub fn start(&self, verb: &str, rest: &[&str]) -> Child {
-        self.command(verb, rest).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        self.command(verb, rest).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// The rows of a statement, as JSON.
