@@ -3,18 +3,11 @@
 
 mod common;
 
-use common::{Golden, assert_close, golden};
+use common::{Golden, assert_close, golden, normalise_pixels, raw};
 use microclip_pipe::clip::layout::Layout;
 use microclip_pipe::clip::{ClipConfig, TextTower, Tokenizer, VisionTower, Weights};
 use microclip_pipe::fusion::normalize;
 use tch::{Device, Kind, Tensor};
-
-/// CLIP's mean and deviation per channel, with which golden pixels are normalised.
-fn normalise_pixels(images: &Tensor) -> Tensor {
-    let mean = Tensor::from_slice(&[0.481_454_66_f32, 0.457_827_5, 0.408_210_72]).view([3, 1, 1]);
-    let std = Tensor::from_slice(&[0.268_629_54_f32, 0.261_302_6, 0.275_777_1]).view([3, 1, 1]);
-    (images - mean) / std
-}
 
 /// Token rows as sequences that end with their end mark.
 fn sequences(ids: &Tensor, end: i64) -> Vec<Vec<i64>> {
@@ -25,15 +18,6 @@ fn sequences(ids: &Tensor, end: i64) -> Vec<Vec<i64>> {
             row[..=stop].to_vec()
         })
         .collect()
-}
-
-/// An integer tensor straight out of a golden file.
-fn integers(file: &str, name: &str) -> Tensor {
-    let bytes = std::fs::read(golden(file)).unwrap();
-    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let view = file.tensor(name).unwrap();
-    let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
-    Tensor::from_data_size(view.data(), &shape, Kind::Int64)
 }
 
 #[test]
@@ -49,7 +33,7 @@ fn openai_towers_match_the_released_code() {
     assert_close("visual/patch_tokens", &seen.patch_tokens, &expected.get("visual/patch_tokens", 3));
 
     let text = TextTower::load(&weights, &config.text, config.joint, Layout::of(&weights)).unwrap();
-    let ids = integers("microclip.safetensors", "text/token_ids");
+    let ids = raw("microclip.safetensors", "text/token_ids", Kind::Int64);
     let end = ids.max().int64_value(&[]);
     let features = text.forward(&sequences(&ids, end), Device::Cpu);
     assert_close("text/features", &normalize(&features), &normalize(&expected.get("text/features", 2)));
@@ -69,7 +53,7 @@ fn hugging_face_directory_matches_transformers() {
     assert_close("image_features", &images, &expected.get("image_features", 2));
 
     let text = TextTower::load(&weights, &config.text, config.joint, layout).unwrap();
-    let ids = integers("hf-clip-tiny/expected.safetensors", "input_ids");
+    let ids = raw("hf-clip-tiny/expected.safetensors", "input_ids", Kind::Int64);
     let sentences = text.forward(&sequences(&ids, 511), Device::Cpu);
     assert_close("text_features", &sentences, &expected.get("text_features", 2));
 }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Golden, assert_close, golden, relative_error};
+use common::{Golden, assert_close, golden, normalise_pixels, relative_error};
 use microclip_pipe::clip::layout::Layout;
 use microclip_pipe::clip::{ClipConfig, VisionTower, Weights};
 use microclip_pipe::fusion::adamw::AdamW;
@@ -31,19 +31,9 @@ fn expected() -> Golden {
     Golden::open("microclip.safetensors")
 }
 
-/// Integers and bytes straight out of the file.
+/// A tensor of the released code's steps that is not of floats.
 fn raw(name: &str, kind: Kind) -> Tensor {
-    let bytes = std::fs::read(golden("microclip.safetensors")).unwrap();
-    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let view = file.tensor(name).unwrap();
-    let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
-    Tensor::from_data_size(view.data(), &shape, kind)
-}
-
-fn normalise_pixels(images: &Tensor) -> Tensor {
-    let mean = Tensor::from_slice(&[0.481_454_66_f32, 0.457_827_5, 0.408_210_72]).view([3, 1, 1]);
-    let std = Tensor::from_slice(&[0.268_629_54_f32, 0.261_302_6, 0.275_777_1]).view([3, 1, 1]);
-    (images - mean) / std
+    common::raw("microclip.safetensors", name, kind)
 }
 
 fn tower() -> VisionTower {

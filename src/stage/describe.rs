@@ -18,7 +18,7 @@ use crate::stage::stop::Stop;
 use crate::store::layout::Store;
 use crate::store::reader;
 use crate::store::space::Space;
-use crate::table::{self, Dims, arrays};
+use crate::table::{self, Dims, arrays, tensor};
 
 /// Everything that is said about the classes.
 #[derive(Debug, Clone, PartialEq)]
@@ -156,9 +156,7 @@ pub fn describe(
                 Ok(normalize(&tower.forward(&sequences, Device::Cpu)))
             })?;
             for (row, sentence) in (0..).zip(batch) {
-                let values = Vec::<f32>::try_from(embedded.get(row));
-                let values = values.context(Kind::Torch, || "cannot copy a text feature".to_owned())?;
-                features.insert(sentence.to_string(), values);
+                features.insert(sentence.to_string(), tensor::numbers(&embedded.get(row))?);
             }
             progress.advance(batch.len() as u64);
         }

@@ -56,14 +56,12 @@ pub async fn embed(
             // Computed from what is stored, so that whoever reads the tokens back finds the same mask.
             let tokens = seen.patch_tokens.to_kind(Number::Half);
             let cut = saliency.cut(&tokens);
-            let gap = Vec::<f32>::try_from(cut.gap.to_device(tch::Device::Cpu))
-                .context(Kind::Torch, || "cannot copy the gaps".to_owned())?;
             let columns = vec![
                 arrays::repeated(&id, ids.len()),
                 arrays::text(&ids),
                 tensor::to_vectors(&normalize(&seen.cls.to_kind(Number::Float)))?,
                 tensor::to_tensors_f16(&tokens)?,
-                Arc::new(Float32Array::from(gap)),
+                Arc::new(Float32Array::from(tensor::numbers(&cut.gap)?)),
                 tensor::to_tensors_u8(&cut.mask)?,
             ];
             RecordBatch::try_new(schema.clone(), columns)

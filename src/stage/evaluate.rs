@@ -13,7 +13,7 @@ use crate::error::{Context, Kind, Result};
 use crate::stage::pictures::Pictures;
 use crate::store::layout::Store;
 use crate::store::reader;
-use crate::table::{self, Dims, arrays};
+use crate::table::{self, Dims, arrays, tensor};
 
 /// How often a model is right on a split.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,8 +123,7 @@ pub fn write_predictions(
     let probabilities = logits.softmax(-1, None::<Number>);
     let classes = probabilities.size()[1];
     let (best, _) = probabilities.topk(classes.min(2), 1, true, true);
-    let column =
-        |n: i64| Vec::<f32>::try_from(best.select(1, n)).context(Kind::Torch, || "cannot copy confidences".to_owned());
+    let column = |n: i64| tensor::numbers(&best.select(1, n));
     let confidence = column(0)?;
     let margin: Vec<f32> = match classes {
         1 => confidence.clone(),

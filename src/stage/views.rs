@@ -15,7 +15,7 @@ use crate::stage::forward::{self, Grouping, Target, Work};
 use crate::stage::pictures::Pictures;
 use crate::stage::pixels::Normaliser;
 use crate::store::space::Space;
-use crate::table::{self, arrays};
+use crate::table::{self, arrays, tensor};
 
 /// Embeds the crops of the pictures that the space does not have; all crops of a picture come from one decode. `tower` is built
 /// only where there are some. Returns the number of crops that went through it.
@@ -54,13 +54,10 @@ pub async fn views(
         guarded("embedding views", || {
             let _no_grad = tch::no_grad_guard();
             let features = tower.forward(&normaliser.forward(&batch.pixels)?).cls.to_kind(Number::Float);
-            let features = Vec::<f32>::try_from(normalize(&features).to_device(tch::Device::Cpu).view([-1]))
-                .context(Kind::Torch, || "cannot copy the view features".to_owned())?;
-            let width = features.len() / ids.len().max(1);
             let columns = vec![
                 arrays::repeated(&id, ids.len()),
                 arrays::text(&ids),
-                arrays::fixed_list_f32(&features, width)?,
+                tensor::to_vectors(&normalize(&features).view([ids.len() as i64, -1]))?,
                 arrays::fixed_list_f32(&batch.boxes, 4 * count)?,
             ];
             RecordBatch::try_new(schema.clone(), columns)

@@ -57,6 +57,19 @@ pub fn from_tensors(batch: &RecordBatch, column: &str) -> Result<Tensor> {
     Tensor::f_from_data_size(bytes, &shape, dtype).context(Kind::Torch, || cannot_read(column))
 }
 
+/// All numbers of a tensor of any type and shape, on any device, row by row.
+///
+/// # Errors
+/// Where libtorch fails.
+pub fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
+    let flat = tensor
+        .f_detach()
+        .and_then(|t| t.f_to_device(Device::Cpu))
+        .and_then(|t| t.f_to_kind(Type::Float))
+        .and_then(|t| t.f_reshape([-1]));
+    flat.and_then(Vec::<f32>::try_from).context(Kind::Torch, || "cannot copy a tensor".into())
+}
+
 /// The column of a half-precision tensor (rows, N, D), of any type and on any device. The field comes from the schema.
 ///
 /// # Errors

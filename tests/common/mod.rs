@@ -29,6 +29,22 @@ impl Golden {
     }
 }
 
+/// A tensor of any number type, straight out of a golden file.
+pub fn raw(file: &str, name: &str, kind: Kind) -> Tensor {
+    let bytes = std::fs::read(golden(file)).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let view = file.tensor(name).unwrap();
+    let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
+    Tensor::from_data_size(view.data(), &shape, kind)
+}
+
+/// CLIP's mean and deviation per channel, with which golden pixels are normalised.
+pub fn normalise_pixels(images: &Tensor) -> Tensor {
+    let mean = Tensor::from_slice(&[0.481_454_66_f32, 0.457_827_5, 0.408_210_72]).view([3, 1, 1]);
+    let std = Tensor::from_slice(&[0.268_629_54_f32, 0.261_302_6, 0.275_777_1]).view([3, 1, 1]);
+    (images - mean) / std
+}
+
 /// `|ours - theirs| / |theirs|`, both as one long vector.
 pub fn relative_error(ours: &Tensor, theirs: &Tensor) -> f64 {
     assert_eq!(ours.size(), theirs.size(), "shapes differ");

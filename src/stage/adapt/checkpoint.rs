@@ -94,7 +94,7 @@ pub fn write(folder: &Path, run: &str, done: u64, adapter: &Adapter, optimiser: 
 /// # Errors
 /// [`Kind::Model`] or [`Kind::Store`] where the file is damaged or of another model.
 pub fn restore(path: &Path, adapter: &mut Adapter, optimiser: &mut AdamW) -> Result<u64> {
-    let read = || -> Result<()> {
+    let mut read = || -> Result<()> {
         let weights = Weights::open(path)?;
         let device = adapter.device();
         let get = |prefix: &str, adapter: &Adapter| -> Result<Vec<Tensor>> {
@@ -108,7 +108,6 @@ pub fn restore(path: &Path, adapter: &mut Adapter, optimiser: &mut AdamW) -> Res
         optimiser.step = weights.get("adamw.step", &[])?.double_value(&[]) as i64;
         Ok(())
     };
-    let mut read = read;
     read().map_err(|e| e.hint(format!("remove {} and run again: its passes are done anew", path.display())))?;
     Ok(number(path).unwrap_or(0))
 }

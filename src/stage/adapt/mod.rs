@@ -14,7 +14,7 @@ mod tables;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tch::{Kind as Number, Tensor};
+use tch::Tensor;
 
 use crate::clip::VisionTower;
 use crate::device::guarded;
@@ -28,6 +28,7 @@ use crate::image::StrongView;
 use crate::stage::progress::Progress;
 use crate::stage::stop::Stop;
 use crate::store::layout::Store;
+use crate::table::tensor;
 
 pub use crate::fusion::adapter::Adapter as Model;
 pub use images::Images;
@@ -128,7 +129,7 @@ pub async fn adapt(
     };
 
     let (rows, classes) = (images.len(), prior.size()[1] as usize);
-    let prior = Vec::<f32>::try_from(prior.to_kind(Number::Float).view([-1])).unwrap_or_default();
+    let prior = tensor::numbers(prior)?;
     let ids = images.ids();
     let passes = settings.passes();
     progress.begin("adapt", "pass", passes.saturating_sub(resumed), resumed);
@@ -137,7 +138,7 @@ pub async fn adapt(
         let began = Instant::now();
         let fusion = images.fusion_logits(&adapter, settings, pass, stop).await?;
         tables::write_fusion_logits(store, run, pass, &ids, &fusion)?;
-        let fusion = Vec::<f32>::try_from(fusion.view([-1])).unwrap_or_default();
+        let fusion = tensor::numbers(&fusion)?;
         let input = PassInput {
             run,
             pass: pass as i32,
