@@ -5,12 +5,12 @@ mod common;
 
 use common::{Golden, assert_close, golden, normalise_pixels, relative_error};
 use microclip_pipe::clip::layout::Layout;
-use microclip_pipe::clip::{ClipConfig, VisionTower, Weights};
+use microclip_pipe::clip::{ClipConfig, VisionOutput, VisionTower, Weights};
 use microclip_pipe::fusion::adamw::AdamW;
-use microclip_pipe::fusion::adapter::{Adapter, Tokens, Tune};
+use microclip_pipe::fusion::adapter::{Adapter, Design, Query, Seen, Tokens, Tune};
 use microclip_pipe::fusion::foreground::{self, Affinity, Orientation, Saliency, Threshold};
 use microclip_pipe::fusion::loss::{Fairness, LossWeights};
-use microclip_pipe::fusion::soap::Soap;
+use microclip_pipe::fusion::soap::{Pooling, Soap};
 use microclip_pipe::fusion::{heads, normalize, token_fusion, views};
 use tch::{Kind, Tensor};
 
@@ -44,7 +44,7 @@ fn tower() -> VisionTower {
 
 fn golden_soap(expected: &Golden) -> Soap {
     let get = |name: &str| expected.get(name, 2);
-    Soap { query: get("proj/query"), key: get("proj/key"), value: get("proj/value") }
+    Soap { query: get("proj/query"), key: get("proj/key"), value: get("proj/value"), sink: None }
 }
 
 #[test]
@@ -90,16 +90,23 @@ fn tokens_with_their_mask(adapter: &Adapter, pixels: &Tensor, error: impl Fn(&To
     let mask = tch::no_grad(|| {
         let seen = adapter.tower.forward(pixels);
         let masks = masks_within_rounding(&RELEASED.cut(&seen.patch_tokens).fiedler);
-        let cls = normalize(&seen.cls);
-        let errors: Vec<Tensor> =
-            masks.iter().map(|mask| error(&adapter.tokens(&cls, &seen.patch_tokens, mask))).collect();
+        let errors: Vec<Tensor> = masks.iter().map(|mask| error(&tokens_under(adapter, &seen, mask))).collect();
         let best = Tensor::stack(&errors, 0).argmin(0, false);
         let rows: Vec<Tensor> =
             (0..mask_rows(&masks)).map(|row| masks[best.int64_value(&[row]) as usize].get(row)).collect();
         Tensor::stack(&rows, 0)
     });
-    let seen = adapter.tower.forward(pixels);
-    adapter.tokens(&normalize(&seen.cls), &seen.patch_tokens, &mask)
+    tokens_under(adapter, &adapter.tower.forward(pixels), &mask)
+}
+
+fn tokens_under(adapter: &Adapter, seen: &VisionOutput, mask: &Tensor) -> Tokens {
+    adapter.tokens(&Seen {
+        coarse: normalize(&seen.cls),
+        cls_token: seen.cls_token.shallow_clone(),
+        patch_tokens: seen.patch_tokens.shallow_clone(),
+        mask: mask.shallow_clone(),
+        picks: Tensor::zeros([mask.size()[0]], (Kind::Int64, tch::Device::Cpu)),
+    })
 }
 
 fn mask_rows(masks: &[Tensor]) -> i64 {
@@ -164,7 +171,7 @@ fn multi_view_prior() {
 #[test]
 fn losses_of_four_steps() {
     let expected = expected();
-    let mut fairness = Fairness::new(0.5);
+    let mut fairness = Fairness::new(0.5, None);
     for step in 0..4 {
         let logits = expected.get(&format!("train/step{step}/logits"), 2);
         let labels = raw(&format!("train/step{step}/labels"), Kind::Int64);
@@ -194,8 +201,17 @@ fn pseudo_labels_mix_prior_and_fusion() {
 fn four_training_steps_of_the_released_recipe() {
     let expected = expected();
     let (tower, soap) = (tower(), golden_soap(&expected));
-    let mut adapter =
-        Adapter::new(&tower, &expected.get("classifier/learnable_init", 2), Tune::LayerNorm, RELEASED, 0.5, 100.0);
+    let design = Design {
+        tune: Tune::Reference,
+        saliency: RELEASED,
+        query: Query::Foreground,
+        pooling: Pooling::Attention,
+        learned_sink: false,
+        ratio: 0.5,
+        scale: 100.0,
+        train_head: true,
+    };
+    let mut adapter = Adapter::new(&tower, &expected.get("classifier/learnable_init", 2), design);
     let start: Vec<Tensor> = adapter
         .names()
         .iter()
@@ -209,7 +225,7 @@ fn four_training_steps_of_the_released_recipe() {
         .collect();
     adapter.restore(&start).unwrap();
     let mut optimiser = AdamW::new(adapter.parameters(), 0.1);
-    let mut fairness = Fairness::new(0.5);
+    let mut fairness = Fairness::new(0.5, None);
     let frozen = expected.get("classifier/frozen", 2);
     let (weak, strong) =
         (normalise_pixels(&expected.get("images/weak", 4)), normalise_pixels(&expected.get("images/strong", 4)));
@@ -221,7 +237,7 @@ fn four_training_steps_of_the_released_recipe() {
         let labels = tch::no_grad(|| {
             let views = normalize(&adapter.tower.forward(&crops).cls).view([6, 4, -1]);
             let pseudo = |seen: &Tokens| {
-                views::prior_logits(&views, &seen.cls, &frozen) * 0.5 + adapter.fusion_logits(seen) * 0.5
+                views::prior_logits(&views, &seen.coarse, &frozen) * 0.5 + adapter.fusion_logits(seen) * 0.5
             };
             let wrong = |seen: &Tokens| pseudo(seen).argmax(-1, false).ne_tensor(&theirs).to_kind(Kind::Float);
             pseudo(&tokens_with_their_mask(&adapter, &weak, wrong)).argmax(-1, false)

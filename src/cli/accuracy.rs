@@ -7,11 +7,13 @@ use crate::pipeline::meter::count;
 use crate::pipeline::run::{MetricRow, Outcome};
 
 /// The models in the order of the table, as `metrics` and as people call them.
-const MODELS: [(&str, &str); 4] = [
+const MODELS: [(&str, &str); 6] = [
     ("zero_shot", "zero-shot"),
     ("descriptions", "descriptions"),
     ("multi_view", "multi-view"),
+    ("transductive", "transductive"),
     ("adapted", "adapted"),
+    ("predicted", "predicted"),
 ];
 
 /// Prints the accuracies, or that there are none.

@@ -34,6 +34,8 @@ pub struct VisionTower {
 pub struct VisionOutput {
     /// The projected [CLS] token, (B, d), not normalised.
     pub cls: Tensor,
+    /// The [CLS] token after `ln_post`, (B, D), not projected.
+    pub cls_token: Tensor,
     /// The patch tokens by the value path after `ln_post`, (B, N, D): not normalised, not projected.
     pub patch_tokens: Tensor,
 }
@@ -86,17 +88,28 @@ impl VisionTower {
 
     /// Runs the tower on normalised pixels (B, 3, S, S).
     pub fn forward(&self, pixels: &Tensor) -> VisionOutput {
+        self.forward_from(0, &self.tokens_at(0, pixels))
+    }
+
+    /// The input of block `block`, (B, 1 + N, D), of normalised pixels (B, 3, S, S): what [`forward_from`](Self::forward_from)
+    /// goes on with. `block` is at most the number of the last block.
+    pub fn tokens_at(&self, block: usize, pixels: &Tensor) -> Tensor {
+        let before = self.blocks.iter().take(block);
+        before.fold(self.tokens(pixels), |h, block| block.forward(&h, false))
+    }
+
+    /// Runs the blocks from `block` on over their input (B, 1 + N, D).
+    pub fn forward_from(&self, block: usize, tokens: &Tensor) -> VisionOutput {
         let (last, before) = match self.blocks.split_last() {
             Some(split) => split,
             None => unreachable!("a configuration without blocks is refused when it is read"),
         };
-        let mut h = self.tokens(pixels);
-        for block in before {
-            h = block.forward(&h, false);
-        }
+        let h = before.iter().skip(block).fold(tokens.shallow_clone(), |h, block| block.forward(&h, false));
         let (cls, patches) = last.forward_last(&h);
+        let cls_token = self.ln_post.forward(&cls);
         VisionOutput {
-            cls: self.ln_post.forward(&cls).matmul(&self.projection),
+            cls: cls_token.matmul(&self.projection),
+            cls_token,
             patch_tokens: self.ln_post.forward(&patches),
         }
     }
@@ -112,10 +125,14 @@ impl VisionTower {
         self.ln_pre.forward(&(Tensor::cat(&[class, patches], 1) + &self.position_embedding))
     }
 
-    /// Every LayerNorm with its name in OpenAI's naming, in the order of the forward pass: what `layernorm` trains.
-    pub fn layer_norms_mut(&mut self) -> Vec<(String, &mut LayerNorm)> {
-        let mut all = vec![("ln_pre".to_string(), &mut self.ln_pre)];
-        for (n, block) in self.blocks.iter_mut().enumerate() {
+    /// The LayerNorms that follow the input of block `from`, with their names in OpenAI's naming, in the order of the forward
+    /// pass; all of them, `ln_pre` included, for 0.
+    pub fn layer_norms_mut(&mut self, from: usize) -> Vec<(String, &mut LayerNorm)> {
+        let mut all = Vec::new();
+        if from == 0 {
+            all.push(("ln_pre".to_string(), &mut self.ln_pre));
+        }
+        for (n, block) in self.blocks.iter_mut().enumerate().skip(from) {
             all.push((format!("transformer.resblocks.{n}.ln_1"), &mut block.ln_1));
             all.push((format!("transformer.resblocks.{n}.ln_2"), &mut block.ln_2));
         }

@@ -7,6 +7,8 @@
 mod checked;
 pub mod pass;
 pub mod statement;
+pub mod steps;
 
 pub use pass::{PassInput, PseudoLabels, Summary, pseudo_labels};
 pub use statement::Statement;
+pub use steps::Steps;

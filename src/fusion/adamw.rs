@@ -18,6 +18,8 @@ pub struct AdamW {
     pub second: Vec<Tensor>,
     /// Steps taken.
     pub step: i64,
+    /// Of each parameter's rate.
+    factors: Vec<f64>,
     weight_decay: f64,
 }
 
@@ -25,7 +27,14 @@ impl AdamW {
     /// A fresh state for these parameters.
     pub fn new(parameters: &[Tensor], weight_decay: f64) -> Self {
         let zeros = || parameters.iter().map(|p| p.detach().zeros_like()).collect();
-        AdamW { first: zeros(), second: zeros(), step: 0, weight_decay }
+        AdamW { first: zeros(), second: zeros(), step: 0, factors: vec![1.0; parameters.len()], weight_decay }
+    }
+
+    /// Multiplies the rate of each parameter by its factor.
+    #[must_use]
+    pub fn with_factors(mut self, factors: Vec<f64>) -> Self {
+        self.factors = factors;
+        self
     }
 
     /// One step at rate `lr` from the parameters' gradients, which are then cleared.
@@ -34,7 +43,9 @@ impl AdamW {
         self.step += 1;
         let correction_1 = 1.0 - BETA_1.powi(self.step as i32);
         let correction_2 = 1.0 - BETA_2.powi(self.step as i32);
-        for ((parameter, first), second) in parameters.iter_mut().zip(&mut self.first).zip(&mut self.second) {
+        let moments = self.first.iter_mut().zip(&mut self.second);
+        for ((parameter, (first, second)), factor) in parameters.iter_mut().zip(moments).zip(&self.factors) {
+            let lr = lr * factor;
             let gradient = parameter.grad();
             if !gradient.defined() {
                 continue;

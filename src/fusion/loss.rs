@@ -27,16 +27,18 @@ pub struct Loss {
 pub struct Fairness {
     average: Option<Tensor>,
     momentum: f64,
+    shares: Option<Tensor>,
 }
 
 impl Fairness {
-    /// An epoch's start; `momentum` is the share of the average so far in the next one (0.5 in the released code).
-    pub fn new(momentum: f64) -> Self {
-        Fairness { average: None, momentum }
+    /// An epoch's start; `momentum` is the share of the average so far in the next one (0.5 in the released code), `shares`
+    /// (C) the class distribution to pull towards, which sums to 1; uniform where there is none.
+    pub fn new(momentum: f64, shares: Option<&Tensor>) -> Self {
+        Fairness { average: None, momentum, shares: shares.map(Tensor::shallow_clone) }
     }
 
-    /// `-(mean_c log pbar_c) / 0.5`, pbar being the mean of the batch's class probabilities and of the average so far.
-    /// It pulls towards a uniform class distribution.
+    /// `-(sum_c share_c log pbar_c) / 0.5`, pbar being the mean of the batch's class probabilities and of the average so far:
+    /// least where pbar is the distribution asked for. With equal shares it is the released code's mean over classes.
     fn term(&mut self, logits: &Tensor) -> Tensor {
         let batch = logits.softmax(-1, None::<Number>).mean_dim([0i64].as_slice(), false, None::<Number>);
         let average = match self.average.take() {
@@ -45,7 +47,11 @@ impl Fairness {
         };
         self.average = Some(average.detach());
         // A class that gets no probability at all must not make the loss infinite.
-        average.clamp_min(1e-30).log().mean(None::<Number>) * -2.0
+        let log = average.clamp_min(1e-30).log();
+        match &self.shares {
+            None => log.mean(None::<Number>) * -2.0,
+            Some(shares) => log.dot(shares) * -2.0,
+        }
     }
 
     /// The loss of logits (B, C) against pseudo-labels (B).
@@ -53,5 +59,22 @@ impl Fairness {
         let ce = logits.cross_entropy_loss::<&Tensor>(pseudo_labels, None, Reduction::Mean, -100, 0.0);
         let fairness = self.term(logits);
         Loss { total: &ce * weights.ce + &fairness * weights.fairness, ce, fairness }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fairness_is_least_at_the_shares_asked_for() {
+        let shares = Tensor::from_slice(&[0.7_f32, 0.2, 0.1]);
+        let of = |mean: &Tensor, shares: Option<&Tensor>| {
+            Fairness::new(0.5, shares).term(&mean.log().unsqueeze(0)).double_value(&[])
+        };
+        let uniform = Tensor::full([3], 1.0 / 3.0, tch::kind::FLOAT_CPU);
+        assert!(of(&shares, Some(&shares)) < of(&uniform, Some(&shares)));
+        assert!(of(&uniform, None) < of(&shares, None));
+        assert!((of(&shares, None) - of(&shares, Some(&uniform))).abs() < 1e-5, "equal shares are the released term");
     }
 }

@@ -5,12 +5,14 @@
 
 pub mod adamw;
 pub mod adapter;
+pub mod class_prior;
 pub mod fiedler;
 pub mod foreground;
 pub mod heads;
 pub mod loss;
 pub mod schedule;
 pub mod soap;
+pub mod stata;
 pub mod token_fusion;
 pub mod views;
 

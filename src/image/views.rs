@@ -34,7 +34,11 @@ pub struct CropBox {
 
 /// The `count` squares of one picture of this size. The same picture has the same squares wherever it is found.
 pub fn boxes(spec: &ViewSpec, id: &ImageId, width: u32, height: u32) -> Vec<CropBox> {
-    let mut rng = seed::rng(spec.seed, id, 0, "views");
+    draw(spec, &mut seed::rng(spec.seed, id, 0, "views"), width, height)
+}
+
+/// The same from a stream of the caller's, for crops that are drawn anew; the spec's seed is of no use here.
+pub fn draw(spec: &ViewSpec, rng: &mut impl Rng, width: u32, height: u32) -> Vec<CropBox> {
     let shorter = width.min(height);
     let (least, most) = spec.scale;
     (0..spec.count)

@@ -1,7 +1,10 @@
 //! Every key of the pipeline file, with what its value must be. Types alone cannot say `in [0, 1]` or `a file that is
 //! there`, and serde stops at the first mistake; this table lets all mistakes be found at once and named alike.
 
-use super::spec::{Affinity, DeviceKind, Orientation, Precision, SourceKind, Threshold, Tune};
+use super::spec::{
+    Affinity, ClassPrior, Coarse, DeviceKind, Heads, Orientation, Pooling, Precision, Prototypes, Query, Sink,
+    SourceKind, Threshold, Tune,
+};
 
 /// What a value must be.
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +90,8 @@ pub(super) const SECTIONS: &[&str] = &[
     "dka",
     "adapt",
     "adapt.strong",
+    "transduction",
+    "predict",
     "device",
 ];
 
@@ -109,6 +114,7 @@ pub(super) const KEYS: &[Key] = &[
     optional("model.precision", Want::Choice(Precision::NAMES)),
     required("text.descriptions", Want::Path(Must::BeFile)),
     optional("text.templates", Want::Templates),
+    optional("text.prototypes", Want::Choice(Prototypes::NAMES)),
     optional("embed.batch", Want::Whole(1, 65_536)),
     optional("embed.part_rows", Want::Whole(1, 1_000_000)),
     optional("views.count", Want::Whole(1, 1_024)),
@@ -120,18 +126,27 @@ pub(super) const KEYS: &[Key] = &[
     optional("saliency.tau", from(-1e6, 1e6)),
     optional("saliency.eps", above(0.0, 1.0)),
     optional("fusion.ratio", from(0.0, 1.0)),
+    optional("fusion.coarse", Want::Choice(Coarse::NAMES)),
+    optional("fusion.query", Want::Choice(Query::NAMES)),
+    optional("fusion.pooling", Want::Choice(Pooling::NAMES)),
+    optional("fusion.sink", Want::Choice(Sink::NAMES)),
+    optional("fusion.heads", Want::Choice(Heads::NAMES)),
     optional("dka.gamma", from(0.0, 1.0)),
     optional("dka.statement", Want::Path(Must::BeFile)),
     optional("adapt.tune", Want::Choice(Tune::NAMES)),
+    optional("adapt.from_block", Want::Whole(0, 1_000)),
     optional("adapt.epochs", Want::Whole(1, 100_000)),
     optional("adapt.epochs_per_pass", Want::Whole(1, 100_000)),
     optional("adapt.batch", Want::Whole(1, 65_536)),
     optional("adapt.lr", above(0.0, 1.0)),
+    optional("adapt.head_lr_factor", above(0.0, 1_000.0)),
     optional("adapt.min_lr", from(0.0, 1.0)),
     optional("adapt.weight_decay", from(0.0, 1.0)),
     optional("adapt.ce_weight", from(0.0, 1_000.0)),
     optional("adapt.fairness_weight", from(0.0, 1_000.0)),
     optional("adapt.fairness_momentum", from(0.0, 1.0)),
+    optional("adapt.class_prior", Want::Choice(ClassPrior::NAMES)),
+    optional("adapt.class_shares", Want::Path(Must::BeFile)),
     optional("adapt.logit_scale", above(0.0, 1_000.0)),
     optional("adapt.strong.scale", Want::Span),
     optional("adapt.strong.flip", from(0.0, 1.0)),
@@ -139,6 +154,11 @@ pub(super) const KEYS: &[Key] = &[
     optional("adapt.strong.magnitude", from(0.0, 10.0)),
     optional("adapt.strong.magnitude_std", from(0.0, 10.0)),
     optional("adapt.strong.ops", Want::Whole(1, 16)),
+    optional("transduction.prior", Want::Flag),
+    optional("transduction.predictions", Want::Flag),
+    optional("transduction.neighbours", Want::Whole(1, 1_000)),
+    optional("transduction.iterations", Want::Whole(1, 10_000)),
+    optional("predict.gamma", from(0.0, 1.0)),
     optional("device.kind", Want::Choice(DeviceKind::NAMES)),
     optional("device.threads", Want::Whole(0, 1_024)),
 ];

@@ -12,7 +12,7 @@ use super::check::Check;
 use super::lines::{Lines, line_at};
 use super::overrides::{self, Applied};
 use super::report::Report;
-use super::spec::{DEFAULT_STORE, SourceKind, Spec};
+use super::spec::{ClassPrior, Coarse, DEFAULT_STORE, SourceKind, Spec, Tune};
 use crate::error::{Context, Error, Kind, Result};
 
 /// A pipeline file is a page of text; what is longer was named by mistake.
@@ -86,7 +86,33 @@ fn relations(path: &Path, spec: &Spec, lines: &Lines, applied: &Applied) -> Resu
         let what = format!("'adapt.min_lr' ({:e}) must not exceed 'adapt.lr' ({:e})", adapt.min_lr, adapt.lr);
         check.mistake(name, (what, None));
     }
+    settings_that_need_others(spec, &mut check);
     report.finish()
+}
+
+/// Settings that mean nothing, or something else than they say, without another.
+fn settings_that_need_others(spec: &Spec, check: &mut Check<'_>) {
+    let mut wrong = |name: &str, what: String, hint: &str| check.mistake(name, (what, Some(hint.to_owned())));
+    let adapt = &spec.adapt;
+    if spec.fusion.coarse == Coarse::Composite && !matches!(adapt.tune, Tune::Head | Tune::None) {
+        let what = format!("'fusion.coarse' = \"composite\" is not for adapt.tune = \"{}\"", adapt.tune);
+        wrong("fusion.coarse", what, "the crops are cached features of the frozen tower: set adapt.tune = \"head\"");
+    }
+    if adapt.from_block > 0 && adapt.tune != Tune::LayerNorm && adapt.tune != Tune::None {
+        let what = format!("'adapt.from_block' is for adapt.tune = \"layernorm\", not for \"{}\"", adapt.tune);
+        wrong("adapt.from_block", what, "remove it");
+    }
+    match (adapt.class_prior, &adapt.class_shares) {
+        (ClassPrior::Table, None) => {
+            let what = "'adapt.class_prior' = \"table\" needs 'adapt.class_shares'".to_owned();
+            wrong("adapt.class_prior", what, "name a JSON file {class name: share}");
+        }
+        (ClassPrior::Uniform | ClassPrior::Estimated, Some(_)) => {
+            let what = "'adapt.class_shares' is for adapt.class_prior = \"table\"".to_owned();
+            wrong("adapt.class_shares", what, "set adapt.class_prior = \"table\", or remove it");
+        }
+        _ => {}
+    }
 }
 
 fn read(path: &Path) -> Result<String> {

@@ -8,19 +8,23 @@ use tch::Tensor;
 
 use super::record::{Record, runs_of};
 use super::settings;
-use super::spec::Spec;
+use super::spec::{Prototypes, Spec};
 use super::workspace::Workspace;
+use crate::device::guarded;
 use crate::error::{Error, Kind, Result};
+use crate::fusion::normalize;
+use crate::fusion::stata::StatA;
 use crate::source;
-use crate::stage::adapt::{self, AdaptSettings, Images, checkpoint};
+use crate::stage::adapt::{self, AdaptSettings, Frozen, Images, checkpoint};
 use crate::stage::describe::{self, Heads, Sentences};
 use crate::stage::evaluate::{self, Score};
 use crate::stage::forward::{self, Work};
 use crate::stage::ingest::{self, Ingested};
 use crate::stage::pictures::Pictures;
+use crate::stage::prior::MultiView;
 use crate::stage::progress::Progress;
 use crate::stage::stop::Stop;
-use crate::stage::{embed, features, prior, views};
+use crate::stage::{block_tokens, embed, features, prior, views};
 use crate::store::layout::Store;
 use crate::table::session::Scope;
 
@@ -61,7 +65,7 @@ pub struct Outcome {
 /// One row of the accuracy table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricRow {
-    /// `zero_shot`, `descriptions`, `multi_view` or `adapted`.
+    /// `zero_shot`, `descriptions`, `multi_view`, `transductive`, `adapted` or `predicted`.
     pub model: String,
     /// `train` or `test`.
     pub split: String,
@@ -117,8 +121,8 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     let stages = Stages { spec, workspace: &workspace, store: &store, options, found: &found };
     let pictures = Pictures::open(&store.partition("images", &workspace.dataset)?, settings::limits(spec))?;
     let sentences = stages.sentences()?;
-    let adapt_settings = settings::adapt(spec, &workspace.clip.preprocess)?;
-    let run = stages.run_id(&sentences, adapt_settings.as_ref());
+    let adapt_settings = settings::adapt(spec, &workspace.clip.preprocess, &found.classes)?;
+    let run = workspace.run_id(spec, &found.snapshot, &sentences, adapt_settings.as_ref());
     let mut record = Record::begin(&store, &run, &workspace.dataset, started, clock)?;
     record.images = found.images;
     // A run that is killed is on record too.
@@ -137,6 +141,14 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     stages.adapt_and_evaluate(&run, &pictures, &heads, adapt_settings, upto, &mut outcome).await?;
     record.write(spec, &store, true)?;
     tolerated(spec, &found, outcome)
+}
+
+/// Everything that is said about the classes.
+fn sentences(spec: &Spec, classes: &[String]) -> Result<Sentences> {
+    match spec.text.prototypes {
+        Prototypes::Descriptions => Sentences::read(&spec.text.descriptions, classes, &spec.text.templates),
+        Prototypes::Templates => Ok(Sentences::of_templates(classes, &spec.text.templates)),
+    }
 }
 
 /// The outcome, unless too many files were rejected.
@@ -164,12 +176,7 @@ struct Stages<'a> {
 
 impl Stages<'_> {
     fn sentences(&self) -> Result<Sentences> {
-        Sentences::read(&self.spec.text.descriptions, &self.found.classes, &self.spec.text.templates)
-    }
-
-    fn run_id(&self, sentences: &Sentences, adapt: Option<&AdaptSettings>) -> String {
-        let statement = adapt.map_or("", |a| a.statement.sql());
-        self.workspace.run_id(self.spec, &self.found.snapshot, sentences, statement)
+        sentences(self.spec, &self.found.classes)
     }
 
     /// Everything that the frozen model computes.
@@ -185,6 +192,9 @@ impl Stages<'_> {
         let (saliency, crops) = (settings::saliency(spec), settings::views(spec));
         record.image_forwards += embed::embed(work, &w.image_space, saliency, || w.frozen_tower()).await?;
         record.image_forwards += views::views(work, &w.view_space, &crops, || w.frozen_tower()).await?;
+        if let Some((space, block)) = &w.block_space {
+            record.image_forwards += block_tokens::block_tokens(work, space, *block, || w.frozen_tower()).await?;
+        }
         Ok(heads)
     }
 
@@ -203,16 +213,23 @@ impl Stages<'_> {
             return Err(Error::new(Kind::Input, "the dataset has no training picture")
                 .hint("all its pictures are of the test split; name the split to adapt to `train`"));
         }
-        let prior = prior::prior(run, pictures, &train, heads, &w.spaces(), store, progress.as_ref())?;
-        let embeddings = store.partition("embeddings", &w.image_space.id())?;
+        let seen = prior::multi_view(pictures, &train, heads, &w.spaces(), store)?;
+        let prior = self.prior(&seen, heads)?;
+        prior::write_prior(run, pictures, &train, &prior, store)?;
+        let frozen = Frozen {
+            embeddings: store.partition("embeddings", &w.image_space.id())?,
+            views: store.partition("view_features", &w.view_space.id())?,
+            blocks: w.block_space.as_ref().map(|(s, _)| store.partition("block_tokens", &s.id())).transpose()?,
+        };
         let open = |rows: Vec<usize>, settings: &AdaptSettings| {
-            Images::open(pictures, rows, settings.tune, &embeddings, &w.clip.preprocess, w.normaliser())
+            Images::open(pictures, rows, settings, &frozen, &w.clip.preprocess, w.normaliser())
         };
         let mut adapted = None;
         if let Some(settings) = &adapt_settings {
             let images = open(train, settings)?;
-            let tower = w.tower()?;
-            let start = adapt::Start { run, images: &images, prior: &prior, tower: &tower, head: &heads.descriptions };
+            let (tower, composite) = (w.tower()?, &seen.composite);
+            let (head, frozen) = (&heads.descriptions, &heads.frozen);
+            let start = adapt::Start { run, images: &images, prior: &prior, composite, tower: &tower, head, frozen };
             let result = adapt::adapt(start, settings, store, stop, progress).await?;
             if result.resumed > 0 && result.resumed < settings.passes() {
                 outcome.resume = Some(format!("went on after pass {} of {}", result.resumed, settings.passes()));
@@ -225,15 +242,68 @@ impl Stages<'_> {
         let mut logits = None;
         if let (Some(adapter), Some(settings)) = (&adapted, &adapt_settings) {
             let images = open((0..pictures.rows().len()).collect(), settings)?;
-            logits = Some(self.adapted_logits(&images, adapter, run).await?);
+            let head = normalize(&adapter.head.detach()).to_device(tch::Device::Cpu);
+            logits = Some((self.adapted_logits(&images, adapter, run).await?, head));
         }
         let passes = adapt_settings.as_ref().map_or(0, AdaptSettings::passes);
-        let scores = self.evaluate(run, passes, pictures, heads, logits.as_ref())?;
+        let scores = self.evaluate(run, passes, pictures, heads, logits.as_ref().map(|(l, h)| (l, h)))?;
         if scores.is_empty() {
             outcome.notes.push("no labels: nothing to measure; the table `predictions` has the answers".to_owned());
         }
         outcome.table = scores.into_iter().map(MetricRow::from).collect();
         Ok(())
+    }
+
+    /// The prior's logits of the training pictures, after transduction where it is asked for.
+    fn prior(&self, seen: &MultiView, heads: &Heads) -> Result<Tensor> {
+        let scale = self.spec.adapt.logit_scale;
+        match settings::stata(self.spec, self.spec.transduction.prior) {
+            None => Ok(seen.logits.shallow_clone()),
+            Some(stata) => guarded("transduction before adaptation", || {
+                Ok(prior::transduced(seen, &seen.logits, &heads.frozen, stata, scale))
+            }),
+        }
+    }
+
+    /// Cosine-like logits (rows, C) of all pictures after transduction within their split.
+    fn transduced(
+        &self,
+        pictures: &Pictures,
+        seen: &MultiView,
+        first: &Tensor,
+        prototypes: &Tensor,
+        stata: StatA,
+    ) -> Result<Tensor> {
+        let scale = self.spec.adapt.logit_scale;
+        guarded("transduction", || {
+            evaluate::by_split(&evaluate::splits(pictures), first, |places| {
+                let first = first.index_select(0, places);
+                Ok(prior::transduced(&seen.rows(places), &first, prototypes, stata, scale))
+            })
+        })
+    }
+
+    /// The logits (rows, C) that answers are taken from, where they are not the adapted model's own: mixed with the prior's,
+    /// then transduced about the adapted classifier `head` (C, d).
+    fn predicted(
+        &self,
+        pictures: &Pictures,
+        seen: &MultiView,
+        prior: &Tensor,
+        adapted: &Tensor,
+        head: &Tensor,
+    ) -> Result<Option<Tensor>> {
+        let (gamma, scale) = (self.spec.predict.gamma, self.spec.adapt.logit_scale);
+        let stata = settings::stata(self.spec, self.spec.transduction.predictions);
+        if gamma == 0.0 && stata.is_none() {
+            return Ok(None);
+        }
+        let mixed = prior * gamma + adapted * ((1.0 - gamma) / scale);
+        let cosines = match stata {
+            None => mixed,
+            Some(stata) => self.transduced(pictures, seen, &mixed, head, stata)?,
+        };
+        Ok(Some(cosines * scale))
     }
 
     async fn adapted_logits(&self, images: &Images, adapter: &adapt::Model, run: &str) -> Result<Tensor> {
@@ -245,14 +315,15 @@ impl Stages<'_> {
         Ok(logits)
     }
 
-    /// Scores the baselines and the adapted model, and writes `metrics` and `predictions`.
+    /// Scores the baselines and the adapted model, and writes `metrics` and `predictions`. `adapted` has the adapted model's logits
+    /// and its classifier.
     fn evaluate(
         &self,
         run: &str,
         passes: u64,
         pictures: &Pictures,
         heads: &Heads,
-        adapted: Option<&Tensor>,
+        adapted: Option<(&Tensor, &Tensor)>,
     ) -> Result<Vec<Score>> {
         let Stages { workspace: w, store, .. } = *self;
         let all: Vec<usize> = (0..pictures.rows().len()).collect();
@@ -260,15 +331,29 @@ impl Stages<'_> {
         let cls = features::vectors(&embeddings, "cls_feature", pictures, &all)?;
         let zero_shot = evaluate::answers(&cls.matmul(&heads.names.tr()))?;
         let labels = evaluate::labels(pictures, &w.dataset, store)?;
-        let multi_view = prior::multi_view_logits(pictures, &all, heads, &w.spaces(), store)?;
+        let seen = prior::multi_view(pictures, &all, heads, &w.spaces(), store)?;
         let mut answers = vec![
             ("zero_shot", zero_shot.clone()),
             ("descriptions", evaluate::answers(&cls.matmul(&heads.descriptions.tr()))?),
-            ("multi_view", evaluate::answers(&multi_view)?),
+            ("multi_view", evaluate::answers(&seen.logits)?),
         ];
-        if let Some(logits) = adapted {
+        let transduction = self.spec.transduction.prior || self.spec.transduction.predictions;
+        let multi_view = match settings::stata(self.spec, transduction) {
+            None => seen.logits.shallow_clone(),
+            Some(stata) => {
+                let logits = self.transduced(pictures, &seen, &seen.logits, &heads.frozen, stata)?;
+                answers.push(("transductive", evaluate::answers(&logits)?));
+                logits
+            }
+        };
+        if let Some((logits, head)) = adapted {
             answers.push(("adapted", evaluate::answers(logits)?));
-            evaluate::write_predictions(run, pictures, logits, &zero_shot, store)?;
+            let prior = if self.spec.transduction.prior { &multi_view } else { &seen.logits };
+            let predicted = self.predicted(pictures, &seen, prior, logits, head)?;
+            if let Some(logits) = &predicted {
+                answers.push(("predicted", evaluate::answers(logits)?));
+            }
+            evaluate::write_predictions(run, pictures, predicted.as_ref().unwrap_or(logits), &zero_shot, store)?;
         }
         let scores: Vec<Score> =
             answers.iter().flat_map(|(model, found)| evaluate::scores(model, found, &labels, pictures)).collect();
@@ -312,21 +397,22 @@ pub async fn plan(spec: &Spec) -> Result<Vec<PlanRow>> {
         ]);
     };
     let pictures = Pictures::open(&store.partition("images", &workspace.dataset)?, settings::limits(spec))?;
-    let sentences = Sentences::read(&spec.text.descriptions, &found.classes, &spec.text.templates)?;
+    let sentences = sentences(spec, &found.classes)?;
     let new = describe::missing(&sentences, &workspace.text_space, &store)?;
     let all = sentences.count();
     let mut rows = vec![
         row("ingest", ingest_settings.dataset, found.images, 0, "image", "unchanged"),
         row("describe", sentences.partition(&workspace.text_space), all.saturating_sub(new), new, "sentence", ""),
     ];
-    for (stage, table, space) in
-        [("embed", "embeddings", &workspace.image_space), ("views", "view_features", &workspace.view_space)]
-    {
+    let mut forwards =
+        vec![("embed", "embeddings", &workspace.image_space), ("views", "view_features", &workspace.view_space)];
+    forwards.extend(workspace.block_space.as_ref().map(|(space, _)| ("block tokens", "block_tokens", space)));
+    for (stage, table, space) in forwards {
         let todo = forward::missing(&pictures, &store.partition(table, &space.id())?)?.len() as u64;
         rows.push(row(stage, space.id(), found.images - todo, todo, "image", ""));
     }
-    if let Some(settings) = settings::adapt(spec, &workspace.clip.preprocess)? {
-        let run = workspace.run_id(spec, &found.snapshot, &sentences, settings.statement.sql());
+    if let Some(settings) = settings::adapt(spec, &workspace.clip.preprocess, &found.classes)? {
+        let run = workspace.run_id(spec, &found.snapshot, &sentences, Some(&settings));
         let done = checkpoint::passes_done(&store.root().join("checkpoints").join(&run))?;
         rows.push(row("adapt", run, done, settings.passes().saturating_sub(done), "pass", spec.adapt.tune.name()));
     }
@@ -356,9 +442,10 @@ pub fn view(spec: &Spec) -> Result<View> {
         Ok(workspace) => {
             scope.image_space = Some(workspace.image_space.id());
             scope.view_space = Some(workspace.view_space.id());
+            scope.block_space = workspace.block_space.as_ref().map(|(space, _)| space.id());
             let classes = ingest::class_names(&store, &scope.dataset)?;
             if !classes.is_empty() {
-                let sentences = Sentences::read(&spec.text.descriptions, &classes, &spec.text.templates)?;
+                let sentences = sentences(spec, &classes)?;
                 scope.text_partition = Some(sentences.partition(&workspace.text_space));
             }
         }

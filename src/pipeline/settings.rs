@@ -1,5 +1,6 @@
 //! From the words of the pipeline file to the settings of stages.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::clip::model::ModelFiles;
@@ -9,10 +10,12 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::fusion::adapter;
 use crate::fusion::foreground;
 use crate::fusion::loss::LossWeights;
+use crate::fusion::soap;
+use crate::fusion::stata::StatA;
 use crate::image::{Limits, Preprocess, RandAugment, StrongView, ViewSpec};
 use crate::pipeline::spec::{self, Spec};
 use crate::source::SourceSpec;
-use crate::stage::adapt::AdaptSettings;
+use crate::stage::adapt::{self, AdaptSettings};
 use crate::stage::forward::Grouping;
 use crate::stage::ingest::IngestSettings;
 
@@ -109,13 +112,82 @@ pub(super) fn saliency(spec: &Spec) -> foreground::Saliency {
     }
 }
 
-/// `None` where nothing is to be trained.
-pub(super) fn adapt(spec: &Spec, preprocess: &Preprocess) -> Result<Option<AdaptSettings>> {
+/// `None` where StatA is not asked for.
+pub(super) fn stata(spec: &Spec, asked: bool) -> Option<StatA> {
+    let spec::Transduction { neighbours, iterations, .. } = spec.transduction;
+    asked.then_some(StatA { neighbours, iterations })
+}
+
+/// The first block that is run while training, where it is not the very first; `blocks` is how many the tower has.
+pub(super) fn from_block(spec: &Spec, blocks: usize) -> Result<Option<usize>> {
+    let from = spec.adapt.from_block;
+    if spec.adapt.tune != spec::Tune::LayerNorm || from == 0 {
+        return Ok(None);
+    }
+    if from >= blocks {
+        let what = format!("adapt.from_block = {from}: the vision tower has {blocks} blocks, 0 to {}", blocks - 1);
+        return Err(Error::new(Kind::Usage, what).hint("adapt.tune = \"head\" trains without any block"));
+    }
+    Ok(Some(from))
+}
+
+fn design(spec: &Spec, tune: adapter::Tune) -> adapter::Design {
+    let f = &spec.fusion;
+    adapter::Design {
+        tune,
+        saliency: saliency(spec),
+        query: match f.query {
+            spec::Query::Foreground => adapter::Query::Foreground,
+            spec::Query::All => adapter::Query::All,
+            spec::Query::Cls => adapter::Query::Cls,
+            spec::Query::Random => adapter::Query::Random,
+        },
+        pooling: match f.pooling {
+            spec::Pooling::Attention => soap::Pooling::Attention,
+            spec::Pooling::Mean => soap::Pooling::Mean,
+            spec::Pooling::ForegroundMean => soap::Pooling::ForegroundMean,
+        },
+        learned_sink: f.sink == spec::Sink::Learned,
+        ratio: f.ratio,
+        scale: spec.adapt.logit_scale,
+        train_head: f.heads != spec::Heads::Frozen,
+    }
+}
+
+/// The class prior; shares of a table are matched to `classes` by name, and scaled to sum to 1.
+fn class_prior(spec: &Spec, classes: &[String]) -> Result<adapt::ClassPrior> {
+    match (spec.adapt.class_prior, &spec.adapt.class_shares) {
+        (spec::ClassPrior::Estimated, _) => Ok(adapt::ClassPrior::Estimated),
+        (spec::ClassPrior::Table, Some(path)) => class_shares(path, classes).map(adapt::ClassPrior::Shares),
+        (spec::ClassPrior::Uniform | spec::ClassPrior::Table, _) => Ok(adapt::ClassPrior::Uniform),
+    }
+}
+
+fn class_shares(path: &Path, classes: &[String]) -> Result<Vec<f32>> {
+    let refuse = |what: String| Error::new(Kind::Input, format!("{}: {what}", path.display()));
+    let text = std::fs::read_to_string(path).at(Kind::Input, "cannot read", path)?;
+    let given: BTreeMap<String, f64> =
+        serde_json::from_str(&text).at(Kind::Input, "not class shares, {class name: share}:", path)?;
+    if let Some((name, share)) = given.iter().find(|(_, share)| !share.is_finite() || **share <= 0.0) {
+        return Err(refuse(format!("the share of '{name}' is {share}; shares are above 0")));
+    }
+    if let Some(name) = given.keys().find(|name| !classes.contains(name)) {
+        return Err(refuse(format!("'{name}' is no class of the dataset"))
+            .hint(format!("the classes are {}", classes.join(", "))));
+    }
+    let sum: f64 = given.values().sum();
+    let share = |name: &String| given.get(name).ok_or_else(|| refuse(format!("no share of class '{name}'")));
+    classes.iter().map(|name| share(name).map(|share| (share / sum) as f32)).collect()
+}
+
+/// `None` where nothing is to be trained; `classes` are the dataset's class names.
+pub(super) fn adapt(spec: &Spec, preprocess: &Preprocess, classes: &[String]) -> Result<Option<AdaptSettings>> {
     let a = &spec.adapt;
     let tune = match a.tune {
         spec::Tune::None => return Ok(None),
         spec::Tune::Head => adapter::Tune::Head,
-        spec::Tune::LayerNorm => adapter::Tune::LayerNorm,
+        spec::Tune::LayerNorm => adapter::Tune::LayerNorm { from_block: a.from_block },
+        spec::Tune::Reference => adapter::Tune::Reference,
     };
     let statement = match &spec.dka.statement {
         Some(path) => Statement::from_file(path)?,
@@ -130,18 +202,26 @@ pub(super) fn adapt(spec: &Spec, preprocess: &Preprocess) -> Result<Option<Adapt
         ..paper.rand_augment.clone().unwrap_or_default()
     };
     Ok(Some(AdaptSettings {
-        tune,
+        design: design(spec, tune),
+        coarse: match spec.fusion.coarse {
+            spec::Coarse::Cls => adapt::Coarse::Cls,
+            spec::Coarse::Composite => adapt::Coarse::Composite,
+        },
+        heads: match spec.fusion.heads {
+            spec::Heads::Both => adapt::MixedHeads::Both,
+            spec::Heads::Frozen => adapt::MixedHeads::Frozen,
+            spec::Heads::Learnable => adapt::MixedHeads::Learnable,
+        },
         epochs: a.epochs as u64,
         epochs_per_pass: a.epochs_per_pass as u64,
         batch: a.batch,
         lr: a.lr,
         min_lr: a.min_lr,
+        head_lr_factor: a.head_lr_factor,
         weight_decay: a.weight_decay,
         loss: LossWeights { ce: a.ce_weight, fairness: a.fairness_weight },
         fairness_momentum: a.fairness_momentum,
-        scale: a.logit_scale,
-        ratio: spec.fusion.ratio,
-        saliency: saliency(spec),
+        class_prior: class_prior(spec, classes)?,
         gamma: spec.dka.gamma,
         statement,
         strong: StrongView {
@@ -151,6 +231,7 @@ pub(super) fn adapt(spec: &Spec, preprocess: &Preprocess) -> Result<Option<Adapt
             filter: preprocess.filter,
             ..paper
         },
+        crops: views(spec),
         seed: spec.seed,
     }))
 }

@@ -7,7 +7,8 @@ use crate::clip::VisionTower;
 use crate::device::{self, Precision};
 use crate::error::Result;
 use crate::pipeline::settings;
-use crate::pipeline::spec::{Spec, Tune};
+use crate::pipeline::spec::{self, Spec};
+use crate::stage::adapt::AdaptSettings;
 use crate::stage::describe::Sentences;
 use crate::stage::pixels::Normaliser;
 use crate::stage::prior::FrozenSpaces;
@@ -25,6 +26,8 @@ pub(super) struct Workspace {
     pub(super) image_space: Space,
     /// Of `view_features`.
     pub(super) view_space: Space,
+    /// Of `block_tokens`, where adaptation starts from a later block; with the block.
+    pub(super) block_space: Option<(Space, usize)>,
     /// Of `text_features`.
     pub(super) text_space: Space,
     /// Of everything about the pictures themselves.
@@ -53,7 +56,9 @@ impl Workspace {
         );
         let crops =
             format!("{} square crops of {} to {}, seed {}", views.count, views.scale.0, views.scale.1, views.seed);
+        let from_block = settings::from_block(spec, clip.config.vision.layers as usize)?;
         Ok(Workspace {
+            block_space: from_block.map(|block| (image("blk").with("view", "centre").with("block", block), block)),
             image_space: image("img").with("view", "centre").with("saliency", cut),
             view_space: image("view").with("view", crops),
             text_space: Space::new("txt")
@@ -91,26 +96,34 @@ impl Workspace {
 
     /// The id of the run that these settings make on this snapshot of the dataset: the same settings on the same data are
     /// the same run, which is how a run that was stopped is found again.
-    pub(super) fn run_id(&self, spec: &Spec, snapshot: &str, sentences: &Sentences, statement: &str) -> String {
+    pub(super) fn run_id(
+        &self,
+        spec: &Spec,
+        snapshot: &str,
+        sentences: &Sentences,
+        adapt: Option<&AdaptSettings>,
+    ) -> String {
+        let statement = adapt.map_or("", |a| a.statement.sql());
+        // What a file of shares says, not where it lies.
+        let shares = adapt.map(|a| &a.class_prior);
+        let settings = spec::Adapt { class_shares: None, ..spec.adapt.clone() };
         // What is written here changes the result; paths, batch sizes of frozen stages and the store do not.
         let text = format!(
-            "{snapshot} {} {} {} {} {:?} {:?} gamma {} statement {statement:?} seed {} {} threads {}",
+            "{snapshot} {} {} {} {} {:?} {:?} {:?} {:?} {shares:?} gamma {} statement {statement:?} seed {} {} threads {}",
             self.image_space.id(),
             self.view_space.id(),
             self.text_space.id(),
             sentences.identity().to_hex(),
             spec.fusion,
-            spec.adapt,
+            settings,
+            spec.transduction,
+            spec.predict,
             spec.dka.gamma,
             spec.seed,
             if self.device == Device::Cpu { "cpu" } else { "cuda" },
             spec.device.threads,
         );
-        let tune = match spec.adapt.tune {
-            Tune::None => "none",
-            Tune::Head => "head",
-            Tune::LayerNorm => "layernorm",
-        };
+        let tune = spec.adapt.tune;
         format!("{}-{tune}-s{}-{}", spec.name, spec.seed, &blake3::hash(text.as_bytes()).to_hex()[..8])
     }
 }

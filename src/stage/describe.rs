@@ -40,6 +40,13 @@ struct Line {
 }
 
 impl Sentences {
+    /// The filled templates in the place of descriptions: what handcrafted prompts are worth.
+    pub fn of_templates(classes: &[String], templates: &[String]) -> Self {
+        let filled = |class: &String| templates.iter().map(|template| template.replace("{}", class)).collect();
+        let descriptions = classes.iter().map(filled).collect();
+        Sentences { classes: classes.to_vec(), descriptions, templates: templates.to_vec() }
+    }
+
     /// Reads the descriptions of `classes` from a JSON file `{class name: [sentence, …]}`. Names are matched without regard
     /// to case, and to `_` against a space.
     ///

@@ -60,6 +60,7 @@ pub async fn embed(
                 arrays::repeated(&id, ids.len()),
                 arrays::text(&ids),
                 tensor::to_vectors(&normalize(&seen.cls.to_kind(Number::Float)))?,
+                tensor::to_vectors(&seen.cls_token.to_kind(Number::Float))?,
                 tensor::to_tensors_f16(&tokens)?,
                 Arc::new(Float32Array::from(tensor::numbers(&cut.gap)?)),
                 tensor::to_tensors_u8(&cut.mask)?,

@@ -18,7 +18,7 @@ use crate::table::{self, Dims, arrays, tensor};
 /// How often a model is right on a split.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Score {
-    /// `zero_shot`, `descriptions`, `multi_view` or `adapted`.
+    /// `zero_shot`, `descriptions`, `multi_view`, `transductive`, `adapted` or `predicted`.
     pub model: &'static str,
     /// `train` or `test`.
     pub split: &'static str,
@@ -76,6 +76,28 @@ fn score(
         mean_class: shares.iter().sum::<f64>() / shares.len() as f64,
         images,
     })
+}
+
+/// The places of the pictures of each split, in their order: pictures that are answered at once are answered with their own
+/// split alone, as if the other were not there.
+pub fn splits(pictures: &Pictures) -> Vec<Tensor> {
+    let of = |test: bool| {
+        let places = (0..).zip(pictures.rows()).filter(|(_, picture)| picture.test == test).map(|(place, _)| place);
+        places.collect::<Vec<i64>>()
+    };
+    [of(false), of(true)].iter().filter(|places| !places.is_empty()).map(|places| Tensor::from_slice(places)).collect()
+}
+
+/// `answer` of each split, put together in the order of the pictures; `like` has the shape and type of the result.
+///
+/// # Errors
+/// Of `answer`.
+pub fn by_split(splits: &[Tensor], like: &Tensor, answer: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    let mut all = like.zeros_like();
+    for places in splits {
+        let _ = all.index_copy_(0, places, &answer(places)?);
+    }
+    Ok(all)
 }
 
 /// The best class of each row of logits (rows, C).

@@ -85,3 +85,11 @@ pub fn masks(partition: &Partition, pictures: &Pictures, wanted: &[usize]) -> Re
 pub fn patch_tokens(partition: &Partition, pictures: &Pictures, wanted: &[usize]) -> Result<Tensor> {
     gather(partition, "patch_tokens", pictures, wanted, tensor::from_tensors)
 }
+
+/// The input of a block (rows, 1 + N, D), fp16 as it is stored.
+///
+/// # Errors
+/// As [`gather`].
+pub fn block_tokens(partition: &Partition, pictures: &Pictures, wanted: &[usize]) -> Result<Tensor> {
+    gather(partition, "tokens", pictures, wanted, tensor::from_tensors)
+}

@@ -5,6 +5,7 @@
 //! adding pictures and reusing a cache are one mechanism.
 
 pub mod adapt;
+pub mod block_tokens;
 pub mod describe;
 pub mod embed;
 pub mod evaluate;

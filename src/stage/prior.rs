@@ -4,11 +4,11 @@ use arrow::array::RecordBatch;
 use tch::{Kind as Number, Tensor};
 
 use crate::error::{Context, Kind, Result};
+use crate::fusion::stata::StatA;
 use crate::fusion::views;
 use crate::stage::describe::Heads;
 use crate::stage::features;
 use crate::stage::pictures::Pictures;
-use crate::stage::progress::Progress;
 use crate::store::layout::Store;
 use crate::table::{self, Dims, arrays, tensor};
 
@@ -21,49 +21,68 @@ pub struct FrozenSpaces {
     pub view: String,
 }
 
-/// Cosines (rows, C) of the crops' composite to the frozen head, for `wanted` pictures in that order.
+/// What the frozen model says of some pictures by their crops.
+#[derive(Debug)]
+pub struct MultiView {
+    /// The composite features, (rows, d), of unit length.
+    pub composite: Tensor,
+    /// Their cosines to the frozen head, (rows, C).
+    pub logits: Tensor,
+}
+
+impl MultiView {
+    /// Some of the pictures, by their place.
+    #[must_use]
+    pub fn rows(&self, places: &Tensor) -> MultiView {
+        let pick = |all: &Tensor| all.index_select(0, places);
+        MultiView { composite: pick(&self.composite), logits: pick(&self.logits) }
+    }
+}
+
+/// The crops' composite and its cosines, for `wanted` pictures in that order.
 ///
 /// # Errors
 /// Where the store lacks a picture's features.
-pub fn multi_view_logits(
+pub fn multi_view(
     pictures: &Pictures,
     wanted: &[usize],
     heads: &Heads,
     spaces: &FrozenSpaces,
     store: &Store,
-) -> Result<Tensor> {
+) -> Result<MultiView> {
     let cls = features::vectors(&store.partition("embeddings", &spaces.image)?, "cls_feature", pictures, wanted)?;
     let crops =
         features::crops(&store.partition("view_features", &spaces.view)?, pictures, wanted, heads.frozen.size()[1])?;
-    Ok(views::prior_logits(&crops, &cls, &heads.frozen).to_kind(Number::Float))
+    let composite = views::composite(&crops, &cls);
+    let logits = composite.matmul(&heads.frozen.tr()).to_kind(Number::Float);
+    Ok(MultiView { composite, logits })
 }
 
-/// Computes the prior of the training pictures and writes `prior_logits` of the run.
+/// Logits (rows, C) after transduction: all pictures are answered at once by [`StatA`], from first logits (rows, C) that are cosines
+/// or cosine-like, and prototypes (C, d). An answer becomes a cosine-like logit, `ln(answer) / scale`, whose softmax at that
+/// scale is the answer.
+pub fn transduced(seen: &MultiView, first: &Tensor, prototypes: &Tensor, stata: StatA, scale: f64) -> Tensor {
+    let first = (first * scale).softmax(-1, None::<Number>);
+    let answers = stata.answers(&seen.composite, prototypes, &first);
+    answers.clamp_min(LEAST).log() / scale
+}
+
+/// Answers below this are taken for this: no logit is infinite.
+const LEAST: f64 = 1e-12;
+
+/// Writes `prior_logits` (rows, C) of the training pictures of a run.
 ///
 /// # Errors
-/// As [`multi_view_logits`], and where the store cannot be written.
-pub fn prior(
-    run: &str,
-    pictures: &Pictures,
-    train: &[usize],
-    heads: &Heads,
-    spaces: &FrozenSpaces,
-    store: &Store,
-    progress: &dyn Progress,
-) -> Result<Tensor> {
-    progress.begin("prior", "image", train.len() as u64, 0);
-    let logits = multi_view_logits(pictures, train, heads, spaces, store)?;
+/// Where the store cannot be written.
+pub fn write_prior(run: &str, pictures: &Pictures, train: &[usize], logits: &Tensor, store: &Store) -> Result<()> {
     let classes = logits.size()[1] as usize;
     let schema = table::table("prior_logits")?.arrow(&Dims::new().with("C", classes))?;
     let columns = vec![
         arrays::repeated(run, train.len()),
         arrays::text(train.iter().map(|&n| &pictures.rows()[n].image_id)),
-        tensor::to_vectors(&logits)?,
+        tensor::to_vectors(logits)?,
     ];
     let batch = RecordBatch::try_new(schema.clone(), columns)
         .context(Kind::Store, || "cannot make table prior_logits".to_owned())?;
-    store.partition("prior_logits", run)?.replace("prior", &schema, &[batch], &[])?;
-    progress.advance(train.len() as u64);
-    progress.end(&format!("{} images x {classes} classes", train.len()));
-    Ok(logits)
+    store.partition("prior_logits", run)?.replace("prior", &schema, &[batch], &[]).map(drop)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Version of the tables' schemas; in every part's footer, and in every space.
-pub const SCHEMA_VERSION: &str = "1";
+pub const SCHEMA_VERSION: &str = "2";
 
 /// Prefix of a space's parts in a footer.
 const FOOTER: &str = "space.";

@@ -15,7 +15,7 @@ pub const SHAPE: &str = "shape";
 /// Metadata key of a tensor column: the type of its numbers, `f16` or `u8`.
 pub const DTYPE: &str = "dtype";
 
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 16] = [
     include_str!("../../schemas/images.toml"),
     include_str!("../../schemas/rejected.toml"),
     include_str!("../../schemas/labels.toml"),
@@ -23,6 +23,7 @@ const SOURCES: [&str; 15] = [
     include_str!("../../schemas/descriptions.toml"),
     include_str!("../../schemas/text_features.toml"),
     include_str!("../../schemas/embeddings.toml"),
+    include_str!("../../schemas/block_tokens.toml"),
     include_str!("../../schemas/view_features.toml"),
     include_str!("../../schemas/prior_logits.toml"),
     include_str!("../../schemas/fusion_logits.toml"),

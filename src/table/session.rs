@@ -22,6 +22,8 @@ pub struct Scope {
     pub image_space: Option<String>,
     /// The space of `view_features`; none leaves the table empty.
     pub view_space: Option<String>,
+    /// The space of `block_tokens`; none leaves the table empty.
+    pub block_space: Option<String>,
     /// The partition of `text_features`; none leaves the table empty.
     pub text_partition: Option<String>,
     /// The runs, oldest first: their `prior_logits`, `fusion_logits`, `pseudo_labels`, `passes`, `predictions`, `metrics`
@@ -86,7 +88,7 @@ async fn open(store: &Store, scope: &Scope, visible: impl Fn(&str) -> bool) -> R
 
 /// `images` comes before the tables that are restricted to its rows.
 async fn register(ctx: &SessionContext, name: &str, parts: Parts) -> datafusion::common::Result<()> {
-    if !matches!(name, "embeddings" | "view_features") {
+    if !matches!(name, "embeddings" | "block_tokens" | "view_features") {
         ctx.register_table(name, Arc::new(parts))?;
         return Ok(());
     }
@@ -103,6 +105,7 @@ fn partitions(store: &Store, scope: &Scope, table: &TableSchema) -> Result<Vec<P
     let names: Vec<&String> = match table.name() {
         "images" | "rejected" | "labels" | "classes" | "descriptions" => vec![&scope.dataset],
         "embeddings" => scope.image_space.iter().collect(),
+        "block_tokens" => scope.block_space.iter().collect(),
         "view_features" => scope.view_space.iter().collect(),
         "text_features" => scope.text_partition.iter().collect(),
         _ => scope.runs.iter().collect(),

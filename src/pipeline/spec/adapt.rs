@@ -1,5 +1,7 @@
 //! The trained side of the method: what is trained, for how long, with which loss and on which augmentation.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::super::choice::choice;
@@ -11,8 +13,23 @@ choice! {
         LayerNorm = "layernorm",
         /// The pooling's projections and the head only, on cached features: seconds instead of minutes.
         Head = "head",
+        /// The released code's recipe: as `layernorm`, with the weak view and the prior's crops through the model as it stands, and
+        /// pseudo-labels made anew, at every step.
+        Reference = "reference",
         /// Nothing: the baselines are evaluated and no pass is made.
         None = "none",
+    }
+}
+
+choice! {
+    /// The class distribution that the mean prediction is pulled towards.
+    ClassPrior {
+        /// Every class as often as any other, as in the paper.
+        Uniform = "uniform",
+        /// Estimated from the prior's logits by expectation maximisation, without a label.
+        Estimated = "estimated",
+        /// Given in the file that `adapt.class_shares` names.
+        Table = "table",
     }
 }
 
@@ -22,6 +39,9 @@ choice! {
 pub struct Adapt {
     /// What is trained.
     pub tune: Tune,
+    /// For `layernorm`: the first block that is run while training. The tokens before it are frozen and cached, of the centre
+    /// view alone; 0 runs the whole tower on augmented views.
+    pub from_block: usize,
     /// Epochs over the training split.
     pub epochs: usize,
     /// Epochs between two makings of pseudo-labels.
@@ -30,16 +50,22 @@ pub struct Adapt {
     pub batch: usize,
     /// AdamW's learning rate at the first step.
     pub lr: f64,
+    /// The factor of both learning rates for the classifier.
+    pub head_lr_factor: f64,
     /// The learning rate that the cosine schedule ends at.
     pub min_lr: f64,
     /// AdamW's weight decay, on everything trained.
     pub weight_decay: f64,
     /// Weight of the cross-entropy against the pseudo-labels.
     pub ce_weight: f64,
-    /// Weight of the fairness term, which pulls the mean prediction towards a uniform one.
+    /// Weight of the fairness term, which pulls the mean prediction towards the class prior.
     pub fairness_weight: f64,
     /// The share of the running average, in `[0, 1]`, in the mean prediction that the fairness term sees.
     pub fairness_momentum: f64,
+    /// The class distribution that the fairness term pulls towards.
+    pub class_prior: ClassPrior,
+    /// For `class_prior = "table"`: a JSON file `{class name: share}`; shares are scaled to sum to 1.
+    pub class_shares: Option<PathBuf>,
     /// What cosines are multiplied by before the softmax.
     pub logit_scale: f64,
     /// The strong view.
@@ -50,15 +76,19 @@ impl Default for Adapt {
     fn default() -> Self {
         Adapt {
             tune: Tune::LayerNorm,
+            from_block: 0,
             epochs: 15,
             epochs_per_pass: 1,
             batch: 64,
             lr: 1e-4,
+            head_lr_factor: 1.0,
             min_lr: 2e-6,
             weight_decay: 0.1,
             ce_weight: 1.0,
             fairness_weight: 1.0,
             fairness_momentum: 0.5,
+            class_prior: ClassPrior::Uniform,
+            class_shares: None,
             logit_scale: 100.0,
             strong: Strong::default(),
         }

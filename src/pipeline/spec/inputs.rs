@@ -95,6 +95,16 @@ fn default_precision() -> Precision {
     Precision::Auto
 }
 
+choice! {
+    /// What classifiers are made from.
+    Prototypes {
+        /// The sentences that a language model wrote about each class, as in the paper.
+        Descriptions = "descriptions",
+        /// The class names in the templates, as in plain CLIP: what handcrafted prompts are worth.
+        Templates = "templates",
+    }
+}
+
 /// `[text]`: the classes in words.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -104,6 +114,13 @@ pub struct Text {
     /// Prompts for the class name, which takes the place of `{}`.
     #[serde(default = "default_templates")]
     pub templates: Vec<String>,
+    /// What the classifiers are made from.
+    #[serde(default = "default_prototypes")]
+    pub prototypes: Prototypes,
+}
+
+fn default_prototypes() -> Prototypes {
+    Prototypes::Descriptions
 }
 
 fn default_templates() -> Vec<String> {

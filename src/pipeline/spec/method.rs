@@ -99,17 +99,92 @@ impl Default for Saliency {
     }
 }
 
+choice! {
+    /// What SOAP looks for in the patches.
+    Query {
+        /// The mean of the foreground's patches, as in the paper.
+        Foreground = "foreground",
+        /// The mean of all patches.
+        All = "all",
+        /// The `[CLS]` token.
+        Cls = "cls",
+        /// One patch of the picture, drawn by the seed.
+        Random = "random",
+    }
+}
+
+choice! {
+    /// How patches become the `[FG]` token.
+    Pooling {
+        /// By the query's attention, as in the paper.
+        Attention = "attention",
+        /// The plain mean of all patches.
+        Mean = "mean",
+        /// The plain mean of the foreground.
+        ForegroundMean = "foreground_mean",
+    }
+}
+
+choice! {
+    /// The token beside the patches that attention may go to.
+    Sink {
+        /// A zero token: attention to it goes nowhere, as in the paper.
+        Zero = "zero",
+        /// A token that is learned.
+        Learned = "learned",
+    }
+}
+
+choice! {
+    /// The image feature that `[FG]` is fused with.
+    Coarse {
+        /// `[CLS]` of the whole picture, as in the paper.
+        Cls = "cls",
+        /// The crops' composite, which the prior is made from: `[CLS]` of many views. Cached, so for `adapt.tune = "head"`.
+        Composite = "composite",
+    }
+}
+
+choice! {
+    /// The classifiers that are mixed.
+    Heads {
+        /// The frozen one makes the prior, the learnable one the fusion logits, as in the paper.
+        Both = "both",
+        /// The frozen one makes both, and no classifier is trained.
+        Frozen = "frozen",
+        /// The learnable one makes both: the prior follows it from pass to pass.
+        Learnable = "learnable",
+    }
+}
+
 /// `[fusion]`: TokenFusion.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fusion {
-    /// The share of `[FG]` in the fused feature, in `[0, 1]`; `[CLS]` has the rest.
+    /// The share of `[FG]` in the fused feature, in `[0, 1]`; the coarse feature has the rest.
     pub ratio: f64,
+    /// The coarse feature.
+    pub coarse: Coarse,
+    /// What SOAP looks for in the patches.
+    pub query: Query,
+    /// How patches become the `[FG]` token.
+    pub pooling: Pooling,
+    /// The token beside the patches that attention may go to.
+    pub sink: Sink,
+    /// The classifiers that are mixed.
+    pub heads: Heads,
 }
 
 impl Default for Fusion {
     fn default() -> Self {
-        Fusion { ratio: 0.5 }
+        Fusion {
+            ratio: 0.5,
+            coarse: Coarse::Cls,
+            query: Query::Foreground,
+            pooling: Pooling::Attention,
+            sink: Sink::Zero,
+            heads: Heads::Both,
+        }
     }
 }
 
@@ -127,6 +202,34 @@ impl Default for Dka {
     fn default() -> Self {
         Dka { gamma: 0.5, statement: None }
     }
+}
+
+/// `[transduction]`: StatA on the tables of cosines, training-free and label-free.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Transduction {
+    /// Whether it makes the prior: before adaptation, on the training pictures.
+    pub prior: bool,
+    /// Whether it makes the predictions: after adaptation, on the pictures of each split.
+    pub predictions: bool,
+    /// Neighbours of a picture whose answers pull at its own.
+    pub neighbours: usize,
+    /// Times that the classes' Gaussians are fitted anew.
+    pub iterations: usize,
+}
+
+impl Default for Transduction {
+    fn default() -> Self {
+        Transduction { prior: false, predictions: false, neighbours: 3, iterations: 10 }
+    }
+}
+
+/// `[predict]`: from logits to answers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Predict {
+    /// The share of the fixed prior's logits in the answer, in `[0, 1]`; the adapted model has the rest. 0 is the paper's.
+    pub gamma: f64,
 }
 
 choice! {

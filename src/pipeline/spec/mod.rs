@@ -11,9 +11,12 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use adapt::{Adapt, Strong, Tune};
-pub use inputs::{Dataset, Limits, Model, Precision, SourceKind, Text};
-pub use method::{Affinity, Device, DeviceKind, Dka, Embed, Fusion, Orientation, Saliency, Threshold, Views};
+pub use adapt::{Adapt, ClassPrior, Strong, Tune};
+pub use inputs::{Dataset, Limits, Model, Precision, Prototypes, SourceKind, Text};
+pub use method::{
+    Affinity, Coarse, Device, DeviceKind, Dka, Embed, Fusion, Heads, Orientation, Pooling, Predict, Query, Saliency,
+    Sink, Threshold, Transduction, Views,
+};
 
 /// Everything that a pipeline file says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,6 +55,12 @@ pub struct Spec {
     /// How the model is trained on them.
     #[serde(default)]
     pub adapt: Adapt,
+    /// Training-free refinement over all pictures at once.
+    #[serde(default)]
+    pub transduction: Transduction,
+    /// How answers are made.
+    #[serde(default)]
+    pub predict: Predict,
     /// What it runs on.
     #[serde(default)]
     pub device: Device,

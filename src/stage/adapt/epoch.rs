@@ -9,7 +9,7 @@ use tokio::task::block_in_place;
 use crate::device::guarded;
 use crate::error::Result;
 use crate::fusion::adamw::AdamW;
-use crate::fusion::adapter::{Adapter, Tokens, Tune};
+use crate::fusion::adapter::{Adapter, Seen};
 use crate::fusion::loss::Fairness;
 use crate::fusion::schedule;
 use crate::image::seed;
@@ -58,80 +58,40 @@ impl Totals {
 }
 
 /// What a step needs besides the batch.
-struct Step<'a> {
-    adapter: &'a mut Adapter,
-    optimiser: &'a mut AdamW,
+pub(super) struct Step<'a> {
+    pub(super) adapter: &'a mut Adapter,
+    pub(super) optimiser: &'a mut AdamW,
     settings: &'a AdaptSettings,
     fairness: Fairness,
-    totals: Totals,
+    pub(super) totals: Totals,
+    /// Steps before this epoch, and in all.
+    before: u64,
+    all: u64,
 }
 
-/// Trains one epoch on `labelled`, whose order is the table's.
-pub(super) async fn train(
-    images: &Images,
-    labelled: &[Labelled],
-    adapter: &mut Adapter,
-    optimiser: &mut AdamW,
-    settings: &AdaptSettings,
-    epoch: u64,
-    stop: &Stop,
-) -> Result<Totals> {
-    let mut order = labelled.to_vec();
-    order.shuffle(&mut shuffler(settings.seed, epoch));
-    let steps = order.len().div_ceil(settings.batch) as u64;
-    let rate =
-        |step: u64| schedule::cosine(settings.lr, settings.min_lr, epoch * steps + step, settings.epochs * steps);
-    let fairness = Fairness::new(settings.fairness_momentum);
-    let mut step = Step { adapter, optimiser, settings, fairness, totals: Totals::default() };
-    match settings.tune {
-        Tune::Head => {
-            for (number, batch) in (0..).zip(order.chunks(settings.batch)) {
-                stop.check()?;
-                let (places, labels): (Vec<i64>, Vec<i64>) =
-                    batch.iter().map(|&(at, class)| (at as i64, class)).unzip();
-                block_in_place(|| {
-                    guarded("a training step", || {
-                        if let Some(tokens) = images.cached_tokens(step.adapter, &places) {
-                            step.take(&tokens, &labels, rate(number));
-                        }
-                        Ok(())
-                    })
-                })?;
-            }
-        }
-        Tune::LayerNorm => {
-            let (strong, run_seed) = (settings.strong.clone(), settings.seed);
-            let places: Vec<usize> = order.iter().map(|&(at, _)| at).collect();
-            let mut batches = images.feed(&places, settings.batch, move |pictures: &Pictures, n| {
-                let mut rng = seed::rng(run_seed, &pictures.rows()[n].id, epoch, "strong");
-                strong.strong_view(&pictures.load(n)?, &mut rng)
-            });
-            let mut number = 0;
-            while let Some(batch) = batches.recv().await {
-                stop.check()?;
-                let batch = batch?;
-                let labels: Vec<i64> = batch.places.iter().map(|&at| order[at].1).collect();
-                block_in_place(|| {
-                    guarded("a training step", || {
-                        let tokens = step.adapter.tokens_of_pixels(&images.pixels(&batch)?);
-                        step.take(&tokens, &labels, rate(number));
-                        Ok(())
-                    })
-                })?;
-                number += 1;
-            }
-        }
+impl<'a> Step<'a> {
+    /// The start of epoch `epoch`, which has `steps` steps; `shares` is the class distribution to pull towards.
+    pub(super) fn begin(
+        adapter: &'a mut Adapter,
+        optimiser: &'a mut AdamW,
+        settings: &'a AdaptSettings,
+        shares: Option<&Tensor>,
+        epoch: u64,
+        steps: u64,
+    ) -> Self {
+        let fairness = Fairness::new(settings.fairness_momentum, shares);
+        let (before, all) = (epoch * steps, settings.epochs * steps);
+        Step { adapter, optimiser, settings, fairness, totals: Totals::default(), before, all }
     }
-    Ok(step.totals)
-}
 
-impl Step<'_> {
-    /// Forward is done; loss, backward and the optimiser's step remain.
-    fn take(&mut self, tokens: &Tokens, labels: &[i64], rate: f64) {
-        let logits = self.adapter.logits(tokens);
+    /// Loss, backward and the optimiser's step on what was seen.
+    pub(super) fn take(&mut self, seen: &Seen, labels: &[i64]) {
+        let logits = self.adapter.logits(&self.adapter.tokens(seen));
         let labels = Tensor::from_slice(labels).to_device(logits.device());
         let loss = self.fairness.loss(&logits, &labels, self.settings.loss);
         loss.total.backward();
+        let (done, settings) = (self.before + self.totals.steps, self.settings);
+        let rate = schedule::cosine(settings.lr, settings.min_lr, done, self.all);
         self.optimiser.step(self.adapter.parameters_mut(), rate);
         self.totals.loss += loss.total.double_value(&[]);
         self.totals.ce += loss.ce.double_value(&[]);
@@ -139,6 +99,73 @@ impl Step<'_> {
         self.totals.steps += 1;
         self.totals.learning_rate = rate;
     }
+}
+
+/// Trains one epoch on `labelled`, whose order is the table's.
+pub(super) async fn train(
+    images: &Images,
+    labelled: &[Labelled],
+    learner: &mut Learner<'_>,
+    shares: Option<&Tensor>,
+    epoch: u64,
+    stop: &Stop,
+) -> Result<Totals> {
+    let settings = learner.settings;
+    let order = shuffled(labelled, settings.seed, epoch);
+    let steps = order.len().div_ceil(settings.batch) as u64;
+    let mut step = Step::begin(learner.adapter, learner.optimiser, settings, shares, epoch, steps);
+    if images.from_pixels() {
+        let (strong, run_seed) = (settings.strong.clone(), settings.seed);
+        let places: Vec<usize> = order.iter().map(|&(at, _)| at).collect();
+        let mut batches = images.feed(&places, settings.batch, move |pictures: &Pictures, n| {
+            let mut rng = seed::rng(run_seed, &pictures.rows()[n].id, epoch, "strong");
+            strong.strong_view(&pictures.load(n)?, &mut rng)
+        });
+        while let Some(batch) = batches.recv().await {
+            stop.check()?;
+            let batch = batch?;
+            let (places, labels) = unzip(batch.places.iter().map(|&at| order[at]));
+            block_in_place(|| {
+                guarded("a training step", || {
+                    let seen = step.adapter.see(&images.pixels(&batch)?, &images.picks(step.adapter, &places));
+                    step.take(&seen, &labels);
+                    Ok(())
+                })
+            })?;
+        }
+    } else {
+        for batch in order.chunks(settings.batch) {
+            stop.check()?;
+            let (places, labels) = unzip(batch.iter().copied());
+            block_in_place(|| {
+                guarded("a training step", || {
+                    if let Some(seen) = images.seen(step.adapter, &places) {
+                        step.take(&seen, &labels);
+                    }
+                    Ok(())
+                })
+            })?;
+        }
+    }
+    Ok(step.totals)
+}
+
+/// The model, its optimiser and how they are to learn.
+pub(super) struct Learner<'a> {
+    pub(super) adapter: &'a mut Adapter,
+    pub(super) optimiser: &'a mut AdamW,
+    pub(super) settings: &'a AdaptSettings,
+}
+
+fn unzip(batch: impl Iterator<Item = Labelled>) -> (Vec<i64>, Vec<i64>) {
+    batch.map(|(at, class)| (at as i64, class)).unzip()
+}
+
+/// The order of an epoch.
+pub(super) fn shuffled<T: Copy>(items: &[T], seed: u64, epoch: u64) -> Vec<T> {
+    let mut order = items.to_vec();
+    order.shuffle(&mut shuffler(seed, epoch));
+    order
 }
 
 /// The generator of an epoch's order.

@@ -1,4 +1,5 @@
-//! Pictures as the model under training sees them: cached tokens, or pixels through the tower as it stands.
+//! Pictures as the model under training sees them: cached tokens, cached tokens of an earlier block, or pixels through the
+//! tower as it stands.
 
 use std::sync::Arc;
 
@@ -8,7 +9,8 @@ use tokio::task::block_in_place;
 
 use crate::device::guarded;
 use crate::error::Result;
-use crate::fusion::adapter::{Adapter, Tokens, Tune};
+use crate::fusion::adapter::{Adapter, Seen, Tokens};
+use crate::fusion::views;
 use crate::image::{Preprocess, seed, weak_view};
 use crate::stage::adapt::AdaptSettings;
 use crate::stage::features;
@@ -18,53 +20,86 @@ use crate::stage::pixels::Normaliser;
 use crate::stage::stop::Stop;
 use crate::store::layout::Partition;
 
+/// What stands for a picture's coarse feature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coarse {
+    /// [CLS] of the whole picture.
+    Cls,
+    /// The crops' composite.
+    Composite,
+}
+
+/// Where the frozen features of a dataset's pictures are.
+#[derive(Debug)]
+pub struct Frozen {
+    /// Of `embeddings`.
+    pub embeddings: Partition,
+    /// Of `view_features`.
+    pub views: Partition,
+    /// Of `block_tokens`; read only where training starts from a later block.
+    pub blocks: Option<Partition>,
+}
+
 /// Pictures for adaptation or evaluation, in a fixed order.
 pub struct Images {
     pictures: Arc<Pictures>,
     rows: Arc<Vec<usize>>,
     preprocess: Preprocess,
     normaliser: Normaliser,
-    cached: Option<Cached>,
+    source: Source,
+    /// A number for each picture, (rows), by its id and the seed.
+    picks: Tensor,
 }
 
-/// What the frozen tower saw of each picture.
-struct Cached {
-    cls: Tensor,
-    tokens: Tensor,
-    mask: Tensor,
+/// What a forward pass starts from.
+enum Source {
+    /// What the frozen tower saw of each picture. On the CPU, since they may be more than a GPU holds.
+    Cached { coarse: Tensor, cls_token: Tensor, patch_tokens: Tensor, mask: Tensor },
+    /// The input of a block, (rows, 1 + N, D).
+    Block(usize, Tensor),
+    /// The picture itself.
+    Pixels,
 }
 
 /// Pictures of a forward pass without gradients.
 const FORWARD: usize = 128;
 
 impl Images {
-    /// `rows` of the dataset. Under [`Tune::Head`] their cached tokens are read from the `embeddings` partition; otherwise
-    /// pixels are decoded anew whenever they are needed.
+    /// `rows` of the dataset. What the frozen tower saw of them is read where training does not need more; otherwise pixels
+    /// are decoded anew whenever they are needed.
     ///
     /// # Errors
     /// Where the store lacks a picture's tokens.
     pub fn open(
         pictures: &Arc<Pictures>,
         rows: Vec<usize>,
-        tune: Tune,
-        embeddings: &Partition,
+        settings: &AdaptSettings,
+        frozen: &Frozen,
         preprocess: &Preprocess,
         normaliser: Normaliser,
     ) -> Result<Self> {
-        let cached = match tune {
-            Tune::LayerNorm => None,
-            Tune::Head => Some(Cached {
-                cls: features::vectors(embeddings, "cls_feature", pictures, &rows)?,
-                tokens: features::patch_tokens(embeddings, pictures, &rows)?,
-                mask: features::masks(embeddings, pictures, &rows)?,
-            }),
+        let source = match (settings.design.tune.from_block(), &frozen.blocks) {
+            (None, _) => cached(pictures, &rows, settings.coarse, frozen)?,
+            (Some(block), Some(blocks)) if block > 0 => {
+                Source::Block(block, features::block_tokens(blocks, pictures, &rows)?)
+            }
+            _ => Source::Pixels,
         };
+        let pick = |n: &usize| {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(b"patch").update(&settings.seed.to_le_bytes());
+            hasher.update(pictures.rows()[*n].image_id.as_bytes());
+            let bytes = hasher.finalize();
+            i64::from(u32::from_le_bytes([bytes.as_bytes()[0], bytes.as_bytes()[1], bytes.as_bytes()[2], 0]))
+        };
+        let picks = Tensor::from_slice(&rows.iter().map(pick).collect::<Vec<i64>>());
         Ok(Images {
             pictures: pictures.clone(),
             rows: Arc::new(rows),
             preprocess: preprocess.clone(),
             normaliser,
-            cached,
+            source,
+            picks,
         })
     }
 
@@ -88,13 +123,37 @@ impl Images {
         &self.rows
     }
 
-    /// The model's features of some of them from the cache, where there is one.
-    pub(super) fn cached_tokens(&self, adapter: &Adapter, places: &[i64]) -> Option<Tokens> {
-        let cached = self.cached.as_ref()?;
+    /// The side of the model's input and how pictures are brought to it.
+    pub(super) fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// Whether a forward pass starts from pixels.
+    pub(super) fn from_pixels(&self) -> bool {
+        matches!(self.source, Source::Pixels)
+    }
+
+    /// What the model sees of some pictures without their pixels; `None` where it starts from pixels.
+    pub(super) fn seen(&self, adapter: &Adapter, places: &[i64]) -> Option<Seen> {
         let index = Tensor::from_slice(places);
         let pick = |all: &Tensor| all.index_select(0, &index).to_device(adapter.device());
-        let tokens = pick(&cached.tokens).to_kind(Number::Float);
-        Some(adapter.tokens(&pick(&cached.cls), &tokens, &pick(&cached.mask)))
+        let float = |all: &Tensor| pick(all).to_kind(Number::Float);
+        match &self.source {
+            Source::Pixels => None,
+            Source::Block(block, tokens) => Some(adapter.see_from(*block, &float(tokens), &pick(&self.picks))),
+            Source::Cached { coarse, cls_token, patch_tokens, mask } => Some(Seen {
+                coarse: pick(coarse),
+                cls_token: pick(cls_token),
+                patch_tokens: float(patch_tokens),
+                mask: pick(mask),
+                picks: pick(&self.picks),
+            }),
+        }
+    }
+
+    /// The numbers of some pictures, for [`Seen::picks`].
+    pub(super) fn picks(&self, adapter: &Adapter, places: &[i64]) -> Tensor {
+        self.picks.index_select(0, &Tensor::from_slice(places)).to_device(adapter.device())
     }
 
     /// Normalised pixels of a batch.
@@ -141,14 +200,15 @@ impl Images {
         read: impl Fn(&Adapter, &Tokens) -> Tensor,
     ) -> Result<Tensor> {
         let mut rows = Vec::new();
-        let finish = |tokens: &Tokens| read(adapter, tokens).to_kind(Number::Float).to_device(tch::Device::Cpu);
-        if self.cached.is_some() {
+        let finish =
+            |seen: &Seen| read(adapter, &adapter.tokens(seen)).to_kind(Number::Float).to_device(tch::Device::Cpu);
+        if !self.from_pixels() {
             let places: Vec<i64> = (0..self.len() as i64).collect();
             for places in places.chunks(FORWARD) {
                 stop.check()?;
                 rows.push(guarded("scoring pictures", || {
                     let _no_grad = tch::no_grad_guard();
-                    Ok(self.cached_tokens(adapter, places).map(|tokens| finish(&tokens)))
+                    Ok(self.seen(adapter, places).map(|seen| finish(&seen)))
                 })?);
             }
             let rows: Vec<Tensor> = rows.into_iter().flatten().collect();
@@ -162,7 +222,8 @@ impl Images {
             rows.push(block_in_place(|| {
                 guarded("scoring pictures", || {
                     let _no_grad = tch::no_grad_guard();
-                    Ok(Some(finish(&adapter.tokens_of_pixels(&self.pixels(&batch)?))))
+                    let places: Vec<i64> = batch.places.iter().map(|&at| at as i64).collect();
+                    Ok(Some(finish(&adapter.see(&self.pixels(&batch)?, &self.picks(adapter, &places)))))
                 })
             })?);
         }
@@ -170,7 +231,7 @@ impl Images {
         Ok(Tensor::cat(&rows, 0))
     }
 
-    /// One view of each of these pictures, by their place in this list, in batches.
+    /// Views of each of these pictures, by their place in this list, in batches.
     pub(super) fn feed(
         &self,
         places: &[usize],
@@ -181,4 +242,22 @@ impl Images {
         let rows: Vec<usize> = places.iter().map(|&place| self.rows[place]).collect();
         feed(rows.len(), batch, move |at| view(&pictures, rows[at]).map(|pixels| Views { pixels, boxes: Vec::new() }))
     }
+}
+
+fn cached(pictures: &Arc<Pictures>, rows: &[usize], coarse: Coarse, frozen: &Frozen) -> Result<Source> {
+    let embeddings = &frozen.embeddings;
+    let cls = features::vectors(embeddings, "cls_feature", pictures, rows)?;
+    let coarse = match coarse {
+        Coarse::Cls => cls,
+        Coarse::Composite => {
+            let crops = features::crops(&frozen.views, pictures, rows, cls.size()[1])?;
+            views::composite(&crops, &cls)
+        }
+    };
+    Ok(Source::Cached {
+        coarse,
+        cls_token: features::vectors(embeddings, "cls_token", pictures, rows)?,
+        patch_tokens: features::patch_tokens(embeddings, pictures, rows)?,
+        mask: features::masks(embeddings, pictures, rows)?,
+    })
 }

@@ -9,35 +9,41 @@
 pub mod checkpoint;
 mod epoch;
 mod images;
+mod reference;
 mod tables;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use tch::Tensor;
+use tch::{Kind as Number, Tensor};
 
 use crate::clip::VisionTower;
 use crate::device::guarded;
-use crate::dka::{PassInput, Statement, pseudo_labels};
+use crate::dka::{PassInput, PseudoLabels, Statement, pseudo_labels};
 use crate::error::Result;
 use crate::fusion::adamw::AdamW;
-use crate::fusion::adapter::{Adapter, Tune};
-use crate::fusion::foreground::Saliency;
+use crate::fusion::adapter::{Adapter, Design, Tune};
 use crate::fusion::loss::LossWeights;
-use crate::image::StrongView;
+use crate::fusion::{class_prior, normalize};
+use crate::image::{StrongView, ViewSpec};
 use crate::stage::progress::Progress;
 use crate::stage::stop::Stop;
 use crate::store::layout::Store;
 use crate::table::tensor;
+use epoch::{Learner, Totals};
 
 pub use crate::fusion::adapter::Adapter as Model;
-pub use images::Images;
+pub use images::{Coarse, Frozen, Images};
 
 /// How to adapt.
 #[derive(Debug, Clone)]
 pub struct AdaptSettings {
-    /// What is trained.
-    pub tune: Tune,
+    /// The model's parts, and what of it is trained.
+    pub design: Design,
+    /// The feature that [FG] is fused with.
+    pub coarse: Coarse,
+    /// The classifiers that are mixed.
+    pub heads: MixedHeads,
     /// Epochs in all.
     pub epochs: u64,
     /// Epochs of a pass.
@@ -48,26 +54,48 @@ pub struct AdaptSettings {
     pub lr: f64,
     /// Its rate at the last.
     pub min_lr: f64,
+    /// The factor of both for the classifier.
+    pub head_lr_factor: f64,
     /// AdamW's weight decay.
     pub weight_decay: f64,
     /// Weights of the loss's parts.
     pub loss: LossWeights,
     /// Of the running class distribution in the fairness term.
     pub fairness_momentum: f64,
-    /// Factor of the logits.
-    pub scale: f64,
-    /// Share of [FG] in the fusion.
-    pub ratio: f64,
-    /// The cut of the patch graph.
-    pub saliency: Saliency,
+    /// The class distribution that the fairness term pulls towards.
+    pub class_prior: ClassPrior,
     /// The prior's share in pseudo-labels.
     pub gamma: f64,
     /// The SQL that makes pseudo-labels.
     pub statement: Statement,
     /// What training steps see.
     pub strong: StrongView,
+    /// The crops of [`Tune::Reference`], which are drawn anew at every step.
+    pub crops: ViewSpec,
     /// Of batch order and augmentation.
     pub seed: u64,
+}
+
+/// Which classifiers make the two tables that a pass mixes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MixedHeads {
+    /// `W_LLM` the prior, W* the fusion logits.
+    Both,
+    /// `W_LLM` both; it is not trained.
+    Frozen,
+    /// W* both: the prior follows it.
+    Learnable,
+}
+
+/// How often each class occurs, as far as training knows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClassPrior {
+    /// Each as often as any other.
+    Uniform,
+    /// Estimated before the first step from the prior's logits.
+    Estimated,
+    /// Shares that sum to 1, by class id.
+    Shares(Vec<f32>),
 }
 
 impl AdaptSettings {
@@ -85,10 +113,14 @@ pub struct Start<'a> {
     pub images: &'a Images,
     /// Their prior logits, (rows, C).
     pub prior: &'a Tensor,
+    /// Their crops' composite features, (rows, d): the prior's side of the pictures.
+    pub composite: &'a Tensor,
     /// The frozen tower, fp32, on the device.
     pub tower: &'a VisionTower,
     /// W* at its start, (C, d).
     pub head: &'a Tensor,
+    /// `W_LLM`, (C, d).
+    pub frozen: &'a Tensor,
 }
 
 /// The adapted model, and how it came about.
@@ -111,12 +143,14 @@ pub async fn adapt(
     stop: &Stop,
     progress: &Arc<dyn Progress>,
 ) -> Result<Adapted> {
-    let Start { run, images, prior, tower, head } = start;
+    let Start { run, images, .. } = start;
     settings.statement.validate().await?;
-    let device = tower.projection.device();
-    let head = head.to_device(device);
-    let mut adapter = Adapter::new(tower, &head, settings.tune, settings.saliency, settings.ratio, settings.scale);
-    let mut optimiser = AdamW::new(adapter.parameters(), settings.weight_decay);
+    let device = start.tower.projection.device();
+    let head = if settings.heads == MixedHeads::Frozen { start.frozen } else { start.head };
+    let mut adapter = Adapter::new(start.tower, &head.to_device(device), settings.design);
+    let factor = |name: &String| if name == "classifier" { settings.head_lr_factor } else { 1.0 };
+    let factors = adapter.names().iter().map(factor).collect();
+    let mut optimiser = AdamW::new(adapter.parameters(), settings.weight_decay).with_factors(factors);
 
     let folder = store.checkpoints(run)?;
     let resumed = match checkpoint::latest(&folder)? {
@@ -127,44 +161,34 @@ pub async fn adapt(
         0 => None,
         done => Some(tables::pseudo_labels_of(store, run, done - 1, images)?),
     };
+    let shares = guarded("estimating the class prior", || Ok(shares(settings, start.prior)))?;
+    let shares = shares.map(|shares| shares.to_device(device));
 
-    let (rows, classes) = (images.len(), prior.size()[1] as usize);
-    let prior = tensor::numbers(prior)?;
     let ids = images.ids();
-    let passes = settings.passes();
+    let (rows, passes) = (images.len(), settings.passes());
     progress.begin("adapt", "pass", passes.saturating_sub(resumed), resumed);
     for pass in resumed..passes {
         stop.check()?;
         let began = Instant::now();
-        let fusion = images.fusion_logits(&adapter, settings, pass, stop).await?;
-        tables::write_fusion_logits(store, run, pass, &ids, &fusion)?;
-        let fusion = tensor::numbers(&fusion)?;
-        let input = PassInput {
-            run,
-            pass: pass as i32,
-            image_ids: &ids,
-            prior: &prior,
-            fusion: &fusion,
-            classes,
-            gamma: settings.gamma,
-            previous: previous.as_deref(),
+        let mut learner = Learner { adapter: &mut adapter, optimiser: &mut optimiser, settings };
+        let (previous_labels, shares) = (previous.as_deref(), shares.as_ref());
+        let context = Pass { start: &start, ids: &ids, previous: previous_labels, shares, heads: settings.heads, pass };
+        let done = match settings.design.tune {
+            Tune::Reference => reference::pass(context, &mut learner, stop).await?,
+            Tune::Head | Tune::LayerNorm { .. } => context.table_then_train(&mut learner, store, stop).await?,
         };
-        let labels = pseudo_labels(&settings.statement, input).await?;
-        tables::write_pseudo_labels(store, run, pass, &labels)?;
-
-        let chosen = tables::training_rows(&labels.batch, &ids)?;
-        let first = pass * settings.epochs_per_pass;
-        let last = (first + settings.epochs_per_pass).min(settings.epochs);
-        let mut total = epoch::Totals::default();
-        for epoch in first..last {
-            total.add(&epoch::train(images, &chosen, &mut adapter, &mut optimiser, settings, epoch, stop).await?);
+        let Done { fusion, labels, totals } = done;
+        if let Some(fusion) = fusion {
+            tables::write_fusion_logits(store, run, pass, &ids, &fusion)?;
+            tables::write_pseudo_labels(store, run, pass, &labels)?;
         }
-        tables::write_pass(store, run, pass, &labels.summary, &total, chosen.len(), began.elapsed().as_secs_f64())?;
+        let trained = labels.batch.num_rows();
+        tables::write_pass(store, run, pass, &labels.summary, &totals, trained, began.elapsed().as_secs_f64())?;
         guarded("writing a checkpoint", || checkpoint::write(&folder, run, pass + 1, &adapter, &optimiser))?;
         let summary = &labels.summary;
         progress.say(&format!(
             "pass {pass}: loss {:.3}, {} of {rows} labels changed, mean confidence {:.2}, {} dead classes",
-            total.loss(),
+            totals.loss(),
             summary.changed,
             summary.mean_confidence,
             summary.dead_classes
@@ -178,4 +202,83 @@ pub async fn adapt(
         done => format!("{passes} passes, {done} of them done before"),
     });
     Ok(Adapted { adapter, resumed })
+}
+
+/// The class distribution that fairness pulls towards, (C); `None` where it is uniform.
+fn shares(settings: &AdaptSettings, prior: &Tensor) -> Option<Tensor> {
+    match &settings.class_prior {
+        ClassPrior::Uniform => None,
+        ClassPrior::Estimated => {
+            let probabilities = (prior * settings.design.scale).softmax(-1, Number::Float);
+            Some(class_prior::estimate(&probabilities))
+        }
+        ClassPrior::Shares(shares) => Some(Tensor::from_slice(shares)),
+    }
+}
+
+/// What one pass starts from.
+struct Pass<'a> {
+    start: &'a Start<'a>,
+    ids: &'a [String],
+    /// Labels of the pass before.
+    previous: Option<&'a [i32]>,
+    shares: Option<&'a Tensor>,
+    heads: MixedHeads,
+    pass: u64,
+}
+
+/// What one pass gives.
+struct Done {
+    /// Fusion logits (rows, C), where they are not written yet.
+    fusion: Option<Tensor>,
+    labels: PseudoLabels,
+    totals: Totals,
+}
+
+impl Pass<'_> {
+    /// Pseudo-labels of all pictures, then epochs on them.
+    async fn table_then_train(&self, learner: &mut Learner<'_>, store: &Store, stop: &Stop) -> Result<Done> {
+        let Pass { start: Start { run, images, .. }, ids, pass, .. } = *self;
+        let settings = learner.settings;
+        let fusion = images.fusion_logits(learner.adapter, settings, pass, stop).await?;
+        tables::write_fusion_logits(store, run, pass, ids, &fusion)?;
+        let prior = self.prior(learner);
+        let input = PassInput {
+            run,
+            pass: pass as i32,
+            image_ids: ids,
+            prior: &tensor::numbers(&prior)?,
+            fusion: &tensor::numbers(&fusion)?,
+            classes: prior.size()[1] as usize,
+            gamma: settings.gamma,
+            previous: self.previous,
+        };
+        let labels = pseudo_labels(&settings.statement, input).await?;
+        tables::write_pseudo_labels(store, run, pass, &labels)?;
+
+        let chosen = tables::training_rows(&labels.batch, ids)?;
+        let mut totals = Totals::default();
+        for epoch in self.epochs(settings) {
+            totals.add(&epoch::train(images, &chosen, learner, self.shares, epoch, stop).await?);
+        }
+        Ok(Done { fusion: None, labels, totals })
+    }
+
+    /// The epochs of the pass.
+    fn epochs(&self, settings: &AdaptSettings) -> std::ops::Range<u64> {
+        let first = self.pass * settings.epochs_per_pass;
+        first..(first + settings.epochs_per_pass).min(settings.epochs)
+    }
+
+    /// The prior's logits (rows, C): fixed, unless the learnable classifier makes them.
+    fn prior(&self, learner: &Learner<'_>) -> Tensor {
+        match self.heads {
+            MixedHeads::Both | MixedHeads::Frozen => self.start.prior.shallow_clone(),
+            MixedHeads::Learnable => {
+                let _no_grad = tch::no_grad_guard();
+                let head = normalize(&learner.adapter.head).to_device(tch::Device::Cpu);
+                self.start.composite.matmul(&head.tr())
+            }
+        }
+    }
 }

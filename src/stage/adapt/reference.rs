@@ -1,0 +1,174 @@
+//! The released code's recipe: everything live. At every step the weak view and the prior's crops go through the tower as it
+//! then stands, the statement makes the batch's pseudo-labels, and the strong view is trained on them: `2 + V` forwards and one
+//! backward a picture, where a cached prior needs one of each.
+
+use tch::{Kind as Number, Tensor};
+use tokio::task::block_in_place;
+
+use crate::device::guarded;
+use crate::dka::{PassInput, PseudoLabels, Steps, pseudo_labels};
+use crate::error::Result;
+use crate::fusion::adapter::{Adapter, Tokens};
+use crate::fusion::{normalize, views as multi_view};
+use crate::image::{seed, views, weak_view};
+use crate::stage::adapt::epoch::{Learner, Step, Totals, shuffled};
+use crate::stage::adapt::{AdaptSettings, Done, MixedHeads, Pass, Start};
+use crate::stage::feed::PixelBatch;
+use crate::stage::pictures::Pictures;
+use crate::stage::stop::Stop;
+use crate::table::tensor;
+
+/// Crops of a forward pass without gradients.
+const FORWARD: i64 = 128;
+
+/// One pass: its epochs, and of the last of them the logits and labels that its steps saw.
+pub(super) async fn pass(pass: Pass<'_>, learner: &mut Learner<'_>, stop: &Stop) -> Result<Done> {
+    let mut totals = Totals::default();
+    let mut last = None;
+    for epoch in pass.epochs(learner.settings) {
+        let Done { fusion, labels, totals: of_epoch } = train(&pass, learner, epoch, stop).await?;
+        totals.add(&of_epoch);
+        last = Some((fusion, labels));
+    }
+    match last {
+        Some((fusion, labels)) => Ok(Done { fusion, labels, totals }),
+        None => Ok(Done { fusion: None, labels: Steps::default().finish(Vec::new(), 0)?, totals }),
+    }
+}
+
+async fn train(pass: &Pass<'_>, learner: &mut Learner<'_>, epoch: u64, stop: &Stop) -> Result<Done> {
+    let Pass { start: Start { images, prior, .. }, shares, .. } = *pass;
+    let settings = learner.settings;
+    let places: Vec<usize> = (0..images.len()).collect();
+    let order = shuffled(&places, settings.seed, epoch);
+    let (strong, crops, run_seed) = (settings.strong.clone(), settings.crops, settings.seed);
+    let (side, filter) = (images.preprocess().crop, images.preprocess().filter);
+    // The weak view, the strong view and the crops of one picture, from one decode.
+    let make = move |pictures: &Pictures, n: usize| {
+        let (picture, id) = (pictures.load(n)?, &pictures.rows()[n].id);
+        let stream = |purpose| seed::rng(run_seed, id, epoch, purpose);
+        let mut pixels = weak_view(&picture, side, filter, &mut stream("weak"))?;
+        pixels.extend(strong.strong_view(&picture, &mut stream("strong"))?);
+        for cut in views::draw(&crops, &mut stream("live views"), picture.width, picture.height) {
+            pixels.extend(views::crop(&picture, &cut, side, filter)?);
+        }
+        Ok(pixels)
+    };
+    let mut batches = images.feed(&order, settings.batch, make);
+    let mut made = Made::new(images.len(), prior.size()[1]);
+    let steps = order.len().div_ceil(settings.batch) as u64;
+    let mut step = Step::begin(learner.adapter, learner.optimiser, settings, shares, epoch, steps);
+    while let Some(batch) = batches.recv().await {
+        stop.check()?;
+        let batch = batch?;
+        let at: Vec<usize> = batch.places.iter().map(|&place| order[place]).collect();
+        let live = block_in_place(|| guarded("a live prior", || Live::of(&batch, &at, pass, step.adapter)))?;
+        let labels = labels(&live, pass, &at, learner.settings).await?;
+        made.add(&at, &live.fusion, &labels);
+        // Pictures that the statement leaves out are not trained on.
+        let kept: Vec<i64> =
+            (0..).zip(&labels.class_ids).filter(|(_, class)| **class >= 0).map(|(row, _)| row).collect();
+        if kept.is_empty() {
+            continue;
+        }
+        let classes: Vec<i64> = kept.iter().map(|&row| i64::from(labels.class_ids[row as usize])).collect();
+        block_in_place(|| {
+            guarded("a training step", || {
+                let kept = Tensor::from_slice(&kept).to_device(live.strong.device());
+                let pixels = live.strong.index_select(0, &kept);
+                let seen = step.adapter.see(&pixels, &live.picks.index_select(0, &kept));
+                step.take(&seen, &classes);
+                Ok(())
+            })
+        })?;
+    }
+    let totals = step.totals;
+    let labels = made.steps.finish(made.class_ids, prior.size()[1] as usize)?;
+    Ok(Done { fusion: Some(made.fusion), labels, totals })
+}
+
+/// What the steps of an epoch made, by picture.
+struct Made {
+    fusion: Tensor,
+    class_ids: Vec<i32>,
+    steps: Steps,
+}
+
+impl Made {
+    fn new(rows: usize, classes: i64) -> Self {
+        let fusion = Tensor::zeros([rows as i64, classes], tch::kind::FLOAT_CPU);
+        Made { fusion, class_ids: vec![-1; rows], steps: Steps::default() }
+    }
+
+    fn add(&mut self, at: &[usize], fusion: &Tensor, labels: &PseudoLabels) {
+        let index: Vec<i64> = at.iter().map(|&at| at as i64).collect();
+        let _ = self.fusion.index_copy_(0, &Tensor::from_slice(&index), fusion);
+        for (&at, &class) in at.iter().zip(&labels.class_ids) {
+            self.class_ids[at] = class;
+        }
+        self.steps.add(labels);
+    }
+}
+
+/// What the model as it stands says of a batch.
+struct Live {
+    /// Cosines (B, C) of the crops' composite.
+    prior: Tensor,
+    /// Cosines (B, C) of the weak view's fused feature.
+    fusion: Tensor,
+    /// Normalised pixels of the strong view.
+    strong: Tensor,
+    /// For a random query.
+    picks: Tensor,
+}
+
+impl Live {
+    fn of(batch: &PixelBatch, at: &[usize], pass: &Pass<'_>, adapter: &Adapter) -> Result<Live> {
+        let _no_grad = tch::no_grad_guard();
+        let images = pass.start.images;
+        let all = images.pixels(batch)?;
+        let (pictures, size) = (batch.places.len() as i64, all.size());
+        let views = all.view([pictures, -1, size[1], size[2], size[3]]);
+        let places: Vec<i64> = at.iter().map(|&at| at as i64).collect();
+        let picks = images.picks(adapter, &places);
+        let weak = adapter.tokens(&adapter.see(&views.select(1, 0), &picks));
+        let crops = views.narrow(1, 2, views.size()[1] - 2).flatten(0, 1);
+        let head = match pass.heads {
+            MixedHeads::Learnable => normalize(&adapter.head),
+            MixedHeads::Both | MixedHeads::Frozen => pass.start.frozen.to_device(adapter.device()),
+        };
+        Ok(Live {
+            prior: live_prior(adapter, &crops, &weak, &head).to_device(tch::Device::Cpu),
+            fusion: adapter.fusion_logits(&weak).to_device(tch::Device::Cpu),
+            strong: views.select(1, 1).contiguous(),
+            picks,
+        })
+    }
+}
+
+/// Cosines (B, C) of the composite of crops (B * V, 3, S, S), seen by the tower as it stands, to a classifier (C, d).
+fn live_prior(adapter: &Adapter, crops: &Tensor, weak: &Tokens, head: &Tensor) -> Tensor {
+    let features: Vec<Tensor> =
+        crops.split(FORWARD, 0).iter().map(|crops| normalize(&adapter.tower.forward(crops).cls)).collect();
+    let features = Tensor::cat(&features, 0);
+    let width = features.size()[1];
+    multi_view::prior_logits(&features.view([weak.coarse.size()[0], -1, width]), &weak.coarse, head)
+        .to_kind(Number::Float)
+}
+
+/// The batch's pseudo-labels by the statement.
+async fn labels(live: &Live, pass: &Pass<'_>, at: &[usize], settings: &AdaptSettings) -> Result<PseudoLabels> {
+    let ids: Vec<String> = at.iter().map(|&at| pass.ids[at].clone()).collect();
+    let previous = pass.previous.map(|labels| at.iter().map(|&at| labels[at]).collect::<Vec<i32>>());
+    let input = PassInput {
+        run: pass.start.run,
+        pass: pass.pass as i32,
+        image_ids: &ids,
+        prior: &tensor::numbers(&live.prior)?,
+        fusion: &tensor::numbers(&live.fusion)?,
+        classes: live.prior.size()[1] as usize,
+        gamma: settings.gamma,
+        previous: previous.as_deref(),
+    };
+    pseudo_labels(&settings.statement, input).await
+}
