@@ -40,7 +40,7 @@ fn a_mistyped_table_is_one_mistake() {
 fn unknown_names_list_those_that_there_are() {
     let folder = Folder::new();
     assert_snapshot!(folder.mistake(&format!("{WHOLE}\n[adapt]\ntune = \"heads\"\n"), &[]), @r"
-    DIR/flowers.toml:14: unknown value 'heads' for adapt.tune; one of layernorm, head, none
+    DIR/flowers.toml:14: unknown value 'heads' for adapt.tune; one of layernorm, head, reference, none
     hint: did you mean 'head'?
     ");
     assert_snapshot!(folder.mistake(&format!("{WHOLE}\n[device]\nkind = \"tpu\"\n"), &[]), @r"
@@ -208,4 +208,13 @@ fn what_is_no_pipeline_file_is_refused() {
       DIR/deep.toml:1: not valid TOML: cannot recurse further; max recursion depth met
       DIR/deep.toml:1: not valid TOML: unclosed array, expected `]`
     ");
+}
+
+#[test]
+fn settings_that_need_another_say_which() {
+    let folder = Folder::new();
+    let set = |settings: &[&str]| folder.mistake(WHOLE, settings);
+    assert_snapshot!(set(&["fusion.coarse=composite"]), @"");
+    assert_snapshot!(set(&["adapt.tune=head", "adapt.from_block=2"]), @"");
+    assert_snapshot!(set(&["adapt.class_prior=table"]), @"");
 }

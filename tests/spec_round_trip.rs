@@ -5,7 +5,8 @@ mod spec_folder;
 
 use microclip_pipe::pipeline::Spec;
 use microclip_pipe::pipeline::spec::{
-    Adapt, Affinity, DeviceKind, Orientation, Precision, SourceKind, Strong, Threshold, Tune,
+    Adapt, Affinity, ClassPrior, Coarse, DeviceKind, Fusion, Heads, Orientation, Pooling, Precision, Prototypes, Query,
+    Sink, SourceKind, Strong, Threshold, Transduction, Tune,
 };
 use proptest::prelude::*;
 use spec_folder::{Folder, WHOLE};
@@ -104,23 +105,43 @@ fn adapt() -> impl Strategy<Value = Adapt> {
             ops,
         },
     );
-    let sizes = (choice(Tune::ALL), 1usize..=100_000, 1usize..=100_000, 1usize..=65_536);
-    (sizes, span(), share(), (0.0..=1e3, 0.0..=1e3, share(), 1e-3..=1e3), strong).prop_map(
-        |((tune, epochs, epochs_per_pass, batch), [min_lr, lr], weight_decay, weights, strong)| Adapt {
-            tune,
-            epochs,
-            epochs_per_pass,
-            batch,
-            lr,
-            min_lr,
-            weight_decay,
-            ce_weight: weights.0,
-            fairness_weight: weights.1,
-            fairness_momentum: weights.2,
-            logit_scale: weights.3,
-            strong,
+    let sizes = (choice(Tune::ALL), 1usize..=100_000, 1usize..=100_000, 1usize..=65_536, 0usize..=1_000);
+    let weights = (0.0..=1e3, 0.0..=1e3, share(), 1e-3..=1e3, 1e-3..=1e3);
+    (sizes, span(), share(), weights, strong, any::<bool>()).prop_map(
+        |((tune, epochs, epochs_per_pass, batch, block), [min_lr, lr], weight_decay, weights, strong, estimated)| {
+            Adapt {
+                tune,
+                // Settings that go with one way of tuning only.
+                from_block: if tune == Tune::LayerNorm { block } else { 0 },
+                head_lr_factor: weights.4,
+                class_prior: if estimated { ClassPrior::Estimated } else { ClassPrior::Uniform },
+                class_shares: None,
+                epochs,
+                epochs_per_pass,
+                batch,
+                lr,
+                min_lr,
+                weight_decay,
+                ce_weight: weights.0,
+                fairness_weight: weights.1,
+                fairness_momentum: weights.2,
+                logit_scale: weights.3,
+                strong,
+            }
         },
     )
+}
+
+fn fusion() -> impl Strategy<Value = Fusion> {
+    let parts = (choice(Coarse::ALL), choice(Query::ALL), choice(Pooling::ALL), choice(Sink::ALL), choice(Heads::ALL));
+    (share(), parts).prop_map(|(ratio, (coarse, query, pooling, sink, heads))| Fusion {
+        ratio,
+        coarse,
+        query,
+        pooling,
+        sink,
+        heads,
+    })
 }
 
 proptest! {
@@ -138,6 +159,8 @@ proptest! {
         sizes in (1usize..=65_536, 1usize..=1_000_000, 1usize..=1024),
         numbers in (share(), -1e6..=1e6, 1e-300..=1.0, share(), share()),
         scale in span(),
+        fusion in fusion(),
+        transduction in (any::<bool>(), any::<bool>(), 1usize..=1_000, 1usize..=10_000),
         adapt in adapt(),
     ) {
         let folder = Folder::new();
@@ -163,8 +186,15 @@ proptest! {
         (spec.embed.batch, spec.embed.part_rows, spec.views.count) = sizes;
         spec.views.scale = scale;
         (spec.saliency.tau, spec.saliency.eps) = (numbers.1, numbers.2);
-        (spec.fusion.ratio, spec.dka.gamma) = (numbers.3, numbers.4);
+        (spec.predict.gamma, spec.dka.gamma) = (numbers.3, numbers.4);
+        spec.fusion = fusion;
+        if matches!(adapt.tune, Tune::LayerNorm | Tune::Reference) {
+            spec.fusion.coarse = Coarse::Cls;
+        }
         spec.adapt = adapt;
+        let (prior, predictions, neighbours, iterations) = transduction;
+        spec.transduction = Transduction { prior, predictions, neighbours, iterations };
+        spec.text.prototypes = if optional { Prototypes::Descriptions } else { Prototypes::Templates };
 
         let text = toml::to_string(&spec).unwrap();
         prop_assert_eq!(folder.load(&text, &[]).unwrap(), spec);

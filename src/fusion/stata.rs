@@ -35,11 +35,12 @@ impl StatA {
     /// (n, C), which are what softmax makes of the cosines at CLIP's temperature.
     pub fn answers(&self, features: &Tensor, prototypes: &Tensor, first: &Tensor) -> Tensor {
         let _no_grad = tch::no_grad_guard();
-        let (pictures, neighbours) = (features.size()[0], self.neighbours as i64);
-        if pictures < 2 {
+        let pictures = features.size()[0];
+        let neighbours = (self.neighbours as i64).min(pictures - 1);
+        if neighbours < 1 {
             return first.shallow_clone();
         }
-        let graph = Graph::nearest(features, neighbours.min(pictures - 1));
+        let graph = Graph::nearest(features, neighbours);
         let squares = features.square();
         // Before the first fit every class has the same variance: that of all pictures about the prototypes.
         let spread = Moments::of(first, features, &squares).variance_about(prototypes, first);
@@ -49,7 +50,7 @@ impl StatA {
         for _ in 0..self.iterations {
             let likelihood = log_density(features, &squares, &means, &variances);
             for _ in 0..INNER_STEPS {
-                let pulled = graph.sum(&answers) * (LAMBDA / (2.0 * self.neighbours as f64));
+                let pulled = graph.sum(&answers) * (LAMBDA / (2.0 * neighbours as f64));
                 answers = (&log_first + (&likelihood + pulled) / LAMBDA).softmax(-1, None::<Number>);
             }
             (means, variances) = fit(features, &squares, prototypes, &answers, &spread);
@@ -143,5 +144,138 @@ impl Graph {
             let _ = sum.index_add_(0, &index, &(answers * &weight));
         }
         sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCALE: f64 = 100.0;
+
+    fn rows(x: &Tensor) -> Vec<Vec<f64>> {
+        Vec::<Vec<f64>>::try_from(x.to_kind(Number::Double)).unwrap()
+    }
+
+    fn dot(a: &[f64], b: &[f64]) -> f64 {
+        a.iter().zip(b).map(|(a, b)| a * b).sum()
+    }
+
+    fn unit(x: Vec<f64>) -> Vec<f64> {
+        let length = dot(&x, &x).sqrt();
+        x.into_iter().map(|x| x / length).collect()
+    }
+
+    /// The formulas as they are printed, number by number.
+    fn plainly(x: &[Vec<f64>], t: &[Vec<f64>], y: &[Vec<f64>], k: usize, iterations: usize) -> Vec<Vec<f64>> {
+        let (n, classes, d) = (x.len(), t.len(), t[0].len());
+        let mut w = vec![vec![0.0; n]; n];
+        for i in 0..n {
+            let mut others: Vec<usize> = (0..n).filter(|&j| j != i).collect();
+            others.sort_by(|&a, &b| dot(&x[i], &x[b]).total_cmp(&dot(&x[i], &x[a])));
+            others[..k].iter().for_each(|&j| w[i][j] = dot(&x[i], &x[j]).max(0.0));
+        }
+        let square = |i: usize, centre: &[f64], s: usize| (x[i][s] - centre[s]).powi(2);
+        let spread: Vec<f64> = (0..d)
+            .map(|s| {
+                (0..n).map(|i| (0..classes).map(|c| y[i][c] * square(i, &t[c], s)).sum::<f64>()).sum::<f64>() / n as f64
+            })
+            .collect();
+        let (mut z, mut mu, mut var) = (y.to_vec(), t.to_vec(), vec![spread.clone(); classes]);
+        for _ in 0..iterations {
+            let l = |i: usize, c: usize| -0.5 * (0..d).map(|s| square(i, &mu[c], s) / var[c][s]).sum::<f64>();
+            for _ in 0..5 {
+                let old = z.clone();
+                for i in 0..n {
+                    let score = |c: usize| {
+                        let pull: f64 = (0..n).map(|j| (w[i][j] + w[j][i]) * old[j][c]).sum();
+                        let a =
+                            l(i, c) + 50.0 / (2.0 * k as f64) * pull - 0.5 * var[c].iter().map(|v| v.ln()).sum::<f64>();
+                        y[i][c].max(1e-30).ln() + a / 50.0
+                    };
+                    let scores: Vec<f64> = (0..classes).map(score).collect();
+                    let most = scores.iter().copied().fold(f64::MIN, f64::max);
+                    let sum: f64 = scores.iter().map(|s| (s - most).exp()).sum();
+                    z[i] = scores.iter().map(|s| (s - most).exp() / sum).collect();
+                }
+            }
+            for c in 0..classes {
+                let best = |row: &Vec<f64>| (0..classes).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
+                let count = z.iter().filter(|row| best(row) == c).count() as f64;
+                let b = count / (1.0 + count);
+                let weight: f64 = z.iter().map(|row| row[c]).sum();
+                let mean = unit((0..d).map(|s| (0..n).map(|i| z[i][c] * x[i][s]).sum::<f64>() / weight).collect());
+                mu[c] = unit((0..d).map(|s| b * mean[s] + (1.0 - b) * t[c][s]).collect());
+                var[c] = (0..d)
+                    .map(|s| {
+                        let own = (0..n).map(|i| z[i][c] * square(i, &mu[c], s)).sum::<f64>() / weight;
+                        b * own + (1.0 - b) * (spread[s] + (t[c][s] - mu[c][s]).powi(2))
+                    })
+                    .collect();
+            }
+        }
+        z
+    }
+
+    /// Pictures of `present` of `classes` classes about their own centres, prototypes that are a little off them, and whose
+    /// pictures they are.
+    fn pictures(classes: i64, present: i64, each: i64, noise: f64) -> (Tensor, Tensor, Tensor) {
+        let width = 32;
+        let centres = normalize(&Tensor::randn([classes, width], tch::kind::FLOAT_CPU));
+        let gap = Tensor::randn([classes, width], tch::kind::FLOAT_CPU) * (0.8 / (width as f64).sqrt());
+        let truth = Tensor::arange(present, tch::kind::INT64_CPU).repeat_interleave_self_int(each, None, None);
+        let spread = Tensor::randn([present * each, width], tch::kind::FLOAT_CPU) * (noise / (width as f64).sqrt());
+        let features = normalize(&(centres.index_select(0, &truth) + spread));
+        (features, normalize(&(centres + gap)), truth)
+    }
+
+    fn first_answers(features: &Tensor, prototypes: &Tensor) -> Tensor {
+        (features.matmul(&prototypes.tr()) * SCALE).softmax(-1, None::<Number>)
+    }
+
+    #[test]
+    fn closed_forms_are_the_printed_formulas() {
+        tch::manual_seed(3);
+        let (features, prototypes, _) = pictures(4, 4, 8, 1.0);
+        let first = ((features.matmul(&prototypes.tr())) * 10.0).softmax(-1, None::<Number>);
+        let ours = rows(&StatA { neighbours: 3, iterations: 4 }.answers(&features, &prototypes, &first));
+        let plain = plainly(&rows(&features), &rows(&prototypes), &rows(&first), 3, 4);
+        for (ours, plain) in ours.iter().zip(&plain) {
+            assert!((ours.iter().sum::<f64>() - 1.0).abs() < 1e-5);
+            for (ours, plain) in ours.iter().zip(plain) {
+                assert!((ours - plain).abs() < 2e-3, "{ours} for {plain}");
+            }
+        }
+    }
+
+    #[test]
+    fn answers_get_better_and_absent_classes_do_no_harm() {
+        let accuracy = |answers: &Tensor, truth: &Tensor| {
+            answers.argmax(1, false).eq_tensor(truth).to_kind(Number::Float).mean(Number::Float).double_value(&[])
+        };
+        for (present, least_gain) in [(20, 0.03), (4, 0.0), (1, -0.01)] {
+            tch::manual_seed(7);
+            let (features, prototypes, truth) = pictures(20, present, 60, 1.6);
+            let first = first_answers(&features, &prototypes);
+            let (before, after) = (
+                accuracy(&first, &truth),
+                accuracy(&StatA { neighbours: 3, iterations: 10 }.answers(&features, &prototypes, &first), &truth),
+            );
+            assert!(before < 0.98, "{present} classes present: nothing to gain from {before}");
+            assert!(after - before >= least_gain, "{present} classes present: {before} to {after}");
+        }
+    }
+
+    #[test]
+    fn one_picture_and_fewer_pictures_than_neighbours_are_answered() {
+        tch::manual_seed(1);
+        let (features, prototypes, _) = pictures(3, 1, 2, 1.0);
+        let stata = StatA { neighbours: 3, iterations: 10 };
+        for pictures in [1, 2] {
+            let features = features.narrow(0, 0, pictures);
+            let answers = stata.answers(&features, &prototypes, &first_answers(&features, &prototypes));
+            assert_eq!(answers.size(), [pictures, 3]);
+            assert_eq!(answers.isfinite().all().int64_value(&[]), 1);
+        }
     }
 }

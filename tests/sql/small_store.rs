@@ -238,6 +238,7 @@ pub fn build(root: &Path) -> (Store, Scope) {
         dataset: "flowers".into(),
         image_space: Some("img-1".into()),
         view_space: Some("view-1".into()),
+        block_space: None,
         text_partition: Some("txt-1".into()),
         runs: vec!["r1".into()],
     };

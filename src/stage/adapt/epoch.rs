@@ -114,7 +114,7 @@ pub(super) async fn train(
     let order = shuffled(labelled, settings.seed, epoch);
     let steps = order.len().div_ceil(settings.batch) as u64;
     let mut step = Step::begin(learner.adapter, learner.optimiser, settings, shares, epoch, steps);
-    if images.from_pixels() {
+    if images.needs_pixels() {
         let (strong, run_seed) = (settings.strong.clone(), settings.seed);
         let places: Vec<usize> = order.iter().map(|&(at, _)| at).collect();
         let mut batches = images.feed(&places, settings.batch, move |pictures: &Pictures, n| {

@@ -129,7 +129,7 @@ impl Images {
     }
 
     /// Whether a forward pass starts from pixels.
-    pub(super) fn from_pixels(&self) -> bool {
+    pub(super) fn needs_pixels(&self) -> bool {
         matches!(self.source, Source::Pixels)
     }
 
@@ -202,7 +202,7 @@ impl Images {
         let mut rows = Vec::new();
         let finish =
             |seen: &Seen| read(adapter, &adapter.tokens(seen)).to_kind(Number::Float).to_device(tch::Device::Cpu);
-        if !self.from_pixels() {
+        if !self.needs_pixels() {
             let places: Vec<i64> = (0..self.len() as i64).collect();
             for places in places.chunks(FORWARD) {
                 stop.check()?;

@@ -92,7 +92,7 @@ pub enum MixedHeads {
 pub enum ClassPrior {
     /// Each as often as any other.
     Uniform,
-    /// Estimated before the first step from the prior's logits.
+    /// Estimated anew in every pass from the pictures and the labels of the pass before; uniform in the first.
     Estimated,
     /// Shares that sum to 1, by class id.
     Shares(Vec<f32>),
@@ -161,8 +161,6 @@ pub async fn adapt(
         0 => None,
         done => Some(tables::pseudo_labels_of(store, run, done - 1, images)?),
     };
-    let shares = guarded("estimating the class prior", || Ok(shares(settings, start.prior)))?;
-    let shares = shares.map(|shares| shares.to_device(device));
 
     let ids = images.ids();
     let (rows, passes) = (images.len(), settings.passes());
@@ -171,6 +169,8 @@ pub async fn adapt(
         stop.check()?;
         let began = Instant::now();
         let mut learner = Learner { adapter: &mut adapter, optimiser: &mut optimiser, settings };
+        let shares = guarded("estimating the class prior", || Ok(shares(settings, &start, previous.as_deref())))?;
+        let shares = shares.map(|shares| shares.to_device(device));
         let (previous_labels, shares) = (previous.as_deref(), shares.as_ref());
         let context = Pass { start: &start, ids: &ids, previous: previous_labels, shares, heads: settings.heads, pass };
         let done = match settings.design.tune {
@@ -204,15 +204,16 @@ pub async fn adapt(
     Ok(Adapted { adapter, resumed })
 }
 
-/// The class distribution that fairness pulls towards, (C); `None` where it is uniform.
-fn shares(settings: &AdaptSettings, prior: &Tensor) -> Option<Tensor> {
-    match &settings.class_prior {
-        ClassPrior::Uniform => None,
-        ClassPrior::Estimated => {
-            let probabilities = (prior * settings.design.scale).softmax(-1, Number::Float);
-            Some(class_prior::estimate(&probabilities))
+/// The class distribution that fairness pulls towards, (C); `None` where it is uniform, as it is in the first pass where it is to be
+/// estimated from the labels of the pass before.
+fn shares(settings: &AdaptSettings, start: &Start<'_>, previous: Option<&[i32]>) -> Option<Tensor> {
+    match (&settings.class_prior, previous) {
+        (ClassPrior::Uniform, _) | (ClassPrior::Estimated, None) => None,
+        (ClassPrior::Estimated, Some(labels)) => {
+            let labels = Tensor::from_slice(labels).to_kind(Number::Int64);
+            Some(class_prior::estimate(start.composite, &labels, start.prior.size()[1]))
         }
-        ClassPrior::Shares(shares) => Some(Tensor::from_slice(shares)),
+        (ClassPrior::Shares(shares), _) => Some(Tensor::from_slice(shares)),
     }
 }
 
