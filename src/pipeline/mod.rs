@@ -3,6 +3,7 @@
 pub mod bar;
 mod check;
 mod choice;
+mod document;
 mod keys;
 mod lines;
 pub(crate) mod meter;
