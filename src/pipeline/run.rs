@@ -139,10 +139,16 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     tolerated(spec, &found, outcome)
 }
 
+/// Whether more files were rejected than the pipeline file tolerates.
+pub(super) fn too_many_rejected(spec: &Spec, found: &Ingested) -> bool {
+    let all = found.images + found.rejected;
+    found.rejected as f64 > spec.dataset.tolerance * all as f64
+}
+
 /// The outcome, unless too many files were rejected.
 fn tolerated(spec: &Spec, found: &Ingested, outcome: Outcome) -> Result<Outcome> {
-    let (rejected, all) = (found.rejected, found.images + found.rejected);
-    if rejected as f64 > spec.dataset.tolerance * all as f64 {
+    if too_many_rejected(spec, found) {
+        let (rejected, all) = (found.rejected, found.images + found.rejected);
         let what = format!(
             "{rejected} of {all} files were rejected, more than dataset.tolerance = {} allows",
             spec.dataset.tolerance
