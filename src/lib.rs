@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! cli        one file per verb; parses, prints, decides the exit code
-//! pipeline   the TOML file (spec), what remains to be done (plan), doing it (run), progress
+//! pipeline   the TOML file (spec), what remains to be done (plan), doing it (run), grids of runs (ablation), progress
 //! stage      ingest -> embed -> views -> describe -> prior -> adapt (passes) -> evaluate: tables in, table out
 //! source     where pictures come from: folder, list, Hugging Face Parquet
 //! dka        the pass: prior and fusion logits joined by SQL into pseudo-labels

@@ -31,7 +31,7 @@ fn program_in(folder: &Folder) -> Command {
 #[test]
 fn every_verb_has_a_manual_page() {
     assert_cmd_snapshot!("help", program().arg("--help"));
-    for verb in ["run", "ingest", "embed", "adapt", "evaluate", "sql"] {
+    for verb in ["run", "ingest", "embed", "adapt", "evaluate", "ablate", "sql"] {
         assert_cmd_snapshot!(format!("help_{verb}"), program().args([verb, "--help"]));
     }
 }
@@ -172,6 +172,19 @@ fn mistakes_in_the_pipeline_file_are_usage_errors() {
 
     ----- stderr -----
     error: --store words.json: not a folder
+    ");
+}
+
+#[test]
+fn an_ablation_file_must_be_there() {
+    let folder = flowers();
+    assert_cmd_snapshot!(program_in(&folder).args(["ablate", "none.toml"]), @r"
+    success: false
+    exit_code: 2
+    ----- stdout -----
+
+    ----- stderr -----
+    error: ablation file none.toml does not exist
     ");
 }
 

@@ -1,6 +1,6 @@
 //! What every verb takes: the pipeline file, and what overrides it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueHint};
@@ -74,10 +74,7 @@ impl Common {
     pub(super) fn load(&self) -> Result<Spec> {
         let mut overrides = self.set.clone();
         if let Some(store) = &self.store {
-            if store.exists() && !store.is_dir() {
-                return Err(Error::new(Kind::Usage, format!("--store {}: not a folder", store.display())));
-            }
-            let store = std::path::absolute(store).at(Kind::Usage, "--store: cannot find", store)?;
+            let store = store_folder(store)?;
             let text = store.to_str().ok_or_else(|| {
                 Error::new(Kind::Usage, format!("--store {}: the path is not UTF-8", store.display()))
             })?;
@@ -93,6 +90,14 @@ impl Common {
     pub(super) fn progress(&self) -> Arc<dyn Progress> {
         crate::pipeline::bar::choose(self.quiet)
     }
+}
+
+/// The folder that `--store` names, absolute; it need not be there yet.
+pub(super) fn store_folder(store: &Path) -> Result<PathBuf> {
+    if store.exists() && !store.is_dir() {
+        return Err(Error::new(Kind::Usage, format!("--store {}: not a folder", store.display())));
+    }
+    std::path::absolute(store).at(Kind::Usage, "--store: cannot find", store)
 }
 
 /// The runtime that verbs run on.

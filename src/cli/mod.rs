@@ -1,5 +1,6 @@
 //! The command line: one file per verb.
 
+mod ablate;
 pub mod accuracy;
 mod adapt;
 mod common;
@@ -52,6 +53,7 @@ Examples:
   microclip-pipe run pipelines/flowers.toml
   microclip-pipe run pipelines/flowers.toml --dry-run
   microclip-pipe run pipelines/flowers.toml --set adapt.tune=head --seed 1
+  microclip-pipe ablate pipelines/ablations/flowers.toml
   microclip-pipe sql pipelines/flowers.toml \"SELECT * FROM metrics\"";
 
 /// The command line.
@@ -79,6 +81,7 @@ enum Verb {
     Embed(embed::Embed),
     Adapt(adapt::Adapt),
     Evaluate(evaluate::Evaluate),
+    Ablate(ablate::Ablate),
     Sql(sql::Sql),
 }
 
@@ -104,6 +107,7 @@ impl Cli {
             Verb::Embed(verb) => verb.execute(printer),
             Verb::Adapt(verb) => verb.execute(printer),
             Verb::Evaluate(verb) => verb.execute(printer),
+            Verb::Ablate(verb) => verb.execute(printer),
             Verb::Sql(verb) => verb.execute(printer),
         }
     }

@@ -16,8 +16,8 @@ use crate::table::{format, query, session, warnings};
 const LONG_ABOUT: &str = "\
 Runs one SQL statement over the tables that the pipeline has written, and prints its rows. Tables: images, rejected, \
 labels, classes, descriptions, text_features, embeddings, view_features, prior_logits, fusion_logits, pseudo_labels, \
-passes, predictions, metrics, runs. The SQL is DataFusion's. Nothing is computed that is not in the tables, and nothing \
-is changed.";
+passes, predictions, metrics, runs, ablations. The SQL is DataFusion's. Nothing is computed that is not in the tables, and \
+nothing is changed.";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -21,7 +21,7 @@ pub(super) struct Check<'a> {
 }
 
 /// A mistake and, where there is one, what to do.
-type Mistake = (String, Option<String>);
+pub(super) type Mistake = (String, Option<String>);
 
 impl Check<'_> {
     /// Reports every mistake in `table`, and replaces its paths by absolute ones.
@@ -82,7 +82,8 @@ impl Check<'_> {
         }
     }
 
-    fn value(&self, name: &str, want: Want, value: &mut Value) -> Result<(), Mistake> {
+    /// Checks one value, and makes it absolute where it is a path. `name` is what messages call it.
+    pub(super) fn value(&self, name: &str, want: Want, value: &mut Value) -> Result<(), Mistake> {
         let wrong = |value: &Value| (format!("'{name}' must be {}, not {}", want.describe(), found(value)), None);
         match (want, &*value) {
             (Want::Name, Value::String(text)) => {
@@ -162,7 +163,7 @@ fn number(value: &Value) -> Option<f64> {
 
 /// A path from a pipeline file whose folder is `base`. The `..` at its start are taken off `base`, which is free of
 /// symbolic links; those further on are left to the file system.
-fn absolute(base: &Path, path: &Path) -> PathBuf {
+pub(super) fn absolute(base: &Path, path: &Path) -> PathBuf {
     let mut whole = base.to_owned();
     let mut plain = path.is_relative();
     for part in path.components() {
@@ -205,7 +206,7 @@ fn there(name: &str, text: &str, path: &Path, must: Must) -> Result<(), Mistake>
 }
 
 /// A value as a message shows it.
-fn found(value: &Value) -> String {
+pub(super) fn found(value: &Value) -> String {
     match value {
         Value::String(text) => format!("\"{}\"", shorten(text)),
         Value::Table(_) => "a table".to_owned(),
@@ -215,7 +216,7 @@ fn found(value: &Value) -> String {
 }
 
 /// Text on one line and of a length that leaves room for the message.
-fn shorten(text: &str) -> String {
+pub(super) fn shorten(text: &str) -> String {
     const LONGEST: usize = 60;
     let mut short: String = text.chars().take(LONGEST).collect();
     if short.len() < text.len() {

@@ -75,7 +75,7 @@ const fn above(least: f64, greatest: f64) -> Want {
 }
 
 /// TOML's whole numbers end here.
-const SEED: Want = Want::Whole(0, i64::MAX as u64);
+pub(super) const SEED: Want = Want::Whole(0, i64::MAX as u64);
 
 /// Tables of the pipeline file that hold keys.
 pub(super) const SECTIONS: &[&str] = &[

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::join;
 
-/// Dotted names of keys and tables, and their lines, counted from 1.
+/// Dotted names of keys and tables, and their lines, counted from 1. The items of a list `rows` are `rows[0]`, `rows[1]`
+/// and so on.
 #[derive(Debug, Default)]
 pub(super) struct Lines(HashMap<String, usize>);
 
@@ -28,9 +28,21 @@ impl Lines {
         for (key, value) in table {
             let name = join(section, key.get_ref());
             self.0.insert(name.clone(), line_at(text, key.span().start));
-            if let DeValue::Table(inner) = Spanned::get_ref(value) {
-                self.collect(text, &name, inner);
+            self.inside(text, &name, value.get_ref());
+        }
+    }
+
+    fn inside(&mut self, text: &str, name: &str, value: &DeValue<'_>) {
+        match value {
+            DeValue::Table(inner) => self.collect(text, name, inner),
+            DeValue::Array(items) => {
+                for (n, item) in items.iter().enumerate() {
+                    let name = format!("{name}[{n}]");
+                    self.0.insert(name.clone(), line_at(text, item.span().start));
+                    self.inside(text, &name, item.get_ref());
+                }
             }
+            _ => {}
         }
     }
 }
@@ -38,4 +50,18 @@ impl Lines {
 /// The line, counted from 1, of a byte offset.
 pub(super) fn line_at(text: &str, offset: usize) -> usize {
     1 + text.as_bytes().iter().take(offset).filter(|&&byte| byte == b'\n').count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_of_lists_have_lines() {
+        let text = "set = [\n  'a',\n  'b',\n]\n\n[[rows]]\nname = 'x'\n[[rows]]\n\nname = 'y'\n[grid]\n'a.b' = [1]\n";
+        let lines = Lines::of(text, DeTable::parse(text).unwrap().get_ref());
+        let found = ["set", "set[1]", "rows[0]", "rows[0].name", "rows[1]", "rows[1].name", "grid.\"a.b\"", "rows[2]"]
+            .map(|name| lines.get(name));
+        assert_eq!(found, [Some(1), Some(3), Some(6), Some(7), Some(8), Some(10), Some(12), None]);
+    }
 }

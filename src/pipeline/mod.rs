@@ -1,8 +1,11 @@
 //! The pipeline file, its plan, and running it.
 
+pub mod ablation;
 pub mod bar;
 mod check;
 mod choice;
+mod document;
+mod finished;
 mod keys;
 mod lines;
 pub(crate) mod meter;

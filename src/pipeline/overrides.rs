@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use toml::{Table, Value};
 
-use super::keys::{self, SECTIONS, Want};
+use super::check::Mistake;
+use super::keys::{self, Key, SECTIONS, Want};
 use super::report::Report;
 use super::suggest;
 
@@ -15,26 +16,32 @@ pub(super) type Applied = HashMap<String, String>;
 pub(super) fn apply(table: &mut Table, overrides: &[String], report: &mut Report) -> Applied {
     let mut applied = Applied::new();
     for text in overrides {
-        let Some((name, value)) = text.split_once('=') else {
-            let hint = "write --set KEY=VALUE, e.g. --set adapt.epochs=3";
-            report.in_override(text, "expected KEY=VALUE", Some(hint.to_owned()));
-            continue;
-        };
-        let (name, value) = (name.trim(), value.trim());
-        if SECTIONS.contains(&name) {
-            let hint = format!("set its keys one by one: --set {name}.KEY=VALUE");
-            report.in_override(text, format!("'{name}' is a table, not a key"), Some(hint));
-            continue;
+        match read(text) {
+            Ok((key, value)) => {
+                put(table, key.name, value);
+                applied.insert(key.name.to_owned(), text.clone());
+            }
+            Err((what, hint)) => report.in_override(text, what, hint),
         }
-        let Some(key) = keys::find(name) else {
-            let what = format!("unknown key '{}'", name.escape_debug());
-            report.in_override(text, what, Some(suggest::hint(name)));
-            continue;
-        };
-        put(table, key.name, parse(value, key.want));
-        applied.insert(key.name.to_owned(), text.clone());
     }
     applied
+}
+
+/// The key of one `KEY=VALUE`, and the value, which is not checked yet.
+pub(super) fn read(text: &str) -> Result<(&'static Key, Value), Mistake> {
+    let Some((name, value)) = text.split_once('=') else {
+        let hint = "write --set KEY=VALUE, e.g. --set adapt.epochs=3";
+        return Err(("expected KEY=VALUE".to_owned(), Some(hint.to_owned())));
+    };
+    let (name, value) = (name.trim(), value.trim());
+    if SECTIONS.contains(&name) {
+        let hint = format!("set its keys one by one: --set {name}.KEY=VALUE");
+        return Err((format!("'{name}' is a table, not a key"), Some(hint)));
+    }
+    let Some(key) = keys::find(name) else {
+        return Err((format!("unknown key '{}'", name.escape_debug()), Some(suggest::hint(name))));
+    };
+    Ok((key, parse(value, key.want)))
 }
 
 /// A TOML value, or else a bare string. What must be text is text even where it looks like a number.

@@ -1,22 +1,17 @@
 //! Reads a pipeline file into a [`Spec`].
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use serde::Deserialize;
-use toml::de::DeTable;
-use toml::{Table, Value};
+use toml::Value;
 
 use super::check::Check;
-use super::lines::{Lines, line_at};
+use super::document::Document;
+use super::lines::Lines;
 use super::overrides::{self, Applied};
 use super::report::Report;
 use super::spec::{ClassPrior, Coarse, DEFAULT_STORE, SourceKind, Spec, Tune};
-use crate::error::{Context, Error, Kind, Result};
-
-/// A pipeline file is a page of text; what is longer was named by mistake.
-const LONGEST: u64 = 1 << 20;
+use crate::error::{Context, Kind, Result};
 
 /// Reads the pipeline file at `path`, puts each `KEY=VALUE` of `overrides` in place of what it says, and checks it.
 ///
@@ -27,32 +22,12 @@ const LONGEST: u64 = 1 << 20;
 /// type or is out of range; a file it names is not there. All mistakes of one kind of check are reported together, each
 /// with the line it stands on.
 pub fn load(path: &Path, overrides: &[String]) -> Result<Spec> {
-    let text = read(path)?;
-    let mut report = Report::new(path);
-    let (tree, mistakes) = DeTable::parse_recoverable(&text);
-    let mut syntax = |mistake: &toml::de::Error| {
-        let line = mistake.span().map(|span| line_at(&text, span.start));
-        let what = mistake.message().replace('\n', ", ");
-        // What the parser makes of a word without quotes.
-        let bare = what.contains("invalid boolean") || what.contains("string values must be quoted");
-        let hint = bare.then(|| "text stands in quotes: name = \"flowers\"".to_owned());
-        report.in_file(line, format!("not valid TOML: {what}"), hint);
-    };
-    mistakes.iter().for_each(&mut syntax);
-    // Numbers too long for their type are found only here.
-    let table = toml::from_str(&text);
-    if let (Err(mistake), true) = (&table, mistakes.is_empty()) {
-        syntax(mistake);
-    }
-    report.finish()?;
-    let mut table: Table = table.at(Kind::Usage, "cannot read", path)?;
-    let lines = Lines::of(&text, tree.get_ref());
+    let Document { mut table, lines, folder } = Document::read(path, "pipeline file")?;
     table.entry("store").or_insert_with(|| Value::String(DEFAULT_STORE.to_owned()));
 
-    let base = folder(path)?;
     let mut report = Report::new(path);
     let applied = overrides::apply(&mut table, overrides, &mut report);
-    Check { base: &base, lines: &lines, applied: &applied, report: &mut report }.all(&mut table);
+    Check { base: &folder, lines: &lines, applied: &applied, report: &mut report }.all(&mut table);
     report.finish()?;
 
     // What the check let through, serde takes: both know the same keys, which a test makes sure of.
@@ -113,38 +88,4 @@ fn settings_that_need_others(spec: &Spec, check: &mut Check<'_>) {
         }
         _ => {}
     }
-}
-
-fn read(path: &Path) -> Result<String> {
-    let shown = path.display();
-    if path.is_dir() {
-        return Err(Error::new(Kind::Usage, format!("{shown} is a folder, not a pipeline file"))
-            .hint("name the .toml file in it"));
-    }
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Err(Error::new(Kind::Usage, format!("pipeline file {shown} does not exist")));
-        }
-        Err(e) => return Err(Error::new(Kind::Usage, format!("cannot read pipeline file {shown}")).cause(e)),
-    };
-    let mut bytes = Vec::new();
-    file.take(LONGEST + 1).read_to_end(&mut bytes).at(Kind::Usage, "cannot read pipeline file", path)?;
-    if bytes.len() as u64 > LONGEST {
-        return Err(Error::new(Kind::Usage, format!("{shown} is longer than 1 MiB, so it is no pipeline file")));
-    }
-    String::from_utf8(bytes).map_err(|e| {
-        let good = &e.as_bytes()[..e.utf8_error().valid_up_to()];
-        let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
-        Error::new(Kind::Usage, format!("{shown}:{line}: not UTF-8 text"))
-    })
-}
-
-/// The folder of the pipeline file: absolute, and free of symbolic links so that `..` means what it says.
-fn folder(path: &Path) -> Result<std::path::PathBuf> {
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    parent.canonicalize().at(Kind::Usage, "cannot find the folder of", path)
 }

@@ -144,17 +144,23 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
 }
 
 /// Everything that is said about the classes.
-fn sentences(spec: &Spec, classes: &[String]) -> Result<Sentences> {
+pub(super) fn sentences(spec: &Spec, classes: &[String]) -> Result<Sentences> {
     match spec.text.prototypes {
         Prototypes::Descriptions => Sentences::read(&spec.text.descriptions, classes, &spec.text.templates),
         Prototypes::Templates => Ok(Sentences::of_templates(classes, &spec.text.templates)),
     }
 }
 
+/// Whether more files were rejected than the pipeline file tolerates.
+pub(super) fn too_many_rejected(spec: &Spec, found: &Ingested) -> bool {
+    let all = found.images + found.rejected;
+    found.rejected as f64 > spec.dataset.tolerance * all as f64
+}
+
 /// The outcome, unless too many files were rejected.
 fn tolerated(spec: &Spec, found: &Ingested, outcome: Outcome) -> Result<Outcome> {
-    let (rejected, all) = (found.rejected, found.images + found.rejected);
-    if rejected as f64 > spec.dataset.tolerance * all as f64 {
+    if too_many_rejected(spec, found) {
+        let (rejected, all) = (found.rejected, found.images + found.rejected);
         let what = format!(
             "{rejected} of {all} files were rejected, more than dataset.tolerance = {} allows",
             spec.dataset.tolerance

@@ -15,7 +15,7 @@ pub const SHAPE: &str = "shape";
 /// Metadata key of a tensor column: the type of its numbers, `f16` or `u8`.
 pub const DTYPE: &str = "dtype";
 
-const SOURCES: [&str; 16] = [
+const SOURCES: [&str; 17] = [
     include_str!("../../schemas/images.toml"),
     include_str!("../../schemas/rejected.toml"),
     include_str!("../../schemas/labels.toml"),
@@ -32,6 +32,7 @@ const SOURCES: [&str; 16] = [
     include_str!("../../schemas/predictions.toml"),
     include_str!("../../schemas/metrics.toml"),
     include_str!("../../schemas/runs.toml"),
+    include_str!("../../schemas/ablations.toml"),
 ];
 
 /// A table: its name, what a row is, its key and its columns.

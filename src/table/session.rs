@@ -32,7 +32,7 @@ pub struct Scope {
 }
 
 /// Tables that say what is right. A session of training does not have them: adaptation is label-free by construction.
-const ANSWERS: [&str; 3] = ["labels", "metrics", "predictions"];
+const ANSWERS: [&str; 4] = ["labels", "metrics", "predictions", "ablations"];
 
 /// A session over every table of the program. A table that nothing was stored in is there, with its columns and no rows.
 ///
@@ -44,8 +44,8 @@ pub async fn session(store: &Store, scope: &Scope) -> Result<SessionContext> {
     open(store, scope, |_| true).await
 }
 
-/// The session that training has: without `labels`, `metrics` and `predictions`. Asking for one of them fails as asking
-/// for any table that does not exist.
+/// The session that training has: without `labels`, `metrics`, `predictions` and `ablations`. Asking for one of them
+/// fails as asking for any table that does not exist.
 ///
 /// # Errors
 /// As [`session`].
@@ -102,12 +102,18 @@ async fn register(ctx: &SessionContext, name: &str, parts: Parts) -> datafusion:
 }
 
 fn partitions(store: &Store, scope: &Scope, table: &TableSchema) -> Result<Vec<Partition>> {
+    let ablations;
     let names: Vec<&String> = match table.name() {
         "images" | "rejected" | "labels" | "classes" | "descriptions" => vec![&scope.dataset],
         "embeddings" => scope.image_space.iter().collect(),
         "block_tokens" => scope.block_space.iter().collect(),
         "view_features" => scope.view_space.iter().collect(),
         "text_features" => scope.text_partition.iter().collect(),
+        // They compare pipelines, so no pipeline hides those of others.
+        "ablations" => {
+            ablations = store.partitions("ablations")?;
+            ablations.iter().collect()
+        }
         _ => scope.runs.iter().collect(),
     };
     names.into_iter().map(|name| store.partition(table.name(), name)).collect()

@@ -228,6 +228,25 @@ pub fn build(root: &Path) -> (Store, Scope) {
             f64s(&[1.5]),
         ],
     );
+    for (ablation, pipeline, run, value) in [("depth", "flowers", "r1", 0.75), ("width", "leaves", "r9", 0.5)] {
+        write(
+            "ablations",
+            ablation,
+            vec![
+                texts(&[ablation]),
+                texts(&[pipeline]),
+                texts(&["head"]),
+                arrays::int64(vec![7]),
+                texts(&["adapted"]),
+                texts(&["test"]),
+                texts(&["top1"]),
+                texts(&["adapt.tune=head"]),
+                texts(&[run]),
+                f64s(&[value]),
+                f64s(&[1.5]),
+            ],
+        );
+    }
     // An earlier run, when the dataset had two classes.
     let schema = table::table("prior_logits").unwrap().arrow(&Dims::from([("C", 2)])).unwrap();
     let columns = vec![arrays::repeated("two-classes", 1), ids("a"), arrays::fixed_list_f32(&[0.4, 0.6], 2).unwrap()];

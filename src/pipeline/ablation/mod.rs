@@ -1,0 +1,17 @@
+//! Ablations: rows of settings, on several pipelines, with several seeds, and one figure of each such run.
+//!
+//! [`load`] reads the file, [`Cell::all`] makes its runs and checks them, [`known`] looks up which of them the store has,
+//! [`run()`] does the others and writes the table `ablations`, and [`markdown`] shows it.
+
+mod cells;
+mod reader;
+mod report;
+mod run;
+mod spec;
+mod table;
+
+pub use cells::Cell;
+pub use report::markdown;
+pub use run::{Figure, Figures, known, run};
+pub use spec::{Ablation, Axis, Metric, Row, Split, load};
+pub use table::batch;

@@ -1,0 +1,63 @@
+//! The table `ablations`: one part for each ablation.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{Float64Array, RecordBatch};
+
+use super::cells::Cell;
+use super::run::Figure;
+use super::spec::Ablation;
+use crate::error::{Context, Kind, Result};
+use crate::store::layout::Store;
+use crate::store::reader;
+use crate::table::{self, Dims, arrays};
+
+/// The name of the one part of an ablation.
+const PART: &str = "cells";
+
+/// Rows of the table `ablations`: a row for each cell that has its figure.
+///
+/// # Errors
+/// Where the columns do not make a table, which is a fault of the program.
+pub fn batch(ablation: &Ablation, cells: &[Cell], figures: &[Option<Figure>]) -> Result<RecordBatch> {
+    let rows: Vec<(&Cell, &Figure)> =
+        cells.iter().zip(figures).filter_map(|(cell, figure)| Some((cell, figure.as_ref()?))).collect();
+    let text = |of: fn(&(&Cell, &Figure)) -> String| arrays::text(rows.iter().map(of));
+    let float = |of: fn(&Figure) -> f64| Arc::new(Float64Array::from_iter_values(rows.iter().map(|(_, f)| of(f))));
+    let columns = vec![
+        arrays::repeated(&ablation.name, rows.len()),
+        text(|(cell, _)| cell.pipeline.clone()),
+        text(|(cell, _)| cell.row.clone()),
+        arrays::int64(rows.iter().map(|(cell, _)| cell.seed.cast_signed()).collect()),
+        text(|(cell, _)| cell.model.clone()),
+        arrays::repeated(ablation.split.name(), rows.len()),
+        arrays::repeated(ablation.metric.name(), rows.len()),
+        text(|(cell, _)| cell.settings.clone()),
+        text(|(_, figure)| figure.run.clone()),
+        float(|figure| figure.value),
+        float(|figure| figure.seconds),
+    ];
+    let schema = table::table("ablations")?.arrow(&Dims::new())?;
+    RecordBatch::try_new(schema, columns).context(Kind::Store, || "cannot make table ablations".to_owned())
+}
+
+/// Writes the rows of an ablation; those that it had before are replaced.
+pub(super) fn write(ablation: &Ablation, cells: &[Cell], figures: &[Option<Figure>], store: &Store) -> Result<()> {
+    let batch = batch(ablation, cells, figures)?;
+    let partition = store.partition("ablations", &ablation.name)?;
+    partition.replace(PART, &batch.schema(), &[batch], &[]).map(drop)
+}
+
+/// How long each run of an ablation took when it was computed: looking at a run again takes less, and is no figure.
+pub(super) fn seconds(ablation: &Ablation, store: &Store) -> Result<HashMap<String, f64>> {
+    let mut known = HashMap::new();
+    let partition = store.partition("ablations", &ablation.name)?;
+    for batch in reader::batches(&partition, Some(&["run", "seconds"]), 4096)? {
+        let batch = batch?;
+        let runs = arrays::strings(&batch, "run")?;
+        let seconds = arrays::floats(&batch, "seconds")?;
+        known.extend(runs.into_iter().zip(seconds).filter_map(|(run, s)| Some((run.to_owned(), s?))));
+    }
+    Ok(known)
+}
