@@ -16,6 +16,10 @@ const ROUNDS: usize = 20;
 /// Pictures that every class is taken to have besides those of its cluster: no share is zero.
 const PSEUDO_COUNT: f64 = 1.0;
 
+/// What of the shares is taken from the clusters; the rest is uniform. Clusters of classes that look alike are often unequal where
+/// the classes are not.
+const TRUST: f64 = 0.7;
+
 /// Shares (C) that sum to 1, from unit features (n, d), the pictures' pseudo-labels (n), negative where there is none, and the
 /// number of classes.
 pub fn estimate(features: &Tensor, pseudo_labels: &Tensor, classes: i64) -> Tensor {
@@ -31,7 +35,8 @@ pub fn estimate(features: &Tensor, pseudo_labels: &Tensor, classes: i64) -> Tens
         members = one_hot(&features.matmul(&centres.tr()).argmax(1, false), classes);
     }
     let count = members.sum_dim_intlist([0i64].as_slice(), false, None::<Number>) + PSEUDO_COUNT;
-    &count / count.sum(Number::Float)
+    let clusters = &count / count.sum(Number::Float);
+    clusters * TRUST + (1.0 - TRUST) / classes as f64
 }
 
 fn one_hot(labels: &Tensor, classes: i64) -> Tensor {
@@ -58,16 +63,17 @@ mod tests {
         let (features, labels) = biased();
         let shares = Vec::<f32>::try_from(estimate(&features, &labels, 3)).unwrap();
         for (share, truth) in shares.iter().zip([0.80, 0.15, 0.05]) {
-            assert!((share - truth).abs() < 0.02, "{shares:?}");
+            let shrunk = TRUST as f32 * truth + (1.0 - TRUST as f32) / 3.0;
+            assert!((share - shrunk).abs() < 0.02, "{shares:?}");
         }
     }
 
     #[test]
-    fn a_class_without_labels_has_a_share_that_is_small_and_not_zero() {
+    fn a_class_without_labels_has_the_uniform_part_of_a_share() {
         let (features, labels) = biased();
         let unlabelled = labels.where_scalarother(&labels.ne(2), -1);
         let shares = Vec::<f32>::try_from(estimate(&features, &unlabelled, 4)).unwrap();
-        assert!(shares[3] > 0.0 && shares[3] < 0.01, "{shares:?}");
+        assert!((0.07..0.09).contains(&shares[3]), "{shares:?}");
         assert!((shares.iter().sum::<f32>() - 1.0).abs() < 1e-5);
     }
 }

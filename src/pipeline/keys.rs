@@ -225,6 +225,14 @@ mod tests {
     }
 
     #[test]
+    fn every_key_is_documented() {
+        let page = include_str!("../../docs/settings.md");
+        let missing: Vec<&str> =
+            KEYS.iter().map(|key| key.name).filter(|name| !page.contains(&format!("`{name}`"))).collect();
+        assert!(missing.is_empty(), "docs/settings.md lacks {missing:?}");
+    }
+
+    #[test]
     fn keys_are_the_fields_of_the_spec() {
         let minimal = serde_json::json!({
             "name": "a", "dataset": { "kind": "folder", "path": "a" },

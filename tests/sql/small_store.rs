@@ -45,7 +45,7 @@ fn moment(value: Option<i64>) -> ArrayRef {
 /// Writes it under `root`; the scope is that of the run `r1`.
 pub fn build(root: &Path) -> (Store, Scope) {
     let store = Store::open(root.join("store")).unwrap();
-    let dims = Dims::from([("d", 2), ("N", 2), ("D", 2), ("V", 2), ("C", 3)]);
+    let dims = Dims::from([("d", 2), ("N", 2), ("D", 2), ("T", 3), ("V", 2), ("C", 3)]);
     let write = |name: &str, partition: &str, columns: Vec<ArrayRef>| {
         let schema = table::table(name).unwrap().arrow(&dims).unwrap();
         let batch = RecordBatch::try_new(schema.clone(), columns).unwrap();
@@ -124,10 +124,16 @@ pub fn build(root: &Path) -> (Store, Scope) {
             arrays::repeated("img-1", 5),
             ids("abcdf"),
             arrays::fixed_list_f32(&[1.0, 0.0, 0.8, 0.6, 0.0, 1.0, -1.0, 0.0, 0.6, 0.8], 2).unwrap(),
+            arrays::fixed_list_f32(&[0.5; 5 * 2], 2).unwrap(),
             arrays::fixed_binary(vec![0; 5 * 2 * 2 * 2], 8).unwrap(),
             f32s(&[0.3, 0.2, 0.1, 0.05, 0.5]),
             arrays::fixed_binary(vec![1, 0, 1, 1, 0, 0, 1, 0, 1, 1], 2).unwrap(),
         ],
+    );
+    write(
+        "block_tokens",
+        "blk-1",
+        vec![arrays::repeated("blk-1", 5), ids("abcdf"), arrays::fixed_binary(vec![0; 5 * 3 * 2 * 2], 12).unwrap()],
     );
     write(
         "view_features",
@@ -257,7 +263,7 @@ pub fn build(root: &Path) -> (Store, Scope) {
         dataset: "flowers".into(),
         image_space: Some("img-1".into()),
         view_space: Some("view-1".into()),
-        block_space: None,
+        block_space: Some("blk-1".into()),
         text_partition: Some("txt-1".into()),
         runs: vec!["r1".into()],
     };

@@ -92,7 +92,7 @@ pub enum MixedHeads {
 pub enum ClassPrior {
     /// Each as often as any other.
     Uniform,
-    /// Estimated anew in every pass from the pictures and the labels of the pass before; uniform in the first.
+    /// Estimated anew in every pass from the pictures and the labels of the pass before; uniform in the first ones.
     Estimated,
     /// Shares that sum to 1, by class id.
     Shares(Vec<f32>),
@@ -169,7 +169,7 @@ pub async fn adapt(
         stop.check()?;
         let began = Instant::now();
         let mut learner = Learner { adapter: &mut adapter, optimiser: &mut optimiser, settings };
-        let shares = guarded("estimating the class prior", || Ok(shares(settings, &start, previous.as_deref())))?;
+        let shares = guarded("estimating the class prior", || Ok(shares(settings, &start, pass, previous.as_deref())))?;
         let shares = shares.map(|shares| shares.to_device(device));
         let (previous_labels, shares) = (previous.as_deref(), shares.as_ref());
         let context = Pass { start: &start, ids: &ids, previous: previous_labels, shares, heads: settings.heads, pass };
@@ -204,11 +204,17 @@ pub async fn adapt(
     Ok(Adapted { adapter, resumed })
 }
 
-/// The class distribution that fairness pulls towards, (C); `None` where it is uniform, as it is in the first pass where it is to be
-/// estimated from the labels of the pass before.
-fn shares(settings: &AdaptSettings, start: &Start<'_>, previous: Option<&[i32]>) -> Option<Tensor> {
+/// The share of the passes before the class prior is estimated: the labels of the first passes have the sentences' bias, which
+/// the pull towards a uniform distribution takes away.
+const UNIFORM_PASSES: f64 = 0.3;
+
+/// The class distribution that fairness pulls towards in a pass, (C), estimated from the labels of the pass before where it is to
+/// be; `None` where it is uniform.
+fn shares(settings: &AdaptSettings, start: &Start<'_>, pass: u64, previous: Option<&[i32]>) -> Option<Tensor> {
+    let early = (pass as f64) < UNIFORM_PASSES * settings.passes() as f64;
     match (&settings.class_prior, previous) {
         (ClassPrior::Uniform, _) | (ClassPrior::Estimated, None) => None,
+        (ClassPrior::Estimated, Some(_)) if early => None,
         (ClassPrior::Estimated, Some(labels)) => {
             let labels = Tensor::from_slice(labels).to_kind(Number::Int64);
             Some(class_prior::estimate(start.composite, &labels, start.prior.size()[1]))
