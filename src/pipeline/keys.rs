@@ -1,7 +1,7 @@
 //! Every key of the pipeline file, with what its value must be. Types alone cannot say `in [0, 1]` or `a file that is
 //! there`, and serde stops at the first mistake; this table lets all mistakes be found at once and named alike.
 
-use super::spec::{Affinity, DeviceKind, Orientation, Precision, SourceKind, Threshold, Tune};
+use super::spec::{Affinity, DeviceKind, Orientation, Policy, Precision, SourceKind, Threshold, Tune};
 
 /// What a value must be.
 #[derive(Debug, Clone, Copy)]
@@ -121,6 +121,9 @@ pub(super) const KEYS: &[Key] = &[
     optional("saliency.eps", above(0.0, 1.0)),
     optional("fusion.ratio", from(0.0, 1.0)),
     optional("dka.gamma", from(0.0, 1.0)),
+    optional("dka.policy", Want::Choice(Policy::NAMES)),
+    optional("dka.k", Want::Whole(1, 1_000_000)),
+    optional("dka.floor", from(0.0, 1.0)),
     optional("dka.statement", Want::Path(Must::BeFile)),
     optional("adapt.tune", Want::Choice(Tune::NAMES)),
     optional("adapt.epochs", Want::Whole(1, 100_000)),

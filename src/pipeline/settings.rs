@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::clip::model::ModelFiles;
 use crate::device::{DeviceChoice, Precision};
-use crate::dka::Statement;
+use crate::dka::{self, Parameters, Statement};
 use crate::error::{Context, Error, Kind, Result};
 use crate::fusion::adapter;
 use crate::fusion::foreground;
@@ -109,6 +109,21 @@ pub(super) fn saliency(spec: &Spec) -> foreground::Saliency {
     }
 }
 
+/// The user's own statement, or that of the policy.
+fn statement(spec: &spec::Dka) -> Result<Statement> {
+    if let Some(path) = &spec.statement {
+        return Statement::from_file(path);
+    }
+    let policy = match spec.policy.unwrap_or(spec::Policy::Argmax) {
+        spec::Policy::Argmax => dka::Policy::Argmax,
+        spec::Policy::TopKPerClass => dka::Policy::TopKPerClass,
+        spec::Policy::Confident => dka::Policy::Confident,
+        spec::Policy::Agreement => dka::Policy::Agreement,
+        spec::Policy::Revive => dka::Policy::Revive,
+    };
+    Ok(policy.statement())
+}
+
 /// `None` where nothing is to be trained.
 pub(super) fn adapt(spec: &Spec, preprocess: &Preprocess) -> Result<Option<AdaptSettings>> {
     let a = &spec.adapt;
@@ -117,10 +132,7 @@ pub(super) fn adapt(spec: &Spec, preprocess: &Preprocess) -> Result<Option<Adapt
         spec::Tune::Head => adapter::Tune::Head,
         spec::Tune::LayerNorm => adapter::Tune::LayerNorm,
     };
-    let statement = match &spec.dka.statement {
-        Some(path) => Statement::from_file(path)?,
-        None => Statement::shipped(),
-    };
+    let statement = statement(&spec.dka)?;
     let s = &a.strong;
     let paper = StrongView::paper(preprocess.crop);
     let rand_augment = RandAugment {
@@ -142,7 +154,7 @@ pub(super) fn adapt(spec: &Spec, preprocess: &Preprocess) -> Result<Option<Adapt
         scale: a.logit_scale,
         ratio: spec.fusion.ratio,
         saliency: saliency(spec),
-        gamma: spec.dka.gamma,
+        parameters: Parameters { gamma: spec.dka.gamma, k: spec.dka.k, floor: spec.dka.floor },
         statement,
         strong: StrongView {
             scale: (s.scale[0], s.scale[1]),

@@ -94,7 +94,7 @@ impl Workspace {
     pub(super) fn run_id(&self, spec: &Spec, snapshot: &str, sentences: &Sentences, statement: &str) -> String {
         // What is written here changes the result; paths, batch sizes of frozen stages and the store do not.
         let text = format!(
-            "{snapshot} {} {} {} {} {:?} {:?} gamma {} statement {statement:?} seed {} {} threads {}",
+            "{snapshot} {} {} {} {} {:?} {:?} gamma {} k {} floor {} statement {statement:?} seed {} {} threads {}",
             self.image_space.id(),
             self.view_space.id(),
             self.text_space.id(),
@@ -102,6 +102,8 @@ impl Workspace {
             spec.fusion,
             spec.adapt,
             spec.dka.gamma,
+            spec.dka.k,
+            spec.dka.floor,
             spec.seed,
             if self.device == Device::Cpu { "cpu" } else { "cuda" },
             spec.device.threads,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use adapt::{Adapt, Strong, Tune};
 pub use inputs::{Dataset, Limits, Model, Precision, SourceKind, Text};
-pub use method::{Affinity, Device, DeviceKind, Dka, Embed, Fusion, Orientation, Saliency, Threshold, Views};
+pub use method::{Affinity, Device, DeviceKind, Dka, Embed, Fusion, Orientation, Policy, Saliency, Threshold, Views};
 
 /// Everything that a pipeline file says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

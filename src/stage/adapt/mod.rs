@@ -18,7 +18,7 @@ use tch::Tensor;
 
 use crate::clip::VisionTower;
 use crate::device::guarded;
-use crate::dka::{PassInput, Statement, pseudo_labels};
+use crate::dka::{Parameters, PassInput, Statement, pseudo_labels};
 use crate::error::Result;
 use crate::fusion::adamw::AdamW;
 use crate::fusion::adapter::{Adapter, Tune};
@@ -60,8 +60,8 @@ pub struct AdaptSettings {
     pub ratio: f64,
     /// The cut of the patch graph.
     pub saliency: Saliency,
-    /// The prior's share in pseudo-labels.
-    pub gamma: f64,
+    /// What the statement's parameters stand for.
+    pub parameters: Parameters,
     /// The SQL that makes pseudo-labels.
     pub statement: Statement,
     /// What training steps see.
@@ -146,7 +146,7 @@ pub async fn adapt(
             prior: &prior,
             fusion: &fusion,
             classes,
-            gamma: settings.gamma,
+            parameters: settings.parameters,
             previous: previous.as_deref(),
         };
         let labels = pseudo_labels(&settings.statement, input).await?;
