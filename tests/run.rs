@@ -213,6 +213,54 @@ fn a_users_statement_decides_what_is_trained_on() {
 }
 
 #[test]
+fn a_class_that_nothing_looks_like_is_dead_until_it_is_revived() {
+    let pipeline = Pipeline::new(6, 1);
+    // Two classes without a picture, and sentences that fit none.
+    let strangers = ["grey locomotive", "unlit tunnel"];
+    let classes = [&CLASSES[..], &strangers].concat();
+    pipeline.write("classes.txt", &classes.join("\n"));
+    let sentences: Vec<String> =
+        classes.iter().map(|name| format!("\"{name}\": [\"a {name} has five petals.\"]")).collect();
+    pipeline.write("sentences.json", &format!("{{{}}}", sentences.join(", ")));
+    pipeline.spec("small", "kind = \"folder\"\npath = \"pictures\"\nclasses = \"classes.txt\"");
+    let dead = |set: &[&str]| {
+        let store = pipeline.path(&format!("store-{}", set.len()));
+        let rest = ["--store", store.to_str().unwrap()];
+        let set: Vec<&str> = set.iter().flat_map(|set| ["--set", set]).collect();
+        pipeline.ok("adapt", &[&["--set", "adapt.tune=head"], &set[..], &rest].concat());
+        let sql = "SELECT dead_classes, (SELECT count(DISTINCT class_id) FROM pseudo_labels l WHERE l.pass = p.pass) AS alive \
+                   FROM passes p ORDER BY pass";
+        let passes = pipeline.sql_in(sql, &rest);
+        assert_eq!(passes.len(), 3);
+        assert!(passes.iter().all(|p| p["dead_classes"].as_u64().unwrap() + p["alive"].as_u64().unwrap() == 5));
+        passes.iter().map(|p| p["dead_classes"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    let by_argmax = dead(&[]);
+    assert!(by_argmax.iter().all(|dead| *dead > 0), "dead by argmax: {by_argmax:?}");
+    assert_eq!(dead(&["dka.policy=revive", "dka.k=2"]), [0, 0, 0]);
+}
+
+#[test]
+fn a_users_wrong_statement_is_refused_with_its_row() {
+    let pipeline = Pipeline::new(3, 1);
+    let refusal = |sql: &str| {
+        pipeline.write("own.sql", sql);
+        let output = pipeline.output("adapt", &["--set", "adapt.tune=head", "--set", "dka.statement=own.sql"]);
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let rows = "SELECT image_id, CAST(row_number() OVER (ORDER BY image_id) - 1 AS INT) AS class_id FROM prior_logits ORDER BY image_id";
+    let said = refusal(rows);
+    let fourth = &pipeline.sql("SELECT image_id FROM prior_logits ORDER BY image_id LIMIT 1 OFFSET 3")[0]["image_id"];
+    let expected = format!("own.sql: row 4: picture {} has class 3; the classes are 0 to 2", fourth.as_str().unwrap());
+    assert!(said.contains(&expected), "{said}");
+    let said = refusal("SELECT image_id, 0 AS class_id, 1 AS weight FROM prior_logits");
+    assert!(said.contains("own.sql: it returns a column `weight`"), "{said}");
+    let said = refusal("SELECT image_id, 0 AS class_id FROM prior_logits WHERE $floor > 1");
+    assert!(said.contains("own.sql: it returns no row in pass 0") && said.contains("dka.floor"), "{said}");
+}
+
+#[test]
 fn a_pickle_is_refused_with_the_way_to_convert_it() {
     let pipeline = Pipeline::new(1, 1);
     pipeline.write("model.pt", "not read");

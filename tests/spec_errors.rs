@@ -144,6 +144,26 @@ fn what_depends_on_two_keys_is_checked() {
 }
 
 #[test]
+fn a_policy_beside_a_statement_is_a_mistake() {
+    let folder = Folder::new();
+    let both = "\n[dka]\nstatement = \"dka.sql\"\npolicy = \"revive\"\n";
+    assert_snapshot!(folder.mistake(&format!("{WHOLE}{both}"), &[]), @r#"
+    DIR/flowers.toml:15: 'dka.policy' ("revive") and 'dka.statement' cannot both say how pictures are labelled
+    hint: remove one of them; dka.gamma, dka.k and dka.floor go with either
+    "#);
+    assert_snapshot!(folder.mistake(WHOLE, &["dka.policy=argmax", "dka.statement=dka.sql"]), @r#"
+    --set dka.policy=argmax: 'dka.policy' ("argmax") and 'dka.statement' cannot both say how pictures are labelled
+    hint: remove one of them; dka.gamma, dka.k and dka.floor go with either
+    "#);
+    assert_snapshot!(folder.mistake(&format!("{WHOLE}\n[dka]\npolicy = \"revival\"\nk = 0\nfloor = 1.5\n"), &[]), @r"
+    3 mistakes in DIR/flowers.toml
+      DIR/flowers.toml:14: unknown value 'revival' for dka.policy; one of argmax, top_k_per_class, confident, agreement, revive (did you mean 'revive'?)
+      DIR/flowers.toml:15: 'dka.k' must be a whole number from 1 to 1000000, not 0
+      DIR/flowers.toml:16: 'dka.floor' must be a number in [0, 1], not 1.5
+    ");
+}
+
+#[test]
 fn syntax_errors_name_their_line() {
     let folder = Folder::new();
     assert_snapshot!(folder.mistake("name = \"a\"\nname = \"b\"\n[dataset\n", &[]), @r"

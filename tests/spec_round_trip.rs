@@ -5,8 +5,8 @@ mod spec_folder;
 
 use microclip_pipe::pipeline::Spec;
 use microclip_pipe::pipeline::spec::{
-    Adapt, Affinity, ClassPrior, Coarse, DeviceKind, Fusion, Heads, Orientation, Pooling, Precision, Prototypes, Query,
-    Sink, SourceKind, Strong, Threshold, Transduction, Tune,
+    Adapt, Affinity, ClassPrior, Coarse, DeviceKind, Fusion, Heads, Orientation, Policy, Pooling, Precision,
+    Prototypes, Query, Sink, SourceKind, Strong, Threshold, Transduction, Tune,
 };
 use proptest::prelude::*;
 use spec_folder::{Folder, WHOLE};
@@ -66,6 +66,22 @@ fn overrides_win_and_the_last_one_counts() {
     assert_eq!(spec.dka.statement, Some(folder.path("dka.sql")));
     assert_eq!(spec.store, folder.path("").parent().unwrap().join("elsewhere"));
     assert_eq!(spec.device.kind, DeviceKind::Cpu);
+}
+
+#[test]
+fn a_policy_and_a_statement_replace_each_other() {
+    let folder = Folder::new();
+    let spec = folder.load(WHOLE, &[]).unwrap();
+    assert_eq!((spec.dka.policy, spec.dka.k, spec.dka.floor, spec.dka.statement), (None, 16, 0.5, None));
+    let policy = format!("{WHOLE}\n[dka]\npolicy = \"confident\"\nfloor = 0.9\n");
+    let spec = folder.load(&policy, &["dka.k=3"]).unwrap();
+    assert_eq!((spec.dka.policy, spec.dka.k, spec.dka.floor), (Some(Policy::Confident), 3, 0.9));
+    // An override comes in place of what the file says, though the file says it by the other key.
+    let spec = folder.load(&policy, &["dka.statement=dka.sql"]).unwrap();
+    assert_eq!((spec.dka.policy, spec.dka.statement), (None, Some(folder.path("dka.sql"))));
+    let statement = format!("{WHOLE}\n[dka]\nstatement = \"dka.sql\"\n");
+    let spec = folder.load(&statement, &["dka.policy=revive"]).unwrap();
+    assert_eq!((spec.dka.policy, spec.dka.statement), (Some(Policy::Revive), None));
 }
 
 #[test]
@@ -162,6 +178,8 @@ proptest! {
         fusion in fusion(),
         transduction in (any::<bool>(), any::<bool>(), 1usize..=1_000, 1usize..=10_000),
         adapt in adapt(),
+        policy in proptest::option::of(choice(Policy::ALL)),
+        k in 1u32..=1_000_000,
     ) {
         let folder = Folder::new();
         let mut spec = folder.load(WHOLE, &[]).unwrap();
@@ -180,6 +198,8 @@ proptest! {
         (found.max_side, found.max_pixels, found.max_bytes) = limits;
         spec.model.tokenizer = optional.then(|| folder.path("words.json"));
         spec.dka.statement = optional.then(|| folder.path("dka.sql"));
+        spec.dka.policy = policy.filter(|_| !optional);
+        (spec.dka.k, spec.dka.floor) = (k, numbers.0);
         spec.model.precision = choices.0;
         (spec.saliency.affinity, spec.saliency.threshold, spec.saliency.orientation) = (choices.1, choices.2, choices.3);
         (spec.device.kind, spec.device.threads) = device;

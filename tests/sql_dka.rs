@@ -4,7 +4,7 @@
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Float32Type;
 use microclip_pipe::Error;
-use microclip_pipe::dka::{PassInput, PseudoLabels, Statement, pseudo_labels};
+use microclip_pipe::dka::{Parameters, PassInput, Policy, PseudoLabels, Statement, pseudo_labels};
 use microclip_pipe::table::session::bare_session;
 use microclip_pipe::table::{self, arrays};
 use proptest::prelude::*;
@@ -24,7 +24,8 @@ fn ids(n: usize) -> Vec<String> {
 
 fn input<'a>(ids: &'a [String], prior: &'a [f32], fusion: &'a [f32], gamma: f64) -> PassInput<'a> {
     let classes = prior.len() / ids.len();
-    PassInput { run: "r1", pass: 3, image_ids: ids, prior, fusion, classes, gamma, previous: None }
+    let parameters = Parameters { gamma, ..Parameters::default() };
+    PassInput { run: "r1", pass: 3, image_ids: ids, prior, fusion, classes, parameters, previous: None }
 }
 
 /// `mix` by SQL, over columns of vectors.
@@ -53,7 +54,7 @@ async fn mixed_logits_and_labels_are_those_of_the_released_code() {
         for (value, expected) in logits.iter().zip(&expected) {
             assert!((value - expected).abs() <= 1e-6 * expected.abs().max(0.01), "{gamma}: {value} for {expected}");
         }
-        let labels = pseudo_labels(&Statement::shipped(), input(&ids, &prior, &fusion, gamma)).await.unwrap();
+        let labels = pseudo_labels(&Policy::Argmax.statement(), input(&ids, &prior, &fusion, gamma)).await.unwrap();
         for (row, logits) in expected.chunks(5).enumerate() {
             let mut sorted: Vec<f64> = logits.iter().map(|v| f64::from(*v)).collect();
             sorted.sort_by(|a, b| b.total_cmp(a));
@@ -73,7 +74,7 @@ async fn mixed_logits_and_labels_are_those_of_the_released_code() {
         .chunks_exact(8)
         .map(|b| i64::from_le_bytes(b.try_into().unwrap()) as i32)
         .collect();
-    let labels = pseudo_labels(&Statement::shipped(), input(&ids, &prior, &fusion, 0.5)).await.unwrap();
+    let labels = pseudo_labels(&Policy::Argmax.statement(), input(&ids, &prior, &fusion, 0.5)).await.unwrap();
     assert_eq!(labels.class_ids, expected);
 }
 
@@ -83,7 +84,7 @@ async fn a_pass_says_what_changed_and_which_classes_are_dead() {
     let ids: Vec<String> = ["c", "a", "b"].map(|l| l.repeat(64)).to_vec();
     let prior = [0.9, 0.1, 0.0, 0.0, 0.8, 0.1, 0.1, 0.3, 0.2];
     let mut pass = input(&ids, &prior, &prior, 0.5);
-    let first = pseudo_labels(&Statement::shipped(), pass).await.unwrap();
+    let first = pseudo_labels(&Policy::Argmax.statement(), pass).await.unwrap();
     assert_eq!(first.class_ids, [0, 1, 1]);
     assert_eq!((first.summary.changed, first.summary.dead_classes), (0, 1));
     assert_eq!(arrays::strings(&first.batch, "image_id").unwrap(), [&ids[1], &ids[2], &ids[0]]);
@@ -93,13 +94,13 @@ async fn a_pass_says_what_changed_and_which_classes_are_dead() {
     assert!((first.summary.mean_confidence - mean).abs() < 1e-12);
 
     pass.previous = Some(&[0, 2, -1]);
-    let second = pseudo_labels(&Statement::shipped(), pass).await.unwrap();
+    let second = pseudo_labels(&Policy::Argmax.statement(), pass).await.unwrap();
     assert_eq!(second.summary.changed, 2);
     assert_eq!(arrays::optional_int32s(&second.batch, "previous_class_id").unwrap(), [Some(2), None, Some(0)]);
     assert_eq!(arrays::int32s(&second.batch, "pass").unwrap(), [3; 3]);
 
     // The same again, to the bit.
-    assert_eq!(pseudo_labels(&Statement::shipped(), pass).await.unwrap().batch, second.batch);
+    assert_eq!(pseudo_labels(&Policy::Argmax.statement(), pass).await.unwrap().batch, second.batch);
 }
 
 #[tokio::test]
@@ -139,21 +140,79 @@ async fn wrong_rows_are_refused_and_named() {
     assert!(error.contains("row 1: picture rose is not in this pass"), "{error}");
     let error = refusal("SELECT image_id, CAST(NULL AS INT) AS class_id FROM prior_logits").await;
     assert!(error.contains("has no class_id"), "{error}");
+    let error = refusal("SELECT CAST(NULL AS VARCHAR) AS image_id, 0 AS class_id").await;
+    assert_eq!(error, "DKA statement own.sql: row 1: image_id is null");
+    // More than any whole number that a class could be.
+    let error =
+        refusal("SELECT image_id, CAST(18446744073709551615 AS BIGINT UNSIGNED) AS class_id FROM prior_logits").await;
+    assert!(
+        error.contains("row 1: picture") && error.contains("has class 18446744073709551615; the classes"),
+        "{error}"
+    );
+    for (figure, shown) in [("CAST('NaN' AS DOUBLE)", "NaN"), ("-1e300", "-inf"), ("CAST('inf' AS REAL)", "inf")] {
+        for column in ["confidence", "margin"] {
+            let second = format!("CASE WHEN image_id = '{:064x}' THEN {figure} ELSE NULL END", 1);
+            let sql =
+                format!("SELECT image_id, 0 AS class_id, {second} AS {column} FROM prior_logits ORDER BY image_id");
+            let expected = format!("row 2: picture {:064x} has {column} {shown}, which is not finite", 1);
+            let error = refusal(&sql).await;
+            assert!(error.contains(&expected), "{error}");
+        }
+    }
     let error = refusal("SELECT image_id, $other AS class_id FROM prior_logits").await;
     assert!(error.contains("own.sql") && error.contains("other"), "{error}");
+}
+
+#[tokio::test]
+async fn a_statement_that_labels_nothing_is_refused() {
+    let error = refusal("SELECT image_id, 0 AS class_id FROM prior_logits WHERE max_of(logits) > 2").await;
+    assert_eq!(error, "DKA statement own.sql: it returns no row in pass 3: there is nothing to train on");
+}
+
+#[tokio::test]
+async fn without_an_order_the_same_row_is_named_each_time() {
+    let sql = "SELECT p.image_id, argmax(p.logits) + 7 AS class_id FROM prior_logits p \
+               JOIN fusion_logits f ON f.image_id = p.image_id";
+    let first = refusal(sql).await;
+    assert!(first.contains("row 1: picture 0000"), "{first}");
+    for _ in 0..8 {
+        assert_eq!(refusal(sql).await, first);
+    }
+}
+
+#[tokio::test]
+async fn every_statement_may_use_the_numbers_of_the_pipeline_file() {
+    let ids = ids(3);
+    let prior = [0.9, 0.1, 0.2, 0.3, 0.1, 0.8];
+    let own = Statement::new(
+        "own.sql",
+        "SELECT image_id, CAST($k - 1 AS INT) AS class_id, $floor AS confidence, $gamma AS margin FROM prior_logits \
+         WHERE $pass = 3 AND $run = 'r1'",
+    );
+    own.validate().await.unwrap();
+    let mut pass = input(&ids, &prior, &prior, 0.25);
+    (pass.parameters.k, pass.parameters.floor) = (2, 0.75);
+    let labels = pseudo_labels(&own, pass).await.unwrap();
+    assert_eq!(labels.class_ids, [1, 1, 1]);
+    assert_eq!((float(&labels, "confidence")[0], float(&labels, "margin")[0]), (0.75, 0.25));
 }
 
 #[tokio::test]
 async fn input_that_does_not_fit_is_refused() {
     let ids = ids(2);
     let refused =
-        async |input: PassInput<'_>| -> Error { pseudo_labels(&Statement::shipped(), input).await.unwrap_err() };
+        async |input: PassInput<'_>| -> Error { pseudo_labels(&Policy::Argmax.statement(), input).await.unwrap_err() };
     let good = [0.1, 0.2, 0.3, 0.4];
     let error = refused(input(&ids, &good, &[0.1, 0.2, f32::NAN, 0.4], 0.5)).await;
     assert_eq!(error.to_string(), format!("the fusion logit of picture {:064x} for class 0 is NaN", 1));
     let error = refused(input(&ids, &good, &good[..3], 0.5)).await;
     assert_eq!(error.to_string(), "3 fusion logits are not those of 2 pictures and 2 classes");
     assert!(refused(input(&ids, &good, &good, 1.5)).await.to_string().contains("gamma"));
+    let mut wrong = input(&ids, &good, &good, 0.5);
+    wrong.parameters.k = 0;
+    assert_eq!(refused(wrong).await.to_string(), "k is 0, which is not at least 1");
+    wrong.parameters = Parameters { floor: f64::NAN, ..Parameters::default() };
+    assert!(refused(wrong).await.to_string().contains("floor is NaN"));
     let twice = vec![ids[0].clone(), ids[0].clone()];
     assert!(refused(input(&twice, &good, &good, 0.5)).await.to_string().contains("twice"));
 }
@@ -163,7 +222,7 @@ async fn many_pictures_and_classes_each_get_a_label() {
     let (n, classes) = (10_000, 102);
     let ids = ids(n);
     let logits: Vec<f32> = (0..n * classes).map(|i| ((i * 7919) % 10_007) as f32 / 10_007.0).collect();
-    let labels = pseudo_labels(&Statement::shipped(), input(&ids, &logits, &logits, 0.5)).await.unwrap();
+    let labels = pseudo_labels(&Policy::Argmax.statement(), input(&ids, &logits, &logits, 0.5)).await.unwrap();
     assert_eq!(labels.batch.num_rows(), n);
 }
 
@@ -194,7 +253,7 @@ proptest! {
         prop_assert_eq!(permuted(&straight, &order), runtime.block_on(mixed(&a2, &b2, 6, gamma)));
 
         let ids = ids(4);
-        let label = |a: &[f32], b: &[f32]| runtime.block_on(pseudo_labels(&Statement::shipped(), input(&ids, a, b, gamma))).unwrap();
+        let label = |a: &[f32], b: &[f32]| runtime.block_on(pseudo_labels(&Policy::Argmax.statement(), input(&ids, a, b, gamma))).unwrap();
         let (before, after) = (label(&a, &b), label(&a2, &b2));
         for row in 0..4 {
             // Of equal logits the first wins, and which is first depends on the order.

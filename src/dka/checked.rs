@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Int32Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Int32Array, Int64Array, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Float32Type, Int64Type};
+use arrow::util::display::array_value_to_string;
 
 use crate::dka::pass::{PassInput, PseudoLabels, Summary};
 use crate::error::{Context, Error, Kind, Result};
@@ -28,26 +29,22 @@ pub(super) fn labels(batches: &[RecordBatch], input: &PassInput<'_>) -> Result<P
     let mut labels: Vec<Option<Label>> = vec![None; input.image_ids.len()];
     let mut rows_before = 0;
     for batch in batches {
-        let ids = arrays::optional_strings(batch, "image_id")?;
-        let classes = cast(batch, "class_id", &DataType::Int64)?;
-        let classes = classes.as_primitive::<Int64Type>();
-        let (confidence, margin) = (figures(batch, "confidence")?, figures(batch, "margin")?);
-        for (row, id) in ids.into_iter().enumerate() {
-            let refuse = |what: String| Err(Error::new(Kind::Query, format!("row {}: {what}", rows_before + row + 1)));
-            let Some(id) = id else { return refuse("image_id is null".into()) };
-            let Some(place) = places.get(id) else { return refuse(format!("picture {id} is not in this pass")) };
-            let class = classes.is_valid(row).then(|| classes.value(row));
-            let Some(class) = class else { return refuse(format!("picture {id} has no class_id")) };
-            let known = i32::try_from(class).ok().filter(|c| usize::try_from(*c).is_ok_and(|c| c < input.classes));
-            let Some(class) = known else {
-                return refuse(format!("picture {id} has class {class}; the classes are 0 to {}", input.classes - 1));
-            };
-            let label = Label { class, confidence: confidence(row), margin: margin(row) };
-            if labels[*place].replace(label).is_some() {
-                return refuse(format!("picture {id} is returned twice"));
+        let columns = Columns::of(batch)?;
+        for (row, id) in arrays::optional_strings(batch, "image_id")?.into_iter().enumerate() {
+            let refuse = |what: String| Error::new(Kind::Query, format!("row {}: {what}", rows_before + row + 1));
+            let id = id.ok_or_else(|| refuse("image_id is null".into()))?;
+            let unknown = || refuse(format!("picture {id} is not in this pass")).hint(UNKNOWN);
+            let place = *places.get(id).ok_or_else(unknown)?;
+            let label = columns.label(row, input.classes).map_err(|what| refuse(format!("picture {id} has {what}")))?;
+            if labels[place].replace(label).is_some() {
+                return Err(refuse(format!("picture {id} is returned twice")).hint(TWICE));
             }
         }
         rows_before += batch.num_rows();
+    }
+    if rows_before == 0 {
+        let what = format!("it returns no row in pass {}: there is nothing to train on", input.pass);
+        return Err(Error::new(Kind::Query, what).hint("a floor that no picture reaches gives this: lower dka.floor"));
     }
     Ok(PseudoLabels {
         batch: table_of(&labels, input)?,
@@ -56,20 +53,63 @@ pub(super) fn labels(batches: &[RecordBatch], input: &PassInput<'_>) -> Result<P
     })
 }
 
-/// A column that the statement may give, by row.
-fn figures(batch: &RecordBatch, column: &str) -> Result<impl Fn(usize) -> Option<f32> + use<>> {
-    let values = match batch.column_by_name(column) {
-        Some(_) => Some(cast(batch, column, &DataType::Float32)?.as_primitive::<Float32Type>().clone()),
-        None => None,
-    };
-    Ok(move |row: usize| values.as_ref().filter(|v| v.is_valid(row)).map(|v| v.value(row)))
+const UNKNOWN: &str = "image_id must be one of prior_logits.image_id";
+const TWICE: &str =
+    "a join may repeat rows; GROUP BY image_id, or row_number() OVER (PARTITION BY image_id ...) = 1, keeps one";
+
+/// The columns of a batch but `image_id`, as numbers.
+struct Columns {
+    /// As it came, for messages.
+    given: ArrayRef,
+    /// Null where the class is null or no i64.
+    classes: Int64Array,
+    confidence: Option<Float32Array>,
+    margin: Option<Float32Array>,
 }
 
-fn cast(batch: &RecordBatch, column: &str, to: &DataType) -> Result<ArrayRef> {
-    let missing = || Error::new(Kind::Query, format!("there is no column `{column}`"));
-    let array = batch.column_by_name(column).ok_or_else(missing)?;
-    let exactly = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(array, to, &exactly).context(Kind::Query, || format!("column `{column}` has a wrong value"))
+impl Columns {
+    fn of(batch: &RecordBatch) -> Result<Columns> {
+        let missing = || Error::new(Kind::Query, "there is no column `class_id`");
+        let given = batch.column_by_name("class_id").ok_or_else(missing)?.clone();
+        let classes = cast(&given, "class_id", &DataType::Int64)?.as_primitive::<Int64Type>().clone();
+        let figures = |column: &str| {
+            let array =
+                batch.column_by_name(column).map(|array| cast(array, column, &DataType::Float32)).transpose()?;
+            Ok(array.map(|array| array.as_primitive::<Float32Type>().clone()))
+        };
+        Ok(Columns { given, classes, confidence: figures("confidence")?, margin: figures("margin")? })
+    }
+
+    /// The row's label, or what is wrong with it.
+    fn label(&self, row: usize, classes: usize) -> Result<Label, String> {
+        if self.given.is_null(row) {
+            return Err("no class_id".into());
+        }
+        let class = self.classes.is_valid(row).then(|| self.classes.value(row)).and_then(|c| i32::try_from(c).ok());
+        let known = class.filter(|class| usize::try_from(*class).is_ok_and(|class| class < classes));
+        let Some(class) = known else {
+            let given = array_value_to_string(&self.given, row).unwrap_or_default();
+            return Err(format!("class {given}; the classes are 0 to {}", classes - 1));
+        };
+        let figure = |name: &str, values: &Option<Float32Array>| {
+            let value = values.as_ref().filter(|values| values.is_valid(row)).map(|values| values.value(row));
+            match value.filter(|value| !value.is_finite()) {
+                Some(value) => Err(format!("{name} {value}, which is not finite (null says that there is none)")),
+                None => Ok(value),
+            }
+        };
+        Ok(Label {
+            class,
+            confidence: figure("confidence", &self.confidence)?,
+            margin: figure("margin", &self.margin)?,
+        })
+    }
+}
+
+/// What does not fit becomes null, so that the row can be named.
+fn cast(array: &ArrayRef, column: &str, to: &DataType) -> Result<ArrayRef> {
+    cast_with_options(array, to, &CastOptions::default())
+        .context(Kind::Query, || format!("column `{column}` cannot be read as {to}"))
 }
 
 fn table_of(labels: &[Option<Label>], input: &PassInput<'_>) -> Result<RecordBatch> {

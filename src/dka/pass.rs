@@ -8,6 +8,7 @@ use datafusion::datasource::MemTable;
 use datafusion::execution::context::SessionContext;
 
 use crate::dka::checked;
+use crate::dka::parameters::Parameters;
 use crate::dka::statement::Statement;
 use crate::error::{Context, Error, Kind, Result};
 use crate::table::query::explain;
@@ -30,8 +31,8 @@ pub struct PassInput<'a> {
     pub fusion: &'a [f32],
     /// Number of classes.
     pub classes: usize,
-    /// The prior's share, from 0 to 1.
-    pub gamma: f64,
+    /// The numbers that the statement may use.
+    pub parameters: Parameters,
     /// The labels of the pass before, one a picture; negative where it had none. `None` in the first pass.
     pub previous: Option<&'a [i32]>,
 }
@@ -53,7 +54,7 @@ pub struct PseudoLabels {
 pub struct Summary {
     /// Pictures whose label is not that of the pass before, with those that gained or lost one; 0 in the first pass.
     pub changed: u64,
-    /// Classes that no picture was given.
+    /// Classes that this pass's labels give to no picture, whatever earlier passes gave.
     pub dead_classes: u64,
     /// Mean confidence of the labels; NaN where the statement gives none.
     pub mean_confidence: f64,
@@ -67,7 +68,7 @@ pub struct Summary {
 pub async fn pseudo_labels(statement: &Statement, input: PassInput<'_>) -> Result<PseudoLabels> {
     check(&input)?;
     let ctx = session(&input)?;
-    let df = statement.plan(&ctx, input.run, input.pass, input.gamma).await?;
+    let df = statement.plan(&ctx, input.run, input.pass, input.parameters).await?;
     let rows = df.collect().await.map_err(|e| statement.named(explain(e, Some(&ctx))))?;
     checked::labels(&rows, &input).map_err(|e| statement.named(e))
 }
@@ -75,9 +76,7 @@ pub async fn pseudo_labels(statement: &Statement, input: PassInput<'_>) -> Resul
 fn check(input: &PassInput<'_>) -> Result<()> {
     let refuse = |what: String| Err(Error::new(Kind::Store, what));
     let rows = input.image_ids.len();
-    if !(0.0..=1.0).contains(&input.gamma) {
-        return refuse(format!("gamma is {}, which is not from 0 to 1", input.gamma));
-    }
+    input.parameters.check()?;
     for (name, logits) in [("prior", input.prior), ("fusion", input.fusion)] {
         if input.classes == 0 || rows.checked_mul(input.classes) != Some(logits.len()) {
             let have = logits.len();

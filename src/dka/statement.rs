@@ -1,4 +1,4 @@
-//! The SQL that makes pseudo-labels: the shipped one, or a user's own.
+//! The SQL that makes pseudo-labels: a policy's, or a user's own.
 
 use std::path::Path;
 
@@ -7,6 +7,7 @@ use datafusion::common::ScalarValue;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::context::SessionContext;
 
+use crate::dka::parameters::Parameters;
 use crate::dka::pass;
 use crate::error::{Context, Error, Kind, Result};
 use crate::table;
@@ -15,8 +16,9 @@ use crate::table::query::explain;
 /// A statement that gives `image_id` and `class_id`, and may give `confidence` and `margin`.
 ///
 /// It sees, of the pass in hand alone, `prior_logits` and `fusion_logits`, and `previous` (`image_id`, `class_id`), the
-/// labels of the pass before. `$gamma`, `$run` and `$pass` stand for the pass's values. Pictures that it does not return have no
-/// pseudo-label, and the pass does not train on them. It cannot see `labels`.
+/// labels of the pass before. `$run` and `$pass` stand for the pass's values, `$gamma`, `$k` and `$floor` for the
+/// [`Parameters`]. Pictures that it does not return have no pseudo-label, and the pass does not train on them. It cannot see
+/// `labels`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
     name: String,
@@ -27,11 +29,6 @@ pub struct Statement {
 const COLUMNS: [(&str, bool); 4] = [("image_id", true), ("class_id", true), ("confidence", false), ("margin", false)];
 
 impl Statement {
-    /// The paper's: argmax of the mixed logits, without a floor on confidence.
-    pub fn shipped() -> Statement {
-        Statement { name: "argmax.sql".into(), sql: include_str!("argmax.sql").into() }
-    }
-
     /// A user's own. It is read here, and checked by [`validate`](Self::validate).
     ///
     /// # Errors
@@ -68,17 +65,26 @@ impl Statement {
             prior: &[],
             fusion: &[],
             classes: 1,
-            gamma: 0.5,
+            parameters: Parameters::default(),
             previous: None,
         })?;
-        self.plan(&ctx, "run", 0, 0.5).await.map(drop)
+        self.plan(&ctx, "run", 0, Parameters::default()).await.map(drop)
     }
 
     /// Plans it with the pass's values, and checks its columns.
-    pub(super) async fn plan(&self, ctx: &SessionContext, run: &str, pass: i32, gamma: f64) -> Result<DataFrame> {
+    pub(super) async fn plan(
+        &self,
+        ctx: &SessionContext,
+        run: &str,
+        pass: i32,
+        parameters: Parameters,
+    ) -> Result<DataFrame> {
+        let Parameters { gamma, k, floor } = parameters;
         let df = table::query(ctx, &self.sql).await.map_err(|e| self.named(e))?;
         let values = vec![
             ("gamma", ScalarValue::from(gamma)),
+            ("k", ScalarValue::from(i64::from(k))),
+            ("floor", ScalarValue::from(floor)),
             ("run", ScalarValue::from(run)),
             ("pass", ScalarValue::from(pass)),
         ];
@@ -97,15 +103,19 @@ impl Statement {
     }
 
     fn check_columns(&self, schema: &Schema) -> Result<()> {
-        let refuse = |what: String| {
-            let hint = "it must return image_id and class_id, and may return confidence and margin";
-            Err(self.named(Error::new(Kind::Query, what).hint(hint)))
-        };
+        let refuse_with = |what: String, hint: &str| Err(self.named(Error::new(Kind::Query, what).hint(hint)));
+        let refuse =
+            |what| refuse_with(what, "it must return image_id and class_id, and may return confidence and margin");
         for (column, needed) in COLUMNS {
             let mut fields = schema.fields().iter().filter(|f| f.name() == column);
             match fields.next().map(|f| f.data_type()) {
                 None if needed => return refuse(format!("it returns no column `{column}`")),
                 None => {}
+                // Also what row_number() - 1 gives: a decimal, though without a fraction.
+                Some(t) if !fits(column, t) && column == "class_id" && t.is_numeric() => {
+                    let what = format!("its column `class_id` is {t}, which is not a type of whole numbers");
+                    return refuse_with(what, "write CAST(... AS INT) AS class_id");
+                }
                 Some(t) if !fits(column, t) => return refuse(format!("its column `{column}` is {t}")),
                 Some(_) if fields.next().is_some() => return refuse(format!("it returns `{column}` twice")),
                 Some(_) => {}
@@ -135,11 +145,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_shipped_statement_is_valid() {
-        Statement::shipped().validate().await.unwrap();
-    }
-
-    #[tokio::test]
     async fn a_floor_and_the_pass_before_can_be_used() {
         let sql = "SELECT p.image_id, coalesce(b.class_id, argmax(p.logits)) AS class_id \
                    FROM prior_logits p LEFT JOIN previous b ON b.image_id = p.image_id \
@@ -153,7 +158,13 @@ mod tests {
         assert_eq!(error.to_string(), "DKA statement own.sql: it returns no column `class_id`");
         assert!(error.hint_text().unwrap().contains("image_id and class_id"));
         let error = refusal("SELECT image_id, 0.5 AS class_id FROM prior_logits").await;
-        assert!(error.to_string().contains("its column `class_id` is Float64"), "{error}");
+        assert!(
+            error.to_string().contains("its column `class_id` is Float64, which is not a type of whole"),
+            "{error}"
+        );
+        assert_eq!(error.hint_text(), Some("write CAST(... AS INT) AS class_id"));
+        let error = refusal("SELECT 1 AS image_id, 1 AS class_id FROM prior_logits").await;
+        assert!(error.to_string().contains("its column `image_id` is Int64"), "{error}");
         let error = refusal("SELECT image_id, 1 AS class_id, 2 AS weight FROM prior_logits").await;
         assert!(error.to_string().contains("a column `weight`, which is not known"), "{error}");
     }

@@ -2,7 +2,7 @@
 //! there`, and serde stops at the first mistake; this table lets all mistakes be found at once and named alike.
 
 use super::spec::{
-    Affinity, ClassPrior, Coarse, DeviceKind, Heads, Orientation, Pooling, Precision, Prototypes, Query, Sink,
+    Affinity, ClassPrior, Coarse, DeviceKind, Heads, Orientation, Policy, Pooling, Precision, Prototypes, Query, Sink,
     SourceKind, Threshold, Tune,
 };
 
@@ -132,6 +132,9 @@ pub(super) const KEYS: &[Key] = &[
     optional("fusion.sink", Want::Choice(Sink::NAMES)),
     optional("fusion.heads", Want::Choice(Heads::NAMES)),
     optional("dka.gamma", from(0.0, 1.0)),
+    optional("dka.policy", Want::Choice(Policy::NAMES)),
+    optional("dka.k", Want::Whole(1, 1_000_000)),
+    optional("dka.floor", from(0.0, 1.0)),
     optional("dka.statement", Want::Path(Must::BeFile)),
     optional("adapt.tune", Want::Choice(Tune::NAMES)),
     optional("adapt.from_block", Want::Whole(0, 1_000)),

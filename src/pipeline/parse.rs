@@ -31,7 +31,13 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Spec> {
     report.finish()?;
 
     // What the check let through, serde takes: both know the same keys, which a test makes sure of.
-    let spec = Spec::deserialize(table).at(Kind::Usage, "cannot read", path)?;
+    let mut spec = Spec::deserialize(table).at(Kind::Usage, "cannot read", path)?;
+    match (applied.contains_key("dka.policy"), applied.contains_key("dka.statement")) {
+        // What --set says comes in place of what the file says, though it is another key.
+        (true, false) => spec.dka.statement = None,
+        (false, true) => spec.dka.policy = None,
+        _ => {}
+    }
     relations(path, &spec, &lines, &applied)?;
     Ok(spec)
 }
@@ -53,6 +59,13 @@ fn relations(path: &Path, spec: &Spec, lines: &Lines, applied: &Applied) -> Resu
     if dataset.root.is_some() && dataset.kind != SourceKind::List {
         let what = format!("'dataset.root' is for kind = \"list\", not for \"{}\"", dataset.kind);
         check.mistake("dataset.root", (what, Some("remove it".to_owned())));
+    }
+    if let (Some(policy), Some(_)) = (spec.dka.policy, &spec.dka.statement) {
+        let what = format!("'dka.policy' (\"{policy}\") and 'dka.statement' cannot both say how pictures are labelled");
+        check.mistake(
+            "dka.policy",
+            (what, Some("remove one of them; dka.gamma, dka.k and dka.floor go with either".to_owned())),
+        );
     }
     let adapt = &spec.adapt;
     if adapt.min_lr > adapt.lr {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::clip::model::ModelFiles;
 use crate::device::{DeviceChoice, Precision};
-use crate::dka::Statement;
+use crate::dka::{self, Parameters, Statement};
 use crate::error::{Context, Error, Kind, Result};
 use crate::fusion::adapter;
 use crate::fusion::foreground;
@@ -180,6 +180,21 @@ fn class_shares(path: &Path, classes: &[String]) -> Result<Vec<f32>> {
     classes.iter().map(|name| share(name).map(|share| (share / sum) as f32)).collect()
 }
 
+/// The user's own statement, or that of the policy.
+fn statement(spec: &spec::Dka) -> Result<Statement> {
+    if let Some(path) = &spec.statement {
+        return Statement::from_file(path);
+    }
+    let policy = match spec.policy.unwrap_or(spec::Policy::Argmax) {
+        spec::Policy::Argmax => dka::Policy::Argmax,
+        spec::Policy::TopKPerClass => dka::Policy::TopKPerClass,
+        spec::Policy::Confident => dka::Policy::Confident,
+        spec::Policy::Agreement => dka::Policy::Agreement,
+        spec::Policy::Revive => dka::Policy::Revive,
+    };
+    Ok(policy.statement())
+}
+
 /// `None` where nothing is to be trained; `classes` are the dataset's class names.
 pub(super) fn adapt(spec: &Spec, preprocess: &Preprocess, classes: &[String]) -> Result<Option<AdaptSettings>> {
     let a = &spec.adapt;
@@ -189,10 +204,7 @@ pub(super) fn adapt(spec: &Spec, preprocess: &Preprocess, classes: &[String]) ->
         spec::Tune::LayerNorm => adapter::Tune::LayerNorm { from_block: a.from_block },
         spec::Tune::Reference => adapter::Tune::Reference,
     };
-    let statement = match &spec.dka.statement {
-        Some(path) => Statement::from_file(path)?,
-        None => Statement::shipped(),
-    };
+    let statement = statement(&spec.dka)?;
     let s = &a.strong;
     let paper = StrongView::paper(preprocess.crop);
     let rand_augment = RandAugment {
@@ -222,7 +234,7 @@ pub(super) fn adapt(spec: &Spec, preprocess: &Preprocess, classes: &[String]) ->
         loss: LossWeights { ce: a.ce_weight, fairness: a.fairness_weight },
         fairness_momentum: a.fairness_momentum,
         class_prior: class_prior(spec, classes)?,
-        gamma: spec.dka.gamma,
+        parameters: Parameters { gamma: spec.dka.gamma, k: spec.dka.k, floor: spec.dka.floor },
         statement,
         strong: StrongView {
             scale: (s.scale[0], s.scale[1]),

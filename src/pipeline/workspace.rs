@@ -109,7 +109,7 @@ impl Workspace {
         let settings = spec::Adapt { class_shares: None, ..spec.adapt.clone() };
         // What is written here changes the result; paths, batch sizes of frozen stages and the store do not.
         let text = format!(
-            "{snapshot} {} {} {} {} {:?} {:?} {:?} {:?} {shares:?} gamma {} statement {statement:?} seed {} {} threads {}",
+            "{snapshot} {} {} {} {} {:?} {:?} {:?} {:?} {shares:?} gamma {} k {} floor {} statement {statement:?} seed {} {} threads {}",
             self.image_space.id(),
             self.view_space.id(),
             self.text_space.id(),
@@ -119,6 +119,8 @@ impl Workspace {
             spec.transduction,
             spec.predict,
             spec.dka.gamma,
+            spec.dka.k,
+            spec.dka.floor,
             spec.seed,
             if self.device == Device::Cpu { "cpu" } else { "cuda" },
             spec.device.threads,

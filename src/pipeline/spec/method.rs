@@ -188,19 +188,41 @@ impl Default for Fusion {
     }
 }
 
+choice! {
+    /// Which of the shipped statements makes the pseudo-labels.
+    Policy {
+        /// The best class of the mixed logits, for every picture: the paper's.
+        Argmax = "argmax",
+        /// For each class the `k` pictures that are most probable for it.
+        TopKPerClass = "top_k_per_class",
+        /// The best class, where its probability is at least `floor`.
+        Confident = "confident",
+        /// The best class, where the prior and the fused model name the same.
+        Agreement = "agreement",
+        /// The best class; classes that no picture was given take up to `k` pictures.
+        Revive = "revive",
+    }
+}
+
 /// `[dka]`: Dynamic Knowledge Aggregation, the making of pseudo-labels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dka {
     /// The share of the fixed prior's logits in the pseudo-logits, in `[0, 1]`; the fused model has the rest.
     pub gamma: f64,
-    /// A `.sql` file whose statement makes the pseudo-labels in place of the built-in one.
+    /// The shipped statement that makes the pseudo-labels; argmax where neither it nor `statement` is given.
+    pub policy: Option<Policy>,
+    /// `$k` of the statement: pictures of a class.
+    pub k: u32,
+    /// `$floor` of the statement: least probability, in `[0, 1]`.
+    pub floor: f64,
+    /// A `.sql` file whose statement makes the pseudo-labels in place of a shipped one.
     pub statement: Option<PathBuf>,
 }
 
 impl Default for Dka {
     fn default() -> Self {
-        Dka { gamma: 0.5, statement: None }
+        Dka { gamma: 0.5, policy: None, k: 16, floor: 0.5, statement: None }
     }
 }
 

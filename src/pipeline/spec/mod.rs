@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 pub use adapt::{Adapt, ClassPrior, Strong, Tune};
 pub use inputs::{Dataset, Limits, Model, Precision, Prototypes, SourceKind, Text};
 pub use method::{
-    Affinity, Coarse, Device, DeviceKind, Dka, Embed, Fusion, Heads, Orientation, Pooling, Predict, Query, Saliency,
-    Sink, Threshold, Transduction, Views,
+    Affinity, Coarse, Device, DeviceKind, Dka, Embed, Fusion, Heads, Orientation, Policy, Pooling, Predict, Query,
+    Saliency, Sink, Threshold, Transduction, Views,
 };
 
 /// Everything that a pipeline file says.

@@ -19,7 +19,7 @@ use tch::{Kind as Number, Tensor};
 
 use crate::clip::VisionTower;
 use crate::device::guarded;
-use crate::dka::{PassInput, PseudoLabels, Statement, pseudo_labels};
+use crate::dka::{Parameters, PassInput, PseudoLabels, Statement, pseudo_labels};
 use crate::error::Result;
 use crate::fusion::adamw::AdamW;
 use crate::fusion::adapter::{Adapter, Design, Tune};
@@ -64,8 +64,8 @@ pub struct AdaptSettings {
     pub fairness_momentum: f64,
     /// The class distribution that the fairness term pulls towards.
     pub class_prior: ClassPrior,
-    /// The prior's share in pseudo-labels.
-    pub gamma: f64,
+    /// What the statement's parameters stand for.
+    pub parameters: Parameters,
     /// The SQL that makes pseudo-labels.
     pub statement: Statement,
     /// What training steps see.
@@ -257,7 +257,7 @@ impl Pass<'_> {
             prior: &tensor::numbers(&prior)?,
             fusion: &tensor::numbers(&fusion)?,
             classes: prior.size()[1] as usize,
-            gamma: settings.gamma,
+            parameters: settings.parameters,
             previous: self.previous,
         };
         let labels = pseudo_labels(&settings.statement, input).await?;

@@ -167,7 +167,7 @@ async fn labels(live: &Live, pass: &Pass<'_>, at: &[usize], settings: &AdaptSett
         prior: &tensor::numbers(&live.prior)?,
         fusion: &tensor::numbers(&live.fusion)?,
         classes: live.prior.size()[1] as usize,
-        gamma: settings.gamma,
+        parameters: settings.parameters,
         previous: previous.as_deref(),
     };
     pseudo_labels(&settings.statement, input).await

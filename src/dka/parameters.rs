@@ -1,0 +1,37 @@
+//! The numbers that a statement may use.
+
+use crate::error::{Error, Kind, Result};
+
+/// What `$gamma`, `$k` and `$floor` stand for in every statement, shipped or a user's own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Parameters {
+    /// The prior's share, from 0 to 1.
+    pub gamma: f64,
+    /// Pictures of a class, at least 1.
+    pub k: u32,
+    /// Least probability, from 0 to 1.
+    pub floor: f64,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Parameters { gamma: 0.5, k: 16, floor: 0.5 }
+    }
+}
+
+impl Parameters {
+    /// # Errors
+    /// [`Kind::Store`] where one is out of its range.
+    pub(super) fn check(&self) -> Result<()> {
+        let refuse = |what: String| Err(Error::new(Kind::Store, what));
+        for (name, share) in [("gamma", self.gamma), ("floor", self.floor)] {
+            if !(0.0..=1.0).contains(&share) {
+                return refuse(format!("{name} is {share}, which is not from 0 to 1"));
+            }
+        }
+        if self.k == 0 {
+            return refuse("k is 0, which is not at least 1".into());
+        }
+        Ok(())
+    }
+}

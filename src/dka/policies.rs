@@ -1,0 +1,50 @@
+//! The statements that ship with the program: one SQL file each, in `policies/`, with a comment that says what it does and why.
+
+use crate::dka::statement::Statement;
+
+/// How pictures get their pseudo-labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Policy {
+    /// The paper's: the best class of the mixed logits, for every picture.
+    Argmax,
+    /// For each class the `$k` pictures that are most probable for it.
+    TopKPerClass,
+    /// The best class, where its probability is at least `$floor`.
+    Confident,
+    /// The best class, where the prior and the model under training name the same.
+    Agreement,
+    /// The best class; classes that no picture was given take up to `$k` pictures.
+    Revive,
+}
+
+impl Policy {
+    /// Every policy.
+    pub const ALL: [Policy; 5] =
+        [Policy::Argmax, Policy::TopKPerClass, Policy::Confident, Policy::Agreement, Policy::Revive];
+
+    /// Its statement, named as its file.
+    pub fn statement(self) -> Statement {
+        let (name, sql) = match self {
+            Policy::Argmax => ("argmax.sql", include_str!("policies/argmax.sql")),
+            Policy::TopKPerClass => ("top_k_per_class.sql", include_str!("policies/top_k_per_class.sql")),
+            Policy::Confident => ("confident.sql", include_str!("policies/confident.sql")),
+            Policy::Agreement => ("agreement.sql", include_str!("policies/agreement.sql")),
+            Policy::Revive => ("revive.sql", include_str!("policies/revive.sql")),
+        };
+        Statement::new(name, sql)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn each_can_be_planned_and_says_what_it_does() {
+        for policy in Policy::ALL {
+            let statement = policy.statement();
+            statement.validate().await.unwrap();
+            assert!(statement.sql().starts_with("-- "), "{}", statement.name());
+        }
+    }
+}
