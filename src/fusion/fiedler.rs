@@ -44,6 +44,16 @@ pub fn fiedler(affinity: &Tensor) -> Fiedler {
     if stray.size()[0] == 0 { found } else { found.replaced(&similarity, &stray) }
 }
 
+/// The same by an eigendecomposition of every graph, as the released code does it: slow, and with the signs of the LAPACK at hand.
+pub fn by_eigh(affinity: &Tensor) -> Fiedler {
+    let scale = affinity.sum_dim_intlist([-1i64].as_slice(), false, Number::Float).rsqrt();
+    let n = affinity.size()[1];
+    let laplacian =
+        Tensor::eye(n, (Number::Float, affinity.device())) - affinity * scale.unsqueeze(2) * scale.unsqueeze(1);
+    let (values, vectors) = laplacian.linalg_eigh("L");
+    Fiedler { vector: vectors.select(2, 1), gap: (values.select(1, 2) - values.select(1, 1)).clamp_min(0.0) }
+}
+
 impl Fiedler {
     /// The graphs of `rows` done by `eigh`.
     fn replaced(mut self, similarity: &Tensor, rows: &Tensor) -> Self {

@@ -6,7 +6,7 @@
 
 use tch::{Kind as Number, Tensor};
 
-use super::fiedler::fiedler;
+use super::fiedler::{by_eigh, fiedler};
 
 /// How alike two patch tokens are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +83,11 @@ impl Saliency {
                 fiedler: flat,
             };
         }
-        let found = fiedler(&affinity);
+        // What makes `Raw` what it is are the signs that an eigendecomposition happens to return.
+        let found = match self.orientation {
+            Orientation::Seed => fiedler(&affinity),
+            Orientation::Raw => by_eigh(&affinity),
+        };
         self.foreground(&found.vector, found.gap)
     }
 
