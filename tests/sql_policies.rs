@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::AsArray;
 use arrow::datatypes::Float32Type;
-use microclip_pipe::dka::{Parameters, PassInput, Policy, PseudoLabels, pseudo_labels};
+use microclip_pipe::dka::{Parameters, PassInput, Policy, PseudoLabels, Statement, pseudo_labels};
 use proptest::prelude::*;
 
 /// Two tables of logits over the same pictures, and the numbers of `[dka]`.
@@ -37,11 +37,14 @@ impl Table {
         self
     }
 
-    async fn try_label(&self, policy: Policy) -> microclip_pipe::Result<PseudoLabels> {
+    fn pass(&self) -> PassInput<'_> {
         let Table { ids, prior, fusion, classes, parameters } = self;
         let (classes, parameters) = (*classes, *parameters);
-        let pass = PassInput { run: "r", pass: 0, image_ids: ids, prior, fusion, classes, parameters, previous: None };
-        pseudo_labels(&policy.statement(), pass).await
+        PassInput { run: "r", pass: 0, image_ids: ids, prior, fusion, classes, parameters, previous: None }
+    }
+
+    async fn try_label(&self, policy: Policy) -> microclip_pipe::Result<PseudoLabels> {
+        pseudo_labels(&policy.statement(), self.pass()).await
     }
 
     async fn label(&self, policy: Policy) -> PseudoLabels {
@@ -159,6 +162,18 @@ async fn revive_breaks_ties_by_picture_and_class() {
     assert_eq!(table.clone().k(1).classes(Policy::Revive).await, [0, 1, 2, 3, 0, 0]);
     // Classes 1, 2 and 3 all want the first that is left, and the first class has it.
     assert_eq!(table.k(2).classes(Policy::Revive).await, [0, 1, 2, 3, 1, 0]);
+}
+
+#[tokio::test]
+async fn the_example_of_ones_own_keeps_labels_until_another_is_sure() {
+    let steady = Statement::new("steady.sql", include_str!("../pipelines/steady.sql"));
+    let table = Table::of(&[[52.0, 48.0], [52.0, 48.0], [80.0, 20.0]]);
+    let first = pseudo_labels(&steady, table.pass()).await.unwrap();
+    assert_eq!(first.class_ids, [0, 0, 0], "argmax in the first pass");
+    let again = PassInput { previous: Some(&[1, -1, 1]), ..table.pass() };
+    let second = pseudo_labels(&steady, again).await.unwrap();
+    assert_eq!(second.class_ids, [1, 0, 0]);
+    assert_near(&figures(&second, "confidence"), &[0.48, 0.52, 0.8]);
 }
 
 #[tokio::test]

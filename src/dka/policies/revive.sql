@@ -27,7 +27,7 @@ WITH RECURSIVE mixed AS (
 ), dead AS (
     SELECT *, row_number() OVER (PARTITION BY class_id ORDER BY probability DESC, image_id) AS place
     FROM pairs
-    WHERE class_id NOT IN (SELECT best FROM scored)
+    WHERE class_id NOT IN (SELECT DISTINCT best FROM scored)
 ), rounds AS (
     -- No class gets further down its list than this, for step 2 hands out a picture a class, and step 3 at most $k.
     SELECT image_id, class_id, probability, 0 AS settled FROM dead WHERE place <= classes + $k
