@@ -67,6 +67,8 @@ fn a_later_block_is_adapted_on_cached_tokens() {
 #[test]
 fn every_part_of_the_fusion_makes_a_difference() {
     let pipeline = Pipeline::new(4, 1);
+    // More of one class, for the class prior to find.
+    (100..108).for_each(|n| pipeline.picture(&format!("pictures/train/red_rose/{n:04}.png"), 1, n));
     let variants = [
         "fusion.ratio=0.5",
         "fusion.query=all",

@@ -105,7 +105,7 @@ rand_augment = 1
       DIR/flowers.toml:26: 'dka.statement' names missing.sql, which does not exist (looked for DIR/missing.sql; relative paths start at the pipeline file)
       DIR/flowers.toml:28: 'adapt.epochs' must be a whole number from 1 to 100000, not "15"
       DIR/flowers.toml:29: 'adapt.lr' must be a number in (0, 1], not inf
-      DIR/flowers.toml:30: unknown key 'adapt."quoted key"' ([adapt] has tune, epochs, epochs_per_pass, batch, lr, min_lr, weight_decay, ce_weight, fairness_weight, fairness_momentum, logit_scale)
+      DIR/flowers.toml:30: unknown key 'adapt."quoted key"' ([adapt] has tune, from_block, epochs, epochs_per_pass, batch, lr, head_lr_factor, min_lr, weight_decay, ce_weight, fairness_weight, fairness_momentum, class_prior, class_shares, logit_scale)
       DIR/flowers.toml:32: 'adapt.strong.rand_augment' must be true or false, not 1
       DIR/flowers.toml:33: 'device' must be a table, not a list (begin it with a line [device])
     "#);
@@ -189,7 +189,7 @@ fn overrides_are_checked_like_the_file() {
     assert_snapshot!(folder.mistake(WHOLE, &["adapt.epochs=many", "adapt.tune=heads", "seed=-1"]), @r#"
     3 mistakes in --set
       --set adapt.epochs=many: 'adapt.epochs' must be a whole number from 1 to 100000, not "many"
-      --set adapt.tune=heads: unknown value 'heads' for adapt.tune; one of layernorm, head, none (did you mean 'head'?)
+      --set adapt.tune=heads: unknown value 'heads' for adapt.tune; one of layernorm, head, reference, none (did you mean 'head'?)
       --set seed=-1: 'seed' must be a whole number of at least 0, not -1
     "#);
     assert_snapshot!(folder.mistake(WHOLE, &["adapt={}"]), @r"
@@ -234,7 +234,16 @@ fn what_is_no_pipeline_file_is_refused() {
 fn settings_that_need_another_say_which() {
     let folder = Folder::new();
     let set = |settings: &[&str]| folder.mistake(WHOLE, settings);
-    assert_snapshot!(set(&["fusion.coarse=composite"]), @"");
-    assert_snapshot!(set(&["adapt.tune=head", "adapt.from_block=2"]), @"");
-    assert_snapshot!(set(&["adapt.class_prior=table"]), @"");
+    assert_snapshot!(set(&["fusion.coarse=composite"]), @r#"
+    --set fusion.coarse=composite: 'fusion.coarse' = "composite" is not for adapt.tune = "layernorm"
+    hint: the crops are cached features of the frozen tower: set adapt.tune = "head"
+    "#);
+    assert_snapshot!(set(&["adapt.tune=head", "adapt.from_block=2"]), @r#"
+    --set adapt.from_block=2: 'adapt.from_block' is for adapt.tune = "layernorm", not for "head"
+    hint: remove it
+    "#);
+    assert_snapshot!(set(&["adapt.class_prior=table"]), @r#"
+    --set adapt.class_prior=table: 'adapt.class_prior' = "table" needs 'adapt.class_shares'
+    hint: name a JSON file {class name: share}
+    "#);
 }

@@ -43,7 +43,7 @@ fn a_finished_part_is_read_back_with_its_footer() {
     assert_eq!(footer.schema, labels());
     assert_eq!((footer.rows, footer.bytes), (5, info.bytes));
     assert_eq!(footer.pairs["table"], "labels");
-    assert_eq!(footer.pairs["schema_version"], "1");
+    assert_eq!(footer.pairs["schema_version"], "2");
     assert_eq!(footer.pairs["source"], "drawn");
 
     let read: Vec<RecordBatch> = reader::batches(&partition, None, 4).unwrap().map(Result::unwrap).collect();

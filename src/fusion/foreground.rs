@@ -66,15 +66,8 @@ impl Saliency {
     /// Cuts the graph of patch tokens (B, N, D). No gradient passes.
     pub fn cut(&self, patch_tokens: &Tensor) -> Foreground {
         let _no_grad = tch::no_grad_guard();
-        let p = patch_tokens.detach().to_kind(Number::Float);
-        let p = match self.affinity {
-            Affinity::Dot => p,
-            Affinity::Cosine => super::normalize(&p),
-        };
-        let connected = p.bmm(&p.transpose(1, 2)).gt(self.tau).to_kind(Number::Float);
-        // 1 where connected, eps elsewhere.
-        let affinity = connected * (1.0 - self.eps) + self.eps;
-        if p.size()[1] < 3 {
+        let affinity = self.affinities(patch_tokens);
+        if affinity.size()[1] < 3 {
             // No third eigenvalue, so no gap, and nothing worth cutting: everything is foreground.
             let flat = affinity.select(2, 0);
             return Foreground {
@@ -89,6 +82,18 @@ impl Saliency {
             Orientation::Raw => by_eigh(&affinity),
         };
         self.foreground(&found.vector, found.gap)
+    }
+
+    /// The weighted graphs (B, N, N) of patch tokens (B, N, D): 1 where two are alike, eps elsewhere. No gradient passes.
+    pub fn affinities(&self, patch_tokens: &Tensor) -> Tensor {
+        let _no_grad = tch::no_grad_guard();
+        let p = patch_tokens.detach().to_kind(Number::Float);
+        let p = match self.affinity {
+            Affinity::Dot => p,
+            Affinity::Cosine => super::normalize(&p),
+        };
+        let connected = p.bmm(&p.transpose(1, 2)).gt(self.tau).to_kind(Number::Float);
+        connected * (1.0 - self.eps) + self.eps
     }
 
     /// Thresholds and orients a Fiedler vector (B, N), whose sign is arbitrary; `gap` is handed on.

@@ -80,7 +80,7 @@ mod tests {
         let mut soap = Soap::identity(6, true, Device::Cpu);
         assert!(plain.allclose(&soap.forward(&query, &tokens, &projection), 1e-6, 1e-6, false));
         // One that the query is drawn to takes attention from the patches, and has a value of its own.
-        soap.sink = Some(query.get(0) * 3.0);
+        soap.sink = Some(query.get(0) * 20.0);
         let attention = soap.attention(&query, &tokens);
         assert!(attention.double_value(&[0, 9]) > 0.9);
         assert!(!plain.allclose(&soap.forward(&query, &tokens, &projection), 1e-3, 1e-3, false));
