@@ -320,17 +320,24 @@ fn the_ablation_of_the_repository_has_its_files() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_microclip-pipe"));
     command.current_dir(root).args(["ablate", "pipelines/ablations/flowers.toml", "--dry-run", "--store"]);
     let output = command.arg(store.path().join("none")).output().unwrap();
-    // Three rows of a run that trains nothing, and two that are trained with three seeds.
+    // Four rows of runs that train nothing, and four that are trained with three seeds.
     assert_snapshot!(String::from_utf8(output.stdout).unwrap(), @r"
-    row           pipeline  seed
-    zero-shot     flowers      0  to do
-    descriptions  flowers      0  to do
-    multi-view    flowers      0  to do
-    head          flowers      0  to do
-    head          flowers      1  to do
-    head          flowers      2  to do
-    layernorm     flowers      0  to do
-    layernorm     flowers      1  to do
-    layernorm     flowers      2  to do
+    row                     pipeline  seed
+    zero-shot               flowers      0  to do
+    descriptions            flowers      0  to do
+    multi-view              flowers      0  to do
+    multi-view, transduced  flowers      0  to do
+    head                    flowers      0  to do
+    head                    flowers      1  to do
+    head                    flowers      2  to do
+    layernorm               flowers      0  to do
+    layernorm               flowers      1  to do
+    layernorm               flowers      2  to do
+    reference               flowers      0  to do
+    reference               flowers      1  to do
+    reference               flowers      2  to do
+    recommended             flowers      0  to do
+    recommended             flowers      1  to do
+    recommended             flowers      2  to do
     ");
 }

@@ -74,6 +74,23 @@ impl Solver {
 
     /// Of a symmetric affinity (n x n) with positive entries; `vector` (n) becomes the second eigenvector.
     pub(super) fn solve(&mut self, affinity: &[f32], vector: &mut [f32]) -> Found {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has what the function is compiled for.
+            return unsafe { self.solve_by_avx2(affinity, vector) };
+        }
+        self.solve_by_lanes(affinity, vector)
+    }
+
+    /// The same code in registers of eight numbers: about twice as fast as what every x86-64 has.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn solve_by_avx2(&mut self, affinity: &[f32], vector: &mut [f32]) -> Found {
+        self.solve_by_lanes(affinity, vector)
+    }
+
+    #[inline(always)]
+    fn solve_by_lanes(&mut self, affinity: &[f32], vector: &mut [f32]) -> Found {
         let (n, width) = (self.n, self.width);
         for (row, of_affinity) in self.matrix.chunks_exact_mut(width).zip(affinity.chunks_exact(n)) {
             row.as_flattened_mut()[..n].copy_from_slice(of_affinity);
@@ -105,6 +122,7 @@ impl Solver {
     }
 
     /// `product` becomes `D^-1/2 A D^-1/2 x`, x being a vector of the basis.
+    #[inline(always)]
     fn apply(&mut self, at: usize) {
         let x = &self.basis[at * self.width..][..self.width];
         let entries = |of: &mut Vec<Lanes>, by: &[Lanes]| {
@@ -119,6 +137,7 @@ impl Solver {
 
     /// The largest eigenvalue in what is orthogonal to the first `known` vectors of the basis. `weights` are those of the
     /// basis' other vectors in its eigenvector.
+    #[inline(always)]
     fn run(&mut self, known: usize, residual: f64) -> f64 {
         let (width, room) = (self.width, STEPS.min(self.n - known));
         self.diagonal.clear();
@@ -152,6 +171,7 @@ impl Solver {
     }
 
     /// Takes the first `count` vectors of the basis out of `product`.
+    #[inline(always)]
     fn orthogonalize(&mut self, count: usize) {
         for of_basis in self.basis.chunks_exact(self.width).take(count) {
             let share = dot(&self.product, of_basis);
@@ -169,6 +189,7 @@ fn noise(at: u32) -> f32 {
 }
 
 /// `y = A x` for a symmetric A: rows are added up, four at a time, which needs no sum across a vector register.
+#[inline(always)]
 fn multiply(matrix: &[Lanes], x: &[Lanes], y: &mut [Lanes]) {
     y.fill(ZERO);
     let width = x.len();
@@ -185,6 +206,7 @@ fn multiply(matrix: &[Lanes], x: &[Lanes], y: &mut [Lanes]) {
     }
 }
 
+#[inline(always)]
 fn dot(x: &[Lanes], y: &[Lanes]) -> f32 {
     let mut sums = ZERO;
     for (x, y) in x.iter().zip(y) {
@@ -196,6 +218,7 @@ fn dot(x: &[Lanes], y: &[Lanes]) -> f32 {
     ((a + b) + (c + d)) + ((e + f) + (g + h))
 }
 
+#[inline(always)]
 fn add(to: &mut [Lanes], weight: f32, x: &[Lanes]) {
     for (to, x) in to.iter_mut().zip(x) {
         for lane in 0..8 {
@@ -204,10 +227,12 @@ fn add(to: &mut [Lanes], weight: f32, x: &[Lanes]) {
     }
 }
 
+#[inline(always)]
 fn scale(x: &mut [Lanes], by: f32) {
     x.iter_mut().flatten().for_each(|x| *x *= by);
 }
 
+#[inline(always)]
 fn normalize(x: &mut [Lanes]) {
     scale(x, dot(x, x).sqrt().max(1e-12).recip());
 }
