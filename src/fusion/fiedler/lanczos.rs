@@ -12,8 +12,8 @@ pub(super) const STEPS: usize = 48;
 /// Steps before a run is looked at for the first time, and from then on between two looks.
 const FIRST_LOOK: usize = 7;
 const BETWEEN_LOOKS: usize = 3;
-/// Residual at which a run for the second vector stops: single precision has not much more to give.
-const VECTOR: f64 = 2e-6;
+/// Residual at which a run for the second vector stops: a patch on the other side of a threshold is one in tens of thousands.
+const VECTOR: f64 = 5e-5;
 /// The same for the third eigenvalue, whose error is about the square of it.
 const VALUE: f64 = 3e-4;
 /// Length of a new direction that is nothing but rounding: the basis holds all that can be reached.
