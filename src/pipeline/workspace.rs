@@ -34,6 +34,9 @@ pub(super) struct Workspace {
     pub(super) dataset: String,
 }
 
+/// Raised wherever the same settings adapt otherwise than before: a run of an earlier program is then another run, not a finished one.
+const METHOD: u32 = 2;
+
 impl Workspace {
     /// Opens the model and works out the spaces. No tower is built and no picture read.
     pub(super) fn open(spec: &Spec) -> Result<Self> {
@@ -109,7 +112,7 @@ impl Workspace {
         let settings = spec::Adapt { class_shares: None, ..spec.adapt.clone() };
         // What is written here changes the result; paths, batch sizes of frozen stages and the store do not.
         let text = format!(
-            "{snapshot} {} {} {} {} {:?} {:?} {:?} {:?} {shares:?} gamma {} k {} floor {} statement {statement:?} seed {} {} threads {}",
+            "method {METHOD} {snapshot} {} {} {} {} {:?} {:?} {:?} {:?} {shares:?} gamma {} k {} floor {} statement {statement:?} seed {} {} threads {}",
             self.image_space.id(),
             self.view_space.id(),
             self.text_space.id(),

@@ -26,7 +26,7 @@ choice! {
     ClassPrior {
         /// Every class as often as any other, as in the paper.
         Uniform = "uniform",
-        /// Estimated in every pass by clustering the pictures from the pseudo-labels of the pass before, without a label.
+        /// Estimated by clustering the pictures from the prior's answers, without a label.
         Estimated = "estimated",
         /// Given in the file that `adapt.class_shares` names.
         Table = "table",

@@ -15,7 +15,7 @@ mod tables;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tch::{Kind as Number, Tensor};
+use tch::Tensor;
 
 use crate::clip::VisionTower;
 use crate::device::guarded;
@@ -92,7 +92,7 @@ pub enum MixedHeads {
 pub enum ClassPrior {
     /// Each as often as any other.
     Uniform,
-    /// Estimated anew in every pass from the pictures and the labels of the pass before; uniform in the first ones.
+    /// Estimated once, from what the frozen model sees in the pictures; pulled towards after the first passes.
     Estimated,
     /// Shares that sum to 1, by class id.
     Shares(Vec<f32>),
@@ -103,7 +103,16 @@ impl AdaptSettings {
     pub fn passes(&self) -> u64 {
         self.epochs.div_ceil(self.epochs_per_pass.max(1))
     }
+
+    /// Whether a pass pulls towards a uniform distribution although another one was estimated: the first ones have labels with the
+    /// sentences' bias, which such a pull takes away, and an estimate does not.
+    fn balances(&self, pass: u64) -> bool {
+        self.class_prior == ClassPrior::Estimated && (pass as f64) < UNIFORM_PASSES * self.passes() as f64
+    }
 }
+
+/// The share of the passes before an estimated class distribution is pulled towards.
+const UNIFORM_PASSES: f64 = 0.3;
 
 /// What adaptation starts from.
 pub struct Start<'a> {
@@ -162,6 +171,8 @@ pub async fn adapt(
         done => Some(tables::pseudo_labels_of(store, run, done - 1, images)?),
     };
 
+    let shares = guarded("estimating the class prior", || Ok(shares(settings, &start)))?;
+    let shares = shares.map(|shares| shares.to_device(device));
     let ids = images.ids();
     let (rows, passes) = (images.len(), settings.passes());
     progress.begin("adapt", "pass", passes.saturating_sub(resumed), resumed);
@@ -169,9 +180,7 @@ pub async fn adapt(
         stop.check()?;
         let began = Instant::now();
         let mut learner = Learner { adapter: &mut adapter, optimiser: &mut optimiser, settings };
-        let shares = guarded("estimating the class prior", || Ok(shares(settings, &start, pass, previous.as_deref())))?;
-        let shares = shares.map(|shares| shares.to_device(device));
-        let (previous_labels, shares) = (previous.as_deref(), shares.as_ref());
+        let (previous_labels, shares) = (previous.as_deref(), shares.as_ref().filter(|_| !settings.balances(pass)));
         let context = Pass { start: &start, ids: &ids, previous: previous_labels, shares, heads: settings.heads, pass };
         let done = match settings.design.tune {
             Tune::Reference => reference::pass(context, &mut learner, stop).await?,
@@ -204,22 +213,12 @@ pub async fn adapt(
     Ok(Adapted { adapter, resumed })
 }
 
-/// The share of the passes before the class prior is estimated: the labels of the first passes have the sentences' bias, which
-/// the pull towards a uniform distribution takes away.
-const UNIFORM_PASSES: f64 = 0.3;
-
-/// The class distribution that fairness pulls towards in a pass, (C), estimated from the labels of the pass before where it is to
-/// be; `None` where it is uniform.
-fn shares(settings: &AdaptSettings, start: &Start<'_>, pass: u64, previous: Option<&[i32]>) -> Option<Tensor> {
-    let early = (pass as f64) < UNIFORM_PASSES * settings.passes() as f64;
-    match (&settings.class_prior, previous) {
-        (ClassPrior::Uniform, _) | (ClassPrior::Estimated, None) => None,
-        (ClassPrior::Estimated, Some(_)) if early => None,
-        (ClassPrior::Estimated, Some(labels)) => {
-            let labels = Tensor::from_slice(labels).to_kind(Number::Int64);
-            Some(class_prior::estimate(start.composite, &labels, start.prior.size()[1]))
-        }
-        (ClassPrior::Shares(shares), _) => Some(Tensor::from_slice(shares)),
+/// The class distribution that fairness pulls towards, (C), on the CPU; `None` where it is uniform.
+fn shares(settings: &AdaptSettings, start: &Start<'_>) -> Option<Tensor> {
+    match &settings.class_prior {
+        ClassPrior::Uniform => None,
+        ClassPrior::Estimated => Some(class_prior::estimate(start.composite, start.prior)),
+        ClassPrior::Shares(shares) => Some(Tensor::from_slice(shares)),
     }
 }
 
