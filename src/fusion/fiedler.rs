@@ -18,6 +18,8 @@ const DOUBLINGS: usize = 9;
 const REFINEMENTS: usize = 3;
 /// `|M u - lambda u|` above which a graph goes to `eigh` instead.
 const RESIDUAL: f64 = 1e-3;
+/// What the released code adds to `sqrt(degree)` before it divides by it.
+const DEGREE_EPS: f64 = 1e-6;
 
 /// Second and third eigenpair of B graphs.
 #[derive(Debug)]
@@ -92,10 +94,23 @@ fn normalised(affinity: &Tensor) -> Tensor {
     affinity * scale.unsqueeze(2) * scale.unsqueeze(1)
 }
 
-/// The same by an eigendecomposition of every graph, as the released code does it: slow, and with the signs of the LAPACK at hand.
+/// The same by an eigendecomposition of every graph: slow, and with the signs of the LAPACK at hand.
 pub fn by_eigh(affinity: &Tensor) -> Fiedler {
     let n = affinity.size()[1];
-    let laplacian = Tensor::eye(n, (Number::Float, affinity.device())) - normalised(affinity);
+    decomposed(&(Tensor::eye(n, (Number::Float, affinity.device())) - normalised(affinity)))
+}
+
+/// The same with the Laplacian written as the released code writes it, down to the order of its products.
+///
+/// It is no better a Laplacian, but its last bits decide the signs that `eigh` returns, and the whole vector where every pair is
+/// connected and any vector would do.
+pub fn by_released_eigh(affinity: &Tensor) -> Fiedler {
+    let degree = affinity.sum_dim_intlist([-1i64].as_slice(), false, Number::Float);
+    let scale = (degree.sqrt() + DEGREE_EPS).reciprocal();
+    decomposed(&((degree.diag_embed(0, -2, -1) - affinity) * scale.unsqueeze(2) * scale.unsqueeze(1)))
+}
+
+fn decomposed(laplacian: &Tensor) -> Fiedler {
     let (values, vectors) = laplacian.linalg_eigh("L");
     Fiedler { vector: vectors.select(2, 1), gap: (values.select(1, 2) - values.select(1, 1)).clamp_min(0.0) }
 }

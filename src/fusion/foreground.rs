@@ -6,7 +6,7 @@
 
 use tch::{Kind as Number, Tensor};
 
-use super::fiedler::{by_eigh, fiedler};
+use super::fiedler::{by_released_eigh, fiedler};
 
 /// How alike two patch tokens are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,10 +76,10 @@ impl Saliency {
                 fiedler: flat,
             };
         }
-        // What makes `Raw` what it is are the signs that an eigendecomposition happens to return.
+        // What makes `Raw` what it is are the signs that the released code's eigendecomposition happens to return.
         let found = match self.orientation {
             Orientation::Seed => fiedler(&affinity),
-            Orientation::Raw => by_eigh(&affinity),
+            Orientation::Raw => by_released_eigh(&affinity),
         };
         self.foreground(&found.vector, found.gap)
     }
