@@ -5,11 +5,12 @@ export CARGO
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/microclip-pipe
 PIPELINE ?= pipelines/flowers.toml
 
-.PHONY: help run test build libtorch cuda toolchain
+.PHONY: help run test build bench libtorch cuda toolchain
 
 help:
 	@echo 'make run       set up, build, and run $(PIPELINE)'
 	@echo 'make test      set up, and check format, lints, tests and licences'
+	@echo 'make bench     measure speed against its goals and against peers; BENCH=--help says more'
 	@echo 'make build     set up, and build $(BINARY)'
 	@echo 'make libtorch  fetch libtorch for the CPU into .libtorch/ (a set LIBTORCH wins)'
 	@echo 'make cuda      fetch the CUDA side of libtorch as well; no rebuild is needed'
@@ -19,6 +20,9 @@ run: build
 
 build: libtorch
 	$(CARGO) build --release
+
+bench: libtorch
+	python3 benches/bench.py $(BENCH)
 
 # One profile throughout. Clippy comes before the tests since it says in a minute what the tests would say in ten.
 test: libtorch

@@ -42,12 +42,37 @@ impl Precision {
         }
     }
 
+    /// The faster one for a frozen tower of this width: bf16 on a GPU, and on a CPU that multiplies it in hardware, unless the
+    /// tower is so narrow that its products are too small to gain what the conversions cost.
+    pub fn faster(device: Device, width: i64) -> Precision {
+        let bf16 = match device {
+            Device::Cpu => width >= BF16_WIDTH && cpu_multiplies_bf16(),
+            _ => true,
+        };
+        if bf16 { Precision::Bf16 } else { Precision::Fp32 }
+    }
+
     /// The name it has in a pipeline file and in a space.
     pub fn as_str(self) -> &'static str {
         match self {
             Precision::Fp32 => "fp32",
             Precision::Bf16 => "bf16",
         }
+    }
+}
+
+/// The least width of a tower that a CPU runs faster in bf16.
+const BF16_WIDTH: i64 = 256;
+
+/// Whether the CPU has instructions for products of bf16; every one with AMX has these too.
+fn cpu_multiplies_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        std::arch::is_x86_feature_detected!("avx512bf16")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
     }
 }
 
@@ -157,5 +182,18 @@ pub fn guarded<T>(doing: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
                 error
             })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bf16_is_for_gpus_and_for_wide_towers_on_a_cpu_that_has_it() {
+        assert_eq!(Precision::faster(Device::Cuda(0), 128), Precision::Bf16);
+        assert_eq!(Precision::faster(Device::Cpu, 128), Precision::Fp32);
+        let wide = if cpu_multiplies_bf16() { Precision::Bf16 } else { Precision::Fp32 };
+        assert_eq!(Precision::faster(Device::Cpu, 768), wide);
     }
 }

@@ -16,7 +16,9 @@ weights and the preprocessing, so every later run with the same model starts fro
 const EXAMPLES: &str = "\
 Examples:
   microclip-pipe embed pipelines/flowers.toml
-      The slow part, once; e.g. overnight.";
+      The slow part, once; e.g. overnight.
+  microclip-pipe embed pipelines/flowers.toml --without-views
+      Only the pictures and sentences; the crops are left to the run that needs them.";
 
 /// Embed pictures, views and sentences, and stop there
 #[derive(Debug, Args)]
@@ -24,11 +26,16 @@ Examples:
 pub(super) struct Embed {
     #[command(flatten)]
     common: Common,
+
+    /// Leave out the random crops, which are most of the work
+    #[arg(long)]
+    without_views: bool,
 }
 
 impl Embed {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
-        stages::execute(&self.common, Upto::Embed, printer)?;
+        let upto = if self.without_views { Upto::Pictures } else { Upto::Embed };
+        stages::execute(&self.common, upto, printer)?;
         Ok(())
     }
 }

@@ -14,6 +14,8 @@ pub enum Activation {
     QuickGelu,
     /// The exact GELU.
     Gelu,
+    /// `x * sigmoid(x)`: what is left of QuickGELU when its factor is in the weights. No file asks for it.
+    Silu,
 }
 
 /// Sizes of the vision tower (a ViT).

@@ -78,5 +78,6 @@ pub(super) fn block(weights: &Weights, layout: Layout, prefix: &str, number: i64
         proj: linear(weights, &format!("{at}.{proj}"), width, mlp)?,
         heads,
         activation,
-    })
+    }
+    .folded())
 }

@@ -71,6 +71,15 @@ impl Progress for TerminalProgress {
         }
     }
 
+    fn limited_by(&self, what: &'static str) {
+        if let Some((meter, bar)) = lock(&self.current).as_mut()
+            && meter.limit != Some(what)
+        {
+            meter.limit = Some(what);
+            bar.set_message(meter.limit());
+        }
+    }
+
     fn end(&self, note: &str) {
         if let Some((meter, bar)) = lock(&self.current).take() {
             bar.finish_and_clear();
@@ -90,7 +99,7 @@ impl Progress for TerminalProgress {
 }
 
 fn style(unit: &'static str) -> ProgressStyle {
-    ProgressStyle::with_template("{prefix:>10}  {wide_bar} {human_pos}/{human_len}  {rate}  {eta} left")
+    ProgressStyle::with_template("{prefix:>10}  {wide_bar} {human_pos}/{human_len}  {rate}  {eta} left{msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .with_key("rate", move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
             let _ = out.write_str(&rate(state.per_sec(), unit));
@@ -117,6 +126,12 @@ impl Progress for PlainProgress {
                 *said = Instant::now();
                 line(&about(&meter.stage, &meter.state()));
             }
+        }
+    }
+
+    fn limited_by(&self, what: &'static str) {
+        if let Some((meter, _)) = lock(&self.current).as_mut() {
+            meter.limit = Some(what);
         }
     }
 

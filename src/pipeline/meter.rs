@@ -10,12 +10,13 @@ pub(super) struct Meter {
     pub(super) todo: u64,
     pub(super) cached: u64,
     pub(super) done: u64,
+    pub(super) limit: Option<&'static str>,
     began: Instant,
 }
 
 impl Meter {
     pub(super) fn new(stage: &str, unit: &'static str, todo: u64, cached: u64) -> Self {
-        Meter { stage: stage.to_owned(), unit, todo, cached, done: 0, began: Instant::now() }
+        Meter { stage: stage.to_owned(), unit, todo, cached, done: 0, limit: None, began: Instant::now() }
     }
 
     /// What is to be done: `1,680 images to do, 20 cached`.
@@ -27,7 +28,7 @@ impl Meter {
         }
     }
 
-    /// How far it is: `640/1,680 images, 53 images/s, 20 s left`.
+    /// How far it is: `640/1,680 images, 53 images/s, 20 s left, limited by decoding`.
     pub(super) fn state(&self) -> String {
         let elapsed = self.began.elapsed();
         let mut text = format!("{}/{}", count(self.done), units(self.todo, self.unit));
@@ -36,7 +37,13 @@ impl Meter {
             let left = self.todo.saturating_sub(self.done) as f64 * elapsed.as_secs_f64() / self.done as f64;
             text.push_str(&format!(", {} left", duration(Duration::try_from_secs_f64(left).unwrap_or_default())));
         }
+        text.push_str(&self.limit());
         text
+    }
+
+    /// What it waits for: `, limited by decoding`; empty where that is not known.
+    pub(super) fn limit(&self) -> String {
+        self.limit.map(|what| format!(", limited by {what}")).unwrap_or_default()
     }
 
     /// How it went: `12 s, 53 images/s`.
@@ -106,6 +113,14 @@ mod tests {
         let times = [0.25, 41.9, 200.0, 7500.0].map(|s| duration(Duration::from_secs_f64(s)));
         assert_eq!(times, ["0.2 s", "41 s", "3 min 20 s", "2 h 05 min"]);
         assert_eq!([units(1, "pass"), units(2, "pass"), units(3, "image")], ["1 pass", "2 passes", "3 images"]);
+    }
+
+    #[test]
+    fn a_stage_says_what_it_waits_for() {
+        let mut meter = Meter::new("embed", "image", 1680, 0);
+        assert_eq!(meter.state(), "0/1,680 images");
+        meter.limit = Some("decoding");
+        assert_eq!(meter.state(), "0/1,680 images, limited by decoding");
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub struct Options {
 pub enum Upto {
     /// The pictures are in the tables.
     Ingest,
+    /// The pictures and sentences are embedded, the crops are not.
+    Pictures,
     /// Everything frozen is computed.
     Embed,
     /// The model is adapted.
@@ -129,12 +131,12 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     if upto >= Upto::Adapt {
         record.write(spec, &store, false)?;
     }
-    let heads = stages.frozen(&pictures, &sentences, &mut record).await?;
+    let heads = stages.frozen(&pictures, &sentences, upto, &mut record).await?;
     outcome.notes.push(match record.image_forwards + record.text_forwards {
         0 => "every embedding was cached: no forward pass of the frozen model".to_owned(),
         _ => format!("frozen model: {} image forwards, {} text forwards", record.image_forwards, record.text_forwards),
     });
-    if upto == Upto::Embed {
+    if upto <= Upto::Embed {
         return tolerated(spec, &found, outcome);
     }
     outcome.run.clone_from(&run);
@@ -186,7 +188,13 @@ impl Stages<'_> {
     }
 
     /// Everything that the frozen model computes.
-    async fn frozen(&self, pictures: &Arc<Pictures>, sentences: &Sentences, record: &mut Record) -> Result<Heads> {
+    async fn frozen(
+        &self,
+        pictures: &Arc<Pictures>,
+        sentences: &Sentences,
+        upto: Upto,
+        record: &mut Record,
+    ) -> Result<Heads> {
         let Stages { spec, workspace: w, store, options: Options { stop, progress }, .. } = *self;
         let progress = progress.as_ref();
         let text = || w.clip.text();
@@ -197,6 +205,9 @@ impl Stages<'_> {
         let work = Work { pictures, config, preprocess, grouping, store, stop, progress };
         let (saliency, crops) = (settings::saliency(spec), settings::views(spec));
         record.image_forwards += embed::embed(work, &w.image_space, saliency, || w.frozen_tower()).await?;
+        if upto == Upto::Pictures {
+            return Ok(heads);
+        }
         record.image_forwards += views::views(work, &w.view_space, &crops, || w.frozen_tower()).await?;
         if let Some((space, block)) = &w.block_space {
             record.image_forwards += block_tokens::block_tokens(work, space, *block, || w.frozen_tower()).await?;

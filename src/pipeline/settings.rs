@@ -74,12 +74,12 @@ pub(super) fn device(spec: &Spec) -> DeviceChoice {
     }
 }
 
-/// bf16 on a GPU, fp32 on a CPU, unless the file says which.
-pub(super) fn precision(spec: &Spec, device: tch::Device) -> Precision {
-    match (spec.model.precision, device) {
-        (spec::Precision::Fp32, _) => Precision::Fp32,
-        (spec::Precision::Bf16, _) | (spec::Precision::Auto, tch::Device::Cuda(_)) => Precision::Bf16,
-        (spec::Precision::Auto, _) => Precision::Fp32,
+/// What the file says, or the faster one for a vision tower of this width.
+pub(super) fn precision(spec: &Spec, device: tch::Device, width: i64) -> Precision {
+    match spec.model.precision {
+        spec::Precision::Fp32 => Precision::Fp32,
+        spec::Precision::Bf16 => Precision::Bf16,
+        spec::Precision::Auto => Precision::faster(device, width),
     }
 }
 

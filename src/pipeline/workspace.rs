@@ -43,7 +43,7 @@ impl Workspace {
         let device = device::resolve(settings::device(spec))?;
         device::set_threads(spec.device.threads);
         let clip = Clip::open(&settings::model_files(spec))?;
-        let precision = settings::precision(spec, device);
+        let precision = settings::precision(spec, device, clip.config.vision.width);
         let weights = clip.weights_hash().to_hex().to_string();
         let saliency = settings::saliency(spec);
         let views = settings::views(spec);

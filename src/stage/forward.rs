@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -90,7 +91,11 @@ pub async fn stream(
     let (todo, total) = (Arc::new(todo), pictures.rows().len());
     let mut batches = {
         let (pictures, todo) = (pictures.clone(), todo.clone());
-        feed(todo.len(), grouping.batch, move |place| make(&pictures, todo[place]))
+        let decoded = {
+            let (pictures, todo) = (pictures.clone(), todo.clone());
+            move |place: usize| pictures.rows()[todo[place]].decoded_bytes
+        };
+        feed(todo.len(), grouping.batch, decoded, move |place| make(&pictures, todo[place]))
     };
     let (send, receive) = mpsc::channel(1);
     let stage = target.stage;
@@ -98,18 +103,25 @@ pub async fn stream(
 
     let mut done = 0;
     let mut outcome = Ok(());
-    while let Some(batch) = batches.recv().await {
+    let (mut waiting, mut computing) = (Duration::ZERO, Duration::ZERO);
+    loop {
+        let began = Instant::now();
+        let Some(batch) = batches.recv().await else { break };
+        waiting += began.elapsed();
+        let began = Instant::now();
         let step = stop.check().and(batch).and_then(|batch| {
             let ids = batch.places.iter().map(|&p| pictures.rows()[todo[p]].image_id.clone()).collect();
             let rows = block_in_place(|| compute(&batch, ids))?;
             Ok((batch.places.len() as u64, rows))
         });
+        computing += began.elapsed();
         match step {
             Ok((count, rows)) => {
                 if send.send(rows).await.is_err() {
                     break;
                 }
                 done += count;
+                progress.limited_by(if waiting > computing { "decoding" } else { "the forward pass" });
                 progress.advance(count);
             }
             Err(error) => {

@@ -1,6 +1,6 @@
 //! From 8-bit pixels to a tower's input.
 
-use tch::{Device, Kind as Number, Tensor};
+use tch::{Device, Kind as Number, TchError, Tensor};
 
 use crate::error::{Context, Kind, Result};
 use crate::image::Preprocess;
@@ -9,8 +9,9 @@ use crate::image::Preprocess;
 #[derive(Debug)]
 pub struct Normaliser {
     side: i64,
-    mean: Tensor,
-    deviation: Tensor,
+    /// `(x / 255 - mean) / std` as one product and one sum, each (3, 1, 1).
+    scale: Tensor,
+    shift: Tensor,
     device: Device,
     number: Number,
 }
@@ -18,11 +19,16 @@ pub struct Normaliser {
 impl Normaliser {
     /// For a tower that lives on `device` in number type `number`.
     pub fn new(preprocess: &Preprocess, device: Device, number: Number) -> Self {
-        let channels = |values: &[f32; 3]| Tensor::from_slice(values).view([3, 1, 1]).to_device(device);
+        let Preprocess { mean, std, crop, .. } = preprocess;
+        let channels = |value: fn(f64, f64) -> f64| {
+            let values: Vec<f32> =
+                mean.iter().zip(std).map(|(&m, &s)| value(f64::from(m), f64::from(s)) as f32).collect();
+            Tensor::from_slice(&values).view([3, 1, 1]).to_device(device)
+        };
         Normaliser {
-            side: i64::from(preprocess.crop),
-            mean: channels(&preprocess.mean),
-            deviation: channels(&preprocess.std),
+            side: i64::from(*crop),
+            scale: channels(|_, std| 1.0 / (255.0 * std)),
+            shift: channels(|mean, std| -mean / std),
             device,
             number,
         }
@@ -35,8 +41,36 @@ impl Normaliser {
     pub fn forward(&self, pixels: &[u8]) -> Result<Tensor> {
         let count = pixels.len() as i64 / (self.side * self.side * 3).max(1);
         let bytes = Tensor::f_from_data_size(pixels, &[count, self.side, self.side, 3], Number::Uint8)
+            .and_then(|bytes| self.upload(&bytes))
             .context(Kind::Torch, || format!("{} bytes are not pictures of {} px", pixels.len(), self.side))?;
-        let unit = bytes.to_device(self.device).permute([0, 3, 1, 2]).to_kind(Number::Float) / 255.0;
-        Ok(((unit - &self.mean) / &self.deviation).contiguous().to_kind(self.number))
+        let values = bytes.permute([0, 3, 1, 2]).to_kind(Number::Float);
+        Ok(self.shift.addcmul(&values, &self.scale).contiguous().to_kind(self.number))
+    }
+
+    /// To a GPU from pinned memory, so that the copy is queued like any kernel and this thread goes on to the next batch.
+    fn upload(&self, bytes: &Tensor) -> std::result::Result<Tensor, TchError> {
+        match self.device {
+            Device::Cuda(_) => bytes.f_pin_memory(self.device)?.f_to_device_(self.device, Number::Uint8, true, false),
+            _ => bytes.f_to_device(self.device),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_product_and_a_sum_are_the_formula() {
+        let preprocess = Preprocess::openai(2);
+        let bytes: Vec<u8> = (0..12).map(|i| i * 23).collect();
+        let got = Normaliser::new(&preprocess, Device::Cpu, Number::Float).forward(&bytes).unwrap();
+        assert_eq!(got.size(), [1, 3, 2, 2]);
+        for (i, &byte) in bytes.iter().enumerate() {
+            let (pixel, channel) = (i / 3, i % 3);
+            let want = (f32::from(byte) / 255.0 - preprocess.mean[channel]) / preprocess.std[channel];
+            let value = got.double_value(&[0, channel as i64, (pixel / 2) as i64, (pixel % 2) as i64]);
+            assert!((value - f64::from(want)).abs() < 1e-6, "{value} is not {want}");
+        }
     }
 }

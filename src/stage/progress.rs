@@ -6,6 +6,8 @@ pub trait Progress: Send + Sync {
     fn begin(&self, stage: &str, unit: &'static str, todo: u64, cached: u64);
     /// `done` more units are finished.
     fn advance(&self, done: u64);
+    /// What the stage in hand waits for most so far: "decoding", "the forward pass".
+    fn limited_by(&self, _what: &'static str) {}
     /// The stage ended; `note` is a short outcome such as `1,680 embedded, 0 rejected`.
     fn end(&self, note: &str);
     /// A line that is worth reading whatever happens to the progress display, e.g. a warning.

@@ -65,7 +65,7 @@ impl Default for Limits {
 choice! {
     /// The number type of the frozen encoder.
     Precision {
-        /// bf16 on a GPU that has it, fp32 elsewhere.
+        /// bf16 on a GPU, and for towers of 256 and wider on a CPU that multiplies it in hardware; fp32 elsewhere.
         Auto = "auto",
         /// 32-bit floating point.
         Fp32 = "fp32",

@@ -63,7 +63,9 @@ pub(super) struct Step<'a> {
     pub(super) optimiser: &'a mut AdamW,
     settings: &'a AdaptSettings,
     fairness: Fairness,
-    pub(super) totals: Totals,
+    totals: Totals,
+    /// Loss, cross-entropy and fairness of each step.
+    parts: Vec<Tensor>,
     /// Steps before this epoch, and in all.
     before: u64,
     all: u64,
@@ -81,7 +83,7 @@ impl<'a> Step<'a> {
     ) -> Self {
         let fairness = Fairness::new(settings.fairness_momentum, shares);
         let (before, all) = (epoch * steps, settings.epochs * steps);
-        Step { adapter, optimiser, settings, fairness, totals: Totals::default(), before, all }
+        Step { adapter, optimiser, settings, fairness, totals: Totals::default(), parts: Vec::new(), before, all }
     }
 
     /// Loss, backward and the optimiser's step on what was seen.
@@ -93,11 +95,20 @@ impl<'a> Step<'a> {
         let (done, settings) = (self.before + self.totals.steps, self.settings);
         let rate = schedule::cosine(settings.lr, settings.min_lr, done, self.all);
         self.optimiser.step(self.adapter.parameters_mut(), rate);
-        self.totals.loss += loss.total.double_value(&[]);
-        self.totals.ce += loss.ce.double_value(&[]);
-        self.totals.fairness += loss.fairness.double_value(&[]);
+        // Kept where the model is: to read them here would make every step wait for the device.
+        let parts = Tensor::stack(&[loss.total.detach(), loss.ce, loss.fairness].map(|part| part.detach()), 0);
+        self.parts.push(parts);
         self.totals.steps += 1;
         self.totals.learning_rate = rate;
+    }
+
+    /// The sums over the steps taken.
+    pub(super) fn finish(mut self) -> Totals {
+        if !self.parts.is_empty() {
+            let sums = Tensor::stack(&self.parts, 0).to_kind(tch::Kind::Double).sum_dim_intlist(0, false, None);
+            [self.totals.loss, self.totals.ce, self.totals.fairness] = [0, 1, 2].map(|part| sums.double_value(&[part]));
+        }
+        self.totals
     }
 }
 
@@ -147,7 +158,7 @@ pub(super) async fn train(
             })?;
         }
     }
-    Ok(step.totals)
+    guarded("an epoch's sums", || Ok(step.finish()))
 }
 
 /// The model, its optimiser and how they are to learn.

@@ -240,7 +240,13 @@ impl Images {
     ) -> Receiver<Result<PixelBatch>> {
         let pictures = self.pictures.clone();
         let rows: Vec<usize> = places.iter().map(|&place| self.rows[place]).collect();
-        feed(rows.len(), batch, move |at| view(&pictures, rows[at]).map(|pixels| Views { pixels, boxes: Vec::new() }))
+        let decoded = {
+            let (pictures, rows) = (pictures.clone(), rows.clone());
+            move |at: usize| pictures.rows()[rows[at]].decoded_bytes
+        };
+        feed(rows.len(), batch, decoded, move |at| {
+            view(&pictures, rows[at]).map(|pixels| Views { pixels, boxes: Vec::new() })
+        })
     }
 }
 

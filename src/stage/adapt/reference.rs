@@ -82,7 +82,7 @@ async fn train(pass: &Pass<'_>, learner: &mut Learner<'_>, epoch: u64, stop: &St
             })
         })?;
     }
-    let totals = step.totals;
+    let totals = guarded("an epoch's sums", || Ok(step.finish()))?;
     let labels = made.steps.finish(made.class_ids, prior.size()[1] as usize)?;
     Ok(Done { fusion: Some(made.fusion), labels, totals })
 }

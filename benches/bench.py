@@ -1,0 +1,360 @@
+#!/usr/bin/env python3
+"""Measures the speed of microclip-pipe against its goals and against its peers, which take turns on the same machine.
+
+    make bench                        everything, about a quarter of an hour
+    make bench BENCH='--quick'        smaller inputs and one turn each: does it work?
+    make bench BENCH='--rows sql decode'
+    make bench BENCH='--rows growth --plot docs/growth.svg'
+
+Standard library only; the peers run in an environment that is made from PyPI once (benches/environment.py). Inputs are made once, in
+target/bench. Times are medians over turns; whole processes are timed from outside, from start to exit. A machine that does other work
+meanwhile gives figures of that machine.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import environment
+import plot
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+WORK = ROOT / "target" / "bench"
+SMALL = ROOT / "data" / "clip-flora"
+CORES = os.cpu_count() or 1
+
+
+class Bench:
+    """Inputs, commands and results of one call."""
+
+    def __init__(self, options):
+        self.quick, self.plot = options.quick, options.plot
+        self.turns = 1 if options.quick else 3
+        self.rows = []
+        self.python = environment.python()
+        WORK.mkdir(parents=True, exist_ok=True)
+        self.binary, self.inside = build()
+
+    def row(self, what, goal, ratio, detail, at_least=True):
+        """One line of the table; `ratio` is a number to be compared to `goal`."""
+        holds = ratio >= goal if at_least else ratio <= goal
+        self.rows.append((what, f"{'>=' if at_least else '<='} {goal:g}", f"{ratio:.3g}", "holds" if holds else "falls short", detail))
+        say(f"    {what}: {ratio:.3g} ({'holds' if holds else 'falls short'}); {detail}")
+
+    # --- inputs ---
+
+    def model(self, name):
+        folder = WORK / "models" / name
+        self.once(folder, "model", name)
+        return folder
+
+    def pictures(self, name, count, sizes):
+        folder = WORK / "pictures" / f"{name}-{count}"
+        self.once(folder, "pictures", None, str(count), sizes)
+        return folder
+
+    def once(self, folder, verb, *words):
+        if folder.is_dir():
+            return
+        say(f"    making {folder.relative_to(ROOT)}")
+        half = folder.with_name(folder.name + ".half")
+        shutil.rmtree(half, ignore_errors=True)
+        words = [verb, words[0], half] if verb == "model" else [verb, half, *words[1:]]
+        run([self.python, HERE / "inputs.py", *words])
+        half.rename(folder)
+
+    def pipeline(self, name, model, pictures, **settings):
+        """A pipeline file over a folder of pictures, and a store of its own."""
+        classes = sorted(p.name for p in pictures.iterdir())
+        folder = WORK / "pipelines" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "sentences.json").write_text(json.dumps({c: [f"a picture of {c}.", f"{c} in the sun."] for c in classes}))
+        lines = [f'name = "{name}"', f'store = "{folder / "store"}"', "[dataset]", 'kind = "folder"', f'path = "{pictures}"']
+        lines += ["[model]", f'path = "{model}"', "[text]", f'descriptions = "{folder / "sentences.json"}"']
+        file = folder / "pipeline.toml"
+        file.write_text("\n".join(lines) + "\n")
+        sets = [word for key, value in settings.items() for word in ("--set", f"{key.replace('__', '.')}={value}")]
+        return file, folder / "store", sets
+
+    # --- measuring ---
+
+    def ours(self, *words):
+        """(seconds, peak bytes, stderr) of a run of our binary."""
+        return process([self.binary, *words])
+
+    def inside_ours(self, *words):
+        return json.loads(run([self.inside, *words]))
+
+    def peer(self, script, *words):
+        return json.loads(run([self.python, HERE / "peers" / script, *words]).splitlines()[-1])
+
+    # --- rows ---
+
+    def forward(self):
+        """fp32 against transformers, and bf16 against our own fp32."""
+        model, seconds, batch = self.model("b32"), 3 if self.quick else 8, "32"
+        ours, theirs = [], []
+        for _ in range(self.turns):
+            ours.append(self.inside_ours("forward", model, "fp32", batch, str(seconds))["rates"]["fp32"])
+            theirs.append(self.peer("embed.py", model, "--forward-only", str(seconds), "--batch", batch)["rate"])
+        a, b = statistics.median(ours), statistics.median(theirs)
+        self.row("B/32 forward, fp32 / transformers", 1.0, a / b, f"{a:.1f} and {b:.1f} img/s")
+        both = [self.inside_ours("forward", model, "fp32,bf16", batch, str(2 * seconds)) for _ in range(self.turns)]
+        ratio = statistics.median(one["rates"]["bf16"] / one["rates"]["fp32"] for one in both)
+        rate = statistics.median(one["rates"]["bf16"] for one in both)
+        self.row("B/32 forward, bf16 / our fp32", 2.0, ratio, f"{rate:.1f} img/s")
+        self.row("bf16's least cosine to fp32", 0.999, min(one["least_cosine"] for one in both), "32 inputs")
+
+    def embed(self):
+        """A folder of photographs' size through B/32, whole process, in both precisions."""
+        model = self.model("b32")
+        pictures = self.pictures("mixed", 64 if self.quick else 400, "500x375-1600x1200")
+        count = sum(1 for _ in pictures.rglob("*.jpg"))
+        for precision in ["fp32", "bf16"]:
+            file, store, sets = self.pipeline(f"embed-{precision}", model, pictures, model__precision=precision)
+            ours, theirs, forward = [], [], []
+            for _ in range(self.turns):
+                shutil.rmtree(store, ignore_errors=True)
+                seconds, _, _ = self.ours("embed", file, "--without-views", *sets)
+                ours.append(count / seconds)
+                forward.append(self.inside_ours("forward", model, precision, "64", "4")["rates"][precision])
+                found = self.peer("embed.py", model, pictures, "--precision", precision)
+                theirs.append(found["images"] / found["seconds"])
+            a, b, c = (statistics.median(x) for x in (ours, theirs, forward))
+            self.row(f"embed a folder, B/32 {precision} / our forward", 0.95, a / c, f"{a:.1f} of {c:.1f} img/s")
+            self.row(f"embed a folder, B/32 {precision} / transformers", 1.05, a / b, f"{a:.1f} and {b:.1f} img/s")
+
+    def small(self):
+        """The same through a CLIP so small that decoding is what limits."""
+        pictures = self.pictures("mixed", 64 if self.quick else 400, "500x375-1600x1200")
+        count = sum(1 for _ in pictures.rglob("*.jpg"))
+        file, store, sets = self.pipeline("small", SMALL, pictures)
+        ours, theirs = [], []
+        for _ in range(self.turns):
+            shutil.rmtree(store, ignore_errors=True)
+            ours.append(count / self.ours("embed", file, "--without-views", *sets)[0])
+            found = self.peer("embed.py", SMALL, pictures)
+            theirs.append(found["images"] / found["seconds"])
+        a, b = statistics.median(ours), statistics.median(theirs)
+        self.row("embed a folder, small CLIP / transformers", 3.0, a / b, f"{a:.0f} and {b:.0f} img/s")
+
+    def decode(self):
+        """One core, 667 x 500: decode and resize; and what eight crops of one decoded picture cost."""
+        pictures = self.pictures("one-size", 60, "667x500")
+        flat = WORK / "pictures" / "flat"
+        flat.mkdir(exist_ok=True)
+        for file in pictures.rglob("*.jpg"):
+            link = flat / file.name
+            link.exists() or link.symlink_to(file)
+        found = [self.inside_ours("decode", flat) for _ in range(self.turns)]
+        ms = {key: statistics.median(one[key] for one in found) for key in found[0]}
+        parts = ", ".join(f"{name.removesuffix('_ms')} {ms[name]:.2f}" for name in ms if name.endswith("_ms"))
+        self.row("decode and resize, one core, img/s", 700, ms["rate"], f"ms: {parts}")
+
+    def epochs(self):
+        """An epoch of each way to tune, against the released recipe's, from the seconds of a few of its steps."""
+        model = self.model("b32")
+        pictures = self.pictures("mixed", 64 if self.quick else 256, "500x375-1600x1200")
+        count = sum(1 for _ in pictures.rglob("*.jpg"))
+        file, store, _ = self.pipeline("epochs", model, pictures)
+        self.ours("embed", file)
+        steps = "1" if self.quick else "2"
+        released = [self.peer("recipe.py", model, pictures, "--steps", steps) for _ in range(min(2, self.turns))]
+        lean = self.peer("recipe.py", model, pictures, "--steps", steps, "--lean")
+        each = lambda found: found["seconds_a_step"] / found["batch"]
+        theirs = statistics.median(each(found) for found in released)
+        for tune, goal, epochs in [("layernorm", 8, 1), ("head", 1000, 3)]:
+            seed = str(time.time_ns() % 10**9)
+            sets = ["--seed", seed, "--set", f"adapt.tune={tune}", "--set", f"adapt.epochs={epochs}"]
+            self.ours("adapt", file, *sets)
+            asked = f"SELECT p.seconds FROM passes p JOIN runs r USING (run) WHERE r.seed = {seed}"
+            out = run([self.binary, "sql", file, asked, "--format", "csv"]).split()[1:]
+            ours = statistics.median(float(s) for s in out) / count
+            detail = f"{1e3 * ours:.1f} and {1e3 * theirs:.0f} ms a picture (extrapolated from {steps} steps)"
+            self.row(f"an epoch, `{tune}`, the released recipe's time / ours", goal, theirs / ours, detail + f"; {each(lean) / ours:.3g} to the lean variant")
+
+    def second(self):
+        """The second run, when all is cached."""
+        model = self.model("b32")
+        pictures = self.pictures("mixed", 64 if self.quick else 400, "500x375-1600x1200")
+        file, store, sets = self.pipeline("second", model, pictures)
+        shutil.rmtree(store, ignore_errors=True)
+        first, _, _ = self.ours("embed", file, "--without-views", *sets)
+        again = [self.ours("embed", file, "--without-views", *sets) for _ in range(3)]
+        second = statistics.median(seconds for seconds, _, _ in again)
+        none = all("no forward pass of the frozen model" in text for _, _, text in again)
+        self.row("second run / first run", 0.02, second / first, f"{second:.2f} s after {first:.1f} s, {'0 forwards' if none else 'NOT all cached'}", at_least=False)
+
+    def memory(self):
+        """Peak resident memory over ten times the pictures."""
+        few, many = (200, 2000) if self.quick else (2000, 20000)
+        peaks = []
+        for count in [few, many]:
+            pictures = self.pictures("thumbnails", count, "160x120")
+            file, store, sets = self.pipeline(f"memory-{count}", SMALL, pictures)
+            shutil.rmtree(store, ignore_errors=True)
+            peaks.append(self.ours("embed", file, "--without-views", *sets)[1] / 1e6)
+            shutil.rmtree(store, ignore_errors=True)
+        self.row(f"peak memory, {many:,} / {few:,} pictures", 1.10, peaks[1] / peaks[0], f"{peaks[1]:.0f} and {peaks[0]:.0f} MB", at_least=False)
+
+    def parquet(self):
+        found = self.inside_ours("parquet", WORK / "parquet")
+        self.row("patch tokens to Parquet, one thread, MB/s", 500, found["write_mb_s"], "synced to disk")
+        self.row("patch tokens from Parquet, one thread, MB/s", 1400, found["read_mb_s"], "from the page cache")
+
+    def sql(self):
+        """Three questions about two passes, whole processes on the same files."""
+        images = 100_000 if self.quick else 1_000_000
+        file, store, _ = self.pipeline(f"labels-{images}", SMALL, self.pictures("one-size", 60, "667x500"))
+        if not (store / "made").is_file():
+            shutil.rmtree(store, ignore_errors=True)
+            self.ours("ingest", file)
+            [dataset] = os.listdir(store / "labels")
+            self.inside_ours("labels", store, dataset, str(images), "1000")
+            (store / "made").touch()
+        for name, question in QUESTIONS.items():
+            ours, theirs = [], []
+            for _ in range(max(2, self.turns)):
+                began = time.perf_counter()
+                a = run([self.binary, "sql", file, question, "--format", "csv"])
+                ours.append(time.perf_counter() - began)
+                began = time.perf_counter()
+                b = run([self.python, HERE / "peers" / "ask.py", str(CORES), store, question])
+                theirs.append(time.perf_counter() - began)
+            if sorted(numbers(a.splitlines()[1:])) != sorted(numbers(b.splitlines())):
+                sys.exit(f"error: {name}: the two answers differ")
+            a, b = statistics.median(ours), statistics.median(theirs)
+            self.row(f"SQL, {name}, DuckDB's time / ours", 1.0, b / a, f"{a:.2f} and {b:.2f} s")
+
+    def growth(self):
+        """How cost grows: seconds to embed, and to adapt by `head`, at growing numbers of pictures."""
+        points = {"embed": [], "one pass of head": []}
+        for count in [250, 1000] if self.quick else [1000, 3000, 10_000]:
+            pictures = self.pictures("thumbnails", count, "160x120")
+            file, store, sets = self.pipeline(f"growth-{count}", SMALL, pictures)
+            shutil.rmtree(store, ignore_errors=True)
+            points["embed"].append((count, self.ours("embed", file, *sets, "--set", "views.count=1")[0]))
+            sets += ["--set", "views.count=1", "--set", "adapt.tune=head", "--set", "adapt.epochs=3"]
+            self.ours("adapt", file, *sets)
+            out = run([self.binary, "sql", file, "SELECT seconds FROM passes", "--format", "csv"]).split()[1:]
+            points["one pass of head"].append((count, statistics.median(float(s) for s in out)))
+            shutil.rmtree(store, ignore_errors=True)
+        for name, series in points.items():
+            (n0, t0), (n1, t1) = series[0], series[-1]
+            detail = ", ".join(f"{t:.2f} s at {n:,}" for n, t in series)
+            self.row(f"cost a picture at {n1:,} / at {n0:,}, {name}", 1.1, (t1 / n1) / (t0 / n0), detail, at_least=False)
+        if self.plot:
+            Path(self.plot).write_text(plot.svg(points))
+
+    def floor(self):
+        """What the machine can do, and how much of it a forward pass takes."""
+        can = self.inside_ours("floor")
+        say(f"    products {can['gflops']['fp32']:.0f} GFLOP/s in fp32, {can['gflops']['bf16']:.0f} in bf16; copies {can['gb_s']:.1f} GB/s")
+        for name in ["b32"] if self.quick else ["b32", "b16", "l14"]:
+            work = flops(name)
+            found = self.inside_ours("forward", self.model(name), "fp32,bf16", "32" if name == "b32" else "8", "6")
+            for precision, rate in found["rates"].items():
+                share = rate * work / can["gflops"][precision]
+                say(f"    {name} {precision}: {rate:.1f} img/s x {work:.1f} GFLOP = {100 * share:.0f} % of the products' rate")
+
+
+ROWS = ["forward", "embed", "small", "decode", "epochs", "second", "memory", "parquet", "sql", "growth", "floor"]
+QUESTIONS = {
+    "top-1 by class": "SELECT l.class_id, avg(CASE WHEN p.class_id = l.class_id THEN 1.0 ELSE 0.0 END) AS top1 "
+    "FROM pseudo_labels p JOIN labels l ON l.image_id = p.image_id WHERE p.pass = 1 GROUP BY l.class_id ORDER BY l.class_id",
+    "changed labels": "SELECT previous_class_id, class_id, count(*) AS changed FROM pseudo_labels "
+    "WHERE pass = 1 AND class_id <> previous_class_id GROUP BY previous_class_id, class_id "
+    "ORDER BY changed DESC, previous_class_id, class_id LIMIT 100",
+    "confusion": "SELECT l.class_id AS truth, p.class_id AS answer, count(*) AS pictures "
+    "FROM pseudo_labels p JOIN labels l ON l.image_id = p.image_id WHERE p.pass = 1 AND p.class_id <> l.class_id "
+    "GROUP BY l.class_id, p.class_id ORDER BY pictures DESC, truth, answer LIMIT 100",
+}
+
+
+def flops(name):
+    """GFLOP of one picture through the vision tower; a product and a sum are two."""
+    width, layers, patch = {"b32": (768, 12, 32), "b16": (768, 12, 16), "l14": (1024, 24, 14)}[name]
+    patches = (224 // patch) ** 2
+    tokens = patches + 1
+    block = 12 * tokens * width * width + 2 * tokens * tokens * width
+    return 2e-9 * (patches * 3 * patch * patch * width + layers * block)
+
+
+def numbers(lines):
+    return [tuple(round(float(word), 6) for word in line.split(",")) for line in lines]
+
+
+def build():
+    """Our binary, and the executable that measures inside a process."""
+    cargo = os.environ.get("CARGO", "cargo")
+    run([cargo, "build", "--release", *extra()], stderr=None)
+    lines = run([cargo, "bench", *extra(), "--bench", "speed", "--no-run", "--message-format=json"], stderr=None).splitlines()
+    found = [json.loads(line) for line in lines if line.startswith("{")]
+    inside = next(m["executable"] for m in found if m.get("executable") and m["target"]["name"] == "speed")
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    return target / "release" / "microclip-pipe", inside
+
+
+def extra():
+    """More words for cargo, such as --config, from the environment."""
+    return os.environ.get("BENCH_CARGO", "").split()
+
+
+def run(command, stderr=subprocess.PIPE):
+    """stdout of a command that must succeed."""
+    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=ROOT)
+    if done.returncode != 0:
+        sys.exit(f"error: {' '.join(map(str, command))}\n{(done.stderr or '')[-2000:]}")
+    return done.stdout
+
+
+def process(command):
+    """(seconds, peak resident bytes, stderr) of a command that must succeed."""
+    log = WORK / "stderr"
+    with open(log, "wb") as file:
+        began = time.perf_counter()
+        child = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL, stderr=file, cwd=ROOT)
+        _, status, usage = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - began
+        child.returncode = os.waitstatus_to_exitcode(status)
+    text = log.read_text(errors="replace")
+    if child.returncode != 0:
+        sys.exit(f"error: {' '.join(map(str, command))}\n{text[-2000:]}")
+    return seconds, usage.ru_maxrss * 1024, text
+
+
+def say(line):
+    print(line, file=sys.stderr, flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="smaller inputs, one turn each")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS, metavar="NAME", help=f"only these: {', '.join(ROWS)}")
+    parser.add_argument("--plot", metavar="FILE", help="with growth: draw it as SVG")
+    options = parser.parse_args()
+    bench = Bench(options)
+    began = time.perf_counter()
+    for name in options.rows:
+        say(f"{time.perf_counter() - began:6.0f} s  {name}")
+        getattr(bench, name)()
+    titles = ("what", "goal", "measured", "", "")
+    widths = [max(len(row[n]) for row in [titles, *bench.rows]) for n in range(5)]
+    for row in [titles, *bench.rows]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    load = os.getloadavg()[0]
+    print(f"\n{CORES} cores, {time.perf_counter() - began:.0f} s; load average at the end {load:.1f}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,224 @@
+//! Our side of what `make bench` measures inside a process; whole processes it measures from outside. See `benches/README.md`.
+//!
+//! `cargo bench --bench speed -- forward MODEL PRECISION[,PRECISION] BATCH SECONDS`, or `decode FOLDER`, `parquet FOLDER`,
+//! `labels STORE DATASET IMAGES CLASSES`, `floor`. Each prints one line of JSON.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::{ArrayRef, Float32Array, Int32Array, RecordBatch};
+use microclip_pipe::clip::model::{Clip, ModelFiles};
+use microclip_pipe::device::Precision;
+use microclip_pipe::image::{CropBox, Filter, ImageId, Limits, Preprocess, ViewSpec, decode, views};
+use microclip_pipe::store::layout::Store;
+use microclip_pipe::store::reader;
+use microclip_pipe::table::{self, Dims, arrays, tensor};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::json;
+use tch::{Device, Kind, Tensor};
+
+fn main() {
+    // Cargo adds `--bench`.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let found = match words[..] {
+        ["forward", model, precisions, batch, seconds] => {
+            forward(Path::new(model), precisions, batch.parse().unwrap(), seconds.parse().unwrap())
+        }
+        ["decode", folder] => pictures(Path::new(folder)),
+        ["parquet", folder] => parquet(Path::new(folder)),
+        ["labels", store, dataset, images, classes] => {
+            labels(Path::new(store), dataset, images.parse().unwrap(), classes.parse().unwrap())
+        }
+        ["floor"] => floor(),
+        _ => return eprintln!("nothing to do: see the head of benches/speed.rs"),
+    };
+    println!("{found}");
+}
+
+/// Pictures a second through the vision tower, in turns where there are two precisions, and how far their features agree.
+fn forward(model: &Path, precisions: &str, batch: i64, seconds: f64) -> serde_json::Value {
+    tch::set_num_threads(std::thread::available_parallelism().unwrap().get() as i32);
+    let _no_grad = tch::no_grad_guard();
+    let clip = Clip::open(&ModelFiles { path: model.into(), tokenizer: None, preprocessor: None }).unwrap();
+    let side = clip.config.vision.image_size;
+    tch::manual_seed(0);
+    // Coarse structure and some noise: what a normalised photograph looks like from afar.
+    let coarse =
+        Tensor::randn([batch, 3, 12, 12], tch::kind::FLOAT_CPU).upsample_bicubic2d([side, side], false, None, None);
+    let pixels = coarse + Tensor::randn([batch, 3, side, side], tch::kind::FLOAT_CPU) * 0.3;
+    let mut towers = Vec::new();
+    for name in precisions.split(',') {
+        let precision = [Precision::Fp32, Precision::Bf16].into_iter().find(|p| p.as_str() == name).unwrap();
+        let tower = clip.vision().unwrap().map(&|t| t.to_kind(precision.number()));
+        towers.push((name, tower, pixels.to_kind(precision.number()), Vec::new(), None));
+    }
+    let end = Instant::now() + Duration::from_secs_f64(seconds);
+    let mut warm = false;
+    while !warm || Instant::now() < end {
+        for (_, tower, pixels, times, features) in &mut towers {
+            let began = Instant::now();
+            let seen = tower.forward(pixels);
+            if warm {
+                times.push(began.elapsed().as_secs_f64());
+            }
+            *features = Some(seen.cls.to_kind(Kind::Float));
+        }
+        warm = true;
+    }
+    let rates: BTreeMap<&str, f64> =
+        towers.iter_mut().map(|(name, _, _, times, _)| (*name, batch as f64 / median(times))).collect();
+    let first = towers[0].4.as_ref().unwrap();
+    let cosine = Tensor::cosine_similarity(first, towers[towers.len() - 1].4.as_ref().unwrap(), 1, 1e-8);
+    json!({ "rates": rates, "least_cosine": cosine.min().double_value(&[]) })
+}
+
+/// Milliseconds a picture on one core: decoding it, the centre view, and eight crops of the one decoded picture.
+fn pictures(folder: &Path) -> serde_json::Value {
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    let bytes: Vec<Vec<u8>> = files.iter().map(|f| std::fs::read(f).unwrap()).collect();
+    let (limits, preprocess) = (Limits::default(), Preprocess::openai(224));
+    let spec = ViewSpec { count: 8, scale: (0.5, 0.9), seed: 0 };
+    let mut times = [const { Vec::new() }; 3];
+    for _ in 0..7 {
+        let mut spent = [0.0; 3];
+        let mut time = |part: usize, began: Instant| spent[part] += began.elapsed().as_secs_f64();
+        for bytes in &bytes {
+            let began = Instant::now();
+            let picture = decode(bytes, &limits).unwrap();
+            time(0, began);
+            let began = Instant::now();
+            black_box(preprocess.centre_view(&picture).unwrap());
+            time(1, began);
+            let began = Instant::now();
+            let cuts: Vec<CropBox> = views::boxes(&spec, &ImageId::of(bytes), picture.width, picture.height);
+            for cut in cuts {
+                black_box(views::crop(&picture, &cut, 224, Filter::Bicubic).unwrap());
+            }
+            time(2, began);
+        }
+        times.iter_mut().zip(spent).for_each(|(all, spent)| all.push(1e3 * spent / bytes.len() as f64));
+    }
+    let [decode, centre, crops] = times.each_mut().map(|t| median(t));
+    json!({ "decode_ms": decode, "centre_view_ms": centre, "crops_ms": crops, "rate": 1e3 / (decode + centre) })
+}
+
+/// Megabytes a second of B/32's patch tokens, from tensors into a part that is synced, and back into tensors.
+fn parquet(folder: &Path) -> serde_json::Value {
+    tch::set_num_threads(1);
+    let dims = Dims::new().with("D", 768).with("T", 50);
+    let schema = table::table("block_tokens").unwrap().arrow(&dims).unwrap();
+    let partition = Store::open(folder).unwrap().partition("block_tokens", "bench").unwrap();
+    let (batch, batches) = (128, 32);
+    let tokens = Tensor::randn([batch, 50, 768], tch::kind::FLOAT_CPU).to_kind(Kind::Half);
+    let ids: Vec<String> = (0..batch).map(|n| format!("{n:064}")).collect();
+    let megabytes = (batch * batches * 50 * 768 * 2) as f64 / 1e6;
+    let (mut written, mut read) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
+        let began = Instant::now();
+        let mut writer = partition.writer("bench", &schema, &[]).unwrap();
+        for _ in 0..batches {
+            let columns = vec![
+                arrays::repeated("bench", ids.len()),
+                arrays::text(&ids),
+                tensor::to_tensors_f16(&tokens).unwrap(),
+            ];
+            writer.write(&RecordBatch::try_new(schema.clone(), columns).unwrap()).unwrap();
+        }
+        writer.finish().unwrap();
+        written.push(megabytes / began.elapsed().as_secs_f64());
+        let began = Instant::now();
+        for batch in reader::batches(&partition, Some(&["image_id", "tokens"]), 256).unwrap() {
+            drop(black_box(tensor::from_tensors(&batch.unwrap(), "tokens").unwrap()));
+        }
+        read.push(megabytes / began.elapsed().as_secs_f64());
+    }
+    std::fs::remove_dir_all(partition.dir()).unwrap();
+    json!({ "write_mb_s": median(&mut written), "read_mb_s": median(&mut read) })
+}
+
+/// Fills a store with the tables that questions about two passes over many pictures read: every tenth label changes, and four of five
+/// are right.
+fn labels(store: &Path, dataset: &str, images: usize, classes: i32) -> serde_json::Value {
+    let store = Store::open(store).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let truth: Vec<i32> = (0..images).map(|_| rng.random_range(0..classes)).collect();
+    let first: Vec<i32> =
+        truth.iter().map(|&c| if rng.random::<f64>() < 0.8 { c } else { rng.random_range(0..classes) }).collect();
+    let second: Vec<i32> =
+        first.iter().map(|&c| if rng.random::<f64>() < 0.9 { c } else { rng.random_range(0..classes) }).collect();
+    let ids: Vec<String> = (0..images as u64).map(|n| blake3::hash(&n.to_le_bytes()).to_hex().to_string()).collect();
+    let write = |name: &str, partition: &str, part: &str, columns: Vec<ArrayRef>| {
+        let schema = table::table(name).unwrap().arrow(&Dims::new()).unwrap();
+        let batch = RecordBatch::try_new(schema.clone(), columns).unwrap();
+        store.partition(name, partition).unwrap().write_part(part, &schema, &[batch], &[]).unwrap();
+    };
+    let names = (0..classes).map(|c| format!("class {c}"));
+    write(
+        "classes",
+        "bench",
+        "snapshot",
+        vec![Arc::new(Int32Array::from_iter_values(0..classes)), arrays::text(names)],
+    );
+    write("labels", dataset, "snapshot", vec![arrays::text(&ids), Arc::new(Int32Array::from(truth))]);
+    for (pass, chosen, previous) in [(0, &first, None), (1, &second, Some(&first))] {
+        let mut numbers =
+            || -> ArrayRef { Arc::new(Float32Array::from_iter_values((0..images).map(|_| rng.random::<f32>()))) };
+        let columns: Vec<ArrayRef> = vec![
+            arrays::repeated("bench", images),
+            arrays::repeated_i32(pass, images),
+            arrays::text(&ids),
+            Arc::new(Int32Array::from(chosen.clone())),
+            numbers(),
+            numbers(),
+            Arc::new(Int32Array::from_iter((0..images).map(|n| previous.map(|p: &Vec<i32>| p[n])))),
+        ];
+        write("pseudo_labels", "bench", &format!("pass-{pass:05}"), columns);
+    }
+    json!({ "images": images, "classes": classes })
+}
+
+/// What the machine can do: products of B/32's largest shape, all cores, and copying, one core.
+fn floor() -> serde_json::Value {
+    tch::set_num_threads(std::thread::available_parallelism().unwrap().get() as i32);
+    let _no_grad = tch::no_grad_guard();
+    let (rows, input, output) = (3200, 768, 3072);
+    let mut rates = BTreeMap::new();
+    for (name, kind) in [("fp32", Kind::Float), ("bf16", Kind::BFloat16)] {
+        let (x, w) = (
+            Tensor::randn([rows, input], (Kind::Float, Device::Cpu)).to_kind(kind),
+            Tensor::randn([output, input], (Kind::Float, Device::Cpu)).to_kind(kind),
+        );
+        let image = x.view([1, 1, rows, input]).permute([0, 3, 1, 2]);
+        let kernel = w.view([output, input, 1, 1]);
+        let mut times: Vec<f64> = (0..20)
+            .map(|_| {
+                let began = Instant::now();
+                drop(black_box(image.mkldnn_convolution::<Tensor>(&kernel, None, [0, 0], [1, 1], [1, 1], 1)));
+                began.elapsed().as_secs_f64()
+            })
+            .collect();
+        rates.insert(name, 2e-9 * (rows * input * output) as f64 / median(&mut times));
+    }
+    let (from, mut to) = (vec![1u8; 256 << 20], vec![0u8; 256 << 20]);
+    let mut times: Vec<f64> = (0..9)
+        .map(|_| {
+            let began = Instant::now();
+            black_box(&mut to).copy_from_slice(black_box(&from));
+            began.elapsed().as_secs_f64()
+        })
+        .collect();
+    // Read once and written once.
+    json!({ "gflops": rates, "gb_s": 2e-9 * (256 << 20) as f64 / median(&mut times) })
+}
+
+fn median(times: &mut [f64]) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
