@@ -121,7 +121,7 @@ impl Predictor {
 
     /// Logits (B, C), fp32 on the CPU.
     fn logits(&self, pictures: &[Prepared]) -> Result<Tensor> {
-        let joined = |of: fn(&Prepared) -> &Vec<u8>| pictures.iter().flat_map(|p| of(p)).copied().collect::<Vec<u8>>();
+        let joined = |of: fn(&Prepared) -> &Vec<u8>| pictures.iter().flat_map(of).copied().collect::<Vec<u8>>();
         let centre = joined(|p| &p.centre);
         let picks: Vec<i64> = pictures.iter().map(|p| pick(self.seed, &p.id.to_string())).collect();
         let picks = Tensor::from_slice(&picks).to_device(self.adapter.device());
