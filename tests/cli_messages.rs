@@ -31,7 +31,7 @@ fn program_in(folder: &Folder) -> Command {
 #[test]
 fn every_verb_has_a_manual_page() {
     assert_cmd_snapshot!("help", program().arg("--help"));
-    for verb in ["run", "ingest", "embed", "adapt", "evaluate", "ablate", "sql"] {
+    for verb in ["run", "ingest", "embed", "adapt", "evaluate", "ablate", "sql", "predict"] {
         assert_cmd_snapshot!(format!("help_{verb}"), program().args([verb, "--help"]));
     }
 }

@@ -85,6 +85,27 @@ async fn a_store_with_nothing_in_it_has_every_table() {
 }
 
 #[tokio::test]
+async fn views_need_no_labels() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, scope) = small_store::build(dir.path());
+    store.partition("labels", "flowers").unwrap().retain(|_| false).unwrap();
+    let ctx = table::session(&store, &scope).await.unwrap();
+    run("unlabelled_", ctx).await;
+}
+
+#[tokio::test]
+async fn bare_names_are_of_the_newest_run_and_all_runs_has_every_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, mut scope) = small_store::build(dir.path());
+    scope.runs.push("r2".into());
+    let ctx = table::session(&store, &scope).await.unwrap();
+    for (view, rows) in [("pass_summary", 0), ("all_runs.pass_summary", 2), ("least_certain", 0)] {
+        let found = table::query(&ctx, &format!("SELECT * FROM {view}")).await.unwrap().count().await.unwrap();
+        assert_eq!(found, rows, "{view}");
+    }
+}
+
+#[tokio::test]
 async fn a_session_of_training_has_no_answers() {
     let dir = tempfile::tempdir().unwrap();
     let (store, scope) = small_store::build(dir.path());

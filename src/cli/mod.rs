@@ -11,10 +11,13 @@ mod layout;
 mod output;
 pub mod panics;
 mod plan;
+mod predict;
 pub mod printer;
+mod rows;
 mod run;
 mod sql;
 mod stages;
+mod which_run;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -83,6 +86,7 @@ enum Verb {
     Evaluate(evaluate::Evaluate),
     Ablate(ablate::Ablate),
     Sql(sql::Sql),
+    Predict(predict::Predict),
 }
 
 impl Cli {
@@ -109,6 +113,7 @@ impl Cli {
             Verb::Evaluate(verb) => verb.execute(printer),
             Verb::Ablate(verb) => verb.execute(printer),
             Verb::Sql(verb) => verb.execute(printer),
+            Verb::Predict(verb) => verb.execute(printer),
         }
     }
 }

@@ -1,14 +1,13 @@
 //! `sql`: one statement over the tables.
 
-use std::io::{IsTerminal, Read};
-use std::path::PathBuf;
+use std::io::Read;
 
-use clap::{Args, ValueEnum, ValueHint};
+use clap::Args;
 
 use super::EXIT_CODES;
 use super::common::{Common, runtime};
-use super::output::Target;
 use super::printer::Printer;
+use super::rows::Rows;
 use crate::error::{Context, Error, Kind, Result};
 use crate::pipeline::run::{View, view};
 use crate::table::{format, query, session, warnings};
@@ -16,12 +15,15 @@ use crate::table::{format, query, session, warnings};
 const LONG_ABOUT: &str = "\
 Runs one SQL statement over the tables that the pipeline has written, and prints its rows. Tables: images, rejected, \
 labels, classes, descriptions, text_features, embeddings, view_features, prior_logits, fusion_logits, pseudo_labels, \
-passes, predictions, metrics, runs, ablations. The SQL is DataFusion's. Nothing is computed that is not in the tables, and \
+passes, predictions, metrics, runs, ablations. Views over the newest run, and as all_runs.NAME over every run: pass_summary, \
+changed_labels, disagreements, dead_classes, least_certain, per_class, confusion, look_alikes, duplicates. The SQL is \
+DataFusion's. Nothing is computed that is not in the tables, and \
 nothing is changed.";
 
 const EXAMPLES: &str = "\
 Examples:
   microclip-pipe sql pipelines/flowers.toml \"SELECT * FROM metrics\"
+  microclip-pipe sql pipelines/flowers.toml \"SELECT * FROM least_certain LIMIT 10\"
   microclip-pipe sql pipelines/flowers.toml \"SELECT path, reason FROM rejected\" --format csv
   microclip-pipe sql pipelines/flowers.toml \"SELECT image_id, confidence FROM predictions\" \\
       --format parquet --output predictions.parquet
@@ -38,46 +40,14 @@ pub(super) struct Sql {
     #[arg(value_name = "STATEMENT")]
     statement: Option<String>,
 
-    /// How rows are written: as a table, CSV, JSON lines or Parquet
-    #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
-    format: Format,
-
-    /// Write the rows to this file; it is there only once it is whole
-    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    output: Option<PathBuf>,
-}
-
-/// The form of rows, as `--format` names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Columns for reading; long cells are shortened
-    Table,
-    /// Comma-separated values with a header line
-    Csv,
-    /// JSON lines: an object per row
-    Json,
-    /// A Parquet file
-    Parquet,
-}
-
-impl From<Format> for format::Format {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Table => format::Format::Table,
-            Format::Csv => format::Format::Csv,
-            Format::Json => format::Format::Json,
-            Format::Parquet => format::Format::Parquet,
-        }
-    }
+    #[command(flatten)]
+    rows: Rows,
 }
 
 impl Sql {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
         let statement = self.statement()?;
-        if self.format == Format::Parquet && self.output.is_none() && std::io::stdout().is_terminal() {
-            return Err(Error::new(Kind::Usage, "Parquet is binary and standard output is a terminal")
-                .hint("name a file: --output rows.parquet"));
-        }
+        self.rows.check()?;
         let spec = self.common.load()?;
         let View { store, scope, notes } = view(&spec)?;
         runtime()?.block_on(async {
@@ -90,8 +60,8 @@ impl Sql {
             }
             // A statement that cannot be planned leaves an older output as it is.
             let rows = query(&session, &statement).await?;
-            let mut target = Target::open(self.output.clone())?;
-            format::write(rows, self.format.into(), &mut target).await?;
+            let mut target = self.rows.target()?;
+            format::write(rows, self.rows.format(), &mut target).await?;
             target.finish()
         })
     }

@@ -1,9 +1,11 @@
 //! The pipeline file, its plan, and running it.
 
 pub mod ablation;
+pub mod adapted;
 pub mod bar;
 mod check;
 mod choice;
+pub mod chosen;
 mod document;
 mod finished;
 mod keys;

@@ -27,6 +27,10 @@ pub(super) struct Record {
     pub(super) image_forwards: u64,
     /// Forwards of the text tower.
     pub(super) text_forwards: u64,
+    /// blake3 of the weights' bytes, hexadecimal.
+    pub(super) weights: String,
+    /// What calibration found; `None` where nothing was trained, or not measured yet.
+    pub(super) temperature: Option<f64>,
 }
 
 impl Record {
@@ -48,6 +52,8 @@ impl Record {
             images: 0,
             image_forwards: 0,
             text_forwards: 0,
+            weights: String::new(),
+            temperature: None,
         })
     }
 
@@ -59,6 +65,7 @@ impl Record {
             "microclip-pipe": env!("CARGO_PKG_VERSION"),
             "libtorch": "2.11.0",
             "threads": tch::get_num_threads(),
+            "weights": self.weights,
         });
         let time = |at: Option<Timestamp>| -> ArrayRef {
             let values = TimestampMillisecondArray::from(vec![at.map(Timestamp::as_millisecond)]);
@@ -84,6 +91,7 @@ impl Record {
             text(&versions.to_string()),
             arrays::int64(vec![self.invocations]),
             float(self.before + seconds),
+            Arc::new(Float64Array::from(vec![self.temperature])),
         ];
         // The schema decides how a time zone is spelled.
         let columns = columns.into_iter().zip(schema.fields()).map(|(column, field)| {

@@ -24,7 +24,7 @@ use crate::stage::pictures::Pictures;
 use crate::stage::prior::MultiView;
 use crate::stage::progress::Progress;
 use crate::stage::stop::Stop;
-use crate::stage::{block_tokens, embed, features, prior, views};
+use crate::stage::{block_tokens, calibrate, embed, features, prior, views};
 use crate::store::layout::Store;
 use crate::table::session::Scope;
 
@@ -62,6 +62,8 @@ pub struct Outcome {
     pub notes: Vec<String>,
     /// Where it went on from, if it did.
     pub resume: Option<String>,
+    /// What the logits of the answers are divided by to be calibrated, where a model was adapted and measured.
+    pub temperature: Option<f64>,
 }
 
 /// One row of the accuracy table.
@@ -127,6 +129,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     let run = workspace.run_id(spec, &found.snapshot, &sentences, adapt_settings.as_ref());
     let mut record = Record::begin(&store, &run, &workspace.dataset, started, clock)?;
     record.images = found.images;
+    record.weights = workspace.clip.weights_hash().to_hex().to_string();
     // A run that is killed is on record too.
     if upto >= Upto::Adapt {
         record.write(spec, &store, false)?;
@@ -141,6 +144,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     }
     outcome.run.clone_from(&run);
     stages.adapt_and_evaluate(&run, &pictures, &heads, adapt_settings, upto, &mut outcome).await?;
+    record.temperature = outcome.temperature;
     record.write(spec, &store, true)?;
     tolerated(spec, &found, outcome)
 }
@@ -263,7 +267,8 @@ impl Stages<'_> {
             logits = Some((self.adapted_logits(&images, adapter, run).await?, head));
         }
         let passes = adapt_settings.as_ref().map_or(0, AdaptSettings::passes);
-        let scores = self.evaluate(run, passes, pictures, heads, logits.as_ref().map(|(l, h)| (l, h)))?;
+        let adapted = logits.as_ref().map(|(logits, head)| (logits, head));
+        let scores = self.evaluate(run, passes, pictures, heads, adapted, &mut outcome.temperature)?;
         if scores.is_empty() {
             outcome.notes.push("no labels: nothing to measure; the table `predictions` has the answers".to_owned());
         }
@@ -323,6 +328,24 @@ impl Stages<'_> {
         Ok(Some(cosines * scale))
     }
 
+    /// The temperature of answers that need no other picture: mixed with the prior's logits where the pipeline asks for it,
+    /// not transduced.
+    fn temperature(
+        &self,
+        run: &str,
+        passes: u64,
+        pictures: &Pictures,
+        prior: &Tensor,
+        adapted: &Tensor,
+    ) -> Result<Option<f64>> {
+        let (gamma, scale) = (self.spec.predict.gamma, self.spec.adapt.logit_scale);
+        let (places, labels) = calibrate::last_labels(run, passes.saturating_sub(1) as i32, pictures, self.store)?;
+        guarded("calibration", || {
+            let mixed = prior * (gamma * scale) + adapted * (1.0 - gamma);
+            Ok(calibrate::temperature(&mixed.index_select(0, &Tensor::from_slice(&places)), &labels))
+        })
+    }
+
     async fn adapted_logits(&self, images: &Images, adapter: &adapt::Model, run: &str) -> Result<Tensor> {
         let Options { stop, progress } = self.options;
         progress.begin("evaluate", "image", images.len() as u64, 0);
@@ -333,7 +356,7 @@ impl Stages<'_> {
     }
 
     /// Scores the baselines and the adapted model, and writes `metrics` and `predictions`. `adapted` has the adapted model's logits
-    /// and its classifier.
+    /// and its classifier; `temperature` gets what calibrates them.
     fn evaluate(
         &self,
         run: &str,
@@ -341,6 +364,7 @@ impl Stages<'_> {
         pictures: &Pictures,
         heads: &Heads,
         adapted: Option<(&Tensor, &Tensor)>,
+        temperature: &mut Option<f64>,
     ) -> Result<Vec<Score>> {
         let Stages { workspace: w, store, .. } = *self;
         let all: Vec<usize> = (0..pictures.rows().len()).collect();
@@ -370,6 +394,7 @@ impl Stages<'_> {
             if let Some(logits) = &predicted {
                 answers.push(("predicted", evaluate::answers(logits)?));
             }
+            *temperature = self.temperature(run, passes, pictures, &seen.logits, logits)?;
             evaluate::write_predictions(run, pictures, predicted.as_ref().unwrap_or(logits), &zero_shot, store)?;
         }
         let scores: Vec<Score> =

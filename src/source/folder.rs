@@ -42,7 +42,7 @@ impl Folder {
             return Err(Error::new(Kind::Input, format!("image folder {} {what}", root.display())).hint(hint));
         }
         // Sorted by place below the root, component by component.
-        let found: BTreeMap<PathBuf, Origin> = walk(root).collect();
+        let found: BTreeMap<PathBuf, Origin> = pictures_below(root).collect();
         if found.is_empty() {
             return Err(Error::new(Kind::Input, format!("no picture in {}", root.display()))
                 .hint("JPEG, PNG and WebP files are looked for in the folder and below it"));
@@ -73,7 +73,7 @@ impl Source for Folder {
 }
 
 /// Every picture below the root, and every place that could not be looked into, by its place below the root.
-fn walk(root: &Path) -> impl Iterator<Item = (PathBuf, Origin)> {
+pub(super) fn pictures_below(root: &Path) -> impl Iterator<Item = (PathBuf, Origin)> {
     let visible = |entry: &DirEntry| entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".");
     WalkDir::new(root).follow_links(true).into_iter().filter_entry(visible).filter_map(move |entry| {
         let (path, origin) = match entry {

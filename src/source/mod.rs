@@ -7,6 +7,7 @@ pub mod hf_parquet;
 mod hf_schema;
 pub mod item;
 pub mod list;
+pub mod named;
 
 use std::path::PathBuf;
 

@@ -13,7 +13,7 @@ use crate::clip::{TextTower, Tokenizer};
 use crate::device::guarded;
 use crate::error::{Context, Error, Kind, Result};
 use crate::fusion::{heads, normalize};
-use crate::stage::progress::Progress;
+use crate::stage::progress::{Progress, Silent};
 use crate::stage::stop::Stop;
 use crate::store::layout::Store;
 use crate::store::reader;
@@ -148,6 +148,40 @@ pub fn describe(
 ) -> Result<(Heads, u64)> {
     let lines = sentences.lines();
     write_descriptions(&lines, dataset, store)?;
+    let (flat, width, forwards) = embed(sentences, &lines, space, tokenizer, tower, store, stop, progress)?;
+    write_features(&lines, &flat, width, sentences, space, store)?;
+    progress.end(&format!("{} sentences of {} classes", lines.len(), sentences.classes.len()));
+    Ok((make_heads(sentences, &flat, width), forwards))
+}
+
+/// The heads alone: nothing is written to the store, and what it lacks is embedded for this once.
+///
+/// # Errors
+/// Where the store, the tokenizer or the tower fails.
+pub fn heads(
+    sentences: &Sentences,
+    space: &Space,
+    tokenizer: &Tokenizer,
+    tower: impl FnOnce() -> Result<TextTower>,
+    store: &Store,
+) -> Result<Heads> {
+    let lines = sentences.lines();
+    let (flat, width, _) = embed(sentences, &lines, space, tokenizer, tower, store, &Stop::default(), &Silent)?;
+    Ok(make_heads(sentences, &flat, width))
+}
+
+/// The features of all lines one after the other, their width, and how many sentences went through the tower.
+#[expect(clippy::too_many_arguments, reason = "a stage names each thing it reads and writes")]
+fn embed(
+    sentences: &Sentences,
+    lines: &[Line],
+    space: &Space,
+    tokenizer: &Tokenizer,
+    tower: impl FnOnce() -> Result<TextTower>,
+    store: &Store,
+    stop: &Stop,
+    progress: &dyn Progress,
+) -> Result<(Vec<f32>, usize, u64)> {
     let mut features = cached(space, store)?;
     let distinct = sentences.distinct();
     let todo: Vec<&String> = distinct.iter().filter(|s| !features.contains_key(*s)).collect();
@@ -170,9 +204,7 @@ pub fn describe(
     }
     let width = features.get(&lines[0].sentence).map_or(0, Vec::len);
     let flat: Vec<f32> = lines.iter().flat_map(|l| features[&l.sentence].iter().copied()).collect();
-    write_features(&lines, &flat, width, sentences, space, store)?;
-    progress.end(&format!("{} sentences of {} classes", lines.len(), sentences.classes.len()));
-    Ok((make_heads(sentences, &flat, width), forwards))
+    Ok((flat, width, forwards))
 }
 
 fn make_heads(sentences: &Sentences, flat: &[f32], width: usize) -> Heads {

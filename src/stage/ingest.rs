@@ -243,7 +243,8 @@ fn check(mut item: Item, limits: &Limits) -> (Item, Result<Checked, Rejection>) 
     (item, outcome)
 }
 
-fn read_file(path: &PathBuf, byte_len: u64, limits: &Limits) -> Result<Vec<u8>, Rejection> {
+/// The encoded picture, where it is within the limits.
+pub(super) fn read_file(path: &PathBuf, byte_len: u64, limits: &Limits) -> Result<Vec<u8>, Rejection> {
     // A file that is too large is not even read.
     if byte_len > limits.max_bytes {
         let detail = format!("{byte_len} bytes, more than dataset.limits.max_bytes = {}", limits.max_bytes);

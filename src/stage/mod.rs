@@ -6,6 +6,7 @@
 
 pub mod adapt;
 pub mod block_tokens;
+pub mod calibrate;
 pub mod describe;
 pub mod embed;
 pub mod evaluate;
@@ -15,6 +16,7 @@ pub mod forward;
 pub mod ingest;
 pub mod pictures;
 pub mod pixels;
+pub mod predict;
 pub mod prior;
 pub mod progress;
 pub mod stop;

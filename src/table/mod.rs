@@ -1,5 +1,5 @@
 //! Tables: what they are called and hold ([`schema`]), how rows become tensors and back ([`arrays`], [`tensor`]), and how
-//! they are asked in SQL ([`mod@session`], [`udf`], [`mod@format`]).
+//! they are asked in SQL ([`mod@session`], [`sql_views`], [`udf`], [`mod@format`]).
 
 pub mod arrays;
 pub mod catalog;
@@ -8,6 +8,7 @@ pub mod format;
 pub mod query;
 pub mod schema;
 pub mod session;
+pub mod sql_views;
 pub mod tensor;
 pub mod udf;
 

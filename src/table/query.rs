@@ -29,7 +29,8 @@ pub(crate) fn explain(error: DataFusionError, ctx: Option<&SessionContext>) -> E
     let text = text.lines().next().unwrap_or_default();
     let text = PREFIXES.iter().fold(text, |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
     if let Some(name) = text.strip_prefix("table '").and_then(|t| t.strip_suffix("' not found")) {
-        let name = name.strip_prefix("datafusion.public.").unwrap_or(name);
+        let name = name.strip_prefix("datafusion.").unwrap_or(name);
+        let name = name.strip_prefix("public.").unwrap_or(name);
         let tables = ctx.map(tables).unwrap_or_default();
         let names: Vec<&str> = tables.iter().map(String::as_str).collect();
         return missing("table", name, &names);

@@ -1,4 +1,4 @@
-//! The SQL session over a store: every table by its name, and the functions of [`super::udf`].
+//! The SQL session over a store: every table by its name, the views of [`super::sql_views`] and the functions of [`super::udf`].
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use datafusion::execution::context::SessionContext;
 use datafusion::prelude::{SessionConfig, col};
 
 use crate::error::{Context, Kind, Result};
-use crate::store::{Partition, Store};
+use crate::store::{Partition, Store, reader};
 use crate::table::catalog::Parts;
 use crate::table::schema::{self, TableSchema};
-use crate::table::udf;
+use crate::table::{arrays, sql_views, udf};
 
 /// What of the store a session sees.
 #[derive(Debug, Clone, Default)]
@@ -34,17 +34,21 @@ pub struct Scope {
 /// Tables that say what is right. A session of training does not have them: adaptation is label-free by construction.
 const ANSWERS: [&str; 4] = ["labels", "metrics", "predictions", "ablations"];
 
-/// A session over every table of the program. A table that nothing was stored in is there, with its columns and no rows.
+/// A session over every table and view of the program. A table that nothing was stored in is there, with its columns and no rows.
 ///
 /// Parts are found now: what is written later is not seen. [`warnings`] tells which parts were left out.
 ///
 /// # Errors
 /// Where the scope's names are no partition names, or a part cannot be read.
 pub async fn session(store: &Store, scope: &Scope) -> Result<SessionContext> {
-    open(store, scope, |_| true).await
+    let ctx = open(store, scope, |_| true).await?;
+    udf::register_class_name(&ctx, class_names(store, scope)?);
+    let newest = scope.runs.last().map(String::as_str);
+    sql_views::register(&ctx, newest).await.context(Kind::Query, || "cannot make the views".to_owned())?;
+    Ok(ctx)
 }
 
-/// The session that training has: without `labels`, `metrics`, `predictions` and `ablations`. Asking for one of them
+/// The session that training has: without `labels`, `metrics`, `predictions`, `ablations`, and the views. Asking for one of them
 /// fails as asking for any table that does not exist.
 ///
 /// # Errors
@@ -99,6 +103,15 @@ async fn register(ctx: &SessionContext, name: &str, parts: Parts) -> datafusion:
     let view = images.join(features, JoinType::RightSemi, &["known"], &["image_id"], None)?;
     ctx.register_table(name, view.into_view())?;
     Ok(())
+}
+
+/// Names of the dataset's classes, by their ids.
+fn class_names(store: &Store, scope: &Scope) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for batch in reader::batches(&store.partition("classes", &scope.dataset)?, Some(&["name"]), 4096)? {
+        names.extend(arrays::strings(&batch?, "name")?.into_iter().map(str::to_owned));
+    }
+    Ok(names)
 }
 
 fn partitions(store: &Store, scope: &Scope, table: &TableSchema) -> Result<Vec<Partition>> {

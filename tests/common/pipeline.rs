@@ -77,6 +77,13 @@ impl Pipeline {
         self.command(verb, rest).output().unwrap()
     }
 
+    /// Runs the program with arguments that name no pipeline file by themselves.
+    pub fn program(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_microclip-pipe"));
+        command.args(arguments).current_dir(self.folder.path()).env("NO_COLOR", "1").stdin(Stdio::null());
+        command.output().unwrap()
+    }
+
     /// Runs a verb that must succeed; gives its stdout.
     #[track_caller]
     pub fn ok(&self, verb: &str, rest: &[&str]) -> String {

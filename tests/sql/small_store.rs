@@ -232,6 +232,7 @@ pub fn build(root: &Path) -> (Store, Scope) {
             texts(&["{}"]),
             arrays::int64(vec![1]),
             f64s(&[1.5]),
+            f64s(&[0.8]),
         ],
     );
     for (ablation, pipeline, run, value) in [("depth", "flowers", "r1", 0.75), ("width", "leaves", "r9", 0.5)] {

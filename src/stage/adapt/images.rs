@@ -85,14 +85,8 @@ impl Images {
             }
             _ => Source::Pixels,
         };
-        let pick = |n: &usize| {
-            let mut hasher = blake3::Hasher::new();
-            hasher.update(b"patch").update(&settings.seed.to_le_bytes());
-            hasher.update(pictures.rows()[*n].image_id.as_bytes());
-            let bytes = hasher.finalize();
-            i64::from(u32::from_le_bytes([bytes.as_bytes()[0], bytes.as_bytes()[1], bytes.as_bytes()[2], 0]))
-        };
-        let picks = Tensor::from_slice(&rows.iter().map(pick).collect::<Vec<i64>>());
+        let picks = rows.iter().map(|&n| pick(settings.seed, &pictures.rows()[n].image_id));
+        let picks = Tensor::from_slice(&picks.collect::<Vec<i64>>());
         Ok(Images {
             pictures: pictures.clone(),
             rows: Arc::new(rows),
@@ -248,6 +242,15 @@ impl Images {
             view(&pictures, rows[at]).map(|pixels| Views { pixels, boxes: Vec::new() })
         })
     }
+}
+
+/// The whole number by which a run with this seed picks a patch of a picture, for [`Seen::picks`].
+pub fn pick(seed: u64, image_id: &str) -> i64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"patch").update(&seed.to_le_bytes());
+    hasher.update(image_id.as_bytes());
+    let bytes = hasher.finalize();
+    i64::from(u32::from_le_bytes([bytes.as_bytes()[0], bytes.as_bytes()[1], bytes.as_bytes()[2], 0]))
 }
 
 fn cached(pictures: &Arc<Pictures>, rows: &[usize], coarse: Coarse, frozen: &Frozen) -> Result<Source> {

@@ -33,7 +33,7 @@ use crate::table::tensor;
 use epoch::{Learner, Totals};
 
 pub use crate::fusion::adapter::Adapter as Model;
-pub use images::{Coarse, Frozen, Images};
+pub use images::{Coarse, Frozen, Images, pick};
 
 /// How to adapt.
 #[derive(Debug, Clone)]

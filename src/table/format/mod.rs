@@ -67,7 +67,10 @@ pub async fn write(df: DataFrame, format: Format, out: &mut (dyn Write + Send)) 
     Ok(rows)
 }
 
-enum Sink<'a> {
+/// A result that is being written.
+pub struct Sink<'a>(Form<'a>);
+
+enum Form<'a> {
     Table { schema: SchemaRef, batches: Vec<RecordBatch>, out: &'a mut (dyn Write + Send) },
     Csv { writer: Box<arrow::csv::Writer<&'a mut (dyn Write + Send)>>, schema: SchemaRef, empty: bool },
     Json { out: &'a mut (dyn Write + Send) },
@@ -75,56 +78,67 @@ enum Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    fn new(format: Format, schema: SchemaRef, out: &'a mut (dyn Write + Send)) -> Result<Self> {
-        Ok(match format {
-            Format::Table => Sink::Table { schema: cells::shown_schema(&schema), batches: Vec::new(), out },
-            Format::Csv => Sink::Csv { writer: Box::new(arrow::csv::Writer::new(out)), schema, empty: true },
-            Format::Json => Sink::Json { out },
+    /// Begins a result with these columns.
+    ///
+    /// # Errors
+    /// Where the columns cannot be written in this form.
+    pub fn new(format: Format, schema: SchemaRef, out: &'a mut (dyn Write + Send)) -> Result<Self> {
+        Ok(Sink(match format {
+            Format::Table => Form::Table { schema: cells::shown_schema(&schema), batches: Vec::new(), out },
+            Format::Csv => Form::Csv { writer: Box::new(arrow::csv::Writer::new(out)), schema, empty: true },
+            Format::Json => Form::Json { out },
             Format::Parquet => {
                 let writer = ArrowWriter::try_new(out, schema, None);
-                Sink::Parquet { writer: Box::new(writer.context(Kind::Query, || "cannot write as Parquet".into())?) }
+                Form::Parquet { writer: Box::new(writer.context(Kind::Query, || "cannot write as Parquet".into())?) }
             }
-        })
+        }))
     }
 
-    /// False where nobody reads any more.
-    fn write(&mut self, batch: &RecordBatch) -> Result<bool> {
-        match self {
-            Sink::Table { schema, batches, .. } => {
+    /// Writes rows; false where nobody reads any more.
+    ///
+    /// # Errors
+    /// [`Kind::Store`] where the output cannot be written to.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<bool> {
+        match &mut self.0 {
+            Form::Table { schema, batches, .. } => {
                 batches.push(cells::shown(batch, schema)?);
                 Ok(true)
             }
-            Sink::Csv { writer, empty, .. } => {
+            Form::Csv { writer, empty, .. } => {
                 *empty = false;
                 still_read(writer.write(&cells::flat(batch)?))
             }
-            Sink::Json { out } => {
+            Form::Json { out } => {
                 let mut lines = Vec::new();
                 let mut writer = JsonBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut lines);
                 let written = writer.write(batch).and_then(|()| writer.finish());
                 written.context(Kind::Query, || "cannot write as JSON".into())?;
                 still_read(out.write_all(&lines))
             }
-            Sink::Parquet { writer } => {
+            Form::Parquet { writer } => {
                 writer.write(batch).context(Kind::Store, || "cannot write the result".into())?;
                 Ok(true)
             }
         }
     }
 
-    fn finish(self) -> Result<()> {
-        match self {
-            Sink::Table { schema, batches, out } => {
+    /// Ends the result.
+    ///
+    /// # Errors
+    /// [`Kind::Store`] where the output cannot be written to.
+    pub fn finish(self) -> Result<()> {
+        match self.0 {
+            Form::Table { schema, batches, out } => {
                 let table = pretty_format_batches_with_schema(schema, &batches);
                 let table = table.context(Kind::Query, || "cannot draw the result".into())?;
                 still_read(writeln!(out, "{table}")).map(drop)
             }
             // The head line comes with the first batch: a result without rows still needs one.
-            Sink::Csv { mut writer, schema, empty: true } => {
+            Form::Csv { mut writer, schema, empty: true } => {
                 still_read(writer.write(&cells::flat(&RecordBatch::new_empty(schema))?)).map(drop)
             }
-            Sink::Csv { .. } | Sink::Json { .. } => Ok(()),
-            Sink::Parquet { writer } => {
+            Form::Csv { .. } | Form::Json { .. } => Ok(()),
+            Form::Parquet { writer } => {
                 writer.close().map(drop).context(Kind::Store, || "cannot write the result".into())
             }
         }

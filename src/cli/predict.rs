@@ -1,0 +1,197 @@
+//! `predict`: an adapted model on new pictures.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float32Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
+use clap::{Args, ValueHint};
+
+use super::EXIT_CODES;
+use super::common::runtime;
+use super::printer::Printer;
+use super::rows::Rows;
+use super::which_run::WhichRun;
+use crate::error::{Context, Error, Kind, Result};
+use crate::pipeline::adapted::Adapted;
+use crate::pipeline::{bar, signal};
+use crate::source::named;
+use crate::stage::predict::Answer;
+use crate::stage::stop::Stop;
+use crate::table::arrays;
+use crate::table::format::Sink;
+
+const LONG_ABOUT: &str = "\
+Answers pictures with the adapted model of a run: for each picture a row for its best class, or for its best few, with \
+their probabilities. Pictures are read as a stream, so that a folder of any size takes the same memory; rows are written \
+as they come, but for --format table, which is drawn at the end. The store is not written to.
+
+Probabilities are calibrated: logits are divided by one number, the temperature, which was fitted when the run was measured so \
+that confidences are as high as the model's answers agree with the pseudo-labels of the last pass. No true label was seen, \
+so where pseudo-labels are wrong together, probabilities are too high. The answer itself does not depend on it.
+
+Where the pipeline mixes the prior into its answers (predict.gamma), so does this. Transduction is left out: it answers \
+pictures by the others of their split, and here each is answered alone.
+
+A picture that cannot be read is named on standard error with the reason, and the others are answered.";
+
+const EXAMPLES: &str = "\
+Examples:
+  microclip-pipe predict pipelines/flowers.toml new/1.jpg new/2.jpg
+      By the newest run of the pipeline.
+  microclip-pipe predict flowers-head-s0-1f0c new/ --store .store --top 3 --format csv
+      By the run whose id begins so: the best three classes of every picture below new/.
+  microclip-pipe predict pipelines/flowers.toml list.csv --format parquet --output answers.parquet
+      Of the pictures in the column path of a CSV file.";
+
+/// Answer new pictures with an adapted model
+#[derive(Debug, Args)]
+#[command(long_about = LONG_ABOUT, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+pub(super) struct Predict {
+    #[command(flatten)]
+    run: WhichRun,
+
+    /// Pictures, folders of pictures, or CSV lists with a column `path`
+    #[arg(value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]
+    paths: Vec<PathBuf>,
+
+    /// How many classes of a picture, the likeliest first
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=65536))]
+    top: u64,
+
+    #[command(flatten)]
+    rows: Rows,
+
+    /// Print no progress and no notes
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+impl Predict {
+    pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
+        self.rows.check()?;
+        let chosen = self.run.find()?;
+        let items: Vec<Vec<_>> = self.paths.iter().map(|path| named::pictures(path)).collect::<Result<_>>()?;
+        let total = items.iter().map(Vec::len).sum::<usize>() as u64;
+        let adapted = Adapted::open(&chosen)?;
+        if !self.quiet {
+            printer.note(&format!("run {}, after {} passes; {}", chosen.run, adapted.passes, calibrated(&chosen)));
+        }
+        let classes = adapted.classes.clone();
+        let top = usize::try_from(self.top).unwrap_or(usize::MAX).min(classes.len());
+        let predictor = adapted.predictor(&chosen);
+        let temperature = chosen.temperature.unwrap_or(1.0);
+
+        let (stop, progress) = (Stop::default(), bar::choose(self.quiet));
+        signal::watch(stop.clone(), progress.clone())?;
+        progress.begin("predict", "image", total, 0);
+        let schema = schema();
+        let mut target = self.rows.target()?;
+        let mut sink = Sink::new(self.rows.format(), schema.clone(), &mut target)?;
+        let mut rejected = 0;
+        let give = |answers: &[(String, Answer)]| {
+            progress.advance(answers.len() as u64);
+            let mut found = Found::default();
+            for (path, answer) in answers {
+                match answer {
+                    Ok(logits) => found.add(path, logits, temperature, top, &classes),
+                    Err(rejection) => {
+                        rejected += 1;
+                        progress.say(&format!("rejected: {path}: {rejection}"));
+                    }
+                }
+            }
+            sink.write(&found.batch(&schema)?)
+        };
+        let batch = chosen.spec.embed.batch;
+        runtime()?.block_on(predictor.predict(items.into_iter().flatten(), batch, &stop, give))?;
+        progress.end(&format!("{} answered, {rejected} rejected", total - rejected));
+        sink.finish()?;
+        target.finish()?;
+        if rejected as f64 > chosen.spec.dataset.tolerance * total as f64 {
+            let what = format!(
+                "{rejected} of {total} pictures were rejected, more than dataset.tolerance = {} of the run allows",
+                chosen.spec.dataset.tolerance
+            );
+            return Err(Error::new(Kind::Tolerance, what).hint("the reasons are above; all others were answered"));
+        }
+        Ok(())
+    }
+}
+
+/// What probabilities are worth, in words.
+fn calibrated(chosen: &crate::pipeline::chosen::Chosen) -> String {
+    match chosen.temperature {
+        Some(temperature) => {
+            format!("probabilities at temperature {temperature:.2}, fitted on pseudo-labels, not on true labels")
+        }
+        None => {
+            "probabilities are not calibrated, since the run was not measured: microclip-pipe evaluate does".to_owned()
+        }
+    }
+}
+
+fn schema() -> Arc<Schema> {
+    Arc::new(Schema::new(vec![
+        Field::new("path", DataType::Utf8, false),
+        Field::new("rank", DataType::Int32, false),
+        Field::new("class", DataType::Utf8, false),
+        Field::new("probability", DataType::Float32, false),
+    ]))
+}
+
+/// Rows of the result.
+#[derive(Default)]
+struct Found {
+    paths: Vec<String>,
+    ranks: Vec<i32>,
+    classes: Vec<String>,
+    probabilities: Vec<f32>,
+}
+
+impl Found {
+    /// The `top` best classes of a picture with these logits; of equal ones the first.
+    fn add(&mut self, path: &str, logits: &[f32], temperature: f64, top: usize, classes: &[String]) {
+        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let weights: Vec<f64> = logits.iter().map(|l| (f64::from(l - largest) / temperature).exp()).collect();
+        let sum: f64 = weights.iter().sum();
+        let mut order: Vec<usize> = (0..logits.len()).collect();
+        order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+        for (rank, class) in (1..).zip(order.into_iter().take(top)) {
+            self.paths.push(path.to_owned());
+            self.ranks.push(rank);
+            self.classes.push(classes[class].clone());
+            self.probabilities.push((weights[class] / sum) as f32);
+        }
+    }
+
+    fn batch(self, schema: &Arc<Schema>) -> Result<RecordBatch> {
+        let columns: Vec<ArrayRef> = vec![
+            arrays::text(self.paths),
+            Arc::new(arrow::array::Int32Array::from(self.ranks)),
+            arrays::text(self.classes),
+            Arc::new(Float32Array::from(self.probabilities)),
+        ];
+        RecordBatch::try_new(schema.clone(), columns).context(Kind::Query, || "cannot make the answers".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_come_first_and_a_temperature_changes_no_order() {
+        let classes: Vec<String> = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let of = |temperature| {
+            let mut found = Found::default();
+            found.add("p", &[1.0, 3.0, 3.0], temperature, 3, &classes);
+            found
+        };
+        let (cold, hot) = (of(0.5), of(2.0));
+        assert_eq!((&cold.classes, &cold.ranks), (&["b", "c", "a"].map(str::to_owned).to_vec(), &vec![1, 2, 3]));
+        assert_eq!(cold.classes, hot.classes);
+        assert!((cold.probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        assert!(cold.probabilities[0] > hot.probabilities[0]);
+    }
+}

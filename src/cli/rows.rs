@@ -1,0 +1,61 @@
+//! How rows are written: the flags `--format` and `--output` of every verb that prints them.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum, ValueHint};
+
+use super::output::Target;
+use crate::error::{Error, Kind, Result};
+use crate::table::format;
+
+/// Form and place of rows.
+#[derive(Debug, Args)]
+pub(super) struct Rows {
+    /// How rows are written: as a table, CSV, JSON lines or Parquet
+    #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    format: Format,
+
+    /// Write the rows to this file; it is there only once it is whole
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    output: Option<PathBuf>,
+}
+
+/// The form of rows, as `--format` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Columns for reading; long cells are shortened
+    Table,
+    /// Comma-separated values with a header line
+    Csv,
+    /// JSON lines: an object per row
+    Json,
+    /// A Parquet file
+    Parquet,
+}
+
+impl Rows {
+    /// The form.
+    pub(super) fn format(&self) -> format::Format {
+        match self.format {
+            Format::Table => format::Format::Table,
+            Format::Csv => format::Format::Csv,
+            Format::Json => format::Format::Json,
+            Format::Parquet => format::Format::Parquet,
+        }
+    }
+
+    /// Refuses what could not be read, before anything is computed.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.format == Format::Parquet && self.output.is_none() && std::io::stdout().is_terminal() {
+            return Err(Error::new(Kind::Usage, "Parquet is binary and standard output is a terminal")
+                .hint("name a file: --output rows.parquet"));
+        }
+        Ok(())
+    }
+
+    /// Where they go.
+    pub(super) fn target(&self) -> Result<Target> {
+        Target::open(self.output.clone())
+    }
+}

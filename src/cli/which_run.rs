@@ -1,0 +1,41 @@
+//! Which run a verb is about.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueHint};
+
+use super::common::store_folder;
+use crate::error::Result;
+use crate::pipeline::chosen::{self, Chosen};
+
+/// A run, and where it is kept.
+#[derive(Debug, Args)]
+pub(super) struct WhichRun {
+    /// A pipeline file, whose newest run is meant, or a run's id
+    ///
+    /// Of an id, a beginning or an end that no other run has is enough. `SELECT run, started FROM runs` lists them.
+    #[arg(value_name = "RUN", value_hint = ValueHint::FilePath)]
+    run: String,
+
+    /// The store that the run is in
+    ///
+    /// By default that of the pipeline file; for an id, .store in the current folder.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    store: Option<PathBuf>,
+}
+
+impl WhichRun {
+    /// Finds the run.
+    pub(super) fn find(&self) -> Result<Chosen> {
+        let store = self.store.as_deref().map(store_folder).transpose()?;
+        let file = Path::new(&self.run);
+        if file.is_file() || file.extension().is_some_and(|extension| extension == "toml") {
+            let mut spec = crate::pipeline::load(file, &[])?;
+            if let Some(store) = store {
+                spec.store = store;
+            }
+            return chosen::newest(&spec);
+        }
+        chosen::named(store.as_deref().unwrap_or(Path::new(".store")), &self.run)
+    }
+}

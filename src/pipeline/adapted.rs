@@ -1,0 +1,97 @@
+//! The model of a run that is done, opened again.
+
+use tch::{Device, Tensor};
+
+use crate::clip::{Clip, VisionTower};
+use crate::error::{Error, Kind, Result};
+use crate::fusion::adamw::AdamW;
+use crate::fusion::normalize;
+use crate::pipeline::chosen::Chosen;
+use crate::pipeline::run::sentences;
+use crate::pipeline::settings;
+use crate::pipeline::workspace::Workspace;
+use crate::stage::adapt::{AdaptSettings, Coarse, Model, checkpoint};
+use crate::stage::describe::{self, Heads};
+use crate::stage::ingest;
+use crate::stage::pixels::Normaliser;
+use crate::stage::predict::{Predictor, Prior};
+
+/// The adapted model of a run.
+pub struct Adapted {
+    /// The CLIP it was made from.
+    pub clip: Clip,
+    /// The model, with the weights of its last pass.
+    pub model: Model,
+    /// Passes that it has seen.
+    pub passes: u64,
+    /// Names of its classes, by class id.
+    pub classes: Vec<String>,
+    settings: AdaptSettings,
+    heads: Heads,
+    frozen: Option<(VisionTower, Normaliser)>,
+    normaliser: Normaliser,
+}
+
+impl Adapted {
+    /// Opens the model of a run as its last checkpoint has it.
+    ///
+    /// # Errors
+    /// [`Kind::Model`] where the CLIP it was made from is gone or has changed; [`Kind::Store`] where the run has no
+    /// checkpoint: nothing was trained, or not for a whole pass.
+    pub fn open(chosen: &Chosen) -> Result<Self> {
+        let Chosen { store, run, dataset, spec, .. } = chosen;
+        let classes = ingest::class_names(store, dataset)?;
+        let w = Workspace::open(spec)?;
+        if chosen.weights.as_ref().is_some_and(|then| *then != w.clip.weights_hash().to_hex().to_string()) {
+            let what = format!("the weights at {} are not those that run '{run}' adapted", spec.model.path.display());
+            return Err(Error::new(Kind::Model, what).hint("put those back, or run the pipeline again"));
+        }
+        let Some(settings) = settings::adapt(spec, &w.clip.preprocess, &classes)? else {
+            return Err(Error::new(
+                Kind::Usage,
+                format!("run '{run}' has adapt.tune = \"none\": it has no adapted model"),
+            )
+            .hint("run the pipeline with another adapt.tune, e.g. --set adapt.tune=head"));
+        };
+        let Some(path) = checkpoint::latest(&store.root().join("checkpoints").join(run))? else {
+            return Err(Error::new(
+                Kind::Store,
+                format!("run '{run}' has no checkpoint in {}", store.root().display()),
+            )
+            .hint("run the pipeline: it goes on from where the run ended"));
+        };
+        let sentences = sentences(spec, &classes)?;
+        let heads = describe::heads(&sentences, &w.text_space, &w.clip.tokenizer, || w.clip.text(), store)?;
+        let start = if settings.design.train_head { &heads.descriptions } else { &heads.frozen };
+        let mut model = Model::new(&w.tower()?, &start.to_device(w.device), settings.design);
+        let mut optimiser = AdamW::new(model.parameters(), 0.0);
+        let passes = checkpoint::restore(&path, &mut model, &mut optimiser)?;
+        let cached = !matches!(settings.design.tune.from_block(), Some(0));
+        let frozen = if cached || spec.predict.gamma > 0.0 { Some(w.frozen_tower()?) } else { None };
+        let normaliser = w.normaliser();
+        Ok(Adapted { clip: w.clip, model, passes, classes, settings, heads, frozen, normaliser })
+    }
+
+    /// Makes it ready for pictures that are in no table.
+    pub fn predictor(self, chosen: &Chosen) -> Predictor {
+        let Adapted { clip, model, settings, heads, frozen, normaliser, .. } = self;
+        let gamma = chosen.spec.predict.gamma;
+        let composite = model.design().tune.from_block().is_none() && settings.coarse == Coarse::Composite;
+        Predictor {
+            frozen,
+            normaliser,
+            preprocess: clip.preprocess,
+            limits: settings::limits(&chosen.spec),
+            seed: chosen.spec.seed,
+            coarse: settings.coarse,
+            crops: (composite || gamma > 0.0).then(|| settings::views(&chosen.spec)),
+            prior: (gamma > 0.0).then(|| Prior { head: heads.frozen, gamma }),
+            adapter: model,
+        }
+    }
+
+    /// W*, (C, d), of unit rows, on the CPU.
+    pub fn classifier(&self) -> Tensor {
+        normalize(&self.model.head.detach()).to_device(Device::Cpu)
+    }
+}

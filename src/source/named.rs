@@ -1,0 +1,36 @@
+//! Pictures that a command line names: a picture, a folder with pictures at any depth, or a CSV list.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::Source;
+use super::folder::pictures_below;
+use super::item::{Item, Origin};
+use super::list::List;
+use crate::error::{Error, Kind, Result};
+
+/// The pictures that `path` stands for, in the order of their paths. Labels and splits do not matter here.
+///
+/// # Errors
+/// Where there is no such path, a folder has no picture, or a list cannot be read.
+pub fn pictures(path: &Path) -> Result<Vec<Item>> {
+    if path.is_dir() {
+        let found: BTreeMap<_, _> = pictures_below(path).collect();
+        if found.is_empty() {
+            return Err(Error::new(Kind::Input, format!("no picture in {}", path.display()))
+                .hint("JPEG, PNG and WebP files are looked for in the folder and below it"));
+        }
+        return Ok(found.into_iter().map(|(place, origin)| item(&path.join(place), origin)).collect());
+    }
+    if !path.exists() {
+        return Err(Error::new(Kind::Input, format!("there is no picture, folder or list {}", path.display())));
+    }
+    match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
+        true => Box::new(List::open(path, None)?).items().collect(),
+        false => Ok(vec![item(path, Origin::of_file(path))]),
+    }
+}
+
+fn item(path: &Path, origin: Origin) -> Item {
+    Item { path: path.display().to_string(), origin, split: None, label: None }
+}

@@ -1,0 +1,89 @@
+//! Calibration: one number that the logits are divided by, so that confidences are as high as answers agree with pseudo-labels.
+//!
+//! True labels would be better, but there are none: what is calibrated is agreement with the labels of the last pass, and
+//! whoever shows such a probability says so.
+
+use std::collections::HashMap;
+
+use tch::{Kind as Number, Tensor};
+
+use crate::error::Result;
+use crate::stage::pictures::Pictures;
+use crate::store::layout::Store;
+use crate::store::reader;
+use crate::table::arrays;
+
+/// Temperatures are looked for between this and its inverse.
+const COLDEST: f64 = 0.05;
+
+/// The temperature that makes pseudo-labels most likely under `softmax(logits / temperature)`: logits (B, C), labels (B).
+/// `None` without labels.
+pub fn temperature(logits: &Tensor, labels: &[i64]) -> Option<f64> {
+    if labels.is_empty() {
+        return None;
+    }
+    let logits = logits.to_kind(Number::Double);
+    let labels = Tensor::from_slice(labels).view([-1, 1]);
+    let of_labels = logits.gather(1, &labels, false).mean(None::<Number>).double_value(&[]);
+    // The slope of the mean cross-entropy in the inverse temperature; it only ever rises.
+    let slope = |inverse: f64| {
+        let expected = (&logits * inverse).softmax(-1, None::<Number>) * &logits;
+        expected.sum_dim_intlist([-1i64].as_slice(), false, None::<Number>).mean(None::<Number>).double_value(&[])
+            - of_labels
+    };
+    let (mut low, mut high) = (COLDEST, 1.0 / COLDEST);
+    if slope(low) >= 0.0 {
+        return Some(1.0 / low);
+    }
+    if slope(high) <= 0.0 {
+        return Some(1.0 / high);
+    }
+    for _ in 0..50 {
+        let middle = 0.5 * (low + high);
+        if slope(middle) < 0.0 { low = middle } else { high = middle }
+    }
+    Some(2.0 / (low + high))
+}
+
+/// The places of the pictures that the last pass of a run labelled, and their labels.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn last_labels(run: &str, last: i32, pictures: &Pictures, store: &Store) -> Result<(Vec<i64>, Vec<i64>)> {
+    let mut known = HashMap::new();
+    for batch in
+        reader::batches(&store.partition("pseudo_labels", run)?, Some(&["pass", "image_id", "class_id"]), 8192)?
+    {
+        let batch = batch?;
+        let ids = arrays::strings(&batch, "image_id")?.into_iter().map(str::to_owned);
+        let classes = arrays::int32s(&batch, "class_id")?;
+        let rows = arrays::int32s(&batch, "pass")?.iter().zip(ids).zip(classes);
+        known.extend(rows.filter(|((pass, _), _)| **pass == last).map(|((_, id), class)| (id, i64::from(*class))));
+    }
+    let rows = (0..).zip(pictures.rows());
+    Ok(rows.filter_map(|(place, picture)| Some((place, *known.get(&picture.image_id)?))).unzip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Log-odds of 4 and of 0 for the first of two classes.
+    fn logits() -> Tensor {
+        Tensor::from_slice(&[4.0f32, 0.0, 4.0, 0.0, 4.0, 0.0, 4.0, 0.0]).view([4, 2])
+    }
+
+    #[test]
+    fn a_model_that_is_right_three_times_in_four_says_three_quarters() {
+        let found = temperature(&logits(), &[0, 0, 0, 1]).unwrap();
+        let confidence = 1.0 / (1.0 + (-4.0 / found).exp());
+        assert!((confidence - 0.75).abs() < 1e-6, "temperature {found}, confidence {confidence}");
+    }
+
+    #[test]
+    fn a_model_that_always_or_never_agrees_has_a_bounded_temperature() {
+        assert!((temperature(&logits(), &[0, 0, 0, 0]).unwrap() - COLDEST).abs() < 1e-9);
+        assert!((temperature(&logits(), &[1, 1, 1, 1]).unwrap() - 1.0 / COLDEST).abs() < 1e-9);
+        assert_eq!(temperature(&logits(), &[]), None);
+    }
+}

@@ -1,0 +1,206 @@
+//! Predict: an adapted model on pictures that are in no table.
+//!
+//! A picture goes the way it would go through `embed`, `views` and evaluation, in the same number types, so that it is
+//! answered as if it had been in the dataset; nothing is written to the store.
+
+use futures::StreamExt;
+use tch::{Kind as Number, Tensor};
+use tokio::task::{block_in_place, spawn_blocking};
+
+use crate::clip::VisionTower;
+use crate::device::guarded;
+use crate::error::{Error, Kind, Result};
+use crate::fusion::adapter::Seen;
+use crate::fusion::{normalize, views as crops};
+use crate::image::{ImageId, Limits, Preprocess, Reason, Rejection, ViewSpec, decode, views};
+use crate::source::{Item, Origin};
+use crate::stage::adapt::{Coarse, Model, pick};
+use crate::stage::ingest::read_file;
+use crate::stage::pixels::Normaliser;
+use crate::stage::stop::Stop;
+
+/// An adapted model, ready for pictures.
+pub struct Predictor {
+    /// The model.
+    pub adapter: Model,
+    /// The frozen tower in the precision of its space, and what feeds it; not needed where the adapted tower sees pixels
+    /// and no prior is mixed in.
+    pub frozen: Option<(VisionTower, Normaliser)>,
+    /// What feeds the adapted tower.
+    pub normaliser: Normaliser,
+    /// From pictures to the towers' input.
+    pub preprocess: Preprocess,
+    /// What a picture's header may claim.
+    pub limits: Limits,
+    /// The seed of the run.
+    pub seed: u64,
+    /// The feature that [FG] is fused with.
+    pub coarse: Coarse,
+    /// The crops of a picture, where the coarse feature or the prior asks for them.
+    pub crops: Option<ViewSpec>,
+    /// The prior, where answers are mixed with it.
+    pub prior: Option<Prior>,
+}
+
+/// What the frozen model's opinion is worth.
+pub struct Prior {
+    /// `W_LLM`, (C, d), of unit rows, on the CPU.
+    pub head: Tensor,
+    /// Its share in the answer.
+    pub gamma: f64,
+}
+
+/// A picture's pixels, ready for the towers.
+struct Prepared {
+    id: ImageId,
+    centre: Vec<u8>,
+    crops: Vec<u8>,
+}
+
+/// What came of a picture: its logits (C), or why it cannot be read.
+pub type Answer = Result<Vec<f32>, Rejection>;
+
+impl Predictor {
+    /// Answers pictures in their order, `batch` at a time; `give` gets each batch's. Ends early where `give` says false.
+    ///
+    /// # Errors
+    /// Of the device or of `give`, or where stopping was asked for. A picture that cannot be read is an [`Answer`].
+    pub async fn predict(
+        &self,
+        items: impl Iterator<Item = Item>,
+        batch: usize,
+        stop: &Stop,
+        mut give: impl FnMut(&[(String, Answer)]) -> Result<bool>,
+    ) -> Result<()> {
+        let depth = 2 * std::thread::available_parallelism().map_or(1, usize::from);
+        let (preprocess, limits, crops) = (self.preprocess.clone(), self.limits, self.crops);
+        let prepared = futures::stream::iter(items).map(|item| {
+            let preprocess = preprocess.clone();
+            async move {
+                let path = item.path.clone();
+                let work = spawn_blocking(move || prepare(item, &preprocess, &limits, crops.as_ref())).await;
+                (path, work.unwrap_or_else(|e| Err(Error::new(Kind::Input, "decoding was cut short").cause(e))))
+            }
+        });
+        let mut batches = std::pin::pin!(prepared.buffered(depth).chunks(batch));
+        while let Some(pictures) = batches.next().await {
+            stop.check()?;
+            let answers = block_in_place(|| self.answer(pictures))?;
+            if !give(&answers)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&self, pictures: Vec<(String, Result<Result<Prepared, Rejection>>)>) -> Result<Vec<(String, Answer)>> {
+        let mut answers = Vec::with_capacity(pictures.len());
+        let mut good = Vec::new();
+        for (path, prepared) in pictures {
+            match prepared? {
+                Ok(prepared) => {
+                    good.push(prepared);
+                    answers.push((path, Ok(Vec::new())));
+                }
+                Err(rejection) => answers.push((path, Err(rejection))),
+            }
+        }
+        if good.is_empty() {
+            return Ok(answers);
+        }
+        let logits = guarded("answering pictures", || {
+            let _no_grad = tch::no_grad_guard();
+            self.logits(&good)
+        })?;
+        let places = answers.iter_mut().filter_map(|(_, answer)| answer.as_mut().ok());
+        for (row, place) in (0..).zip(places) {
+            *place = crate::table::tensor::numbers(&logits.get(row))?;
+        }
+        Ok(answers)
+    }
+
+    /// Logits (B, C), fp32 on the CPU.
+    fn logits(&self, pictures: &[Prepared]) -> Result<Tensor> {
+        let joined = |of: fn(&Prepared) -> &Vec<u8>| pictures.iter().flat_map(of).copied().collect::<Vec<u8>>();
+        let centre = joined(|p| &p.centre);
+        let picks: Vec<i64> = pictures.iter().map(|p| pick(self.seed, &p.id.to_string())).collect();
+        let picks = Tensor::from_slice(&picks).to_device(self.adapter.device());
+
+        // What the tables would have of these pictures.
+        let frozen = match &self.frozen {
+            Some((tower, normaliser)) => Some(tower.forward(&normaliser.forward(&centre)?)),
+            None => None,
+        };
+        let cls = frozen.as_ref().map(|seen| normalize(&seen.cls.to_kind(Number::Float)));
+        let composite = match (&self.frozen, &self.crops, &cls) {
+            (Some((tower, normaliser)), Some(_), Some(cls)) => {
+                let features = tower.forward(&normaliser.forward(&joined(|p| &p.crops))?).cls.to_kind(Number::Float);
+                let features = normalize(&features).view([pictures.len() as i64, -1, cls.size()[1]]);
+                Some(crops::composite(&features, cls))
+            }
+            _ => None,
+        };
+        let from_block = self.adapter.design().tune.from_block();
+        let seen = match (from_block, frozen, cls) {
+            (None, Some(seen), Some(cls)) => {
+                let tokens = seen.patch_tokens.to_kind(Number::Half);
+                Seen {
+                    coarse: match (self.coarse, &composite) {
+                        (Coarse::Composite, Some(composite)) => composite.shallow_clone(),
+                        _ => cls,
+                    },
+                    cls_token: seen.cls_token.to_kind(Number::Float),
+                    mask: self.adapter.design().saliency.cut(&tokens).mask,
+                    patch_tokens: tokens.to_kind(Number::Float),
+                    picks,
+                }
+            }
+            (Some(block), _, _) if block > 0 => {
+                let Some((tower, normaliser)) = &self.frozen else { return Err(no_tower()) };
+                let tokens = tower.tokens_at(block, &normaliser.forward(&centre)?).to_kind(Number::Half);
+                self.adapter.see_from(block, &tokens.to_kind(Number::Float), &picks)
+            }
+            (Some(_), _, _) => self.adapter.see(&self.normaliser.forward(&centre)?, &picks),
+            (None, _, _) => return Err(no_tower()),
+        };
+        let cpu = tch::Device::Cpu;
+        let adapted = self.adapter.logits(&self.adapter.tokens(&seen)).to_kind(Number::Float).to_device(cpu);
+        match (&self.prior, &composite) {
+            (Some(Prior { head, gamma }), Some(composite)) => {
+                let prior = composite.to_device(cpu).matmul(&head.tr()) * self.adapter.design().scale;
+                Ok(prior * *gamma + adapted * (1.0 - gamma))
+            }
+            _ => Ok(adapted),
+        }
+    }
+}
+
+fn no_tower() -> Error {
+    Error::new(Kind::Model, "the run answers from cached tokens, and the frozen tower was not opened")
+}
+
+/// Reads and decodes a picture and cuts its views.
+fn prepare(
+    item: Item,
+    preprocess: &Preprocess,
+    limits: &Limits,
+    crops: Option<&ViewSpec>,
+) -> Result<Result<Prepared, Rejection>> {
+    let bytes = match item.origin {
+        Origin::File { path, byte_len, .. } => read_file(&path, byte_len, limits),
+        Origin::Embedded { bytes } => Ok(bytes),
+        Origin::Unreadable { detail } => Err(Rejection::new(Reason::Unreadable, detail)),
+    };
+    let picture = match bytes.and_then(|bytes| Ok((ImageId::of(&bytes), decode(&bytes, limits)?))) {
+        Ok(picture) => picture,
+        Err(rejection) => return Ok(Err(rejection)),
+    };
+    let (id, picture) = picture;
+    let mut made = Prepared { id, centre: preprocess.centre_view(&picture)?, crops: Vec::new() };
+    if let Some(spec) = crops {
+        for cut in views::boxes(spec, &id, picture.width, picture.height) {
+            made.crops.extend(views::crop(&picture, &cut, preprocess.crop, preprocess.filter)?);
+        }
+    }
+    Ok(Ok(made))
+}

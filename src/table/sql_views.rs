@@ -1,0 +1,108 @@
+//! Views that answer what is asked of every run, each a statement in `sql_views/`.
+//!
+//! A view is there twice. By its bare name it shows the newest run, which is what a user who has just run something means;
+//! `all_runs.NAME` shows every run of the pipeline, told apart by the column `run`. They read `labels` and `predictions`, so only
+//! the user's session has them.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::memory::MemorySchemaProvider;
+use datafusion::catalog::view::ViewTable;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{Result, TableReference};
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::TableType;
+use datafusion::execution::context::SessionContext;
+use datafusion::logical_expr::TableProviderFilterPushDown;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::{Expr, col, lit};
+
+/// The SQL schema of the views over all runs.
+pub const ALL_RUNS: &str = "all_runs";
+
+/// A view: its name, and the statement that makes it.
+#[derive(Debug, Clone, Copy)]
+pub struct SqlView {
+    /// As it is asked for.
+    pub name: &'static str,
+    /// A comment that says what a row is, then one `SELECT`.
+    pub sql: &'static str,
+}
+
+/// All views, in the order in which a run is usually looked at.
+pub const VIEWS: [SqlView; 9] = [
+    SqlView { name: "pass_summary", sql: include_str!("sql_views/pass_summary.sql") },
+    SqlView { name: "changed_labels", sql: include_str!("sql_views/changed_labels.sql") },
+    SqlView { name: "disagreements", sql: include_str!("sql_views/disagreements.sql") },
+    SqlView { name: "dead_classes", sql: include_str!("sql_views/dead_classes.sql") },
+    SqlView { name: "least_certain", sql: include_str!("sql_views/least_certain.sql") },
+    SqlView { name: "per_class", sql: include_str!("sql_views/per_class.sql") },
+    SqlView { name: "confusion", sql: include_str!("sql_views/confusion.sql") },
+    SqlView { name: "look_alikes", sql: include_str!("sql_views/look_alikes.sql") },
+    SqlView { name: "duplicates", sql: include_str!("sql_views/duplicates.sql") },
+];
+
+impl SqlView {
+    /// What a row is, in a sentence or two: the comment that the statement begins with.
+    pub fn doc(&self) -> String {
+        let lines = self.sql.lines().map_while(|line| line.strip_prefix("--"));
+        lines.map(str::trim).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Makes the views known to a session that has every table. `newest` is the run that bare names show; without one they are
+/// empty.
+pub(super) async fn register(ctx: &SessionContext, newest: Option<&str>) -> Result<()> {
+    if let Some(catalog) = ctx.catalog("datafusion") {
+        catalog.register_schema(ALL_RUNS, Arc::new(MemorySchemaProvider::new()))?;
+    }
+    for SqlView { name, sql } in VIEWS {
+        let all = ctx.sql(sql).await?;
+        ctx.register_table(TableReference::partial(ALL_RUNS, name), Ordered::new(all.clone()))?;
+        // What is about the pictures alone is the same for every run.
+        let shown = match all.schema().has_column_with_unqualified_name("run") {
+            true => all.filter(col("run").eq(lit(newest.unwrap_or_default())))?,
+            false => all,
+        };
+        ctx.register_table(name, Ordered::new(shown))?;
+    }
+    Ok(())
+}
+
+/// A view whose rows keep the order that its statement asks for, so that `SELECT * FROM least_certain LIMIT 10` is what it
+/// says. Of a view that it can look into, the planner takes the order away.
+#[derive(Debug)]
+struct Ordered(ViewTable);
+
+impl Ordered {
+    fn new(rows: DataFrame) -> Arc<Self> {
+        Arc::new(Ordered(ViewTable::new(rows.into_unoptimized_plan(), None)))
+    }
+}
+
+#[async_trait]
+impl TableProvider for Ordered {
+    fn schema(&self) -> SchemaRef {
+        self.0.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        self.0.supports_filters_pushdown(filters)
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.0.scan(state, projection, filters, limit).await
+    }
+}

@@ -1,0 +1,126 @@
+//! The real binary's `predict`: the answers of the table `predictions`, for pictures that are read from their files.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
+
+#[path = "common/pipeline.rs"]
+mod pipeline;
+
+use std::collections::BTreeMap;
+
+use pipeline::{Pipeline, entries};
+
+/// Path, class and probability of each picture, as `predict --format json` gives them.
+fn predicted(pipeline: &Pipeline, arguments: &[&str]) -> BTreeMap<String, (String, f64)> {
+    let arguments = [arguments, &["--format", "json", "--quiet"]].concat();
+    let rows = pipeline.ok("predict", &arguments);
+    let rows = rows.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    rows.map(|row| {
+        let text = |column: &str| row[column].as_str().unwrap().to_owned();
+        (text("path"), (text("class"), row["probability"].as_f64().unwrap()))
+    })
+    .collect()
+}
+
+/// The same of the table `predictions`, for the test split, with confidences as the table has them.
+fn stored(pipeline: &Pipeline) -> BTreeMap<String, (String, f64)> {
+    let rows = pipeline.sql(
+        "SELECT i.path, class_name(p.class_id) AS class, p.confidence FROM predictions p JOIN images i USING (image_id) \
+         WHERE p.split = 'test' AND p.run = (SELECT run FROM runs ORDER BY started DESC LIMIT 1)",
+    );
+    rows.iter()
+        .map(|row| {
+            let text = |column: &str| row[column].as_str().unwrap().to_owned();
+            (text("path"), (text("class"), row["confidence"].as_f64().unwrap()))
+        })
+        .collect()
+}
+
+#[test]
+fn pictures_are_answered_as_in_the_table_of_predictions() {
+    let pipeline = Pipeline::new(6, 3);
+    let test = pipeline.path("pictures/test");
+    for settings in [
+        vec!["adapt.tune=head"],
+        vec!["adapt.tune=head", "fusion.coarse=composite", "predict.gamma=0.5"],
+        vec!["adapt.tune=layernorm", "adapt.epochs=1", "fusion.query=random"],
+        vec!["adapt.tune=layernorm", "adapt.from_block=2", "adapt.epochs=1"],
+    ] {
+        let set: Vec<&str> = settings.iter().flat_map(|setting| ["--set", *setting]).collect();
+        pipeline.ok("run", &set);
+        // Confidences of the table are not calibrated: a temperature moves them all the same way, and no answer.
+        let temperature = pipeline.sql("SELECT temperature FROM runs ORDER BY started DESC LIMIT 1");
+        let temperature = temperature[0]["temperature"].as_f64().expect("the run was measured");
+        let answers = predicted(&pipeline, &[test.to_str().unwrap()]);
+        let table = stored(&pipeline);
+        assert_eq!(answers.len(), 9);
+        for (path, (class, confidence)) in &table {
+            let (answer, probability) = &answers[path];
+            assert_eq!(answer, class, "{settings:?}: {path}");
+            let ordered = (probability - confidence) * (1.0 - temperature);
+            assert!(ordered >= -1e-4, "{settings:?}: {path}: {probability} at {temperature}, {confidence} at 1");
+        }
+    }
+}
+
+#[test]
+fn lists_files_and_folders_are_answered_and_bad_files_are_named() {
+    let pipeline = Pipeline::new(4, 2);
+    pipeline.ok("run", &["--set", "adapt.tune=head"]);
+    let rose = entries(&pipeline.path("pictures/test/red_rose")).remove(0);
+    std::fs::create_dir(pipeline.path("new")).unwrap();
+    pipeline.write("new/list.csv", &format!("path\n{}\n", rose.display()));
+    pipeline.write("new/broken.png", "no picture");
+    let whole = pipeline.output("predict", &[rose.to_str().unwrap(), "--top", "2", "--format", "csv"]);
+    let text = String::from_utf8(whole.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (3, "path,rank,class,probability"));
+    assert!(lines[1].starts_with(&format!("{},1,", rose.display())), "{text}");
+    assert!(lines[2].starts_with(&format!("{},2,", rose.display())), "{text}");
+    let note = String::from_utf8(whole.stderr).unwrap();
+    assert!(note.contains("fitted on pseudo-labels, not on true labels"), "{note}");
+
+    let (folder, list) = (pipeline.path("new"), pipeline.path("new/list.csv"));
+    let mixed = pipeline.output("predict", &[list.to_str().unwrap(), folder.to_str().unwrap(), "--format", "json"]);
+    assert_eq!(mixed.status.code(), Some(3), "one of two is more than dataset.tolerance allows");
+    assert_eq!(String::from_utf8(mixed.stdout).unwrap().lines().count(), 1, "the good one is answered");
+    let said = String::from_utf8(mixed.stderr).unwrap();
+    assert!(said.contains("broken.png: unknown_format: "), "{said}");
+
+    let nowhere = pipeline.output("predict", &["nowhere.jpg"]);
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(String::from_utf8(nowhere.stderr).unwrap().contains("there is no picture, folder or list nowhere.jpg"));
+}
+
+#[test]
+fn a_run_is_found_by_the_beginning_or_the_end_of_its_id_alone() {
+    let pipeline = Pipeline::new(4, 1);
+    for seed in ["0", "1"] {
+        pipeline.ok("run", &["--set", "adapt.tune=head", "--seed", seed]);
+    }
+    let store = pipeline.path("store");
+    let test = pipeline.path("pictures/test");
+    let predict = |run: &str| {
+        let arguments = ["predict", run, test.to_str().unwrap(), "--store", store.to_str().unwrap(), "--quiet"];
+        pipeline.program(&arguments)
+    };
+    assert!(predict("small-head-s0").status.success());
+    let run = pipeline.sql("SELECT run FROM runs WHERE seed = 1")[0]["run"].as_str().unwrap().to_owned();
+    assert!(predict(&run[run.len() - 8..]).status.success());
+    for (name, said) in
+        [("small", "2 runs begin or end with 'small'"), ("other", "no run that begins or ends with 'other'")]
+    {
+        let refused = predict(name);
+        assert_eq!(refused.status.code(), Some(2));
+        let text = String::from_utf8(refused.stderr).unwrap();
+        assert!(text.contains(said) && text.contains(&run), "{text}");
+    }
+}
+
+#[test]
+fn a_run_without_a_model_and_a_changed_model_are_refused() {
+    let pipeline = Pipeline::new(4, 1);
+    pipeline.ok("run", &["--set", "adapt.tune=none"]);
+    let test = pipeline.path("pictures/test");
+    let refused = pipeline.output("predict", &[test.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("it has no adapted model"));
+}
