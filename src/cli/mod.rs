@@ -3,6 +3,7 @@
 mod ablate;
 pub mod accuracy;
 mod adapt;
+mod cache;
 mod common;
 mod embed;
 mod evaluate;
@@ -13,6 +14,7 @@ pub mod panics;
 mod plan;
 pub mod printer;
 mod run;
+mod size;
 mod sql;
 mod stages;
 
@@ -83,6 +85,7 @@ enum Verb {
     Evaluate(evaluate::Evaluate),
     Ablate(ablate::Ablate),
     Sql(sql::Sql),
+    Cache(cache::Cache),
 }
 
 impl Cli {
@@ -109,6 +112,7 @@ impl Cli {
             Verb::Evaluate(verb) => verb.execute(printer),
             Verb::Ablate(verb) => verb.execute(printer),
             Verb::Sql(verb) => verb.execute(printer),
+            Verb::Cache(verb) => verb.execute(printer),
         }
     }
 }

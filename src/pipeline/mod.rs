@@ -2,6 +2,7 @@
 
 pub mod ablation;
 pub mod bar;
+pub mod cache;
 mod check;
 mod choice;
 mod document;
@@ -18,6 +19,7 @@ mod settings;
 pub mod signal;
 pub mod spec;
 mod suggest;
+pub(crate) mod turn;
 mod workspace;
 
 pub use parse::load;
