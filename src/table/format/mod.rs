@@ -67,8 +67,11 @@ pub async fn write(df: DataFrame, format: Format, out: &mut (dyn Write + Send)) 
     Ok(rows)
 }
 
+/// Bytes of rows that are drawn as a table, which takes several times as much.
+const DRAWN: usize = 256 << 20;
+
 enum Sink<'a> {
-    Table { schema: SchemaRef, batches: Vec<RecordBatch>, out: &'a mut (dyn Write + Send) },
+    Table { schema: SchemaRef, batches: Vec<RecordBatch>, bytes: usize, out: &'a mut (dyn Write + Send) },
     Csv { writer: Box<arrow::csv::Writer<&'a mut (dyn Write + Send)>>, schema: SchemaRef, empty: bool },
     Json { out: &'a mut (dyn Write + Send) },
     Parquet { writer: Box<ArrowWriter<&'a mut (dyn Write + Send)>> },
@@ -77,7 +80,7 @@ enum Sink<'a> {
 impl<'a> Sink<'a> {
     fn new(format: Format, schema: SchemaRef, out: &'a mut (dyn Write + Send)) -> Result<Self> {
         Ok(match format {
-            Format::Table => Sink::Table { schema: cells::shown_schema(&schema), batches: Vec::new(), out },
+            Format::Table => Sink::Table { schema: cells::shown_schema(&schema), batches: Vec::new(), bytes: 0, out },
             Format::Csv => Sink::Csv { writer: Box::new(arrow::csv::Writer::new(out)), schema, empty: true },
             Format::Json => Sink::Json { out },
             Format::Parquet => {
@@ -90,8 +93,14 @@ impl<'a> Sink<'a> {
     /// False where nobody reads any more.
     fn write(&mut self, batch: &RecordBatch) -> Result<bool> {
         match self {
-            Sink::Table { schema, batches, .. } => {
-                batches.push(cells::shown(batch, schema)?);
+            Sink::Table { schema, batches, bytes, .. } => {
+                let shown = cells::shown(batch, schema)?;
+                *bytes += shown.get_array_memory_size();
+                if *bytes > DRAWN {
+                    return Err(Error::new(Kind::Query, "the result is too large to be drawn as a table")
+                        .hint("use another form, which is written row by row: --format csv, json or parquet"));
+                }
+                batches.push(shown);
                 Ok(true)
             }
             Sink::Csv { writer, empty, .. } => {
@@ -114,7 +123,7 @@ impl<'a> Sink<'a> {
 
     fn finish(self) -> Result<()> {
         match self {
-            Sink::Table { schema, batches, out } => {
+            Sink::Table { schema, batches, out, .. } => {
                 let table = pretty_format_batches_with_schema(schema, &batches);
                 let table = table.context(Kind::Query, || "cannot draw the result".into())?;
                 still_read(writeln!(out, "{table}")).map(drop)
