@@ -5,12 +5,13 @@ export CARGO
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/microclip-pipe
 PIPELINE ?= pipelines/flowers.toml
 
-.PHONY: help run test build bench libtorch cuda toolchain
+.PHONY: help run test soak build bench libtorch cuda toolchain
 
 help:
 	@echo 'make run       set up, build, and run $(PIPELINE)'
 	@echo 'make test      set up, and check format, lints, tests and licences'
 	@echo 'make bench     measure speed against its goals and against peers; BENCH=--help says more'
+	@echo 'make soak      the long forms of the tests of reliability: 200 kills, thousands of spoilt files'
 	@echo 'make build     set up, and build $(BINARY)'
 	@echo 'make libtorch  fetch libtorch for the CPU into .libtorch/ (a set LIBTORCH wins)'
 	@echo 'make cuda      fetch the CUDA side of libtorch as well; no rebuild is needed'
@@ -35,6 +36,13 @@ test: libtorch
 	else \
 		echo 'cargo-deny is not installed: licences were checked by tests/licences.rs alone'; \
 	fi
+
+# The same tests as in `make test`, with other seeds and for longer; docs/reliability.md has what came of it.
+SOAK_SEED ?= 1
+soak: libtorch
+	MICROCLIP_SEED=$(SOAK_SEED) MICROCLIP_KILLS=200 MICROCLIP_FLIPS=5000 \
+		$(CARGO) test --release --test reliability -- --nocapture --test-threads=1 kill:: damage::
+	MICROCLIP_SEED=$(SOAK_SEED) MICROCLIP_SPOILT=20000 $(CARGO) test --release --test hostile -- --nocapture
 
 libtorch: toolchain
 	@python3 setup/libtorch.py

@@ -4,7 +4,9 @@
 //! needs no back-trace. `Display` gives the message with its causes on one line each; the hint is kept apart for the
 //! printer, which shows it on a line of its own.
 
+use std::cell::Cell;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// `Result` with the crate's [`Error`].
@@ -128,6 +130,25 @@ where
     fn at(self, kind: Kind, doing: &str, path: &Path) -> Result<T> {
         self.map_err(|cause| Error::new(kind, format!("{doing} {}", path.display())).cause(cause))
     }
+}
+
+thread_local! {
+    /// Whether a panic of this thread is caught by [`caught`].
+    static EXPECTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a library's reader on a file that may be damaged. Some panic on such files; to a user these are as damaged as those for
+/// which they return an error, so a panic is `None`. What `read` borrows must not be used any more after it.
+pub fn caught<T>(read: impl FnOnce() -> T) -> Option<T> {
+    let before = EXPECTED.replace(true);
+    let done = catch_unwind(AssertUnwindSafe(read)).ok();
+    EXPECTED.set(before);
+    done
+}
+
+/// Whether a panic of this thread will be caught and turned into an error, so that nobody need be told of it.
+pub fn panic_is_expected() -> bool {
+    EXPECTED.get()
 }
 
 #[cfg(test)]

@@ -149,3 +149,65 @@ fn a_reader_that_goes_away_is_no_error() {
         assert_eq!((done.status.code(), String::from_utf8_lossy(&done.stderr).as_ref()), (Some(0), ""), "{form}");
     }
 }
+
+#[test]
+fn a_statement_that_needs_too_much_memory_fails() {
+    let folder = folder();
+    let sorted = "SELECT a.value, b.value FROM generate_series(1, 2000) a CROSS JOIN generate_series(1, 2000) b ORDER BY a.value * b.value % 977";
+    let done = sql(&folder, &[sorted, "--format", "csv", "--memory-limit", "3MB"]).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(1));
+    assert!(
+        said.contains("the statement needs more memory than it may have") && said.contains("--memory-limit"),
+        "{said}"
+    );
+    assert!(done.stdout.is_empty());
+}
+
+#[test]
+fn a_statement_that_takes_too_long_fails() {
+    let folder = folder();
+    let endless = "SELECT count(*) FROM generate_series(1, 1000000) a CROSS JOIN generate_series(1, 1000000) b \
+                   CROSS JOIN generate_series(1, 1000000) c WHERE a.value * b.value % 977 = c.value";
+    assert_cmd_snapshot!(sql(&folder, &[endless, "--time-limit", "1"]), @r"
+    success: false
+    exit_code: 1
+    ----- stdout -----
+
+    ----- stderr -----
+    error: the statement took longer than 1 s
+    hint: ask for less, or allow more with --time-limit
+    ");
+}
+
+#[test]
+fn a_result_that_is_too_large_to_draw_is_refused() {
+    let folder = folder();
+    let many =
+        "SELECT repeat('x', 60) AS a, b.value FROM generate_series(1, 3000) a CROSS JOIN generate_series(1, 3000) b";
+    let done = sql(&folder, &[many]).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(1));
+    assert!(said.contains("too large to be drawn as a table") && said.contains("--format csv"), "{said}");
+}
+
+#[test]
+fn no_statement_reads_another_file() {
+    let folder = folder();
+    std::fs::write(folder.path("secret.csv"), "word\nhush\n").unwrap();
+    let (here, file) = (folder.path("secret.csv").display().to_string(), "secret.csv".to_owned());
+    for path in [&here, &file, &format!("file://{here}")] {
+        for statement in [
+            format!("SELECT * FROM '{path}'"),
+            format!("SELECT * FROM \"{path}\""),
+            format!("SELECT * FROM read_csv('{path}')"),
+            format!("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '{path}'"),
+            format!("COPY (SELECT 1) TO '{path}'"),
+        ] {
+            let done = sql(&folder, &[&statement]).output().unwrap();
+            assert_eq!(done.status.code(), Some(1), "{statement}");
+            assert!(!String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).contains("hush"), "{statement}");
+        }
+    }
+    assert_eq!(std::fs::read_to_string(folder.path("secret.csv")).unwrap(), "word\nhush\n");
+}

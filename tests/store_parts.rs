@@ -43,7 +43,7 @@ fn a_finished_part_is_read_back_with_its_footer() {
     assert_eq!(footer.schema, labels());
     assert_eq!((footer.rows, footer.bytes), (5, info.bytes));
     assert_eq!(footer.pairs["table"], "labels");
-    assert_eq!(footer.pairs["schema_version"], "2");
+    assert_eq!(footer.pairs["schema_version"], "3");
     assert_eq!(footer.pairs["source"], "drawn");
 
     let read: Vec<RecordBatch> = reader::batches(&partition, None, 4).unwrap().map(Result::unwrap).collect();
@@ -121,7 +121,7 @@ fn a_damaged_part_is_an_error_that_names_it() {
     fs::write(&info.path, &bytes[..bytes.len() / 2]).unwrap();
     let error = reader::image_ids(&partition).unwrap_err();
     assert!(error.to_string().contains("a.parquet"), "{error}");
-    assert!(error.hint_text().unwrap().contains("remove it"));
+    assert!(error.hint_text().unwrap().contains("sets it aside"));
     fs::write(&info.path, b"").unwrap();
     assert!(reader::footer(&info.path).is_err());
 }

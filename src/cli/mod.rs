@@ -3,6 +3,7 @@
 mod ablate;
 pub mod accuracy;
 mod adapt;
+mod cache;
 mod common;
 mod embed;
 mod evaluate;
@@ -15,6 +16,7 @@ mod predict;
 pub mod printer;
 mod rows;
 mod run;
+mod size;
 mod sql;
 mod stages;
 mod which_run;
@@ -87,6 +89,7 @@ enum Verb {
     Ablate(ablate::Ablate),
     Sql(sql::Sql),
     Predict(predict::Predict),
+    Cache(cache::Cache),
 }
 
 impl Cli {
@@ -114,6 +117,7 @@ impl Cli {
             Verb::Ablate(verb) => verb.execute(printer),
             Verb::Sql(verb) => verb.execute(printer),
             Verb::Predict(verb) => verb.execute(printer),
+            Verb::Cache(verb) => verb.execute(printer),
         }
     }
 }

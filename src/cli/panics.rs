@@ -5,7 +5,7 @@ use std::panic::{PanicHookInfo, set_hook};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::printer::Printer;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, panic_is_expected};
 
 /// Replaces Rust's message about a panic. `RUST_BACKTRACE=1` brings it back, for those who look for the cause.
 pub fn install() {
@@ -14,6 +14,9 @@ pub fn install() {
     }
     static SAID: AtomicBool = AtomicBool::new(false);
     set_hook(Box::new(|info| {
+        if panic_is_expected() {
+            return;
+        }
         // One cause often makes several threads panic; the first is the one to read.
         if !SAID.swap(true, Ordering::SeqCst) {
             Printer::detect().error(&error(&message(info), info.location().map(ToString::to_string)));

@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::table::format;
 
 /// Form and place of rows.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct Rows {
     /// How rows are written: as a table, CSV, JSON lines or Parquet
     #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]

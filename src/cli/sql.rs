@@ -1,6 +1,8 @@
 //! `sql`: one statement over the tables.
 
 use std::io::Read;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
 use clap::Args;
 
@@ -8,9 +10,10 @@ use super::EXIT_CODES;
 use super::common::{Common, runtime};
 use super::printer::Printer;
 use super::rows::Rows;
+use super::size;
 use crate::error::{Context, Error, Kind, Result};
 use crate::pipeline::run::{View, view};
-use crate::table::{format, query, session, warnings};
+use crate::table::{format, query, session_within, warnings};
 
 const LONG_ABOUT: &str = "\
 Runs one SQL statement over the tables that the pipeline has written, and prints its rows. Tables: images, rejected, \
@@ -42,6 +45,14 @@ pub(super) struct Sql {
 
     #[command(flatten)]
     rows: Rows,
+
+    /// Memory that the statement may take, e.g. 500MB or 8GB; it fails where it needs more
+    #[arg(long, value_name = "SIZE", value_parser = size::parse, default_value = "4GB")]
+    memory_limit: u64,
+
+    /// Seconds that the statement may take; it fails after that
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), default_value_t = 600)]
+    time_limit: u64,
 }
 
 impl Sql {
@@ -50,19 +61,23 @@ impl Sql {
         self.rows.check()?;
         let spec = self.common.load()?;
         let View { store, scope, notes } = view(&spec)?;
-        runtime()?.block_on(async {
-            let session = session(&store, &scope).await?;
-            if !self.common.quiet {
-                notes
-                    .iter()
-                    .chain(&warnings(&session))
-                    .for_each(|warning| printer.note(&format!("warning: {warning}")));
-            }
-            // A statement that cannot be planned leaves an older output as it is.
-            let rows = query(&session, &statement).await?;
-            let mut target = self.rows.target()?;
-            format::write(rows, self.rows.format(), &mut target).await?;
-            target.finish()
+        let (memory, rows) = (self.memory_limit, self.rows.clone());
+        let (quiet, printer) = (self.common.quiet, *printer);
+        within(Duration::from_secs(self.time_limit), move || {
+            runtime()?.block_on(async {
+                let session = session_within(memory, &store, &scope).await?;
+                if !quiet {
+                    notes
+                        .iter()
+                        .chain(&warnings(&session))
+                        .for_each(|warning| printer.note(&format!("warning: {warning}")));
+                }
+                // A statement that cannot be planned leaves an older output as it is.
+                let found = query(&session, &statement).await?;
+                let mut target = rows.target()?;
+                format::write(found, rows.format(), &mut target).await?;
+                target.finish()
+            })
         })
     }
 
@@ -88,3 +103,27 @@ impl Sql {
         Ok(statement)
     }
 }
+
+/// Does some work on a thread of its own, and does not wait for it longer than that: a plan may compute for long without giving
+/// way to a timer of its runtime.
+fn within(limit: Duration, work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
+    let (send, receive) = channel();
+    std::thread::Builder::new()
+        .name("statement".to_owned())
+        .stack_size(STACK)
+        .spawn(move || send.send(work()))
+        .context(Kind::Query, || "cannot start a thread for the statement".to_owned())?;
+    receive.recv_timeout(limit).unwrap_or_else(|ended| {
+        Err(match ended {
+            RecvTimeoutError::Timeout => {
+                Error::new(Kind::Query, format!("the statement took longer than {} s", limit.as_secs()))
+                    .hint("ask for less, or allow more with --time-limit")
+            }
+            // Whoever panicked has said why.
+            RecvTimeoutError::Disconnected => Error::new(Kind::Query, "the statement was cut short"),
+        })
+    })
+}
+
+/// Bytes of the stack that a statement is planned on, as many as the main thread's.
+const STACK: usize = 8 << 20;

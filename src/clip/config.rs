@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::clip::text_file;
 use crate::clip::weights::Weights;
 use crate::error::{Context, Error, Kind, Result};
 
@@ -159,7 +160,7 @@ impl ClipConfig {
     /// # Errors
     /// [`Kind::Model`] where the file cannot be read, is not that, or names absurd sizes.
     pub fn from_hugging_face(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).at(Kind::Model, "cannot read", path)?;
+        let text = text_file::read(path)?;
         let raw: RawConfig = serde_json::from_str(&text).at(Kind::Model, "not a CLIPModel's configuration:", path)?;
         let config = ClipConfig {
             vision: VisionConfig {
@@ -247,6 +248,11 @@ impl ClipConfig {
         within("projection_dim", self.joint, MAX_WIDTH)?;
         if t.context < 3 {
             return Err(format!("text_config.max_position_embeddings is {}: no room for a word", t.context));
+        }
+        for (name, eps) in [("vision", v.eps), ("text", t.eps)] {
+            if !(eps > 0.0 && eps < 1.0) {
+                return Err(format!("{name}_config.layer_norm_eps is {eps}, not between 0 and 1"));
+            }
         }
         for (name, width, heads) in [("vision", v.width, v.heads), ("text", t.width, t.heads)] {
             if width % heads != 0 {

@@ -5,10 +5,12 @@
 
 pub mod block;
 pub mod config;
+mod expected;
 pub mod layout;
 pub mod model;
 mod openai_text;
 pub mod text;
+mod text_file;
 pub mod tokenizer;
 pub mod vision;
 pub mod weights;

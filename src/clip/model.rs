@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::clip::config::ClipConfig;
+use crate::clip::expected;
 use crate::clip::layout::Layout;
 use crate::clip::text::TextTower;
+use crate::clip::text_file;
 use crate::clip::tokenizer::Tokenizer;
 use crate::clip::vision::VisionTower;
 use crate::clip::weights::Weights;
@@ -51,6 +53,7 @@ impl Clip {
             Layout::HuggingFace => ClipConfig::from_hugging_face(&folder.join("config.json"))?,
             Layout::OpenAi => ClipConfig::from_openai(&weights)?,
         };
+        expected::check(&weights, &config, layout)?;
         let tokenizer = match companion(files.tokenizer.as_deref(), folder, "tokenizer.json") {
             Some(path) => Tokenizer::from_file(&path, config.text.context, config.text.vocab)?,
             None if layout == Layout::OpenAi => Tokenizer::openai(config.text.context, config.text.vocab)?,
@@ -62,7 +65,7 @@ impl Clip {
         };
         let preprocess = match companion(files.preprocessor.as_deref(), folder, "preprocessor_config.json") {
             Some(path) => {
-                let text = std::fs::read_to_string(&path).at(Kind::Model, "cannot read", &path)?;
+                let text = text_file::read(&path)?;
                 let json = serde_json::from_str(&text).at(Kind::Model, "not JSON:", &path)?;
                 Preprocess::from_hf_json(&json, &path)?
             }

@@ -11,6 +11,7 @@ use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 use tch::{Kind as Number, Tensor};
 
+use crate::clip::text_file;
 use crate::error::{Context, Error, Kind, Result};
 
 /// The tensors of a checkpoint, by the names they have in it.
@@ -20,7 +21,7 @@ pub struct Weights {
     index: BTreeMap<String, Entry>,
 }
 
-struct Entry {
+pub(super) struct Entry {
     shard: usize,
     shape: Vec<i64>,
 }
@@ -102,15 +103,7 @@ impl Weights {
     /// # Errors
     /// [`Kind::Model`] where it is missing, has another shape or a number type that is not a float.
     pub fn get(&self, name: &str, shape: &[i64]) -> Result<Tensor> {
-        let entry = self.entry(name)?;
-        if entry.shape != shape {
-            let found = entry.shape.as_slice();
-            return Err(Error::new(
-                Kind::Model,
-                format!("{}: tensor '{name}' has shape {found:?}, the configuration asks for {shape:?}", self.name),
-            )
-            .hint("config.json and the weights are not of the same model"));
-        }
+        let entry = self.require(name, shape)?;
         let (path, map) = &self.shards[entry.shard];
         let tensors = parse(map, path)?;
         let view = tensors.tensor(name).context(Kind::Model, || format!("{}: tensor '{name}'", path.display()))?;
@@ -129,6 +122,20 @@ impl Weights {
         let tensor = Tensor::f_from_data_size(view.data(), shape, number)
             .context(Kind::Torch, || format!("cannot load tensor '{name}' of {}", path.display()))?;
         Ok(tensor.to_kind(Number::Float))
+    }
+
+    /// A tensor's place, where it has that shape.
+    pub(super) fn require(&self, name: &str, shape: &[i64]) -> Result<&Entry> {
+        let entry = self.entry(name)?;
+        if entry.shape != shape {
+            let found = entry.shape.as_slice();
+            return Err(Error::new(
+                Kind::Model,
+                format!("{}: tensor '{name}' has shape {found:?}, the configuration asks for {shape:?}", self.name),
+            )
+            .hint("config.json and the weights are not of the same model"));
+        }
+        Ok(entry)
     }
 
     fn entry(&self, name: &str) -> Result<&Entry> {
@@ -169,7 +176,7 @@ fn read_index(index: &Path) -> Result<Vec<PathBuf>> {
     struct Index {
         weight_map: HashMap<String, String>,
     }
-    let text = std::fs::read_to_string(index).at(Kind::Model, "cannot read", index)?;
+    let text = text_file::read(index)?;
     let parsed: Index = serde_json::from_str(&text).at(Kind::Model, "not an index of shards:", index)?;
     let mut names: Vec<String> = parsed.weight_map.into_values().collect();
     names.sort();

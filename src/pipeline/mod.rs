@@ -3,6 +3,7 @@
 pub mod ablation;
 pub mod adapted;
 pub mod bar;
+pub mod cache;
 mod check;
 mod choice;
 pub mod chosen;
@@ -20,6 +21,7 @@ mod settings;
 pub mod signal;
 pub mod spec;
 mod suggest;
+pub(crate) mod turn;
 mod workspace;
 
 pub use parse::load;

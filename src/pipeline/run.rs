@@ -6,9 +6,11 @@ use std::time::Instant;
 use jiff::Timestamp;
 use tch::Tensor;
 
+use super::cache;
 use super::record::{Record, runs_of};
 use super::settings;
 use super::spec::{Prototypes, Spec};
+use super::turn;
 use super::workspace::Workspace;
 use crate::device::guarded;
 use crate::error::{Error, Kind, Result};
@@ -106,7 +108,7 @@ pub struct PlanRow {
 pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> {
     let (started, clock) = (Timestamp::now(), Instant::now());
     let Options { stop, progress } = options;
-    let store = Store::open(&spec.store)?;
+    let store = turn::take(&spec.store, stop, progress).await?;
     let mut outcome = Outcome::default();
 
     let ingest_settings = settings::ingest(spec)?;
@@ -122,6 +124,8 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     }
 
     let workspace = Workspace::open(spec)?;
+    let changed = cache::changed_weights(spec, &workspace.image_space, &workspace.dataset, &store)?;
+    changed.iter().for_each(|warning| progress.say(warning));
     let stages = Stages { spec, workspace: &workspace, store: &store, options, found: &found };
     let pictures = Pictures::open(&store.partition("images", &workspace.dataset)?, settings::limits(spec))?;
     let sentences = stages.sentences()?;

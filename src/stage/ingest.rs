@@ -68,21 +68,27 @@ struct Row {
     class: Option<i32>,
 }
 
-/// Reads what the store knows of the dataset, where that is still what the source holds.
+/// The tables of a dataset, in the order in which they are written.
+const TABLES: [&str; 4] = ["classes", "rejected", "labels", "images"];
+
+/// Reads what the store knows of the dataset, where that is still what the source holds. A snapshot of which a table is missing,
+/// or of another time (writing it was cut short, or a part was damaged), is not known.
 ///
 /// # Errors
 /// Where the source or the store cannot be read.
 pub fn known(source: &dyn Source, settings: &IngestSettings, store: &Store) -> Result<Option<Ingested>> {
     let snapshot = identity(source, settings)?;
-    let images = store.partition("images", &settings.dataset)?;
-    let Some(part) = images.parts()?.pop() else { return Ok(None) };
-    let footer = reader::footer(&part)?;
-    if footer.pairs.get("snapshot") != Some(&snapshot) {
-        return Ok(None);
+    for table in TABLES {
+        let parts = store.partition(table, &settings.dataset)?.parts()?;
+        let [part] = parts.as_slice() else { return Ok(None) };
+        if reader::footer(part)?.pairs.get("snapshot") != Some(&snapshot) {
+            return Ok(None);
+        }
     }
-    let rejected = reader::count_rows(&store.partition("rejected", &settings.dataset)?)?;
+    let rows = |table: &str| reader::count_rows(&store.partition(table, &settings.dataset)?);
+    let (images, rejected) = (rows("images")?, rows("rejected")?);
     let classes = class_names(store, &settings.dataset)?;
-    Ok(Some(Ingested { images: footer.rows, rejected, classes, snapshot, unchanged: true }))
+    Ok(Some(Ingested { images, rejected, classes, snapshot, unchanged: true }))
 }
 
 /// The class names of a dataset that was ingested, by class id; none where it was not.

@@ -4,8 +4,11 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::store::lock::Lock;
+use crate::store::temporary;
 
 /// The extension of a part.
 pub(crate) const PART: &str = "parquet";
@@ -14,17 +17,22 @@ pub(crate) const PART: &str = "parquet";
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
+    /// Held by the store of a process that works on it: see [`Store::try_lock`].
+    lock: Option<Arc<Lock>>,
 }
 
 impl Store {
-    /// Opens the store for writing, and makes its folder where there is none.
+    /// Opens the store for writing, and makes its folder where there is none. Parts are read as they are found; a process that
+    /// is to work on a store that others may use takes [`Store::try_lock`].
     ///
     /// # Errors
     /// Where the folder cannot be made or written to.
     pub fn open(path: impl Into<PathBuf>) -> Result<Store> {
         let root = path.into();
         let hint = "name a folder that you may write to with --store DIR, or with `store` in the pipeline file";
-        fs::create_dir_all(&root).at(Kind::Store, "cannot make the store", &root).map_err(|e| e.hint(hint))?;
+        temporary::make_folder(&root).map_err(|e| {
+            Error::new(Kind::Store, format!("cannot make the store {}", root.display())).cause(e).hint(hint)
+        })?;
         // The only question that permissions, read-only mounts and full disks all answer.
         tempfile::tempfile_in(&root).at(Kind::Store, "cannot write to the store", &root).map_err(|e| e.hint(hint))?;
         Store::absolute(root)
@@ -44,7 +52,30 @@ impl Store {
 
     fn absolute(root: PathBuf) -> Result<Store> {
         let root = std::path::absolute(&root).at(Kind::Store, "cannot find the store", &root)?;
-        Ok(Store { root })
+        Ok(Store { root, lock: None })
+    }
+
+    /// The same store, held by this process.
+    pub(super) fn held(self, lock: Arc<Lock>) -> Store {
+        Store { lock: Some(lock), ..self }
+    }
+
+    /// Whether a file of the store can be relied on: always, unless this process holds the store and finds that the file is
+    /// not as it was written. Then it is set aside, and is there no more.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened or moved, or a later version of the program wrote it.
+    pub fn vouch(&self, path: &Path) -> Result<bool> {
+        self.lock.as_ref().map_or(Ok(true), |lock| lock.vouch(path))
+    }
+
+    /// Sets a file aside that is as it was written, but of no use any more; says why. Nothing happens where this process does
+    /// not hold the store.
+    ///
+    /// # Errors
+    /// Where it cannot be moved.
+    pub fn set_aside(&self, path: &Path, why: &str) -> Result<()> {
+        self.lock.as_ref().map_or(Ok(()), |lock| lock.set_aside(path, why))
     }
 
     /// The store's folder, as an absolute path.
@@ -61,7 +92,7 @@ impl Store {
         check_name("table", &table.replace('_', "-"))?;
         check_name("partition", partition)?;
         let dir = self.root.join(table).join(partition);
-        Ok(Partition { dir, table: table.to_owned(), name: partition.to_owned() })
+        Ok(Partition { dir, table: table.to_owned(), name: partition.to_owned(), lock: self.lock.clone() })
     }
 
     /// Names of the table's partitions that are on disk, sorted.
@@ -86,7 +117,7 @@ impl Store {
     pub fn checkpoints(&self, run: &str) -> Result<PathBuf> {
         check_name("run", run)?;
         let dir = self.root.join("checkpoints").join(run);
-        fs::create_dir_all(&dir).at(Kind::Store, "cannot make", &dir)?;
+        temporary::make_folder(&dir)?;
         Ok(dir)
     }
 }
@@ -97,6 +128,7 @@ pub struct Partition {
     dir: PathBuf,
     table: String,
     name: String,
+    lock: Option<Arc<Lock>>,
 }
 
 impl Partition {
@@ -115,11 +147,21 @@ impl Partition {
         &self.name
     }
 
-    /// The whole parts in it, sorted by name. None where the folder is not there.
+    /// The whole parts in it, sorted by name. None where the folder is not there. Where this process holds the store, each
+    /// is read once and compared with its seal; one that is damaged is set aside.
     ///
     /// # Errors
-    /// Where the folder cannot be read.
+    /// Where the folder cannot be read, a damaged part cannot be moved, or a later version of the program wrote one.
     pub fn parts(&self) -> Result<Vec<PathBuf>> {
+        let parts = self.files()?;
+        match &self.lock {
+            Some(lock) => lock.vouch_all(&self.dir, parts),
+            None => Ok(parts),
+        }
+    }
+
+    /// The parts as they are found.
+    fn files(&self) -> Result<Vec<PathBuf>> {
         let mut parts: Vec<PathBuf> =
             entries(&self.dir)?.into_iter().filter(|path| path.extension() == Some(OsStr::new(PART))).collect();
         parts.sort();
@@ -135,12 +177,19 @@ impl Partition {
         Ok(self.dir.join(format!("{name}.{PART}")))
     }
 
+    /// A part that this process has just written.
+    pub(super) fn written(&self, part: &Path) {
+        if let Some(lock) = &self.lock {
+            lock.written(part);
+        }
+    }
+
     /// Removes the parts for which `keep` is false. Temporaries of others are left alone.
     ///
     /// # Errors
     /// Where a part cannot be removed.
     pub fn retain(&self, keep: impl Fn(&Path) -> bool) -> Result<()> {
-        for part in self.parts()?.into_iter().filter(|part| !keep(part)) {
+        for part in self.files()?.into_iter().filter(|part| !keep(part)) {
             match fs::remove_file(&part) {
                 Err(e) if e.kind() != ErrorKind::NotFound => return Err(e).at(Kind::Store, "cannot remove", &part),
                 _ => {}
@@ -151,7 +200,7 @@ impl Partition {
 }
 
 /// Paths of what is in a folder; nothing where there is no folder.
-fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     let found = match fs::read_dir(dir) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         found => found.at(Kind::Store, "cannot read", dir)?,
@@ -160,7 +209,7 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Names become folders and files on every file system, and parts of URLs.
-fn check_name(what: &str, name: &str) -> Result<()> {
+pub(super) fn check_name(what: &str, name: &str) -> Result<()> {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
     if name.is_empty() || name.len() > 200 || name.starts_with('.') || !name.bytes().all(allowed) {
         return Err(Error::new(Kind::Store, format!("`{name}` cannot be the name of a {what}"))

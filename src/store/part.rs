@@ -1,13 +1,11 @@
 //! Writing parts: a part exists if and only if it is whole.
 //!
-//! A part is written under a temporary name in its own folder; its footer is written, the file is synced, renamed, and the
-//! folder is synced. Whoever finds the final name finds a whole part, also after the power failed. A temporary is held
-//! by a file lock as long as its writer lives, so that another process can tell a forgotten one from one in use.
+//! A part is written under a temporary name in its own folder ([`temporary`](super::temporary)); its footer is written and
+//! sealed ([`seal`](super::seal)), the file is synced, renamed, and the folder is synced.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -17,10 +15,9 @@ use parquet::file::metadata::KeyValue;
 use crate::error::{Context, Error, Kind, Result};
 use crate::store::encoding;
 use crate::store::layout::Partition;
+use crate::store::seal::{self, Sealing};
 use crate::store::space::SCHEMA_VERSION;
-
-/// The extension of a part that is not whole yet.
-const TEMPORARY: &str = "tmp";
+use crate::store::temporary::{self, Temporary};
 
 /// A part that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,16 +36,17 @@ enum Name {
     /// This one; a part that has it already is replaced.
     Fixed(PathBuf),
     /// The next number that is free when the part is whole.
-    Next(Partition),
+    Next,
 }
 
 /// Writes one part, batch by batch. Dropping it unfinished leaves nothing behind.
 #[derive(Debug)]
 pub struct PartWriter {
     // Declared first, to be dropped before the file is removed.
-    writer: ArrowWriter<BufWriter<File>>,
+    writer: ArrowWriter<BufWriter<Sealing<File>>>,
     file: File,
     temporary: Temporary,
+    partition: Partition,
     name: Name,
     schema: SchemaRef,
     rows: u64,
@@ -63,7 +61,7 @@ impl Partition {
     /// # Errors
     /// Where the folder or the file cannot be made.
     pub fn append(&self, schema: &SchemaRef, footer: &[(String, String)]) -> Result<PartWriter> {
-        PartWriter::begin(self, Name::Next(self.clone()), schema, footer)
+        PartWriter::begin(self, Name::Next, schema, footer)
     }
 
     /// Begins the part of that name; a whole part that has the name is replaced at the end, all at once.
@@ -106,40 +104,28 @@ impl Partition {
         self.retain(|path| path == info.path)?;
         Ok(info)
     }
-
-    /// Removes temporaries that no living process holds. Done whenever a part is begun.
-    fn sweep(&self) {
-        let Ok(entries) = fs::read_dir(self.dir()) else { return };
-        for path in entries.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == TEMPORARY)) {
-            // The lock is had only where the writer is gone. Failing to remove one is no reason to stop.
-            if File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
-                let _ = fs::remove_file(&path);
-            }
-        }
-    }
 }
 
 impl PartWriter {
     fn begin(partition: &Partition, name: Name, schema: &SchemaRef, footer: &[(String, String)]) -> Result<PartWriter> {
         let dir = partition.dir();
-        fs::create_dir_all(dir).at(Kind::Store, "cannot make", dir)?;
-        partition.sweep();
+        temporary::make_folder(dir)?;
+        temporary::sweep(dir);
         let (file, temporary) = Temporary::create(dir)?;
         let pairs = [("table", partition.table()), ("schema_version", SCHEMA_VERSION)];
+        let blank = seal::blank();
         let footer = pairs
             .into_iter()
             .chain(footer.iter().map(|(k, v)| (k.as_str(), v.as_str())))
+            // The seal is looked for from the end.
+            .chain([(seal::KEY, blank.as_str())])
             .map(|(k, v)| KeyValue::new(k.to_owned(), v.to_owned()))
             .collect();
         let properties = encoding::properties(schema, footer)?;
-        let writer = file.try_clone().at(Kind::Store, "cannot write", &temporary.0).and_then(|f| {
-            ArrowWriter::try_new(BufWriter::with_capacity(1 << 20, f), schema.clone(), Some(properties)).at(
-                Kind::Store,
-                "cannot write",
-                &temporary.0,
-            )
-        })?;
-        Ok(PartWriter { writer, file, temporary, name, schema: schema.clone(), rows: 0 })
+        let out = Sealing::new(file.try_clone().at(Kind::Store, "cannot write", temporary.path())?);
+        let writer = ArrowWriter::try_new(BufWriter::with_capacity(1 << 20, out), schema.clone(), Some(properties))
+            .at(Kind::Store, "cannot write", temporary.path())?;
+        Ok(PartWriter { writer, file, temporary, partition: partition.clone(), name, schema: schema.clone(), rows: 0 })
     }
 
     /// Adds rows.
@@ -147,7 +133,7 @@ impl PartWriter {
     /// # Errors
     /// Where the batch does not have the part's schema, or the disk is full.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        let folder = self.temporary.0.parent().unwrap_or(Path::new(""));
+        let folder = self.partition.dir();
         if let Some((want, have)) = mismatch(&self.schema, batch) {
             let what = format!("rows for {} do not fit: {have} where the table has {want}", folder.display());
             return Err(Error::new(Kind::Store, what));
@@ -172,26 +158,26 @@ impl PartWriter {
     /// # Errors
     /// Where the disk is full or failed. Then there is no part.
     pub fn finish(self) -> Result<PartInfo> {
-        let PartWriter { writer, file, mut temporary, name, rows, .. } = self;
-        let from = temporary.0.clone();
-        writer
-            .into_inner()
-            .at(Kind::Store, "cannot write", &from)?
-            .into_inner()
-            .map_err(std::io::IntoInnerError::into_error)
-            .at(Kind::Store, "cannot write", &from)?;
-        file.sync_all().at(Kind::Store, "cannot write", &from)?;
-        let bytes = file.metadata().at(Kind::Store, "cannot read", &from)?.len();
+        let PartWriter { writer, file, temporary, partition, name, rows, .. } = self;
+        let from = temporary.path();
+        let out = writer.into_inner().at(Kind::Store, "cannot write", from)?.into_inner();
+        let out = out.map_err(std::io::IntoInnerError::into_error).at(Kind::Store, "cannot write", from)?;
+        seal::close(&file, from, &out.digest())?;
+        file.sync_all().at(Kind::Store, "cannot write", from)?;
+        let bytes = file.metadata().at(Kind::Store, "cannot read", from)?.len();
         let path = match name {
             Name::Fixed(path) => {
-                fs::rename(&from, &path).at(Kind::Store, "cannot name", &path)?;
-                temporary.keep();
+                temporary.rename(&path)?;
                 path
             }
-            Name::Next(partition) => take_next_name(&partition, &from)?,
+            Name::Next => {
+                let path = take_next_name(&partition, from)?;
+                drop(temporary);
+                temporary::sync_folder_of(&path)?;
+                path
+            }
         };
-        drop(temporary);
-        sync_folder(&path)?;
+        partition.written(&path);
         Ok(PartInfo { path, rows, bytes })
     }
 }
@@ -232,49 +218,4 @@ fn mismatch(schema: &SchemaRef, batch: &RecordBatch) -> Option<(String, String)>
         }
     }
     None
-}
-
-/// A rename is on disk only once its folder is.
-fn sync_folder(path: &Path) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    File::open(folder).and_then(|f| f.sync_all()).at(Kind::Store, "cannot sync", folder)
-}
-
-/// A temporary's path; the file is removed when this is dropped, unless it was kept.
-#[derive(Debug)]
-struct Temporary(PathBuf);
-
-impl Temporary {
-    /// Makes a file that no other process has, and locks it.
-    fn create(dir: &Path) -> Result<(File, Temporary)> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        loop {
-            let name = format!("{}-{}.{TEMPORARY}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-            let path = dir.join(name);
-            let file = match File::options().read(true).write(true).create_new(true).open(&path) {
-                Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
-                opened => opened.at(Kind::Store, "cannot make", &path)?,
-            };
-            // Between making and locking, another process may have swept it: then make another.
-            match file.try_lock() {
-                Ok(()) if path.exists() => return Ok((file, Temporary(path))),
-                Ok(()) | Err(fs::TryLockError::WouldBlock) => {}
-                // A file system without locks: sweeping does nothing there either.
-                Err(fs::TryLockError::Error(_)) => return Ok((file, Temporary(path))),
-            }
-        }
-    }
-
-    /// The file has its final name now.
-    fn keep(&mut self) {
-        self.0 = PathBuf::new();
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        if !self.0.as_os_str().is_empty() {
-            let _ = fs::remove_file(&self.0);
-        }
-    }
 }

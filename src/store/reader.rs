@@ -13,8 +13,9 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result, caught};
 use crate::store::layout::Partition;
+use crate::store::seal;
 
 /// What a part's footer says.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct Footer {
     pub bytes: u64,
     /// The table, the schema's version, and what the writer added (e.g. the parts of the space).
     pub pairs: BTreeMap<String, String>,
+    /// Whether it has a seal; parts of version 2 of the schemas have none.
+    pub sealed: bool,
 }
 
 /// Reads a part's footer.
@@ -37,13 +40,14 @@ pub fn footer(part: &Path) -> Result<Footer> {
     let (file, metadata) = open(part)?;
     let bytes = file.metadata().at(Kind::Store, "cannot read", part)?.len();
     let file = metadata.metadata().file_metadata();
-    let pairs = file.key_value_metadata().into_iter().flatten();
+    let pairs = || file.key_value_metadata().into_iter().flatten();
     Ok(Footer {
+        sealed: pairs().any(|pair| pair.key == seal::KEY),
         schema: without_pairs(metadata.schema()),
         rows: u64::try_from(file.num_rows()).unwrap_or(0),
         bytes,
-        pairs: pairs
-            .filter(|pair| pair.key != "ARROW:schema")
+        pairs: pairs()
+            .filter(|pair| pair.key != "ARROW:schema" && pair.key != seal::KEY)
             .map(|pair| (pair.key.clone(), pair.value.clone().unwrap_or_default()))
             .collect(),
     })
@@ -118,9 +122,9 @@ impl Batches {
     fn advance(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             if let Some((part, reader)) = &mut self.current {
-                match reader.next() {
+                match guarded(part, || Ok(reader.next()))? {
                     Some(batch) => {
-                        let batch = batch.at(Kind::Store, "cannot read", part)?;
+                        let batch = batch.map_err(|cause| damaged(part).cause(cause))?;
                         let schema = without_pairs(batch.schema_ref());
                         let batch = RecordBatch::try_new(schema, batch.columns().to_vec());
                         return batch.at(Kind::Store, "cannot read", part).map(Some);
@@ -155,10 +159,20 @@ fn without_pairs(schema: &SchemaRef) -> SchemaRef {
 
 fn open(part: &Path) -> Result<(File, ArrowReaderMetadata)> {
     let file = File::open(part).at(Kind::Store, "cannot read", part)?;
-    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-        .at(Kind::Store, "cannot read", part)
-        .map_err(|e| e.hint("the file is damaged; remove it and run again: its rows are computed anew"))?;
+    let metadata = guarded(part, || {
+        ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|cause| damaged(part).cause(cause))
+    })?;
     Ok((file, metadata))
+}
+
+/// The Parquet reader panics on some damaged files.
+fn guarded<T>(part: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    caught(read).unwrap_or_else(|| Err(damaged(part)))
+}
+
+fn damaged(part: &Path) -> Error {
+    Error::new(Kind::Store, format!("cannot read {}", part.display()))
+        .hint("the file is damaged: the next run sets it aside and computes its rows anew; `cache verify` names all such files")
 }
 
 /// The mask of the named top-level columns.

@@ -19,4 +19,4 @@ pub use arrays::{
 pub use dims::Dims;
 pub use query::query;
 pub use schema::{TableSchema, table};
-pub use session::{Scope, session, training_session, warnings};
+pub use session::{Scope, session, session_within, training_session, warnings};

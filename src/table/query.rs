@@ -25,6 +25,11 @@ pub(crate) fn explain(error: DataFusionError, ctx: Option<&SessionContext>) -> E
         let names: Vec<&str> = valid_fields.iter().map(|c| c.name.as_str()).collect();
         return missing("column", &field.name, &names);
     }
+    if let DataFusionError::ResourcesExhausted(what) = root {
+        let what = what.lines().next().unwrap_or_default();
+        return Error::new(Kind::Query, format!("the statement needs more memory than it may have: {what}"))
+            .hint("ask for fewer rows or columns at once, or allow more with --memory-limit");
+    }
     let text = root.strip_backtrace();
     let text = text.lines().next().unwrap_or_default();
     let text = PREFIXES.iter().fold(text, |text, prefix| text.strip_prefix(prefix).unwrap_or(text));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datafusion::common::JoinType;
 use datafusion::execution::context::SessionContext;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, col};
 
 use crate::error::{Context, Kind, Result};
@@ -34,6 +35,12 @@ pub struct Scope {
 /// Tables that say what is right. A session of training does not have them: adaptation is label-free by construction.
 const ANSWERS: [&str; 4] = ["labels", "metrics", "predictions", "ablations"];
 
+/// Bytes that a statement may take in memory, where nobody says otherwise.
+pub const MEMORY: u64 = 4_000_000_000;
+
+/// What a statement may write to disk while it runs, in multiples of what it may take in memory.
+const SPILL: u64 = 4;
+
 /// A session over every table and view of the program. A table that nothing was stored in is there, with its columns and no rows.
 ///
 /// Parts are found now: what is written later is not seen. [`warnings`] tells which parts were left out.
@@ -41,7 +48,15 @@ const ANSWERS: [&str; 4] = ["labels", "metrics", "predictions", "ablations"];
 /// # Errors
 /// Where the scope's names are no partition names, or a part cannot be read.
 pub async fn session(store: &Store, scope: &Scope) -> Result<SessionContext> {
-    let ctx = open(store, scope, |_| true).await?;
+    session_within(MEMORY, store, scope).await
+}
+
+/// The same, where a statement may take so many bytes. It fails where it needs more, and does not slow down the machine.
+///
+/// # Errors
+/// As [`session`].
+pub async fn session_within(memory: u64, store: &Store, scope: &Scope) -> Result<SessionContext> {
+    let ctx = open(memory, store, scope, |_| true).await?;
     udf::register_class_name(&ctx, class_names(store, scope)?);
     let newest = scope.runs.last().map(String::as_str);
     sql_views::register(&ctx, newest).await.context(Kind::Query, || "cannot make the views".to_owned())?;
@@ -54,12 +69,12 @@ pub async fn session(store: &Store, scope: &Scope) -> Result<SessionContext> {
 /// # Errors
 /// As [`session`].
 pub async fn training_session(store: &Store, scope: &Scope) -> Result<SessionContext> {
-    open(store, scope, |table| !ANSWERS.contains(&table)).await
+    open(MEMORY, store, scope, |table| !ANSWERS.contains(&table)).await
 }
 
 /// A session with the functions and no table, that runs on one thread: rows come in the order in which they went in.
 pub fn bare_session() -> SessionContext {
-    context(SessionConfig::new().with_target_partitions(1), Vec::new())
+    context(SessionContext::new_with_config(configured(SessionConfig::new().with_target_partitions(1), Vec::new())))
 }
 
 /// What was left out when the session was made, one line each.
@@ -69,21 +84,28 @@ pub fn warnings(ctx: &SessionContext) -> Vec<String> {
 
 struct Warnings(Vec<String>);
 
-fn context(config: SessionConfig, warnings: Vec<String>) -> SessionContext {
-    let config = config.with_information_schema(true).with_extension(Arc::new(Warnings(warnings)));
-    let ctx = SessionContext::new_with_config(config);
+fn configured(config: SessionConfig, warnings: Vec<String>) -> SessionConfig {
+    config.with_information_schema(true).with_extension(Arc::new(Warnings(warnings)))
+}
+
+fn context(ctx: SessionContext) -> SessionContext {
     udf::register(&ctx);
     ctx
 }
 
-async fn open(store: &Store, scope: &Scope, visible: impl Fn(&str) -> bool) -> Result<SessionContext> {
+async fn open(memory: u64, store: &Store, scope: &Scope, visible: impl Fn(&str) -> bool) -> Result<SessionContext> {
     let mut warnings = Vec::new();
     let mut tables = Vec::new();
     for table in schema::all().iter().filter(|t| visible(t.name())) {
         let partitions = partitions(store, scope, table)?;
         tables.push((table.name(), Parts::find(table, &partitions, &mut warnings)?));
     }
-    let ctx = context(SessionConfig::new(), warnings);
+    let bounds = RuntimeEnvBuilder::new()
+        .with_memory_limit(usize::try_from(memory).unwrap_or(usize::MAX), 1.0)
+        .with_max_temp_directory_size(memory.saturating_mul(SPILL))
+        .build_arc()
+        .context(Kind::Query, || "cannot bound the memory of statements".to_owned())?;
+    let ctx = context(SessionContext::new_with_config_rt(configured(SessionConfig::new(), warnings), bounds));
     for (name, parts) in tables {
         register(&ctx, name, parts).await.context(Kind::Store, || format!("cannot open table {name}"))?;
     }

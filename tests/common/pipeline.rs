@@ -66,9 +66,15 @@ impl Pipeline {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    fn command(&self, verb: &str, rest: &[&str]) -> Command {
+    /// The real binary; a verb of two words, such as `cache verify`, is two arguments.
+    pub fn command(&self, verb: &str, rest: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_microclip-pipe"));
-        command.arg(verb).arg(self.path("pipeline.toml")).args(rest).env("NO_COLOR", "1").stdin(Stdio::null());
+        command
+            .args(verb.split(' '))
+            .arg(self.path("pipeline.toml"))
+            .args(rest)
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null());
         command
     }
 

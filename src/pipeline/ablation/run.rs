@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::super::finished::{Finished, Lookup, Measured, measured};
 use super::super::run::{self, Options, Upto};
+use super::super::turn;
 use super::cells::Cell;
 use super::spec::Ablation;
 use super::table;
@@ -62,7 +63,8 @@ fn figure(ablation: &Ablation, cell: &Cell, finished: &Finished) -> Option<Figur
 /// Of the first cell that fails, which the message names; [`Kind::Interrupted`] where stopping was asked for.
 pub async fn run(ablation: &Ablation, cells: &[Cell], options: &Options) -> Result<Figures> {
     let Options { stop, progress } = options;
-    let store = Store::open(&ablation.store)?;
+    // Held until the end: the runs share it.
+    let store = turn::take(&ablation.store, stop, progress).await?;
     let mut figures = known(ablation, cells, &store)?;
     let seconds = table::seconds(ablation, &store)?;
     table::write(ablation, cells, &figures, &store)?;

@@ -1,10 +1,9 @@
 //! Checkpoints: everything a pass leaves behind that the next one needs, in one safetensors file.
 //!
-//! Written under a temporary name, synced and renamed, as parts are: a checkpoint exists if and only if it is whole.
+//! Written under a temporary name, sealed, synced and renamed, as parts are: a checkpoint exists if and only if it is whole.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, TensorView};
@@ -14,6 +13,8 @@ use crate::clip::Weights;
 use crate::error::{Context, Kind, Result};
 use crate::fusion::adamw::AdamW;
 use crate::fusion::adapter::Adapter;
+use crate::store::layout::Store;
+use crate::store::{seal, temporary};
 
 /// How many checkpoints of a run are kept.
 const KEPT: usize = 2;
@@ -32,6 +33,22 @@ pub fn latest(folder: &Path) -> Result<Option<PathBuf>> {
 /// Where the folder cannot be read.
 pub fn passes_done(folder: &Path) -> Result<u64> {
     Ok(latest(folder)?.and_then(|path| number(&path)).unwrap_or(0))
+}
+
+/// The newest checkpoint that can be gone on from, given the number of passes whose tables the store has: what is damaged, or
+/// is after a pass whose tables were lost, is set aside.
+///
+/// # Errors
+/// Where the store cannot be read, or a file cannot be set aside.
+pub(super) fn usable(store: &Store, folder: &Path, passes: u64) -> Result<Option<PathBuf>> {
+    for path in all(folder)?.into_iter().rev() {
+        if number(&path).is_some_and(|done| done > passes) {
+            store.set_aside(&path, &format!("is after pass {passes}, whose tables are lost"))?;
+        } else if store.vouch(&path)? {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
 }
 
 fn all(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -71,17 +88,13 @@ pub fn write(folder: &Path, run: &str, done: u64, adapter: &Adapter, optimiser: 
         let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
         view.map(|view| (name.clone(), view)).context(Kind::Store, || format!("cannot store tensor {name}"))
     });
-    let metadata = HashMap::from([("run".to_owned(), run.to_owned()), ("passes".to_owned(), done.to_string())]);
+    let pairs = [("run", run.to_owned()), ("passes", done.to_string()), (seal::KEY, seal::blank())];
+    let metadata = pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<HashMap<_, _>>();
     let bytes = safetensors::serialize(views.collect::<Result<Vec<_>>>()?, Some(metadata))
         .context(Kind::Store, || "cannot make a checkpoint".to_owned())?;
 
     let path = folder.join(format!("pass-{done:04}.safetensors"));
-    let mut file =
-        tempfile::Builder::new().suffix(".tmp").tempfile_in(folder).at(Kind::Store, "cannot write to", folder)?;
-    file.write_all(&bytes).at(Kind::Store, "cannot write", &path)?;
-    file.as_file().sync_all().at(Kind::Store, "cannot write", &path)?;
-    file.persist(&path).at(Kind::Store, "cannot name", &path)?;
-    File::open(folder).and_then(|f| f.sync_all()).at(Kind::Store, "cannot sync", folder)?;
+    temporary::write_sealed(&path, bytes)?;
     let older = all(folder)?;
     for path in older.iter().rev().skip(KEPT) {
         fs::remove_file(path).at(Kind::Store, "cannot remove", path)?;

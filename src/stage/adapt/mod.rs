@@ -162,7 +162,8 @@ pub async fn adapt(
     let mut optimiser = AdamW::new(adapter.parameters(), settings.weight_decay).with_factors(factors);
 
     let folder = store.checkpoints(run)?;
-    let resumed = match checkpoint::latest(&folder)? {
+    let whole = tables::whole_passes(store, run)?;
+    let resumed = match checkpoint::usable(store, &folder, whole)? {
         Some(path) => checkpoint::restore(&path, &mut adapter, &mut optimiser)?,
         None => 0,
     };

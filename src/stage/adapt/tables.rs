@@ -1,6 +1,7 @@
 //! The tables of a pass. Each pass is one part, named by its number.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch};
@@ -65,6 +66,21 @@ pub(super) fn write_pass(
         number(seconds),
     ];
     write(store, "passes", run, pass, &Dims::new(), columns)
+}
+
+/// How many passes, from the first on, have all their tables.
+pub(super) fn whole_passes(store: &Store, run: &str) -> Result<u64> {
+    let mut whole = u64::MAX;
+    for table in ["fusion_logits", "pseudo_labels", "passes"] {
+        let partition = store.partition(table, run)?;
+        let parts: BTreeSet<PathBuf> = partition.parts()?.into_iter().collect();
+        let mut pass = 0;
+        while parts.contains(&partition.part(&part(pass))?) {
+            pass += 1;
+        }
+        whole = whole.min(pass);
+    }
+    Ok(whole)
 }
 
 /// The pseudo-labels of a pass that is done, in the order of `images`; -1 where a picture has none.

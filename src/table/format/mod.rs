@@ -67,11 +67,14 @@ pub async fn write(df: DataFrame, format: Format, out: &mut (dyn Write + Send)) 
     Ok(rows)
 }
 
+/// Bytes of rows that are drawn as a table, which takes several times as much.
+const DRAWN: usize = 256 << 20;
+
 /// A result that is being written.
 pub struct Sink<'a>(Form<'a>);
 
 enum Form<'a> {
-    Table { schema: SchemaRef, batches: Vec<RecordBatch>, out: &'a mut (dyn Write + Send) },
+    Table { schema: SchemaRef, batches: Vec<RecordBatch>, bytes: usize, out: &'a mut (dyn Write + Send) },
     Csv { writer: Box<arrow::csv::Writer<&'a mut (dyn Write + Send)>>, schema: SchemaRef, empty: bool },
     Json { out: &'a mut (dyn Write + Send) },
     Parquet { writer: Box<ArrowWriter<&'a mut (dyn Write + Send)>> },
@@ -84,7 +87,7 @@ impl<'a> Sink<'a> {
     /// Where the columns cannot be written in this form.
     pub fn new(format: Format, schema: SchemaRef, out: &'a mut (dyn Write + Send)) -> Result<Self> {
         Ok(Sink(match format {
-            Format::Table => Form::Table { schema: cells::shown_schema(&schema), batches: Vec::new(), out },
+            Format::Table => Form::Table { schema: cells::shown_schema(&schema), batches: Vec::new(), bytes: 0, out },
             Format::Csv => Form::Csv { writer: Box::new(arrow::csv::Writer::new(out)), schema, empty: true },
             Format::Json => Form::Json { out },
             Format::Parquet => {
@@ -100,8 +103,14 @@ impl<'a> Sink<'a> {
     /// [`Kind::Store`] where the output cannot be written to.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<bool> {
         match &mut self.0 {
-            Form::Table { schema, batches, .. } => {
-                batches.push(cells::shown(batch, schema)?);
+            Form::Table { schema, batches, bytes, .. } => {
+                let shown = cells::shown(batch, schema)?;
+                *bytes += shown.get_array_memory_size();
+                if *bytes > DRAWN {
+                    return Err(Error::new(Kind::Query, "the result is too large to be drawn as a table")
+                        .hint("use another form, which is written row by row: --format csv, json or parquet"));
+                }
+                batches.push(shown);
                 Ok(true)
             }
             Form::Csv { writer, empty, .. } => {
@@ -128,7 +137,7 @@ impl<'a> Sink<'a> {
     /// [`Kind::Store`] where the output cannot be written to.
     pub fn finish(self) -> Result<()> {
         match self.0 {
-            Form::Table { schema, batches, out } => {
+            Form::Table { schema, batches, out, .. } => {
                 let table = pretty_format_batches_with_schema(schema, &batches);
                 let table = table.context(Kind::Query, || "cannot draw the result".into())?;
                 still_read(writeln!(out, "{table}")).map(drop)

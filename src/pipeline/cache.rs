@@ -1,0 +1,225 @@
+//! What of a store a pipeline uses, and why it does not use the rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use arrow::array::RecordBatch;
+
+use super::record::runs_of;
+use super::run::sentences;
+use super::settings;
+use super::spec::Spec;
+use super::workspace::Workspace;
+use crate::error::Result;
+use crate::source;
+use crate::stage::ingest;
+use crate::store::inventory::{self, Holding};
+use crate::store::layout::Store;
+use crate::store::reader;
+use crate::store::space::Space;
+use crate::table::{arrays, schema};
+
+/// What a pipeline refers to in a store.
+pub struct References {
+    dataset: String,
+    /// Whether the pictures are as they were when they were ingested.
+    unchanged: bool,
+    spaces: BTreeMap<&'static str, Space>,
+    /// The run that the pipeline file makes as it stands.
+    run: Option<String>,
+    /// All runs of this pipeline on this dataset.
+    runs: BTreeSet<String>,
+    settings: serde_json::Value,
+}
+
+/// Whether a pipeline uses something of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reuse {
+    /// The next run reads it.
+    Yes,
+    /// It belongs to the pipeline, but the next run does not read it, because of this.
+    Belongs(String),
+    /// It is of something else, which differs in this.
+    No(String),
+}
+
+/// All that the store holds.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn holdings(store: &Store) -> Result<Vec<Holding>> {
+    let tables: Vec<&str> = schema::all().iter().map(schema::TableSchema::name).collect();
+    inventory::holdings(store, &tables)
+}
+
+impl References {
+    /// What a pipeline refers to.
+    ///
+    /// # Errors
+    /// Where its pictures, its model or the store cannot be read: without them nobody knows what it refers to.
+    pub fn of(spec: &Spec, store: &Store) -> Result<Self> {
+        let workspace = Workspace::open(spec)?;
+        let source = source::open(&settings::source(spec))?;
+        let found = ingest::known(source.as_ref(), &settings::ingest(spec)?, store)?;
+        let mut run = None;
+        if let Some(found) = &found {
+            let adapt = settings::adapt(spec, &workspace.clip.preprocess, &found.classes)?;
+            let sentences = sentences(spec, &found.classes)?;
+            run = Some(workspace.run_id(spec, &found.snapshot, &sentences, adapt.as_ref()));
+        }
+        let Workspace { dataset, image_space, view_space, block_space, text_space, .. } = workspace;
+        let mut spaces =
+            BTreeMap::from([("embeddings", image_space), ("view_features", view_space), ("text_features", text_space)]);
+        spaces.extend(block_space.map(|(space, _)| ("block_tokens", space)));
+        Ok(References {
+            runs: runs_of(store, &spec.name, &dataset)?.into_iter().collect(),
+            settings: serde_json::to_value(spec).unwrap_or_default(),
+            unchanged: found.is_some(),
+            dataset,
+            spaces,
+            run,
+        })
+    }
+
+    /// Whether the pipeline uses a holding, and why it does not.
+    pub fn reuse(&self, holding: &Holding) -> Reuse {
+        match holding.table.as_str() {
+            "images" | "rejected" | "labels" | "classes" | "descriptions" => self.of_dataset(holding),
+            "embeddings" | "view_features" | "text_features" | "block_tokens" => self.of_space(holding),
+            "ablations" => Reuse::Belongs("a table of ablations".to_owned()),
+            inventory::CHECKPOINTS => self.of_run(holding),
+            crate::store::lock::QUARANTINE => Reuse::No("set aside: damaged or outdated".to_owned()),
+            _ => self.of_run(holding),
+        }
+    }
+
+    fn of_dataset(&self, holding: &Holding) -> Reuse {
+        match (holding.name == self.dataset, self.unchanged) {
+            (true, true) => Reuse::Yes,
+            (true, false) => Reuse::Belongs("the pictures have changed since".to_owned()),
+            (false, _) => Reuse::No("another dataset".to_owned()),
+        }
+    }
+
+    fn of_space(&self, holding: &Holding) -> Reuse {
+        let Some(space) = self.spaces.get(holding.table.as_str()) else {
+            return Reuse::No("the pipeline starts from no later block".to_owned());
+        };
+        let id = space.id();
+        // Text features have a partition for each list of sentences; each sentence is looked up in all of them.
+        if holding.name == id || (holding.table == "text_features" && holding.name.starts_with(&format!("{id}-"))) {
+            return Reuse::Yes;
+        }
+        let theirs = holding.footer.as_ref().and_then(|footer| Space::from_footer(&footer.pairs));
+        Reuse::No(theirs.map_or("another space".to_owned(), |theirs| different_parts(space, &theirs)))
+    }
+
+    fn of_run(&self, holding: &Holding) -> Reuse {
+        if self.run.as_ref() == Some(&holding.name) {
+            return Reuse::Yes;
+        }
+        if !self.runs.contains(&holding.name) {
+            return Reuse::No("a run of another pipeline or dataset".to_owned());
+        }
+        let theirs = (holding.table == "runs").then(|| settings_of(&holding.files)).flatten();
+        Reuse::Belongs(theirs.map_or("an earlier run".to_owned(), |theirs| {
+            match different_keys(&self.settings, &theirs).as_slice() {
+                [] => "an earlier run: pictures, sentences or model differ".to_owned(),
+                keys => format!("an earlier run: {} differ", some_of(keys)),
+            }
+        }))
+    }
+}
+
+/// A warning where the store has what earlier runs of this pipeline computed with other weights at the same path. Weights have no
+/// checksum of their own: this is how a damaged file shows. Whatever the reason, nothing of the one is used for the other.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub(super) fn changed_weights(spec: &Spec, ours: &Space, dataset: &str, store: &Store) -> Result<Option<String>> {
+    let id = ours.id();
+    // Other spaces are looked at, not used: they are not compared with their checksums.
+    let store = &Store::open_read(store.root())?;
+    let names = store.partitions("embeddings")?;
+    if names.contains(&id) {
+        return Ok(None);
+    }
+    let footers = names.iter().filter_map(|name| {
+        let part = store.partition("embeddings", name).ok()?.parts().ok()?.pop()?;
+        Space::from_footer(&reader::footer(&part).ok()?.pairs)
+    });
+    let others: Vec<Space> = footers.filter(|space| different_parts(ours, space) == "other weights").collect();
+    let path = serde_json::json!(spec.model.path);
+    for run in runs_of(store, &spec.name, dataset)?.iter().rev() {
+        let files = store.partition("runs", run)?.parts()?;
+        if !others.is_empty() && settings_of(&files).is_some_and(|theirs| theirs["model"]["path"] == path) {
+            return Ok(Some(format!(
+                "warning: the weights in {} are not those that earlier runs found there, so everything is computed anew; \
+                 if nobody changed them, the file is damaged",
+                spec.model.path.display()
+            )));
+        }
+    }
+    Ok(None)
+}
+
+/// Parts of a space that differ.
+fn different_parts(ours: &Space, theirs: &Space) -> String {
+    let keys: BTreeSet<&String> = ours.parts.keys().chain(theirs.parts.keys()).collect();
+    let other: Vec<String> =
+        keys.into_iter().filter(|key| ours.parts.get(*key) != theirs.parts.get(*key)).cloned().collect();
+    format!("other {}", some_of(&other))
+}
+
+/// The first few of some names.
+fn some_of(names: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let more = names.len().saturating_sub(SHOWN);
+    let shown = names[..names.len() - more].join(", ");
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
+}
+
+/// The settings that a row of `runs` has.
+fn settings_of(files: &[PathBuf]) -> Option<serde_json::Value> {
+    let batches = reader::batches_of(files.to_vec(), Some(&["settings"]), 16);
+    let batch: RecordBatch = batches.last()?.ok()?;
+    serde_json::from_str(arrays::strings(&batch, "settings").ok()?.first()?).ok()
+}
+
+/// Keys, as they stand in a pipeline file, whose values differ. Where the store is does not matter.
+fn different_keys(ours: &serde_json::Value, theirs: &serde_json::Value) -> Vec<String> {
+    let (ours, theirs) = (flat(ours), flat(theirs));
+    let keys: BTreeSet<&String> = ours.keys().chain(theirs.keys()).filter(|key| *key != "store").collect();
+    keys.into_iter().filter(|key| ours.get(*key) != theirs.get(*key)).cloned().collect()
+}
+
+fn flat(value: &serde_json::Value) -> BTreeMap<String, &serde_json::Value> {
+    let mut found = BTreeMap::new();
+    for (key, value) in value.as_object().into_iter().flatten() {
+        match value.as_object() {
+            Some(_) => found.extend(flat(value).into_iter().map(|(inner, value)| (format!("{key}.{inner}"), value))),
+            None => drop(found.insert(key.clone(), value)),
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_differ_are_named_as_in_the_file() {
+        let ours = serde_json::json!({"seed": 0, "store": "a", "adapt": {"epochs": 3, "lr": 0.1}});
+        let theirs = serde_json::json!({"seed": 1, "store": "b", "adapt": {"epochs": 5, "lr": 0.1}});
+        assert_eq!(different_keys(&ours, &theirs), ["adapt.epochs", "seed"]);
+        assert_eq!(some_of(&["a", "b", "c", "d", "e"].map(str::to_owned)), "a, b, c and 2 more");
+    }
+
+    #[test]
+    fn parts_of_a_space_that_differ_are_named() {
+        let ours = Space::new("img").with("weights", "a").with("precision", "fp32");
+        let theirs = Space::new("img").with("weights", "b").with("precision", "fp32").with("view", "centre");
+        assert_eq!(different_parts(&ours, &theirs), "other view, weights");
+    }
+}

@@ -1,0 +1,36 @@
+//! Waiting for a store: one process works on it at a time.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::stage::progress::Progress;
+use crate::stage::stop::Stop;
+use crate::store::Turn;
+use crate::store::layout::Store;
+
+/// How often a store that is held by another process is asked for.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// Gets the store for this process alone, once no other works on it.
+///
+/// # Errors
+/// Where the store cannot be made or written to; [`crate::error::Kind::Interrupted`] where stopping was asked for meanwhile.
+pub(crate) async fn take(store: &Path, stop: &Stop, progress: &Arc<dyn Progress>) -> Result<Store> {
+    let said = progress.clone();
+    let say: Arc<dyn Fn(&str) + Send + Sync> = Arc::new(move |text| said.say(text));
+    let mut waiting = false;
+    loop {
+        match Store::try_lock(store, say.clone())? {
+            Turn::Ours(store) => return Ok(store),
+            Turn::Busy(holder) if !waiting => {
+                waiting = true;
+                progress.say(&format!("waiting for {holder}, which works on the store {}", store.display()));
+            }
+            Turn::Busy(_) => {}
+        }
+        stop.check()?;
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+}

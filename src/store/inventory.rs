@@ -1,0 +1,155 @@
+//! What a store holds, by table and partition: looking, comparing, removing.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::error::{Context, Kind, Result};
+use crate::store::layout::{PART, Store, check_name, entries};
+use crate::store::lock::QUARANTINE;
+use crate::store::reader::{self, Footer};
+use crate::store::seal::{self, Verdict};
+use crate::store::space::SCHEMA_VERSION;
+use crate::store::temporary;
+
+/// The name under which checkpoints are listed beside tables.
+pub const CHECKPOINTS: &str = "checkpoints";
+
+/// The extension of a checkpoint.
+const CHECKPOINT: &str = "safetensors";
+
+/// A folder of the store.
+#[derive(Debug, Clone)]
+pub struct Holding {
+    /// The table, `checkpoints` or `quarantine`.
+    pub table: String,
+    /// The partition: the id of a dataset, a space or a run.
+    pub name: String,
+    /// Its parts or checkpoints, sorted.
+    pub files: Vec<PathBuf>,
+    /// Rows, as far as footers can be read; none of checkpoints.
+    pub rows: Option<u64>,
+    /// Bytes of the files.
+    pub bytes: u64,
+    /// When a run last read or wrote it.
+    pub used: Option<SystemTime>,
+    /// The newest footer that can be read.
+    pub footer: Option<Footer>,
+}
+
+/// What became of removing one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Files that are gone.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files that do not look like any that this program wrote, and were left alone.
+    pub left: Vec<PathBuf>,
+}
+
+/// Everything that the store holds of these tables, then checkpoints, then what was set aside; by table and name. Files of other
+/// names and folders are not looked at.
+///
+/// # Errors
+/// Where a folder cannot be read.
+pub fn holdings(store: &Store, tables: &[&str]) -> Result<Vec<Holding>> {
+    let mut found = Vec::new();
+    for table in tables.iter().copied().chain([CHECKPOINTS]) {
+        for name in store.partitions(table)? {
+            let dir = store.root().join(table).join(&name);
+            found.push(holding(table, name, &dir, files_in(table, &dir)?));
+        }
+    }
+    let mut quarantined = Vec::new();
+    for folder in entries(&store.root().join(QUARANTINE))? {
+        for folder in entries(&folder)? {
+            quarantined.extend(entries(&folder)?);
+        }
+    }
+    if !quarantined.is_empty() {
+        quarantined.sort();
+        let dir = store.root().join(QUARANTINE);
+        found.push(holding(QUARANTINE, QUARANTINE.to_owned(), &dir, quarantined));
+    }
+    Ok(found)
+}
+
+/// The parts or checkpoints of a folder.
+fn files_in(table: &str, dir: &Path) -> Result<Vec<PathBuf>> {
+    let extension = OsStr::new(if table == CHECKPOINTS { CHECKPOINT } else { PART });
+    let mut files: Vec<PathBuf> = entries(dir)?;
+    files.retain(|path| path.extension() == Some(extension) && path.is_file());
+    files.sort();
+    Ok(files)
+}
+
+fn holding(table: &str, name: String, dir: &Path, files: Vec<PathBuf>) -> Holding {
+    let footers: Vec<Footer> = match table {
+        CHECKPOINTS | QUARANTINE => Vec::new(),
+        _ => files.iter().filter_map(|part| reader::footer(part).ok()).collect(),
+    };
+    Holding {
+        table: table.to_owned(),
+        name,
+        rows: (!matches!(table, CHECKPOINTS | QUARANTINE)).then(|| footers.iter().map(|footer| footer.rows).sum()),
+        bytes: files.iter().filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum(),
+        used: dir.metadata().and_then(|metadata| metadata.modified()).ok(),
+        footer: footers.into_iter().next_back(),
+        files,
+    }
+}
+
+/// Compares a file with its seal. Parts from before there were seals are told from damaged ones by their footers.
+///
+/// # Errors
+/// Where it cannot be opened.
+pub fn examine(path: &Path) -> Result<Verdict> {
+    let verdict = seal::verdict(path)?;
+    if !matches!(verdict, Verdict::Damaged(_)) || seal::has_one(path) {
+        return Ok(verdict);
+    }
+    let footer = reader::footer(path).ok().filter(|footer| !footer.sealed);
+    let number = |text: &str| text.parse::<u64>().ok();
+    let version = footer.and_then(|footer| number(footer.pairs.get("schema_version")?));
+    Ok(match version.filter(|version| Some(*version) < number(SCHEMA_VERSION)) {
+        Some(version) => Verdict::Older(format!("schema version {version}, without a checksum")),
+        None => verdict,
+    })
+}
+
+/// Removes a holding's files. What this program did not write stays, and so does its folder.
+///
+/// # Errors
+/// Where a file cannot be removed.
+pub fn remove(holding: &Holding) -> Result<Removed> {
+    let mut removed = Removed::default();
+    for path in &holding.files {
+        if holding.table != QUARANTINE && !is_ours(holding, path) {
+            removed.left.push(path.clone());
+            continue;
+        }
+        let bytes = path.metadata().map_or(0, |metadata| metadata.len());
+        match fs::remove_file(path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => continue,
+            gone => gone.at(Kind::Store, "cannot remove", path)?,
+        }
+        removed.files += 1;
+        removed.bytes += bytes;
+    }
+    for dir in holding.files.iter().filter_map(|path| path.parent()) {
+        temporary::sweep(dir);
+        // Fails where something is left in it.
+        let _ = fs::remove_dir(dir);
+    }
+    Ok(removed)
+}
+
+/// Whether this program wrote a file: it has a seal, or the footer of an earlier version's part.
+fn is_ours(holding: &Holding, path: &Path) -> bool {
+    let named = path.file_stem().and_then(OsStr::to_str).is_some_and(|stem| check_name("part", stem).is_ok());
+    let of_table = || reader::footer(path).is_ok_and(|f| f.pairs.get("table") == Some(&holding.table));
+    named && (seal::has_one(path) || of_table())
+}

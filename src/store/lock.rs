@@ -1,0 +1,212 @@
+//! Holding a store: one process works on it at a time, and looks after what it finds there.
+//!
+//! The lock is an `flock` of `<store>/lock`, which the kernel takes back when the process ends, however it ends. Whoever
+//! holds it sweeps what others left unfinished, and compares every file with its [`seal`](super::seal) before it is read for the first
+//! time; what is not as it was written is set aside in `<store>/quarantine`, never deleted. Readers (`sql`) take no lock:
+//! they see whole parts only, since parts appear and disappear at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs::{self, File, TryLockError};
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::SystemTime;
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::store::inventory;
+use crate::store::layout::{Store, entries};
+use crate::store::seal::Verdict;
+use crate::store::temporary;
+
+/// The folder below the store that damaged files are moved to.
+pub const QUARANTINE: &str = "quarantine";
+
+/// The file that is locked.
+const LOCK: &str = "lock";
+
+/// Where a lock says what its user should know.
+pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// What became of asking for a store.
+#[derive(Debug)]
+pub enum Turn {
+    /// This process holds it, until the last copy of the store is dropped.
+    Ours(Store),
+    /// Another process does; which, as far as it says.
+    Busy(String),
+}
+
+/// A store's lock, and what its holder knows of the files.
+pub(super) struct Lock {
+    root: PathBuf,
+    /// Open as long as the lock is to be held.
+    _file: File,
+    say: Say,
+    /// Files that this process has written or compared with their seals.
+    known: Mutex<BTreeSet<PathBuf>>,
+    /// Folders that it has used.
+    used: Mutex<BTreeSet<PathBuf>>,
+}
+
+/// A process holds a store once, however often it asks.
+static HELD: Mutex<BTreeMap<PathBuf, Weak<Lock>>> = Mutex::new(BTreeMap::new());
+
+impl Store {
+    /// Opens the store for a process that works on it, unless another one does. `say` is told what is found damaged.
+    ///
+    /// # Errors
+    /// Where the folder cannot be made or written to.
+    pub fn try_lock(path: impl Into<PathBuf>, say: Say) -> Result<Turn> {
+        let store = Store::open(path)?;
+        let mut held = guard(&HELD);
+        if let Some(lock) = held.get(store.root()).and_then(Weak::upgrade) {
+            return Ok(Turn::Ours(store.held(lock)));
+        }
+        let path = store.root().join(LOCK);
+        let options = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = options.at(Kind::Store, "cannot open", &path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Turn::Busy(holder(&mut file))),
+            Err(TryLockError::Error(_)) => say(&format!(
+                "warning: the file system of {} has no locks: let only one process at a time work on it",
+                store.root().display()
+            )),
+        }
+        // Only for those who wait to read.
+        let _ = file.set_len(0).and_then(|()| write!(file, "process {}", std::process::id()));
+        let (known, used) = (Mutex::default(), Mutex::default());
+        let lock = Arc::new(Lock { root: store.root().to_owned(), _file: file, say, known, used });
+        held.insert(store.root().to_owned(), Arc::downgrade(&lock));
+        sweep(store.root())?;
+        Ok(Turn::Ours(store.held(lock)))
+    }
+}
+
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    let read = file.take(100).read_to_string(&mut text);
+    if read.is_ok() && !text.is_empty() { text } else { "another process".to_owned() }
+}
+
+/// Removes what killed processes left unfinished in all partitions.
+fn sweep(root: &Path) -> Result<()> {
+    for folder in entries(root)?.into_iter().filter(|path| path.is_dir()) {
+        entries(&folder)?.iter().filter(|path| path.is_dir()).for_each(|dir| temporary::sweep(dir));
+    }
+    Ok(())
+}
+
+/// A panic elsewhere does not make a set unusable.
+fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Lock {
+    /// Those of the parts of a folder that are as they were written; the rest is set aside.
+    pub(super) fn vouch_all(&self, dir: &Path, parts: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+        self.uses(dir);
+        let new: Vec<&PathBuf> = {
+            let known = guard(&self.known);
+            parts.iter().filter(|part| !known.contains(*part)).collect()
+        };
+        let sound = self.compare(&new)?;
+        let lost: BTreeSet<PathBuf> =
+            new.into_iter().zip(sound).filter(|(_, sound)| !sound).map(|(p, _)| p.clone()).collect();
+        Ok(parts.into_iter().filter(|part| !lost.contains(part)).collect())
+    }
+
+    /// The same for one file.
+    pub(super) fn vouch(&self, path: &Path) -> Result<bool> {
+        if guard(&self.known).contains(path) {
+            return Ok(true);
+        }
+        self.judge(path, inventory::examine(path))
+    }
+
+    /// Judges files in their order, which are read on all cores.
+    fn compare(&self, files: &[&PathBuf]) -> Result<Vec<bool>> {
+        let workers = thread::available_parallelism().map_or(1, usize::from).min(files.len());
+        if workers < 2 {
+            return files.iter().map(|path| self.judge(path, inventory::examine(path))).collect();
+        }
+        let next = AtomicUsize::new(0);
+        let read = || {
+            let taken = || files.get(next.fetch_add(1, Ordering::Relaxed));
+            std::iter::from_fn(taken).map(|path| (*path, inventory::examine(path))).collect::<Vec<_>>()
+        };
+        let mut verdicts: BTreeMap<&PathBuf, Result<Verdict>> = thread::scope(|scope| {
+            let workers: Vec<_> = (0..workers).map(|_| scope.spawn(read)).collect();
+            workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
+        });
+        let cut_short = || Err(Error::new(Kind::Store, "comparing files with their checksums was cut short"));
+        files.iter().map(|path| self.judge(path, verdicts.remove(path).unwrap_or_else(cut_short))).collect()
+    }
+
+    fn judge(&self, path: &Path, verdict: Result<Verdict>) -> Result<bool> {
+        match verdict? {
+            Verdict::Sound => {
+                self.written(path);
+                return Ok(true);
+            }
+            Verdict::Damaged(why) => self.set_aside(path, &format!("is damaged ({why})"))?,
+            Verdict::Older(which) => self.set_aside(path, &format!("is of an earlier version ({which})"))?,
+            Verdict::Newer(which) => {
+                let what = format!("{} was written by a later version of microclip-pipe ({which})", path.display());
+                return Err(Error::new(Kind::Store, what).hint("update the program, or use another store: --store DIR"));
+            }
+        }
+        Ok(false)
+    }
+
+    /// Moves a file to the quarantine, and says so.
+    pub(super) fn set_aside(&self, path: &Path, why: &str) -> Result<()> {
+        let to = quarantine(&self.root, path)?;
+        guard(&self.known).remove(path);
+        let (from, to) = (path.display(), to.display());
+        (self.say)(&format!("warning: {from} {why}: it was set aside as {to}, and what was in it is computed anew"));
+        Ok(())
+    }
+
+    /// A file that needs no comparing.
+    pub(super) fn written(&self, path: &Path) {
+        guard(&self.known).insert(path.to_owned());
+    }
+
+    /// A folder's time of change is the time of its last use by a run.
+    fn uses(&self, dir: &Path) {
+        if guard(&self.used).insert(dir.to_owned()) {
+            let _ = File::open(dir).and_then(|folder| folder.set_modified(SystemTime::now()));
+        }
+    }
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lock").field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+/// Moves a file of the store to the same place below the quarantine; returns where it is now.
+fn quarantine(root: &Path, path: &Path) -> Result<PathBuf> {
+    let place = root.join(QUARANTINE).join(path.strip_prefix(root).unwrap_or(path));
+    if let Some(folder) = place.parent() {
+        temporary::make_folder(folder)?;
+    }
+    let free = |to: &PathBuf| !to.exists();
+    let numbered = (1..).map(|n| PathBuf::from(format!("{}.{n}", place.display())));
+    let Some(to) = std::iter::once(place.clone()).chain(numbered).find(free) else {
+        return Err(Error::new(Kind::Store, format!("no free name in {}", place.display())));
+    };
+    match fs::rename(path, &to) {
+        // Somebody else was faster.
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(to),
+        moved => moved.at(Kind::Store, "cannot set aside", path)?,
+    }
+    temporary::sync_folder_of(&to)?;
+    temporary::sync_folder_of(path)?;
+    Ok(to)
+}

@@ -1,0 +1,227 @@
+//! Seals: a checksum that a file carries within itself.
+//!
+//! A file is written with a blank seal in its metadata, `microclip-pipe:v3:blake3:` and 64 noughts. blake3 over the whole
+//! file, blank seal included, then takes the place of the noughts. So every byte is covered, footer and seal too; there is
+//! no second file to lose, and a file keeps its name when its content changes. The number is the version of the schemas.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::store::space::SCHEMA_VERSION;
+
+/// The key under which a part's footer, or a checkpoint's header, has its seal.
+pub const KEY: &str = "seal";
+
+const BEGIN: &str = "microclip-pipe:v";
+const MIDDLE: &str = ":blake3:";
+/// Hexadecimal digits of a checksum.
+const DIGITS: usize = 64;
+/// Metadata that would be longer are none of ours.
+const LONGEST: u64 = 1 << 30;
+/// Read at once.
+const BLOCK: usize = 1 << 20;
+
+/// What a file turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// As it was written.
+    Sound,
+    /// Not as it was written, and in which way.
+    Damaged(String),
+    /// Written by an earlier version of the program, whose tables were others.
+    Older(String),
+    /// Whole, but of a later version.
+    Newer(String),
+}
+
+/// The seal that a file is written with at first.
+pub fn blank() -> String {
+    format!("{BEGIN}{SCHEMA_VERSION}{MIDDLE}{}", "0".repeat(DIGITS))
+}
+
+/// Hashes what is written through it.
+#[derive(Debug)]
+pub(super) struct Sealing<W> {
+    inner: W,
+    hasher: blake3::Hasher,
+}
+
+impl<W: Write> Sealing<W> {
+    pub(super) fn new(inner: W) -> Self {
+        Sealing { inner, hasher: blake3::Hasher::new() }
+    }
+
+    /// The checksum of everything written.
+    pub(super) fn digest(self) -> blake3::Hash {
+        self.hasher.finalize()
+    }
+}
+
+impl<W: Write> Write for Sealing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Puts the checksum into the blank seal of a file that was written through [`Sealing`].
+///
+/// # Errors
+/// Where the file cannot be read back or written to, or has no blank seal.
+pub(super) fn close(file: &File, path: &Path, digest: &blake3::Hash) -> Result<()> {
+    let seal = find(file).at(Kind::Store, "cannot read", path)?.ok_or_else(|| without(path))?;
+    file.write_all_at(digest.to_hex().as_bytes(), seal.digits.start).at(Kind::Store, "cannot write", path)
+}
+
+/// Puts the checksum into the blank seal of a file in memory.
+///
+/// # Errors
+/// Where it has none; `path` is the file's name to be.
+pub(super) fn close_in_memory(bytes: &mut [u8], path: &Path) -> Result<()> {
+    let digest = blake3::hash(bytes).to_hex();
+    let header = header_of_safetensors(bytes, bytes.len() as u64);
+    let seal = header.and_then(|range| {
+        let start = range.start;
+        locate(bytes.get(start as usize..range.end as usize)?, start)
+    });
+    let digits = seal.ok_or_else(|| without(path))?.digits;
+    bytes[digits.start as usize..digits.end as usize].copy_from_slice(digest.as_bytes());
+    Ok(())
+}
+
+fn without(path: &Path) -> Error {
+    Error::new(Kind::Store, format!("{} was written without a seal", path.display()))
+}
+
+/// Reads the whole file and compares it with its seal.
+///
+/// # Errors
+/// Where the file cannot be opened. One that cannot be read to its end is damaged.
+pub fn verdict(path: &Path) -> Result<Verdict> {
+    let file = File::open(path).at(Kind::Store, "cannot read", path)?;
+    Ok(compare(&file).unwrap_or_else(|error| Verdict::Damaged(format!("it cannot be read: {error}"))))
+}
+
+/// Whether a file has a seal, whatever it says.
+pub(super) fn has_one(path: &Path) -> bool {
+    File::open(path).and_then(|file| find(&file)).is_ok_and(|seal| seal.is_some())
+}
+
+fn compare(file: &File) -> io::Result<Verdict> {
+    let Some(Seal { version, digits }) = find(file)? else {
+        return Ok(Verdict::Damaged("it has no checksum".to_owned()));
+    };
+    let mut said = [0; DIGITS];
+    file.read_exact_at(&mut said, digits.start)?;
+    if digest(file, &digits)?.to_hex().as_bytes() != said {
+        return Ok(Verdict::Damaged("its checksum does not match".to_owned()));
+    }
+    let known = SCHEMA_VERSION.parse().unwrap_or(0);
+    let named = format!("schema version {version}; this program has {known}");
+    Ok(match version.cmp(&known) {
+        std::cmp::Ordering::Equal => Verdict::Sound,
+        std::cmp::Ordering::Less => Verdict::Older(named),
+        std::cmp::Ordering::Greater => Verdict::Newer(named),
+    })
+}
+
+/// The checksum of a file with its seal taken for blank.
+fn digest(mut file: &File, digits: &Range<u64>) -> io::Result<blake3::Hash> {
+    file.seek(SeekFrom::Start(0))?;
+    let (mut hasher, mut block, mut at) = (blake3::Hasher::new(), vec![0; BLOCK], 0);
+    loop {
+        let read = file.read(&mut block)?;
+        if read == 0 {
+            return Ok(hasher.finalize());
+        }
+        let end = at + read as u64;
+        let (from, to) = (digits.start.clamp(at, end), digits.end.clamp(at, end));
+        block[(from - at) as usize..(to - at) as usize].fill(b'0');
+        hasher.update(&block[..read]);
+        at = end;
+    }
+}
+
+/// A seal found in a file.
+#[derive(Debug, PartialEq, Eq)]
+struct Seal {
+    version: u64,
+    /// Where its digits are.
+    digits: Range<u64>,
+}
+
+fn find(file: &File) -> io::Result<Option<Seal>> {
+    let length = file.metadata()?.len();
+    let (mut first, mut last) = ([0; 8], [0; 8]);
+    if length < 16 {
+        return Ok(None);
+    }
+    file.read_exact_at(&mut first, 0)?;
+    file.read_exact_at(&mut last, length - 8)?;
+    let range = match last {
+        [a, b, c, d, b'P', b'A', b'R', b'1'] => {
+            let footer = u64::from(u32::from_le_bytes([a, b, c, d]));
+            (length - 8).checked_sub(footer).map(|start| start..length - 8)
+        }
+        _ => header_of_safetensors(&first, length),
+    };
+    let Some(range) = range.filter(|range| range.end - range.start <= LONGEST) else { return Ok(None) };
+    let mut metadata = vec![0; (range.end - range.start) as usize];
+    file.read_exact_at(&mut metadata, range.start)?;
+    Ok(locate(&metadata, range.start))
+}
+
+/// Where the header of a safetensors file is, by its first 8 bytes and its length.
+fn header_of_safetensors(bytes: &[u8], length: u64) -> Option<Range<u64>> {
+    let header = u64::from_le_bytes(bytes.first_chunk::<8>().copied()?);
+    let end = header.checked_add(8)?;
+    (end <= length).then_some(8..end)
+}
+
+/// The last seal in some metadata that begin at `start`: what users choose, such as paths in statistics, comes before it.
+fn locate(metadata: &[u8], start: u64) -> Option<Seal> {
+    let begin = metadata.windows(BEGIN.len()).rposition(|window| window == BEGIN.as_bytes())?;
+    let rest = &metadata[begin + BEGIN.len()..];
+    let version = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let digits = rest[version..].strip_prefix(MIDDLE.as_bytes())?.first_chunk::<DIGITS>()?;
+    if !digits.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return None;
+    }
+    let at = start + (begin + BEGIN.len() + version + MIDDLE.len()) as u64;
+    let version = std::str::from_utf8(&rest[..version]).ok()?.parse().ok()?;
+    Some(Seal { version, digits: at..at + DIGITS as u64 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seal_is_found_with_its_version_and_the_last_one_counts() {
+        let text = format!("path {} and {} end", blank().replace('0', "a"), blank());
+        let seal = locate(text.as_bytes(), 100).unwrap();
+        assert_eq!(seal.version.to_string(), SCHEMA_VERSION);
+        assert_eq!(seal.digits.end as usize, 100 + text.len() - " end".len());
+        assert_eq!(locate(b"microclip-pipe:v3:blake3:0123", 0), None);
+        assert_eq!(locate(b"microclip-pipe:v:blake3:", 0), None);
+    }
+
+    #[test]
+    fn what_is_too_short_or_not_ours_has_no_seal() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        for bytes in [&b""[..], b"PAR1", &[0xff; 40], b"\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xff\xffPAR1"] {
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(verdict(&path).unwrap(), Verdict::Damaged("it has no checksum".to_owned()));
+        }
+    }
+}

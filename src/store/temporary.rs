@@ -1,0 +1,130 @@
+//! Files that are not whole yet. A file is written under a temporary name in the folder it is meant for, synced, named, and
+//! the folder is synced: whoever finds the final name finds a whole file, also after the power failed.
+//!
+//! A temporary is held by a file lock as long as its writer lives, so that a forgotten one can be told from one in use.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::{Context, Kind, Result};
+use crate::store::seal;
+
+/// The extension of a file that is not whole yet.
+const TEMPORARY: &str = "tmp";
+
+/// A temporary's path; the file is removed when this is dropped, unless it was named.
+#[derive(Debug)]
+pub(super) struct Temporary(PathBuf);
+
+impl Temporary {
+    /// Makes a file that no other process has, and locks it. Its folder must be there.
+    pub(super) fn create(dir: &Path) -> Result<(File, Temporary)> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        loop {
+            let name = format!("{}-{}.{TEMPORARY}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+            let path = dir.join(name);
+            let file = match File::options().read(true).write(true).create_new(true).open(&path) {
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
+                opened => opened.at(Kind::Store, "cannot make", &path)?,
+            };
+            // Between making and locking, another process may have swept it: then make another.
+            match file.try_lock() {
+                Ok(()) if path.exists() => return Ok((file, Temporary(path))),
+                Ok(()) | Err(fs::TryLockError::WouldBlock) => {}
+                // A file system without locks: sweeping does nothing there either.
+                Err(fs::TryLockError::Error(_)) => return Ok((file, Temporary(path))),
+            }
+        }
+    }
+
+    /// Where it is as long as it has no name.
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Gives it its name. What had the name is replaced, all at once.
+    pub(super) fn rename(mut self, path: &Path) -> Result<()> {
+        fs::rename(&self.0, path).at(Kind::Store, "cannot name", path)?;
+        self.0 = PathBuf::new();
+        sync_folder_of(path)
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.0.as_os_str().is_empty() {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+}
+
+/// Writes a whole safetensors file that has a blank seal, and closes the seal.
+///
+/// # Errors
+/// [`Kind::Store`] where the disk is full or failed. Then there is no such file, or still the one from before.
+pub fn write_sealed(path: &Path, mut bytes: Vec<u8>) -> Result<()> {
+    seal::close_in_memory(&mut bytes, path)?;
+    let (mut file, temporary) = Temporary::create(path.parent().unwrap_or(Path::new(".")))?;
+    file.write_all(&bytes).at(Kind::Store, "cannot write", path)?;
+    file.sync_all().at(Kind::Store, "cannot write", path)?;
+    temporary.rename(path)
+}
+
+/// Removes temporaries of a folder that no living process holds. Only files that are named as ours are looked at.
+pub(super) fn sweep(dir: &Path) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for path in entries.flatten().map(|entry| entry.path()).filter(|path| is_ours(path)) {
+        // The lock is had only where the writer is gone. Failing to remove one is no reason to stop.
+        if File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+/// `4242-0.tmp`: a process and a count.
+fn is_ours(path: &Path) -> bool {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let stem = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".tmp"));
+    stem.and_then(|stem| stem.split_once('-')).is_some_and(|(process, count)| number(process) && number(count))
+}
+
+/// Makes a folder and those above it. A folder is on disk only once the one above it is.
+pub(super) fn make_folder(dir: &Path) -> Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
+    above.map_or(Ok(()), make_folder)?;
+    match fs::create_dir(dir) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+        made => made.at(Kind::Store, "cannot make", dir)?,
+    }
+    sync_folder_of(dir)
+}
+
+/// A name is on disk only once its folder is.
+pub(super) fn sync_folder_of(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).at(Kind::Store, "cannot sync", folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_temporaries_are_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = ["4242-0.tmp", "notes.tmp", "1-2-3.tmp", "-1.tmp", "12-.tmp", "1-2.tmp.parquet"];
+        for name in names {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        let (_file, held) = Temporary::create(dir.path()).unwrap();
+        sweep(dir.path());
+        assert!(held.path().exists(), "one in use");
+        let left: Vec<&str> = names.into_iter().filter(|name| dir.path().join(name).exists()).collect();
+        assert_eq!(left, names[1..]);
+    }
+}

@@ -1,0 +1,10 @@
+//! Inputs that cannot hurt: pictures, models and text files as an enemy would send them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
+
+mod corpus;
+#[path = "../common/pipeline.rs"]
+mod pipeline;
+
+mod inputs;
+mod models;
+mod pictures;
