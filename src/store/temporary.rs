@@ -98,7 +98,8 @@ pub(super) fn make_folder(dir: &Path) -> Result<()> {
     let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
     above.map_or(Ok(()), make_folder)?;
     match fs::create_dir(dir) {
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+        // Somebody else made it meanwhile; a file in its place is an error.
+        Err(e) if e.kind() == ErrorKind::AlreadyExists && dir.is_dir() => {}
         made => made.at(Kind::Store, "cannot make", dir)?,
     }
     sync_folder_of(dir)
