@@ -5,23 +5,18 @@
 //! so that the third one is asked for by a run of its own, with the second vector taken out: two patches that nothing
 //! else is like must not look like a clear cut.
 
-use super::tridiagonal;
+use super::strips::{Strips, dot};
+use super::tridiagonal::Tridiagonal;
 
-/// Most vectors of a run's basis.
-pub(super) const STEPS: usize = 48;
-/// Steps before a run is looked at for the first time, and from then on between two looks.
-const FIRST_LOOK: usize = 7;
-const BETWEEN_LOOKS: usize = 3;
-/// Residual at which a run for the second vector stops: a patch on the other side of a threshold is one in tens of thousands.
-const VECTOR: f64 = 5e-5;
-/// The same for the third eigenvalue, whose error is about the square of it.
-const VALUE: f64 = 3e-4;
+/// Most vectors of a basis, those that are taken out included.
+const ROOM: usize = 64;
+/// Steps before a run is looked at for the first time.
+const FIRST_LOOK: usize = 6;
+/// Residual at which a run stops. Larger, a patch or two lie on the other side of a threshold, and a run for the third value
+/// settles on the fourth now and then, which is near, or on the second after the first run had settled on the third.
+const BOUND: f64 = 1e-5;
 /// Length of a new direction that is nothing but rounding: the basis holds all that can be reached.
 const EXHAUSTED: f64 = 1e-6;
-
-/// Eight numbers side by side: what vector registers are made of. Vectors and rows are filled up with zeros.
-type Lanes = [f32; 8];
-const ZERO: Lanes = [0.0; 8];
 
 /// What was found of one graph.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,38 +32,35 @@ pub(super) struct Found {
 /// Room for graphs of one size.
 pub(super) struct Solver {
     n: usize,
-    /// Lanes of a vector.
-    width: usize,
-    /// The affinity, as many rows as a vector has numbers.
-    matrix: Vec<Lanes>,
-    /// D^-1/2; zero where there is no patch.
-    scale: Vec<Lanes>,
-    /// First the eigenvectors that are taken out, then the vectors of the run.
-    basis: Vec<Lanes>,
-    scaled: Vec<Lanes>,
-    product: Vec<Lanes>,
-    diagonal: Vec<f64>,
-    beside: Vec<f64>,
-    weights: Vec<f64>,
-    pivots: Vec<f64>,
+    /// The affinity, then `S = D^-1/2 A D^-1/2`.
+    matrix: Strips,
+    /// First the eigenvectors that are taken out, then the vectors of the run; a row each.
+    basis: Strips,
+    /// The same, a column each: products with all of them at once, without a sum across a vector register.
+    across: Strips,
+    /// What two runs begin with.
+    starts: [Vec<f32>; 2],
+    scale: Vec<f32>,
+    x: Vec<f32>,
+    product: Vec<f32>,
+    shares: Vec<f32>,
+    tridiagonal: Tridiagonal,
 }
 
 impl Solver {
     pub(super) fn new(n: usize) -> Self {
-        let width = n.div_ceil(8);
-        let vectors = |count: usize| vec![ZERO; count * width];
+        let start = |from: usize| (from..from + n).map(|at| noise(at as u32)).collect();
         Solver {
             n,
-            width,
-            matrix: vectors(8 * width),
-            scale: vectors(1),
-            basis: vectors(STEPS + 2),
-            scaled: vectors(1),
-            product: vectors(1),
-            diagonal: Vec::with_capacity(STEPS),
-            beside: Vec::with_capacity(STEPS),
-            weights: Vec::with_capacity(STEPS),
-            pivots: Vec::with_capacity(STEPS),
+            matrix: Strips::new(n, n),
+            basis: Strips::new(ROOM, n),
+            across: Strips::new(n, ROOM),
+            starts: [start(1000), start(2000)],
+            scale: vec![0.0; n],
+            x: vec![0.0; n],
+            product: vec![0.0; n],
+            shares: Vec::with_capacity(ROOM),
+            tridiagonal: Tridiagonal::default(),
         }
     }
 
@@ -79,160 +71,141 @@ impl Solver {
             // SAFETY: the processor has what the function is compiled for.
             return unsafe { self.solve_by_avx2(affinity, vector) };
         }
-        self.solve_by_lanes(affinity, vector)
+        self.solve_by_any(affinity, vector)
     }
 
-    /// The same code in registers of eight numbers: about twice as fast as what every x86-64 has.
+    /// The same code in registers of eight numbers: about twice as fast as what every x86-64 has, and the same bits.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
     fn solve_by_avx2(&mut self, affinity: &[f32], vector: &mut [f32]) -> Found {
-        self.solve_by_lanes(affinity, vector)
+        self.solve_by_any(affinity, vector)
     }
 
     #[inline(always)]
-    fn solve_by_lanes(&mut self, affinity: &[f32], vector: &mut [f32]) -> Found {
-        let (n, width) = (self.n, self.width);
-        for (row, of_affinity) in self.matrix.chunks_exact_mut(width).zip(affinity.chunks_exact(n)) {
-            row.as_flattened_mut()[..n].copy_from_slice(of_affinity);
+    fn solve_by_any(&mut self, affinity: &[f32], vector: &mut [f32]) -> Found {
+        self.normalise(affinity);
+        self.keep(0);
+        let mut second = self.run(1);
+        self.found(1, second);
+        self.keep(1);
+        vector.copy_from_slice(&self.x);
+        let mut third = self.run(2);
+        if third > second {
+            // The first run had settled on the third pair: its start had next to nothing of the second.
+            self.found(2, third);
+            vector.copy_from_slice(&self.x);
+            (second, third) = (third, second);
         }
-        self.scaled.as_flattened_mut()[..n].fill(1.0);
-        multiply(&self.matrix, &self.scaled, &mut self.product);
-        let entries = self.scale.as_flattened_mut().iter_mut().zip(self.basis.as_flattened_mut());
-        for ((scale, first), degree) in entries.zip(self.product.as_flattened()).take(n) {
-            *scale = degree.sqrt().recip();
-            *first = degree.sqrt();
-        }
-        normalize(&mut self.basis[..width]);
-        let second = self.run(1, VECTOR);
-        // The vector becomes the second that is taken out, in the place of the run's first.
-        self.product.fill(ZERO);
-        for (weight, of_basis) in self.weights.iter().zip(self.basis[width..].chunks_exact(width)) {
-            add(&mut self.product, *weight as f32, of_basis);
-        }
-        normalize(&mut self.product);
-        self.basis[width..2 * width].copy_from_slice(&self.product);
-        vector.copy_from_slice(&self.product.as_flattened()[..n]);
-        self.apply(1);
-        let found = &self.basis[width..2 * width];
-        let value = dot(&self.product, found);
-        add(&mut self.product, -value, found);
-        let residual = dot(&self.product, &self.product).sqrt();
-        let third = self.run(2, VALUE);
-        Found { second: second as f32, third: third as f32, residual }
+        self.x.copy_from_slice(vector);
+        self.apply();
+        let value = dot(&self.product, &self.x);
+        let residual = self.product.iter().zip(&self.x).map(|(product, x)| (product - value * x).powi(2)).sum::<f32>();
+        Found { second: second as f32, third: third as f32, residual: residual.sqrt() }
     }
 
-    /// `product` becomes `D^-1/2 A D^-1/2 x`, x being a vector of the basis.
+    /// `x` becomes the eigenvector of the value that a run ended with.
     #[inline(always)]
-    fn apply(&mut self, at: usize) {
-        let x = &self.basis[at * self.width..][..self.width];
-        let entries = |of: &mut Vec<Lanes>, by: &[Lanes]| {
-            let (of, by) = (of.as_flattened_mut(), by.as_flattened());
-            of.iter_mut().zip(by).for_each(|(of, by)| *of *= by);
-        };
-        self.scaled.copy_from_slice(x);
-        entries(&mut self.scaled, &self.scale);
-        multiply(&self.matrix, &self.scaled, &mut self.product);
-        entries(&mut self.product, &self.scale);
+    fn found(&mut self, known: usize, value: f64) {
+        self.shares.clear();
+        self.shares.resize(known, 0.0);
+        self.tridiagonal.vector(value, &mut self.shares);
+        self.x.fill(0.0);
+        self.basis.multiply(1.0, &self.shares, &mut self.x);
+        normalize(&mut self.x);
     }
 
-    /// The largest eigenvalue in what is orthogonal to the first `known` vectors of the basis. `weights` are those of the
-    /// basis' other vectors in its eigenvector.
+    /// `matrix` becomes S, and `x` its first eigenvector, the square roots of the degrees.
     #[inline(always)]
-    fn run(&mut self, known: usize, residual: f64) -> f64 {
-        let (width, room) = (self.width, STEPS.min(self.n - known));
-        self.diagonal.clear();
-        self.beside.clear();
-        self.product.fill(ZERO);
-        for (entry, at) in self.product.as_flattened_mut()[..self.n].iter_mut().zip(0u32..) {
-            *entry = noise(at + 1000 * known as u32);
+    fn normalise(&mut self, affinity: &[f32]) {
+        for (at, row) in affinity.chunks_exact(self.n).enumerate() {
+            self.matrix.set_row(at, row);
         }
+        self.x.fill(1.0);
+        self.apply();
+        for ((x, scale), degree) in self.x.iter_mut().zip(&mut self.scale).zip(&self.product) {
+            *x = degree.sqrt();
+            *scale = x.recip();
+        }
+        normalize(&mut self.x);
+        self.matrix.scale(&self.scale);
+    }
+
+    /// `product` becomes `matrix x`.
+    #[inline(always)]
+    fn apply(&mut self) {
+        self.product.fill(0.0);
+        self.matrix.multiply(1.0, &self.x, &mut self.product);
+    }
+
+    /// Puts `x` into the basis.
+    #[inline(always)]
+    fn keep(&mut self, at: usize) {
+        self.basis.set_row(at, &self.x);
+        self.across.set_column(at, &self.x);
+    }
+
+    /// The largest eigenvalue in what is orthogonal to the first `known` vectors of the basis, with a residual below `bound`, or
+    /// the best that the room allows.
+    #[inline(always)]
+    fn run(&mut self, known: usize) -> f64 {
+        let room = ROOM.min(self.n) - known;
+        self.tridiagonal.clear();
+        self.product.copy_from_slice(&self.starts[known - 1]);
         self.orthogonalize(known);
-        normalize(&mut self.product);
+        // The search for an eigenvalue begins above 1, which none of S exceeds, and then above the last one found.
+        let (mut near, mut reach) = (1.0, 1e-6);
+        let mut look = FIRST_LOOK;
+        let mut length = norm(&self.product);
         loop {
-            let at = known + self.diagonal.len();
-            self.basis[at * width..][..width].copy_from_slice(&self.product);
-            self.apply(at);
-            self.diagonal.push(f64::from(dot(&self.product, &self.basis[at * width..])));
-            self.orthogonalize(at + 1);
-            let length = f64::from(dot(&self.product, &self.product)).sqrt();
-            let steps = self.diagonal.len();
+            let steps = self.tridiagonal.size() + 1;
+            let scale = length.max(1e-12).recip() as f32;
+            self.x.iter_mut().zip(&self.product).for_each(|(x, product)| *x = scale * product);
+            self.keep(known + steps - 1);
+            self.apply();
+            self.orthogonalize(known + steps);
+            self.tridiagonal.push(length, f64::from(self.shares[known + steps - 1]));
+            length = norm(&self.product);
             let exhausted = steps == room || length < EXHAUSTED;
-            let look = steps >= FIRST_LOOK && (steps - FIRST_LOOK).is_multiple_of(BETWEEN_LOOKS);
-            if exhausted || look {
-                let (weights, pivots) = (&mut self.weights, &mut self.pivots);
-                let value = tridiagonal::largest(&self.diagonal, &self.beside, weights, pivots);
-                if exhausted || length * weights[steps - 1] < residual {
-                    return value;
+            if exhausted || steps >= look {
+                let found = self.tridiagonal.largest(near, reach);
+                let residual = length * found.last;
+                if exhausted || residual < BOUND {
+                    return found.value;
                 }
+                // It still grows, by about the residual's square over what lies between it and the next.
+                (near, reach) = (found.value, 16.0 * residual * residual);
+                look = steps + 1 + (residual / BOUND).log10() as usize;
             }
-            self.beside.push(length);
-            scale(&mut self.product, length.recip() as f32);
         }
     }
 
-    /// Takes the first `count` vectors of the basis out of `product`.
+    /// Takes the first `count` vectors of the basis out of `product`; `shares` are what there was of them.
     #[inline(always)]
     fn orthogonalize(&mut self, count: usize) {
-        for of_basis in self.basis.chunks_exact(self.width).take(count) {
-            let share = dot(&self.product, of_basis);
-            add(&mut self.product, -share, of_basis);
-        }
+        self.shares.clear();
+        self.shares.resize(count, 0.0);
+        self.across.multiply(1.0, &self.product, &mut self.shares);
+        self.basis.multiply(-1.0, &self.shares, &mut self.product);
     }
 }
 
-/// A number in [-0.5, 0.5) that looks random: a start that no structure of a graph is orthogonal to.
+/// A number that looks random, of either sign and never near 0: a start that no structure of a graph is orthogonal to, neither one
+/// of many patches nor one of a few.
 fn noise(at: u32) -> f32 {
     let mut x = at.wrapping_add(1).wrapping_mul(0x9E37_79B9);
     x = (x ^ (x >> 16)).wrapping_mul(0x85EB_CA6B);
     x = (x ^ (x >> 13)).wrapping_mul(0xC2B2_AE35);
-    ((x ^ (x >> 16)) >> 8) as f32 / (1 << 24) as f32 - 0.5
-}
-
-/// `y = A x` for a symmetric A: rows are added up, four at a time, which needs no sum across a vector register.
-#[inline(always)]
-fn multiply(matrix: &[Lanes], x: &[Lanes], y: &mut [Lanes]) {
-    y.fill(ZERO);
-    let width = x.len();
-    for (rows, weights) in matrix.chunks_exact(8 * width).zip(x) {
-        for (rows, w) in rows.chunks_exact(4 * width).zip(weights.chunks_exact(4)) {
-            let (upper, lower) = rows.split_at(2 * width);
-            let ((a, b), (c, d)) = (upper.split_at(width), lower.split_at(width));
-            for ((((y, a), b), c), d) in y.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-                for lane in 0..8 {
-                    y[lane] += (a[lane] * w[0] + b[lane] * w[1]) + (c[lane] * w[2] + d[lane] * w[3]);
-                }
-            }
-        }
-    }
+    let size = 0.5 + ((x ^ (x >> 16)) >> 9) as f32 / (1 << 23) as f32;
+    size - 1.0
 }
 
 #[inline(always)]
-fn dot(x: &[Lanes], y: &[Lanes]) -> f32 {
-    let mut sums = ZERO;
-    for (x, y) in x.iter().zip(y) {
-        for lane in 0..8 {
-            sums[lane] += x[lane] * y[lane];
-        }
-    }
-    let [a, b, c, d, e, f, g, h] = sums;
-    ((a + b) + (c + d)) + ((e + f) + (g + h))
+fn norm(x: &[f32]) -> f64 {
+    f64::from(dot(x, x)).sqrt()
 }
 
 #[inline(always)]
-fn add(to: &mut [Lanes], weight: f32, x: &[Lanes]) {
-    for (to, x) in to.iter_mut().zip(x) {
-        for lane in 0..8 {
-            to[lane] += weight * x[lane];
-        }
-    }
-}
-
-#[inline(always)]
-fn scale(x: &mut [Lanes], by: f32) {
-    x.iter_mut().flatten().for_each(|x| *x *= by);
-}
-
-#[inline(always)]
-fn normalize(x: &mut [Lanes]) {
-    scale(x, dot(x, x).sqrt().max(1e-12).recip());
+fn normalize(x: &mut [f32]) {
+    let scale = norm(x).max(1e-12).recip() as f32;
+    x.iter_mut().for_each(|x| *x *= scale);
 }

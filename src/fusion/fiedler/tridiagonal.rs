@@ -1,69 +1,91 @@
-//! The largest eigenpair of a small symmetric tridiagonal matrix: what a Lanczos run asks for now and then.
+//! The largest eigenpair of a small symmetric tridiagonal matrix T: what a Lanczos run asks for at every look.
+//!
+//! All of it comes out of `p_i(x)`, the characteristic polynomials of T's leading i x i parts, each of which follows from the
+//! two before it without a division.
 
-/// Rounds; each about doubles the digits, and 5 to 8 do.
-const ROUNDS: usize = 40;
-/// Width of the interval that holds the eigenvalue, at the end.
-const PRECISION: f64 = 1e-9;
+/// Newton's steps; 4 or 5 do from a good guess, about 12 from a bad one.
+const ROUNDS: usize = 60;
+/// A step this short ends the search: what is left is about its square.
+const PRECISION: f64 = 1e-8;
 
-/// The largest eigenvalue of the matrix with this diagonal and these positive off-diagonals (one fewer), from above;
-/// `vector` becomes its eigenvector, of unit length. `pivots` is room for what lies between.
-///
-/// Noda's iteration: with positive off-diagonals the vector sought is positive (Perron), and inverse iteration with a shift
-/// above the eigenvalue keeps it so. The quotients of two successive vectors' entries then enclose the eigenvalue, and
-/// their upper bound is the next shift: it comes down to the eigenvalue and never below, so that no pivot vanishes.
-pub(super) fn largest(diagonal: &[f64], beside: &[f64], vector: &mut Vec<f64>, pivots: &mut Vec<f64>) -> f64 {
-    let size = diagonal.len();
-    let off = |at: usize| beside.get(at).copied().unwrap_or(0.0);
-    let radius = |at: usize| off(at) + if at == 0 { 0.0 } else { off(at - 1) };
-    let row = |at: usize| diagonal[at] + radius(at);
-    let mut above = (0..size).map(row).fold(f64::NEG_INFINITY, f64::max) + PRECISION;
-    vector.clear();
-    vector.resize(size, 1.0);
-    pivots.resize(size, 0.0);
-    for _ in 0..ROUNDS {
-        let (least, most) = step(diagonal, beside, above, vector, pivots);
-        above -= least;
-        if most - least < PRECISION {
-            break;
-        }
-        above += 0.1 * PRECISION;
-    }
-    above
+/// T, which grows by a row and a column at a time.
+#[derive(Debug, Default)]
+pub(super) struct Tridiagonal {
+    diagonal: Vec<f64>,
+    /// The squares of what is beside the diagonal, the one above each of its entries; the first has none.
+    squares: Vec<f64>,
 }
 
-/// `vector` becomes the solution y of `(x - T) y = vector`, scaled to unit length; `x` lies above all eigenvalues. Returns
-/// the least and the largest quotient of old and new entries: the eigenvalue lies that far below `x`.
-fn step(diagonal: &[f64], beside: &[f64], x: f64, vector: &mut [f64], pivots: &mut [f64]) -> (f64, f64) {
-    let size = diagonal.len();
-    let (mut least, mut most, mut squares) = (f64::INFINITY, 0.0_f64, 0.0);
-    // Forward, with the sum kept apart from the old entries, which the quotients need.
-    let (mut inverse, mut carried) = (0.0, 0.0);
-    let mut right = [0.0; super::lanczos::STEPS];
-    for at in 0..size {
-        if at > 0 {
-            carried *= inverse * beside[at - 1];
-            pivots[at] = x - diagonal[at] - beside[at - 1] * beside[at - 1] * inverse;
-        } else {
-            pivots[0] = x - diagonal[0];
+/// The largest eigenvalue, and the last entry of its eigenvector of unit length.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Largest {
+    pub(super) value: f64,
+    pub(super) last: f64,
+}
+
+impl Tridiagonal {
+    pub(super) fn clear(&mut self) {
+        self.diagonal.clear();
+        self.squares.clear();
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.diagonal.len()
+    }
+
+    /// Adds an entry of the diagonal, `beside` being next to it and to the one before (of the first: nothing).
+    pub(super) fn push(&mut self, beside: f64, entry: f64) {
+        self.diagonal.push(entry);
+        self.squares.push(beside * beside);
+    }
+
+    /// The largest eigenvalue. The search begins `reach` above `near`, or higher where that is not above it.
+    ///
+    /// Newton's method comes down to the largest zero of a polynomial from above and never crosses it, if all zeros are real.
+    pub(super) fn largest(&self, near: f64, mut reach: f64) -> Largest {
+        let mut x = near + reach;
+        for _ in 0..ROUNDS {
+            match self.step(x) {
+                Some((step, last)) if step < PRECISION => return Largest { value: x - step, last },
+                // A little less, so that rounding does not carry it across.
+                Some((step, _)) => x -= step - 0.01 * PRECISION,
+                None => {
+                    reach = 8.0 * reach + PRECISION;
+                    x = near + reach;
+                }
+            }
         }
-        inverse = pivots[at].max(1e-300).recip();
-        pivots[at] = inverse;
-        carried += vector[at];
-        right[at] = carried;
+        Largest { value: x, last: 1.0 }
     }
-    let mut next = 0.0;
-    for at in (0..size).rev() {
-        let coupling = if at + 1 < size { beside[at] * next } else { 0.0 };
-        next = (right[at] + coupling) * pivots[at];
-        let quotient = vector[at] / next;
-        least = least.min(quotient);
-        most = most.max(quotient);
-        squares += next * next;
-        vector[at] = next;
+
+    /// Newton's step down from x, and the last entry of the eigenvector, which is right if x is the eigenvalue; nothing if x is
+    /// below it: all `p_i` are positive above the largest eigenvalue, and only there.
+    fn step(&self, x: f64) -> Option<(f64, f64)> {
+        let (mut p, mut slope) = (1.0, 0.0);
+        let (mut p_before, mut slope_before) = (0.0, 0.0);
+        let mut above = true;
+        for (entry, square) in self.diagonal.iter().zip(&self.squares) {
+            let next = (x - entry) * p - square * p_before;
+            let next_slope = p + (x - entry) * slope - square * slope_before;
+            (p_before, slope_before) = (p, slope);
+            (p, slope) = (next, next_slope);
+            above &= p >= 0.0;
+        }
+        above.then(|| (p / slope, (p_before / slope).sqrt()))
     }
-    let scale = squares.sqrt().recip();
-    vector.iter_mut().for_each(|entry| *entry *= scale);
-    (least, most)
+
+    /// The eigenvector of the largest eigenvalue, not scaled: entry i is `p_i` over the product of the first i entries beside
+    /// the diagonal.
+    pub(super) fn vector(&self, value: f64, vector: &mut Vec<f32>) {
+        let (mut entry, mut before) = (1.0, 0.0);
+        for (at, diagonal) in self.diagonal.iter().enumerate() {
+            vector.push(entry as f32);
+            if let Some(square) = self.squares.get(at + 1) {
+                let beside = square.sqrt();
+                (entry, before) = (((value - diagonal) * entry - before) / beside, beside * entry);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -73,14 +95,22 @@ mod tests {
     #[test]
     fn finds_the_pair_of_a_path() {
         // The path of n vertices has the eigenvalues 2 cos(k pi / (n + 1)).
-        let (mut vector, mut pivots) = (Vec::new(), Vec::new());
-        for size in [1, 2, 3, 12] {
-            let value = largest(&vec![0.0; size], &vec![1.0; size - 1], &mut vector, &mut pivots);
+        let mut path = Tridiagonal::default();
+        let mut vector = Vec::new();
+        for size in 1..=12 {
+            path.push(if size == 1 { 0.0 } else { 1.0 }, 0.0);
             let angle = std::f64::consts::PI / (size + 1) as f64;
-            assert!((value - 2.0 * angle.cos()).abs() < 1e-8, "{size}: {value}");
             let scale = (2.0 / (size + 1) as f64).sqrt();
-            for (at, entry) in vector.iter().enumerate() {
-                assert!((entry - scale * ((at + 1) as f64 * angle).sin()).abs() < 1e-7, "{size}: {vector:?}");
+            for near in [-1.0, 2.0 * angle.cos(), 3.0] {
+                let found = path.largest(near, 1e-6);
+                assert!((found.value - 2.0 * angle.cos()).abs() < 1e-12, "{size}: {found:?}");
+                assert!((found.last - scale * (size as f64 * angle).sin()).abs() < 1e-7, "{size}: {found:?}");
+                vector.clear();
+                path.vector(found.value, &mut vector);
+                for (at, entry) in vector.iter().enumerate() {
+                    let expected = ((at + 1) as f64 * angle).sin() / angle.sin();
+                    assert!((f64::from(*entry) - expected).abs() < 1e-5, "{size}: {vector:?}");
+                }
             }
         }
     }
