@@ -195,7 +195,7 @@ impl Gc {
             let age =
                 |holding: &Holding| holding.used.and_then(|used| now.duration_since(used).ok()).unwrap_or_default();
             // A dataset or a run goes as a whole: the youngest of its tables counts.
-            let oldest_first = |name: &str| free_age(&found, name, &age);
+            let oldest_first = |name: &str| free_age(&found, name, age);
             free.sort_by_key(|name| std::cmp::Reverse(oldest_first(name)));
             let mut excess = max_size.map_or(0, |max| total.saturating_sub(max));
             let goes = |name: &String| {

@@ -82,10 +82,9 @@ where
                     return;
                 }
             }
-            if filling.places.len() == batch || place + 1 == len {
-                if send.send(Ok(std::mem::take(&mut filling))).await.is_err() {
-                    return;
-                }
+            let full = filling.places.len() == batch || place + 1 == len;
+            if full && send.send(Ok(std::mem::take(&mut filling))).await.is_err() {
+                return;
             }
         }
     });
