@@ -3,7 +3,7 @@
 //! A run builds an orthonormal basis whose every vector costs one product of the matrix, and in which the matrix is
 //! tridiagonal; the largest eigenpair settles in 8 to 20 of them. It sees one vector of an eigenvalue that is there twice,
 //! so that the third one is asked for by a run of its own, with the second vector taken out: two patches that nothing
-//! else is like must not look like a clear cut.
+//! else is like must not look like a clear cut. The second run also finds what the first one missed.
 
 use super::strips::{Strips, dot};
 use super::tridiagonal::Tridiagonal;
@@ -12,8 +12,8 @@ use super::tridiagonal::Tridiagonal;
 const ROOM: usize = 64;
 /// Steps before a run is looked at for the first time.
 const FIRST_LOOK: usize = 6;
-/// Residual at which a run stops. Larger, a patch or two lie on the other side of a threshold, and a run for the third value
-/// settles on the fourth now and then, which is near, or on the second after the first run had settled on the third.
+/// Residual at which a run stops. An eigenvalue's error is about the square of it; but at five times as much a run still stops
+/// now and then while it looks at the pair below the one sought, and a patch in ten thousand is on the other side of a threshold.
 const BOUND: f64 = 1e-5;
 /// Length of a new direction that is nothing but rounding: the basis holds all that can be reached.
 const EXHAUSTED: f64 = 1e-6;
@@ -38,11 +38,15 @@ pub(super) struct Solver {
     basis: Strips,
     /// The same, a column each: products with all of them at once, without a sum across a vector register.
     across: Strips,
-    /// What two runs begin with.
+    /// What the run for the second pair begins with, and the one for the third.
     starts: [Vec<f32>; 2],
+    /// `D^-1/2`.
     scale: Vec<f32>,
+    /// The vector at work.
     x: Vec<f32>,
+    /// What the matrix makes of it.
     product: Vec<f32>,
+    /// How much of each vector of the basis is in another.
     shares: Vec<f32>,
     tridiagonal: Tridiagonal,
 }
@@ -86,13 +90,13 @@ impl Solver {
         self.normalise(affinity);
         self.keep(0);
         let mut second = self.run(1);
-        self.found(1, second);
+        self.recover(1, second);
         self.keep(1);
         vector.copy_from_slice(&self.x);
         let mut third = self.run(2);
         if third > second {
-            // The first run had settled on the third pair: its start had next to nothing of the second.
-            self.found(2, third);
+            // The first run had settled on the pair below the one sought, of which its start had next to nothing.
+            self.recover(2, third);
             vector.copy_from_slice(&self.x);
             (second, third) = (third, second);
         }
@@ -105,7 +109,7 @@ impl Solver {
 
     /// `x` becomes the eigenvector of the value that a run ended with.
     #[inline(always)]
-    fn found(&mut self, known: usize, value: f64) {
+    fn recover(&mut self, known: usize, value: f64) {
         self.shares.clear();
         self.shares.resize(known, 0.0);
         self.tridiagonal.vector(value, &mut self.shares);
@@ -144,8 +148,7 @@ impl Solver {
         self.across.set_column(at, &self.x);
     }
 
-    /// The largest eigenvalue in what is orthogonal to the first `known` vectors of the basis, with a residual below `bound`, or
-    /// the best that the room allows.
+    /// The largest eigenvalue in what is orthogonal to the first `known` vectors of the basis, or the best that the room allows.
     #[inline(always)]
     fn run(&mut self, known: usize) -> f64 {
         let room = ROOM.min(self.n) - known;
@@ -189,14 +192,12 @@ impl Solver {
     }
 }
 
-/// A number that looks random, of either sign and never near 0: a start that no structure of a graph is orthogonal to, neither one
-/// of many patches nor one of a few.
+/// A number in [-0.5, 0.5) that looks random: a start that no structure of a graph is orthogonal to.
 fn noise(at: u32) -> f32 {
     let mut x = at.wrapping_add(1).wrapping_mul(0x9E37_79B9);
     x = (x ^ (x >> 16)).wrapping_mul(0x85EB_CA6B);
     x = (x ^ (x >> 13)).wrapping_mul(0xC2B2_AE35);
-    let size = 0.5 + ((x ^ (x >> 16)) >> 9) as f32 / (1 << 23) as f32;
-    size - 1.0
+    ((x ^ (x >> 16)) >> 8) as f32 / (1 << 24) as f32 - 0.5
 }
 
 #[inline(always)]
