@@ -46,7 +46,8 @@ fn by_lanczos(affinity: &Tensor) -> (Fiedler, Tensor) {
     let size = affinity.size();
     let (graphs, n) = (size[0] as usize, size[1] as usize);
     let affinity = affinity.to_kind(Number::Float).contiguous();
-    let entries = numbers(&affinity);
+    let mut entries = vec![0.0_f32; graphs * n * n];
+    affinity.copy_data(&mut entries, graphs * n * n);
     let (mut vectors, mut gaps, mut residuals) = (vec![0.0; graphs * n], vec![0.0; graphs], vec![0.0; graphs]);
     let each = graphs.div_ceil(tch::get_num_threads().max(1) as usize).max(1);
     std::thread::scope(|scope| {
@@ -70,17 +71,6 @@ fn by_lanczos(affinity: &Tensor) -> (Fiedler, Tensor) {
     });
     let vector = Tensor::from_slice(&vectors).view([graphs as i64, n as i64]);
     (Fiedler { vector, gap: Tensor::from_slice(&gaps) }, Tensor::from_slice(&residuals))
-}
-
-/// The numbers of a tensor where they lie: a copy of a batch takes as long as a third of all the runs.
-fn numbers(tensor: &Tensor) -> &[f32] {
-    assert!(tensor.device() == Device::Cpu && tensor.kind() == Number::Float && tensor.is_contiguous());
-    if tensor.numel() == 0 {
-        return &[];
-    }
-    // SAFETY: there are as many floats at that address, one after the other, for as long as the tensor lives; it is borrowed,
-    // and what works on the slice works on nothing else that could write to the tensor.
-    unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), tensor.numel()) }
 }
 
 fn by_squaring(affinity: &Tensor) -> (Fiedler, Tensor) {
