@@ -2,7 +2,7 @@
 
 use super::layout::{Side, align};
 use crate::pipeline::meter::count;
-use crate::pipeline::run::PlanRow;
+use crate::pipeline::plan::PlanRow;
 
 /// A line per stage.
 pub(super) fn show(rows: &[PlanRow]) -> String {

@@ -40,7 +40,7 @@ impl Run {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
         if self.dry_run {
             let spec = self.common.load()?;
-            let rows = runtime()?.block_on(crate::pipeline::run::plan(&spec))?;
+            let rows = runtime()?.block_on(crate::pipeline::plan::plan(&spec))?;
             return printer.result(&plan::show(&rows));
         }
         let outcome = stages::execute(&self.common, Upto::Evaluate, printer)?;

@@ -12,7 +12,7 @@ use super::printer::Printer;
 use super::rows::Rows;
 use super::size;
 use crate::error::{Context, Error, Kind, Result};
-use crate::pipeline::run::{View, view};
+use crate::pipeline::view::{View, view};
 use crate::table::{format, query, session_within, warnings};
 
 const LONG_ABOUT: &str = "\

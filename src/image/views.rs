@@ -63,6 +63,18 @@ pub fn crop(picture: &Rgb, cut: &CropBox, size: u32, filter: Filter) -> Result<V
     crop_then_resize(picture, window, (size, size), filter)
 }
 
+/// The same for several boxes, one after the other.
+///
+/// # Errors
+/// As [`crop`].
+pub fn crops(picture: &Rgb, cuts: &[CropBox], size: u32, filter: Filter) -> Result<Vec<u8>> {
+    let mut pixels = Vec::with_capacity(cuts.len() * size as usize * size as usize * 3);
+    for cut in cuts {
+        pixels.extend(crop(picture, cut, size, filter)?);
+    }
+    Ok(pixels)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

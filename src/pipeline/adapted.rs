@@ -1,11 +1,8 @@
 //! The model of a run that is done, opened again.
 
-use tch::{Device, Tensor};
-
 use crate::clip::{Clip, VisionTower};
 use crate::error::{Error, Kind, Result};
 use crate::fusion::adamw::AdamW;
-use crate::fusion::normalize;
 use crate::pipeline::chosen::Chosen;
 use crate::pipeline::run::sentences;
 use crate::pipeline::settings;
@@ -18,14 +15,13 @@ use crate::stage::predict::{Predictor, Prior};
 
 /// The adapted model of a run.
 pub struct Adapted {
-    /// The CLIP it was made from.
-    pub clip: Clip,
-    /// The model, with the weights of its last pass.
-    pub model: Model,
     /// Passes that it has seen.
     pub passes: u64,
     /// Names of its classes, by class id.
     pub classes: Vec<String>,
+    clip: Clip,
+    /// With the weights of its last pass.
+    model: Model,
     settings: AdaptSettings,
     heads: Heads,
     frozen: Option<(VisionTower, Normaliser)>,
@@ -53,7 +49,7 @@ impl Adapted {
             )
             .hint("run the pipeline with another adapt.tune, e.g. --set adapt.tune=head"));
         };
-        let Some(path) = checkpoint::latest(&store.root().join("checkpoints").join(run))? else {
+        let Some(path) = checkpoint::latest(&store.checkpoints_of(run)?)? else {
             return Err(Error::new(
                 Kind::Store,
                 format!("run '{run}' has no checkpoint in {}", store.root().display()),
@@ -88,10 +84,5 @@ impl Adapted {
             prior: (gamma > 0.0).then(|| Prior { head: heads.frozen, gamma }),
             adapter: model,
         }
-    }
-
-    /// W*, (C, d), of unit rows, on the CPU.
-    pub fn classifier(&self) -> Tensor {
-        normalize(&self.model.head.detach()).to_device(Device::Cpu)
     }
 }

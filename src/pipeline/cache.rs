@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use super::record::runs_of;
 use super::run::sentences;
 use super::settings;
+use super::some_of::some_of;
 use super::spec::Spec;
 use super::workspace::Workspace;
 use crate::error::Result;
@@ -87,7 +88,6 @@ impl References {
             "images" | "rejected" | "labels" | "classes" | "descriptions" => self.of_dataset(holding),
             "embeddings" | "view_features" | "text_features" | "block_tokens" => self.of_space(holding),
             "ablations" => Reuse::Belongs("a table of ablations".to_owned()),
-            inventory::CHECKPOINTS => self.of_run(holding),
             crate::store::lock::QUARANTINE => Reuse::No("set aside: damaged or outdated".to_owned()),
             _ => self.of_run(holding),
         }
@@ -125,7 +125,7 @@ impl References {
         Reuse::Belongs(theirs.map_or("an earlier run".to_owned(), |theirs| {
             match different_keys(&self.settings, &theirs).as_slice() {
                 [] => "an earlier run: pictures, sentences or model differ".to_owned(),
-                keys => format!("an earlier run: {} differ", some_of(keys)),
+                keys => format!("an earlier run: {} differ", some_of(keys, SHOWN)),
             }
         }))
     }
@@ -168,16 +168,11 @@ fn different_parts(ours: &Space, theirs: &Space) -> String {
     let keys: BTreeSet<&String> = ours.parts.keys().chain(theirs.parts.keys()).collect();
     let other: Vec<String> =
         keys.into_iter().filter(|key| ours.parts.get(*key) != theirs.parts.get(*key)).cloned().collect();
-    format!("other {}", some_of(&other))
+    format!("other {}", some_of(&other, SHOWN))
 }
 
-/// The first few of some names.
-fn some_of(names: &[String]) -> String {
-    const SHOWN: usize = 3;
-    let more = names.len().saturating_sub(SHOWN);
-    let shown = names[..names.len() - more].join(", ");
-    if more > 0 { format!("{shown} and {more} more") } else { shown }
-}
+/// As many keys as are worth reading on one line.
+const SHOWN: usize = 3;
 
 /// The settings that a row of `runs` has.
 fn settings_of(files: &[PathBuf]) -> Option<serde_json::Value> {
@@ -213,7 +208,6 @@ mod tests {
         let ours = serde_json::json!({"seed": 0, "store": "a", "adapt": {"epochs": 3, "lr": 0.1}});
         let theirs = serde_json::json!({"seed": 1, "store": "b", "adapt": {"epochs": 5, "lr": 0.1}});
         assert_eq!(different_keys(&ours, &theirs), ["adapt.epochs", "seed"]);
-        assert_eq!(some_of(&["a", "b", "c", "d", "e"].map(str::to_owned)), "a, b, c and 2 more");
     }
 
     #[test]

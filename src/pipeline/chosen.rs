@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::error::{Context, Error, Kind, Result};
 use crate::pipeline::record::runs_of;
 use crate::pipeline::settings;
+use crate::pipeline::some_of::some_of;
 use crate::pipeline::spec::Spec;
 use crate::store::layout::Store;
 use crate::store::reader;
@@ -57,21 +58,14 @@ pub fn named(store: &Path, name: &str) -> Result<Chosen> {
         [] if runs.is_empty() => Err(Error::new(Kind::Usage, format!("the store {shown} has no run"))
             .hint("name the pipeline file, or its store with --store DIR")),
         [] => Err(Error::new(Kind::Usage, format!("the store {shown} has no run that begins or ends with '{name}'"))
-            .hint(format!("the runs are {}", listed(&runs)))),
+            .hint(format!("the runs are {}", some_of(&runs, SHOWN)))),
         many => Err(Error::new(Kind::Usage, format!("{} runs begin or end with '{name}'", many.len()))
-            .hint(format!("say which: {}", listed(many)))),
+            .hint(format!("say which: {}", some_of(many, SHOWN)))),
     }
 }
 
-/// As many names as are worth reading at once.
-fn listed<S: AsRef<str>>(names: &[S]) -> String {
-    const SHOWN: usize = 12;
-    let shown: Vec<&str> = names.iter().take(SHOWN).map(AsRef::as_ref).collect();
-    match names.len() {
-        n if n > SHOWN => format!("{} and {} more", shown.join(", "), n - SHOWN),
-        _ => shown.join(", "),
-    }
-}
+/// As many runs as are worth reading at once.
+const SHOWN: usize = 12;
 
 fn read(store: Store, run: &str) -> Result<Chosen> {
     let gone = || Error::new(Kind::Store, format!("the row of run '{run}' cannot be read"));

@@ -14,14 +14,17 @@ mod lines;
 pub(crate) mod meter;
 mod overrides;
 pub mod parse;
+pub mod plan;
 mod record;
 mod report;
 pub mod run;
 mod settings;
 pub mod signal;
+mod some_of;
 pub mod spec;
 mod suggest;
 pub(crate) mod turn;
+pub mod view;
 mod workspace;
 
 pub use parse::load;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tch::Tensor;
 
 use super::cache;
-use super::record::{Record, runs_of};
+use super::record::Record;
 use super::settings;
 use super::spec::{Prototypes, Spec};
 use super::turn;
@@ -17,10 +17,10 @@ use crate::error::{Error, Kind, Result};
 use crate::fusion::normalize;
 use crate::fusion::stata::StatA;
 use crate::source;
-use crate::stage::adapt::{self, AdaptSettings, Frozen, Images, checkpoint};
+use crate::stage::adapt::{self, AdaptSettings, Frozen, Images};
 use crate::stage::describe::{self, Heads, Sentences};
 use crate::stage::evaluate::{self, Score};
-use crate::stage::forward::{self, Work};
+use crate::stage::forward::Work;
 use crate::stage::ingest::{self, Ingested};
 use crate::stage::pictures::Pictures;
 use crate::stage::prior::MultiView;
@@ -28,7 +28,6 @@ use crate::stage::progress::Progress;
 use crate::stage::stop::Stop;
 use crate::stage::{block_tokens, calibrate, embed, features, prior, views};
 use crate::store::layout::Store;
-use crate::table::session::Scope;
 
 /// What a run is given besides the pipeline file.
 pub struct Options {
@@ -81,23 +80,6 @@ pub struct MetricRow {
     pub mean_class: f64,
     /// Pictures it was measured on.
     pub images: u64,
-}
-
-/// One row of the plan.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PlanRow {
-    /// The stage.
-    pub stage: String,
-    /// What its result is cached under.
-    pub key: String,
-    /// Units that are there already.
-    pub cached: u64,
-    /// Units to do.
-    pub todo: u64,
-    /// What a unit is.
-    pub unit: &'static str,
-    /// What else is to be said.
-    pub note: String,
 }
 
 /// Runs a pipeline up to a step. What the store holds is not computed again.
@@ -413,92 +395,4 @@ impl From<Score> for MetricRow {
         let Score { model, split, top1, mean_class, images } = score;
         MetricRow { model: model.to_owned(), split: split.to_owned(), top1, mean_class, images }
     }
-}
-
-/// What a run would do.
-///
-/// # Errors
-/// Where the source, the model or the store cannot be read.
-pub async fn plan(spec: &Spec) -> Result<Vec<PlanRow>> {
-    let store = Store::open_read(&spec.store)?;
-    let workspace = Workspace::open(spec)?;
-    let ingest_settings = settings::ingest(spec)?;
-    let source = source::open(&settings::source(spec))?;
-    let row = |stage: &str, key: String, cached: u64, todo: u64, unit: &'static str, note: &str| PlanRow {
-        stage: stage.to_owned(),
-        key,
-        cached,
-        todo,
-        unit,
-        note: note.to_owned(),
-    };
-    let Some(found) = ingest::known(source.as_ref(), &ingest_settings, &store)? else {
-        let later = "known once the pictures are ingested";
-        return Ok(vec![
-            row("ingest", ingest_settings.dataset, 0, 1, "dataset", "the source is new or has changed"),
-            row("describe", workspace.text_space.id(), 0, 0, "sentence", later),
-            row("embed", workspace.image_space.id(), 0, 0, "image", later),
-            row("views", workspace.view_space.id(), 0, 0, "image", later),
-            row("adapt", spec.name.clone(), 0, spec.adapt.epochs as u64, "epoch", later),
-        ]);
-    };
-    let pictures = Pictures::open(&store.partition("images", &workspace.dataset)?, settings::limits(spec))?;
-    let sentences = sentences(spec, &found.classes)?;
-    let new = describe::missing(&sentences, &workspace.text_space, &store)?;
-    let all = sentences.count();
-    let mut rows = vec![
-        row("ingest", ingest_settings.dataset, found.images, 0, "image", "unchanged"),
-        row("describe", sentences.partition(&workspace.text_space), all.saturating_sub(new), new, "sentence", ""),
-    ];
-    let mut forwards =
-        vec![("embed", "embeddings", &workspace.image_space), ("views", "view_features", &workspace.view_space)];
-    forwards.extend(workspace.block_space.as_ref().map(|(space, _)| ("block tokens", "block_tokens", space)));
-    for (stage, table, space) in forwards {
-        let todo = forward::missing(&pictures, &store.partition(table, &space.id())?)?.len() as u64;
-        rows.push(row(stage, space.id(), found.images - todo, todo, "image", ""));
-    }
-    if let Some(settings) = settings::adapt(spec, &workspace.clip.preprocess, &found.classes)? {
-        let run = workspace.run_id(spec, &found.snapshot, &sentences, Some(&settings));
-        let done = checkpoint::passes_done(&store.root().join("checkpoints").join(&run))?;
-        rows.push(row("adapt", run, done, settings.passes().saturating_sub(done), "pass", spec.adapt.tune.name()));
-    }
-    Ok(rows)
-}
-
-/// What `sql` sees of a pipeline, and what it cannot see.
-pub struct View {
-    /// The store, for reading.
-    pub store: Store,
-    /// The pipeline's dataset, the spaces of its model, and its runs.
-    pub scope: Scope,
-    /// Lines worth reading.
-    pub notes: Vec<String>,
-}
-
-/// What `sql` sees of a pipeline. A model that is no longer there hides its own embeddings, and nothing else.
-///
-/// # Errors
-/// Where the store cannot be read.
-pub fn view(spec: &Spec) -> Result<View> {
-    let store = Store::open_read(&spec.store)?;
-    let dataset = settings::dataset_id(spec);
-    let mut notes = Vec::new();
-    let mut scope = Scope { runs: runs_of(&store, &spec.name, &dataset)?, dataset, ..Scope::default() };
-    match Workspace::open(spec) {
-        Ok(workspace) => {
-            scope.image_space = Some(workspace.image_space.id());
-            scope.view_space = Some(workspace.view_space.id());
-            scope.block_space = workspace.block_space.as_ref().map(|(space, _)| space.id());
-            let classes = ingest::class_names(&store, &scope.dataset)?;
-            if !classes.is_empty() {
-                let sentences = sentences(spec, &classes)?;
-                scope.text_partition = Some(sentences.partition(&workspace.text_space));
-            }
-        }
-        Err(error) if !store.partitions("embeddings")?.is_empty() => {
-            notes.push(format!("embeddings, view_features and text_features are left empty: {error}"));
-        }
-        Err(_) => {}
-    }
-    Ok(View { store, scope, notes })
 }

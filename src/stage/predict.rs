@@ -127,9 +127,12 @@ impl Predictor {
         let picks = Tensor::from_slice(&picks).to_device(self.adapter.device());
 
         // What the tables would have of these pictures.
+        let from_block = self.adapter.design().tune.from_block();
         let frozen = match &self.frozen {
-            Some((tower, normaliser)) => Some(tower.forward(&normaliser.forward(&centre)?)),
-            None => None,
+            Some((tower, normaliser)) if from_block.is_none() || self.crops.is_some() => {
+                Some(tower.forward(&normaliser.forward(&centre)?))
+            }
+            _ => None,
         };
         let cls = frozen.as_ref().map(|seen| normalize(&seen.cls.to_kind(Number::Float)));
         let composite = match (&self.frozen, &self.crops, &cls) {
@@ -140,7 +143,6 @@ impl Predictor {
             }
             _ => None,
         };
-        let from_block = self.adapter.design().tune.from_block();
         let seen = match (from_block, frozen, cls) {
             (None, Some(seen), Some(cls)) => {
                 let tokens = seen.patch_tokens.to_kind(Number::Half);
@@ -196,11 +198,7 @@ fn prepare(
         Err(rejection) => return Ok(Err(rejection)),
     };
     let (id, picture) = picture;
-    let mut made = Prepared { id, centre: preprocess.centre_view(&picture)?, crops: Vec::new() };
-    if let Some(spec) = crops {
-        for cut in views::boxes(spec, &id, picture.width, picture.height) {
-            made.crops.extend(views::crop(&picture, &cut, preprocess.crop, preprocess.filter)?);
-        }
-    }
-    Ok(Ok(made))
+    let cuts = crops.map_or_else(Vec::new, |spec| views::boxes(spec, &id, picture.width, picture.height));
+    let crops = views::crops(&picture, &cuts, preprocess.crop, preprocess.filter)?;
+    Ok(Ok(Prepared { id, centre: preprocess.centre_view(&picture)?, crops }))
 }

@@ -38,12 +38,9 @@ pub async fn views(
     let count = spec.count;
     let make = move |pictures: &Pictures, index: usize| {
         let picture = pictures.load(index)?;
-        let mut made = Views::default();
-        for cut in views::boxes(&spec, &pictures.rows()[index].id, picture.width, picture.height) {
-            made.pixels.extend(views::crop(&picture, &cut, side, filter)?);
-            made.boxes.extend([cut.left, cut.top, cut.width, cut.height].map(|n| n as f32));
-        }
-        Ok(made)
+        let cuts = views::boxes(&spec, &pictures.rows()[index].id, picture.width, picture.height);
+        let numbers = cuts.iter().flat_map(|cut| [cut.left, cut.top, cut.width, cut.height].map(|n| n as f32));
+        Ok(Views { pixels: views::crops(&picture, &cuts, side, filter)?, boxes: numbers.collect() })
     };
     let model = if todo.is_empty() { None } else { Some(tower()?) };
     let id = space.id();

@@ -7,15 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::error::{Context, Kind, Result};
-use crate::store::layout::{PART, Store, check_name, entries};
+use crate::store::layout::{CHECKPOINTS, PART, Store, check_name, entries};
 use crate::store::lock::QUARANTINE;
 use crate::store::reader::{self, Footer};
 use crate::store::seal::{self, Verdict};
 use crate::store::space::SCHEMA_VERSION;
 use crate::store::temporary;
-
-/// The name under which checkpoints are listed beside tables.
-pub const CHECKPOINTS: &str = "checkpoints";
 
 /// The extension of a checkpoint.
 const CHECKPOINT: &str = "safetensors";

@@ -13,6 +13,9 @@ use crate::store::temporary;
 /// The extension of a part.
 pub(crate) const PART: &str = "parquet";
 
+/// The folder of checkpoints, beside those of the tables.
+pub const CHECKPOINTS: &str = "checkpoints";
+
 /// A folder with everything that the pipeline has computed.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -110,13 +113,21 @@ impl Store {
         Ok(names)
     }
 
+    /// The folder of a run's checkpoints, whether it is there or not.
+    ///
+    /// # Errors
+    /// Where the run's name is no partition name.
+    pub fn checkpoints_of(&self, run: &str) -> Result<PathBuf> {
+        check_name("run", run)?;
+        Ok(self.root.join(CHECKPOINTS).join(run))
+    }
+
     /// The folder of a run's checkpoints, made where there is none.
     ///
     /// # Errors
     /// Where the run's name is no partition name, or the folder cannot be made.
     pub fn checkpoints(&self, run: &str) -> Result<PathBuf> {
-        check_name("run", run)?;
-        let dir = self.root.join("checkpoints").join(run);
+        let dir = self.checkpoints_of(run)?;
         temporary::make_folder(&dir)?;
         Ok(dir)
     }

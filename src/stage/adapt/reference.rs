@@ -49,9 +49,8 @@ async fn train(pass: &Pass<'_>, learner: &mut Learner<'_>, epoch: u64, stop: &St
         let stream = |purpose| seed::rng(run_seed, id, epoch, purpose);
         let mut pixels = weak_view(&picture, side, filter, &mut stream("weak"))?;
         pixels.extend(strong.strong_view(&picture, &mut stream("strong"))?);
-        for cut in views::draw(&crops, &mut stream("live views"), picture.width, picture.height) {
-            pixels.extend(views::crop(&picture, &cut, side, filter)?);
-        }
+        let cuts = views::draw(&crops, &mut stream("live views"), picture.width, picture.height);
+        pixels.extend(views::crops(&picture, &cuts, side, filter)?);
         Ok(pixels)
     };
     let mut batches = images.feed(&order, settings.batch, make);

@@ -1,0 +1,79 @@
+//! What is missing: each stage, what its result is cached under, and how much of it remains.
+
+use super::run::sentences;
+use super::settings;
+use super::spec::Spec;
+use super::workspace::Workspace;
+use crate::error::Result;
+use crate::source;
+use crate::stage::adapt::checkpoint;
+use crate::stage::pictures::Pictures;
+use crate::stage::{describe, forward, ingest};
+use crate::store::layout::Store;
+
+/// One row of the plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanRow {
+    /// The stage.
+    pub stage: String,
+    /// What its result is cached under.
+    pub key: String,
+    /// Units that are there already.
+    pub cached: u64,
+    /// Units to do.
+    pub todo: u64,
+    /// What a unit is.
+    pub unit: &'static str,
+    /// What else is to be said.
+    pub note: String,
+}
+
+/// What a run would do.
+///
+/// # Errors
+/// Where the source, the model or the store cannot be read.
+pub async fn plan(spec: &Spec) -> Result<Vec<PlanRow>> {
+    let store = Store::open_read(&spec.store)?;
+    let workspace = Workspace::open(spec)?;
+    let ingest_settings = settings::ingest(spec)?;
+    let source = source::open(&settings::source(spec))?;
+    let row = |stage: &str, key: String, cached: u64, todo: u64, unit: &'static str, note: &str| PlanRow {
+        stage: stage.to_owned(),
+        key,
+        cached,
+        todo,
+        unit,
+        note: note.to_owned(),
+    };
+    let Some(found) = ingest::known(source.as_ref(), &ingest_settings, &store)? else {
+        let later = "known once the pictures are ingested";
+        return Ok(vec![
+            row("ingest", ingest_settings.dataset, 0, 1, "dataset", "the source is new or has changed"),
+            row("describe", workspace.text_space.id(), 0, 0, "sentence", later),
+            row("embed", workspace.image_space.id(), 0, 0, "image", later),
+            row("views", workspace.view_space.id(), 0, 0, "image", later),
+            row("adapt", spec.name.clone(), 0, spec.adapt.epochs as u64, "epoch", later),
+        ]);
+    };
+    let pictures = Pictures::open(&store.partition("images", &workspace.dataset)?, settings::limits(spec))?;
+    let sentences = sentences(spec, &found.classes)?;
+    let new = describe::missing(&sentences, &workspace.text_space, &store)?;
+    let all = sentences.count();
+    let mut rows = vec![
+        row("ingest", ingest_settings.dataset, found.images, 0, "image", "unchanged"),
+        row("describe", sentences.partition(&workspace.text_space), all.saturating_sub(new), new, "sentence", ""),
+    ];
+    let mut forwards =
+        vec![("embed", "embeddings", &workspace.image_space), ("views", "view_features", &workspace.view_space)];
+    forwards.extend(workspace.block_space.as_ref().map(|(space, _)| ("block tokens", "block_tokens", space)));
+    for (stage, table, space) in forwards {
+        let todo = forward::missing(&pictures, &store.partition(table, &space.id())?)?.len() as u64;
+        rows.push(row(stage, space.id(), found.images - todo, todo, "image", ""));
+    }
+    if let Some(settings) = settings::adapt(spec, &workspace.clip.preprocess, &found.classes)? {
+        let run = workspace.run_id(spec, &found.snapshot, &sentences, Some(&settings));
+        let done = checkpoint::passes_done(&store.checkpoints_of(&run)?)?;
+        rows.push(row("adapt", run, done, settings.passes().saturating_sub(done), "pass", spec.adapt.tune.name()));
+    }
+    Ok(rows)
+}

@@ -1,0 +1,49 @@
+//! What of a store belongs to a pipeline: the scope of a SQL session.
+
+use super::record::runs_of;
+use super::run::sentences;
+use super::settings;
+use super::spec::Spec;
+use super::workspace::Workspace;
+use crate::error::Result;
+use crate::stage::ingest;
+use crate::store::layout::Store;
+use crate::table::session::Scope;
+
+/// What `sql` sees of a pipeline, and what it cannot see.
+pub struct View {
+    /// The store, for reading.
+    pub store: Store,
+    /// The pipeline's dataset, the spaces of its model, and its runs.
+    pub scope: Scope,
+    /// Lines worth reading.
+    pub notes: Vec<String>,
+}
+
+/// What `sql` sees of a pipeline. A model that is no longer there hides its own embeddings, and nothing else.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn view(spec: &Spec) -> Result<View> {
+    let store = Store::open_read(&spec.store)?;
+    let dataset = settings::dataset_id(spec);
+    let mut notes = Vec::new();
+    let mut scope = Scope { runs: runs_of(&store, &spec.name, &dataset)?, dataset, ..Scope::default() };
+    match Workspace::open(spec) {
+        Ok(workspace) => {
+            scope.image_space = Some(workspace.image_space.id());
+            scope.view_space = Some(workspace.view_space.id());
+            scope.block_space = workspace.block_space.as_ref().map(|(space, _)| space.id());
+            let classes = ingest::class_names(&store, &scope.dataset)?;
+            if !classes.is_empty() {
+                let sentences = sentences(spec, &classes)?;
+                scope.text_partition = Some(sentences.partition(&workspace.text_space));
+            }
+        }
+        Err(error) if !store.partitions("embeddings")?.is_empty() => {
+            notes.push(format!("embeddings, view_features and text_features are left empty: {error}"));
+        }
+        Err(_) => {}
+    }
+    Ok(View { store, scope, notes })
+}
