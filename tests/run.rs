@@ -193,6 +193,36 @@ fn bad_files_become_rows_and_end_the_run_only_past_the_tolerance() {
 }
 
 #[test]
+fn pictures_are_embedded_while_they_are_ingested_and_never_twice() {
+    let pipeline = Pipeline::new(4, 1);
+    let twin = std::fs::read(pipeline.path("pictures/train/red_rose/0000.png")).unwrap();
+    std::fs::write(pipeline.path("pictures/train/white_lily/twin.png"), &twin).unwrap();
+    let said = |output: std::process::Output| {
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(said(pipeline.output("embed", &[])).contains("15 images, 0 rejected, 15 embedded on the way"));
+    let rows = "SELECT image_id, cls_feature FROM embeddings ORDER BY image_id";
+    let whole = pipeline.sql(rows);
+
+    // As a kill leaves it before the tables of the dataset are written; and a picture that was whole once is no longer.
+    std::fs::remove_dir_all(pipeline.path("store/images")).unwrap();
+    assert!(said(pipeline.output("embed", &[])).contains("15 images, 0 rejected, 0 embedded on the way"));
+    assert_eq!(pipeline.sql(rows), whole);
+    std::fs::write(pipeline.path("pictures/train/white_lily/twin.png"), &twin[..twin.len() / 2]).unwrap();
+    pipeline.picture("pictures/train/white_lily/0100.png", 2, 100);
+    assert!(
+        said(pipeline.output("embed", &["--set", "dataset.tolerance=1"])).contains("16 images, 1 rejected, 1 embedded")
+    );
+
+    // Batches and parts are those of embedding alone.
+    let apart = Pipeline::new(4, 1);
+    apart.ok("ingest", &[]);
+    apart.ok("embed", &[]);
+    assert_eq!(apart.sql(rows), whole);
+}
+
+#[test]
 fn a_users_statement_decides_what_is_trained_on() {
     let pipeline = Pipeline::new(4, 1);
     pipeline.write(

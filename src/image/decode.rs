@@ -2,7 +2,6 @@
 //! blended, and a rotation that EXIF asks for is not applied, because CLIP's reference loaders do neither.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
 
 use super::header::{Format, probe};
 use super::limits::Limits;
@@ -10,21 +9,14 @@ use super::rejection::{Reason, Rejection};
 use super::rgb::Rgb;
 use super::{jpeg, png, webp};
 
-/// Pictures of more pixels are decoded one at a time: many at once, as on a machine of many cores, could take more memory than
-/// there is. Photographs are smaller, and are not held up.
-const LARGE: u64 = 16_000_000;
-
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-/// Decodes a picture whose header is within `limits`.
+/// Decodes a picture whose header is within `limits`. It takes `width * height * 3` bytes and what the format's decoder needs beside
+/// them; callers that decode many at once bound the sum.
 ///
 /// # Errors
 /// A [`Rejection`] where the header is refused (see [`probe`]) or the picture is truncated, corrupt or of a kind that
 /// is not read.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb, Rejection> {
     let header = probe(bytes, limits)?;
-    let large = u64::from(header.width) * u64::from(header.height) > LARGE;
-    let _alone = large.then(|| ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner));
     let pixels = guarded(|| match header.format {
         Format::Jpeg => jpeg::rgb(bytes),
         Format::Png => png::rgb(bytes),

@@ -57,8 +57,8 @@ fn options() -> DecoderOptions {
 /// The decoder notices missing data only when it begins another row of blocks, so that a file cut in its last row would
 /// pass. A whole file has an end marker after its last scan's header (one before it belongs to a thumbnail).
 fn has_end(bytes: &[u8]) -> bool {
-    let last = |marker: u8| bytes.windows(2).rposition(|pair| pair == [0xff, marker]);
-    last(0xd9) > last(0xda)
+    let mut from_the_end = bytes.windows(2).rev();
+    from_the_end.find(|pair| pair[0] == 0xff && matches!(pair[1], 0xd9 | 0xda)).is_some_and(|pair| pair[1] == 0xd9)
 }
 
 /// Pillow's CMYK to RGB, for the inverted values in which Adobe's programs store them: with C = 255 - c and so on,

@@ -16,17 +16,18 @@ use crate::device::guarded;
 use crate::error::{Error, Kind, Result};
 use crate::fusion::normalize;
 use crate::fusion::stata::StatA;
-use crate::source;
+use crate::source::{self, Source};
 use crate::stage::adapt::{self, AdaptSettings, Frozen, Images};
 use crate::stage::describe::{self, Heads, Sentences};
+use crate::stage::embed::{self, Embedding, Ingesting};
 use crate::stage::evaluate::{self, Score};
 use crate::stage::forward::Work;
-use crate::stage::ingest::{self, Ingested};
+use crate::stage::ingest::{self, IngestSettings, Ingested};
 use crate::stage::pictures::Pictures;
 use crate::stage::prior::MultiView;
 use crate::stage::progress::Progress;
 use crate::stage::stop::Stop;
-use crate::stage::{block_tokens, calibrate, embed, features, prior, views};
+use crate::stage::{block_tokens, calibrate, features, prior, views};
 use crate::store::layout::Store;
 
 /// What a run is given besides the pipeline file.
@@ -93,33 +94,33 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     let store = turn::take(&spec.store, stop, progress).await?;
     let mut outcome = Outcome::default();
 
+    let source = source::open(&settings::source(spec))?;
     let ingest_settings = settings::ingest(spec)?;
-    let found =
-        ingest::ingest(source::open(&settings::source(spec))?, &ingest_settings, &store, stop, progress.as_ref());
-    let found = found.await?;
-    if found.rejected > 0 {
-        let all = found.images + found.rejected;
-        outcome.notes.push(format!("{} of {all} files rejected; the table `rejected` says why", found.rejected));
-    }
     if upto == Upto::Ingest {
+        let found = ingest::ingest(source, &ingest_settings, &store, stop, progress).await?;
+        outcome.notes.extend(rejections(&found));
         return tolerated(spec, &found, outcome);
     }
 
     let workspace = Workspace::open(spec)?;
     let changed = cache::changed_weights(spec, &workspace.image_space, &workspace.dataset, &store)?;
     changed.iter().for_each(|warning| progress.say(warning));
-    let stages = Stages { spec, workspace: &workspace, store: &store, options, found: &found };
-    let pictures = Pictures::open(&store.partition("images", &workspace.dataset)?, settings::limits(spec))?;
-    let sentences = stages.sentences()?;
-    let adapt_settings = settings::adapt(spec, &workspace.clip.preprocess, &found.classes)?;
-    let run = workspace.run_id(spec, &found.snapshot, &sentences, adapt_settings.as_ref());
+    let snapshot = ingest::snapshot(source.as_ref(), &ingest_settings)?;
+    let classes = ingest::classes(source.as_ref(), &ingest_settings)?;
+    let sentences = sentences(spec, &classes)?;
+    let adapt_settings = settings::adapt(spec, &workspace.clip.preprocess, &classes)?;
+    let run = workspace.run_id(spec, &snapshot, &sentences, adapt_settings.as_ref());
     let mut record = Record::begin(&store, &run, &workspace.dataset, started, clock)?;
-    record.images = found.images;
     record.weights = workspace.clip.weights_hash().to_hex().to_string();
     // A run that is killed is on record too.
     if upto >= Upto::Adapt {
         record.write(spec, &store, false)?;
     }
+    let stages = Stages { spec, workspace: &workspace, store: &store, options };
+    let (found, forwards) = stages.ingest(source, &ingest_settings).await?;
+    outcome.notes.extend(rejections(&found));
+    (record.images, record.image_forwards) = (found.images, forwards);
+    let pictures = Pictures::open(&store.partition("images", &workspace.dataset)?, settings::limits(spec))?;
     let heads = stages.frozen(&pictures, &sentences, upto, &mut record).await?;
     outcome.notes.push(match record.image_forwards + record.text_forwards {
         0 => "every embedding was cached: no forward pass of the frozen model".to_owned(),
@@ -141,6 +142,12 @@ pub(super) fn sentences(spec: &Spec, classes: &[String]) -> Result<Sentences> {
         Prototypes::Descriptions => Sentences::read(&spec.text.descriptions, classes, &spec.text.templates),
         Prototypes::Templates => Ok(Sentences::of_templates(classes, &spec.text.templates)),
     }
+}
+
+/// What is to be said of rejected files.
+fn rejections(found: &Ingested) -> Option<String> {
+    let all = found.images + found.rejected;
+    (found.rejected > 0).then(|| format!("{} of {all} files rejected; the table `rejected` says why", found.rejected))
 }
 
 /// Whether more files were rejected than the pipeline file tolerates.
@@ -169,12 +176,23 @@ struct Stages<'a> {
     workspace: &'a Workspace,
     store: &'a Store,
     options: &'a Options,
-    found: &'a Ingested,
 }
 
 impl Stages<'_> {
-    fn sentences(&self) -> Result<Sentences> {
-        sentences(self.spec, &self.found.classes)
+    /// The pictures in the tables; embedded on the way where they are read anew. With the number of forwards.
+    async fn ingest(&self, source: Box<dyn Source>, settings: &IngestSettings) -> Result<(Ingested, u64)> {
+        let Stages { workspace: w, store, options: Options { stop, progress }, .. } = *self;
+        if let Some(known) = ingest::known(source.as_ref(), settings, store)? {
+            return Ok((ingest::unchanged(known, progress.as_ref()), 0));
+        }
+        let (preprocess, grouping) = (&w.clip.preprocess, settings::grouping(self.spec));
+        let ingesting = Ingesting { source, settings, preprocess, grouping, store, stop, progress };
+        embed::while_ingesting(ingesting, self.embedding(), || w.frozen_tower()).await
+    }
+
+    fn embedding(&self) -> Embedding<'_> {
+        let w = self.workspace;
+        Embedding { space: &w.image_space, config: &w.clip.config, saliency: settings::saliency(self.spec) }
     }
 
     /// Everything that the frozen model computes.
@@ -193,8 +211,8 @@ impl Stages<'_> {
         record.text_forwards = forwards;
         let (config, preprocess, grouping) = (&w.clip.config, &w.clip.preprocess, settings::grouping(spec));
         let work = Work { pictures, config, preprocess, grouping, store, stop, progress };
-        let (saliency, crops) = (settings::saliency(spec), settings::views(spec));
-        record.image_forwards += embed::embed(work, &w.image_space, saliency, || w.frozen_tower()).await?;
+        let crops = settings::views(spec);
+        record.image_forwards += embed::embed(work, self.embedding(), || w.frozen_tower()).await?;
         if upto == Upto::Pictures {
             return Ok(heads);
         }

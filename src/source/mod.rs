@@ -44,6 +44,8 @@ pub struct Listing {
     pub classes: Vec<String>,
     /// Whether any picture has a label.
     pub has_labels: bool,
+    /// How many items it yields, good pictures or not.
+    pub items: u64,
 }
 
 /// An opened source.

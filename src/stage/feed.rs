@@ -1,25 +1,23 @@
-//! From a list of pictures to batches of pixels: a decode pool on all cores, and a bounded channel to whoever consumes.
+//! From a list of pictures to batches of pixels: the decode pool, and a bounded channel to whoever consumes.
 //!
-//! What is in flight is bounded by bytes, whatever the size of the dataset and of its pictures: decoded pictures by a budget that
-//! each takes its share of before it is decoded, views, which have a fixed size, by the channel's length, the batch and the pool's
-//! depth. Batches come in the order of the list, so that the same list gives the same batches.
-
-use std::sync::Arc;
+//! What is in flight is bounded, whatever the size of the dataset and of its pictures: decoded pictures by the pool's budget, views,
+//! which have a fixed size, by the channel's length, the batch and the pool's depth. Batches come in the order of the list, so that
+//! the same list gives the same batches.
 
 use futures::StreamExt;
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::spawn_blocking;
+use tokio::sync::mpsc;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
+use crate::stage::pool::{self, Task};
 
-/// Views of some pictures, ready for the device.
-#[derive(Debug, Default)]
-pub struct PixelBatch {
-    /// Places in the list the feed was given.
-    pub places: Vec<usize>,
-    /// 8-bit RGB, `places.len()` times the views of a picture times S x S x 3.
+/// Views of some pictures, ready for the device. `K` is what a picture is known by.
+#[derive(Debug)]
+pub struct PixelBatch<K = usize> {
+    /// Which pictures: places in the list that a feed was given, or their ids.
+    pub pictures: Vec<K>,
+    /// 8-bit RGB, `pictures.len()` times the views of a picture times S x S x 3.
     pub pixels: Vec<u8>,
-    /// What the view maker wants to hand on besides pixels, in the order of `places`.
+    /// What the view maker wants to hand on besides pixels, in the order of `pictures`.
     pub boxes: Vec<f32>,
 }
 
@@ -32,93 +30,107 @@ pub struct Views {
     pub boxes: Vec<f32>,
 }
 
+/// Where batches come out.
+pub type Batches<K = usize> = mpsc::Receiver<Result<PixelBatch<K>>>;
+
 /// Batches that may wait in the channel: one is consumed while the next is filled.
 const WAITING: usize = 1;
 
-/// Bytes that decoded pictures may take at any time. A picture that is larger waits for all of it, and is decoded alone.
-const DECODED: usize = 256 << 20;
+/// Fills batches and sends them.
+#[derive(Debug)]
+pub(super) struct Batcher<K> {
+    size: usize,
+    filling: PixelBatch<K>,
+    send: mpsc::Sender<Result<PixelBatch<K>>>,
+}
+
+/// Nobody takes batches any more.
+#[derive(Debug)]
+pub(super) struct Closed;
+
+impl<K> Batcher<K> {
+    /// For batches of `size` pictures.
+    pub(super) fn new(size: usize) -> (Self, Batches<K>) {
+        let (send, receive) = mpsc::channel(WAITING);
+        (Batcher { size, filling: PixelBatch::empty(), send }, receive)
+    }
+
+    /// Adds a picture's views, and waits for room where that makes a batch.
+    pub(super) async fn push(&mut self, picture: K, views: Views) -> Result<(), Closed> {
+        if self.filling.pictures.is_empty() {
+            self.filling.pixels.reserve_exact(views.pixels.len() * self.size);
+        }
+        self.filling.pictures.push(picture);
+        self.filling.pixels.extend_from_slice(&views.pixels);
+        self.filling.boxes.extend_from_slice(&views.boxes);
+        if self.filling.pictures.len() == self.size { self.flush().await } else { Ok(()) }
+    }
+
+    /// Sends what does not make a whole batch.
+    pub(super) async fn flush(&mut self) -> Result<(), Closed> {
+        if self.filling.pictures.is_empty() {
+            return Ok(());
+        }
+        let batch = std::mem::replace(&mut self.filling, PixelBatch::empty());
+        self.send.send(Ok(batch)).await.map_err(|_| Closed)
+    }
+}
+
+impl<K> PixelBatch<K> {
+    fn empty() -> Self {
+        PixelBatch { pictures: Vec::new(), pixels: Vec::new(), boxes: Vec::new() }
+    }
+}
 
 /// Starts to make views of `len` pictures, in order, in batches of `batch`; `decoded` is how many bytes a picture takes while its
 /// views are made. Ends when the receiver is dropped.
 ///
 /// Must be called within a tokio runtime.
-pub fn feed<D, F>(len: usize, batch: usize, decoded: D, make: F) -> mpsc::Receiver<Result<PixelBatch>>
+pub fn feed<D, F>(len: usize, batch: usize, decoded: D, make: F) -> Batches
 where
     D: Fn(usize) -> usize + Send + Sync + 'static,
     F: Fn(usize) -> Result<Views> + Send + Sync + 'static,
 {
-    let (send, receive) = mpsc::channel(WAITING);
-    let (make, budget) = (Arc::new(make), Arc::new(Semaphore::new(DECODED)));
+    let (mut batcher, receive) = Batcher::new(batch);
+    let make = std::sync::Arc::new(make);
     tokio::spawn(async move {
-        let depth = 2 * std::thread::available_parallelism().map_or(1, usize::from);
-        let mut views = futures::stream::iter(0..len)
-            .map(|place| {
-                let (make, budget, bytes) = (make.clone(), budget.clone(), decoded(place).min(DECODED) as u32);
-                async move {
-                    // Shares are given in the order of the list, so that the picture that is waited for is never kept waiting.
-                    let share = budget.acquire_many_owned(bytes).await;
-                    let made = spawn_blocking(move || {
-                        let _until_made = share;
-                        make(place)
-                    });
-                    (place, made.await)
-                }
-            })
-            .buffered(depth);
-        let mut filling = PixelBatch::default();
+        let tasks = (0..len).map(|place| {
+            let make = make.clone();
+            Task::new(decoded(place), move || make(place))
+        });
+        let mut views = pool::in_order(futures::stream::iter(tasks)).enumerate();
         while let Some((place, made)) = views.next().await {
-            let made = made.unwrap_or_else(|e| Err(Error::new(Kind::Input, "decoding was cut short").cause(e)));
-            match made {
+            match made.flatten() {
                 Ok(views) => {
-                    if filling.places.is_empty() {
-                        filling.pixels.reserve_exact(views.pixels.len() * batch.min(len - place));
+                    if batcher.push(place, views).await.is_err() {
+                        return;
                     }
-                    filling.places.push(place);
-                    filling.pixels.extend_from_slice(&views.pixels);
-                    filling.boxes.extend_from_slice(&views.boxes);
                 }
                 Err(error) => {
-                    let _ = send.send(Err(error)).await;
+                    let _ = batcher.send.send(Err(error)).await;
                     return;
                 }
             }
-            let full = filling.places.len() == batch || place + 1 == len;
-            if full && send.send(Ok(std::mem::take(&mut filling))).await.is_err() {
-                return;
-            }
         }
+        let _ = batcher.flush().await;
     });
     receive
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn pictures_of_any_size_come_in_order_and_within_the_budget() {
-        // Every third is larger than the whole budget; two of the others fit into it, three do not.
-        let size = |place: usize| if place.is_multiple_of(3) { 2 * DECODED } else { DECODED / 2 };
-        let in_flight = Arc::new(AtomicUsize::new(0));
-        let most = Arc::new(AtomicUsize::new(0));
-        let (now, peak) = (in_flight.clone(), most.clone());
-        let mut batches = feed(40, 7, size, move |place| {
-            let bytes = size(place).min(DECODED);
-            peak.fetch_max(now.fetch_add(bytes, Ordering::SeqCst) + bytes, Ordering::SeqCst);
-            std::thread::sleep(std::time::Duration::from_millis(1));
-            now.fetch_sub(bytes, Ordering::SeqCst);
-            Ok(Views { pixels: vec![place as u8; 3], boxes: Vec::new() })
-        });
+    async fn batches_come_in_the_order_of_the_list() {
+        let mut batches = feed(40, 7, |_| 1, |place| Ok(Views { pixels: vec![place as u8; 3], boxes: Vec::new() }));
         let (mut places, mut sizes) = (Vec::new(), Vec::new());
         while let Some(batch) = batches.recv().await {
             let batch = batch.unwrap();
-            assert!(batch.places.iter().zip(batch.pixels.chunks(3)).all(|(&p, pixels)| pixels == [p as u8; 3]));
-            sizes.push(batch.places.len());
-            places.extend(batch.places);
+            assert!(batch.pictures.iter().zip(batch.pixels.chunks(3)).all(|(&p, pixels)| pixels == [p as u8; 3]));
+            sizes.push(batch.pictures.len());
+            places.extend(batch.pictures);
         }
         assert_eq!((places, sizes), ((0..40).collect(), vec![7, 7, 7, 7, 7, 5]));
-        assert!(most.load(Ordering::SeqCst) <= DECODED);
     }
 }

@@ -16,7 +16,7 @@ use tokio::task::{block_in_place, spawn_blocking};
 use crate::clip::ClipConfig;
 use crate::error::{Error, Kind, Result};
 use crate::image::Preprocess;
-use crate::stage::feed::{PixelBatch, Views, feed};
+use crate::stage::feed::{Batches, PixelBatch, Views, feed};
 use crate::stage::pictures::Pictures;
 use crate::stage::progress::Progress;
 use crate::stage::stop::Stop;
@@ -85,20 +85,60 @@ pub async fn stream(
     make: impl Fn(&Pictures, usize) -> Result<Views> + Send + Sync + 'static,
     mut compute: impl FnMut(&PixelBatch, Vec<String>) -> Result<RecordBatch>,
 ) -> Result<u64> {
-    let Work { pictures, grouping, stop, progress, .. } = work;
-    let cached = (pictures.rows().len() - todo.len()) as u64;
-    progress.begin(target.stage, "image", todo.len() as u64, cached);
-    let (todo, total) = (Arc::new(todo), pictures.rows().len());
-    let mut batches = {
-        let (pictures, todo) = (pictures.clone(), todo.clone());
+    let Work { pictures, grouping, progress, .. } = work;
+    let (stage, total) = (target.stage, pictures.rows().len());
+    let cached = total - todo.len();
+    progress.begin(stage, "image", todo.len() as u64, cached as u64);
+    let todo = Arc::new(todo);
+    let batches = {
         let decoded = {
             let (pictures, todo) = (pictures.clone(), todo.clone());
             move |place: usize| pictures.rows()[todo[place]].decoded_bytes
         };
+        let (pictures, todo) = (pictures.clone(), todo.clone());
         feed(todo.len(), grouping.batch, decoded, move |place| make(&pictures, todo[place]))
     };
+    let named = |batch: &PixelBatch| {
+        let ids = batch.pictures.iter().map(|&place| pictures.rows()[todo[place]].image_id.clone());
+        compute(batch, ids.collect())
+    };
+    let done = consume(work.hands(), batches, target, named).await?;
+    progress.end(&match done {
+        0 => format!("{total} images, all cached: no forward pass"),
+        _ => format!("{done} images through the vision tower ({stage}), {cached} cached"),
+    });
+    Ok(done)
+}
+
+/// How batches are worked off.
+#[derive(Clone, Copy)]
+pub(super) struct Hands<'a> {
+    /// Pictures per part are taken from here.
+    pub(super) grouping: Grouping,
+    /// Asks to stop.
+    pub(super) stop: &'a Stop,
+    /// Where is said how far it is.
+    pub(super) progress: &'a dyn Progress,
+}
+
+impl<'a> Work<'a> {
+    fn hands(&self) -> Hands<'a> {
+        Hands { grouping: self.grouping, stop: self.stop, progress: self.progress }
+    }
+}
+
+/// Takes batches through `compute` (on this thread) and writes what comes of it. Returns the number of pictures done.
+///
+/// # Errors
+/// As [`stream`].
+pub(super) async fn consume<K>(
+    hands: Hands<'_>,
+    mut batches: Batches<K>,
+    target: Target,
+    mut compute: impl FnMut(&PixelBatch<K>) -> Result<RecordBatch>,
+) -> Result<u64> {
+    let Hands { grouping, stop, progress } = hands;
     let (send, receive) = mpsc::channel(1);
-    let stage = target.stage;
     let writer = spawn_blocking(move || write(receive, &target, grouping.part_rows));
 
     let mut done = 0;
@@ -110,9 +150,8 @@ pub async fn stream(
         waiting += began.elapsed();
         let began = Instant::now();
         let step = stop.check().and(batch).and_then(|batch| {
-            let ids = batch.places.iter().map(|&p| pictures.rows()[todo[p]].image_id.clone()).collect();
-            let rows = block_in_place(|| compute(&batch, ids))?;
-            Ok((batch.places.len() as u64, rows))
+            let rows = block_in_place(|| compute(&batch))?;
+            Ok((batch.pictures.len() as u64, rows))
         });
         computing += began.elapsed();
         match step {
@@ -136,10 +175,6 @@ pub async fn stream(
     // A full disk is the cause of the closed channel, so it is what the user should read.
     written?;
     outcome?;
-    progress.end(&match done {
-        0 => format!("{total} images, all cached: no forward pass"),
-        _ => format!("{done} images through the vision tower ({stage}), {cached} cached"),
-    });
     Ok(done)
 }
 

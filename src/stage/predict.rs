@@ -12,11 +12,12 @@ use crate::device::guarded;
 use crate::error::{Error, Kind, Result};
 use crate::fusion::adapter::Seen;
 use crate::fusion::{normalize, views as crops};
-use crate::image::{ImageId, Limits, Preprocess, Reason, Rejection, ViewSpec, decode, views};
-use crate::source::{Item, Origin};
+use crate::image::{ImageId, Limits, Preprocess, Rejection, ViewSpec, decode, views};
+use crate::source::Item;
 use crate::stage::adapt::{Coarse, Model, pick};
-use crate::stage::ingest::read_file;
+use crate::stage::encoded::{self, Encoded};
 use crate::stage::pixels::Normaliser;
+use crate::stage::pool::{self, Task};
 use crate::stage::stop::Stop;
 
 /// An adapted model, ready for pictures.
@@ -72,19 +73,27 @@ impl Predictor {
         stop: &Stop,
         mut give: impl FnMut(&[(String, Answer)]) -> Result<bool>,
     ) -> Result<()> {
-        let depth = 2 * std::thread::available_parallelism().map_or(1, usize::from);
         let (preprocess, limits, crops) = (self.preprocess.clone(), self.limits, self.crops);
-        let prepared = futures::stream::iter(items).map(|item| {
-            let preprocess = preprocess.clone();
-            async move {
-                let path = item.path.clone();
-                let work = spawn_blocking(move || prepare(item, &preprocess, &limits, crops.as_ref())).await;
-                (path, work.unwrap_or_else(|e| Err(Error::new(Kind::Input, "decoding was cut short").cause(e))))
-            }
+        let read = futures::stream::iter(items).map(move |mut item| async move {
+            let path = item.path.clone();
+            let read = spawn_blocking(move || encoded::read(&mut item, &limits)).await;
+            (path, read.map_err(|e| Error::new(Kind::Input, "reading a picture was cut short").cause(e)))
         });
-        let mut batches = std::pin::pin!(prepared.buffered(depth).chunks(batch));
+        let tasks = read.buffered(pool::depth()).map(|(path, encoded)| {
+            let preprocess = preprocess.clone();
+            let bytes = encoded.as_ref().ok().and_then(|e| e.as_ref().ok()).map_or(0, Encoded::decoded_bytes);
+            Task::new(bytes, move || {
+                let prepared = encoded.and_then(|encoded| match encoded {
+                    Ok(encoded) => prepare(&encoded, &preprocess, &limits, crops.as_ref()),
+                    Err(rejection) => Ok(Err(rejection)),
+                });
+                (path, prepared)
+            })
+        });
+        let mut batches = std::pin::pin!(pool::in_order(tasks).chunks(batch));
         while let Some(pictures) = batches.next().await {
             stop.check()?;
+            let pictures = pictures.into_iter().collect::<Result<_>>()?;
             let answers = block_in_place(|| self.answer(pictures))?;
             if !give(&answers)? {
                 break;
@@ -181,23 +190,18 @@ fn no_tower() -> Error {
     Error::new(Kind::Model, "the run answers from cached tokens, and the frozen tower was not opened")
 }
 
-/// Reads and decodes a picture and cuts its views.
+/// Decodes a picture and cuts its views.
 fn prepare(
-    item: Item,
+    encoded: &Encoded,
     preprocess: &Preprocess,
     limits: &Limits,
     crops: Option<&ViewSpec>,
 ) -> Result<Result<Prepared, Rejection>> {
-    let bytes = match item.origin {
-        Origin::File { path, byte_len, .. } => read_file(&path, byte_len, limits),
-        Origin::Embedded { bytes } => Ok(bytes),
-        Origin::Unreadable { detail } => Err(Rejection::new(Reason::Unreadable, detail)),
-    };
-    let picture = match bytes.and_then(|bytes| Ok((ImageId::of(&bytes), decode(&bytes, limits)?))) {
+    let id = encoded.id;
+    let picture = match decode(&encoded.bytes, limits) {
         Ok(picture) => picture,
         Err(rejection) => return Ok(Err(rejection)),
     };
-    let (id, picture) = picture;
     let cuts = crops.map_or_else(Vec::new, |spec| views::boxes(spec, &id, picture.width, picture.height));
     let crops = views::crops(&picture, &cuts, preprocess.crop, preprocess.filter)?;
     Ok(Ok(Prepared { id, centre: preprocess.centre_view(&picture)?, crops }))

@@ -135,7 +135,7 @@ pub(super) async fn train(
         while let Some(batch) = batches.recv().await {
             stop.check()?;
             let batch = batch?;
-            let (places, labels) = unzip(batch.places.iter().map(|&at| order[at]));
+            let (places, labels) = unzip(batch.pictures.iter().map(|&at| order[at]));
             block_in_place(|| {
                 guarded("a training step", || {
                     let seen = step.adapter.see(&images.pixels(&batch)?, &images.picks(step.adapter, &places));

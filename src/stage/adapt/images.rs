@@ -216,7 +216,7 @@ impl Images {
             rows.push(block_in_place(|| {
                 guarded("scoring pictures", || {
                     let _no_grad = tch::no_grad_guard();
-                    let places: Vec<i64> = batch.places.iter().map(|&at| at as i64).collect();
+                    let places: Vec<i64> = batch.pictures.iter().map(|&at| at as i64).collect();
                     Ok(Some(finish(&adapter.see(&self.pixels(&batch)?, &self.picks(adapter, &places)))))
                 })
             })?);

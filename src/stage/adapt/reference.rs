@@ -60,7 +60,7 @@ async fn train(pass: &Pass<'_>, learner: &mut Learner<'_>, epoch: u64, stop: &St
     while let Some(batch) = batches.recv().await {
         stop.check()?;
         let batch = batch?;
-        let at: Vec<usize> = batch.places.iter().map(|&place| order[place]).collect();
+        let at: Vec<usize> = batch.pictures.iter().map(|&place| order[place]).collect();
         let live = block_in_place(|| guarded("a live prior", || Live::of(&batch, &at, pass, step.adapter)))?;
         let labels = labels(&live, pass, &at, learner.settings).await?;
         made.add(&at, &live.fusion, &labels);
@@ -126,7 +126,7 @@ impl Live {
         let _no_grad = tch::no_grad_guard();
         let images = pass.start.images;
         let all = images.pixels(batch)?;
-        let (pictures, size) = (batch.places.len() as i64, all.size());
+        let (pictures, size) = (batch.pictures.len() as i64, all.size());
         let views = all.view([pictures, -1, size[1], size[2], size[3]]);
         let places: Vec<i64> = at.iter().map(|&at| at as i64).collect();
         let picks = images.picks(adapter, &places);

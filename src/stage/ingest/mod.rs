@@ -1,0 +1,215 @@
+//! Ingest: a source of pictures becomes the tables `images`, `rejected`, `labels` and `classes`.
+//!
+//! Every picture is decoded once here, so that later stages meet none that cannot be; who needs its pixels anyway may have them
+//! then ([`Tap`]). A picture that is known by its bytes to have been decoded before is only read. The four tables of a dataset are
+//! a snapshot: each is one part, replaced as a whole, and `images` comes last, so that its footer says which snapshot is there. A
+//! source that has not changed since is not read again.
+
+mod read;
+mod tables;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::error::{Error, Kind, Result};
+use crate::image::{ImageId, Limits, Rgb};
+use crate::source::Source;
+use crate::stage::feed::{Batcher, Views};
+use crate::stage::progress::Progress;
+use crate::stage::stop::Stop;
+use crate::store::layout::Store;
+use crate::store::reader;
+use crate::table::arrays;
+
+/// What ingest needs besides the source.
+#[derive(Debug, Clone)]
+pub struct IngestSettings {
+    /// The dataset's partition.
+    pub dataset: String,
+    /// What a header may claim.
+    pub limits: Limits,
+    /// Class names, where the pipeline file names a file of them.
+    pub classes: Option<Vec<String>>,
+}
+
+/// What ingest found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ingested {
+    /// Pictures in `images`.
+    pub images: u64,
+    /// Files in `rejected`.
+    pub rejected: u64,
+    /// Names of the classes, in the order of their ids.
+    pub classes: Vec<String>,
+    /// Identity of the snapshot.
+    pub snapshot: String,
+    /// Whether the source was as the store knew it.
+    pub unchanged: bool,
+}
+
+/// Who takes pictures while they are decoded: one decode serves ingest and the first stage after it.
+pub(super) struct Tap {
+    /// Pictures that it has already. That it has them says that they can be decoded.
+    pub(super) have: Arc<HashSet<ImageId>>,
+    /// Makes the views that it wants, on the decode pool.
+    pub(super) make: Arc<dyn Fn(&Rgb) -> Result<Views> + Send + Sync>,
+    /// Where they go, by the ids of the pictures, in the order of `images`.
+    pub(super) batches: Batcher<String>,
+}
+
+/// What the snapshot depends on: the source's files, the limits, and the named classes.
+///
+/// # Errors
+/// Where the source cannot be read.
+pub fn snapshot(source: &dyn Source, settings: &IngestSettings) -> Result<String> {
+    let Limits { max_side, max_pixels, max_bytes } = settings.limits;
+    let text = format!("{} {max_side} {max_pixels} {max_bytes} {:?}", source.fingerprint()?, settings.classes);
+    Ok(blake3::hash(text.as_bytes()).to_hex().to_string())
+}
+
+/// The names of the classes, by class id: those of the pipeline file where it names some, else the source's.
+///
+/// # Errors
+/// Where there are none, or the source has one that the file does not list.
+pub fn classes(source: &dyn Source, settings: &IngestSettings) -> Result<Vec<String>> {
+    let found = &source.listing().classes;
+    let Some(named) = &settings.classes else {
+        if found.is_empty() {
+            return Err(Error::new(Kind::Input, "the dataset names no classes")
+                .hint("list them in a text file, one name a line, and name it as dataset.classes"));
+        }
+        return Ok(found.clone());
+    };
+    if let Some(unknown) = found.iter().find(|class| !named.contains(class)) {
+        return Err(Error::new(
+            Kind::Input,
+            format!("the dataset has a class '{unknown}' that dataset.classes does not list"),
+        )
+        .hint("add it to that file, or spell it the same way in both"));
+    }
+    Ok(named.clone())
+}
+
+/// Reads what the store knows of the dataset, where that is still what the source holds. A snapshot of which a table is missing,
+/// or of another time (writing it was cut short, or a part was damaged), is not known.
+///
+/// # Errors
+/// Where the source or the store cannot be read.
+pub fn known(source: &dyn Source, settings: &IngestSettings, store: &Store) -> Result<Option<Ingested>> {
+    let snapshot = snapshot(source, settings)?;
+    for table in tables::TABLES {
+        let parts = store.partition(table, &settings.dataset)?.parts()?;
+        let [part] = parts.as_slice() else { return Ok(None) };
+        if reader::footer(part)?.pairs.get("snapshot") != Some(&snapshot) {
+            return Ok(None);
+        }
+    }
+    let rows = |table: &str| reader::count_rows(&store.partition(table, &settings.dataset)?);
+    let (images, rejected) = (rows("images")?, rows("rejected")?);
+    let classes = class_names(store, &settings.dataset)?;
+    Ok(Some(Ingested { images, rejected, classes, snapshot, unchanged: true }))
+}
+
+/// The class names of a dataset that was ingested, by class id; none where it was not.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn class_names(store: &Store, dataset: &str) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for batch in reader::batches(&store.partition("classes", dataset)?, Some(&["name"]), 4096)? {
+        names.extend(arrays::strings(&batch?, "name")?.into_iter().map(str::to_owned));
+    }
+    Ok(names)
+}
+
+/// Ingests the source, unless the store holds it already.
+///
+/// # Errors
+/// Where the source as a whole cannot be read, has no picture that decodes, its labels and the named classes do not fit
+/// together, or the store cannot be written. A bad picture is no error: it is a row of `rejected`.
+pub async fn ingest(
+    source: Box<dyn Source>,
+    settings: &IngestSettings,
+    store: &Store,
+    stop: &Stop,
+    progress: &Arc<dyn Progress>,
+) -> Result<Ingested> {
+    if let Some(known) = known(source.as_ref(), settings, store)? {
+        return Ok(unchanged(known, progress.as_ref()));
+    }
+    let found = read(source, settings, store, stop, progress, None).await?.write(settings, store)?;
+    progress.end(&found.to_string());
+    Ok(found)
+}
+
+/// Says that a dataset is as the store knows it.
+pub fn unchanged(known: Ingested, progress: &dyn Progress) -> Ingested {
+    progress.begin("ingest", "image", 0, known.images);
+    progress.end(&format!("unchanged: {known}"));
+    known
+}
+
+/// A source that was read, and is in no table yet.
+pub(super) struct Unwritten {
+    found: Ingested,
+    read: read::Read,
+}
+
+/// Reads the source, whatever the store holds. Progress is begun here, and is the caller's to end.
+///
+/// # Errors
+/// As [`ingest`]. Where nobody takes the tap's pictures any more, reading ends, and an error says so that is not the cause.
+pub(super) async fn read(
+    source: Box<dyn Source>,
+    settings: &IngestSettings,
+    store: &Store,
+    stop: &Stop,
+    progress: &Arc<dyn Progress>,
+    tap: Option<Tap>,
+) -> Result<Unwritten> {
+    let snapshot = snapshot(source.as_ref(), settings)?;
+    let classes = classes(source.as_ref(), settings)?;
+    progress.begin("ingest", "image", source.listing().items, 0);
+    let decoded = decoded_before(store, &settings.dataset)?;
+    let reading = read::Reading {
+        classes: classes.iter().cloned().zip(0..).collect(),
+        limits: settings.limits,
+        stop: stop.clone(),
+        progress: progress.clone(),
+        decoded: Arc::new(decoded),
+        tap,
+    };
+    let read = reading.read(source, store.root()).await?;
+    if read.rows.is_empty() {
+        let first = read.rejected.first();
+        let first = first.map(|(path, r)| format!("; the first of {}: {path}: {}", read.rejected.len(), r.detail));
+        let what = format!("no picture of the dataset can be read{}", first.unwrap_or_default());
+        return Err(Error::new(Kind::Input, what).hint("JPEG, PNG and WebP are read; check dataset.path"));
+    }
+    let (images, rejected) = (read.rows.len() as u64, read.rejected.len() as u64);
+    let found = Ingested { images, rejected, classes, snapshot, unchanged: false };
+    Ok(Unwritten { found, read })
+}
+
+impl Unwritten {
+    /// Writes the dataset's tables.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub(super) fn write(self, settings: &IngestSettings, store: &Store) -> Result<Ingested> {
+        tables::write(&self.found, self.read, settings, store)?;
+        Ok(self.found)
+    }
+}
+
+/// The pictures of the snapshot before: what was decoded once need not be again to know that it can be.
+fn decoded_before(store: &Store, dataset: &str) -> Result<HashSet<ImageId>> {
+    let ids = reader::image_ids(&store.partition("images", dataset)?)?;
+    Ok(ids.iter().filter_map(|id| ImageId::parse(id)).collect())
+}
+
+impl std::fmt::Display for Ingested {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} images, {} rejected", self.images, self.rejected)
+    }
+}

@@ -1,0 +1,88 @@
+//! Writing what was read: the four tables of a dataset.
+
+use std::fs::File;
+use std::io::{Read as _, Seek};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch};
+
+use super::read::{Read, Row};
+use super::{IngestSettings, Ingested};
+use crate::error::{Context, Kind, Result};
+use crate::store::layout::Store;
+use crate::table::{self, Dims, arrays};
+
+/// The tables of a dataset, in the order in which they are written.
+pub(super) const TABLES: [&str; 4] = ["classes", "rejected", "labels", "images"];
+
+/// The name of the one part of each table.
+const PART: &str = "snapshot";
+/// Rows that are turned into Arrow at once.
+const ROWS: usize = 256;
+
+/// Writes them.
+pub(super) fn write(found: &Ingested, read: Read, settings: &IngestSettings, store: &Store) -> Result<()> {
+    let Read { rows, rejected, mut spool } = read;
+    let footer = [("snapshot".to_owned(), found.snapshot.clone())];
+    let dims = Dims::new();
+    let replace = |name: &str, columns: Vec<ArrayRef>| -> Result<()> {
+        let schema = table::table(name)?.arrow(&dims)?;
+        let batch = RecordBatch::try_new(schema.clone(), columns);
+        let batch = batch.context(Kind::Store, || format!("cannot make table {name}"))?;
+        store.partition(name, &settings.dataset)?.replace(PART, &schema, &[batch], &footer).map(drop)
+    };
+    let class_ids = 0..i32::try_from(found.classes.len()).unwrap_or(i32::MAX);
+    replace("classes", vec![Arc::new(Int32Array::from_iter_values(class_ids)), arrays::text(&found.classes)])?;
+    replace(
+        "rejected",
+        vec![
+            arrays::text(rejected.iter().map(|(path, _)| path)),
+            arrays::repeated("ingest", rejected.len()),
+            arrays::text(rejected.iter().map(|(_, r)| r.reason.as_str())),
+            arrays::text(rejected.iter().map(|(_, r)| &r.detail)),
+            arrow::array::new_null_array(&arrow::datatypes::DataType::Utf8, rejected.len()),
+        ],
+    )?;
+    let labelled = || rows.iter().filter_map(|row| Some((row.id.to_string(), row.class?)));
+    replace(
+        "labels",
+        vec![
+            arrays::text(labelled().map(|(id, _)| id)),
+            Arc::new(Int32Array::from_iter_values(labelled().map(|(_, class)| class))),
+        ],
+    )?;
+
+    let schema = table::table("images")?.arrow(&dims)?;
+    let images = store.partition("images", &settings.dataset)?;
+    let mut writer = images.writer(PART, &schema, &footer)?;
+    spool.rewind().at(Kind::Store, "cannot read", store.root())?;
+    for rows in rows.chunks(ROWS) {
+        let bytes = rows.iter().map(|row| unspool(row, &mut spool)).collect::<Result<Vec<_>>>()?;
+        let columns: Vec<ArrayRef> = vec![
+            arrays::text(rows.iter().map(|row| row.id.to_string())),
+            arrays::text(rows.iter().map(|row| &row.paths[0])),
+            arrays::text_lists(rows.iter().map(|row| row.paths.iter())),
+            arrays::text(rows.iter().map(|row| row.split.as_str())),
+            Arc::new(BinaryArray::from_iter(bytes)),
+            arrays::int64(rows.iter().map(|row| row.byte_len as i64).collect()),
+            Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.modified))),
+            arrays::text(rows.iter().map(|row| row.header.format.as_str())),
+            Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.header.width as i32))),
+            Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.header.height as i32))),
+        ];
+        let batch = RecordBatch::try_new(schema.clone(), columns);
+        writer.write(&batch.context(Kind::Store, || "cannot make table images".to_owned())?)?;
+    }
+    let info = writer.finish()?;
+    images.retain(|path| path == info.path)
+}
+
+/// The bytes of a row, read on from where the last row's ended.
+fn unspool(row: &Row, spool: &mut File) -> Result<Option<Vec<u8>>> {
+    if !row.spooled {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; row.byte_len as usize];
+    spool.read_exact(&mut bytes).context(Kind::Store, || "cannot read a picture back".to_owned())?;
+    Ok(Some(bytes))
+}
