@@ -121,12 +121,26 @@ fn adapt() -> impl Strategy<Value = Adapt> {
             ops,
         },
     );
-    let sizes = (choice(Tune::ALL), 1usize..=100_000, 1usize..=100_000, 1usize..=65_536, 0usize..=1_000);
+    let sizes = (
+        (choice(Tune::ALL), choice(Precision::ALL)),
+        1usize..=100_000,
+        1usize..=100_000,
+        1usize..=65_536,
+        0usize..=1_000,
+    );
     let weights = (0.0..=1e3, 0.0..=1e3, share(), 1e-3..=1e3, 1e-3..=1e3);
     (sizes, span(), share(), weights, strong, any::<bool>()).prop_map(
-        |((tune, epochs, epochs_per_pass, batch, block), [min_lr, lr], weight_decay, weights, strong, estimated)| {
+        |(
+            ((tune, precision), epochs, epochs_per_pass, batch, block),
+            [min_lr, lr],
+            weight_decay,
+            weights,
+            strong,
+            estimated,
+        )| {
             Adapt {
                 tune,
+                precision,
                 // Settings that go with one way of tuning only.
                 from_block: if tune == Tune::LayerNorm { block } else { 0 },
                 head_lr_factor: weights.4,

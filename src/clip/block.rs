@@ -46,18 +46,19 @@ impl Linear {
         Linear { weight: f(&self.weight), bias: f(&self.bias) }
     }
 
-    /// Applies the map to the last dimension of `x`.
+    /// Applies the map to the last dimension of `x`, in the map's number type.
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        let x = &x.to_kind(self.weight.kind());
         if self.suits_a_convolution(x) { self.convolve(x) } else { x.linear(&self.weight, Some(&self.bias)) }
     }
 
-    /// Whether [`convolve`](Self::convolve) is the faster way: on a CPU, where nothing will be differentiated and the product is
-    /// large. It is decided by shapes alone, so that the same pictures always take the same way.
+    /// Whether [`convolve`](Self::convolve) is the faster way: on a CPU, where the product is large, and in fp32 nothing will be
+    /// differentiated. It is decided by shapes and types alone, so that the same pictures always take the same way.
     fn suits_a_convolution(&self, x: &Tensor) -> bool {
         let products = x.numel() as i64 * self.bias.numel() as i64;
         x.device() == Device::Cpu
             && matches!(x.kind(), Number::Float | Number::BFloat16)
-            && !x.requires_grad()
+            && (!x.requires_grad() || x.kind() == Number::BFloat16)
             && !self.weight.requires_grad()
             && products >= 1 << 26
     }
@@ -110,8 +111,8 @@ impl Block {
         let [q, k, v] = self.query_key_value(&self.ln_1.forward(x));
         let attended = Tensor::scaled_dot_product_attention::<&Tensor>(&q, &k, &v, None, 0.0, causal, None, false);
         let attended = attended.transpose(1, 2).reshape([batch, tokens, width]);
-        let x = self.out_proj.forward(&attended).g_add_(x);
-        self.mlp(&self.ln_2.forward(&x)).g_add_(&x)
+        let x = add(self.out_proj.forward(&attended), x);
+        add(self.mlp(&self.ln_2.forward(&x)), &x)
     }
 
     /// The first token through the block, and every other token by the value path (method section 1: no mixing between
@@ -132,7 +133,7 @@ impl Block {
 
         // One MLP call over [CLS] and patches together.
         let both = Tensor::cat(&[cls, t], 1);
-        let both = self.mlp(&self.ln_2.forward(&both)).g_add_(&both);
+        let both = add(self.mlp(&self.ln_2.forward(&both)), &both);
         (both.select(1, 0), both.narrow(1, 1, patches))
     }
 
@@ -144,6 +145,16 @@ impl Block {
             self.fc = self.fc.map(&|t| t * QUICK_GELU);
             self.proj.weight = &self.proj.weight / QUICK_GELU;
             self.activation = Activation::Silu;
+        }
+        self
+    }
+
+    /// The same block with its four products in number type `number`: mixed precision. LayerNorms and the sums of the residual
+    /// stream keep theirs.
+    #[must_use]
+    pub fn with_products_in(mut self, number: Number) -> Self {
+        for linear in [&mut self.in_proj, &mut self.out_proj, &mut self.fc, &mut self.proj] {
+            *linear = linear.map(&|t| t.to_kind(number));
         }
         self
     }
@@ -184,6 +195,11 @@ impl Block {
     }
 }
 
+/// What a branch of the block adds to the residual stream, in the stream's number type; in place where that is the branch's too.
+fn add(mut branch: Tensor, stream: &Tensor) -> Tensor {
+    if branch.kind() == stream.kind() { branch.g_add_(stream) } else { stream + branch }
+}
+
 /// The sizes of a rank-3 tensor. The towers make every tensor that comes here, with that rank.
 fn dims3(x: &Tensor) -> (i64, i64, i64) {
     let size = x.size();
@@ -212,27 +228,52 @@ mod tests {
             assert!(got.allclose(&wanted, 1e-4, 1e-4, false));
         }
         assert!(!map.suits_a_convolution(&x.narrow(0, 0, 1)), "a small one is not worth it");
-        assert!(!map.suits_a_convolution(&x.copy().set_requires_grad(true)), "training takes the plain way");
+        assert!(!map.suits_a_convolution(&x.copy().set_requires_grad(true)), "training in fp32 takes the plain way");
+    }
+
+    fn block(width: i64) -> Block {
+        let ones = || LayerNorm {
+            weight: Tensor::ones([width], tch::kind::FLOAT_CPU),
+            bias: Tensor::zeros([width], tch::kind::FLOAT_CPU),
+            eps: 1e-5,
+        };
+        Block {
+            ln_1: ones(),
+            in_proj: linear(3 * width, width),
+            out_proj: linear(width, width),
+            ln_2: ones(),
+            fc: linear(4 * width, width),
+            proj: linear(width, 4 * width),
+            heads: 2,
+            activation: Activation::QuickGelu,
+        }
+    }
+
+    #[test]
+    fn mixed_precision_keeps_the_stream_and_the_gradients_of_layer_norms_in_fp32() {
+        tch::manual_seed(2);
+        let x = Tensor::randn([32, 33, 128], tch::kind::FLOAT_CPU);
+        let gradient = |mut block: Block| {
+            block.ln_1.weight = block.ln_1.weight.copy().set_requires_grad(true);
+            let out = block.forward(&x, false);
+            let (cls, patches) = block.forward_last(&x);
+            assert!([&out, &cls, &patches].iter().all(|t| t.kind() == Number::Float));
+            (out.square().mean(Number::Float) + patches.square().mean(Number::Float)).backward();
+            (out.detach(), block.ln_1.weight.grad())
+        };
+        let exact = block(128);
+        let mixed = exact.map(&Tensor::shallow_clone).with_products_in(Number::BFloat16);
+        assert!(mixed.fc.suits_a_convolution(&x.to_kind(Number::BFloat16).set_requires_grad(true)));
+        let ((a, g), (b, h)) = (gradient(exact), gradient(mixed));
+        let alike = |a: &Tensor, b: &Tensor| Tensor::cosine_similarity(&a.flatten(0, -1), &b.flatten(0, -1), 0, 1e-8);
+        assert!(alike(&a, &b).double_value(&[]) > 0.9999);
+        assert!(h.kind() == Number::Float && alike(&g, &h).double_value(&[]) > 0.999);
     }
 
     #[test]
     fn folding_keeps_what_a_block_does() {
         tch::manual_seed(1);
-        let ones = || LayerNorm {
-            weight: Tensor::ones([32], tch::kind::FLOAT_CPU),
-            bias: Tensor::zeros([32], tch::kind::FLOAT_CPU),
-            eps: 1e-5,
-        };
-        let block = Block {
-            ln_1: ones(),
-            in_proj: linear(96, 32),
-            out_proj: linear(32, 32),
-            ln_2: ones(),
-            fc: linear(128, 32),
-            proj: linear(32, 128),
-            heads: 2,
-            activation: Activation::QuickGelu,
-        };
+        let block = block(32);
         let folded = block.map(&Tensor::shallow_clone).folded();
         assert_eq!(folded.activation, Activation::Silu);
         let x = Tensor::randn([3, 5, 32], tch::kind::FLOAT_CPU);

@@ -146,6 +146,13 @@ impl VisionTower {
         self.map(&Tensor::shallow_clone)
     }
 
+    /// The tower with the products of its blocks in number type `number`, and all else as it is: mixed precision, for training.
+    #[must_use]
+    pub fn with_products_in(mut self, number: tch::Kind) -> Self {
+        self.blocks = self.blocks.into_iter().map(|block| block.with_products_in(number)).collect();
+        self
+    }
+
     /// The tower with every tensor replaced by `f` of it: moving to a device, changing the number type.
     #[must_use]
     pub fn map(&self, f: &dyn Fn(&Tensor) -> Tensor) -> Self {

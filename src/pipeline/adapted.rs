@@ -59,7 +59,7 @@ impl Adapted {
         let sentences = sentences(spec, &classes)?;
         let heads = describe::heads(&sentences, &w.text_space, &w.clip.tokenizer, || w.clip.text(), store)?;
         let start = if settings.design.train_head { &heads.descriptions } else { &heads.frozen };
-        let mut model = Model::new(&w.tower()?, &start.to_device(w.device), settings.design);
+        let mut model = Model::new(&w.tower(w.adapt_precision(spec))?, &start.to_device(w.device), settings.design);
         let mut optimiser = AdamW::new(model.parameters(), 0.0);
         let passes = checkpoint::restore(&path, &mut model, &mut optimiser)?;
         let cached = !matches!(settings.design.tune.from_block(), Some(0));

@@ -138,6 +138,7 @@ pub(super) const KEYS: &[Key] = &[
     optional("dka.statement", Want::Path(Must::BeFile)),
     optional("adapt.tune", Want::Choice(Tune::NAMES)),
     optional("adapt.from_block", Want::Whole(0, 1_000)),
+    optional("adapt.precision", Want::Choice(Precision::NAMES)),
     optional("adapt.epochs", Want::Whole(1, 100_000)),
     optional("adapt.epochs_per_pass", Want::Whole(1, 100_000)),
     optional("adapt.batch", Want::Whole(1, 65_536)),

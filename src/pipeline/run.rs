@@ -252,7 +252,7 @@ impl Stages<'_> {
         let mut adapted = None;
         if let Some(settings) = &adapt_settings {
             let images = open(train, settings)?;
-            let (tower, composite) = (w.tower()?, &seen.composite);
+            let (tower, composite) = (w.tower(w.adapt_precision(self.spec))?, &seen.composite);
             let (head, frozen) = (&heads.descriptions, &heads.frozen);
             let start = adapt::Start { run, images: &images, prior: &prior, composite, tower: &tower, head, frozen };
             let result = adapt::adapt(start, settings, store, stop, progress).await?;

@@ -83,6 +83,16 @@ pub(super) fn precision(spec: &Spec, device: tch::Device, width: i64) -> Precisi
     }
 }
 
+/// Of the tower while it is trained: what the file says, or the faster one; the released recipe is fp32, and `head` runs no tower.
+pub(super) fn adapt_precision(spec: &Spec, device: tch::Device, width: i64) -> Precision {
+    match (spec.adapt.precision, spec.adapt.tune) {
+        (spec::Precision::Fp32, _) => Precision::Fp32,
+        (spec::Precision::Bf16, _) => Precision::Bf16,
+        (spec::Precision::Auto, spec::Tune::LayerNorm) => Precision::faster(device, width),
+        (spec::Precision::Auto, _) => Precision::Fp32,
+    }
+}
+
 pub(super) fn grouping(spec: &Spec) -> Grouping {
     Grouping { batch: spec.embed.batch, part_rows: spec.embed.part_rows }
 }

@@ -82,9 +82,18 @@ impl Workspace {
         Ok((tower, Normaliser::new(&self.clip.preprocess, self.device, number)))
     }
 
-    /// The tower that adaptation starts from, fp32.
-    pub(super) fn tower(&self) -> Result<VisionTower> {
-        Ok(self.clip.vision()?.map(&|t| t.to_device(self.device)))
+    /// The tower that adaptation starts from: fp32, with its products in `precision`.
+    pub(super) fn tower(&self, precision: Precision) -> Result<VisionTower> {
+        let tower = self.clip.vision()?.map(&|t| t.to_device(self.device));
+        Ok(match precision {
+            Precision::Fp32 => tower,
+            Precision::Bf16 => tower.with_products_in(precision.number()),
+        })
+    }
+
+    /// The precision of adaptation.
+    pub(super) fn adapt_precision(&self, spec: &Spec) -> Precision {
+        settings::adapt_precision(spec, self.device, self.clip.config.vision.width)
     }
 
     /// What feeds a tower that is being trained.
@@ -112,13 +121,14 @@ impl Workspace {
         let settings = spec::Adapt { class_shares: None, ..spec.adapt.clone() };
         // What is written here changes the result; paths, batch sizes of frozen stages and the store do not.
         let text = format!(
-            "method {METHOD} {snapshot} {} {} {} {} {:?} {:?} {:?} {:?} {shares:?} gamma {} k {} floor {} statement {statement:?} seed {} {} threads {}",
+            "method {METHOD} {snapshot} {} {} {} {} {:?} {:?} {} {:?} {:?} {shares:?} gamma {} k {} floor {} statement {statement:?} seed {} {} threads {}",
             self.image_space.id(),
             self.view_space.id(),
             self.text_space.id(),
             sentences.identity().to_hex(),
             spec.fusion,
             settings,
+            self.adapt_precision(spec).as_str(),
             spec.transduction,
             spec.predict,
             spec.dka.gamma,

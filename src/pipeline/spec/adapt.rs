@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::super::choice::choice;
+use super::Precision;
 
 choice! {
     /// What is trained.
@@ -42,6 +43,8 @@ pub struct Adapt {
     /// For `layernorm`: the first block that is run while training. The tokens before it are frozen and cached, of the centre
     /// view alone; 0 runs the whole tower on augmented views.
     pub from_block: usize,
+    /// Number type of the tower's products while training. What is trained, LayerNorms and the residual stream are fp32.
+    pub precision: Precision,
     /// Epochs over the training split.
     pub epochs: usize,
     /// Epochs between two makings of pseudo-labels.
@@ -77,6 +80,7 @@ impl Default for Adapt {
         Adapt {
             tune: Tune::LayerNorm,
             from_block: 0,
+            precision: Precision::Auto,
             epochs: 15,
             epochs_per_pass: 1,
             batch: 64,
