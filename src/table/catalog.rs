@@ -113,6 +113,30 @@ fn file(part: PathBuf, size: u64) -> Result<PartitionedFile> {
     Ok(PartitionedFile::new_from_meta(meta))
 }
 
+/// Bytes of a part that is worth reading by several threads.
+const LARGE: u64 = 4 << 20;
+
+/// Parts for as many threads: each has its share of every large part, and whole small ones in turn. So work stays even where the
+/// statement needs a few of the parts only, such as one pass of many: the others are passed over once their footer is read.
+fn shared(files: &[PartitionedFile], threads: usize) -> Vec<FileGroup> {
+    let threads = threads.max(1);
+    let mut groups = vec![Vec::new(); threads];
+    for (n, file) in files.iter().enumerate() {
+        let size = file.object_meta.size;
+        if size < LARGE {
+            groups[n % threads].push(file.clone());
+            continue;
+        }
+        let bound = |share: usize| (size as i64) / (threads as i64) * (share as i64);
+        for (share, group) in groups.iter_mut().enumerate() {
+            // The last share has what the division leaves. A row group is read by whose share its middle is in.
+            let end = if share + 1 == threads { size as i64 } else { bound(share + 1) };
+            group.push(file.clone().with_range(bound(share), end));
+        }
+    }
+    groups.into_iter().filter(|group| !group.is_empty()).map(FileGroup::new).collect()
+}
+
 /// Rows of a batch, from the width of the columns that are read.
 fn batch_rows(schema: &Schema, projection: Option<&Vec<usize>>) -> usize {
     let width = |index: usize| match schema.field(index).data_type() {
@@ -153,7 +177,7 @@ impl TableProvider for Parts {
             };
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
-        let groups = FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
+        let groups = shared(&self.files, state.config().target_partitions());
         let source = Arc::new(ParquetSource::new(self.schema.clone()));
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), source)
             .with_file_groups(groups)
