@@ -50,6 +50,14 @@ impl VisionConfig {
     pub fn patches(&self) -> i64 {
         self.grid() * self.grid()
     }
+
+    /// What one picture costs in the products of the blocks, in GFLOP; a product and a sum are two.
+    pub fn gflop(&self) -> f64 {
+        let [tokens, width, mlp, layers] =
+            [self.patches() + 1, self.width, self.mlp, self.layers].map(|size| size as f64);
+        let block = tokens * width * (4.0 * width + 2.0 * mlp) + 2.0 * tokens * tokens * width;
+        2e-9 * layers * block
+    }
 }
 
 /// Sizes of the text tower (a causal transformer).

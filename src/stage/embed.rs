@@ -8,7 +8,7 @@ use arrow::datatypes::SchemaRef;
 use tch::Kind as Number;
 
 use crate::clip::{ClipConfig, VisionTower};
-use crate::device::guarded;
+use crate::device::{FewerThreads, guarded};
 use crate::error::{Context, Kind, Result};
 use crate::fusion::foreground::Saliency;
 use crate::fusion::normalize;
@@ -64,6 +64,7 @@ pub async fn embed(
     };
     let model = if todo.is_empty() { None } else { Some(tower()?) };
     let schema = target.schema.clone();
+    let _threads = embedding.threads();
     forward::stream(work, todo, target, make, |batch, ids| {
         let Some(model) = &model else { unreachable!("without pictures there are no batches") };
         embedding.rows(model, &batch.pixels, &ids, &schema)
@@ -111,6 +112,7 @@ pub async fn while_ingesting(
     let (batches, receive) = Batcher::new(grouping.batch);
     let tap = Tap { have: Arc::new(have), make: Arc::new(make), batches };
     let (schema, mut tower, mut model) = (target.schema.clone(), Some(tower), None);
+    let _threads = embedding.threads();
     let hands = Hands { grouping, stop, progress: progress.as_ref() };
     let consumed = forward::consume(hands, receive, target, |batch| {
         if let Some(tower) = tower.take() {
@@ -128,7 +130,15 @@ pub async fn while_ingesting(
     Ok((ingested, forwards))
 }
 
+/// A tower that costs less than this, in GFLOP a picture, waits for decoding. Decoding a photograph costs a core as much as 1 or 2.
+const SMALL: f64 = 1.0;
+
 impl Embedding<'_> {
+    /// By sizes alone, so that the same pictures are always embedded by the same kernels.
+    fn threads(&self) -> Option<FewerThreads> {
+        (self.config.vision.gflop() < SMALL).then(FewerThreads::beside_decoding)
+    }
+
     fn target(&self, store: &Store) -> Result<Target> {
         Ok(Target {
             stage: "embed",
