@@ -1,7 +1,7 @@
 //! Our side of what `make bench` measures inside a process; whole processes it measures from outside. See `benches/README.md`.
 //!
 //! `cargo bench --bench speed -- forward MODEL PRECISION[,PRECISION] BATCH SECONDS`, or `decode FOLDER`, `parquet FOLDER`,
-//! `labels STORE DATASET IMAGES CLASSES`, `floor`. Each prints one line of JSON.
+//! `labels STORE DATASET IMAGES CLASSES`, `ask PIPELINE STATEMENT`, `floor`. Each prints one line of JSON.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -16,8 +16,12 @@ use arrow::datatypes::DataType;
 use microclip_pipe::clip::model::{Clip, ModelFiles};
 use microclip_pipe::device::Precision;
 use microclip_pipe::image::{CropBox, Filter, ImageId, Limits, Preprocess, ViewSpec, decode, views};
+use microclip_pipe::pipeline::load;
+use microclip_pipe::pipeline::view::view;
 use microclip_pipe::store::layout::Store;
 use microclip_pipe::store::reader;
+use microclip_pipe::table::query::query;
+use microclip_pipe::table::session::session;
 use microclip_pipe::table::{self, Dims, arrays, tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -37,6 +41,7 @@ fn main() {
         ["labels", store, dataset, images, classes] => {
             labels(Path::new(store), dataset, images.parse().unwrap(), classes.parse().unwrap())
         }
+        ["ask", pipeline, statement] => ask(Path::new(pipeline), statement),
         ["floor"] => floor(),
         _ => return eprintln!("nothing to do: see the head of benches/speed.rs"),
     };
@@ -200,6 +205,20 @@ fn labels(store: &Path, dataset: &str, images: usize, classes: i32) -> serde_jso
     });
     write("runs", "bench", "run", columns.collect());
     json!({ "images": images, "classes": classes })
+}
+
+/// Seconds from the pipeline file to the last row of a statement, and of the statement alone. The start of the process is not in them.
+fn ask(pipeline: &Path, statement: &str) -> serde_json::Value {
+    let began = Instant::now();
+    let view = view(&load(pipeline, &[]).unwrap()).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let (rows, alone) = runtime.block_on(async {
+        let session = session(&view.store, &view.scope).await.unwrap();
+        let began = Instant::now();
+        let batches = query(&session, statement).await.unwrap().collect().await.unwrap();
+        (batches.iter().map(RecordBatch::num_rows).sum::<usize>(), began.elapsed())
+    });
+    json!({ "seconds": began.elapsed().as_secs_f64(), "statement": alone.as_secs_f64(), "rows": rows })
 }
 
 /// What the machine can do: products of B/32's largest shape, all cores, and copying, one core.
