@@ -5,13 +5,15 @@ export CARGO
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/microclip-pipe
 PIPELINE ?= pipelines/flowers.toml
 
-.PHONY: help run test soak build bench libtorch cuda toolchain
+.PHONY: help run test soak report-check export-check build bench libtorch cuda toolchain
 
 help:
 	@echo 'make run       set up, build, and run $(PIPELINE)'
 	@echo 'make test      set up, and check format, lints, tests and licences'
 	@echo 'make bench     measure speed against its goals and against peers; BENCH=--help says more'
 	@echo 'make soak      the long forms of the tests of reliability: 200 kills, thousands of spoilt files'
+	@echo 'make report-check  the page of `report` in Chromium (needs chromium, node and npm)'
+	@echo 'make export-check  an exported model read by transformers (fetches 700 MB from PyPI once)'
 	@echo 'make build     set up, and build $(BINARY)'
 	@echo 'make libtorch  fetch libtorch for the CPU into .libtorch/ (a set LIBTORCH wins)'
 	@echo 'make cuda      fetch the CUDA side of libtorch as well; no rebuild is needed'
@@ -43,6 +45,22 @@ soak: libtorch
 	MICROCLIP_SEED=$(SOAK_SEED) MICROCLIP_KILLS=200 MICROCLIP_FLIPS=5000 \
 		$(CARGO) test --release --test reliability -- --nocapture --test-threads=1 kill:: damage::
 	MICROCLIP_SEED=$(SOAK_SEED) MICROCLIP_SPOILT=20000 $(CARGO) test --release --test hostile -- --nocapture
+	$(MAKE) report-check export-check
+
+# What other programs make of what this one writes. Not part of `make test`: they are large, and nothing else needs them.
+CHROMIUM ?= chromium
+PUPPETEER := puppeteer-core@25.16.0
+report-check: build
+	@command -v $(CHROMIUM) npm node >/dev/null || { echo 'error: chromium, node or npm is missing: on Debian `sudo apt install chromium npm`' >&2; exit 1; }
+	npm install --silent --no-save --prefix target/browser $(PUPPETEER)
+	$(BINARY) run $(PIPELINE) --quiet
+	$(BINARY) report $(PIPELINE) --output target/browser/report.html
+	node tests/browser/report.mjs target/browser "$$(command -v $(CHROMIUM))" target/browser/report.html $(SCREENSHOTS)
+
+export-check: build
+	$(BINARY) run $(PIPELINE) --quiet
+	"$$(PYTHONPATH=benches python3 -c 'import environment; print(environment.python())')" \
+		benches/peers/export.py $(BINARY) $(PIPELINE)
 
 libtorch: toolchain
 	@python3 setup/libtorch.py

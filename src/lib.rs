@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! cli        one file per verb; parses, prints, decides the exit code
+//! report     a run as one HTML page: figures by SQL, charts, pictures, where the model looks
 //! pipeline   the TOML file (spec), what remains to be done (plan), doing it (run), grids of runs (ablation), progress
 //! stage      ingest -> embed -> views -> describe -> prior -> adapt (passes) -> evaluate: tables in, table out
 //! source     where pictures come from: folder, list, Hugging Face Parquet
@@ -26,6 +27,7 @@ pub mod error;
 pub mod fusion;
 pub mod image;
 pub mod pipeline;
+pub mod report;
 pub mod source;
 pub mod stage;
 pub mod store;

@@ -31,7 +31,8 @@ fn program_in(folder: &Folder) -> Command {
 #[test]
 fn every_verb_has_a_manual_page() {
     assert_cmd_snapshot!("help", program().arg("--help"));
-    for verb in ["run", "ingest", "embed", "adapt", "evaluate", "ablate", "sql", "predict", "cache"] {
+    for verb in ["run", "ingest", "embed", "adapt", "evaluate", "ablate", "sql", "predict", "report", "export", "cache"]
+    {
         assert_cmd_snapshot!(format!("help_{verb}"), program().args([verb, "--help"]));
     }
     for task in ["ls", "verify", "gc", "rm"] {

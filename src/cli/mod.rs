@@ -7,6 +7,7 @@ mod cache;
 mod common;
 mod embed;
 mod evaluate;
+mod export;
 mod ingest;
 mod layout;
 mod output;
@@ -14,6 +15,7 @@ pub mod panics;
 mod plan;
 mod predict;
 pub mod printer;
+mod report;
 mod rows;
 mod run;
 mod size;
@@ -59,7 +61,10 @@ Examples:
   microclip-pipe run pipelines/flowers.toml --dry-run
   microclip-pipe run pipelines/flowers.toml --set adapt.tune=head --seed 1
   microclip-pipe ablate pipelines/ablations/flowers.toml
-  microclip-pipe sql pipelines/flowers.toml \"SELECT * FROM metrics\"";
+  microclip-pipe sql pipelines/flowers.toml \"SELECT * FROM metrics\"
+  microclip-pipe report pipelines/flowers.toml
+  microclip-pipe predict pipelines/flowers.toml new/ --top 3
+  microclip-pipe export pipelines/flowers.toml --output flowers-clip";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -89,6 +94,8 @@ enum Verb {
     Ablate(ablate::Ablate),
     Sql(sql::Sql),
     Predict(predict::Predict),
+    Report(report::Report),
+    Export(export::Export),
     Cache(cache::Cache),
 }
 
@@ -117,6 +124,8 @@ impl Cli {
             Verb::Ablate(verb) => verb.execute(printer),
             Verb::Sql(verb) => verb.execute(printer),
             Verb::Predict(verb) => verb.execute(printer),
+            Verb::Report(verb) => verb.execute(printer),
+            Verb::Export(verb) => verb.execute(printer),
             Verb::Cache(verb) => verb.execute(printer),
         }
     }

@@ -15,7 +15,7 @@ const IDLE: [&str; 7] =
 /// How many names a message lists.
 const SHOWN: usize = 3;
 
-type Shapes = BTreeMap<String, Vec<i64>>;
+pub(super) type Shapes = BTreeMap<String, Vec<i64>>;
 
 /// Compares all tensors of a model with its configuration.
 ///
@@ -52,7 +52,7 @@ fn refused(weights: &Weights, what: &str, names: &[&str]) -> Error {
 }
 
 /// Names and shapes of both towers' tensors.
-fn tensors(config: &ClipConfig, layout: Layout) -> Shapes {
+pub(super) fn tensors(config: &ClipConfig, layout: Layout) -> Shapes {
     let ClipConfig { vision, text, joint } = config;
     let (image, sentence, joint) = (vision.width, text.width, *joint);
     let mut all = Shapes::new();

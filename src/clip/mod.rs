@@ -6,6 +6,7 @@
 pub mod block;
 pub mod config;
 mod expected;
+pub mod hugging_face;
 pub mod layout;
 pub mod model;
 mod openai_text;

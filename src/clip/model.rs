@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::clip::config::ClipConfig;
 use crate::clip::expected;
+use crate::clip::hugging_face::{self, Named};
 use crate::clip::layout::Layout;
 use crate::clip::text::TextTower;
 use crate::clip::text_file;
@@ -90,6 +91,15 @@ impl Clip {
     /// blake3 of the weights' bytes: the model's identity in a space.
     pub fn weights_hash(&self) -> blake3::Hash {
         self.weights_hash
+    }
+
+    /// Every tensor as its file has it, in fp32 on the CPU under the names of transformers' `CLIPModel`, whatever the layout of
+    /// the file.
+    ///
+    /// # Errors
+    /// [`Kind::Model`] naming the tensor that is missing or of another shape.
+    pub fn tensors(&self) -> Result<Named> {
+        hugging_face::tensors(&self.weights, &self.config, self.layout)
     }
 
     /// Builds the vision tower, fp32 on the CPU.

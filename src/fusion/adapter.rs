@@ -218,21 +218,37 @@ impl Adapter {
     /// Both features of what was seen.
     pub fn tokens(&self, seen: &Seen) -> Tokens {
         let (patches, projection) = (&seen.patch_tokens, &self.tower.projection);
-        let all = || patches.mean_dim([1i64].as_slice(), false, None::<Number>);
         let fg = match self.design.pooling {
-            Pooling::Mean => self.soap.feature(&all(), projection),
-            Pooling::ForegroundMean => self.soap.feature(&foreground::mean(patches, &seen.mask), projection),
-            Pooling::Attention => {
-                let query = match self.design.query {
-                    Query::Foreground => foreground::mean(patches, &seen.mask),
-                    Query::All => all(),
-                    Query::Cls => seen.cls_token.shallow_clone(),
-                    Query::Random => picked(patches, &seen.picks),
-                };
-                self.soap.forward(&query, patches, projection)
+            Pooling::Mean => {
+                let all = patches.mean_dim([1i64].as_slice(), false, None::<Number>);
+                self.soap.feature(&all, projection)
             }
+            Pooling::ForegroundMean => self.soap.feature(&foreground::mean(patches, &seen.mask), projection),
+            Pooling::Attention => self.soap.forward(&self.query(seen), patches, projection),
         };
         Tokens { coarse: seen.coarse.shallow_clone(), fg }
+    }
+
+    /// Where SOAP looks in what was seen, (B, N + 1), the last being the sink; `None` where patches are pooled without attention.
+    pub fn attention(&self, seen: &Seen) -> Option<Tensor> {
+        let attends = self.design.pooling == Pooling::Attention;
+        attends.then(|| self.soap.attention(&self.query(seen), &seen.patch_tokens))
+    }
+
+    /// The token that asks, (B, D).
+    fn query(&self, seen: &Seen) -> Tensor {
+        let patches = &seen.patch_tokens;
+        match self.design.query {
+            Query::Foreground => foreground::mean(patches, &seen.mask),
+            Query::All => patches.mean_dim([1i64].as_slice(), false, None::<Number>),
+            Query::Cls => seen.cls_token.shallow_clone(),
+            Query::Random => picked(patches, &seen.picks),
+        }
+    }
+
+    /// The fused feature (B, d), of unit length, that pictures are told apart by.
+    pub fn feature(&self, tokens: &Tokens) -> Tensor {
+        token_fusion::feature(&tokens.coarse, &tokens.fg, self.design.ratio)
     }
 
     /// Logits (B, C) for training and inference.
@@ -243,8 +259,7 @@ impl Adapter {
 
     /// The fused feature's cosines to W*, (B, C): what DKA mixes with the prior.
     pub fn fusion_logits(&self, tokens: &Tokens) -> Tensor {
-        let feature = token_fusion::feature(&tokens.coarse, &tokens.fg, self.design.ratio);
-        feature.matmul(&normalize(&self.head).tr()).to_kind(Number::Float)
+        self.feature(tokens).matmul(&normalize(&self.head).tr()).to_kind(Number::Float)
     }
 }
 

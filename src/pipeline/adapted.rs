@@ -1,8 +1,11 @@
 //! The model of a run that is done, opened again.
 
+use tch::{Device, Tensor};
+
 use crate::clip::{Clip, VisionTower};
 use crate::error::{Error, Kind, Result};
 use crate::fusion::adamw::AdamW;
+use crate::fusion::normalize;
 use crate::pipeline::chosen::Chosen;
 use crate::pipeline::run::sentences;
 use crate::pipeline::settings;
@@ -19,9 +22,9 @@ pub struct Adapted {
     pub passes: u64,
     /// Names of its classes, by class id.
     pub classes: Vec<String>,
-    clip: Clip,
+    pub(super) clip: Clip,
     /// With the weights of its last pass.
-    model: Model,
+    pub(super) model: Model,
     settings: AdaptSettings,
     heads: Heads,
     frozen: Option<(VisionTower, Normaliser)>,
@@ -66,6 +69,12 @@ impl Adapted {
         let frozen = if cached || spec.predict.gamma > 0.0 { Some(w.frozen_tower()?) } else { None };
         let normaliser = w.normaliser();
         Ok(Adapted { clip: w.clip, model, passes, classes, settings, heads, frozen, normaliser })
+    }
+
+    /// W* as answers are made with it: (C, d) of unit rows, on the CPU.
+    pub fn classifier(&self) -> Tensor {
+        let _no_grad = tch::no_grad_guard();
+        normalize(&self.model.head).to_device(Device::Cpu)
     }
 
     /// Makes it ready for pictures that are in no table.

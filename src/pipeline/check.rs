@@ -7,8 +7,8 @@ use toml::{Table, Value};
 
 use super::keys::{self, Bounds, KEYS, Must, SECTIONS, Want, join, split};
 use super::lines::Lines;
+use super::mistakes::Mistakes;
 use super::overrides::Applied;
-use super::report::Report;
 use super::suggest;
 
 /// What is needed to say where a value came from.
@@ -17,7 +17,7 @@ pub(super) struct Check<'a> {
     pub(super) base: &'a Path,
     pub(super) lines: &'a Lines,
     pub(super) applied: &'a Applied,
-    pub(super) report: &'a mut Report,
+    pub(super) mistakes: &'a mut Mistakes,
 }
 
 /// A mistake and, where there is one, what to do.
@@ -46,7 +46,7 @@ impl Check<'_> {
                 let line = self.lines.get(section);
                 let place = if section.is_empty() { "at the top".to_owned() } else { format!("under [{section}]") };
                 let hint = format!("add {leaf} {place}: {}", key.want.describe());
-                self.report.in_file(line, format!("missing key '{}'", key.name), Some(hint));
+                self.mistakes.in_file(line, format!("missing key '{}'", key.name), Some(hint));
             }
         }
     }
@@ -54,8 +54,8 @@ impl Check<'_> {
     /// Reports a mistake at the place where `name` was given: a line of the file, or `--set`.
     pub(super) fn mistake(&mut self, name: &str, (what, hint): Mistake) {
         match self.applied.get(name) {
-            Some(text) => self.report.in_override(text, what, hint),
-            None => self.report.in_file(self.lines.get(name), what, hint),
+            Some(text) => self.mistakes.in_override(text, what, hint),
+            None => self.mistakes.in_file(self.lines.get(name), what, hint),
         }
     }
 

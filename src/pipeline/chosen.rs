@@ -1,12 +1,15 @@
 //! A run that was made earlier: finding it in the store, and what made it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::pipeline::departures::departures;
 use crate::pipeline::record::runs_of;
 use crate::pipeline::settings;
 use crate::pipeline::some_of::some_of;
 use crate::pipeline::spec::Spec;
+use crate::stage::pictures::Pictures;
 use crate::store::layout::Store;
 use crate::store::reader;
 use crate::table::arrays;
@@ -26,6 +29,24 @@ pub struct Chosen {
     pub temperature: Option<f64>,
     /// blake3 of the weights it adapted, hexadecimal; none where an older version made it.
     pub weights: Option<String>,
+}
+
+impl Chosen {
+    /// The pictures of its dataset.
+    ///
+    /// # Errors
+    /// [`Kind::Store`] where the table `images` cannot be read.
+    pub fn pictures(&self) -> Result<Arc<Pictures>> {
+        Pictures::open(&self.store.partition("images", &self.dataset)?, settings::limits(&self.spec))
+    }
+
+    /// The settings that made it and are not the defaults, by their keys in the pipeline file; no paths.
+    ///
+    /// # Errors
+    /// None that a user could meet.
+    pub fn departures(&self) -> Result<Vec<(&'static str, String)>> {
+        departures(&self.spec)
+    }
 }
 
 /// The newest run of a pipeline.

@@ -8,7 +8,7 @@ use toml::Table;
 use toml::de::DeTable;
 
 use super::lines::{Lines, line_at};
-use super::report::Report;
+use super::mistakes::Mistakes;
 use crate::error::{Context, Error, Kind, Result};
 
 /// Such a file is a page of text; what is longer was named by mistake.
@@ -30,23 +30,23 @@ impl Document {
     /// [`Kind::Usage`]: the file cannot be read, is not UTF-8 or not TOML; all mistakes in the TOML with their lines.
     pub(super) fn read(path: &Path, kind: &str) -> Result<Self> {
         let text = read(path, kind)?;
-        let mut report = Report::new(path);
-        let (tree, mistakes) = DeTable::parse_recoverable(&text);
+        let mut mistakes = Mistakes::new(path);
+        let (tree, invalid) = DeTable::parse_recoverable(&text);
         let mut syntax = |mistake: &toml::de::Error| {
             let line = mistake.span().map(|span| line_at(&text, span.start));
             let what = mistake.message().replace('\n', ", ");
             // What the parser makes of a word without quotes.
             let bare = what.contains("invalid boolean") || what.contains("string values must be quoted");
             let hint = bare.then(|| "text stands in quotes: name = \"flowers\"".to_owned());
-            report.in_file(line, format!("not valid TOML: {what}"), hint);
+            mistakes.in_file(line, format!("not valid TOML: {what}"), hint);
         };
-        mistakes.iter().for_each(&mut syntax);
+        invalid.iter().for_each(&mut syntax);
         // Numbers too long for their type are found only here.
         let table = toml::from_str(&text);
-        if let (Err(mistake), true) = (&table, mistakes.is_empty()) {
+        if let (Err(mistake), true) = (&table, invalid.is_empty()) {
             syntax(mistake);
         }
-        report.finish()?;
+        mistakes.finish()?;
         let table = table.at(Kind::Usage, "cannot read", path)?;
         Ok(Document { table, lines: Lines::of(&text, tree.get_ref()), folder: folder(path)? })
     }

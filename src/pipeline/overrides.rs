@@ -6,14 +6,14 @@ use toml::{Table, Value};
 
 use super::check::Mistake;
 use super::keys::{self, Key, SECTIONS, Want};
-use super::report::Report;
+use super::mistakes::Mistakes;
 use super::suggest;
 
 /// Overrides that were applied: dotted name to the text after `--set`, for messages.
 pub(super) type Applied = HashMap<String, String>;
 
 /// Puts each `KEY=VALUE` into `table`; the last one of a key wins. Unknown keys and texts without `=` go to `report`.
-pub(super) fn apply(table: &mut Table, overrides: &[String], report: &mut Report) -> Applied {
+pub(super) fn apply(table: &mut Table, overrides: &[String], mistakes: &mut Mistakes) -> Applied {
     let mut applied = Applied::new();
     for text in overrides {
         match read(text) {
@@ -21,7 +21,7 @@ pub(super) fn apply(table: &mut Table, overrides: &[String], report: &mut Report
                 put(table, key.name, value);
                 applied.insert(key.name.to_owned(), text.clone());
             }
-            Err((what, hint)) => report.in_override(text, what, hint),
+            Err((what, hint)) => mistakes.in_override(text, what, hint),
         }
     }
     applied

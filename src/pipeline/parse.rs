@@ -8,8 +8,8 @@ use toml::Value;
 use super::check::Check;
 use super::document::Document;
 use super::lines::Lines;
+use super::mistakes::Mistakes;
 use super::overrides::{self, Applied};
-use super::report::Report;
 use super::spec::{ClassPrior, Coarse, DEFAULT_STORE, SourceKind, Spec, Tune};
 use crate::error::{Context, Kind, Result};
 
@@ -25,10 +25,10 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Spec> {
     let Document { mut table, lines, folder } = Document::read(path, "pipeline file")?;
     table.entry("store").or_insert_with(|| Value::String(DEFAULT_STORE.to_owned()));
 
-    let mut report = Report::new(path);
-    let applied = overrides::apply(&mut table, overrides, &mut report);
-    Check { base: &folder, lines: &lines, applied: &applied, report: &mut report }.all(&mut table);
-    report.finish()?;
+    let mut mistakes = Mistakes::new(path);
+    let applied = overrides::apply(&mut table, overrides, &mut mistakes);
+    Check { base: &folder, lines: &lines, applied: &applied, mistakes: &mut mistakes }.all(&mut table);
+    mistakes.finish()?;
 
     // What the check let through, serde takes: both know the same keys, which a test makes sure of.
     let mut spec = Spec::deserialize(table).at(Kind::Usage, "cannot read", path)?;
@@ -44,8 +44,8 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Spec> {
 
 /// Checks what depends on more than one key.
 fn relations(path: &Path, spec: &Spec, lines: &Lines, applied: &Applied) -> Result<()> {
-    let mut report = Report::new(path);
-    let mut check = Check { base: Path::new(""), lines, applied, report: &mut report };
+    let mut mistakes = Mistakes::new(path);
+    let mut check = Check { base: Path::new(""), lines, applied, mistakes: &mut mistakes };
     let dataset = &spec.dataset;
     let wrong = match dataset.kind {
         SourceKind::Folder if !dataset.path.is_dir() => Some("a folder"),
@@ -75,7 +75,7 @@ fn relations(path: &Path, spec: &Spec, lines: &Lines, applied: &Applied) -> Resu
         check.mistake(name, (what, None));
     }
     settings_that_need_others(spec, &mut check);
-    report.finish()
+    mistakes.finish()
 }
 
 /// Settings that mean nothing, or something else than they say, without another.

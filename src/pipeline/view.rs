@@ -1,5 +1,6 @@
 //! What of a store belongs to a pipeline: the scope of a SQL session.
 
+use super::chosen::Chosen;
 use super::record::runs_of;
 use super::run::sentences;
 use super::settings;
@@ -46,4 +47,15 @@ pub fn view(spec: &Spec) -> Result<View> {
         Err(_) => {}
     }
     Ok(View { store, scope, notes })
+}
+
+/// What there is of one run alone, by the settings that made it: it is the newest that the views know of.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn view_of_run(chosen: &Chosen) -> Result<View> {
+    let mut view = view(&chosen.spec)?;
+    view.scope.dataset.clone_from(&chosen.dataset);
+    view.scope.runs = vec![chosen.run.clone()];
+    Ok(view)
 }

@@ -12,7 +12,7 @@ use crate::device::guarded;
 use crate::error::{Error, Kind, Result};
 use crate::fusion::adapter::Seen;
 use crate::fusion::{normalize, views as crops};
-use crate::image::{ImageId, Limits, Preprocess, Rejection, ViewSpec, decode, views};
+use crate::image::{ImageId, Limits, Preprocess, Rejection, Rgb, ViewSpec, decode, views};
 use crate::source::Item;
 use crate::stage::adapt::{Coarse, Model, pick};
 use crate::stage::encoded::{self, Encoded};
@@ -56,6 +56,17 @@ struct Prepared {
     id: ImageId,
     centre: Vec<u8>,
     crops: Vec<u8>,
+}
+
+/// What an adapted model makes of B pictures besides its answers; fp32 on the CPU.
+#[derive(Debug)]
+pub struct Insight {
+    /// The features by which it tells them apart, (B, d), of unit length.
+    pub features: Tensor,
+    /// 1 where a patch is foreground, (B, N).
+    pub masks: Tensor,
+    /// SOAP's attention to the patches and to the sink, (B, N + 1); `None` where patches are pooled without attention.
+    pub attention: Option<Tensor>,
 }
 
 /// What came of a picture: its logits (C), or why it cannot be read.
@@ -128,8 +139,41 @@ impl Predictor {
         Ok(answers)
     }
 
+    /// What the model makes of pictures besides the answer. Nothing of it is in the tables.
+    ///
+    /// # Errors
+    /// Of the device, or where a picture is too long and thin to be resized.
+    pub fn insight(&self, pictures: &[(ImageId, Rgb)]) -> Result<Insight> {
+        let prepare = |(id, picture): &(ImageId, Rgb)| prepared(*id, picture, &self.preprocess, self.crops.as_ref());
+        let pictures: Vec<Prepared> = pictures.iter().map(prepare).collect::<Result<_>>()?;
+        guarded("looking at pictures", || {
+            let _no_grad = tch::no_grad_guard();
+            let (seen, _) = self.see(&pictures)?;
+            let cpu = |t: Tensor| t.to_kind(Number::Float).to_device(tch::Device::Cpu);
+            Ok(Insight {
+                features: cpu(self.adapter.feature(&self.adapter.tokens(&seen))),
+                masks: cpu(seen.mask.shallow_clone()),
+                attention: self.adapter.attention(&seen).map(cpu),
+            })
+        })
+    }
+
     /// Logits (B, C), fp32 on the CPU.
     fn logits(&self, pictures: &[Prepared]) -> Result<Tensor> {
+        let (seen, composite) = self.see(pictures)?;
+        let cpu = tch::Device::Cpu;
+        let adapted = self.adapter.logits(&self.adapter.tokens(&seen)).to_kind(Number::Float).to_device(cpu);
+        match (&self.prior, &composite) {
+            (Some(Prior { head, gamma }), Some(composite)) => {
+                let prior = composite.to_device(cpu).matmul(&head.tr()) * self.adapter.design().scale;
+                Ok(prior * *gamma + adapted * (1.0 - gamma))
+            }
+            _ => Ok(adapted),
+        }
+    }
+
+    /// What the model sees, and the composite feature of the crops (B, d), where there are crops.
+    fn see(&self, pictures: &[Prepared]) -> Result<(Seen, Option<Tensor>)> {
         let joined = |of: fn(&Prepared) -> &Vec<u8>| pictures.iter().flat_map(of).copied().collect::<Vec<u8>>();
         let centre = joined(|p| &p.centre);
         let picks: Vec<i64> = pictures.iter().map(|p| pick(self.seed, &p.id.to_string())).collect();
@@ -174,15 +218,7 @@ impl Predictor {
             (Some(_), _, _) => self.adapter.see(&self.normaliser.forward(&centre)?, &picks),
             (None, _, _) => return Err(no_tower()),
         };
-        let cpu = tch::Device::Cpu;
-        let adapted = self.adapter.logits(&self.adapter.tokens(&seen)).to_kind(Number::Float).to_device(cpu);
-        match (&self.prior, &composite) {
-            (Some(Prior { head, gamma }), Some(composite)) => {
-                let prior = composite.to_device(cpu).matmul(&head.tr()) * self.adapter.design().scale;
-                Ok(prior * *gamma + adapted * (1.0 - gamma))
-            }
-            _ => Ok(adapted),
-        }
+        Ok((seen, composite))
     }
 }
 
@@ -202,7 +238,12 @@ fn prepare(
         Ok(picture) => picture,
         Err(rejection) => return Ok(Err(rejection)),
     };
+    prepared(id, &picture, preprocess, crops).map(Ok)
+}
+
+/// Cuts a picture's views.
+fn prepared(id: ImageId, picture: &Rgb, preprocess: &Preprocess, crops: Option<&ViewSpec>) -> Result<Prepared> {
     let cuts = crops.map_or_else(Vec::new, |spec| views::boxes(spec, &id, picture.width, picture.height));
-    let crops = views::crops(&picture, &cuts, preprocess.crop, preprocess.filter)?;
-    Ok(Ok(Prepared { id, centre: preprocess.centre_view(&picture)?, crops }))
+    let crops = views::crops(picture, &cuts, preprocess.crop, preprocess.filter)?;
+    Ok(Prepared { id, centre: preprocess.centre_view(picture)?, crops })
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use toml::Value;
 
+use super::super::mistakes::Mistakes;
 use super::super::parse::load;
-use super::super::report::Report;
 use super::super::spec::{Spec, Tune};
 use super::spec::{Ablation, Axis, DEFAULT_MODEL, Row};
 use crate::error::{Error, Kind, Result};
@@ -57,10 +57,10 @@ impl Cell {
             for file in &ablation.pipelines {
                 let spec = resolve(file, ablation, row, &name, &overrides)?;
                 if pipelines.contains(&spec.name) {
-                    let mut report = Report::new(&ablation.file);
+                    let mut mistakes = Mistakes::new(&ablation.file);
                     let hint = "a pipeline's name heads its column: give one of the files another `name`";
-                    report.in_file(None, format!("two pipelines are named '{}'", spec.name), Some(hint.to_owned()));
-                    report.finish()?;
+                    mistakes.in_file(None, format!("two pipelines are named '{}'", spec.name), Some(hint.to_owned()));
+                    mistakes.finish()?;
                 }
                 pipelines.push(spec.name.clone());
                 let trains = spec.adapt.tune != Tune::None;

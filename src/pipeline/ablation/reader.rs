@@ -43,7 +43,7 @@ impl<'a> Reader<'a> {
         ] {
             if !table.contains_key(key) && !mistyped.contains(key) {
                 let hint = format!("add {key} at the top: {what}");
-                self.check.report.in_file(None, format!("missing key '{key}'"), Some(hint));
+                self.check.mistakes.in_file(None, format!("missing key '{key}'"), Some(hint));
             }
         }
         let split = self.word(table, "split", Want::Choice(Split::NAMES));

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::super::check::Check;
 use super::super::choice::choice;
 use super::super::document::Document;
+use super::super::mistakes::Mistakes;
 use super::super::overrides::Applied;
-use super::super::report::Report;
 use super::reader::Reader;
 use crate::error::Result;
 
@@ -89,9 +89,9 @@ pub(super) const DEFAULT_MODEL: &str = "adapted";
 /// line it stands on.
 pub fn load(path: &Path) -> Result<Ablation> {
     let Document { table, lines, folder } = Document::read(path, "ablation file")?;
-    let (applied, mut report) = (Applied::new(), Report::new(path));
-    let check = Check { base: &folder, lines: &lines, applied: &applied, report: &mut report };
+    let (applied, mut mistakes) = (Applied::new(), Mistakes::new(path));
+    let check = Check { base: &folder, lines: &lines, applied: &applied, mistakes: &mut mistakes };
     let ablation = Reader::new(path, check).ablation(&table);
-    report.finish()?;
+    mistakes.finish()?;
     Ok(ablation)
 }

@@ -22,14 +22,14 @@ struct Mistake {
 
 /// Mistakes of one file.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(super) struct Mistakes {
     file: PathBuf,
-    mistakes: Vec<Mistake>,
+    found: Vec<Mistake>,
 }
 
-impl Report {
+impl Mistakes {
     pub(super) fn new(file: &Path) -> Self {
-        Report { file: file.to_owned(), mistakes: Vec::new() }
+        Mistakes { file: file.to_owned(), found: Vec::new() }
     }
 
     /// A mistake on a line of the file, or in the file as a whole.
@@ -38,21 +38,21 @@ impl Report {
             Some(line) => format!("{}:{line}", self.file.display()),
             None => self.file.display().to_string(),
         };
-        self.mistakes.push(Mistake { order: line.unwrap_or(WHOLE_FILE), place, what: what.into(), hint });
+        self.found.push(Mistake { order: line.unwrap_or(WHOLE_FILE), place, what: what.into(), hint });
     }
 
     /// A mistake in an override.
     pub(super) fn in_override(&mut self, text: &str, what: impl Into<String>, hint: Option<String>) {
         let place = format!("--set {}", text.escape_debug());
-        self.mistakes.push(Mistake { order: COMMAND_LINE, place, what: what.into(), hint });
+        self.found.push(Mistake { order: COMMAND_LINE, place, what: what.into(), hint });
     }
 
     /// The error that lists all mistakes, where there are any.
     pub(super) fn finish(mut self) -> Result<()> {
-        self.mistakes.sort_by_key(|mistake| mistake.order);
+        self.found.sort_by_key(|mistake| mistake.order);
         // A syntax error may be found many times over at one place.
-        self.mistakes.dedup_by(|a, b| a.place == b.place && a.what == b.what);
-        let error = match self.mistakes.as_slice() {
+        self.found.dedup_by(|a, b| a.place == b.place && a.what == b.what);
+        let error = match self.found.as_slice() {
             [] => return Ok(()),
             [Mistake { place, what, hint, .. }] => {
                 let error = Error::new(Kind::Usage, format!("{place}: {what}"));

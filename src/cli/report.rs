@@ -1,0 +1,77 @@
+//! `report`: a run as one HTML page.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+
+use super::EXIT_CODES;
+use super::common::{Common, runtime};
+use super::output::Target;
+use super::printer::Printer;
+use crate::error::{Context, Kind, Result};
+use crate::pipeline::{bar, chosen, signal};
+use crate::report::report;
+use crate::stage::stop::Stop;
+
+const LONG_ABOUT: &str = "\
+Writes a run as one HTML file that needs no network and nothing beside it, and prints its path: accuracies and \
+pseudo-labels pass by pass, the loss, how sure answers are and how often that is right, every class against zero-shot, the \
+classes that are taken for each other, a map of the embeddings before and after, the pictures that a person should look at, \
+and where the model looks in some. Without labels it has all that does without them.
+
+Figures come from the tables. The map and the pictures that are looked into go through the model, which must be where it was; \
+where it is not, they are left out. Thumbnails of the pictures are in the file: mind who may see them.";
+
+const EXAMPLES: &str = "\
+Examples:
+  microclip-pipe report pipelines/flowers.toml
+      The newest run, below the store.
+  microclip-pipe report pipelines/flowers.toml --run flowers-head-s1 --output seed-1.html
+      The run whose id begins so.";
+
+/// Show a run as one HTML page
+#[derive(Debug, Args)]
+#[command(long_about = LONG_ABOUT, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+pub(super) struct Report {
+    #[command(flatten)]
+    common: Common,
+
+    /// The run, by its id, or a beginning or an end that no other run of the store has; by default the newest of the pipeline
+    #[arg(long, value_name = "ID")]
+    run: Option<String>,
+
+    /// Write the page to this file; by default STORE/reports/RUN.html
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    output: Option<PathBuf>,
+
+    /// How many pictures the map of embeddings shows; each goes through the model, and 0 leaves the map out
+    #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u64).range(..=20_000))]
+    map: u64,
+}
+
+impl Report {
+    pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
+        let spec = self.common.load()?;
+        let chosen = match &self.run {
+            Some(run) => chosen::named(&spec.store, run)?,
+            None => chosen::newest(&spec)?,
+        };
+        let (stop, progress) = (Stop::default(), bar::choose(self.common.quiet));
+        signal::watch(stop.clone(), progress.clone())?;
+        let mapped = usize::try_from(self.map).unwrap_or(usize::MAX);
+        let page = runtime()?.block_on(report(&chosen, mapped, &stop, progress.as_ref()))?;
+        let path = match &self.output {
+            Some(path) => path.clone(),
+            None => {
+                let folder = chosen.store.root().join("reports");
+                std::fs::create_dir_all(&folder).at(Kind::Store, "cannot make", &folder)?;
+                folder.join(format!("{}.html", chosen.run))
+            }
+        };
+        let mut target = Target::open(Some(path.clone()))?;
+        target.write_all(page.as_bytes()).at(Kind::Store, "cannot write", &path)?;
+        target.finish()?;
+        printer.result(&path.display().to_string())
+    }
+}

@@ -1,0 +1,182 @@
+//! A CLIP as transformers reads it: tensors under its names, and the files beside them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Value, json};
+use tch::{Device, Kind as Number, Tensor};
+
+use crate::clip::config::{Activation, ClipConfig};
+use crate::clip::expected;
+use crate::clip::layout::Layout;
+use crate::clip::weights::Weights;
+use crate::error::{Context, Kind, Result};
+use crate::image::{Filter, Preprocess};
+
+/// `ln(1 / 0.07)`: where CLIP's logit scale starts, for weights that bring none.
+const LOGIT_SCALE: f64 = 2.6592;
+
+/// Tensors by their names.
+pub type Named = BTreeMap<String, Tensor>;
+
+/// Parts of names, OpenAI's and transformers'. The longest come first, so that no tower is taken for the other. The first norm of
+/// the vision tower has transformers' own spelling.
+const NAMES: [(&str, &str); 17] = [
+    ("visual.transformer.resblocks.", "vision_model.encoder.layers."),
+    ("visual.positional_embedding", "vision_model.embeddings.position_embedding.weight"),
+    ("visual.class_embedding", "vision_model.embeddings.class_embedding"),
+    ("visual.conv1.", "vision_model.embeddings.patch_embedding."),
+    ("visual.ln_pre.", "vision_model.pre_layrnorm."),
+    ("visual.ln_post.", "vision_model.post_layernorm."),
+    ("visual.proj", "visual_projection.weight"),
+    ("transformer.resblocks.", "text_model.encoder.layers."),
+    ("token_embedding.", "text_model.embeddings.token_embedding."),
+    ("positional_embedding", "text_model.embeddings.position_embedding.weight"),
+    ("ln_final.", "text_model.final_layer_norm."),
+    ("text_projection", "text_projection.weight"),
+    (".ln_1.", ".layer_norm1."),
+    (".ln_2.", ".layer_norm2."),
+    (".attn.", ".self_attn."),
+    (".mlp.c_fc.", ".mlp.fc1."),
+    (".mlp.c_proj.", ".mlp.fc2."),
+];
+
+/// What transformers calls a tensor that OpenAI's code calls `openai`.
+pub fn name(openai: &str) -> String {
+    let (starts, insides) = NAMES.split_at(12);
+    let start = starts.iter().find_map(|(theirs, ours)| Some(format!("{ours}{}", openai.strip_prefix(theirs)?)));
+    insides.iter().fold(start.unwrap_or_else(|| openai.to_owned()), |name, (theirs, ours)| name.replace(theirs, ours))
+}
+
+/// All tensors of a model, fp32 on the CPU, under transformers' names.
+///
+/// # Errors
+/// [`Kind::Model`] naming the tensor that is missing or of another shape.
+pub fn tensors(weights: &Weights, config: &ClipConfig, layout: Layout) -> Result<Named> {
+    let mut all = Named::new();
+    for (stored, shape) in expected::tensors(config, layout) {
+        let tensor = weights.get(&stored, &shape)?;
+        match (layout, stored.rsplit_once(".in_proj_")) {
+            (Layout::HuggingFace, _) => drop(all.insert(stored, tensor)),
+            // Query, key and value are stacked in one tensor.
+            (Layout::OpenAi, Some((block, which))) => {
+                let parts = ["q_proj", "k_proj", "v_proj"].iter().zip(tensor.chunk(3, 0));
+                all.extend(parts.map(|(part, tensor)| (name(&format!("{block}.{part}.{which}")), tensor)));
+            }
+            // A torch Linear keeps its matrix as (out, in); these two are plain matrices.
+            (Layout::OpenAi, None) if matches!(stored.as_str(), "visual.proj" | "text_projection") => {
+                drop(all.insert(name(&stored), tensor.tr()));
+            }
+            (Layout::OpenAi, None) => drop(all.insert(name(&stored), tensor)),
+        }
+    }
+    let scale = if weights.has("logit_scale") { weights.get("logit_scale", &[])? } else { Tensor::from(LOGIT_SCALE) };
+    all.insert("logit_scale".to_owned(), scale);
+    Ok(all)
+}
+
+/// `config.json` of a `CLIPModel` of these sizes. The last two tokens of the vocabulary are the start and end marks, as in
+/// OpenAI's.
+pub fn config(config: &ClipConfig) -> Value {
+    let activation = |activation| match activation {
+        Activation::QuickGelu | Activation::Silu => "quick_gelu",
+        Activation::Gelu => "gelu",
+    };
+    let ClipConfig { vision, text, joint } = config;
+    json!({
+        "architectures": ["CLIPModel"],
+        "model_type": "clip",
+        "projection_dim": joint,
+        "logit_scale_init_value": LOGIT_SCALE,
+        "torch_dtype": "float32",
+        "vision_config": {
+            "model_type": "clip_vision_model",
+            "projection_dim": joint,
+            "hidden_size": vision.width,
+            "intermediate_size": vision.mlp,
+            "num_hidden_layers": vision.layers,
+            "num_attention_heads": vision.heads,
+            "num_channels": 3,
+            "image_size": vision.image_size,
+            "patch_size": vision.patch,
+            "layer_norm_eps": vision.eps,
+            "hidden_act": activation(vision.activation),
+        },
+        "text_config": {
+            "model_type": "clip_text_model",
+            "projection_dim": joint,
+            "hidden_size": text.width,
+            "intermediate_size": text.mlp,
+            "num_hidden_layers": text.layers,
+            "num_attention_heads": text.heads,
+            "vocab_size": text.vocab,
+            "max_position_embeddings": text.context,
+            "layer_norm_eps": text.eps,
+            "hidden_act": activation(text.activation),
+            "bos_token_id": text.vocab - 2,
+            "eos_token_id": text.vocab - 1,
+            "pad_token_id": text.vocab - 1,
+        },
+    })
+}
+
+/// `preprocessor_config.json` for a model that came without one.
+pub fn preprocessor(preprocess: &Preprocess) -> Value {
+    let side = preprocess.crop;
+    json!({
+        "image_processor_type": "CLIPImageProcessor",
+        "do_convert_rgb": true,
+        "do_resize": true,
+        "size": {"shortest_edge": preprocess.shortest_edge},
+        "resample": if preprocess.filter == Filter::Bilinear { 2 } else { 3 },
+        "do_center_crop": true,
+        "crop_size": {"height": side, "width": side},
+        "do_rescale": true,
+        "rescale_factor": 1.0 / 255.0,
+        "do_normalize": true,
+        "image_mean": preprocess.mean,
+        "image_std": preprocess.std,
+    })
+}
+
+/// Writes tensors as fp32 into a safetensors file, with the metadata that transformers asks for and `notes`.
+///
+/// # Errors
+/// [`Kind::Store`] where the file cannot be written.
+pub fn write(path: &Path, tensors: &Named, notes: &[(&str, String)]) -> Result<()> {
+    let mut stored: Vec<(&str, Vec<usize>, Vec<u8>)> = Vec::with_capacity(tensors.len());
+    for (name, tensor) in tensors {
+        let flat = tensor.detach().to_device(Device::Cpu).to_kind(Number::Float).contiguous();
+        let mut bytes = vec![0u8; flat.numel() * 4];
+        flat.f_copy_data_u8(&mut bytes, flat.numel()).context(Kind::Torch, || format!("cannot copy tensor {name}"))?;
+        stored.push((name, flat.size().iter().map(|&n| n as usize).collect(), bytes));
+    }
+    let views = stored.iter().map(|(name, shape, bytes)| {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
+        view.map(|view| (*name, view)).context(Kind::Store, || format!("cannot store tensor {name}"))
+    });
+    let mut metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    metadata.extend(notes.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+    let views = views.collect::<Result<Vec<_>>>()?;
+    safetensors::serialize_to_file(views, Some(metadata), path).at(Kind::Store, "cannot write", path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name;
+
+    #[test]
+    fn names_of_both_towers() {
+        for (openai, theirs) in [
+            ("visual.ln_pre.weight", "vision_model.pre_layrnorm.weight"),
+            ("visual.proj", "visual_projection.weight"),
+            ("visual.transformer.resblocks.11.ln_2.bias", "vision_model.encoder.layers.11.layer_norm2.bias"),
+            ("transformer.resblocks.0.mlp.c_fc.weight", "text_model.encoder.layers.0.mlp.fc1.weight"),
+            ("transformer.resblocks.0.attn.out_proj.bias", "text_model.encoder.layers.0.self_attn.out_proj.bias"),
+            ("positional_embedding", "text_model.embeddings.position_embedding.weight"),
+        ] {
+            assert_eq!(name(openai), theirs);
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Which settings of a pipeline are not the defaults: what there is to say about how a run was made.
+
+use serde_json::{Value, json};
+
+use super::keys::{KEYS, Want};
+use super::spec::Spec;
+use crate::error::{Context, Kind, Result};
+
+/// Settings that are not the defaults, by their keys in the pipeline file, in its order. Paths are left out, which are of one
+/// machine, and so is what it ran on.
+///
+/// # Errors
+/// None that a user could meet: where the types do not go with their own defaults.
+pub(super) fn departures(spec: &Spec) -> Result<Vec<(&'static str, String)>> {
+    let cannot = || "the settings cannot be compared with the defaults".to_owned();
+    let shortest = json!({
+        "name": spec.name, "dataset": {"kind": "folder", "path": ""}, "model": {"path": ""}, "text": {"descriptions": ""},
+    });
+    let defaults: Spec = serde_json::from_value(shortest).context(Kind::Usage, cannot)?;
+    let defaults = serde_json::to_value(&defaults).context(Kind::Usage, cannot)?;
+    let settings = serde_json::to_value(spec).context(Kind::Usage, cannot)?;
+    let at = |values: &Value, name: &str| name.split('.').try_fold(values.clone(), |at, part| at.get(part).cloned());
+    let kept = KEYS.iter().filter(|key| !matches!(key.want, Want::Path(_)) && !key.name.starts_with("device."));
+    Ok(kept
+        .filter_map(|key| {
+            let value = at(&settings, key.name)?;
+            (Some(&value) != at(&defaults, key.name).as_ref()).then(|| (key.name, value.to_string()))
+        })
+        .collect())
+}

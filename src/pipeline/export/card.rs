@@ -1,0 +1,78 @@
+//! The model card: what the exported model is, how well it did, and how it was made.
+
+use std::fmt::Write;
+
+use crate::error::{Context, Kind, Result};
+use crate::pipeline::adapted::Adapted;
+use crate::pipeline::chosen::Chosen;
+use crate::pipeline::finished::{self, Measured};
+
+/// Models in the order in which they are compared.
+const MODELS: [&str; 6] = ["zero_shot", "descriptions", "multi_view", "transductive", "adapted", "predicted"];
+
+/// The card, in Markdown with the head that model hubs read.
+pub(super) fn card(chosen: &Chosen, adapted: &Adapted) -> Result<String> {
+    let Chosen { run, spec, temperature, .. } = chosen;
+    let (name, tune, passes) = (&spec.name, spec.adapt.tune, adapted.passes);
+    let scores = finished::measured(&chosen.store, run)?.map(|finished| finished.scores).unwrap_or_default();
+    let pictures = chosen.pictures()?;
+    let test = pictures.rows().iter().filter(|picture| picture.test).count();
+    let probabilities = match temperature {
+        Some(t) => {
+            format!("divided by the temperature {t:.3}, which was fitted on pseudo-labels and not on true labels")
+        }
+        None => "not calibrated".to_owned(),
+    };
+    let trained = match adapted.model.design().tune.from_block() {
+        None => "Only SOAP's maps and the classifier were trained: the towers are those of the CLIP it was made from.",
+        Some(_) => {
+            "LayerNorms of the vision tower, SOAP's maps and the classifier were trained; all else is as it was."
+        }
+    };
+    Ok(format!(
+        "---\nlibrary_name: transformers\npipeline_tag: zero-shot-image-classification\nlicense: other\n---\n\n# {name}\n\n\
+         A CLIP adapted to {classes} classes of pictures by the method microCLIP ([arXiv 2510.02270](https://arxiv.org/abs/2510.02270)), \
+         without labels. {trained}\n\n\
+         ## Data\n\n{train} pictures without labels were trained on; {test} more were kept apart to measure. Run `{run}`: {passes} \
+         passes, `adapt.tune = \"{tune}\"`, seed {seed}.\n\n\
+         ## Figures\n\n{figures}\n\
+         ## Use\n\n```python\nfrom transformers import CLIPModel, CLIPProcessor\n\n\
+         model = CLIPModel.from_pretrained(\"FOLDER\")\nprocessor = CLIPProcessor.from_pretrained(\"FOLDER\")\n```\n\n\
+         `classifier.safetensors` has the rest of the model: `classifier` (a unit row for each name in `classes.json`), the maps \
+         `query_proj.weight`, `key_proj.weight` and `value_proj.weight` of SOAP{sink}. An answer is the softmax of \
+         {scale} x ({cls_share} [CLS] + {fg_share} [FG]) . classifier, {probabilities}; [FG] is SOAP's attention over the patch tokens by the \
+         value path of the last block. With [CLS] alone the answers are others, and usually worse. `microclip-pipe predict` gives \
+         those of the whole model.\n\n\
+         ## Licence\n\nThe licence of the CLIP that this was made from applies to these weights too.\n\n\
+         ## Settings that are not the defaults\n\n```toml\n{settings}```\n",
+        classes = adapted.classes.len(),
+        train = pictures.rows().len() - test,
+        seed = spec.seed,
+        figures = figures(&scores)?,
+        sink = if adapted.model.soap.sink.is_some() { ", and its learned `sink`" } else { "" },
+        scale = spec.adapt.logit_scale,
+        cls_share = 1.0 - spec.fusion.ratio,
+        fg_share = spec.fusion.ratio,
+        settings = chosen.departures()?.iter().map(|(key, value)| format!("{key} = {value}\n")).collect::<String>(),
+    ))
+}
+
+/// Accuracies as a table, in per cent.
+fn figures(scores: &[Measured]) -> Result<String> {
+    if scores.is_empty() {
+        return Ok("No labels are known, so nothing was measured.\n".to_owned());
+    }
+    let columns = [("train", "top1"), ("train", "mean_class"), ("test", "top1"), ("test", "mean_class")];
+    let find = |model: &str, (split, metric): (&str, &str)| {
+        scores.iter().find(|s| s.model == model && s.split == split && s.metric == metric).map(|s| s.value)
+    };
+    let mut text =
+        "| % | train top-1 | train per class | test top-1 | test per class |\n|---|---:|---:|---:|---:|\n".to_owned();
+    for model in MODELS.iter().filter(|model| scores.iter().any(|s| s.model == **model)) {
+        let cells = columns.map(|column| find(model, column).map_or("-".to_owned(), |v| format!("{:.1}", 100.0 * v)));
+        let name = model.replace('_', "-");
+        writeln!(text, "| {name} | {} |", cells.join(" | "))
+            .context(Kind::Store, || "cannot write the card".to_owned())?;
+    }
+    Ok(text)
+}

@@ -1,0 +1,126 @@
+//! The classes: how each fared, which died, and which are taken for each other.
+
+use datafusion::execution::context::SessionContext;
+use serde::{Deserialize, Serialize};
+
+use super::rows::rows;
+use crate::error::Result;
+
+/// How many classes the map of confusions shows.
+const SHOWN: usize = 12;
+
+/// How many pairs of look-alikes are looked at for them.
+const PAIRS: usize = 24;
+
+/// The sections about classes.
+#[derive(Debug, Serialize)]
+pub(super) struct Classes {
+    /// Names by class id.
+    pub(super) names: Vec<String>,
+    table: Vec<Class>,
+    splits: Vec<String>,
+    dead: Vec<Dead>,
+    pairs: Vec<Pair>,
+    confusion: Confusion,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Class {
+    split: String,
+    class: String,
+    answers: i64,
+    zero_shot_answers: i64,
+    images: Option<i64>,
+    zero_shot: Option<f64>,
+    accuracy: Option<f64>,
+    change: Option<f64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Dead {
+    class: String,
+    answers: i64,
+    images: Option<i64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Pair {
+    class: String,
+    other: String,
+    swaps: i64,
+    moved: i64,
+    confused: Option<i64>,
+}
+
+/// Pictures by two of their classes: the true one and the answer, or where no labels are known the answers before and after.
+#[derive(Debug, Serialize)]
+struct Confusion {
+    names: Vec<String>,
+    rows: Vec<Vec<Cell>>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Cell {
+    images: i64,
+    /// Of the row's class.
+    share: f64,
+}
+
+#[derive(Deserialize)]
+struct Crossed {
+    row: String,
+    answer: String,
+    images: i64,
+}
+
+/// Over both splits, as the look-alikes are.
+const CONFUSION: &str = "\
+SELECT truth AS row, answer, sum(images) AS images FROM confusion GROUP BY truth, answer";
+
+/// What adaptation moved, where nothing is known of the truth.
+const MOVED: &str = "\
+SELECT class_name(zero_shot_class_id) AS row, class_name(class_id) AS answer, count(*) AS images
+FROM predictions WHERE zero_shot_class_id IS NOT NULL GROUP BY 1, 2";
+
+pub(super) async fn read(ctx: &SessionContext, labelled: bool) -> Result<Classes> {
+    #[derive(Deserialize)]
+    struct Name {
+        name: String,
+    }
+    let names: Vec<Name> = rows(ctx, "SELECT name FROM classes ORDER BY class_id").await?;
+    let table: Vec<Class> = rows(ctx, "SELECT * FROM per_class").await?;
+    let mut splits: Vec<String> = table.iter().map(|c| c.split.clone()).collect();
+    splits.sort();
+    splits.dedup();
+    let pairs: Vec<Pair> = rows(ctx, &format!("SELECT * FROM look_alikes LIMIT {PAIRS}")).await?;
+    let crossed: Vec<Crossed> = rows(ctx, if labelled { CONFUSION } else { MOVED }).await?;
+    Ok(Classes {
+        names: names.into_iter().map(|n| n.name).collect(),
+        dead: rows(ctx, "SELECT class, answers, images FROM dead_classes").await?,
+        confusion: confusion(&pairs, &crossed),
+        table,
+        splits,
+        pairs,
+    })
+}
+
+/// The classes of the worst pairs, each pair side by side, and what is answered for them.
+fn confusion(pairs: &[Pair], crossed: &[Crossed]) -> Confusion {
+    let mut names: Vec<String> = Vec::new();
+    for name in pairs.iter().flat_map(|pair| [&pair.class, &pair.other]) {
+        if names.len() < SHOWN && !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    let cells = |row: &String| {
+        let of_row = || crossed.iter().filter(|c| c.row == *row);
+        let all: i64 = of_row().map(|c| c.images).sum();
+        let cell = |answer: &String| {
+            let images = of_row().find(|c| c.answer == *answer).map_or(0, |c| c.images);
+            Cell { images, share: images as f64 / all.max(1) as f64 }
+        };
+        names.iter().map(cell).collect::<Vec<Cell>>()
+    };
+    let rows = names.iter().map(cells).collect();
+    Confusion { names, rows }
+}

@@ -1,0 +1,178 @@
+//! Pictures that a person should look at.
+
+use std::collections::HashSet;
+
+use datafusion::execution::context::SessionContext;
+use serde::{Deserialize, Serialize};
+
+use super::rows::rows;
+use super::thumbnail::Thumbnails;
+use crate::error::Result;
+
+/// Pictures of a gallery.
+const SHOWN: usize = 24;
+
+/// Rejected pictures that are listed.
+const LISTED: usize = 100;
+
+/// The galleries, and what could not be shown.
+#[derive(Debug, Serialize)]
+pub(super) struct Galleries {
+    galleries: Vec<Gallery>,
+    rejected: Vec<Rejected>,
+    reasons: Vec<Reason>,
+}
+
+#[derive(Debug, Serialize)]
+struct Gallery {
+    id: &'static str,
+    title: &'static str,
+    note: &'static str,
+    cards: Vec<Card>,
+}
+
+/// A picture, and what was said about it.
+#[derive(Debug, Serialize)]
+struct Card {
+    picture: Option<String>,
+    path: String,
+    /// What is said first, and what after that.
+    answer: String,
+    said: Vec<String>,
+    truth: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Rejected {
+    path: String,
+    stage: String,
+    reason: String,
+    detail: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Reason {
+    reason: String,
+    files: i64,
+}
+
+#[derive(Deserialize)]
+struct Uncertain {
+    image_id: String,
+    path: String,
+    answer: String,
+    confidence: f64,
+    zero_shot: Option<String>,
+    truth: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Changed {
+    image_id: String,
+    path: String,
+    pass: i64,
+    was: String,
+    now: String,
+    confidence: Option<f64>,
+    truth: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Disagreement {
+    image_id: String,
+    path: String,
+    prior: String,
+    fusion: String,
+    pseudo_label: Option<String>,
+    truth: Option<String>,
+}
+
+pub(super) async fn read(ctx: &SessionContext, thumbnails: &Thumbnails<'_>) -> Result<Galleries> {
+    let uncertain: Vec<Uncertain> = rows(ctx, &format!("SELECT * FROM least_certain LIMIT {SHOWN}")).await?;
+    // A picture may have changed in several passes: the last time counts.
+    let mut seen = HashSet::new();
+    let mut changed: Vec<Changed> = rows(ctx, &format!("SELECT * FROM changed_labels LIMIT {}", 4 * SHOWN)).await?;
+    changed.retain(|row| seen.insert(row.image_id.clone()));
+    let disagreements: Vec<Disagreement> = rows(
+        ctx,
+        &format!("SELECT * FROM disagreements WHERE pass = (SELECT max(pass) FROM fusion_logits) LIMIT {SHOWN}"),
+    )
+    .await?;
+    let card = |id: &str, path: &str, answer: String, said: Vec<String>, truth: Option<String>| Card {
+        picture: thumbnails.of(id),
+        path: end_of(path),
+        answer,
+        said,
+        truth,
+    };
+    let galleries = vec![
+        Gallery {
+            id: "least-certain",
+            title: "Least certain",
+            note: "Answers with the lowest confidence, of both splits.",
+            cards: uncertain
+                .into_iter()
+                .map(|row| {
+                    let mut said = vec![format!("{:.0} % sure", 100.0 * row.confidence)];
+                    said.extend(row.zero_shot.map(|before| format!("before: {before}")));
+                    card(&row.image_id, &row.path, row.answer, said, row.truth)
+                })
+                .collect(),
+        },
+        Gallery {
+            id: "changed",
+            title: "Changed last",
+            note: "Training pictures whose pseudo-label changed most recently, the surest of a pass first.",
+            cards: changed
+                .into_iter()
+                .take(SHOWN)
+                .map(|row| {
+                    let sure = row.confidence.map(|c| format!(", {:.0} % sure", 100.0 * c)).unwrap_or_default();
+                    let said = vec![format!("before: {}", row.was), format!("pass {}{sure}", row.pass)];
+                    card(&row.image_id, &row.path, row.now, said, row.truth)
+                })
+                .collect(),
+        },
+        Gallery {
+            id: "disagreements",
+            title: "Disagreements",
+            note: "Training pictures that the model and the prior, made from the sentences, still see differently in the last pass.",
+            cards: disagreements
+                .into_iter()
+                .map(|row| {
+                    let said = vec![format!("model: {}", row.fusion), format!("prior: {}", row.prior)];
+                    let label = row.pseudo_label.unwrap_or_else(|| "no pseudo-label".to_owned());
+                    card(&row.image_id, &row.path, label, said, row.truth)
+                })
+                .collect(),
+        },
+    ];
+    Ok(Galleries {
+        galleries,
+        rejected: rows(ctx, &format!("SELECT path, stage, reason, detail FROM rejected ORDER BY path LIMIT {LISTED}"))
+            .await?,
+        reasons: rows(
+            ctx,
+            "SELECT reason, count(*) AS files FROM rejected GROUP BY reason ORDER BY files DESC, reason",
+        )
+        .await?,
+    })
+}
+
+/// The file's name and that of its folder: enough to find it, and nothing of the machine.
+pub(super) fn end_of(path: &str) -> String {
+    let parts: Vec<&str> = path.rsplitn(3, '/').take(2).collect();
+    parts.into_iter().rev().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::end_of;
+
+    #[test]
+    fn a_path_ends_in_its_folder_and_name() {
+        for (path, end) in [("/a/b/c.png", "b/c.png"), ("c.png", "c.png"), ("b/c.png", "b/c.png"), ("", "")] {
+            assert_eq!(end_of(path), end);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What only the model can say: where it looks in some pictures, and where it puts many.
+
+use datafusion::execution::context::SessionContext;
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use super::gallery::end_of;
+use super::map::Place;
+use super::rows::rows;
+use super::thumbnail::{Thumbnails, jpeg, veil};
+use crate::error::{Context, Kind, Result};
+use crate::image::{ImageId, Rgb};
+use crate::pipeline::adapted::Adapted;
+use crate::pipeline::chosen::Chosen;
+use crate::stage::predict::Predictor;
+use crate::stage::progress::Progress;
+use crate::stage::stop::Stop;
+use crate::table::tensor::numbers;
+
+/// Pictures of each kind that are looked into.
+const SHOWN: usize = 6;
+
+/// The side at which they are shown, in pixels.
+const SIDE: u32 = 176;
+
+/// What lies over the background.
+const BACKGROUND: [u8; 3] = [12, 18, 28];
+
+/// What lies over where the model looks.
+const ATTENTION: [u8; 3] = [255, 120, 20];
+
+/// A picture to look into.
+#[derive(Debug, Deserialize)]
+pub(super) struct Asked {
+    image_id: String,
+    path: String,
+    answer: String,
+    confidence: f64,
+    zero_shot: Option<String>,
+    truth: Option<String>,
+}
+
+/// A picture as the model's input has it, with what is foreground in it, and where the model looks.
+#[derive(Debug, Serialize)]
+pub(super) struct Look {
+    picture: String,
+    path: String,
+    answer: String,
+    confidence: f64,
+    zero_shot: Option<String>,
+    truth: Option<String>,
+    /// Dark over the background.
+    mask: String,
+    foreground: f64,
+    /// Bright where the model looks; none where patches are pooled without attention.
+    attention: Option<String>,
+    /// The share of the attention that falls on the foreground, and the share that goes to no patch.
+    on_foreground: Option<f64>,
+    nowhere: Option<f64>,
+}
+
+/// What came of looking.
+pub(super) struct Seen {
+    pub(super) looks: Vec<Look>,
+    /// The adapted features (n, d) of the sample, and which of its rows they are of.
+    pub(super) features: Option<(Vec<usize>, Tensor)>,
+}
+
+/// The surest of the answers that adaptation changed, then the least certain ones.
+pub(super) async fn choose(ctx: &SessionContext) -> Result<Vec<Asked>> {
+    let surest = "SELECT * FROM least_certain WHERE answer <> zero_shot ORDER BY confidence DESC, path";
+    let mut asked: Vec<Asked> = rows(ctx, &format!("{surest} LIMIT {SHOWN}")).await?;
+    let least: Vec<Asked> = rows(ctx, &format!("SELECT * FROM least_certain LIMIT {SHOWN}")).await?;
+    for row in least {
+        if asked.iter().all(|known| known.image_id != row.image_id) {
+            asked.push(row);
+        }
+    }
+    Ok(asked)
+}
+
+/// Puts pictures through the adapted model. Those whose files are gone are left out.
+pub(super) async fn look(
+    chosen: &Chosen,
+    pictures: &Thumbnails<'_>,
+    asked: &[Asked],
+    sample: &[Place],
+    stop: &Stop,
+    progress: &dyn Progress,
+) -> Result<Seen> {
+    if asked.is_empty() && sample.is_empty() {
+        return Ok(Seen { looks: Vec::new(), features: None });
+    }
+    let predictor = Adapted::open(chosen)?.predictor(chosen);
+    let load = |image_id: &str| Some((ImageId::parse(image_id)?, pictures.whole(image_id)?));
+    progress.begin("report", "image", (asked.len() + sample.len()) as u64, 0);
+    let mut looks = Vec::new();
+    for asked in asked {
+        stop.check()?;
+        if let Some(picture) = load(&asked.image_id) {
+            looks.push(look_into(&predictor, asked, picture)?);
+        }
+        progress.advance(1);
+    }
+    let (mut of, mut features) = (Vec::new(), Vec::new());
+    for (first, batch) in (0..).step_by(BATCH).zip(sample.chunks(BATCH)) {
+        stop.check()?;
+        let found = batch.iter().enumerate().filter_map(|(n, place)| Some((first + n, load(&place.image_id)?)));
+        let (rows, found): (Vec<usize>, Vec<_>) = found.unzip();
+        if !found.is_empty() {
+            features.push(predictor.insight(&found)?.features);
+            of.extend(rows);
+        }
+        progress.advance(batch.len() as u64);
+    }
+    progress.end(&format!("{} pictures looked into", looks.len() + of.len()));
+    let features = (!of.is_empty()).then(|| (of, Tensor::cat(&features, 0)));
+    Ok(Seen { looks, features })
+}
+
+/// Pictures that are held decoded at once.
+const BATCH: usize = 32;
+
+fn look_into(predictor: &Predictor, asked: &Asked, picture: (ImageId, Rgb)) -> Result<Look> {
+    let side = predictor.preprocess.crop;
+    let centre = Rgb::new(side, side, predictor.preprocess.centre_view(&picture.1)?)?;
+    let insight = predictor.insight(&[picture])?;
+    let mask = numbers(&insight.masks.get(0))?;
+    let grid = mask.len().isqrt();
+    let attention = insight.attention.map(|a| numbers(&a.get(0))).transpose()?;
+    let attention = attention.as_deref().and_then(|all| all.split_last());
+    let small = u32::try_from(grid).context(Kind::Model, || "too many patches".to_owned())?;
+    let shade: Vec<u8> = mask.iter().map(|&m| if m > 0.5 { 0 } else { 190 }).collect();
+    let glow = attention.map(|(_, patches)| {
+        let most = patches.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+        patches.iter().map(|a| (210.0 * (a / most).powf(0.8)) as u8).collect::<Vec<u8>>()
+    });
+    let on = |patches: &[f32]| patches.iter().zip(&mask).map(|(a, m)| f64::from(a * m)).sum::<f64>();
+    Ok(Look {
+        picture: jpeg(&centre, SIDE)?,
+        path: end_of(&asked.path),
+        answer: asked.answer.clone(),
+        confidence: asked.confidence,
+        zero_shot: asked.zero_shot.clone(),
+        truth: asked.truth.clone(),
+        mask: veil(BACKGROUND, &shade, small)?,
+        foreground: f64::from(mask.iter().sum::<f32>()) / mask.len().max(1) as f64,
+        attention: glow.map(|glow| veil(ATTENTION, &glow, small)).transpose()?,
+        on_foreground: attention.map(|(_, patches)| on(patches)),
+        nowhere: attention.map(|(sink, _)| f64::from(*sink)),
+    })
+}

@@ -1,0 +1,75 @@
+//! The report of a run: one HTML file with its curves, classes, embeddings and pictures, which needs nothing beside it.
+//!
+//! Figures come from the SQL views and tables ([`overview`], [`passes`], [`confidence`], [`classes`], [`gallery`]); what only the
+//! model can say comes from the model ([`insight`]): where it looks, and where it puts pictures ([`map`]). [`chart`] turns
+//! figures into geometry, and [`page`] puts all of it into the template. Every section does without labels.
+
+mod chart;
+mod classes;
+mod confidence;
+mod gallery;
+mod insight;
+mod map;
+mod overview;
+mod page;
+mod passes;
+mod rows;
+mod thumbnail;
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::pipeline::chosen::Chosen;
+use crate::pipeline::view::{View, view_of_run};
+use crate::stage::progress::Progress;
+use crate::stage::stop::Stop;
+use crate::table::{session, warnings};
+
+/// Everything that the page shows.
+#[derive(Serialize)]
+struct Report {
+    overview: overview::Overview,
+    passes: passes::Passes,
+    confidence: confidence::Confidence,
+    classes: classes::Classes,
+    galleries: gallery::Galleries,
+    looks: Vec<insight::Look>,
+    map: Option<map::Map>,
+    /// Why something is missing.
+    notes: Vec<String>,
+}
+
+/// Makes the page of a run. At most `mapped` pictures are shown in the map of embeddings; each of them goes through the model,
+/// and 0 leaves the map out.
+///
+/// # Errors
+/// [`crate::error::Kind::Query`] or [`crate::error::Kind::Store`] where a table cannot be read, [`crate::error::Kind::Interrupted`]
+/// where stopping was asked for. That the model is gone, or pictures are, leaves out what they are needed for.
+pub async fn report(chosen: &Chosen, mapped: usize, stop: &Stop, progress: &dyn Progress) -> Result<String> {
+    let View { store, scope, notes: mut missing } = view_of_run(chosen)?;
+    let ctx = session(&store, &scope).await?;
+    missing.extend(warnings(&ctx));
+    let pictures = chosen.pictures()?;
+    let thumbnails = thumbnail::Thumbnails::new(&pictures);
+
+    let overview = overview::read(&ctx, chosen).await?;
+    let labelled = overview.labelled;
+    let passes = passes::read(&ctx, labelled).await?;
+    let confidence = confidence::read(&ctx, labelled).await?;
+    let classes = classes::read(&ctx, labelled).await?;
+    let galleries = gallery::read(&ctx, &thumbnails).await?;
+    let sample = map::sample(&ctx, mapped).await?;
+    let asked = insight::choose(&ctx).await?;
+    let (looks, map) = match insight::look(chosen, &thumbnails, &asked, &sample, stop, progress).await {
+        Ok(seen) => {
+            let map = map::draw(&sample, seen.features, &classes.names)?;
+            (seen.looks, map)
+        }
+        Err(error) if error.kind() == crate::error::Kind::Interrupted => return Err(error),
+        Err(error) => {
+            missing.push(format!("the map and the attention are left out: {error}"));
+            (Vec::new(), None)
+        }
+    };
+    page::render(&Report { overview, passes, confidence, classes, galleries, looks, map, notes: missing })
+}

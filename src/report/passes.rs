@@ -1,0 +1,102 @@
+//! How training went, pass by pass.
+
+use datafusion::execution::context::SessionContext;
+use serde::{Deserialize, Serialize};
+
+use super::chart::{Axis, Chart, Series, Unit, bars, lines};
+use super::rows::rows;
+use crate::error::Result;
+
+/// Charts over the passes.
+#[derive(Debug, Serialize)]
+pub(super) struct Passes {
+    charts: Vec<Chart>,
+}
+
+#[derive(Deserialize)]
+struct Pass {
+    pass: f64,
+    changed: Option<f64>,
+    dead_classes: Option<f64>,
+    mean_confidence: Option<f64>,
+    accuracy: Option<f64>,
+    loss: Option<f64>,
+    ce: Option<f64>,
+    fairness: Option<f64>,
+    /// The model's own answers before the pass, and those of the prior.
+    model: Option<f64>,
+    prior: Option<f64>,
+    /// The share of pictures on which both say the same.
+    agree: Option<f64>,
+}
+
+const PASSES: &str = "\
+SELECT s.*, f.model, f.prior, f.agree
+FROM pass_summary s
+LEFT JOIN (
+  SELECT f.pass, avg(CAST(argmax(f.logits) = l.class_id AS DOUBLE)) AS model,
+         avg(CAST(argmax(p.logits) = l.class_id AS DOUBLE)) AS prior,
+         avg(CAST(argmax(f.logits) = argmax(p.logits) AS DOUBLE)) AS agree
+  FROM fusion_logits f
+  JOIN prior_logits p ON p.run = f.run AND p.image_id = f.image_id
+  LEFT JOIN labels l ON l.image_id = f.image_id
+  GROUP BY f.pass
+) f ON f.pass = s.pass
+ORDER BY s.pass";
+
+pub(super) async fn read(ctx: &SessionContext, labelled: bool) -> Result<Passes> {
+    let passes: Vec<Pass> = rows(ctx, PASSES).await?;
+    let pass = Axis { name: "pass", unit: Unit::Count };
+    let axes = |name, unit| [pass, Axis { name, unit }];
+    let series = |name, style, of: fn(&Pass) -> Option<f64>| Series {
+        name,
+        style,
+        points: passes.iter().map(|p| (p.pass, of(p))).collect(),
+    };
+    let mut charts = Vec::new();
+    if labelled {
+        charts.extend(lines(
+            "How many are right",
+            "Of the training pictures: the labels that a pass trains on, what the model itself says, and what the sentences say (the prior).",
+            axes("right", Unit::Percent),
+            vec![
+                series("pseudo-labels", 1, |p| p.accuracy),
+                series("model", 2, |p| p.model),
+                series("prior", 3, |p| p.prior),
+            ],
+        ));
+    }
+    charts.extend(lines(
+        "Confidence and agreement",
+        "The mean confidence of the pseudo-labels, and the share of pictures on which the model and the prior agree.",
+        axes("share", Unit::Percent),
+        vec![series("confidence", 1, |p| p.mean_confidence), series("agreement", 2, |p| p.agree)],
+    ));
+    charts.extend(bars(
+        "Labels that changed",
+        "Pictures whose pseudo-label is not that of the pass before. Training has settled when few are left.",
+        axes("pictures", Unit::Count),
+        1.0,
+        vec![series("changed", 1, |p| p.changed)],
+    ));
+    charts.extend(lines(
+        "Cross-entropy",
+        "How far the model is from the pseudo-labels; mean over the steps of a pass.",
+        axes("cross-entropy", Unit::Decimals(3)),
+        vec![series("cross-entropy", 1, |p| p.ce)],
+    ));
+    charts.extend(lines(
+        "Loss and its fairness term",
+        "The fairness term keeps classes from dying; with the cross-entropy it makes the loss.",
+        axes("loss", Unit::Decimals(3)),
+        vec![series("loss", 1, |p| p.loss), series("fairness", 2, |p| p.fairness)],
+    ));
+    charts.extend(bars(
+        "Classes without a label",
+        "Classes that none of the pass's pseudo-labels names.",
+        axes("classes", Unit::Count),
+        1.0,
+        vec![series("classes", 3, |p| p.dead_classes)],
+    ));
+    Ok(Passes { charts })
+}
