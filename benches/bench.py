@@ -161,11 +161,11 @@ class Bench:
     def epochs(self):
         """An epoch of each way to tune, against the released recipe's, from the seconds of a few of its steps."""
         model = self.model("b32")
-        pictures = self.pictures("mixed", 64 if self.quick else 800, "500x375-1600x1200")
+        pictures = self.pictures("mixed", 64 if self.quick else 400, "500x375-1600x1200")
         count = sum(1 for _ in pictures.rglob("*.jpg"))
         file, store, _ = self.pipeline("epochs", model, pictures)
         self.ours("embed", file)
-        steps = "1" if self.quick else "3"
+        steps = "1" if self.quick else "2"
         released = [self.peer("recipe.py", model, pictures, "--steps", steps) for _ in range(min(2, self.turns))]
         lean = self.peer("recipe.py", model, pictures, "--steps", steps, "--lean")
         each = lambda found: found["seconds_a_step"] / found["batch"]

@@ -51,7 +51,12 @@ impl Folder {
         let items: Vec<Item> = found.into_iter().map(|(place, origin)| item(root, &place, origin, by_split)).collect();
         let classes: BTreeSet<&String> = items.iter().filter_map(|i| i.label.as_ref()).collect();
         let classes: Vec<String> = classes.into_iter().cloned().collect();
-        let listing = Listing { has_labels: !classes.is_empty(), classes, items: items.len() as u64 };
+        let listing = Listing {
+            has_labels: !classes.is_empty(),
+            classes,
+            items: items.len() as u64,
+            bytes: items.iter().map(|item| item.origin.byte_len()).sum(),
+        };
         Ok(Folder { items, listing })
     }
 }

@@ -39,7 +39,7 @@ impl HfParquet {
     /// # Errors
     /// Where there is no file, one is not Parquet or holds no pictures, or files disagree about the classes.
     pub fn open(paths: &[PathBuf]) -> Result<Self> {
-        let (mut files, mut items) = (Vec::new(), 0);
+        let (mut files, mut items, mut bytes) = (Vec::new(), 0, 0);
         for path in find(paths)? {
             let builder = reader(&path)?;
             let features = builder
@@ -50,11 +50,12 @@ impl HfParquet {
                 .or_else(|| builder.schema().metadata().get("huggingface").map(String::as_str));
             let schema = HfSchema::of(builder.schema(), features, &path)?;
             items += u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
+            bytes += std::fs::metadata(&path).at(Kind::Input, "cannot read", &path)?.len();
             files.push(Part { split: split_of(&path), schema, path });
         }
         let classes = classes(&files)?;
         let has_labels = files.iter().any(|part| part.schema.label.is_some());
-        Ok(HfParquet { files, listing: Listing { classes, has_labels, items } })
+        Ok(HfParquet { files, listing: Listing { classes, has_labels, items, bytes } })
     }
 }
 

@@ -42,6 +42,15 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// Bytes of the encoded picture; 0 where there is none.
+    pub(super) fn byte_len(&self) -> u64 {
+        match self {
+            Origin::File { byte_len, .. } => *byte_len,
+            Origin::Embedded { bytes } => bytes.len() as u64,
+            Origin::Unreadable { .. } => 0,
+        }
+    }
+
     /// The origin for a file that should exist.
     pub(super) fn of_file(path: &Path) -> Self {
         match std::fs::metadata(path) {

@@ -48,8 +48,13 @@ impl List {
         rows.sort_by(|a, b| a.path.cmp(&b.path));
         let classes: BTreeSet<&String> = rows.iter().filter_map(|row| row.label.as_ref()).collect();
         let classes: Vec<String> = classes.into_iter().cloned().collect();
-        let listing = Listing { has_labels: !classes.is_empty(), classes, items: rows.len() as u64 };
         let root = root.or(path.parent()).unwrap_or(Path::new("")).to_path_buf();
+        let listing = Listing {
+            has_labels: !classes.is_empty(),
+            classes,
+            items: rows.len() as u64,
+            bytes: rows.iter().map(|row| Origin::of_file(&root.join(&row.path)).byte_len()).sum(),
+        };
         Ok(List { rows, listing, root })
     }
 }

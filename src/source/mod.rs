@@ -46,6 +46,8 @@ pub struct Listing {
     pub has_labels: bool,
     /// How many items it yields, good pictures or not.
     pub items: u64,
+    /// Bytes of all of them, encoded.
+    pub bytes: u64,
 }
 
 /// An opened source.

@@ -64,7 +64,8 @@ pub async fn embed(
     };
     let model = if todo.is_empty() { None } else { Some(tower()?) };
     let schema = target.schema.clone();
-    let _threads = embedding.threads();
+    let rows = work.pictures.rows();
+    let _threads = embedding.threads(rows.len() as u64, rows.iter().map(|picture| picture.byte_len).sum());
     forward::stream(work, todo, target, make, |batch, ids| {
         let Some(model) = &model else { unreachable!("without pictures there are no batches") };
         embedding.rows(model, &batch.pixels, &ids, &schema)
@@ -112,7 +113,7 @@ pub async fn while_ingesting(
     let (batches, receive) = Batcher::new(grouping.batch);
     let tap = Tap { have: Arc::new(have), make: Arc::new(make), batches };
     let (schema, mut tower, mut model) = (target.schema.clone(), Some(tower), None);
-    let _threads = embedding.threads();
+    let _threads = embedding.threads(source.listing().items, source.listing().bytes);
     let hands = Hands { grouping, stop, progress: progress.as_ref() };
     let consumed = forward::consume(hands, receive, target, |batch| {
         if let Some(tower) = tower.take() {
@@ -130,13 +131,15 @@ pub async fn while_ingesting(
     Ok((ingested, forwards))
 }
 
-/// A tower that costs less than this, in GFLOP a picture, waits for decoding. Decoding a photograph costs a core as much as 1 or 2.
-const SMALL: f64 = 1.0;
+/// What a megabyte of encoded photographs costs to decode and resize, in GFLOP of a tower that takes as long.
+const GFLOP_A_MEGABYTE: f64 = 1.1;
 
 impl Embedding<'_> {
-    /// By sizes alone, so that the same pictures are always embedded by the same kernels.
-    fn threads(&self) -> Option<FewerThreads> {
-        (self.config.vision.gflop() < SMALL).then(FewerThreads::beside_decoding)
+    /// Leaves cores to decoding where that is most of the work. Decided by sizes alone, so that the same pictures are always
+    /// embedded by the same kernels.
+    fn threads(&self, pictures: u64, bytes: u64) -> Option<FewerThreads> {
+        let megabytes = bytes as f64 / 1e6 / pictures.max(1) as f64;
+        (self.config.vision.gflop() < megabytes * GFLOP_A_MEGABYTE).then(FewerThreads::beside_decoding)
     }
 
     fn target(&self, store: &Store) -> Result<Target> {

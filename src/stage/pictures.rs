@@ -21,6 +21,8 @@ pub struct Picture {
     pub path: String,
     /// Whether it is of the test split.
     pub test: bool,
+    /// Bytes of its file.
+    pub byte_len: u64,
     /// What it takes while it is decoded, as RGB.
     pub decoded_bytes: usize,
     /// Its row in the part of `images`, where its bytes are in it.
@@ -43,11 +45,14 @@ impl Pictures {
     pub fn open(images: &Partition, limits: Limits) -> Result<Arc<Self>> {
         let mut rows = Vec::new();
         let mut embedded = false;
-        for batch in reader::batches(images, Some(&["image_id", "path", "split", "modified", "width", "height"]), 8192)?
-        {
+        for batch in reader::batches(
+            images,
+            Some(&["image_id", "path", "split", "byte_len", "modified", "width", "height"]),
+            8192,
+        )? {
             let batch = batch?;
             let (ids, paths) = (arrays::strings(&batch, "image_id")?, arrays::strings(&batch, "path")?);
-            let splits = arrays::strings(&batch, "split")?;
+            let (splits, byte_lens) = (arrays::strings(&batch, "split")?, arrays::int64s(&batch, "byte_len")?);
             let (widths, heights) = (arrays::int32s(&batch, "width")?, arrays::int32s(&batch, "height")?);
             // A file of its own has a time of modification; a picture inside a larger file has none.
             let modified = batch.column_by_name("modified").cloned();
@@ -62,6 +67,7 @@ impl Pictures {
                     image_id: (*image_id).to_string(),
                     path: paths[n].to_string(),
                     test: splits[n] == "test",
+                    byte_len: byte_lens[n].max(0).cast_unsigned(),
                     decoded_bytes: widths[n].max(0) as usize * heights[n].max(0) as usize * 3,
                     row: inside.then_some(rows.len()),
                 });
