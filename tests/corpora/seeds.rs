@@ -167,6 +167,10 @@ fn texts() -> Vec<Seed> {
         ("set", "SET datafusion.execution.batch_size = 1"),
         ("deep", "SELECT ((((((((((((((((1))))))))))))))))"),
     ];
+    let chains = [
+        ("many-operators", format!("SELECT 1{}", "+1".repeat(2_000))),
+        ("many-unions", format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(300))),
+    ];
     let policies = ["agreement", "argmax", "confident", "revive", "top_k_per_class"]
         .map(|name| (name, text(&format!("src/dka/policies/{name}.sql"))));
     let mut seeds: Vec<Seed> = Vec::new();
@@ -182,7 +186,7 @@ fn texts() -> Vec<Seed> {
     sentences.iter().for_each(|(name, text)| add("descriptions", name, text));
     indices.iter().for_each(|(name, text)| add("shards", name, text));
     asked.iter().for_each(|(name, text)| add("statement", name, text));
-    policies.iter().for_each(|(name, text)| add("statement", name, text));
+    policies.iter().chain(&chains).for_each(|(name, text)| add("statement", name, text));
     seeds
 }
 
@@ -339,8 +343,8 @@ fn store() -> Vec<Seed> {
     for (name, tensors) in
         [("whole", vec![("adamw.step".to_owned(), Dtype::F32, vec![])]), ("larger", smallest()), ("none", vec![])]
     {
-        let pairs = [("run", "r"), ("passes", "1"), (seal::KEY, &seal::blank())];
-        let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        // One pair: several come in no order.
+        let pairs = [(seal::KEY.to_owned(), seal::blank())];
         temporary::write_sealed(&path, file_of(&tensors, Some(pairs.into()))).unwrap();
         seeds.push(("checkpoint", name.to_owned(), fs::read(&path).unwrap()));
     }
