@@ -21,8 +21,11 @@ use microclip_pipe::table::{query, session::bare_session};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-/// Every target by its name, which is also that of its corpus.
-pub const ALL: [(&str, fn(&[u8])); 15] = [
+/// A target and its name, which is also that of its corpus.
+type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const ALL: [Target; 15] = [
     ("ablation", ablation),
     ("checkpoint", checkpoint),
     ("config", config),
