@@ -5,16 +5,17 @@ export CARGO
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/microclip-pipe
 PIPELINE ?= pipelines/flowers.toml
 
-.PHONY: help run test soak report-check export-check build bench libtorch cuda toolchain
+.PHONY: help run test soak fuzz report-check export-check build bench libtorch cuda toolchain
 
 help:
 	@echo 'make run       set up, build, and run $(PIPELINE)'
 	@echo 'make test      set up, and check format, lints, tests and licences'
 	@echo 'make bench     measure speed against its goals and against peers; BENCH=--help says more'
-	@echo 'make soak      the long forms of the tests of reliability: 200 kills, thousands of spoilt files'
+	@echo 'make soak      the long forms of the tests of reliability: 200 kills, thousands of spoilt files, a minute a fuzzer'
 	@echo 'make report-check  the page of `report` in Chromium (needs chromium, node and npm)'
 	@echo 'make export-check  an exported model read by transformers (fetches 700 MB from PyPI once)'
 	@echo 'make build     set up, and build $(BINARY)'
+	@echo 'make fuzz      every parser of what users bring, on bytes that nobody would bring; fuzz/README.md says more'
 	@echo 'make libtorch  fetch libtorch for the CPU into .libtorch/ (a set LIBTORCH wins)'
 	@echo 'make cuda      fetch the CUDA side of libtorch as well; no rebuild is needed'
 
@@ -30,6 +31,7 @@ bench: libtorch
 # One profile throughout. Clippy comes before the tests since it says in a minute what the tests would say in ten.
 test: libtorch
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --release --all-targets -- -D warnings
 	$(CARGO) test --release
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \
@@ -41,11 +43,19 @@ test: libtorch
 
 # The same tests as in `make test`, with other seeds and for longer; docs/reliability.md has what came of it.
 SOAK_SEED ?= 1
+SOAK_FUZZ_SECONDS ?= 60
 soak: libtorch
 	MICROCLIP_SEED=$(SOAK_SEED) MICROCLIP_KILLS=200 MICROCLIP_FLIPS=5000 \
 		$(CARGO) test --release --test reliability -- --nocapture --test-threads=1 kill:: damage::
 	MICROCLIP_SEED=$(SOAK_SEED) MICROCLIP_SPOILT=20000 $(CARGO) test --release --test hostile -- --nocapture
+	sh fuzz/run.sh $(SOAK_FUZZ_SECONDS)
 	$(MAKE) report-check export-check
+
+# Ten minutes a target, two and a half hours for all; FUZZ="picture list" names some. A short round of all is part of `make soak`.
+FUZZ_SECONDS ?= 600
+FUZZ ?=
+fuzz: libtorch
+	sh fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ)
 
 # What other programs make of what this one writes. Not part of `make test`: they are large, and nothing else needs them.
 CHROMIUM ?= chromium

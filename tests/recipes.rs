@@ -145,6 +145,8 @@ fn class_shares_are_read_by_name_and_mistakes_are_named() {
     assert!(message.contains("shares.json: no share of class 'white lily'"), "{message}");
     let message = refused("{\"blue bell\": 3, \"red rose\": 1, \"white lily\": 0}");
     assert!(message.contains("the share of 'white lily' is 0"), "{message}");
+    let message = refused("{\"blue bell\": 1e308, \"red rose\": 1e308, \"white lily\": 1}");
+    assert!(message.contains("the share of 'blue bell' is 1e308: nothing beside the sum of inf"), "{message}");
     let message = refused("{\"blue bell\": 3, \"red rose\": 1, \"white lily\": 1, \"tulip\": 1}");
     assert!(message.contains("'tulip' is no class of the dataset"), "{message}");
     pipeline.write("shares.json", "{\"blue bell\": 3, \"red rose\": 1, \"white lily\": 1}");

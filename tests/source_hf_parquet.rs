@@ -180,6 +180,11 @@ fn faults_name_the_file() {
     write(&beyond, vec![("image", plain_images(2)), ("label", numbers(&[0, 2]))], Some(NAMES));
     assert!(error(&beyond).ends_with("beyond.parquet: label 2 in row 1, but there are 2 classes"));
 
+    let stranger = dir.path().join("stranger.parquet");
+    let words: ArrayRef = Arc::new(StringArray::from(vec!["rose", "nettle"]));
+    write(&stranger, vec![("image", plain_images(2)), ("label", words)], Some(NAMES));
+    assert!(error(&stranger).ends_with("stranger.parquet: label 'nettle' in row 1 is none of the 2 classes"));
+
     let other = dir.path().join("two/other.parquet");
     write(&other, vec![("image", plain_images(1)), ("label", numbers(&[0]))], Some(&NAMES.replace("rose", "lily")));
     write(&dir.path().join("two/one.parquet"), vec![("image", plain_images(1)), ("label", numbers(&[0]))], Some(NAMES));

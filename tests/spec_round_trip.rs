@@ -129,14 +129,14 @@ fn adapt() -> impl Strategy<Value = Adapt> {
         0usize..=1_000,
     );
     let weights = (0.0..=1e3, 0.0..=1e3, share(), 1e-3..=1e3, 1e-3..=1e3);
-    (sizes, span(), share(), weights, strong, any::<bool>()).prop_map(
+    (sizes, span(), share(), weights, strong, choice(ClassPrior::ALL)).prop_map(
         |(
             ((tune, precision), epochs, epochs_per_pass, batch, block),
             [min_lr, lr],
             weight_decay,
             weights,
             strong,
-            estimated,
+            class_prior,
         )| {
             Adapt {
                 tune,
@@ -144,7 +144,7 @@ fn adapt() -> impl Strategy<Value = Adapt> {
                 // Settings that go with one way of tuning only.
                 from_block: if tune == Tune::LayerNorm { block } else { 0 },
                 head_lr_factor: weights.4,
-                class_prior: if estimated { ClassPrior::Estimated } else { ClassPrior::Uniform },
+                class_prior,
                 class_shares: None,
                 epochs,
                 epochs_per_pass,
@@ -211,6 +211,7 @@ proptest! {
         let found = &mut spec.dataset.limits;
         (found.max_side, found.max_pixels, found.max_bytes) = limits;
         spec.model.tokenizer = optional.then(|| folder.path("words.json"));
+        spec.model.preprocessor = policy.map(|_| folder.path("words.json"));
         spec.dka.statement = optional.then(|| folder.path("dka.sql"));
         spec.dka.policy = policy.filter(|_| !optional);
         (spec.dka.k, spec.dka.floor) = (k, numbers.0);
@@ -226,6 +227,7 @@ proptest! {
             spec.fusion.coarse = Coarse::Cls;
         }
         spec.adapt = adapt;
+        spec.adapt.class_shares = (spec.adapt.class_prior == ClassPrior::Table).then(|| folder.path("words.json"));
         let (prior, predictions, neighbours, iterations) = transduction;
         spec.transduction = Transduction { prior, predictions, neighbours, iterations };
         spec.text.prototypes = if optional { Prototypes::Descriptions } else { Prototypes::Templates };

@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use crate::clip::openai_text;
-use crate::error::{Error, Kind, Result};
+use crate::clip::{openai_text, text_file};
+use crate::error::{Error, Kind, Result, caught};
 
 /// Turns sentences into token sequences for a [`crate::clip::TextTower`].
 pub struct Tokenizer {
@@ -32,8 +32,10 @@ impl Tokenizer {
     /// [`Kind::Model`] where the file is not a CLIP's tokenizer or knows ids that the tower has no embedding for.
     pub fn from_file(path: &Path, context: i64, vocab: i64) -> Result<Self> {
         let bad = |what: String| Error::new(Kind::Model, format!("{}: {what}", path.display()));
-        let bytes = std::fs::read(path).map_err(|e| bad("cannot read".into()).cause(e))?;
-        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes)
+        let text = text_file::read(path)?;
+        // The library panics on some files that it should refuse.
+        let mut inner = caught(|| tokenizers::Tokenizer::from_bytes(&text))
+            .ok_or_else(|| bad("damaged, or not a tokenizer.json".into()))?
             .map_err(|e| bad(format!("not a tokenizer.json that this version reads: {e}")))?;
         // The sequence's length is ours to decide: a padding or truncation saved with the tokenizer would get in the way.
         inner.with_padding(None);
@@ -50,7 +52,7 @@ impl Tokenizer {
             return Err(bad(format!("has token id {largest}, but the text tower has {vocab} embeddings"))
                 .hint("tokenizer.json and the weights are not of the same model"));
         }
-        let identity = blake3::hash(&bytes);
+        let identity = blake3::hash(text.as_bytes());
         Ok(Tokenizer {
             vocabulary: Vocabulary::HuggingFace(Box::new(inner)),
             start,
@@ -95,9 +97,11 @@ impl Tokenizer {
     pub fn ids(&self, text: &str) -> Result<Vec<i64>> {
         match &self.vocabulary {
             Vocabulary::HuggingFace(inner) => {
-                let encoding = inner
-                    .encode_fast(text, false)
-                    .map_err(|e| Error::new(Kind::Input, format!("cannot turn {text:?} into tokens: {e}")))?;
+                let refuse = |why: String| Error::new(Kind::Input, format!("cannot turn {text:?} into tokens{why}"));
+                // It panics in some parts of a tokenizer that loads and makes no sense.
+                let encoding = caught(|| inner.encode_fast(text, false))
+                    .ok_or_else(|| refuse(": the tokenizer.json makes no sense".into()))?
+                    .map_err(|e| refuse(format!(": {e}")))?;
                 Ok(encoding.get_ids().iter().map(|&id| i64::from(id)).collect())
             }
             Vocabulary::OpenAi(inner) => {

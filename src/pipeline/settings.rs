@@ -186,8 +186,14 @@ fn class_shares(path: &Path, classes: &[String]) -> Result<Vec<f32>> {
             .hint(format!("the classes are {}", classes.join(", "))));
     }
     let sum: f64 = given.values().sum();
-    let share = |name: &String| given.get(name).ok_or_else(|| refuse(format!("no share of class '{name}'")));
-    classes.iter().map(|name| share(name).map(|share| (share / sum) as f32)).collect()
+    let scaled = |name: &String| {
+        let share = given.get(name).ok_or_else(|| refuse(format!("no share of class '{name}'")))?;
+        // A sum that overflows makes nothing of every share.
+        Some((share / sum) as f32)
+            .filter(|scaled| *scaled > 0.0)
+            .ok_or_else(|| refuse(format!("the share of '{name}' is {share:e}: nothing beside the sum of {sum:e}")))
+    };
+    classes.iter().map(scaled).collect()
 }
 
 /// The user's own statement, or that of the policy.

@@ -3,6 +3,7 @@
 
 pub mod arrays;
 pub mod catalog;
+mod depth;
 pub mod dims;
 pub mod format;
 pub mod query;

@@ -5,6 +5,7 @@ use datafusion::dataframe::DataFrame;
 use datafusion::execution::context::{SQLOptions, SessionContext};
 
 use crate::error::{Error, Kind, Result};
+use crate::table::depth;
 use crate::table::schema::{all, nearest};
 
 /// Plans one statement, which may only read: `SELECT`, `WITH`, `VALUES`, `EXPLAIN`, `SHOW`, `DESCRIBE`.
@@ -12,6 +13,7 @@ use crate::table::schema::{all, nearest};
 /// # Errors
 /// [`Kind::Query`], with the nearest name as a hint where a table or a column does not exist.
 pub async fn query(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
+    depth::check(sql)?;
     let reads_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     ctx.sql_with_options(sql, reads_only).await.map_err(|e| explain(e, Some(ctx)))
 }

@@ -8,3 +8,4 @@ mod pipeline;
 mod inputs;
 mod models;
 mod pictures;
+mod statements;

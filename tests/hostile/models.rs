@@ -171,6 +171,20 @@ fn nested_endless_or_huge_configurations_are_refused() {
 }
 
 #[test]
+fn a_tokenizer_that_the_library_panics_on_is_refused() {
+    let model = Model::new();
+    let path = model.path("tokenizer.json");
+    let whole = fs::read(&path).unwrap();
+    // Bytes that are no text, in a place that the library takes apart a second time.
+    let decoder = whole.windows(9).position(|bytes| bytes == b"use_regex").unwrap();
+    let mut bytes = whole.clone();
+    bytes[decoder] = 0xf5;
+    fs::write(&path, bytes).unwrap();
+    let said = model.refusal();
+    assert!(said.contains("cannot read MODEL/tokenizer.json"), "{said}");
+}
+
+#[test]
 fn hostile_headers_of_weights_are_refused() {
     let model = Model::new();
     let header = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();

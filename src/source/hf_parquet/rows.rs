@@ -126,6 +126,10 @@ fn named(label: Label, part: &Part, declared: Option<&[String]>, row: usize) -> 
                 Error::new(Kind::Input, format!("{path}: label {number} in row {row}, but there are {count} classes"))
             })
         }
+        (Label::Name(name), Some(classes)) if !classes.contains(&name) => {
+            let (path, count) = (part.path.display(), classes.len());
+            Err(Error::new(Kind::Input, format!("{path}: label '{name}' in row {row} is none of the {count} classes")))
+        }
         (label, _) => Ok(Some(label.into_name())),
     }
 }
