@@ -32,6 +32,26 @@ impl Format {
         }
     }
 
+    /// The format by its word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Format::Jpeg, Format::Png, Format::WebP].into_iter().find(|format| format.as_str() == word)
+    }
+
+    /// What decoding takes at most, in bytes a pixel, with the RGB that comes of it: JPEG's coefficients where it is progressive,
+    /// PNG's four channels of 16 bits, WebP's ARGB.
+    fn bytes_a_pixel(self) -> usize {
+        match self {
+            Format::Jpeg => 9,
+            Format::Png => 11,
+            Format::WebP => 7,
+        }
+    }
+
+    /// What decoding a picture of this size takes at most, in bytes.
+    pub fn decoding_bytes(self, width: u32, height: u32) -> usize {
+        width as usize * height as usize * self.bytes_a_pixel()
+    }
+
     /// The format by the file's first bytes; names of files are not asked.
     pub fn sniff(bytes: &[u8]) -> Option<Self> {
         if bytes.starts_with(&[0xff, 0xd8, 0xff]) {

@@ -19,9 +19,9 @@ pub(super) struct Encoded {
 }
 
 impl Encoded {
-    /// What the picture takes while it is decoded, as RGB.
-    pub(super) fn decoded_bytes(&self) -> usize {
-        self.header.width as usize * self.header.height as usize * 3
+    /// What decoding the picture takes.
+    pub(super) fn decoding_bytes(&self) -> usize {
+        self.header.format.decoding_bytes(self.header.width, self.header.height)
     }
 }
 

@@ -93,7 +93,7 @@ pub async fn stream(
     let batches = {
         let decoded = {
             let (pictures, todo) = (pictures.clone(), todo.clone());
-            move |place: usize| pictures.rows()[todo[place]].decoded_bytes
+            move |place: usize| pictures.rows()[todo[place]].decoding_bytes
         };
         let (pictures, todo) = (pictures.clone(), todo.clone());
         feed(todo.len(), grouping.batch, decoded, move |place| make(&pictures, todo[place]))

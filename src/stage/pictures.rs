@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::image::{ImageId, Limits, Rgb, decode};
+use crate::image::{Format, ImageId, Limits, Rgb, decode};
 use crate::store::layout::Partition;
 use crate::store::pictures::PictureReader;
 use crate::store::reader;
@@ -23,8 +23,8 @@ pub struct Picture {
     pub test: bool,
     /// Bytes of its file.
     pub byte_len: u64,
-    /// What it takes while it is decoded, as RGB.
-    pub decoded_bytes: usize,
+    /// What decoding it takes.
+    pub decoding_bytes: usize,
     /// Its row in the part of `images`, where its bytes are in it.
     row: Option<usize>,
 }
@@ -47,11 +47,12 @@ impl Pictures {
         let mut embedded = false;
         for batch in reader::batches(
             images,
-            Some(&["image_id", "path", "split", "byte_len", "modified", "width", "height"]),
+            Some(&["image_id", "path", "split", "byte_len", "modified", "format", "width", "height"]),
             8192,
         )? {
             let batch = batch?;
             let (ids, paths) = (arrays::strings(&batch, "image_id")?, arrays::strings(&batch, "path")?);
+            let formats = arrays::strings(&batch, "format")?;
             let (splits, byte_lens) = (arrays::strings(&batch, "split")?, arrays::int64s(&batch, "byte_len")?);
             let (widths, heights) = (arrays::int32s(&batch, "width")?, arrays::int32s(&batch, "height")?);
             // A file of its own has a time of modification; a picture inside a larger file has none.
@@ -60,6 +61,8 @@ impl Pictures {
                 let id = ImageId::parse(image_id).ok_or_else(|| {
                     Error::new(Kind::Store, format!("'{image_id}' in {} is no image id", images.dir().display()))
                 })?;
+                // A word that this version does not know is of a picture that it will refuse to decode.
+                let format = Format::parse(formats[n]).unwrap_or(Format::Png);
                 let inside = modified.as_ref().is_none_or(|m| m.is_null(n));
                 embedded |= inside;
                 rows.push(Picture {
@@ -68,7 +71,7 @@ impl Pictures {
                     path: paths[n].to_string(),
                     test: splits[n] == "test",
                     byte_len: byte_lens[n].max(0).cast_unsigned(),
-                    decoded_bytes: widths[n].max(0) as usize * heights[n].max(0) as usize * 3,
+                    decoding_bytes: format.decoding_bytes(widths[n].max(0) as u32, heights[n].max(0) as u32),
                     row: inside.then_some(rows.len()),
                 });
             }

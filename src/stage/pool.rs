@@ -7,8 +7,9 @@ use tokio::task::spawn_blocking;
 
 use crate::error::{Error, Kind, Result};
 
-/// Bytes that decoded pictures may take at any time. A picture that is larger waits for all of it, and is decoded alone.
-pub(super) const DECODED: usize = 256 << 20;
+/// Bytes that decoding may take at any time: ten photographs of 12 million pixels. A picture that takes more waits for all of it, and is
+/// decoded alone.
+pub(super) const DECODED: usize = 1 << 30;
 
 /// Work on one picture.
 pub(super) struct Task<T> {

@@ -92,7 +92,7 @@ impl Predictor {
         });
         let tasks = read.buffered(pool::depth()).map(|(path, encoded)| {
             let preprocess = preprocess.clone();
-            let bytes = encoded.as_ref().ok().and_then(|e| e.as_ref().ok()).map_or(0, Encoded::decoded_bytes);
+            let bytes = encoded.as_ref().ok().and_then(|e| e.as_ref().ok()).map_or(0, Encoded::decoding_bytes);
             Task::new(bytes, move || {
                 let prepared = encoded.and_then(|encoded| match encoded {
                     Ok(encoded) => prepare(&encoded, &preprocess, &limits, crops.as_ref()),

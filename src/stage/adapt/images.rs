@@ -236,7 +236,7 @@ impl Images {
         let rows: Vec<usize> = places.iter().map(|&place| self.rows[place]).collect();
         let decoded = {
             let (pictures, rows) = (pictures.clone(), rows.clone());
-            move |at: usize| pictures.rows()[rows[at]].decoded_bytes
+            move |at: usize| pictures.rows()[rows[at]].decoding_bytes
         };
         feed(rows.len(), batch, decoded, move |at| {
             view(&pictures, rows[at]).map(|pixels| Views { pixels, boxes: Vec::new() })

@@ -146,7 +146,7 @@ impl Reading {
         });
         let tasks = read.buffered(pool::depth()).map(move |read| {
             let bytes = match &read {
-                Ok((_, Ok(encoded))) => encoded.decoded_bytes(),
+                Ok((_, Ok(encoded))) => encoded.decoding_bytes(),
                 _ => 0,
             };
             let (decoded, tap) = (decoded.clone(), tap.clone());
