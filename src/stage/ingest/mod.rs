@@ -15,6 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::image::{ImageId, Limits, Rgb};
 use crate::source::Source;
 use crate::stage::feed::{Batcher, Views};
+use crate::stage::pool::Turns;
 use crate::stage::progress::Progress;
 use crate::stage::stop::Stop;
 use crate::store::layout::Store;
@@ -53,6 +54,8 @@ pub(super) struct Tap {
     pub(super) have: Arc<HashSet<ImageId>>,
     /// Makes the views that it wants, on the decode pool.
     pub(super) make: Arc<dyn Fn(&Rgb) -> Result<Views> + Send + Sync>,
+    /// Those that decoding takes with it.
+    pub(super) turns: Turns,
     /// Where they go, by the ids of the pictures, in the order of `images`.
     pub(super) batches: Batcher<String>,
 }

@@ -135,6 +135,7 @@ impl Reading {
     fn checked(&self, source: Box<dyn Source>) -> impl futures::Stream<Item = Result<Result<Checked>>> + Send + use<> {
         let limits = self.limits;
         let decoded = self.decoded.clone();
+        let turns = self.tap.as_ref().map(|tap| tap.turns.clone()).unwrap_or_default();
         let tap = self.tap.as_ref().map(|tap| (tap.have.clone(), tap.make.clone()));
         let read = futures::stream::iter(source.items()).map(move |item| async move {
             let mut item = item?;
@@ -159,7 +160,7 @@ impl Reading {
                 Ok(Checked { item, outcome })
             })
         });
-        pool::in_order(tasks)
+        pool::in_order(tasks, turns)
     }
 }
 
