@@ -153,14 +153,12 @@ pub(super) async fn consume<K>(
         let began = Instant::now();
         let Some(batch) = batches.recv().await else { break };
         waiting += began.elapsed();
-        let turn = turns.compute().await;
         let began = Instant::now();
         let step = stop.check().and(batch).and_then(|batch| {
-            let rows = block_in_place(|| compute(&batch))?;
+            let rows = block_in_place(|| turns.compute(|| compute(&batch)))?;
             Ok((batch.pictures.len() as u64, rows))
         });
         computing += began.elapsed();
-        drop(turn);
         match step {
             Ok((count, rows)) => {
                 if send.send(rows).await.is_err() {

@@ -1,9 +1,9 @@
 //! The decode pool: work on pictures, on all cores, in order, within a bound on memory.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::{Stream, StreamExt};
-use tokio::sync::{RwLock, RwLockWriteGuard, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use crate::error::{Error, Kind, Result};
@@ -42,12 +42,17 @@ impl Turns {
         Turns(taken.then(Arc::default))
     }
 
-    /// Waits until what is being decoded is decoded; nothing more is begun before this is dropped.
-    pub(super) async fn compute(&self) -> Option<RwLockWriteGuard<'_, ()>> {
-        match &self.0 {
-            Some(turns) => Some(turns.write().await),
-            None => None,
-        }
+    /// Waits until what is being decoded is decoded, and computes; nothing more is begun before the end. Blocks the thread.
+    pub(super) fn compute<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _turn = self.0.as_ref().map(|turns| turns.write().unwrap_or_else(PoisonError::into_inner));
+        work()
+    }
+
+    /// Decodes in a turn of decoding, on a thread of its own: a task that waits for its turn where nobody polls it would be given it
+    /// and keep it.
+    fn decode<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _turn = self.0.as_ref().map(|turns| turns.read().unwrap_or_else(PoisonError::into_inner));
+        work()
     }
 }
 
@@ -65,13 +70,9 @@ pub(super) fn in_order<T: Send + 'static>(
             async move {
                 // Shares are given in the order of the tasks, so that the picture that is waited for is never kept waiting.
                 let share = budget.acquire_many_owned(bytes.min(DECODED) as u32).await;
-                let turn = match turns.0 {
-                    Some(turns) => Some(turns.read_owned().await),
-                    None => None,
-                };
                 let done = spawn_blocking(move || {
-                    let _until_done = (share, turn);
-                    work()
+                    let _until_done = share;
+                    turns.decode(work)
                 });
                 done.await.map_err(|e| Error::new(Kind::Input, "decoding was cut short").cause(e))
             }
@@ -130,11 +131,11 @@ mod tests {
         });
         for place in 0..50 {
             assert_eq!(receive.recv().await, Some(place));
-            let _turn = turns.compute().await;
-            for _ in 0..3 {
-                assert_eq!(decoding.load(Ordering::SeqCst), 0);
-                tokio::time::sleep(std::time::Duration::from_micros(200)).await;
-            }
+            let still = || {
+                std::thread::sleep(std::time::Duration::from_micros(200));
+                decoding.load(Ordering::SeqCst)
+            };
+            tokio::task::block_in_place(|| turns.compute(|| assert_eq!([still(), still(), still()], [0; 3])));
         }
     }
 }

@@ -71,10 +71,15 @@ impl Run {
     }
 }
 
+/// The pictures into the tables, and nothing else.
+fn ingest(pipeline: &Pipeline, store: &str) {
+    pipeline.ok("ingest", &["--store", pipeline.path(store).to_str().unwrap()]);
+}
+
 /// How long each stage takes when nothing disturbs it.
-fn undisturbed(pipeline: &Pipeline) -> [Duration; STAGES.len()] {
+fn undisturbed(pipeline: &Pipeline, store: &str) -> [Duration; STAGES.len()] {
     let (mut lengths, mut at, mut began) = ([Duration::ZERO; STAGES.len()], 0, Instant::now());
-    let run = Run::start(pipeline, "undisturbed");
+    let run = Run::start(pipeline, store);
     while let Ok(stage) = run.stages.recv() {
         lengths[at] += began.elapsed();
         (at, began) = (stage, Instant::now());
@@ -90,13 +95,21 @@ fn a_run_that_is_killed_at_any_moment_ends_as_an_undisturbed_one() {
     let seed = from_environment("MICROCLIP_SEED", 0);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let pipeline = Pipeline::new(4, 1);
-    let lengths = undisturbed(&pipeline);
+    // Pictures are embedded while they are ingested, or, where they are ingested already, in a stage of its own.
+    let together = undisturbed(&pipeline, "undisturbed");
+    ingest(&pipeline, "apart");
+    let apart = undisturbed(&pipeline, "apart");
+    crate::rows::assert_same_rows(&pipeline.path("apart"), &pipeline.path("undisturbed"));
     let weights = pipeline.weights("undisturbed");
     let mut counts = BTreeMap::from(STAGES.map(|stage| (stage, 0)));
     let (mut done, mut stores) = (0, 0);
     while done < kills {
         let store = format!("killed-{stores}");
         let path = pipeline.path(&store);
+        let lengths = if stores % 2 == 0 { &together } else { &apart };
+        if stores % 2 == 1 {
+            ingest(&pipeline, &store);
+        }
         stores += 1;
         for n in 0.. {
             let mut run = Run::start(&pipeline, &store);
