@@ -31,8 +31,10 @@ fn program_in(folder: &Folder) -> Command {
 #[test]
 fn every_verb_has_a_manual_page() {
     assert_cmd_snapshot!("help", program().arg("--help"));
-    for verb in ["run", "ingest", "embed", "adapt", "evaluate", "ablate", "sql", "predict", "report", "export", "cache"]
-    {
+    for verb in [
+        "run", "ingest", "embed", "adapt", "evaluate", "ablate", "sql", "predict", "report", "export", "cache", "runs",
+        "schema",
+    ] {
         assert_cmd_snapshot!(format!("help_{verb}"), program().args([verb, "--help"]));
     }
     for task in ["ls", "verify", "gc", "rm"] {
@@ -74,6 +76,8 @@ fn a_missing_or_unknown_verb_is_a_usage_error() {
 
     ----- stderr -----
     error: unrecognized subcommand 'rnu'
+
+      tip: a similar subcommand exists: 'runs'
 
     Usage: microclip-pipe <COMMAND>
 

@@ -18,6 +18,8 @@ pub mod printer;
 mod report;
 mod rows;
 mod run;
+mod runs;
+mod schema;
 mod size;
 mod sql;
 mod stages;
@@ -96,7 +98,9 @@ enum Verb {
     Predict(predict::Predict),
     Report(report::Report),
     Export(export::Export),
+    Runs(runs::Runs),
     Cache(cache::Cache),
+    Schema(schema::Schema),
 }
 
 impl Cli {
@@ -126,7 +130,9 @@ impl Cli {
             Verb::Predict(verb) => verb.execute(printer),
             Verb::Report(verb) => verb.execute(printer),
             Verb::Export(verb) => verb.execute(printer),
+            Verb::Runs(verb) => verb.execute(printer),
             Verb::Cache(verb) => verb.execute(printer),
+            Verb::Schema(verb) => verb.execute(printer),
         }
     }
 }
