@@ -5,6 +5,7 @@ pub mod arrays;
 pub mod catalog;
 pub mod dims;
 pub mod format;
+pub mod names;
 pub mod query;
 pub mod schema;
 pub mod session;
