@@ -95,6 +95,38 @@ pub fn cuda() -> std::result::Result<(), String> {
         .clone()
 }
 
+/// The folder of the libtorch that this process runs on.
+///
+/// # Errors
+/// Where the operating system does not say which files are mapped, or none of them is libtorch's.
+pub fn libtorch() -> std::result::Result<PathBuf, String> {
+    let maps = std::fs::read_to_string("/proc/self/maps").map_err(|e| format!("cannot read /proc/self/maps: {e}"))?;
+    let mut mapped = maps.lines().filter_map(|line| line.find('/').map(|at| Path::new(&line[at..])));
+    let cpu = mapped.find(|path| path.file_name().is_some_and(|name| name == "libtorch_cpu.so"));
+    let folder = cpu.and_then(Path::parent).map(Path::to_path_buf);
+    folder.ok_or_else(|| "no libtorch_cpu.so is mapped".to_owned())
+}
+
+/// Those instructions of the CPU that computing gains from and this program knows of.
+pub fn cpu_instructions() -> Vec<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::is_x86_feature_detected as has;
+        let known = [
+            ("avx2", has!("avx2")),
+            ("fma", has!("fma")),
+            ("avx512f", has!("avx512f")),
+            ("avx512vnni", has!("avx512vnni")),
+            ("avx512_bf16", cpu_multiplies_bf16()),
+        ];
+        known.iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        Vec::new()
+    }
+}
+
 /// `libtorch_cuda.so`: in `MICROCLIP_CUDA_LIBS`, or near the libtorch that this process runs on: in the folder `cuda`
 /// beside it, where `make cuda` puts it, or in its own folder, as in PyTorch's wheel.
 fn cuda_library() -> std::result::Result<PathBuf, String> {
@@ -102,12 +134,8 @@ fn cuda_library() -> std::result::Result<PathBuf, String> {
     let folders = match std::env::var_os("MICROCLIP_CUDA_LIBS") {
         Some(folder) => vec![PathBuf::from(folder)],
         None => {
-            let maps =
-                std::fs::read_to_string("/proc/self/maps").map_err(|e| format!("cannot read /proc/self/maps: {e}"))?;
-            let mapped = maps.lines().filter_map(|line| line.find('/').map(|at| Path::new(&line[at..])));
-            let cpu = mapped.into_iter().find(|path| path.file_name().is_some_and(|n| n == "libtorch_cpu.so"));
-            let folder = cpu.and_then(Path::parent).unwrap_or(Path::new(""));
-            vec![folder.join("cuda"), folder.to_path_buf()]
+            let folder = libtorch()?;
+            vec![folder.join("cuda"), folder]
         }
     };
     folders.iter().map(|folder| folder.join(NAME)).find(|path| path.is_file()).ok_or_else(|| {

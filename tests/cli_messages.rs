@@ -1,6 +1,8 @@
 //! What the real binary prints: help, versions, and the commonest mistakes, with their exit codes.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
 
+#[path = "common/pipeline.rs"]
+mod pipeline;
 mod spec_folder;
 
 use std::process::{Command, Stdio};
@@ -31,8 +33,10 @@ fn program_in(folder: &Folder) -> Command {
 #[test]
 fn every_verb_has_a_manual_page() {
     assert_cmd_snapshot!("help", program().arg("--help"));
-    for verb in ["run", "ingest", "embed", "adapt", "evaluate", "ablate", "sql", "predict", "report", "export", "cache"]
-    {
+    for verb in [
+        "run", "ingest", "embed", "adapt", "evaluate", "ablate", "sql", "predict", "report", "export", "cache", "runs",
+        "schema",
+    ] {
         assert_cmd_snapshot!(format!("help_{verb}"), program().args([verb, "--help"]));
     }
     for task in ["ls", "verify", "gc", "rm"] {
@@ -74,6 +78,8 @@ fn a_missing_or_unknown_verb_is_a_usage_error() {
 
     ----- stderr -----
     error: unrecognized subcommand 'rnu'
+
+      tip: a similar subcommand exists: 'runs'
 
     Usage: microclip-pipe <COMMAND>
 
@@ -213,6 +219,59 @@ fn sql_wants_a_statement() {
     error: the SQL statement is empty
     hint: give one, e.g. microclip-pipe sql flowers.toml "SELECT * FROM metrics", or - to read it from standard input
     "#);
+}
+
+/// The same command, with one more argument.
+fn messages(folder: &Folder, arguments: &[&str]) -> (String, String) {
+    let output = program_in(folder).args(["run", "flowers.toml"]).args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn messages_for_programs_are_json_lines() {
+    let folder = flowers();
+    let (printed, said) = messages(&folder, &["--log-format", "json", "--set", "adapt.epoch=3"]);
+    assert_eq!(printed, "");
+    let lines: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["level"], "error");
+    assert_eq!(lines[0]["hint"], "did you mean 'adapt.epochs'?");
+    let (_, said) = messages(&folder, &["--quiet", "--set", "adapt.epoch=3"]);
+    assert!(said.starts_with("error: "), "errors are said however quiet it is to be: {said}");
+    let (_, said) = messages(&folder, &["--quiet", "--verbose"]);
+    assert!(said.contains("cannot be used with"), "{said}");
+}
+
+#[test]
+fn progress_for_programs_is_json_lines() {
+    let pipeline = pipeline::Pipeline::new(1, 1);
+    let output = pipeline.output("ingest", &["--log-format", "json", "--verbose"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let of = |event: &str| lines.iter().find(|line| line["event"] == event && line["stage"] == "ingest");
+    assert_eq!(of("begin").unwrap()["unit"], "image", "{said}");
+    assert_eq!(of("end").unwrap()["done"], 6, "{said}");
+    assert!(lines.iter().any(|line| line["level"] == "detail"), "--verbose says more: {said}");
+}
+
+#[test]
+fn completions_and_manual_pages_are_made_of_the_command_line() {
+    let folder = flowers();
+    let printed = |arguments: &[&str]| {
+        let output = program_in(&folder).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(printed(&["completions", shell]).contains("log-format"), "{shell}");
+    }
+    assert!(printed(&["man"]).contains(".TH microclip-pipe 1"));
+    let pages = printed(&["man", "--output", "pages"]);
+    for page in ["microclip-pipe.1", "microclip-pipe-run.1", "microclip-pipe-cache-gc.1"] {
+        assert!(pages.lines().any(|line| line == format!("pages/{page}")), "no {page} in {pages}");
+        assert!(std::fs::read_to_string(folder.path("pages").join(page)).unwrap().contains("SYNOPSIS"), "{page}");
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::printer::Printer;
 use crate::error::{Context, Kind, Result};
 use crate::pipeline::ablation::{self, Ablation, Cell, Figures};
 use crate::pipeline::run::Options;
-use crate::pipeline::{bar, signal};
+use crate::pipeline::signal;
 use crate::stage::stop::Stop;
 use crate::store::Store;
 use crate::table::format;
@@ -89,10 +89,6 @@ pub(super) struct Ablate {
         help_heading = "Overrides"
     )]
     threads: Option<u64>,
-
-    /// Print no progress and no notes
-    #[arg(long, short)]
-    quiet: bool,
 }
 
 /// The form of the outcome, as `--format` names it.
@@ -117,15 +113,13 @@ impl Ablate {
             let figures = ablation::known(&ablation, &cells, &Store::open_read(&ablation.store)?)?;
             return printer.result(&plan(&cells, &figures));
         }
-        let options = Options { stop: Stop::default(), progress: bar::choose(self.quiet) };
+        let options = Options { stop: Stop::default(), progress: printer.progress() };
         signal::watch(options.stop.clone(), options.progress.clone())?;
         let runtime = runtime()?;
         let figures = runtime.block_on(ablation::run(&ablation, &cells, &options))?;
         let form = match self.format {
             Format::Markdown => {
-                if !self.quiet {
-                    printer.note(&caption(&ablation));
-                }
+                printer.note(&caption(&ablation));
                 return printer.result(&ablation::markdown(&cells, &figures));
             }
             Format::Csv => format::Format::Csv,

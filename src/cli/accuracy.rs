@@ -20,11 +20,9 @@ const MODELS: [(&str, &str); 6] = [
 ///
 /// # Errors
 /// Where stdout cannot be written to.
-pub fn print(outcome: &Outcome, quiet: bool, printer: &Printer) -> Result<()> {
+pub fn print(outcome: &Outcome, printer: &Printer) -> Result<()> {
     if outcome.table.is_empty() {
-        if !quiet {
-            printer.note("no labels are known, so there is nothing to measure; the table predictions has the outcome");
-        }
+        printer.note("no labels are known, so there is nothing to measure; the table predictions has the outcome");
         return Ok(());
     }
     printer.result(&show(&outcome.table))

@@ -13,13 +13,11 @@ use super::layout::{Side, align};
 use super::printer::Printer;
 use super::size::{self, in_words};
 use crate::error::{Error, Kind, Result};
-use crate::pipeline::cache::{References, Reuse, holdings};
-use crate::pipeline::run::Options;
-use crate::pipeline::{bar, signal, turn};
+use crate::pipeline::cache::{Examined, References, Reuse, examine, holdings};
+use crate::pipeline::{signal, turn};
 use crate::stage::stop::Stop;
 use crate::store::Store;
 use crate::store::inventory::{self, Holding, Removed};
-use crate::store::seal::Verdict;
 
 const LONG_ABOUT: &str = "\
 Looks after the store: what it holds, whether every file is as it was written, and what can go.
@@ -131,7 +129,7 @@ impl Ls {
         let store = Store::open_read(&spec.store)?;
         let found = holdings(&store)?;
         let references = References::of(&spec, &store);
-        if let (Err(error), false) = (&references, self.common.quiet) {
+        if let Err(error) = &references {
             printer.note(&format!("warning: what the pipeline uses is not known: {error}"));
         }
         let reuse = |holding: &Holding| match &references {
@@ -146,25 +144,8 @@ impl Ls {
 
     fn verify(&self, printer: &Printer) -> Result<()> {
         let store = Store::open_read(&self.common.load()?.store)?;
-        let (mut files, mut bytes, mut lines) = (0, 0, Vec::new());
-        for holding in holdings(&store)?.iter().filter(|holding| holding.table != crate::store::lock::QUARANTINE) {
-            for path in &holding.files {
-                let why = match inventory::examine(path) {
-                    // A run has replaced or removed it meanwhile.
-                    Err(_) if !path.exists() => continue,
-                    Err(error) => format!("cannot be read: {error}"),
-                    Ok(Verdict::Sound) => String::new(),
-                    Ok(Verdict::Damaged(why)) => format!("damaged: {why}"),
-                    Ok(Verdict::Older(which)) => format!("of an earlier version: {which}"),
-                    Ok(Verdict::Newer(which)) => format!("of a later version: {which}"),
-                };
-                files += 1;
-                bytes += path.metadata().map_or(0, |metadata| metadata.len());
-                if !why.is_empty() {
-                    lines.push(format!("{}: {why}", path.display()));
-                }
-            }
-        }
+        let Examined { files, bytes, unsound } = examine(&store)?;
+        let lines: Vec<String> = unsound.iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
         if lines.is_empty() {
             return printer.result(&format!("{files} files, {}: all as they were written", in_words(bytes)));
         }
@@ -183,7 +164,7 @@ impl Gc {
                 .hint("name at least one of --unreferenced, --older-than DAYS and --max-size SIZE"));
         }
         let spec = common.load()?;
-        with_store(&spec.store, common.quiet, *dry_run, |store| {
+        with_store(&spec.store, printer, *dry_run, |store| {
             let mut references = vec![References::of(&spec, store)?];
             for file in also {
                 references.push(References::of(&crate::pipeline::load(file, &[])?, store)?);
@@ -230,7 +211,7 @@ fn free_age(found: &[Holding], name: &str, age: impl Fn(&Holding) -> Duration) -
 impl Rm {
     fn execute(&self, printer: &Printer) -> Result<()> {
         let spec = self.common.load()?;
-        with_store(&spec.store, self.common.quiet, self.dry_run, |store| {
+        with_store(&spec.store, printer, self.dry_run, |store| {
             let found = holdings(store)?;
             let known: BTreeSet<&str> = found.iter().map(|holding| holding.name.as_str()).collect();
             if let Some(unknown) = self.names.iter().find(|name| !known.contains(name.as_str())) {
@@ -247,14 +228,14 @@ impl Rm {
 /// Does some work on the store that no run may do at the same time; looking only needs no turn.
 fn with_store(
     path: &std::path::Path,
-    quiet: bool,
+    printer: &Printer,
     looking: bool,
     work: impl FnOnce(&Store) -> Result<()>,
 ) -> Result<()> {
     if looking || !path.exists() {
         return work(&Store::open_read(path)?);
     }
-    let Options { stop, progress } = Options { stop: Stop::default(), progress: bar::choose(quiet) };
+    let (stop, progress) = (Stop::default(), printer.progress());
     signal::watch(stop.clone(), progress.clone())?;
     let _held = runtime()?.block_on(turn::take(path, &stop, &progress))?;
     // What is to go need not be compared with its checksum first.

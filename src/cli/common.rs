@@ -1,13 +1,11 @@
 //! What every verb takes: the pipeline file, and what overrides it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::{Args, ValueHint};
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::pipeline::spec::{DeviceKind, Spec};
-use crate::stage::progress::Progress;
 
 /// The pipeline file, and what overrides it.
 #[derive(Debug, Args)]
@@ -16,6 +14,13 @@ pub(super) struct Common {
     #[arg(value_name = "PIPELINE", value_hint = ValueHint::FilePath)]
     pub(super) pipeline: PathBuf,
 
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+/// What overrides a pipeline file.
+#[derive(Debug, Args)]
+pub(super) struct Overrides {
     /// Keep tables and checkpoints in this folder
     ///
     /// Instead of what `store` in the pipeline file says. A relative path starts at the current folder.
@@ -58,10 +63,6 @@ pub(super) struct Common {
         help_heading = "Overrides"
     )]
     threads: Option<u64>,
-
-    /// Print no progress and no notes
-    #[arg(long, short)]
-    pub(super) quiet: bool,
 }
 
 fn device(text: &str) -> Result<DeviceKind, String> {
@@ -72,6 +73,13 @@ fn device(text: &str) -> Result<DeviceKind, String> {
 impl Common {
     /// The pipeline file with all overrides in place.
     pub(super) fn load(&self) -> Result<Spec> {
+        self.overrides.load(&self.pipeline)
+    }
+}
+
+impl Overrides {
+    /// A pipeline file with all overrides in place.
+    pub(super) fn load(&self, pipeline: &Path) -> Result<Spec> {
         let mut overrides = self.set.clone();
         if let Some(store) = &self.store {
             let store = store_folder(store)?;
@@ -83,12 +91,7 @@ impl Common {
         overrides.extend(self.seed.map(|seed| format!("seed={seed}")));
         overrides.extend(self.device.map(|kind| format!("device.kind={kind}")));
         overrides.extend(self.threads.map(|threads| format!("device.threads={threads}")));
-        crate::pipeline::load(&self.pipeline, &overrides)
-    }
-
-    /// The progress that fits the terminal and `--quiet`.
-    pub(super) fn progress(&self) -> Arc<dyn Progress> {
-        crate::pipeline::bar::choose(self.quiet)
+        crate::pipeline::load(pipeline, &overrides)
     }
 }
 

@@ -28,6 +28,6 @@ pub(super) struct Evaluate {
 impl Evaluate {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
         let outcome = stages::execute(&self.common, Upto::Evaluate, printer)?;
-        accuracy::print(&outcome, self.common.quiet, printer)
+        accuracy::print(&outcome, printer)
     }
 }

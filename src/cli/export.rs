@@ -42,20 +42,14 @@ pub(super) struct Export {
     /// The folder to write, which must not be there yet, or be empty
     #[arg(long, short, value_name = "DIR", required = true, value_hint = ValueHint::DirPath)]
     output: PathBuf,
-
-    /// Print no notes
-    #[arg(long, short)]
-    quiet: bool,
 }
 
 impl Export {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
         let chosen = self.run.find()?;
         let notes = export(&chosen, &self.output)?;
-        if !self.quiet {
-            printer.note(&format!("run {} is in {}", chosen.run, self.output.display()));
-            notes.iter().for_each(|note| printer.note(note));
-        }
+        printer.note(&format!("run {} is in {}", chosen.run, self.output.display()));
+        notes.iter().for_each(|note| printer.note(note));
         Ok(())
     }
 }

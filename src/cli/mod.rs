@@ -5,11 +5,15 @@ pub mod accuracy;
 mod adapt;
 mod cache;
 mod common;
+mod completions;
+mod doctor;
 mod embed;
 mod evaluate;
 mod export;
 mod ingest;
+mod init;
 mod layout;
+mod man;
 mod output;
 pub mod panics;
 mod plan;
@@ -18,6 +22,8 @@ pub mod printer;
 mod report;
 mod rows;
 mod run;
+mod runs;
+mod schema;
 mod size;
 mod sql;
 mod stages;
@@ -25,10 +31,11 @@ mod which_run;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 
-use printer::Printer;
+use printer::{Messages, Printer};
 
 use crate::error::Result;
 
@@ -80,12 +87,17 @@ Examples:
     disable_help_subcommand = true
 )]
 pub struct Cli {
+    #[command(flatten)]
+    messages: Messages,
+
     #[command(subcommand)]
     verb: Verb,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Init(init::Init),
+    Doctor(doctor::Doctor),
     Run(run::Run),
     Ingest(ingest::Ingest),
     Embed(embed::Embed),
@@ -96,16 +108,24 @@ enum Verb {
     Predict(predict::Predict),
     Report(report::Report),
     Export(export::Export),
+    Runs(runs::Runs),
     Cache(cache::Cache),
+    Schema(schema::Schema),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 impl Cli {
     /// Does what the command line says and prints what came of it.
     pub fn execute(self) -> ExitCode {
-        let printer = Printer::detect();
+        let printer = Printer::new(self.messages);
+        let began = Instant::now();
         // The hook of `panics` has printed what there is to say about a panic.
         match catch_unwind(AssertUnwindSafe(|| self.dispatch(&printer))) {
-            Ok(Ok(())) => ExitCode::SUCCESS,
+            Ok(Ok(())) => {
+                printer.detail(|| format!("done in {:.1} s", began.elapsed().as_secs_f64()));
+                ExitCode::SUCCESS
+            }
             Ok(Err(error)) => {
                 printer.error(&error);
                 ExitCode::from(error.kind().exit_code())
@@ -116,6 +136,8 @@ impl Cli {
 
     fn dispatch(self, printer: &Printer) -> Result<()> {
         match self.verb {
+            Verb::Init(verb) => verb.execute(printer),
+            Verb::Doctor(verb) => verb.execute(printer),
             Verb::Run(verb) => verb.execute(printer),
             Verb::Ingest(verb) => verb.execute(printer),
             Verb::Embed(verb) => verb.execute(printer),
@@ -126,7 +148,11 @@ impl Cli {
             Verb::Predict(verb) => verb.execute(printer),
             Verb::Report(verb) => verb.execute(printer),
             Verb::Export(verb) => verb.execute(printer),
+            Verb::Runs(verb) => verb.execute(printer),
             Verb::Cache(verb) => verb.execute(printer),
+            Verb::Schema(verb) => verb.execute(printer),
+            Verb::Completions(verb) => verb.execute(printer),
+            Verb::Man(verb) => verb.execute(printer),
         }
     }
 }

@@ -19,7 +19,7 @@ pub fn install() {
         }
         // One cause often makes several threads panic; the first is the one to read.
         if !SAID.swap(true, Ordering::SeqCst) {
-            Printer::detect().error(&error(&message(info), info.location().map(ToString::to_string)));
+            Printer::current().error(&error(&message(info), info.location().map(ToString::to_string)));
         }
     }));
 }

@@ -14,7 +14,7 @@ use super::rows::Rows;
 use super::which_run::WhichRun;
 use crate::error::{Context, Error, Kind, Result};
 use crate::pipeline::adapted::Adapted;
-use crate::pipeline::{bar, signal};
+use crate::pipeline::signal;
 use crate::source::named;
 use crate::stage::predict::Answer;
 use crate::stage::stop::Stop;
@@ -61,10 +61,6 @@ pub(super) struct Predict {
 
     #[command(flatten)]
     rows: Rows,
-
-    /// Print no progress and no notes
-    #[arg(long, short)]
-    quiet: bool,
 }
 
 impl Predict {
@@ -74,15 +70,13 @@ impl Predict {
         let items: Vec<Vec<_>> = self.paths.iter().map(|path| named::pictures(path)).collect::<Result<_>>()?;
         let total = items.iter().map(Vec::len).sum::<usize>() as u64;
         let adapted = Adapted::open(&chosen)?;
-        if !self.quiet {
-            printer.note(&format!("run {}, after {} passes; {}", chosen.run, adapted.passes, calibrated(&chosen)));
-        }
+        printer.note(&format!("run {}, after {} passes; {}", chosen.run, adapted.passes, calibrated(&chosen)));
         let classes = adapted.classes.clone();
         let top = usize::try_from(self.top).unwrap_or(usize::MAX).min(classes.len());
         let predictor = adapted.predictor(&chosen);
         let temperature = chosen.temperature.unwrap_or(1.0);
 
-        let (stop, progress) = (Stop::default(), bar::choose(self.quiet));
+        let (stop, progress) = (Stop::default(), printer.progress());
         signal::watch(stop.clone(), progress.clone())?;
         progress.begin("predict", "image", total, 0);
         let schema = schema();

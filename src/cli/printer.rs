@@ -1,25 +1,73 @@
 //! The one place that prints. Results go to stdout, everything else to stderr.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::{Arc, OnceLock};
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::pipeline::bar::{self, Manner};
+use crate::stage::progress::Progress;
 
 const RED: &str = "\x1b[1;31m";
 const CYAN: &str = "\x1b[1;36m";
 const PLAIN: &str = "\x1b[0m";
 
+/// What is said besides results, and how. Every verb takes these.
+#[derive(Debug, Clone, Copy, Default, Args)]
+#[command(next_help_heading = "Messages")]
+pub(super) struct Messages {
+    /// Print no progress and no notes
+    #[arg(long, short, global = true)]
+    quiet: bool,
+
+    /// Say more: what it runs on, progress every second, and how long it took
+    #[arg(long, short, global = true, conflicts_with = "quiet")]
+    verbose: bool,
+
+    /// The form of progress, notes and errors: for people, or a JSON object a line
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    log_format: LogFormat,
+}
+
+/// The form of messages, as `--log-format` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: JSON lines
+    Json,
+}
+
 /// Prints results, notes and errors.
 #[derive(Debug, Clone, Copy)]
 pub struct Printer {
     colour: bool,
+    messages: Messages,
 }
 
+static CURRENT: OnceLock<Printer> = OnceLock::new();
+
 impl Printer {
-    /// Colour where stderr is a terminal, unless the environment has `NO_COLOR` or says that the terminal is dumb.
-    pub fn detect() -> Self {
+    /// Colour where stderr is a terminal, unless the environment has `NO_COLOR` or says that the terminal is dumb. What a
+    /// panic says is printed alike from now on.
+    pub(super) fn new(messages: Messages) -> Self {
+        let printer = Printer { messages, ..Printer::detect() };
+        *CURRENT.get_or_init(|| printer)
+    }
+
+    /// The printer of this process; before the command line is known, one by the terminal alone.
+    pub fn current() -> Self {
+        CURRENT.get().copied().unwrap_or_else(Printer::detect)
+    }
+
+    fn detect() -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Printer { colour: io::stderr().is_terminal() && !set("NO_COLOR") && !dumb }
+        let colour = io::stderr().is_terminal() && !set("NO_COLOR") && !dumb;
+        Printer { colour, messages: Messages::default() }
     }
 
     /// A result: whole lines on stdout.
@@ -35,18 +83,48 @@ impl Printer {
         }
     }
 
-    /// Something worth knowing, on stderr.
+    /// Something worth knowing, on stderr; nothing where `--quiet`.
     pub fn note(&self, text: &str) {
-        to_stderr(&format!("{text}\n"));
+        if !self.messages.quiet {
+            self.say("note", text);
+        }
+    }
+
+    /// Something that only `--verbose` says.
+    pub fn detail(&self, text: impl FnOnce() -> String) {
+        if self.messages.verbose {
+            self.say("detail", &text());
+        }
+    }
+
+    fn say(&self, level: &str, text: &str) {
+        match self.messages.log_format {
+            LogFormat::Text => to_stderr(&format!("{text}\n")),
+            LogFormat::Json => to_stderr(&format!("{}\n", json!({"level": level, "message": text}))),
+        }
     }
 
     /// An error and what to do about it, on stderr.
     pub fn error(&self, error: &Error) {
+        if self.messages.log_format == LogFormat::Json {
+            let line = json!({"level": "error", "message": error.to_string(), "hint": error.hint_text()});
+            return to_stderr(&format!("{line}\n"));
+        }
         let mut text = self.label("error", RED, &error.to_string());
         if let Some(hint) = error.hint_text() {
             text.push_str(&self.label("hint", CYAN, hint));
         }
         to_stderr(&text);
+    }
+
+    /// How a stage says how far it is.
+    pub(super) fn progress(&self) -> Arc<dyn Progress> {
+        let Messages { quiet, verbose, log_format } = self.messages;
+        bar::choose(match log_format {
+            _ if quiet => Manner::Silent,
+            LogFormat::Json => Manner::Json { often: verbose },
+            LogFormat::Text => Manner::Text { often: verbose },
+        })
     }
 
     fn label(&self, label: &str, colour: &str, text: &str) -> String {

@@ -10,7 +10,7 @@ use super::common::{Common, runtime};
 use super::output::Target;
 use super::printer::Printer;
 use crate::error::{Context, Kind, Result};
-use crate::pipeline::{bar, chosen, signal};
+use crate::pipeline::{chosen, signal};
 use crate::report::report;
 use crate::stage::stop::Stop;
 
@@ -57,7 +57,7 @@ impl Report {
             Some(run) => chosen::named(&spec.store, run)?,
             None => chosen::newest(&spec)?,
         };
-        let (stop, progress) = (Stop::default(), bar::choose(self.common.quiet));
+        let (stop, progress) = (Stop::default(), printer.progress());
         signal::watch(stop.clone(), progress.clone())?;
         let mapped = usize::try_from(self.map).unwrap_or(usize::MAX);
         let page = runtime()?.block_on(report(&chosen, mapped, &stop, progress.as_ref()))?;

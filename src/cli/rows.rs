@@ -1,7 +1,7 @@
 //! How rows are written: the flags `--format` and `--output` of every verb that prints them.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum, ValueHint};
 
@@ -52,6 +52,11 @@ impl Rows {
                 .hint("name a file: --output rows.parquet"));
         }
         Ok(())
+    }
+
+    /// The file that they go to, if any.
+    pub(super) fn output(&self) -> Option<&Path> {
+        self.output.as_deref()
     }
 
     /// Where they go.

@@ -44,6 +44,6 @@ impl Run {
             return printer.result(&plan::show(&rows));
         }
         let outcome = stages::execute(&self.common, Upto::Evaluate, printer)?;
-        accuracy::print(&outcome, self.common.quiet, printer)
+        accuracy::print(&outcome, printer)
     }
 }

@@ -1,7 +1,14 @@
-//! `sql`: one statement over the tables.
+//! `sql`: statements over the tables: one that is given, those of standard input, or those of a shell.
 
-use std::io::Read;
-use std::sync::mpsc::{RecvTimeoutError, channel};
+mod commands;
+mod complete;
+mod interrupts;
+mod limits;
+mod pager;
+mod shell;
+mod split;
+
+use std::io::{IsTerminal, Read};
 use std::time::Duration;
 
 use clap::Args;
@@ -14,9 +21,15 @@ use super::size;
 use crate::error::{Context, Error, Kind, Result};
 use crate::pipeline::view::{View, view};
 use crate::table::{format, query, session_within, warnings};
+use interrupts::Interrupts;
+use limits::within;
+use shell::{Limits, Shell};
+use split::split;
 
 const LONG_ABOUT: &str = "\
-Runs one SQL statement over the tables that the pipeline has written, and prints its rows. Tables: images, rejected, \
+Runs SQL over the tables that the pipeline has written, and prints the rows: one statement that is given, or those of \
+standard input, each up to its `;`. Without a statement, on a terminal, it opens a shell, with history, completion by Tab, \
+statements over several lines, and \\? for the rest. Tables: images, rejected, \
 labels, classes, descriptions, text_features, embeddings, view_features, prior_logits, fusion_logits, pseudo_labels, \
 passes, predictions, metrics, runs, ablations. Views over the newest run, and as all_runs.NAME over every run: pass_summary, \
 changed_labels, disagreements, dead_classes, least_certain, per_class, confusion, look_alikes, duplicates. The SQL is \
@@ -30,7 +43,9 @@ Examples:
   microclip-pipe sql pipelines/flowers.toml \"SELECT path, reason FROM rejected\" --format csv
   microclip-pipe sql pipelines/flowers.toml \"SELECT image_id, confidence FROM predictions\" \\
       --format parquet --output predictions.parquet
-  microclip-pipe sql pipelines/flowers.toml - < statement.sql";
+  microclip-pipe sql pipelines/flowers.toml < statements.sql
+  microclip-pipe sql pipelines/flowers.toml
+      A shell.";
 
 /// Query the tables
 #[derive(Debug, Args)]
@@ -39,7 +54,7 @@ pub(super) struct Sql {
     #[command(flatten)]
     common: Common,
 
-    /// The statement; `-` reads it from standard input
+    /// The statement; `-` reads statements from standard input; without one, so does a pipe, and a terminal opens a shell
     #[arg(value_name = "STATEMENT")]
     statement: Option<String>,
 
@@ -57,73 +72,80 @@ pub(super) struct Sql {
 
 impl Sql {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
-        let statement = self.statement()?;
+        let on_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        if self.statement.is_none() && on_terminal {
+            return self.converse(printer);
+        }
+        let statements = self.statements()?;
         self.rows.check()?;
+        if statements.len() > 1 && self.rows.format() == format::Format::Parquet {
+            return Err(Error::new(Kind::Usage, format!("a Parquet file cannot hold {} results", statements.len()))
+                .hint("give one statement, or another --format"));
+        }
         let spec = self.common.load()?;
         let View { store, scope, notes } = view(&spec)?;
-        let (memory, rows) = (self.memory_limit, self.rows.clone());
-        let (quiet, printer) = (self.common.quiet, *printer);
-        within(Duration::from_secs(self.time_limit), move || {
+        let (memory, rows, printer) = (self.memory_limit, self.rows.clone(), *printer);
+        within(Duration::from_secs(self.time_limit), &Interrupts::none(), move |_| {
             runtime()?.block_on(async {
                 let session = session_within(memory, &store, &scope).await?;
-                if !quiet {
-                    notes
-                        .iter()
-                        .chain(&warnings(&session))
-                        .for_each(|warning| printer.note(&format!("warning: {warning}")));
+                notes
+                    .iter()
+                    .chain(&warnings(&session))
+                    .for_each(|warning| printer.note(&format!("warning: {warning}")));
+                let (mut target, mut written) = (None, 0);
+                for statement in &statements {
+                    // A first statement that cannot be planned leaves an older output as it is.
+                    let found = query(&session, statement).await?;
+                    let target = match &mut target {
+                        Some(target) => target,
+                        none => none.insert(rows.target()?),
+                    };
+                    written += format::write(found, rows.format(), target).await?;
                 }
-                // A statement that cannot be planned leaves an older output as it is.
-                let found = query(&session, &statement).await?;
-                let mut target = rows.target()?;
-                format::write(found, rows.format(), &mut target).await?;
-                target.finish()
+                printer.detail(|| format!("{written} rows"));
+                target.map_or(Ok(()), super::output::Target::finish)
             })
         })
     }
 
-    fn statement(&self) -> Result<String> {
+    fn converse(&self, printer: &Printer) -> Result<()> {
+        if self.rows.format() == format::Format::Parquet {
+            return Err(Error::new(Kind::Usage, "Parquet is a file of one result").hint("give the statement"));
+        }
+        let spec = self.common.load()?;
+        let limits = Limits { memory: self.memory_limit, time: Duration::from_secs(self.time_limit) };
+        let mut shell = Shell::open(&spec, limits, self.rows.format(), printer)?;
+        if let Some(file) = self.rows.output() {
+            shell.redirect(file.to_path_buf())?;
+        }
+        shell.converse()
+    }
+
+    /// The statement that is given, or those of standard input.
+    fn statements(&self) -> Result<Vec<String>> {
         let hint = format!(
             "give one, e.g. microclip-pipe sql {} \"SELECT * FROM metrics\", or - to read it from standard input",
             self.common.pipeline.display()
         );
-        let statement = match self.statement.as_deref() {
-            Some("-") => {
+        let given = self.statement.as_deref().filter(|given| *given != "-");
+        let statements = match given {
+            Some(statement) => vec![statement.to_owned()],
+            None if self.statement.is_none() && std::io::stdin().is_terminal() => Vec::new(),
+            None => {
                 let mut text = String::new();
                 std::io::stdin()
                     .read_to_string(&mut text)
                     .context(Kind::Usage, || "cannot read the statement from standard input".to_owned())?;
-                text
+                let found = split(&text);
+                found.statements.into_iter().chain([found.rest]).collect()
             }
-            Some(text) => text.to_owned(),
-            None => return Err(Error::new(Kind::Usage, "no SQL statement was given").hint(hint)),
         };
-        if statement.trim().is_empty() {
-            return Err(Error::new(Kind::Usage, "the SQL statement is empty").hint(hint));
+        let statements: Vec<String> = statements.into_iter().filter(|text| !text.trim().is_empty()).collect();
+        if statements.is_empty() {
+            let what =
+                if self.statement.is_some() { "the SQL statement is empty" } else { "no SQL statement was given" };
+            return Err(Error::new(Kind::Usage, what).hint(hint));
         }
-        Ok(statement)
+        Ok(statements)
     }
 }
-
-/// Does some work on a thread of its own, and does not wait for it longer than that: a plan may compute for long without giving
-/// way to a timer of its runtime.
-fn within(limit: Duration, work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
-    let (send, receive) = channel();
-    std::thread::Builder::new()
-        .name("statement".to_owned())
-        .stack_size(STACK)
-        .spawn(move || send.send(work()))
-        .context(Kind::Query, || "cannot start a thread for the statement".to_owned())?;
-    receive.recv_timeout(limit).unwrap_or_else(|ended| {
-        Err(match ended {
-            RecvTimeoutError::Timeout => {
-                Error::new(Kind::Query, format!("the statement took longer than {} s", limit.as_secs()))
-                    .hint("ask for less, or allow more with --time-limit")
-            }
-            // Whoever panicked has said why.
-            RecvTimeoutError::Disconnected => Error::new(Kind::Query, "the statement was cut short"),
-        })
-    })
-}
-
-/// Bytes of the stack that a statement is planned on, as many as the main thread's.
-const STACK: usize = 8 << 20;

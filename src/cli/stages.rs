@@ -4,17 +4,16 @@ use super::common::{Common, runtime};
 use super::printer::Printer;
 use crate::error::Result;
 use crate::pipeline::run::{Options, Outcome, Upto, run};
-use crate::pipeline::signal;
+use crate::pipeline::{doctor, signal};
 use crate::stage::stop::Stop;
 
 /// Runs the pipeline up to `upto`; notes go to stderr.
 pub(super) fn execute(common: &Common, upto: Upto, printer: &Printer) -> Result<Outcome> {
     let spec = common.load()?;
-    let options = Options { stop: Stop::default(), progress: common.progress() };
+    let options = Options { stop: Stop::default(), progress: printer.progress() };
+    printer.detail(|| format!("store {}, {}", spec.store.display(), doctor::ground(&spec)));
     signal::watch(options.stop.clone(), options.progress.clone())?;
     let outcome = runtime()?.block_on(run(&spec, upto, &options))?;
-    if !common.quiet {
-        outcome.notes.iter().for_each(|note| printer.note(note));
-    }
+    outcome.notes.iter().for_each(|note| printer.note(note));
     Ok(outcome)
 }

@@ -6,20 +6,39 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
+use super::json_lines::JsonProgress;
 use super::meter::{Meter, rate};
 use crate::stage::progress::{Progress, Silent};
 
-/// How often plain progress says how far it is.
-const INTERVAL: Duration = Duration::from_secs(10);
+/// How often lines say how far a stage is; also where that is to be often.
+const INTERVALS: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(1)];
 
-/// The progress that fits: none where `quiet`, bars where stderr is a terminal, plain lines elsewhere.
-pub fn choose(quiet: bool) -> Arc<dyn Progress> {
-    if quiet {
-        Arc::new(Silent)
-    } else if std::io::stderr().is_terminal() {
-        Arc::new(TerminalProgress::default())
-    } else {
-        Arc::new(PlainProgress::default())
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// Not at all.
+    Silent,
+    /// For people: bars where stderr is a terminal, lines elsewhere.
+    Text {
+        /// Every second instead of every ten.
+        often: bool,
+    },
+    /// For programs: JSON lines.
+    Json {
+        /// Every second instead of every ten.
+        often: bool,
+    },
+}
+
+/// The progress that shows itself so.
+pub fn choose(manner: Manner) -> Arc<dyn Progress> {
+    match manner {
+        Manner::Silent => Arc::new(Silent),
+        Manner::Json { often } => Arc::new(JsonProgress::new(INTERVALS[usize::from(often)])),
+        Manner::Text { .. } if std::io::stderr().is_terminal() => Arc::new(TerminalProgress::default()),
+        Manner::Text { often } => {
+            Arc::new(PlainProgress { interval: INTERVALS[usize::from(often)], ..Default::default() })
+        }
     }
 }
 
@@ -106,9 +125,10 @@ fn style(unit: &'static str) -> ProgressStyle {
         })
 }
 
-/// Lines for logs: one when a stage begins, one about every ten seconds, one when it ends.
+/// Lines for logs: one when a stage begins, one at times while it advances, one when it ends.
 #[derive(Debug, Default)]
 pub struct PlainProgress {
+    interval: Duration,
     current: Mutex<Option<(Meter, Instant)>>,
 }
 
@@ -122,7 +142,7 @@ impl Progress for PlainProgress {
     fn advance(&self, done: u64) {
         if let Some((meter, said)) = lock(&self.current).as_mut() {
             meter.done += done;
-            if said.elapsed() >= INTERVAL {
+            if said.elapsed() >= self.interval {
                 *said = Instant::now();
                 line(&about(&meter.stage, &meter.state()));
             }

@@ -114,7 +114,8 @@ impl Check<'_> {
                 *value = Value::Float(number);
             }
             (Want::Flag, Value::Boolean(_)) => {}
-            (Want::Choice(names), Value::String(text)) => {
+            (Want::Choice(choices), Value::String(text)) => {
+                let names = choices.names;
                 if !names.contains(&text.as_str()) {
                     let what = format!("unknown value '{}' for {name}; {}", shorten(text), want.describe());
                     return Err((what, suggest::name(text, names).map(|meant| format!("did you mean '{meant}'?"))));

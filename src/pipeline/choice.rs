@@ -1,17 +1,41 @@
 //! Settings that take one of a few names: an enum whose names stand in one place, for serde, messages and `--help`.
 
+/// The names of a choice, and what each means.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Choices {
+    /// As a pipeline file writes them.
+    pub(super) names: &'static [&'static str],
+    abouts: &'static [&'static str],
+}
+
+impl Choices {
+    /// From the lines of documentation of each variant.
+    pub(super) const fn new(names: &'static [&'static str], abouts: &'static [&'static str]) -> Self {
+        Choices { names, abouts }
+    }
+
+    /// Each name with what it means, in Markdown.
+    pub(super) fn explained(self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.names.iter().copied().zip(self.abouts.iter().map(|about| about.trim()))
+    }
+}
+
 /// Declares an enum of unit variants with the names that a pipeline file writes.
 macro_rules! choice {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[doc = $variant_doc:literal])+ $variant:ident = $text:literal,)+ }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
         pub enum $name {
-            $($(#[$variant_doc])* #[serde(rename = $text)] $variant,)+
+            $($(#[doc = $variant_doc])+ #[serde(rename = $text)] $variant,)+
         }
 
         impl $name {
             /// The names as a pipeline file writes them, in the order of the variants.
             pub const NAMES: &'static [&'static str] = &[$($text),+];
+
+            /// The names, each with what it means.
+            pub(in crate::pipeline) const CHOICES: $crate::pipeline::choice::Choices =
+                $crate::pipeline::choice::Choices::new(Self::NAMES, &[$(concat!($($variant_doc),+)),+]);
 
             /// Every variant.
             pub const ALL: &'static [$name] = &[$($name::$variant),+];

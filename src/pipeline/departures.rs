@@ -1,7 +1,6 @@
 //! Which settings of a pipeline are not the defaults: what there is to say about how a run was made.
 
-use serde_json::{Value, json};
-
+use super::defaults::{at, defaults};
 use super::keys::{KEYS, Want};
 use super::spec::Spec;
 use crate::error::{Context, Kind, Result};
@@ -12,19 +11,14 @@ use crate::error::{Context, Kind, Result};
 /// # Errors
 /// None that a user could meet: where the types do not go with their own defaults.
 pub(super) fn departures(spec: &Spec) -> Result<Vec<(&'static str, String)>> {
-    let cannot = || "the settings cannot be compared with the defaults".to_owned();
-    let shortest = json!({
-        "name": spec.name, "dataset": {"kind": "folder", "path": ""}, "model": {"path": ""}, "text": {"descriptions": ""},
-    });
-    let defaults: Spec = serde_json::from_value(shortest).context(Kind::Usage, cannot)?;
-    let defaults = serde_json::to_value(&defaults).context(Kind::Usage, cannot)?;
-    let settings = serde_json::to_value(spec).context(Kind::Usage, cannot)?;
-    let at = |values: &Value, name: &str| name.split('.').try_fold(values.clone(), |at, part| at.get(part).cloned());
+    let defaults = defaults(&spec.name)?;
+    let settings = serde_json::to_value(spec)
+        .context(Kind::Usage, || "the settings cannot be compared with the defaults".into())?;
     let kept = KEYS.iter().filter(|key| !matches!(key.want, Want::Path(_)) && !key.name.starts_with("device."));
     Ok(kept
         .filter_map(|key| {
             let value = at(&settings, key.name)?;
-            (Some(&value) != at(&defaults, key.name).as_ref()).then(|| (key.name, value.to_string()))
+            (Some(value) != at(&defaults, key.name)).then(|| (key.name, value.to_string()))
         })
         .collect())
 }

@@ -55,6 +55,11 @@ impl Meter {
         }
     }
 
+    /// Since it began.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     fn rate(&self, elapsed: Duration) -> String {
         rate(self.done as f64 / elapsed.as_secs_f64().max(1e-9), self.unit)
     }

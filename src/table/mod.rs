@@ -6,6 +6,7 @@ pub mod catalog;
 mod depth;
 pub mod dims;
 pub mod format;
+pub mod names;
 pub mod query;
 pub mod schema;
 pub mod session;

@@ -65,7 +65,7 @@ fn missing(what: &str, name: &str, known: &[&str]) -> Error {
 }
 
 /// The program's tables that the session has, in their order, then those that the session added.
-fn tables(ctx: &SessionContext) -> Vec<String> {
+pub(super) fn tables(ctx: &SessionContext) -> Vec<String> {
     let schema = ctx.catalog("datafusion").and_then(|catalog| catalog.schema("public"));
     let mut names = schema.map(|schema| schema.table_names()).unwrap_or_default();
     let order = |name: &String| all().iter().position(|t| t.name() == name).unwrap_or(usize::MAX);

@@ -46,8 +46,8 @@ impl<'a> Reader<'a> {
                 self.check.mistakes.in_file(None, format!("missing key '{key}'"), Some(hint));
             }
         }
-        let split = self.word(table, "split", Want::Choice(Split::NAMES));
-        let metric = self.word(table, "metric", Want::Choice(Metric::NAMES));
+        let split = self.word(table, "split", Want::Choice(Split::CHOICES));
+        let metric = self.word(table, "metric", Want::Choice(Metric::CHOICES));
         let store = self.word(table, "store", Want::Path(Must::MayBeNew)).map(PathBuf::from);
         let set = self.overrides("", table);
         let ablation = Ablation {

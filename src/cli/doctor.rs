@@ -1,0 +1,97 @@
+//! `doctor`: whether everything is there that a run needs, and what to do where it is not.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+
+use super::EXIT_CODES;
+use super::common::Overrides;
+use super::layout::{Side, align};
+use super::printer::Printer;
+use crate::error::{Error, Kind, Result};
+use crate::pipeline::doctor::{self, Finding, State};
+
+const LONG_ABOUT: &str = "\
+Looks at what a run needs: libtorch, a GPU, the processor, and, of a pipeline, the model, the pictures and their classes, the \
+sentences, the store's folder, its disk, and every file in it. Nothing is computed or changed.
+
+A line each: `ok`; `note`, which is no obstacle; or `broken`, with the line that mends it. Fails where anything is broken.";
+
+const EXAMPLES: &str = "\
+Examples:
+  microclip-pipe doctor
+      The machine alone.
+  microclip-pipe doctor pipelines/flowers.toml
+      And all that the pipeline names.";
+
+/// Check the machine, and all that a pipeline needs
+#[derive(Debug, Args)]
+#[command(long_about = LONG_ABOUT, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+pub(super) struct Doctor {
+    /// The pipeline file (TOML); without one, the machine alone is looked at
+    #[arg(value_name = "PIPELINE", value_hint = ValueHint::FilePath)]
+    pipeline: Option<PathBuf>,
+
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+impl Doctor {
+    pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
+        let spec = self.pipeline.as_ref().map(|file| self.overrides.load(file)).transpose();
+        let mut findings = doctor::machine(spec.as_ref().ok().and_then(Option::as_ref));
+        match &spec {
+            Err(error) => findings.push(Finding::broken("pipeline", error)),
+            Ok(Some(spec)) => findings.extend(doctor::pipeline(spec)),
+            Ok(None) => {}
+        }
+        printer.result(&show(&findings))?;
+        let broken = findings.iter().filter(|finding| finding.state == State::Broken).count();
+        match (broken, spec) {
+            (0, _) => Ok(()),
+            // A pipeline file that is wrong has the exit code that every verb has for it.
+            (_, Err(error)) => Err(error),
+            (1, _) => Err(Error::new(Kind::Store, "one thing is broken")),
+            (many, _) => Err(Error::new(Kind::Store, format!("{many} things are broken"))),
+        }
+    }
+}
+
+/// A line for each finding, and below it what mends it.
+fn show(findings: &[Finding]) -> String {
+    let lines = findings.iter().flat_map(|finding| {
+        let state = match finding.state {
+            State::Fine => "ok",
+            State::Note => "note",
+            State::Broken => "broken",
+        };
+        let line = vec![state.to_owned(), finding.what.to_owned(), finding.detail.clone()];
+        let mend = finding.mend.as_ref().map(|mend| vec![String::new(), String::new(), format!("to mend: {mend}")]);
+        std::iter::once(line).chain(mend)
+    });
+    align(&[Side::Left; 3], &lines.collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_mends_stands_below_what_is_broken() {
+        let finding = |what, state, detail: &str, mend: Option<&str>| Finding {
+            what,
+            state,
+            detail: detail.to_owned(),
+            mend: mend.map(str::to_owned),
+        };
+        let shown = show(&[
+            finding("libtorch", State::Fine, "2.11.0", None),
+            finding("store", State::Broken, "cannot write to /", Some("--store DIR")),
+        ]);
+        insta::assert_snapshot!(shown, @r"
+        ok      libtorch  2.11.0
+        broken  store     cannot write to /
+                          to mend: --store DIR
+        ");
+    }
+}

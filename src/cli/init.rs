@@ -1,0 +1,79 @@
+//! `init`: a pipeline file to begin with.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueHint};
+
+use super::EXIT_CODES;
+use super::printer::Printer;
+use crate::error::Result;
+use crate::pipeline::init::{Wanted, Written, init};
+
+const LONG_ABOUT: &str = "\
+Looks into a folder of pictures, a CSV list, or a folder of Hugging Face Parquet, and writes a pipeline file for it, with \
+comments, and beside it what is still to be filled in: the sentences about each class, and the class names where the pictures have \
+no labels. Until the sentences are there, the class names in the templates stand in for them. Prints the files that were written; \
+a file that is there already is never overwritten.";
+
+const EXAMPLES: &str = "\
+Examples:
+  microclip-pipe init pictures --model clip-vit-base-patch16
+      Writes pictures.toml and pictures-sentences.json.
+  microclip-pipe init shots.csv --model ../clip --classes classes.txt --output run/shots.toml";
+
+/// Write a pipeline file for a folder of pictures
+#[derive(Debug, Args)]
+#[command(long_about = LONG_ABOUT, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+pub(super) struct Init {
+    /// The folder of pictures, the CSV file, or the folder of Parquet files
+    #[arg(value_name = "FOLDER", value_hint = ValueHint::AnyPath)]
+    pictures: PathBuf,
+
+    /// The CLIP: a Hugging Face directory or a .safetensors file; by default the only one beside the pipeline file
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    model: Option<PathBuf>,
+
+    /// A file with one class name a line; by default the pictures' labels, or a list to fill in
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    classes: Option<PathBuf>,
+
+    /// A JSON file {class name: [sentence, ...]}; by default one to fill in
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    descriptions: Option<PathBuf>,
+
+    /// Write this pipeline file; by default one named after the pictures, in the current folder
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    output: Option<PathBuf>,
+}
+
+impl Init {
+    pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
+        let Init { pictures, model, classes, descriptions, output } = self;
+        let wanted = Wanted {
+            pictures: pictures.clone(),
+            model: model.clone(),
+            classes: classes.clone(),
+            descriptions: descriptions.clone(),
+            output: output.clone(),
+        };
+        let Written { pipeline, classes, descriptions } = init(&wanted)?;
+        let short = |path: &Path| {
+            let here = std::env::current_dir().unwrap_or_default();
+            path.strip_prefix(here).unwrap_or(path).display().to_string()
+        };
+        let written: Vec<String> = [Some(&pipeline), classes.as_ref(), descriptions.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|path| short(path))
+            .collect();
+        printer.result(&written.join("\n"))?;
+        if let Some(classes) = classes {
+            printer.note(&format!("write the names of the classes into {}, one a line", short(&classes)));
+        }
+        if let Some(descriptions) = descriptions {
+            printer.note(&format!("sentences about each class go into {}, when you have some", short(&descriptions)));
+        }
+        printer.note(&format!("then: microclip-pipe doctor {0}, microclip-pipe run {0}", short(&pipeline)));
+        Ok(())
+    }
+}

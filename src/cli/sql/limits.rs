@@ -1,0 +1,72 @@
+//! The bounds of a statement: its time, and whoever interrupts it.
+
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use futures::future::{AbortHandle, AbortRegistration};
+
+use super::interrupts::Interrupts;
+use crate::error::{Context, Error, Kind, Result};
+
+/// Bytes of the stack that a statement is planned on, as many as the main thread's.
+const STACK: usize = 8 << 20;
+
+/// How often it is looked whether a statement was interrupted.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Does some work on a thread of its own, and does not wait for it longer than that: a plan may compute for long without giving
+/// way to a timer of its runtime. Work that is given up is told by the registration, and ends where it next gives way.
+///
+/// # Errors
+/// Those of the work; [`Kind::Query`] where it took too long; [`Kind::Interrupted`] where it was interrupted.
+pub(super) fn within<T: Send + 'static>(
+    limit: Duration,
+    interrupts: &Interrupts,
+    work: impl FnOnce(AbortRegistration) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (send, receive) = channel();
+    let (stop, stopped) = AbortHandle::new_pair();
+    std::thread::Builder::new()
+        .name("statement".to_owned())
+        .stack_size(STACK)
+        .spawn(move || send.send(work(stopped)))
+        .context(Kind::Query, || "cannot start a thread for the statement".to_owned())?;
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match receive.recv_timeout(left.min(LOOK)) {
+            Ok(done) => return done,
+            // Whoever panicked has said why.
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Error::new(Kind::Query, "the statement was cut short"));
+            }
+            Err(RecvTimeoutError::Timeout) if interrupts.any() => {
+                stop.abort();
+                return Err(Error::new(Kind::Interrupted, "the statement was interrupted"));
+            }
+            Err(RecvTimeoutError::Timeout) if left.is_zero() => {
+                stop.abort();
+                return Err(Error::new(Kind::Query, format!("the statement took longer than {} s", limit.as_secs()))
+                    .hint("ask for less, or allow more with --time-limit"));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_too_long_is_given_up() {
+        let slow = |stopped: AbortRegistration| {
+            let forever = futures::future::Abortable::new(futures::future::pending::<()>(), stopped);
+            assert!(futures::executor::block_on(forever).is_err());
+            Ok(())
+        };
+        let error = within(Duration::from_millis(10), &Interrupts::none(), slow).unwrap_err();
+        assert!(error.to_string().contains("longer than"), "{error}");
+        assert_eq!(within(Duration::from_secs(60), &Interrupts::none(), |_| Ok(7)).unwrap(), 7);
+    }
+}

@@ -1,0 +1,248 @@
+//! The shell that `sql` opens on a terminal: statements over several lines, commands, history, completion.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use datafusion::execution::context::SessionContext;
+use futures::future::{Abortable, Aborted};
+use liner::Prompt;
+use tokio::runtime::Runtime;
+
+use super::commands::{COMMANDS, Command, read};
+use super::complete::{self, Words};
+use super::interrupts::Interrupts;
+use super::limits::within;
+use super::pager;
+use super::split::{Split, split};
+use crate::cli::layout::{Side, align};
+use crate::cli::output::Target;
+use crate::cli::printer::Printer;
+use crate::cli::{common, schema};
+use crate::error::{Context, Error, Kind, Result};
+use crate::pipeline::meter::count;
+use crate::pipeline::spec::Spec;
+use crate::pipeline::view::{View, view};
+use crate::table::format::{self, Format};
+use crate::table::names::names;
+use crate::table::{query, session_within, warnings};
+
+/// What a statement may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Bytes.
+    pub(super) memory: u64,
+    pub(super) time: Duration,
+}
+
+/// An open shell.
+pub(super) struct Shell<'a> {
+    spec: &'a Spec,
+    limits: Limits,
+    printer: Printer,
+    runtime: Arc<Runtime>,
+    session: SessionContext,
+    words: Words,
+    interrupts: Interrupts,
+    format: Format,
+    /// Where rows go instead of to the terminal.
+    output: Option<PathBuf>,
+    timing: bool,
+}
+
+/// Whether to read another line.
+#[derive(PartialEq, Eq)]
+enum Next {
+    Go,
+    Leave,
+}
+
+impl<'a> Shell<'a> {
+    /// Opens the tables.
+    pub(super) fn open(spec: &'a Spec, limits: Limits, format: Format, printer: &Printer) -> Result<Self> {
+        let runtime = Arc::new(common::runtime()?);
+        let (session, words) = tables(spec, limits, &runtime, printer)?;
+        let interrupts = Interrupts::watch()?;
+        let printer = *printer;
+        Ok(Shell { spec, limits, printer, runtime, session, words, interrupts, format, output: None, timing: false })
+    }
+
+    /// Reads and answers until the user leaves.
+    pub(super) fn converse(mut self) -> Result<()> {
+        self.printer.note(&format!("pipeline {}: SQL up to a `;`, or \\? for help, \\q to leave", self.spec.name));
+        let mut editor = liner::Context::new();
+        editor.word_divider_fn = Box::new(complete::words);
+        if let Err(error) = history(&mut editor) {
+            self.printer.note(&format!("warning: no history is kept: {error}"));
+        }
+        let mut begun = String::new();
+        loop {
+            let sign = if begun.is_empty() { '=' } else { '-' };
+            let prompt = Prompt::from(format!("{}{sign}> ", self.spec.name));
+            let line = match editor.read_line(prompt, None, &mut self.words) {
+                Ok(line) => line,
+                // Ctrl-C gives up what was begun, and not the shell.
+                Err(e) if e.kind() == ErrorKind::Interrupted => {
+                    begun.clear();
+                    continue;
+                }
+                Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(()),
+                Err(e) => return Err(e).context(Kind::Query, || "cannot read from the terminal".to_owned()),
+            };
+            if begun.is_empty() && line.trim_start().starts_with('\\') {
+                remember(&mut editor, line.trim());
+                let done = read(&line).and_then(|command| self.command(command));
+                match done {
+                    Ok(Next::Leave) => return Ok(()),
+                    Ok(Next::Go) => {}
+                    Err(error) => self.printer.error(&error),
+                }
+                continue;
+            }
+            begun.push_str(&line);
+            begun.push('\n');
+            let Split { statements, rest } = split(&begun);
+            for statement in statements {
+                remember(&mut editor, &format!("{statement};"));
+                if let Err(error) = self.statement(&statement) {
+                    self.printer.error(&error);
+                    break;
+                }
+            }
+            begun = if rest.is_empty() { rest } else { rest + "\n" };
+        }
+    }
+
+    fn command(&mut self, command: Command) -> Result<Next> {
+        match command {
+            Command::Quit => return Ok(Next::Leave),
+            Command::Help => self.shown(&help())?,
+            Command::Describe(None) => self.shown(&schema::list())?,
+            Command::Describe(Some(table)) => {
+                let name = table.strip_prefix("all_runs.").unwrap_or(&table);
+                self.shown(&schema::about(name)?)?;
+            }
+            Command::Timing => {
+                self.timing = !self.timing;
+                self.printer.note(if self.timing { "timing is on" } else { "timing is off" });
+            }
+            Command::Format(format) => self.format = format,
+            Command::Output(None) => self.output = None,
+            Command::Output(Some(file)) => self.redirect(PathBuf::from(file))?,
+            Command::Refresh => {
+                (self.session, self.words) = tables(self.spec, self.limits, &self.runtime, &self.printer)?;
+            }
+        }
+        Ok(Next::Go)
+    }
+
+    /// Rows go to this file from now on; what it held is gone.
+    pub(super) fn redirect(&mut self, file: PathBuf) -> Result<()> {
+        std::fs::write(&file, "").at(Kind::Store, "cannot write", &file)?;
+        self.output = Some(file);
+        Ok(())
+    }
+
+    fn shown(&self, text: &str) -> Result<()> {
+        let end = if text.ends_with('\n') { "" } else { "\n" };
+        pager::show(&format!("{text}{end}")).context(Kind::Store, || "cannot write to the terminal".to_owned())
+    }
+
+    /// Runs one statement; a table is shown whole, other forms as they come.
+    fn statement(&self, statement: &str) -> Result<()> {
+        let began = Instant::now();
+        self.interrupts.forget();
+        let (runtime, session, format) = (self.runtime.clone(), self.session.clone(), self.format);
+        let (statement, output) = (statement.to_owned(), self.output.clone());
+        let (rows, drawn) = within(self.limits.time, &self.interrupts, move |stopped| {
+            let work = Abortable::new(answer(&session, &statement, format, output.as_deref()), stopped);
+            runtime
+                .block_on(work)
+                .unwrap_or_else(|Aborted| Err(Error::new(Kind::Interrupted, "the statement was interrupted")))
+        })?;
+        pager::show(&drawn).context(Kind::Store, || "cannot write to the terminal".to_owned())?;
+        let rows = if rows == 1 { "1 row".to_owned() } else { format!("{} rows", count(rows)) };
+        let time = began.elapsed().as_secs_f64();
+        self.printer.note(&if self.timing { format!("{rows}, {time:.3} s") } else { rows });
+        Ok(())
+    }
+}
+
+/// Writes the rows of a statement; gives their number, and what is still to be shown.
+async fn answer(
+    session: &SessionContext,
+    statement: &str,
+    format: Format,
+    output: Option<&Path>,
+) -> Result<(u64, String)> {
+    let found = query(session, statement).await?;
+    if let Some(path) = output {
+        let mut file = OpenOptions::new().create(true).append(true).open(path).at(Kind::Store, "cannot write", path)?;
+        let rows = format::write(found, format, &mut file).await?;
+        file.flush().at(Kind::Store, "cannot write", path)?;
+        return Ok((rows, String::new()));
+    }
+    if format == Format::Table {
+        let mut drawn = Vec::new();
+        let rows = format::write(found, format, &mut drawn).await?;
+        return Ok((rows, String::from_utf8_lossy(&drawn).into_owned()));
+    }
+    let mut target = Target::open(None)?;
+    let rows = format::write(found, format, &mut target).await?;
+    target.finish()?;
+    Ok((rows, String::new()))
+}
+
+/// What the store holds now.
+fn tables(spec: &Spec, limits: Limits, runtime: &Runtime, printer: &Printer) -> Result<(SessionContext, Words)> {
+    let View { store, scope, notes } = view(spec)?;
+    let (session, names) = runtime.block_on(async {
+        let session = session_within(limits.memory, &store, &scope).await?;
+        let names = names(&session).await;
+        Ok::<_, Error>((session, names))
+    })?;
+    notes.iter().chain(&warnings(&session)).for_each(|warning| printer.note(&format!("warning: {warning}")));
+    Ok((session, Words::new(names)))
+}
+
+fn help() -> String {
+    let lines = COMMANDS.map(|(name, rest, about)| vec![format!("{name} {rest}"), about.to_owned()]);
+    let commands = align(&[Side::Left, Side::Left], &lines);
+    format!(
+        "Statements may take several lines and end with `;`. They only read: SELECT, WITH, EXPLAIN, SHOW, DESCRIBE.\n\
+         Tab completes, the arrows and Ctrl-R look through history, Ctrl-C ends a statement.\n\n{commands}"
+    )
+}
+
+/// Keeps statements from one shell to the next, readable for their user alone.
+fn history(editor: &mut liner::Context) -> std::io::Result<()> {
+    let Some(folder) = state_folder() else { return Err(std::io::Error::other("HOME is not set")) };
+    std::fs::create_dir_all(&folder)?;
+    let file = folder.join("sql_history");
+    OpenOptions::new().create(true).append(true).mode(0o600).open(&file)?;
+    editor.history.set_file_name_and_load_history(&file)?;
+    editor.history.inc_append = true;
+    Ok(())
+}
+
+/// Where the XDG base directories keep such things.
+fn state_folder() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")))?;
+    Some(state.join("microclip-pipe"))
+}
+
+/// A line of history has one line; with a comment in it, joining lines would change what it says.
+fn remember(editor: &mut liner::Context, text: &str) {
+    let entries: Vec<String> = match text.contains("--") {
+        true => text.lines().map(str::to_owned).collect(),
+        false => vec![text.lines().map(str::trim).collect::<Vec<_>>().join(" ")],
+    };
+    for entry in entries {
+        // History is a convenience: that it cannot be written is no reason to stop.
+        let _ = editor.history.push(entry.into());
+    }
+}

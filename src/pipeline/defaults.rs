@@ -1,0 +1,24 @@
+//! What a pipeline file means that says only what it must.
+
+use serde_json::{Value, json};
+
+use super::spec::Spec;
+use crate::error::{Context, Kind, Result};
+
+/// The settings of a pipeline file with this name and nothing but the keys that are required, as nested tables.
+///
+/// # Errors
+/// None that a user could meet: where the types do not go with their own defaults.
+pub(super) fn defaults(name: &str) -> Result<Value> {
+    let cannot = || "the settings have no defaults".to_owned();
+    let shortest = json!({
+        "name": name, "dataset": {"kind": "folder", "path": ""}, "model": {"path": ""}, "text": {"descriptions": ""},
+    });
+    let spec: Spec = serde_json::from_value(shortest).context(Kind::Usage, cannot)?;
+    serde_json::to_value(&spec).context(Kind::Usage, cannot)
+}
+
+/// The value of a dotted name in nested tables.
+pub(super) fn at<'a>(settings: &'a Value, name: &str) -> Option<&'a Value> {
+    name.split('.').try_fold(settings, |at, part| at.get(part))
+}
