@@ -34,8 +34,23 @@ fn program_in(folder: &Folder) -> Command {
 fn every_verb_has_a_manual_page() {
     assert_cmd_snapshot!("help", program().arg("--help"));
     for verb in [
-        "run", "ingest", "embed", "adapt", "evaluate", "ablate", "sql", "predict", "report", "export", "cache", "runs",
+        "run",
+        "ingest",
+        "embed",
+        "adapt",
+        "evaluate",
+        "ablate",
+        "sql",
+        "predict",
+        "report",
+        "export",
+        "runs",
+        "cache",
         "schema",
+        "init",
+        "doctor",
+        "completions",
+        "man",
     ] {
         assert_cmd_snapshot!(format!("help_{verb}"), program().args([verb, "--help"]));
     }
@@ -81,7 +96,7 @@ fn a_missing_or_unknown_verb_is_a_usage_error() {
 
       tip: a similar subcommand exists: 'runs'
 
-    Usage: microclip-pipe <COMMAND>
+    Usage: microclip-pipe [OPTIONS] <COMMAND>
 
     For more information, try '--help'.
     ");

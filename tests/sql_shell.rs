@@ -50,8 +50,8 @@ fn a_shell_answers_statements_and_commands() {
 
     // Tab completes the only table that begins so.
     shell.wait_for("small=> ");
-    shell.press("SELECT count(*) AS none FROM pseudo_l\t;\r");
-    shell.wait_for("pseudo_labels;");
+    shell.press("SELECT count(*) AS none FROM text_fe\t;\r");
+    shell.wait_for("text_features;");
     shell.wait_for("| 0 ");
 
     shell.wait_for("small=> ");

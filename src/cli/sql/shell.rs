@@ -4,13 +4,11 @@ use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datafusion::execution::context::SessionContext;
 use futures::future::{Abortable, Aborted};
 use liner::Prompt;
-use tokio::runtime::Runtime;
 
 use super::commands::{COMMANDS, Command, read};
 use super::complete::{self, Words};
@@ -43,7 +41,6 @@ pub(super) struct Shell<'a> {
     spec: &'a Spec,
     limits: Limits,
     printer: Printer,
-    runtime: Arc<Runtime>,
     session: SessionContext,
     words: Words,
     interrupts: Interrupts,
@@ -63,11 +60,10 @@ enum Next {
 impl<'a> Shell<'a> {
     /// Opens the tables.
     pub(super) fn open(spec: &'a Spec, limits: Limits, format: Format, printer: &Printer) -> Result<Self> {
-        let runtime = Arc::new(common::runtime()?);
-        let (session, words) = tables(spec, limits, &runtime, printer)?;
+        let (session, words) = tables(spec, limits, printer)?;
         let interrupts = Interrupts::watch()?;
         let printer = *printer;
-        Ok(Shell { spec, limits, printer, runtime, session, words, interrupts, format, output: None, timing: false })
+        Ok(Shell { spec, limits, printer, session, words, interrupts, format, output: None, timing: false })
     }
 
     /// Reads and answers until the user leaves.
@@ -133,7 +129,7 @@ impl<'a> Shell<'a> {
             Command::Output(None) => self.output = None,
             Command::Output(Some(file)) => self.redirect(PathBuf::from(file))?,
             Command::Refresh => {
-                (self.session, self.words) = tables(self.spec, self.limits, &self.runtime, &self.printer)?;
+                (self.session, self.words) = tables(self.spec, self.limits, &self.printer)?;
             }
         }
         Ok(Next::Go)
@@ -155,13 +151,15 @@ impl<'a> Shell<'a> {
     fn statement(&self, statement: &str) -> Result<()> {
         let began = Instant::now();
         self.interrupts.forget();
-        let (runtime, session, format) = (self.runtime.clone(), self.session.clone(), self.format);
+        let (session, format) = (self.session.clone(), self.format);
         let (statement, output) = (statement.to_owned(), self.output.clone());
         let (rows, drawn) = within(self.limits.time, &self.interrupts, move |stopped| {
+            // Of its own: the threads of a statement that was given up may be busy until it next gives way.
+            let runtime = common::runtime()?;
             let work = Abortable::new(answer(&session, &statement, format, output.as_deref()), stopped);
-            runtime
-                .block_on(work)
-                .unwrap_or_else(|Aborted| Err(Error::new(Kind::Interrupted, "the statement was interrupted")))
+            let answered = runtime.block_on(work);
+            runtime.shutdown_background();
+            answered.unwrap_or_else(|Aborted| Err(Error::new(Kind::Interrupted, "the statement was interrupted")))
         })?;
         pager::show(&drawn).context(Kind::Store, || "cannot write to the terminal".to_owned())?;
         let rows = if rows == 1 { "1 row".to_owned() } else { format!("{} rows", count(rows)) };
@@ -197,9 +195,9 @@ async fn answer(
 }
 
 /// What the store holds now.
-fn tables(spec: &Spec, limits: Limits, runtime: &Runtime, printer: &Printer) -> Result<(SessionContext, Words)> {
+fn tables(spec: &Spec, limits: Limits, printer: &Printer) -> Result<(SessionContext, Words)> {
     let View { store, scope, notes } = view(spec)?;
-    let (session, names) = runtime.block_on(async {
+    let (session, names) = common::runtime()?.block_on(async {
         let session = session_within(limits.memory, &store, &scope).await?;
         let names = names(&session).await;
         Ok::<_, Error>((session, names))
