@@ -186,8 +186,7 @@ impl Stages<'_> {
             return Ok((ingest::unchanged(known, progress.as_ref()), 0));
         }
         let (preprocess, grouping) = (&w.clip.preprocess, settings::grouping(self.spec));
-        let wants_cores = w.device == tch::Device::Cpu;
-        let ingesting = Ingesting { source, settings, preprocess, grouping, wants_cores, store, stop, progress };
+        let ingesting = Ingesting { source, settings, preprocess, grouping, store, stop, progress };
         embed::while_ingesting(ingesting, self.embedding(), || w.frozen_tower()).await
     }
 
@@ -211,8 +210,7 @@ impl Stages<'_> {
             describe::describe(sentences, &w.text_space, &w.dataset, &w.clip.tokenizer, text, store, stop, progress)?;
         record.text_forwards = forwards;
         let (config, preprocess, grouping) = (&w.clip.config, &w.clip.preprocess, settings::grouping(spec));
-        let wants_cores = w.device == tch::Device::Cpu;
-        let work = Work { pictures, config, preprocess, grouping, wants_cores, store, stop, progress };
+        let work = Work { pictures, config, preprocess, grouping, store, stop, progress };
         let crops = settings::views(spec);
         record.image_forwards += embed::embed(work, self.embedding(), || w.frozen_tower()).await?;
         if upto == Upto::Pictures {

@@ -19,7 +19,6 @@ use crate::stage::forward::{self, Grouping, Hands, Target, Work};
 use crate::stage::ingest::{self, IngestSettings, Ingested, Tap};
 use crate::stage::pictures::Pictures;
 use crate::stage::pixels::Normaliser;
-use crate::stage::pool::Turns;
 use crate::stage::progress::Progress;
 use crate::stage::stop::Stop;
 use crate::store::layout::Store;
@@ -66,8 +65,7 @@ pub async fn embed(
     let model = if todo.is_empty() { None } else { Some(tower()?) };
     let schema = target.schema.clone();
     let rows = work.pictures.rows();
-    let threads = embedding.threads(rows.len() as u64, rows.iter().map(|picture| picture.byte_len).sum());
-    let work = Work { wants_cores: work.wants_cores && threads.is_none(), ..work };
+    let _threads = embedding.threads(rows.len() as u64, rows.iter().map(|picture| picture.byte_len).sum());
     forward::stream(work, todo, target, make, |batch, ids| {
         let Some(model) = &model else { unreachable!("without pictures there are no batches") };
         embedding.rows(model, &batch.pixels, &ids, &schema)
@@ -85,8 +83,6 @@ pub struct Ingesting<'a> {
     pub preprocess: &'a Preprocess,
     /// How they are grouped.
     pub grouping: Grouping,
-    /// Whether the tower wants all the cores that decode.
-    pub wants_cores: bool,
     /// Where the tables are.
     pub store: &'a Store,
     /// Asks to stop.
@@ -108,19 +104,18 @@ pub async fn while_ingesting(
     embedding: Embedding<'_>,
     tower: impl FnOnce() -> Result<(VisionTower, Normaliser)>,
 ) -> Result<(Ingested, u64)> {
-    let Ingesting { source, settings, preprocess, grouping, wants_cores, store, stop, progress } = ingesting;
+    let Ingesting { source, settings, preprocess, grouping, store, stop, progress } = ingesting;
     let target = embedding.target(store)?;
     let have = reader::image_ids(&target.partition)?;
     let have: HashSet<ImageId> = have.iter().filter_map(|id| ImageId::parse(id)).collect();
     let preprocess = preprocess.clone();
     let make = move |picture: &Rgb| Ok(Views { pixels: preprocess.centre_view(picture)?, boxes: Vec::new() });
     let (batches, receive) = Batcher::new(grouping.batch);
+    let tap = Tap { have: Arc::new(have), make: Arc::new(make), batches };
     let (schema, mut tower, mut model) = (target.schema.clone(), Some(tower), None);
-    let threads = embedding.threads(source.listing().items, source.listing().bytes);
-    let turns = Turns::new(wants_cores && threads.is_none());
-    let tap = Tap { have: Arc::new(have), make: Arc::new(make), turns: turns.clone(), batches };
+    let _threads = embedding.threads(source.listing().items, source.listing().bytes);
     let hands = Hands { grouping, stop, progress: progress.as_ref() };
-    let consumed = forward::consume(hands, &turns, receive, target, |batch| {
+    let consumed = forward::consume(hands, receive, target, |batch| {
         if let Some(tower) = tower.take() {
             model = Some(tower()?);
         }

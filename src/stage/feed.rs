@@ -8,7 +8,7 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 
 use crate::error::Result;
-use crate::stage::pool::{self, Task, Turns};
+use crate::stage::pool::{self, Task};
 
 /// Views of some pictures, ready for the device. `K` is what a picture is known by.
 #[derive(Debug)]
@@ -83,10 +83,10 @@ impl<K> PixelBatch<K> {
 }
 
 /// Starts to make views of `len` pictures, in order, in batches of `batch`; `decoded` is how many bytes a picture takes while its
-/// views are made, `turns` those that it takes with the consumer. Ends when the receiver is dropped.
+/// views are made. Ends when the receiver is dropped.
 ///
 /// Must be called within a tokio runtime.
-pub(super) fn feed<D, F>(len: usize, batch: usize, turns: Turns, decoded: D, make: F) -> Batches
+pub(super) fn feed<D, F>(len: usize, batch: usize, decoded: D, make: F) -> Batches
 where
     D: Fn(usize) -> usize + Send + Sync + 'static,
     F: Fn(usize) -> Result<Views> + Send + Sync + 'static,
@@ -98,7 +98,7 @@ where
             let make = make.clone();
             Task::new(decoded(place), move || make(place))
         });
-        let mut views = pool::in_order(futures::stream::iter(tasks), turns).enumerate();
+        let mut views = pool::in_order(futures::stream::iter(tasks)).enumerate();
         while let Some((place, made)) = views.next().await {
             match made.flatten() {
                 Ok(views) => {
@@ -123,8 +123,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn batches_come_in_the_order_of_the_list() {
-        let mut batches =
-            feed(40, 7, Turns::default(), |_| 1, |place| Ok(Views { pixels: vec![place as u8; 3], boxes: Vec::new() }));
+        let mut batches = feed(40, 7, |_| 1, |place| Ok(Views { pixels: vec![place as u8; 3], boxes: Vec::new() }));
         let (mut places, mut sizes) = (Vec::new(), Vec::new());
         while let Some(batch) = batches.recv().await {
             let batch = batch.unwrap();

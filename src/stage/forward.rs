@@ -18,7 +18,6 @@ use crate::error::{Error, Kind, Result};
 use crate::image::Preprocess;
 use crate::stage::feed::{Batches, PixelBatch, Views, feed};
 use crate::stage::pictures::Pictures;
-use crate::stage::pool::Turns;
 use crate::stage::progress::Progress;
 use crate::stage::stop::Stop;
 use crate::store::layout::{Partition, Store};
@@ -44,8 +43,6 @@ pub struct Work<'a> {
     pub preprocess: &'a Preprocess,
     /// How they are grouped.
     pub grouping: Grouping,
-    /// Whether the tower wants all the cores that decode.
-    pub wants_cores: bool,
     /// Where the tables are.
     pub store: &'a Store,
     /// Asks the stage to stop.
@@ -93,20 +90,19 @@ pub async fn stream(
     let cached = total - todo.len();
     progress.begin(stage, "image", todo.len() as u64, cached as u64);
     let todo = Arc::new(todo);
-    let turns = Turns::new(work.wants_cores);
     let batches = {
         let decoded = {
             let (pictures, todo) = (pictures.clone(), todo.clone());
             move |place: usize| pictures.rows()[todo[place]].decoding_bytes
         };
         let (pictures, todo) = (pictures.clone(), todo.clone());
-        feed(todo.len(), grouping.batch, turns.clone(), decoded, move |place| make(&pictures, todo[place]))
+        feed(todo.len(), grouping.batch, decoded, move |place| make(&pictures, todo[place]))
     };
     let named = |batch: &PixelBatch| {
         let ids = batch.pictures.iter().map(|&place| pictures.rows()[todo[place]].image_id.clone());
         compute(batch, ids.collect())
     };
-    let done = consume(work.hands(), &turns, batches, target, named).await?;
+    let done = consume(work.hands(), batches, target, named).await?;
     progress.end(&match done {
         0 => format!("{total} images, all cached: no forward pass"),
         _ => format!("{done} images through the vision tower ({stage}), {cached} cached"),
@@ -137,7 +133,6 @@ impl<'a> Work<'a> {
 /// As [`stream`].
 pub(super) async fn consume<K>(
     hands: Hands<'_>,
-    turns: &Turns,
     mut batches: Batches<K>,
     target: Target,
     mut compute: impl FnMut(&PixelBatch<K>) -> Result<RecordBatch>,
@@ -155,7 +150,7 @@ pub(super) async fn consume<K>(
         waiting += began.elapsed();
         let began = Instant::now();
         let step = stop.check().and(batch).and_then(|batch| {
-            let rows = block_in_place(|| turns.compute(|| compute(&batch)))?;
+            let rows = block_in_place(|| compute(&batch))?;
             Ok((batch.pictures.len() as u64, rows))
         });
         computing += began.elapsed();

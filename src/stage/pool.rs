@@ -1,8 +1,7 @@
 //! The decode pool: work on pictures, on all cores, in order, within a bound on memory.
 
-use std::sync::{Arc, PoisonError, RwLock};
-
 use futures::{Stream, StreamExt};
+use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
@@ -31,48 +30,20 @@ pub(super) fn depth() -> usize {
     2 * std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Lets decoding and computing take turns where both want all cores. A kernel that libtorch shares among all of them waits, spinning, for
-/// the one whose core decodes, so that side by side they take longer than one after the other.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Turns(Option<Arc<RwLock<()>>>);
-
-impl Turns {
-    /// Turns are taken, or everything goes on at once: on a GPU, or where computing leaves cores to decoding.
-    pub(super) fn new(taken: bool) -> Self {
-        Turns(taken.then(Arc::default))
-    }
-
-    /// Waits until what is being decoded is decoded, and computes; nothing more is begun before the end. Blocks the thread.
-    pub(super) fn compute<T>(&self, work: impl FnOnce() -> T) -> T {
-        let _turn = self.0.as_ref().map(|turns| turns.write().unwrap_or_else(PoisonError::into_inner));
-        work()
-    }
-
-    /// Decodes in a turn of decoding, on a thread of its own: a task that waits for its turn where nobody polls it would be given it
-    /// and keep it.
-    fn decode<T>(&self, work: impl FnOnce() -> T) -> T {
-        let _turn = self.0.as_ref().map(|turns| turns.read().unwrap_or_else(PoisonError::into_inner));
-        work()
-    }
-}
-
 /// What comes of each task, in the order of the tasks. An item is an error where a task was cut short by a fault of the program.
 ///
 /// Must be polled within a tokio runtime.
-pub(super) fn in_order<T: Send + 'static>(
-    tasks: impl Stream<Item = Task<T>>,
-    turns: Turns,
-) -> impl Stream<Item = Result<T>> {
+pub(super) fn in_order<T: Send + 'static>(tasks: impl Stream<Item = Task<T>>) -> impl Stream<Item = Result<T>> {
     let budget = Arc::new(Semaphore::new(DECODED));
     tasks
         .map(move |Task { bytes, work }| {
-            let (budget, turns) = (budget.clone(), turns.clone());
+            let budget = budget.clone();
             async move {
                 // Shares are given in the order of the tasks, so that the picture that is waited for is never kept waiting.
                 let share = budget.acquire_many_owned(bytes.min(DECODED) as u32).await;
                 let done = spawn_blocking(move || {
                     let _until_done = share;
-                    turns.decode(work)
+                    work()
                 });
                 done.await.map_err(|e| Error::new(Kind::Input, "decoding was cut short").cause(e))
             }
@@ -101,41 +72,8 @@ mod tests {
                 place
             })
         });
-        let places: Vec<usize> =
-            in_order(futures::stream::iter(tasks), Turns::default()).map(Result::unwrap).collect().await;
+        let places: Vec<usize> = in_order(futures::stream::iter(tasks)).map(Result::unwrap).collect().await;
         assert_eq!(places, (0..40).collect::<Vec<_>>());
         assert!(most.load(Ordering::SeqCst) <= DECODED);
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn nothing_is_decoded_while_it_is_computed() {
-        let turns = Turns::new(true);
-        let decoding = Arc::new(AtomicUsize::new(0));
-        let now = decoding.clone();
-        let tasks = (0..50).map(move |place| {
-            let now = now.clone();
-            Task::new(1, move || {
-                now.fetch_add(1, Ordering::SeqCst);
-                std::thread::sleep(std::time::Duration::from_millis(1));
-                now.fetch_sub(1, Ordering::SeqCst);
-                place
-            })
-        });
-        let (send, mut receive) = tokio::sync::mpsc::channel(3);
-        let theirs = turns.clone();
-        tokio::spawn(async move {
-            let mut decoded = std::pin::pin!(in_order(futures::stream::iter(tasks), theirs));
-            while let Some(place) = decoded.next().await {
-                send.send(place.unwrap()).await.unwrap();
-            }
-        });
-        for place in 0..50 {
-            assert_eq!(receive.recv().await, Some(place));
-            let still = || {
-                std::thread::sleep(std::time::Duration::from_micros(200));
-                decoding.load(Ordering::SeqCst)
-            };
-            tokio::task::block_in_place(|| turns.compute(|| assert_eq!([still(), still(), still()], [0; 3])));
-        }
     }
 }

@@ -17,7 +17,7 @@ use crate::source::Item;
 use crate::stage::adapt::{Coarse, Model, pick};
 use crate::stage::encoded::{self, Encoded};
 use crate::stage::pixels::Normaliser;
-use crate::stage::pool::{self, Task, Turns};
+use crate::stage::pool::{self, Task};
 use crate::stage::stop::Stop;
 
 /// An adapted model, ready for pictures.
@@ -101,7 +101,7 @@ impl Predictor {
                 (path, prepared)
             })
         });
-        let mut batches = std::pin::pin!(pool::in_order(tasks, Turns::default()).chunks(batch));
+        let mut batches = std::pin::pin!(pool::in_order(tasks).chunks(batch));
         while let Some(pictures) = batches.next().await {
             stop.check()?;
             let pictures = pictures.into_iter().collect::<Result<_>>()?;

@@ -22,10 +22,10 @@ impl Terminal {
     /// Starts a program on a new terminal.
     pub fn start(mut command: Command) -> Self {
         let (mut ours, mut theirs) = (0, 0);
-        let mut size = libc::winsize { ws_row: 40, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = libc::winsize { ws_row: 40, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
         let name = std::ptr::null_mut();
         // SAFETY: the pointers are valid for the call; null asks for no name and the default settings.
-        assert_eq!(unsafe { libc::openpty(&mut ours, &mut theirs, name, std::ptr::null_mut(), &mut size) }, 0);
+        assert_eq!(unsafe { libc::openpty(&mut ours, &mut theirs, name, std::ptr::null(), &size) }, 0);
         // SAFETY: both were opened just now, and nobody else has them.
         let (ours, theirs) = unsafe { (File::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) };
         let end = || Stdio::from(theirs.try_clone().unwrap());

@@ -17,7 +17,6 @@ use crate::stage::features;
 use crate::stage::feed::{PixelBatch, Views, feed};
 use crate::stage::pictures::Pictures;
 use crate::stage::pixels::Normaliser;
-use crate::stage::pool::Turns;
 use crate::stage::stop::Stop;
 use crate::store::layout::Partition;
 
@@ -239,7 +238,7 @@ impl Images {
             let (pictures, rows) = (pictures.clone(), rows.clone());
             move |at: usize| pictures.rows()[rows[at]].decoding_bytes
         };
-        feed(rows.len(), batch, Turns::default(), decoded, move |at| {
+        feed(rows.len(), batch, decoded, move |at| {
             view(&pictures, rows[at]).map(|pixels| Views { pixels, boxes: Vec::new() })
         })
     }

@@ -15,7 +15,6 @@ use crate::error::{Error, Kind, Result};
 use crate::image::{ImageId, Limits, Rgb};
 use crate::source::Source;
 use crate::stage::feed::{Batcher, Views};
-use crate::stage::pool::Turns;
 use crate::stage::progress::Progress;
 use crate::stage::stop::Stop;
 use crate::store::layout::Store;
@@ -48,14 +47,15 @@ pub struct Ingested {
     pub unchanged: bool,
 }
 
+/// Makes the views of a decoded picture.
+pub(super) type MakeViews = Arc<dyn Fn(&Rgb) -> Result<Views> + Send + Sync>;
+
 /// Who takes pictures while they are decoded: one decode serves ingest and the first stage after it.
 pub(super) struct Tap {
     /// Pictures that it has already. That it has them says that they can be decoded.
     pub(super) have: Arc<HashSet<ImageId>>,
     /// Makes the views that it wants, on the decode pool.
-    pub(super) make: Arc<dyn Fn(&Rgb) -> Result<Views> + Send + Sync>,
-    /// Those that decoding takes with it.
-    pub(super) turns: Turns,
+    pub(super) make: MakeViews,
     /// Where they go, by the ids of the pictures, in the order of `images`.
     pub(super) batches: Batcher<String>,
 }

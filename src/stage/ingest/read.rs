@@ -9,9 +9,9 @@ use std::sync::Arc;
 use futures::StreamExt;
 use tokio::task::spawn_blocking;
 
-use super::Tap;
+use super::{MakeViews, Tap};
 use crate::error::{Context, Error, Kind, Result};
-use crate::image::{Header, ImageId, Limits, Rejection, Rgb, decode};
+use crate::image::{Header, ImageId, Limits, Rejection, decode};
 use crate::source::{Item, Origin, Source, Split};
 use crate::stage::encoded::{self, Encoded};
 use crate::stage::feed::Views;
@@ -135,7 +135,6 @@ impl Reading {
     fn checked(&self, source: Box<dyn Source>) -> impl futures::Stream<Item = Result<Result<Checked>>> + Send + use<> {
         let limits = self.limits;
         let decoded = self.decoded.clone();
-        let turns = self.tap.as_ref().map(|tap| tap.turns.clone()).unwrap_or_default();
         let tap = self.tap.as_ref().map(|tap| (tap.have.clone(), tap.make.clone()));
         let read = futures::stream::iter(source.items()).map(move |item| async move {
             let mut item = item?;
@@ -160,12 +159,12 @@ impl Reading {
                 Ok(Checked { item, outcome })
             })
         });
-        pool::in_order(tasks, turns)
+        pool::in_order(tasks)
     }
 }
 
 /// What a tap has already, and what it makes of the rest.
-type Wants = (Arc<HashSet<ImageId>>, Arc<dyn Fn(&Rgb) -> Result<Views> + Send + Sync>);
+type Wants = (Arc<HashSet<ImageId>>, MakeViews);
 
 /// Decodes a picture, unless it is known that it can be and nobody wants its pixels.
 fn check(
