@@ -5,16 +5,7 @@ use super::printer::Printer;
 use crate::error::Result;
 use crate::pipeline::meter::count;
 use crate::pipeline::run::{MetricRow, Outcome};
-
-/// The models in the order of the table, as `metrics` and as people call them.
-const MODELS: [(&str, &str); 6] = [
-    ("zero_shot", "zero-shot"),
-    ("descriptions", "descriptions"),
-    ("multi_view", "multi-view"),
-    ("transductive", "transductive"),
-    ("adapted", "adapted"),
-    ("predicted", "predicted"),
-];
+use crate::stage::evaluate::MODELS;
 
 /// Prints the accuracies, or that there are none.
 ///

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
-use tch::{Device, Kind as Number, Tensor};
+use tch::Tensor;
 
 use crate::clip::config::{Activation, ClipConfig};
 use crate::clip::expected;
 use crate::clip::layout::Layout;
+use crate::clip::stored::Stored;
 use crate::clip::weights::Weights;
 use crate::error::{Context, Kind, Result};
 use crate::image::{Filter, Preprocess};
@@ -145,20 +145,10 @@ pub fn preprocessor(preprocess: &Preprocess) -> Value {
 /// # Errors
 /// [`Kind::Store`] where the file cannot be written.
 pub fn write(path: &Path, tensors: &Named, notes: &[(&str, String)]) -> Result<()> {
-    let mut stored: Vec<(&str, Vec<usize>, Vec<u8>)> = Vec::with_capacity(tensors.len());
-    for (name, tensor) in tensors {
-        let flat = tensor.detach().to_device(Device::Cpu).to_kind(Number::Float).contiguous();
-        let mut bytes = vec![0u8; flat.numel() * 4];
-        flat.f_copy_data_u8(&mut bytes, flat.numel()).context(Kind::Torch, || format!("cannot copy tensor {name}"))?;
-        stored.push((name, flat.size().iter().map(|&n| n as usize).collect(), bytes));
-    }
-    let views = stored.iter().map(|(name, shape, bytes)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
-        view.map(|view| (*name, view)).context(Kind::Store, || format!("cannot store tensor {name}"))
-    });
+    let stored = tensors.iter().map(|(name, tensor)| Stored::of(name, tensor)).collect::<Result<Vec<_>>>()?;
     let mut metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     metadata.extend(notes.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
-    let views = views.collect::<Result<Vec<_>>>()?;
+    let views = stored.iter().map(Stored::view).collect::<Result<Vec<_>>>()?;
     safetensors::serialize_to_file(views, Some(metadata), path).at(Kind::Store, "cannot write", path)
 }
 

@@ -10,6 +10,7 @@ pub mod hugging_face;
 pub mod layout;
 pub mod model;
 mod openai_text;
+pub mod stored;
 pub mod text;
 mod text_file;
 pub mod tokenizer;

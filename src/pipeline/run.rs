@@ -117,7 +117,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
         record.write(spec, &store, false)?;
     }
     let stages = Stages { spec, workspace: &workspace, store: &store, options };
-    let (found, forwards) = stages.ingest(source, &ingest_settings).await?;
+    let (found, forwards) = stages.ingest(source, snapshot, &ingest_settings).await?;
     outcome.notes.extend(rejections(&found));
     (record.images, record.image_forwards) = (found.images, forwards);
     let pictures = Pictures::open(&store.partition("images", &workspace.dataset)?, settings::limits(spec))?;
@@ -180,13 +180,18 @@ struct Stages<'a> {
 
 impl Stages<'_> {
     /// The pictures in the tables; embedded on the way where they are read anew. With the number of forwards.
-    async fn ingest(&self, source: Box<dyn Source>, settings: &IngestSettings) -> Result<(Ingested, u64)> {
+    async fn ingest(
+        &self,
+        source: Box<dyn Source>,
+        snapshot: String,
+        settings: &IngestSettings,
+    ) -> Result<(Ingested, u64)> {
         let Stages { workspace: w, store, options: Options { stop, progress }, .. } = *self;
-        if let Some(known) = ingest::known(source.as_ref(), settings, store)? {
+        if let Some(known) = ingest::known_as(&snapshot, settings, store)? {
             return Ok((ingest::unchanged(known, progress.as_ref()), 0));
         }
         let (preprocess, grouping) = (&w.clip.preprocess, settings::grouping(self.spec));
-        let ingesting = Ingesting { source, settings, preprocess, grouping, store, stop, progress };
+        let ingesting = Ingesting { source, snapshot, settings, preprocess, grouping, store, stop, progress };
         embed::while_ingesting(ingesting, self.embedding(), || w.frozen_tower()).await
     }
 

@@ -56,14 +56,15 @@ struct Reason {
     files: i64,
 }
 
-#[derive(Deserialize)]
-struct Uncertain {
-    image_id: String,
-    path: String,
-    answer: String,
-    confidence: f64,
-    zero_shot: Option<String>,
-    truth: Option<String>,
+/// A row of the view `least_certain`: a picture and its answer.
+#[derive(Debug, Deserialize)]
+pub(super) struct Answered {
+    pub(super) image_id: String,
+    pub(super) path: String,
+    pub(super) answer: String,
+    pub(super) confidence: f64,
+    pub(super) zero_shot: Option<String>,
+    pub(super) truth: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -88,7 +89,7 @@ struct Disagreement {
 }
 
 pub(super) async fn read(ctx: &SessionContext, thumbnails: &Thumbnails<'_>) -> Result<Galleries> {
-    let uncertain: Vec<Uncertain> = rows(ctx, &format!("SELECT * FROM least_certain LIMIT {SHOWN}")).await?;
+    let uncertain: Vec<Answered> = rows(ctx, &format!("SELECT * FROM least_certain LIMIT {SHOWN}")).await?;
     // A picture may have changed in several passes: the last time counts.
     let mut seen = HashSet::new();
     let mut changed: Vec<Changed> = rows(ctx, &format!("SELECT * FROM changed_labels LIMIT {}", 4 * SHOWN)).await?;

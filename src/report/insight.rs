@@ -1,10 +1,10 @@
 //! What only the model can say: where it looks in some pictures, and where it puts many.
 
 use datafusion::execution::context::SessionContext;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tch::Tensor;
 
-use super::gallery::end_of;
+use super::gallery::{Answered, end_of};
 use super::map::Place;
 use super::rows::rows;
 use super::thumbnail::{Thumbnails, jpeg, veil};
@@ -28,17 +28,6 @@ const BACKGROUND: [u8; 3] = [12, 18, 28];
 
 /// What lies over where the model looks.
 const ATTENTION: [u8; 3] = [255, 120, 20];
-
-/// A picture to look into.
-#[derive(Debug, Deserialize)]
-pub(super) struct Asked {
-    image_id: String,
-    path: String,
-    answer: String,
-    confidence: f64,
-    zero_shot: Option<String>,
-    truth: Option<String>,
-}
 
 /// A picture as the model's input has it, with what is foreground in it, and where the model looks.
 #[derive(Debug, Serialize)]
@@ -67,10 +56,10 @@ pub(super) struct Seen {
 }
 
 /// The surest of the answers that adaptation changed, then the least certain ones.
-pub(super) async fn choose(ctx: &SessionContext) -> Result<Vec<Asked>> {
+pub(super) async fn choose(ctx: &SessionContext) -> Result<Vec<Answered>> {
     let surest = "SELECT * FROM least_certain WHERE answer <> zero_shot ORDER BY confidence DESC, path";
-    let mut asked: Vec<Asked> = rows(ctx, &format!("{surest} LIMIT {SHOWN}")).await?;
-    let least: Vec<Asked> = rows(ctx, &format!("SELECT * FROM least_certain LIMIT {SHOWN}")).await?;
+    let mut asked: Vec<Answered> = rows(ctx, &format!("{surest} LIMIT {SHOWN}")).await?;
+    let least: Vec<Answered> = rows(ctx, &format!("SELECT * FROM least_certain LIMIT {SHOWN}")).await?;
     for row in least {
         if asked.iter().all(|known| known.image_id != row.image_id) {
             asked.push(row);
@@ -83,7 +72,7 @@ pub(super) async fn choose(ctx: &SessionContext) -> Result<Vec<Asked>> {
 pub(super) async fn look(
     chosen: &Chosen,
     pictures: &Thumbnails<'_>,
-    asked: &[Asked],
+    asked: &[Answered],
     sample: &[Place],
     stop: &Stop,
     progress: &dyn Progress,
@@ -121,7 +110,7 @@ pub(super) async fn look(
 /// Pictures that are held decoded at once.
 const BATCH: usize = 32;
 
-fn look_into(predictor: &Predictor, asked: &Asked, picture: (ImageId, Rgb)) -> Result<Look> {
+fn look_into(predictor: &Predictor, asked: &Answered, picture: (ImageId, Rgb)) -> Result<Look> {
     let side = predictor.preprocess.crop;
     let centre = Rgb::new(side, side, predictor.preprocess.centre_view(&picture.1)?)?;
     let insight = predictor.insight(&[picture])?;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::rows::rows;
 use crate::error::Result;
 use crate::pipeline::chosen::Chosen;
+use crate::stage::evaluate::MODELS;
 
 /// What was run, and what came of it.
 #[derive(Debug, Serialize)]
@@ -83,16 +84,6 @@ SELECT p.split, count(*) AS images, sum(CASE WHEN p.class_id <> p.zero_shot_clas
        avg(CAST(p.class_id = l.class_id AS DOUBLE)) AS accuracy
 FROM predictions p LEFT JOIN labels l ON l.image_id = p.image_id
 GROUP BY p.split ORDER BY p.split";
-
-/// Models, and how they are called.
-const MODELS: [(&str, &str); 6] = [
-    ("zero_shot", "zero-shot"),
-    ("descriptions", "descriptions"),
-    ("multi_view", "multi-view"),
-    ("transductive", "transductive"),
-    ("adapted", "adapted"),
-    ("predicted", "predicted"),
-];
 
 pub(super) async fn read(ctx: &SessionContext, chosen: &Chosen) -> Result<Overview> {
     let run: Option<Run> = rows(ctx, RUN).await?.pop();

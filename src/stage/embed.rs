@@ -1,6 +1,5 @@
 //! Embed: every picture's [CLS] feature, patch tokens and foreground, once per space.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{Float32Array, RecordBatch};
@@ -12,17 +11,16 @@ use crate::device::{FewerThreads, guarded};
 use crate::error::{Context, Kind, Result};
 use crate::fusion::foreground::Saliency;
 use crate::fusion::normalize;
-use crate::image::{ImageId, Preprocess, Rgb};
+use crate::image::{Preprocess, Rgb};
 use crate::source::Source;
 use crate::stage::feed::{Batcher, Views};
 use crate::stage::forward::{self, Grouping, Hands, Target, Work};
 use crate::stage::ingest::{self, IngestSettings, Ingested, Tap};
-use crate::stage::pictures::Pictures;
+use crate::stage::pictures::{self, Pictures};
 use crate::stage::pixels::Normaliser;
 use crate::stage::progress::Progress;
 use crate::stage::stop::Stop;
 use crate::store::layout::Store;
-use crate::store::reader;
 use crate::store::space::Space;
 use crate::table::{self, Dims, arrays, tensor};
 
@@ -77,6 +75,8 @@ pub async fn embed(
 pub struct Ingesting<'a> {
     /// Where pictures come from.
     pub source: Box<dyn Source>,
+    /// What [`ingest::snapshot`] says of it.
+    pub snapshot: String,
     /// How they are ingested.
     pub settings: &'a IngestSettings,
     /// How they are prepared for the tower.
@@ -104,10 +104,9 @@ pub async fn while_ingesting(
     embedding: Embedding<'_>,
     tower: impl FnOnce() -> Result<(VisionTower, Normaliser)>,
 ) -> Result<(Ingested, u64)> {
-    let Ingesting { source, settings, preprocess, grouping, store, stop, progress } = ingesting;
+    let Ingesting { source, snapshot, settings, preprocess, grouping, store, stop, progress } = ingesting;
     let target = embedding.target(store)?;
-    let have = reader::image_ids(&target.partition)?;
-    let have: HashSet<ImageId> = have.iter().filter_map(|id| ImageId::parse(id)).collect();
+    let have = pictures::present(&target.partition)?;
     let preprocess = preprocess.clone();
     let make = move |picture: &Rgb| Ok(Views { pixels: preprocess.centre_view(picture)?, boxes: Vec::new() });
     let (batches, receive) = Batcher::new(grouping.batch);
@@ -122,7 +121,7 @@ pub async fn while_ingesting(
         let Some(model) = &model else { unreachable!("the first batch builds the tower, or fails") };
         embedding.rows(model, &batch.pixels, &batch.pictures, &schema)
     });
-    let read = ingest::read(source, settings, store, stop, progress, Some(tap));
+    let read = ingest::read(source, snapshot, settings, store, stop, progress, Some(tap));
     let (read, forwards) = tokio::join!(read, consumed);
     // Where the tower or the store failed, that is why nobody took pictures any more.
     let forwards = forwards?;

@@ -15,10 +15,20 @@ use crate::store::layout::Store;
 use crate::store::reader;
 use crate::table::{self, Dims, arrays, tensor};
 
+/// The models that are measured, in the order of tables: as `metrics` and as people call them.
+pub const MODELS: [(&str, &str); 6] = [
+    ("zero_shot", "zero-shot"),
+    ("descriptions", "descriptions"),
+    ("multi_view", "multi-view"),
+    ("transductive", "transductive"),
+    ("adapted", "adapted"),
+    ("predicted", "predicted"),
+];
+
 /// How often a model is right on a split.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Score {
-    /// `zero_shot`, `descriptions`, `multi_view`, `transductive`, `adapted` or `predicted`.
+    /// One of [`MODELS`].
     pub model: &'static str,
     /// `train` or `test`.
     pub split: &'static str,

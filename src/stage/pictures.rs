@@ -1,5 +1,6 @@
 //! The pictures of a dataset as later stages see them: rows of `images`, and how to get at their pixels.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -109,6 +110,14 @@ impl Pictures {
         };
         decode(&bytes, &self.limits).map_err(|rejection| changed(picture, &rejection.detail))
     }
+}
+
+/// The pictures that a partition has rows of.
+///
+/// # Errors
+/// [`Kind::Store`] where a part cannot be read.
+pub(super) fn present(partition: &Partition) -> Result<HashSet<ImageId>> {
+    Ok(reader::image_ids(partition)?.iter().filter_map(|id| ImageId::parse(id)).collect())
 }
 
 fn changed(picture: &Picture, detail: &str) -> Error {

@@ -6,9 +6,7 @@ use crate::error::{Context, Kind, Result};
 use crate::pipeline::adapted::Adapted;
 use crate::pipeline::chosen::Chosen;
 use crate::pipeline::finished::{self, Measured};
-
-/// Models in the order in which they are compared.
-const MODELS: [&str; 6] = ["zero_shot", "descriptions", "multi_view", "transductive", "adapted", "predicted"];
+use crate::stage::evaluate::MODELS;
 
 /// The card, in Markdown with the head that model hubs read.
 pub(super) fn card(chosen: &Chosen, adapted: &Adapted) -> Result<String> {
@@ -68,9 +66,8 @@ fn figures(scores: &[Measured]) -> Result<String> {
     };
     let mut text =
         "| % | train top-1 | train per class | test top-1 | test per class |\n|---|---:|---:|---:|---:|\n".to_owned();
-    for model in MODELS.iter().filter(|model| scores.iter().any(|s| s.model == **model)) {
+    for (model, name) in MODELS.iter().filter(|(model, _)| scores.iter().any(|s| s.model == *model)) {
         let cells = columns.map(|column| find(model, column).map_or("-".to_owned(), |v| format!("{:.1}", 100.0 * v)));
-        let name = model.replace('_', "-");
         writeln!(text, "| {name} | {} |", cells.join(" | "))
             .context(Kind::Store, || "cannot write the card".to_owned())?;
     }

@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, TensorView};
-use tch::{Device, Kind as Number, Tensor};
+use tch::Tensor;
 
 use crate::clip::Weights;
+use crate::clip::stored::Stored;
 use crate::error::{Context, Kind, Result};
 use crate::fusion::adamw::AdamW;
 use crate::fusion::adapter::Adapter;
@@ -71,23 +71,14 @@ fn number(path: &Path) -> Option<u64> {
 /// # Errors
 /// [`Kind::Store`] where the disk is full or failed.
 pub fn write(folder: &Path, run: &str, done: u64, adapter: &Adapter, optimiser: &AdamW) -> Result<()> {
-    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
-    let mut add = |name: String, tensor: &Tensor| {
-        let flat = tensor.detach().to_device(Device::Cpu).to_kind(Number::Float).contiguous();
-        let mut bytes = vec![0u8; flat.numel() * 4];
-        flat.copy_data_u8(&mut bytes, flat.numel());
-        tensors.push((name, flat.size().iter().map(|&n| n as usize).collect(), bytes));
-    };
+    let mut tensors = Vec::new();
     for (n, name) in adapter.names().iter().enumerate() {
-        add(name.clone(), &adapter.parameters()[n]);
-        add(format!("adamw.first.{name}"), &optimiser.first[n]);
-        add(format!("adamw.second.{name}"), &optimiser.second[n]);
+        tensors.push(Stored::of(name, &adapter.parameters()[n])?);
+        tensors.push(Stored::of(format!("adamw.first.{name}"), &optimiser.first[n])?);
+        tensors.push(Stored::of(format!("adamw.second.{name}"), &optimiser.second[n])?);
     }
-    add("adamw.step".to_owned(), &Tensor::from(optimiser.step as f32));
-    let views = tensors.iter().map(|(name, shape, bytes)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
-        view.map(|view| (name.clone(), view)).context(Kind::Store, || format!("cannot store tensor {name}"))
-    });
+    tensors.push(Stored::of("adamw.step", &Tensor::from(optimiser.step as f32))?);
+    let views = tensors.iter().map(Stored::view);
     let pairs = [("run", run.to_owned()), ("passes", done.to_string()), (seal::KEY, seal::blank())];
     let metadata = pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<HashMap<_, _>>();
     let bytes = safetensors::serialize(views.collect::<Result<Vec<_>>>()?, Some(metadata))

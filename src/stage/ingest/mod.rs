@@ -15,6 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::image::{ImageId, Limits, Rgb};
 use crate::source::Source;
 use crate::stage::feed::{Batcher, Views};
+use crate::stage::pictures;
 use crate::stage::progress::Progress;
 use crate::stage::stop::Stop;
 use crate::store::layout::Store;
@@ -99,18 +100,25 @@ pub fn classes(source: &dyn Source, settings: &IngestSettings) -> Result<Vec<Str
 /// # Errors
 /// Where the source or the store cannot be read.
 pub fn known(source: &dyn Source, settings: &IngestSettings, store: &Store) -> Result<Option<Ingested>> {
-    let snapshot = snapshot(source, settings)?;
+    known_as(&snapshot(source, settings)?, settings, store)
+}
+
+/// The same for a source whose snapshot has been worked out.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn known_as(snapshot: &str, settings: &IngestSettings, store: &Store) -> Result<Option<Ingested>> {
     for table in tables::TABLES {
         let parts = store.partition(table, &settings.dataset)?.parts()?;
         let [part] = parts.as_slice() else { return Ok(None) };
-        if reader::footer(part)?.pairs.get("snapshot") != Some(&snapshot) {
+        if reader::footer(part)?.pairs.get("snapshot").map(String::as_str) != Some(snapshot) {
             return Ok(None);
         }
     }
     let rows = |table: &str| reader::count_rows(&store.partition(table, &settings.dataset)?);
     let (images, rejected) = (rows("images")?, rows("rejected")?);
     let classes = class_names(store, &settings.dataset)?;
-    Ok(Some(Ingested { images, rejected, classes, snapshot, unchanged: true }))
+    Ok(Some(Ingested { images, rejected, classes, snapshot: snapshot.to_owned(), unchanged: true }))
 }
 
 /// The class names of a dataset that was ingested, by class id; none where it was not.
@@ -137,10 +145,11 @@ pub async fn ingest(
     stop: &Stop,
     progress: &Arc<dyn Progress>,
 ) -> Result<Ingested> {
-    if let Some(known) = known(source.as_ref(), settings, store)? {
+    let snapshot = snapshot(source.as_ref(), settings)?;
+    if let Some(known) = known_as(&snapshot, settings, store)? {
         return Ok(unchanged(known, progress.as_ref()));
     }
-    let found = read(source, settings, store, stop, progress, None).await?.write(settings, store)?;
+    let found = read(source, snapshot, settings, store, stop, progress, None).await?.write(settings, store)?;
     progress.end(&found.to_string());
     Ok(found)
 }
@@ -164,16 +173,17 @@ pub(super) struct Unwritten {
 /// As [`ingest`]. Where nobody takes the tap's pictures any more, reading ends, and an error says so that is not the cause.
 pub(super) async fn read(
     source: Box<dyn Source>,
+    snapshot: String,
     settings: &IngestSettings,
     store: &Store,
     stop: &Stop,
     progress: &Arc<dyn Progress>,
     tap: Option<Tap>,
 ) -> Result<Unwritten> {
-    let snapshot = snapshot(source.as_ref(), settings)?;
     let classes = classes(source.as_ref(), settings)?;
     progress.begin("ingest", "image", source.listing().items, 0);
-    let decoded = decoded_before(store, &settings.dataset)?;
+    // What the snapshot before has was decoded once, and need not be again to know that it can be.
+    let decoded = pictures::present(&store.partition("images", &settings.dataset)?)?;
     let reading = read::Reading {
         classes: classes.iter().cloned().zip(0..).collect(),
         limits: settings.limits,
@@ -203,12 +213,6 @@ impl Unwritten {
         tables::write(&self.found, self.read, settings, store)?;
         Ok(self.found)
     }
-}
-
-/// The pictures of the snapshot before: what was decoded once need not be again to know that it can be.
-fn decoded_before(store: &Store, dataset: &str) -> Result<HashSet<ImageId>> {
-    let ids = reader::image_ids(&store.partition("images", dataset)?)?;
-    Ok(ids.iter().filter_map(|id| ImageId::parse(id)).collect())
 }
 
 impl std::fmt::Display for Ingested {
