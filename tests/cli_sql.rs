@@ -211,3 +211,23 @@ fn no_statement_reads_another_file() {
     }
     assert_eq!(std::fs::read_to_string(folder.path("secret.csv")).unwrap(), "word\nhush\n");
 }
+
+#[test]
+fn what_is_no_sql_is_told_where_it_goes_wrong() {
+    assert_cmd_snapshot!(sql(&folder(), &["SELECT * FORM runs"]), @r"
+    success: false
+    exit_code: 1
+    ----- stdout -----
+
+    ----- stderr -----
+    error: the statement failed: Expected: end of statement, found: FORM at Line: 1, Column: 10
+    ");
+    assert_cmd_snapshot!(sql(&folder(), &["SELECT 'rose"]), @r"
+    success: false
+    exit_code: 1
+    ----- stdout -----
+
+    ----- stderr -----
+    error: the statement failed: Unterminated string literal at Line: 1, Column: 8
+    ");
+}

@@ -32,7 +32,11 @@ pub(crate) fn explain(error: DataFusionError, ctx: Option<&SessionContext>) -> E
         return Error::new(Kind::Query, format!("the statement needs more memory than it may have: {what}"))
             .hint("ask for fewer rows or columns at once, or allow more with --memory-limit");
     }
-    let text = root.strip_backtrace();
+    // The parser's error as it says it, not as the variant that it is.
+    let text = match root {
+        DataFusionError::SQL(error, _) => error.to_string(),
+        _ => root.strip_backtrace(),
+    };
     let text = text.lines().next().unwrap_or_default();
     let text = PREFIXES.iter().fold(text, |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
     if let Some(name) = text.strip_prefix("table '").and_then(|t| t.strip_suffix("' not found")) {
@@ -50,7 +54,7 @@ pub(crate) fn explain(error: DataFusionError, ctx: Option<&SessionContext>) -> E
 }
 
 /// What DataFusion puts before its messages.
-const PREFIXES: [&str; 3] = ["Error during planning: ", "Execution error: ", "SQL error: "];
+const PREFIXES: [&str; 3] = ["Error during planning: ", "Execution error: ", "sql parser error: "];
 
 /// How DataFusion begins the refusal of a statement that does not only read.
 const REFUSED: [&str; 3] = ["DDL not supported", "DML not supported", "Statement not supported"];
