@@ -65,7 +65,7 @@ impl Precision {
 const BF16_WIDTH: i64 = 256;
 
 /// Whether the CPU has instructions for products of bf16; every one with AMX has these too.
-fn cpu_multiplies_bf16() -> bool {
+pub(crate) fn cpu_multiplies_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
         std::arch::is_x86_feature_detected!("avx512bf16")

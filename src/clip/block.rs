@@ -3,6 +3,7 @@
 use tch::{Device, Kind as Number, Tensor};
 
 use crate::clip::config::Activation;
+use crate::device::cpu_multiplies_bf16;
 
 /// A LayerNorm over the last dimension. These are the tensors that adaptation trains (method section 8).
 #[derive(Debug)]
@@ -53,12 +54,16 @@ impl Linear {
     }
 
     /// Whether [`convolve`](Self::convolve) is the faster way: on a CPU, where the product is large, and in fp32 nothing will be
-    /// differentiated. It is decided by shapes and types alone, so that the same pictures always take the same way.
+    /// differentiated, or in bf16 the CPU multiplies that (oneDNN refuses to on others, where a product is slow but works). It is
+    /// decided by the CPU, shapes and types alone, so that the same pictures always take the same way.
     fn suits_a_convolution(&self, x: &Tensor) -> bool {
         let products = x.numel() as i64 * self.bias.numel() as i64;
         x.device() == Device::Cpu
-            && matches!(x.kind(), Number::Float | Number::BFloat16)
-            && (!x.requires_grad() || x.kind() == Number::BFloat16)
+            && match x.kind() {
+                Number::Float => !x.requires_grad(),
+                Number::BFloat16 => cpu_multiplies_bf16(),
+                _ => false,
+            }
             && !self.weight.requires_grad()
             && products >= 1 << 26
     }
@@ -263,7 +268,8 @@ mod tests {
         };
         let exact = block(128);
         let mixed = exact.map(&Tensor::shallow_clone).with_products_in(Number::BFloat16);
-        assert!(mixed.fc.suits_a_convolution(&x.to_kind(Number::BFloat16).set_requires_grad(true)));
+        let trained = x.to_kind(Number::BFloat16).set_requires_grad(true);
+        assert_eq!(mixed.fc.suits_a_convolution(&trained), cpu_multiplies_bf16());
         let ((a, g), (b, h)) = (gradient(exact), gradient(mixed));
         let alike = |a: &Tensor, b: &Tensor| Tensor::cosine_similarity(&a.flatten(0, -1), &b.flatten(0, -1), 0, 1e-8);
         assert!(alike(&a, &b).double_value(&[]) > 0.9999);
