@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -43,6 +44,39 @@ impl Kind {
             Kind::Input | Kind::Model | Kind::Store | Kind::Query | Kind::Torch => 1,
         }
     }
+
+    /// What can be done about an error of this kind where nobody knew better.
+    fn hint(self) -> Option<&'static str> {
+        match self {
+            Kind::Usage => Some("`microclip-pipe schema --settings` lists every key, and --help every argument"),
+            Kind::Input => Some("mend it and run again; what was computed is kept"),
+            Kind::Model => Some(
+                "a model is a folder with a CLIP's config.json, tokenizer.json and model.safetensors, or a .safetensors file in OpenAI's naming",
+            ),
+            Kind::Store => Some("`microclip-pipe cache verify PIPELINE` names what is damaged; a run computes it anew"),
+            Kind::Query => Some("`microclip-pipe schema` lists tables and columns; the SQL is DataFusion's"),
+            Kind::Torch => Some("less at once needs less memory: --set embed.batch=8 --set adapt.batch=8"),
+            Kind::Tolerance | Kind::Interrupted => None,
+        }
+    }
+}
+
+/// What can be done about a cause, or about what caused it.
+fn hint_of<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a str> {
+    if let Some(error) = cause.downcast_ref::<Error>() {
+        return error.own_hint();
+    }
+    match cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+        Some(ErrorKind::NotFound) => Some("is that its name? `ls` of the folder before it shows what is there"),
+        Some(ErrorKind::PermissionDenied) => Some("this user may not: `ls -ld` of it shows who may"),
+        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            Some("make room and run again; what was finished is kept")
+        }
+        Some(ErrorKind::ReadOnlyFilesystem) => Some("it lies where nothing can be written: name another place"),
+        Some(ErrorKind::IsADirectory) => Some("name a file in it"),
+        Some(ErrorKind::NotADirectory) => Some("a part of its path is a file, not a folder"),
+        _ => hint_of(cause.source()?),
+    }
 }
 
 /// An error with its message, an optional hint and an optional cause.
@@ -79,9 +113,14 @@ impl Error {
         self.kind
     }
 
-    /// What the user can do about it, where that is known.
+    /// What the user can do about it: said where the error was made, else known from its cause, else what helps with all of its kind.
     pub fn hint_text(&self) -> Option<&str> {
-        self.hint.as_deref()
+        self.own_hint().or_else(|| self.kind.hint())
+    }
+
+    /// The same without what only helps in general.
+    pub(crate) fn own_hint(&self) -> Option<&str> {
+        self.hint.as_deref().or_else(|| hint_of(self.cause.as_deref()?))
     }
 }
 
@@ -161,5 +200,18 @@ mod tests {
         let inner = Error::new(Kind::Store, "cannot read part").cause(io);
         let outer = Error::new(Kind::Store, "stage embed failed").cause(inner);
         assert_eq!(outer.to_string(), "stage embed failed: cannot read part: disk on fire");
+    }
+
+    #[test]
+    fn the_nearest_hint_is_said() {
+        let of = |error: Error| error.hint_text().unwrap().to_owned();
+        let full = || std::io::Error::from(ErrorKind::StorageFull);
+        let part = || Error::new(Kind::Store, "cannot write part").cause(full());
+        assert!(of(part()).starts_with("make room"));
+        assert!(of(Error::new(Kind::Store, "stage embed failed").cause(part())).starts_with("make room"));
+        let known = part().hint("name another store");
+        assert_eq!(of(Error::new(Kind::Store, "stage embed failed").cause(known)), "name another store");
+        assert!(of(Error::new(Kind::Store, "no such row")).contains("cache verify"));
+        assert_eq!(Error::new(Kind::Interrupted, "stopped").hint_text(), None);
     }
 }

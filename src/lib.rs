@@ -16,6 +16,7 @@
 //! table      the schemas of all tables, the SQL session, its functions, Arrow <-> tensors
 //! store      spaces, parts: what is on disk, and when it counts as there
 //! device     where tensors live, and in which precision
+//! text_file  small texts that users bring, read up to a bound
 //! error      what went wrong, where, and what to do
 //! ```
 
@@ -32,5 +33,6 @@ pub mod source;
 pub mod stage;
 pub mod store;
 pub mod table;
+mod text_file;
 
 pub use error::{Error, Result};

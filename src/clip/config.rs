@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::clip::text_file;
+use crate::clip::text_of;
 use crate::clip::weights::Weights;
 use crate::error::{Context, Error, Kind, Result};
 
@@ -168,7 +168,7 @@ impl ClipConfig {
     /// # Errors
     /// [`Kind::Model`] where the file cannot be read, is not that, or names absurd sizes.
     pub fn from_hugging_face(path: &Path) -> Result<Self> {
-        let text = text_file::read(path)?;
+        let text = text_of(path)?;
         let raw: RawConfig = serde_json::from_str(&text).at(Kind::Model, "not a CLIPModel's configuration:", path)?;
         let config = ClipConfig {
             vision: VisionConfig {

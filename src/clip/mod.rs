@@ -12,7 +12,6 @@ pub mod model;
 mod openai_text;
 pub mod stored;
 pub mod text;
-mod text_file;
 pub mod tokenizer;
 pub mod vision;
 pub mod weights;
@@ -23,3 +22,13 @@ pub use text::TextTower;
 pub use tokenizer::Tokenizer;
 pub use vision::{VisionOutput, VisionTower};
 pub use weights::Weights;
+
+use std::path::Path;
+
+use crate::error::{Kind, Result};
+use crate::text_file;
+
+/// The text of a configuration, a tokenizer or an index of shards. CLIP's own tokenizer, the longest, has 2 MB.
+fn text_of(path: &Path) -> Result<String> {
+    text_file::read(path, Kind::Model, 16 << 20)
+}

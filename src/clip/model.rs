@@ -7,7 +7,7 @@ use crate::clip::expected;
 use crate::clip::hugging_face::{self, Named};
 use crate::clip::layout::Layout;
 use crate::clip::text::TextTower;
-use crate::clip::text_file;
+use crate::clip::text_of;
 use crate::clip::tokenizer::Tokenizer;
 use crate::clip::vision::VisionTower;
 use crate::clip::weights::Weights;
@@ -66,7 +66,7 @@ impl Clip {
         };
         let preprocess = match companion(files.preprocessor.as_deref(), folder, "preprocessor_config.json") {
             Some(path) => {
-                let text = text_file::read(&path)?;
+                let text = text_of(&path)?;
                 let json = serde_json::from_str(&text).at(Kind::Model, "not JSON:", &path)?;
                 Preprocess::from_hf_json(&json, &path)?
             }

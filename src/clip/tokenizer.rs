@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::clip::{openai_text, text_file};
+use crate::clip::{openai_text, text_of};
 use crate::error::{Error, Kind, Result, caught};
 
 /// Turns sentences into token sequences for a [`crate::clip::TextTower`].
@@ -32,7 +32,7 @@ impl Tokenizer {
     /// [`Kind::Model`] where the file is not a CLIP's tokenizer or knows ids that the tower has no embedding for.
     pub fn from_file(path: &Path, context: i64, vocab: i64) -> Result<Self> {
         let bad = |what: String| Error::new(Kind::Model, format!("{}: {what}", path.display()));
-        let text = text_file::read(path)?;
+        let text = text_of(path)?;
         // The library panics on some files that it should refuse.
         let mut inner = caught(|| tokenizers::Tokenizer::from_bytes(&text))
             .ok_or_else(|| bad("damaged, or not a tokenizer.json".into()))?

@@ -11,7 +11,7 @@ use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 use tch::{Kind as Number, Tensor};
 
-use crate::clip::text_file;
+use crate::clip::text_of;
 use crate::error::{Context, Error, Kind, Result};
 
 /// The tensors of a checkpoint, by the names they have in it.
@@ -176,7 +176,7 @@ fn read_index(index: &Path) -> Result<Vec<PathBuf>> {
     struct Index {
         weight_map: HashMap<String, String>,
     }
-    let text = text_file::read(index)?;
+    let text = text_of(index)?;
     let parsed: Index = serde_json::from_str(&text).at(Kind::Model, "not an index of shards:", index)?;
     let mut names: Vec<String> = parsed.weight_map.into_values().collect();
     names.sort();

@@ -9,9 +9,10 @@ use datafusion::execution::context::SessionContext;
 
 use crate::dka::parameters::Parameters;
 use crate::dka::pass;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::table;
 use crate::table::query::explain;
+use crate::text_file;
 
 /// A statement that gives `image_id` and `class_id`, and may give `confidence` and `margin`.
 ///
@@ -25,6 +26,9 @@ pub struct Statement {
     sql: String,
 }
 
+/// Bytes of its file: room for the ids of half a million pictures.
+const LONGEST: u64 = 64 << 20;
+
 /// The columns a statement may give, and whether it must.
 const COLUMNS: [(&str, bool); 4] = [("image_id", true), ("class_id", true), ("confidence", false), ("margin", false)];
 
@@ -34,7 +38,7 @@ impl Statement {
     /// # Errors
     /// Where the file cannot be read as text.
     pub fn from_file(path: &Path) -> Result<Statement> {
-        let sql = std::fs::read_to_string(path).at(Kind::Input, "cannot read the DKA statement", path)?;
+        let sql = text_file::read(path, Kind::Input, LONGEST)?;
         Ok(Statement { name: path.display().to_string(), sql })
     }
 
@@ -93,13 +97,9 @@ impl Statement {
         Ok(df)
     }
 
-    /// The error with the statement's name before it; the hint stays.
+    /// The error with the statement's name before it.
     pub(super) fn named(&self, error: Error) -> Error {
-        let named = Error::new(error.kind(), format!("DKA statement {}: {error}", self.name));
-        match error.hint_text() {
-            Some(hint) => named.hint(hint),
-            None => named,
-        }
+        Error::new(error.kind(), format!("DKA statement {}", self.name)).cause(error)
     }
 
     fn check_columns(&self, schema: &Schema) -> Result<()> {

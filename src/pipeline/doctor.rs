@@ -58,7 +58,7 @@ impl Finding {
 
     /// Broken by an error.
     pub fn broken(what: &'static str, error: &Error) -> Self {
-        Finding { mend: error.hint_text().map(str::to_owned), ..Finding::new(what, State::Broken, error.to_string()) }
+        Finding { mend: error.own_hint().map(str::to_owned), ..Finding::new(what, State::Broken, error.to_string()) }
     }
 }
 

@@ -18,6 +18,10 @@ use crate::source::SourceSpec;
 use crate::stage::adapt::{self, AdaptSettings};
 use crate::stage::forward::Grouping;
 use crate::stage::ingest::IngestSettings;
+use crate::text_file;
+
+/// Bytes of a file of class names, or of their shares: a million of them.
+const LONGEST: u64 = 64 << 20;
 
 pub(super) fn source(spec: &Spec) -> SourceSpec {
     let path = spec.dataset.path.clone();
@@ -47,15 +51,16 @@ pub(super) fn ingest(spec: &Spec) -> Result<IngestSettings> {
 
 /// One class name a line; empty lines are nothing.
 fn class_names(path: &Path) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(path).at(Kind::Input, "cannot read", path)?;
+    let text = text_file::read(path, Kind::Input, LONGEST)?;
     let names: Vec<String> = text.lines().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect();
     let mut sorted: Vec<&String> = names.iter().collect();
     sorted.sort();
     if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(Error::new(Kind::Input, format!("{}: class '{}' is listed twice", path.display(), pair[0])));
+        return Err(Error::new(Kind::Input, format!("{}: class '{}' is listed twice", path.display(), pair[0]))
+            .hint("remove one of the two lines"));
     }
     if names.len() < 2 {
-        let what = format!("{}: {} class names, at least two are needed", path.display(), names.len());
+        let what = format!("{}: {} class names where at least two are needed", path.display(), names.len());
         return Err(Error::new(Kind::Input, what).hint("one class name a line"));
     }
     Ok(names)
@@ -175,7 +180,7 @@ fn class_prior(spec: &Spec, classes: &[String]) -> Result<adapt::ClassPrior> {
 
 fn class_shares(path: &Path, classes: &[String]) -> Result<Vec<f32>> {
     let refuse = |what: String| Error::new(Kind::Input, format!("{}: {what}", path.display()));
-    let text = std::fs::read_to_string(path).at(Kind::Input, "cannot read", path)?;
+    let text = text_file::read(path, Kind::Input, LONGEST)?;
     let given: BTreeMap<String, f64> =
         serde_json::from_str(&text).at(Kind::Input, "not class shares, {class name: share}:", path)?;
     if let Some((name, share)) = given.iter().find(|(_, share)| !share.is_finite() || **share <= 0.0) {

@@ -19,6 +19,10 @@ use crate::store::layout::Store;
 use crate::store::reader;
 use crate::store::space::Space;
 use crate::table::{self, Dims, arrays, tensor};
+use crate::text_file;
+
+/// Bytes of a file of descriptions: some hundred sentences about each of ten thousand classes.
+const LONGEST: u64 = 256 << 20;
 
 /// Everything that is said about the classes.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,7 +57,7 @@ impl Sentences {
     /// # Errors
     /// [`Kind::Input`] naming the file and the class that is missing or has no sentence.
     pub fn read(path: &Path, classes: &[String], templates: &[String]) -> Result<Self> {
-        let text = std::fs::read_to_string(path).at(Kind::Input, "cannot read", path)?;
+        let text = text_file::read(path, Kind::Input, LONGEST)?;
         let parsed: BTreeMap<String, Vec<String>> =
             serde_json::from_str(&text).at(Kind::Input, "not descriptions, {class name: [sentence, ...]}:", path)?;
         let plain = |name: &str| name.to_lowercase().replace('_', " ").trim().to_owned();

@@ -99,11 +99,7 @@ fn resolve(file: &Path, ablation: &Ablation, row: &Row, name: &str, overrides: &
         if load(file, &ablation.set).is_err_and(|own| own.to_string() == error.to_string()) {
             return error;
         }
-        let wrapped = Error::new(error.kind(), format!("{}: row '{name}' of {}", row.place, file.display()));
-        match error.hint_text().map(str::to_owned) {
-            Some(hint) => wrapped.hint(hint).cause(error),
-            None => wrapped.cause(error),
-        }
+        Error::new(error.kind(), format!("{}: row '{name}' of {}", row.place, file.display())).cause(error)
     })
 }
 

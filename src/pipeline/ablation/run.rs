@@ -130,9 +130,5 @@ fn wanted(ablation: &Ablation, cell: &Cell, finished: Option<Finished>) -> Resul
 
 /// The error of a cell, which it names.
 fn of_cell(title: String, error: Error) -> Error {
-    let named = Error::new(error.kind(), title);
-    match error.hint_text().map(str::to_owned) {
-        Some(hint) => named.hint(hint).cause(error),
-        None => named.cause(error),
-    }
+    Error::new(error.kind(), title).cause(error)
 }

@@ -20,6 +20,7 @@ use crate::device::guarded;
 use crate::error::{Context, Error, Kind, Result};
 use crate::pipeline::adapted::Adapted;
 use crate::pipeline::chosen::Chosen;
+use crate::text_file;
 
 /// What transformers keeps of a tokenizer, besides its configuration.
 const TOKENIZER: [&str; 4] = ["tokenizer.json", "special_tokens_map.json", "vocab.json", "merges.txt"];
@@ -164,7 +165,7 @@ impl<'a> Beside<'a> {
 
     fn json(&self, name: &str) -> Result<Option<Value>> {
         let Some(path) = self.path(name) else { return Ok(None) };
-        let text = fs::read_to_string(&path).at(Kind::Model, "cannot read", &path)?;
+        let text = text_file::read(&path, Kind::Model, 16 << 20)?;
         serde_json::from_str(&text).map(Some).at(Kind::Model, "not JSON:", &path)
     }
 }

@@ -1,0 +1,45 @@
+//! Text files that a user or a model brings, read up to a bound: a path may lead to `/dev/zero`, or to a file of another kind and any size.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::error::{Context, Error, Kind, Result};
+
+/// The text of a file of at most `longest` bytes.
+///
+/// # Errors
+/// An error of `kind` where the file cannot be read, is longer, or is not UTF-8.
+pub(crate) fn read(path: &Path, kind: Kind, longest: u64) -> Result<String> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).at(kind, "cannot read", path)?;
+    file.take(longest + 1).read_to_end(&mut bytes).at(kind, "cannot read", path)?;
+    let refuse = |what: String| Error::new(kind, format!("{}{what}", path.display()));
+    if bytes.len() as u64 > longest {
+        return Err(refuse(format!(" is longer than the {} MB that such a file may have", longest >> 20))
+            .hint("is it the file that was meant?"));
+    }
+    String::from_utf8(bytes).map_err(|e| {
+        let good = &e.as_bytes()[..e.utf8_error().valid_up_to()];
+        let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
+        refuse(format!(":{line}: not UTF-8 text")).hint("save it as UTF-8")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_file_is_read_past_its_bound() {
+        let error = read(Path::new("/dev/zero"), Kind::Input, 1 << 20).unwrap_err();
+        assert_eq!(error.to_string(), "/dev/zero is longer than the 1 MB that such a file may have");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("names.txt");
+        std::fs::write(&file, "rose\ntulip").unwrap();
+        assert_eq!(read(&file, Kind::Input, 10).unwrap(), "rose\ntulip");
+        assert!(read(&file, Kind::Input, 9).is_err());
+        std::fs::write(&file, b"rose\nt\xfclip").unwrap();
+        assert!(read(&file, Kind::Input, 99).unwrap_err().to_string().ends_with("names.txt:2: not UTF-8 text"));
+    }
+}
