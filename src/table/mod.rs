@@ -6,6 +6,7 @@ pub mod catalog;
 mod depth;
 pub mod dims;
 pub mod format;
+mod giving_way;
 pub mod names;
 pub mod query;
 pub mod schema;

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use datafusion::common::JoinType;
 use datafusion::execution::context::SessionContext;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, col};
 
 use crate::error::{Context, Kind, Result};
 use crate::store::{Partition, Store, reader};
 use crate::table::catalog::Parts;
+use crate::table::giving_way::GivingWay;
 use crate::table::schema::{self, TableSchema};
 use crate::table::{arrays, sql_views, udf};
 
@@ -74,7 +76,8 @@ pub async fn training_session(store: &Store, scope: &Scope) -> Result<SessionCon
 
 /// A session with the functions and no table, that runs on one thread: rows come in the order in which they went in.
 pub fn bare_session() -> SessionContext {
-    context(SessionContext::new_with_config(configured(SessionConfig::new().with_target_partitions(1), Vec::new())))
+    let config = configured(SessionConfig::new().with_target_partitions(1), Vec::new());
+    context(config, Arc::new(RuntimeEnv::default()))
 }
 
 /// What was left out when the session was made, one line each.
@@ -88,7 +91,14 @@ fn configured(config: SessionConfig, warnings: Vec<String>) -> SessionConfig {
     config.with_information_schema(true).with_extension(Arc::new(Warnings(warnings)))
 }
 
-fn context(ctx: SessionContext) -> SessionContext {
+fn context(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionContext {
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .with_physical_optimizer_rule(Arc::new(GivingWay))
+        .build();
+    let ctx = SessionContext::new_with_state(state);
     udf::register(&ctx);
     ctx
 }
@@ -105,7 +115,7 @@ async fn open(memory: u64, store: &Store, scope: &Scope, visible: impl Fn(&str) 
         .with_max_temp_directory_size(memory.saturating_mul(SPILL))
         .build_arc()
         .context(Kind::Query, || "cannot bound the memory of statements".to_owned())?;
-    let ctx = context(SessionContext::new_with_config_rt(configured(SessionConfig::new(), warnings), bounds));
+    let ctx = context(configured(SessionConfig::new(), warnings), bounds);
     for (name, parts) in tables {
         register(&ctx, name, parts).await.context(Kind::Store, || format!("cannot open table {name}"))?;
     }
