@@ -2,10 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use microclip_pipe::cli::{Cli, panics};
 
 fn main() -> ExitCode {
     panics::install();
-    Cli::parse().execute()
+    match Cli::from_command_line() {
+        Ok(cli) => cli.execute(),
+        Err(code) => code,
+    }
 }

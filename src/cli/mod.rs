@@ -27,6 +27,7 @@ mod schema;
 mod size;
 mod sql;
 mod stages;
+mod usage;
 mod which_run;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -116,6 +117,23 @@ enum Verb {
 }
 
 impl Cli {
+    /// What the process was called with.
+    ///
+    /// # Errors
+    /// The exit code where there is nothing to execute: help was asked for, and is printed, or the line is wrong, and is told why.
+    pub fn from_command_line() -> Result<Self, ExitCode> {
+        Cli::try_parse().map_err(|said| {
+            // What form messages have stands in the line that could not be read.
+            if said.use_stderr() && printer::json_is_asked_for(std::env::args_os()) {
+                let error = usage::error(&said.render().to_string());
+                printer::json(&error);
+                return ExitCode::from(error.kind().exit_code());
+            }
+            let _ = said.print();
+            ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(1))
+        })
+    }
+
     /// Does what the command line says and prints what came of it.
     pub fn execute(self) -> ExitCode {
         let printer = Printer::new(self.messages);

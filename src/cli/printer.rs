@@ -1,5 +1,6 @@
 //! The one place that prints. Results go to stdout, everything else to stderr.
 
+use std::ffi::OsString;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::{Arc, OnceLock};
 
@@ -107,8 +108,7 @@ impl Printer {
     /// An error and what to do about it, on stderr.
     pub fn error(&self, error: &Error) {
         if self.messages.log_format == LogFormat::Json {
-            let line = json!({"level": "error", "message": error.to_string(), "hint": error.hint_text()});
-            return to_stderr(&format!("{line}\n"));
+            return json(error);
         }
         let mut text = self.label("error", RED, &error.to_string());
         if let Some(hint) = error.hint_text() {
@@ -130,6 +130,19 @@ impl Printer {
     fn label(&self, label: &str, colour: &str, text: &str) -> String {
         if self.colour { format!("{colour}{label}:{PLAIN} {text}\n") } else { format!("{label}: {text}\n") }
     }
+}
+
+/// An error as a line for programs.
+pub(super) fn json(error: &Error) {
+    let line = json!({"level": "error", "message": error.to_string(), "hint": error.hint_text()});
+    to_stderr(&format!("{line}\n"));
+}
+
+/// Whether a command line, which may be wrong elsewhere, asks for messages in JSON.
+pub(super) fn json_is_asked_for(line: impl IntoIterator<Item = OsString>) -> bool {
+    let words: Vec<OsString> = line.into_iter().collect();
+    words.iter().any(|word| word == "--log-format=json")
+        || words.windows(2).any(|pair| pair[0] == "--log-format" && pair[1] == "json")
 }
 
 /// That stderr is closed is no reason to fail.
