@@ -173,13 +173,14 @@ fn mistakes_in_the_pipeline_file_are_usage_errors() {
     error: slip.toml:14: unknown key 'adapt.epoch'
     hint: did you mean 'adapt.epochs'?
     ");
-    assert_cmd_snapshot!(program_in(&folder).args(["ingest", "none.toml"]), @r"
+    assert_cmd_snapshot!(program_in(&folder).args(["ingest", "none.toml"]), @"
     success: false
     exit_code: 2
     ----- stdout -----
 
     ----- stderr -----
     error: pipeline file none.toml does not exist
+    hint: `microclip-pipe init PICTURES` writes a first one
     ");
     assert_cmd_snapshot!(program_in(&folder).args(["run", "flowers.toml", "--set", "adapt.epoch=3"]), @r"
     success: false
@@ -190,26 +191,28 @@ fn mistakes_in_the_pipeline_file_are_usage_errors() {
     error: --set adapt.epoch=3: unknown key 'adapt.epoch'
     hint: did you mean 'adapt.epochs'?
     ");
-    assert_cmd_snapshot!(program_in(&folder).args(["run", "flowers.toml", "--store", "words.json"]), @r"
+    assert_cmd_snapshot!(program_in(&folder).args(["run", "flowers.toml", "--store", "words.json"]), @"
     success: false
     exit_code: 2
     ----- stdout -----
 
     ----- stderr -----
     error: --store words.json: not a folder
+    hint: name a folder; it is made where there is none
     ");
 }
 
 #[test]
 fn an_ablation_file_must_be_there() {
     let folder = flowers();
-    assert_cmd_snapshot!(program_in(&folder).args(["ablate", "none.toml"]), @r"
+    assert_cmd_snapshot!(program_in(&folder).args(["ablate", "none.toml"]), @"
     success: false
     exit_code: 2
     ----- stdout -----
 
     ----- stderr -----
     error: ablation file none.toml does not exist
+    hint: `microclip-pipe schema --settings` lists every key, and --help every argument
     ");
 }
 
@@ -254,6 +257,14 @@ fn messages_for_programs_are_json_lines() {
     assert_eq!(lines[0]["hint"], "did you mean 'adapt.epochs'?");
     let (_, said) = messages(&folder, &["--quiet", "--set", "adapt.epoch=3"]);
     assert!(said.starts_with("error: "), "errors are said however quiet it is to be: {said}");
+    // A line that cannot be read is told in the form that it asks for.
+    for form in [&["--log-format=json", "--dry"][..], &["--dry", "--log-format", "json"]] {
+        let (printed, said) = messages(&folder, form);
+        assert_eq!(printed, "");
+        let line: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(line["message"], "unexpected argument '--dry' found");
+        assert_eq!(line["hint"], "a similar argument exists: '--dry-run'");
+    }
     let (_, said) = messages(&folder, &["--quiet", "--verbose"]);
     assert!(said.contains("cannot be used with"), "{said}");
 }

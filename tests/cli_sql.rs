@@ -5,8 +5,11 @@ mod spec_folder;
 
 use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use insta_cmd::assert_cmd_snapshot;
+use microclip_pipe::table::query;
+use microclip_pipe::table::session::bare_session;
 use spec_folder::{Folder, WHOLE};
 
 const FLOWERS: &str =
@@ -125,13 +128,14 @@ fn mistakes_say_what_there_is() {
     error: the statement is refused: DDL not supported: DropTable
     hint: tables can only be read here: use SELECT
     ");
-    assert_cmd_snapshot!(sql(&folder, &["SELECT 1", "--output", "none/rows.csv"]), @r"
+    assert_cmd_snapshot!(sql(&folder, &["SELECT 1", "--output", "none/rows.csv"]), @"
     success: false
     exit_code: 1
     ----- stdout -----
 
     ----- stderr -----
     error: cannot write none/rows.csv: there is no folder none
+    hint: make the folder, or name another
     ");
 }
 
@@ -181,6 +185,30 @@ fn a_statement_that_takes_too_long_fails() {
 }
 
 #[test]
+fn joins_of_every_row_with_every_row_give_way() {
+    let (a, b) = ("generate_series(1, 1000000) a", "generate_series(1, 1000000) b");
+    for endless in [
+        format!("SELECT count(*) FROM {a} CROSS JOIN {b}"),
+        format!("SELECT sum(a.value * b.value) FROM {a}, {b}"),
+        format!("SELECT count(*) FROM {a} JOIN {b} ON a.value % 2 = b.value % 2"),
+        format!("SELECT count(*) FROM {a} JOIN {b} ON a.value < b.value + 1000000"),
+    ] {
+        let (send, ended) = std::sync::mpsc::channel();
+        let statement = endless.clone();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let limit = Duration::from_millis(500);
+            let answer = runtime.block_on(async {
+                let rows = query(&bare_session(), &statement).await.unwrap().collect();
+                tokio::time::timeout(limit, rows).await
+            });
+            send.send(answer.is_err()).unwrap();
+        });
+        assert_eq!(ended.recv_timeout(Duration::from_secs(60)), Ok(true), "{endless}");
+    }
+}
+
+#[test]
 fn a_result_that_is_too_large_to_draw_is_refused() {
     let folder = folder();
     let many =
@@ -214,20 +242,22 @@ fn no_statement_reads_another_file() {
 
 #[test]
 fn what_is_no_sql_is_told_where_it_goes_wrong() {
-    assert_cmd_snapshot!(sql(&folder(), &["SELECT * FORM runs"]), @r"
+    assert_cmd_snapshot!(sql(&folder(), &["SELECT * FORM runs"]), @"
     success: false
     exit_code: 1
     ----- stdout -----
 
     ----- stderr -----
     error: the statement failed: Expected: end of statement, found: FORM at Line: 1, Column: 10
+    hint: `microclip-pipe schema` lists tables and columns; the SQL is DataFusion's
     ");
-    assert_cmd_snapshot!(sql(&folder(), &["SELECT 'rose"]), @r"
+    assert_cmd_snapshot!(sql(&folder(), &["SELECT 'rose"]), @"
     success: false
     exit_code: 1
     ----- stdout -----
 
     ----- stderr -----
     error: the statement failed: Unterminated string literal at Line: 1, Column: 8
+    hint: `microclip-pipe schema` lists tables and columns; the SQL is DataFusion's
     ");
 }

@@ -85,10 +85,10 @@ fn faults_name_the_line() {
     assert!(error(b"path,quality\na.png,x\n").starts_with(":1: unknown column `quality` | the first line names"));
     assert!(error(b"label\nx\n").starts_with(":1: no column `path`"));
     assert!(error(b"path,path\na,b\n").starts_with(":1: column `path` stands twice"));
-    assert_eq!(error(b"path,label\na.png,x\n,y\n"), ":3: `path` is empty | -");
+    assert_eq!(error(b"path,label\na.png,x\n,y\n"), ":3: `path` is empty | name the picture, or remove the line");
     assert!(error(b"path,split\na.png,train\nb.png,dev\n").starts_with(":3: `split` is `dev` | a split is"));
     assert!(error(b"path,label\na.png,x\nb.png,x,y\n").starts_with(":3: 3 fields, but the header has 2"));
-    assert_eq!(error(b"path\na.png\n\xff\xfe.png\n"), ":3: not UTF-8 | -");
+    assert_eq!(error(b"path\na.png\n\xff\xfe.png\n"), ":3: not UTF-8 | save it as UTF-8");
     assert!(error(b"path\n").contains("names no picture"));
     let spec = SourceSpec::List { path: "/nowhere/list.csv".into(), root: None };
     assert!(open(&spec).err().unwrap().to_string().starts_with("cannot open list /nowhere/list.csv"));

@@ -108,18 +108,20 @@ rand_augment = 1
       DIR/flowers.toml:30: unknown key 'adapt."quoted key"' ([adapt] has tune, from_block, precision, epochs, epochs_per_pass, batch, lr, head_lr_factor, min_lr, weight_decay, ce_weight, fairness_weight, fairness_momentum, class_prior, class_shares, logit_scale)
       DIR/flowers.toml:32: 'adapt.strong.rand_augment' must be true or false, not 1
       DIR/flowers.toml:33: 'device' must be a table, not a list (begin it with a line [device])
+    hint: `microclip-pipe schema --settings` lists every key, and --help every argument
     "#);
 }
 
 #[test]
 fn missing_keys_say_what_they_must_be() {
     let folder = Folder::new();
-    assert_snapshot!(folder.mistake("[dataset]\nkind = \"list\"\n", &[]), @r"
+    assert_snapshot!(folder.mistake("[dataset]\nkind = \"list\"\n", &[]), @"
     4 mistakes in DIR/flowers.toml
       DIR/flowers.toml:1: missing key 'dataset.path' (add path under [dataset]: a path)
       DIR/flowers.toml: missing key 'name' (add name at the top: a name of lower-case letters, digits and hyphens)
       DIR/flowers.toml: missing key 'model.path' (add path under [model]: a path)
       DIR/flowers.toml: missing key 'text.descriptions' (add descriptions under [text]: the path of a file)
+    hint: `microclip-pipe schema --settings` lists every key, and --help every argument
     ");
 }
 
@@ -135,8 +137,14 @@ fn a_missing_file_is_named_as_written_and_as_looked_for() {
 #[test]
 fn what_depends_on_two_keys_is_checked() {
     let folder = Folder::new();
-    assert_snapshot!(folder.mistake(&format!("{WHOLE}\n[adapt]\nlr = 1e-7\n"), &[]), @"DIR/flowers.toml:14: 'adapt.min_lr' (2e-6) must not exceed 'adapt.lr' (1e-7)");
-    assert_snapshot!(folder.mistake(&WHOLE.replace("\"folder\"", "\"list\""), &[]), @r#"DIR/flowers.toml:5: 'dataset.path' must be a file for kind = "list""#);
+    assert_snapshot!(folder.mistake(&format!("{WHOLE}\n[adapt]\nlr = 1e-7\n"), &[]), @"
+    DIR/flowers.toml:14: 'adapt.min_lr' (2e-6) must not exceed 'adapt.lr' (1e-7)
+    hint: `microclip-pipe schema --settings` lists every key, and --help every argument
+    ");
+    assert_snapshot!(folder.mistake(&WHOLE.replace("\"folder\"", "\"list\""), &[]), @r#"
+    DIR/flowers.toml:5: 'dataset.path' must be a file for kind = "list"
+    hint: `microclip-pipe schema --settings` lists every key, and --help every argument
+    "#);
     assert_snapshot!(folder.mistake(&WHOLE.replace("\"folder\"", "\"folder\"\nroot = \".\""), &[]), @r#"
     DIR/flowers.toml:5: 'dataset.root' is for kind = "list", not for "folder"
     hint: remove it
@@ -155,23 +163,28 @@ fn a_policy_beside_a_statement_is_a_mistake() {
     --set dka.policy=argmax: 'dka.policy' ("argmax") and 'dka.statement' cannot both say how pictures are labelled
     hint: remove one of them; dka.gamma, dka.k and dka.floor go with either
     "#);
-    assert_snapshot!(folder.mistake(&format!("{WHOLE}\n[dka]\npolicy = \"revival\"\nk = 0\nfloor = 1.5\n"), &[]), @r"
+    assert_snapshot!(folder.mistake(&format!("{WHOLE}\n[dka]\npolicy = \"revival\"\nk = 0\nfloor = 1.5\n"), &[]), @"
     3 mistakes in DIR/flowers.toml
       DIR/flowers.toml:14: unknown value 'revival' for dka.policy; one of argmax, top_k_per_class, confident, agreement, revive (did you mean 'revive'?)
       DIR/flowers.toml:15: 'dka.k' must be a whole number from 1 to 1000000, not 0
       DIR/flowers.toml:16: 'dka.floor' must be a number in [0, 1], not 1.5
+    hint: `microclip-pipe schema --settings` lists every key, and --help every argument
     ");
 }
 
 #[test]
 fn syntax_errors_name_their_line() {
     let folder = Folder::new();
-    assert_snapshot!(folder.mistake("name = \"a\"\nname = \"b\"\n[dataset\n", &[]), @r"
+    assert_snapshot!(folder.mistake("name = \"a\"\nname = \"b\"\n[dataset\n", &[]), @"
     2 mistakes in DIR/flowers.toml
       DIR/flowers.toml:2: not valid TOML: duplicate key
       DIR/flowers.toml:3: not valid TOML: unclosed table, expected `]`
+    hint: `microclip-pipe schema --settings` lists every key, and --help every argument
     ");
-    assert_snapshot!(folder.mistake("seed = 99999999999999999999\n", &[]), @"DIR/flowers.toml:1: not valid TOML: invalid type: integer `99999999999999999999` as i128, expected any valid TOML value");
+    assert_snapshot!(folder.mistake("seed = 99999999999999999999\n", &[]), @"
+    DIR/flowers.toml:1: not valid TOML: invalid type: integer `99999999999999999999` as i128, expected any valid TOML value
+    hint: `microclip-pipe schema --settings` lists every key, and --help every argument
+    ");
     assert_snapshot!(folder.mistake("name = flowers\n", &[]), @r#"
     DIR/flowers.toml:1: not valid TOML: invalid boolean, expected `false`
     hint: text stands in quotes: name = "flowers"
@@ -185,12 +198,16 @@ fn overrides_are_checked_like_the_file() {
     --set adapt.epoch=3: unknown key 'adapt.epoch'
     hint: did you mean 'adapt.epochs'?
     ");
-    assert_snapshot!(folder.mistake(WHOLE, &["adapt.epochs=0"]), @"--set adapt.epochs=0: 'adapt.epochs' must be a whole number from 1 to 100000, not 0");
+    assert_snapshot!(folder.mistake(WHOLE, &["adapt.epochs=0"]), @"
+    --set adapt.epochs=0: 'adapt.epochs' must be a whole number from 1 to 100000, not 0
+    hint: `microclip-pipe schema --settings` lists every key, and --help every argument
+    ");
     assert_snapshot!(folder.mistake(WHOLE, &["adapt.epochs=many", "adapt.tune=heads", "seed=-1"]), @r#"
     3 mistakes in --set
       --set adapt.epochs=many: 'adapt.epochs' must be a whole number from 1 to 100000, not "many"
       --set adapt.tune=heads: unknown value 'heads' for adapt.tune; one of layernorm, head, reference, none (did you mean 'head'?)
       --set seed=-1: 'seed' must be a whole number of at least 0, not -1
+    hint: `microclip-pipe schema --settings` lists every key, and --help every argument
     "#);
     assert_snapshot!(folder.mistake(WHOLE, &["adapt={}"]), @r"
     --set adapt={}: 'adapt' is a table, not a key
@@ -216,17 +233,27 @@ fn what_is_no_pipeline_file_is_refused() {
         let error = microclip_pipe::pipeline::load(&folder.path(name), &[]).unwrap_err();
         assert_eq!(error.kind(), Kind::Usage, "{kind}");
     }
-    assert_snapshot!(folder.refusal("latin1.toml"), @"DIR/latin1.toml:2: not UTF-8 text");
-    assert_snapshot!(folder.refusal("huge.toml"), @"DIR/huge.toml is longer than 1 MiB, so it is no pipeline file");
-    assert_snapshot!(folder.refusal("none.toml"), @"pipeline file DIR/none.toml does not exist");
+    assert_snapshot!(folder.refusal("latin1.toml"), @"
+    DIR/latin1.toml:2: not UTF-8 text
+    hint: save it as UTF-8
+    ");
+    assert_snapshot!(folder.refusal("huge.toml"), @"
+    DIR/huge.toml is longer than 1 MiB, so it is no pipeline file
+    hint: name the .toml file
+    ");
+    assert_snapshot!(folder.refusal("none.toml"), @"
+    pipeline file DIR/none.toml does not exist
+    hint: `microclip-pipe init PICTURES` writes a first one
+    ");
     assert_snapshot!(folder.refusal("."), @r"
     DIR/. is a folder, not a pipeline file
     hint: name the .toml file in it
     ");
-    assert_snapshot!(folder.refusal("deep.toml"), @r"
+    assert_snapshot!(folder.refusal("deep.toml"), @"
     2 mistakes in DIR/deep.toml
       DIR/deep.toml:1: not valid TOML: cannot recurse further; max recursion depth met
       DIR/deep.toml:1: not valid TOML: unclosed array, expected `]`
+    hint: `microclip-pipe schema --settings` lists every key, and --help every argument
     ");
 }
 

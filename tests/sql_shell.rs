@@ -15,9 +15,14 @@ use terminal::Terminal;
 
 /// A pipeline whose pictures are in the store, and a shell on it.
 fn open(pipeline: &Pipeline) -> Terminal {
+    open_with(pipeline, "cat")
+}
+
+/// The same, with a pager.
+fn open_with(pipeline: &Pipeline, pager: &str) -> Terminal {
     let mut command = Command::new(env!("CARGO_BIN_EXE_microclip-pipe"));
     command.args(["sql", "pipeline.toml"]).current_dir(pipeline.folder.path());
-    command.env("HOME", pipeline.folder.path()).env("PAGER", "cat").env("TERM", "xterm").env_remove("XDG_STATE_HOME");
+    command.env("HOME", pipeline.folder.path()).env("PAGER", pager).env("TERM", "xterm").env_remove("XDG_STATE_HOME");
     let mut terminal = Terminal::start(command);
     terminal.wait_for("small=> ");
     terminal
@@ -109,6 +114,37 @@ fn ctrl_c_ends_the_statement_and_not_the_shell() {
     // Ctrl-D leaves.
     shell.press("\x04");
     assert!(shell.end().success());
+}
+
+#[test]
+fn what_is_longer_than_the_terminal_goes_through_the_pager() {
+    let pipeline = Pipeline::new(1, 1);
+    pipeline.ok("ingest", &[]);
+    let mut shell = open_with(&pipeline, "more");
+    shell.press("SELECT value AS number FROM range(0, 200);\r");
+    shell.wait_for("| 20 ");
+    shell.wait_for("--More--");
+    assert!(!shell.shows("| 199 ", Duration::from_millis(200)), "the end is not shown yet");
+    // It has the keys: a space is the next page, and q is enough.
+    shell.press(" ");
+    shell.wait_for("| 60 ");
+    shell.press("q");
+    shell.wait_for("small=> ");
+    shell.press("SELECT 40 + 2 AS sum;\r");
+    shell.wait_for("| 42 ");
+    shell.wait_for("small=> ");
+    shell.press("\\q\r");
+    assert!(shell.end().success());
+}
+
+#[test]
+fn a_pager_that_is_not_there_is_done_without() {
+    let pipeline = Pipeline::new(1, 1);
+    pipeline.ok("ingest", &[]);
+    let mut shell = open_with(&pipeline, "no-such-pager");
+    shell.press("SELECT value AS number FROM range(0, 200);\r");
+    shell.wait_for("| 199 ");
+    shell.wait_for("small=> ");
 }
 
 #[test]

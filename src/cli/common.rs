@@ -85,6 +85,7 @@ impl Overrides {
             let store = store_folder(store)?;
             let text = store.to_str().ok_or_else(|| {
                 Error::new(Kind::Usage, format!("--store {}: the path is not UTF-8", store.display()))
+                    .hint("give the folder another name")
             })?;
             overrides.push(format!("store={text}"));
         }
@@ -98,7 +99,8 @@ impl Overrides {
 /// The folder that `--store` names, absolute; it need not be there yet.
 pub(super) fn store_folder(store: &Path) -> Result<PathBuf> {
     if store.exists() && !store.is_dir() {
-        return Err(Error::new(Kind::Usage, format!("--store {}: not a folder", store.display())));
+        return Err(Error::new(Kind::Usage, format!("--store {}: not a folder", store.display()))
+            .hint("name a folder; it is made where there is none"));
     }
     std::path::absolute(store).at(Kind::Usage, "--store: cannot find", store)
 }

@@ -51,8 +51,9 @@ impl Doctor {
             (0, _) => Ok(()),
             // A pipeline file that is wrong has the exit code that every verb has for it.
             (_, Err(error)) => Err(error),
-            (1, _) => Err(Error::new(Kind::Store, "one thing is broken")),
-            (many, _) => Err(Error::new(Kind::Store, format!("{many} things are broken"))),
+            (1, _) => Err(Error::new(Kind::Store, "one thing is broken").hint("the line below it says what mends it")),
+            (many, _) => Err(Error::new(Kind::Store, format!("{many} things are broken"))
+                .hint("the line below each says what mends it")),
         }
     }
 }

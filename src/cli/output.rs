@@ -36,7 +36,7 @@ impl Target {
         };
         if !folder.is_dir() {
             let what = format!("cannot write {}: there is no folder {}", path.display(), folder.display());
-            return Err(Error::new(Kind::Store, what));
+            return Err(Error::new(Kind::Store, what).hint("make the folder, or name another"));
         }
         let file = tempfile::Builder::new()
             .prefix(".rows-")

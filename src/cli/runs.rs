@@ -90,7 +90,9 @@ fn side_by_side(runs: &[Chosen]) -> Result<RecordBatch> {
     let mut named: Vec<&str> = runs.iter().map(|run| run.run.as_str()).collect();
     named.sort_unstable();
     if let Some(pair) = named.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(Error::new(Kind::Usage, format!("--compare: run '{}' is named twice", pair[0])));
+        return Err(
+            Error::new(Kind::Usage, format!("--compare: run '{}' is named twice", pair[0])).hint("name each once")
+        );
     }
     let lines = compare(runs)?;
     let mut fields = vec![Field::new("kind", DataType::Utf8, false), Field::new("name", DataType::Utf8, false)];

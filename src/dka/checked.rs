@@ -35,7 +35,9 @@ pub(super) fn labels(batches: &[RecordBatch], input: &PassInput<'_>) -> Result<P
             let id = id.ok_or_else(|| refuse("image_id is null".into()))?;
             let unknown = || refuse(format!("picture {id} is not in this pass")).hint(UNKNOWN);
             let place = *places.get(id).ok_or_else(unknown)?;
-            let label = columns.label(row, input.classes).map_err(|what| refuse(format!("picture {id} has {what}")))?;
+            let label = columns
+                .label(row, input.classes)
+                .map_err(|what| refuse(format!("picture {id} has {what}")).hint(VALUES))?;
             if labels[place].replace(label).is_some() {
                 return Err(refuse(format!("picture {id} is returned twice")).hint(TWICE));
             }
@@ -53,6 +55,7 @@ pub(super) fn labels(batches: &[RecordBatch], input: &PassInput<'_>) -> Result<P
     })
 }
 
+const VALUES: &str = "class_id is a class's number, such as argmax(logits); confidence and margin are finite, or null";
 const UNKNOWN: &str = "image_id must be one of prior_logits.image_id";
 const TWICE: &str =
     "a join may repeat rows; GROUP BY image_id, or row_number() OVER (PARTITION BY image_id ...) = 1, keeps one";

@@ -62,19 +62,22 @@ fn read(path: &Path, kind: &str) -> Result<String> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            return Err(Error::new(Kind::Usage, format!("{kind} {shown} does not exist")));
+            let error = Error::new(Kind::Usage, format!("{kind} {shown} does not exist"));
+            let first = kind == "pipeline file";
+            return Err(if first { error.hint("`microclip-pipe init PICTURES` writes a first one") } else { error });
         }
         Err(e) => return Err(Error::new(Kind::Usage, format!("cannot read {kind} {shown}")).cause(e)),
     };
     let mut bytes = Vec::new();
     file.take(LONGEST + 1).read_to_end(&mut bytes).at(Kind::Usage, &format!("cannot read {kind}"), path)?;
     if bytes.len() as u64 > LONGEST {
-        return Err(Error::new(Kind::Usage, format!("{shown} is longer than 1 MiB, so it is no {kind}")));
+        return Err(Error::new(Kind::Usage, format!("{shown} is longer than 1 MiB, so it is no {kind}"))
+            .hint("name the .toml file"));
     }
     String::from_utf8(bytes).map_err(|e| {
         let good = &e.as_bytes()[..e.utf8_error().valid_up_to()];
         let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
-        Error::new(Kind::Usage, format!("{shown}:{line}: not UTF-8 text"))
+        Error::new(Kind::Usage, format!("{shown}:{line}: not UTF-8 text")).hint("save it as UTF-8")
     })
 }
 

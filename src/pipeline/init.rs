@@ -48,7 +48,8 @@ pub fn init(wanted: &Wanted) -> Result<Written> {
     let pipeline = std::path::absolute(&pipeline).at(Kind::Usage, "cannot find", &pipeline)?;
     let folder = pipeline.parent().unwrap_or(Path::new("/")).to_path_buf();
     if !folder.is_dir() {
-        return Err(Error::new(Kind::Usage, format!("there is no folder {}", folder.display())));
+        return Err(Error::new(Kind::Usage, format!("there is no folder {}", folder.display()))
+            .hint("make it, or name another place with --output"));
     }
     let model = match &wanted.model {
         Some(model) => std::path::absolute(model).at(Kind::Usage, "cannot find", model)?,

@@ -43,7 +43,8 @@ impl List {
             rows.push(row(&record.map_err(|e| refused(path, &e))?, places, path)?);
         }
         if rows.is_empty() {
-            return Err(Error::new(Kind::Input, format!("list {} names no picture", path.display())));
+            return Err(Error::new(Kind::Input, format!("list {} names no picture", path.display()))
+                .hint("a line `path`, then a picture a line; `label` and `split` may follow"));
         }
         rows.sort_by(|a, b| a.path.cmp(&b.path));
         let classes: BTreeSet<&String> = rows.iter().filter_map(|row| row.label.as_ref()).collect();
@@ -97,7 +98,8 @@ fn columns(reader: &mut Reader<File>, path: &Path) -> Result<[Option<usize>; 3]>
             return Err(unknown_column(path, name));
         };
         if places[known].replace(place).is_some() {
-            return Err(Error::new(Kind::Input, format!("{}:1: column `{name}` stands twice", path.display())));
+            return Err(Error::new(Kind::Input, format!("{}:1: column `{name}` stands twice", path.display()))
+                .hint("rename one of the two"));
         }
     }
     if places[0].is_none() {
@@ -124,7 +126,8 @@ fn row(record: &StringRecord, places: [Option<usize>; 3], path: &Path) -> Result
     let [file, label, split] =
         places.map(|place| place.and_then(|p| record.get(p)).filter(|text| !text.is_empty()).map(str::to_owned));
     let Some(file) = file else {
-        return Err(Error::new(Kind::Input, format!("{}:{line}: `path` is empty", path.display())));
+        return Err(Error::new(Kind::Input, format!("{}:{line}: `path` is empty", path.display()))
+            .hint("name the picture, or remove the line"));
     };
     let split = match split {
         None => None,
@@ -138,12 +141,13 @@ fn row(record: &StringRecord, places: [Option<usize>; 3], path: &Path) -> Result
 
 fn refused(path: &Path, error: &csv::Error) -> Error {
     let line = error.position().map_or(0, csv::Position::line);
-    let what = match error.kind() {
-        ErrorKind::Utf8 { .. } => "not UTF-8".to_owned(),
+    let (what, hint) = match error.kind() {
+        ErrorKind::Utf8 { .. } => ("not UTF-8".to_owned(), "save it as UTF-8"),
         ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("{len} fields, but the header has {expected_len} (put text with a comma in double quotes)")
+            let what = format!("{len} fields, but the header has {expected_len}");
+            (what, "every line has as many fields as the first; text with a comma stands in double quotes")
         }
-        _ => error.to_string(),
+        _ => (error.to_string(), "it must be a CSV file in UTF-8"),
     };
-    Error::new(Kind::Input, format!("{}:{line}: {what}", path.display()))
+    Error::new(Kind::Input, format!("{}:{line}: {what}", path.display())).hint(hint)
 }

@@ -23,7 +23,8 @@ pub fn pictures(path: &Path) -> Result<Vec<Item>> {
         return Ok(found.into_iter().map(|(place, origin)| item(&path.join(place), origin)).collect());
     }
     if !path.exists() {
-        return Err(Error::new(Kind::Input, format!("there is no picture, folder or list {}", path.display())));
+        return Err(Error::new(Kind::Input, format!("there is no picture, folder or list {}", path.display()))
+            .hint("relative paths start where the command is typed"));
     }
     match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
         true => Box::new(List::open(path, None)?).items().collect(),

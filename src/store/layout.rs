@@ -48,7 +48,8 @@ impl Store {
     pub fn open_read(path: impl Into<PathBuf>) -> Result<Store> {
         let root = path.into();
         if root.exists() && !root.is_dir() {
-            return Err(Error::new(Kind::Store, format!("the store {} is not a folder", root.display())));
+            return Err(Error::new(Kind::Store, format!("the store {} is not a folder", root.display()))
+                .hint("name a folder with --store DIR, or `store` in the pipeline file"));
         }
         Store::absolute(root)
     }

@@ -3,6 +3,7 @@
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::context::{SQLOptions, SessionContext};
+use datafusion::sql::sqlparser::parser::ParserError;
 
 use crate::error::{Error, Kind, Result};
 use crate::table::depth;
@@ -34,11 +35,16 @@ pub(crate) fn explain(error: DataFusionError, ctx: Option<&SessionContext>) -> E
     }
     // The parser's error as it says it, not as the variant that it is.
     let text = match root {
+        DataFusionError::SQL(error, _) if matches!(**error, ParserError::RecursionLimitExceeded) => {
+            return Error::new(Kind::Query, "the statement has too many brackets or operators within one another")
+                .hint("name its inner parts: WITH part AS (SELECT ...) SELECT ... FROM part");
+        }
         DataFusionError::SQL(error, _) => error.to_string(),
         _ => root.strip_backtrace(),
     };
     let text = text.lines().next().unwrap_or_default();
     let text = PREFIXES.iter().fold(text, |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
+    let text = of_arguments(text).unwrap_or(text);
     if let Some(name) = text.strip_prefix("table '").and_then(|t| t.strip_suffix("' not found")) {
         let name = name.strip_prefix("datafusion.").unwrap_or(name);
         let name = name.strip_prefix("public.").unwrap_or(name);
@@ -54,7 +60,16 @@ pub(crate) fn explain(error: DataFusionError, ctx: Option<&SessionContext>) -> E
 }
 
 /// What DataFusion puts before its messages.
-const PREFIXES: [&str; 3] = ["Error during planning: ", "Execution error: ", "sql parser error: "];
+const PREFIXES: [&str; 4] = ["Error during planning: ", "Execution error: ", "sql parser error: ", "Arrow error: "];
+
+/// What it puts around what one of this program's functions says of its arguments.
+const AROUND: (&str, &str) = ("user-defined coercion failed with: Error during planning: ", ". No function matches");
+
+/// What a function says of its arguments, where that is why a statement cannot be planned.
+fn of_arguments(text: &str) -> Option<&str> {
+    let (_, said) = text.split_once(AROUND.0)?;
+    Some(said.split_once(AROUND.1).map_or(said, |(said, _)| said))
+}
 
 /// How DataFusion begins the refusal of a statement that does not only read.
 const REFUSED: [&str; 3] = ["DDL not supported", "DML not supported", "Statement not supported"];

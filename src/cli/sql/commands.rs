@@ -60,7 +60,7 @@ pub(super) fn read(line: &str) -> Result<Command> {
 
 fn unknown(name: &str) -> Error {
     if COMMANDS.iter().any(|(known, _, _)| *known == name) {
-        return Error::new(Kind::Usage, format!("nothing follows {name}"));
+        return Error::new(Kind::Usage, format!("nothing follows {name}")).hint("type it alone");
     }
     let error = Error::new(Kind::Usage, format!("there is no command {name}"));
     let near = nearest(name, COMMANDS.iter().map(|(known, _, _)| *known)).filter(|near| near.len() > 2);
