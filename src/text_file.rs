@@ -1,4 +1,4 @@
-//! Text files that a user or a model brings, read up to a bound: a path may lead to `/dev/zero`, or to a file of another kind and any size.
+//! Text files that a user or a model brings, read up to a bound: a path may lead to a file of another kind, and of any size.
 
 use std::fs::File;
 use std::io::Read;
