@@ -265,12 +265,14 @@ dka.gama = [1]
       grid.toml:16: dka.gamma has the value 0.0 twice
       grid.toml:17: unknown key 'dka.gama' in the grid (did you mean 'dka.gamma'?)
       grid.toml:18: 'grid."views.count"' must be a list of values, but is empty
+    hint: `microclip-pipe schema --settings` lists every key, and --help every argument
     "#);
     assert_snapshot!(mistake(&pipeline, "name = 'a'\npipeline = ['pipeline.toml']\nrows = []\n"), @r"
     2
     error: 2 mistakes in grid.toml
       grid.toml:2: unknown key 'pipeline' (did you mean 'pipelines'?)
       grid.toml:3: 'rows' must be a list of tables, each of which begins with a line [[rows]], but is empty
+    hint: `microclip-pipe schema --settings` lists every key, and --help every argument
     ");
     assert_snapshot!(mistake(&pipeline, "name = a\n"), @r#"
     2
@@ -291,6 +293,7 @@ fn mistakes_that_show_only_beside_the_pipelines_are_named_before_the_first_run()
     assert_snapshot!(mistake(&pipeline, &GRID.replace("tune=head\"", "tune=head\", \"adapt.lr=1e-7\"")), @r"
     2
     error: grid.toml:12: row 'head, dka.gamma = 0.0' of DIR/pipeline.toml: --set adapt.lr=1e-7: 'adapt.min_lr' (2e-6) must not exceed 'adapt.lr' (1e-7)
+    hint: `microclip-pipe schema --settings` lists every key, and --help every argument
     ");
     // Of the pipeline file itself.
     let whole = std::fs::read_to_string(pipeline.path("pipeline.toml")).unwrap();

@@ -14,6 +14,8 @@ use arrow::datatypes::{DataType, Field, Fields, Schema};
 use microclip_pipe::image::{Limits, decode};
 use microclip_pipe::source::{Item, Origin, SourceSpec, Split, open};
 use parquet::arrow::ArrowWriter;
+use parquet::basic::Encoding;
+use parquet::file::properties::WriterProperties;
 
 fn picture(shade: u8) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
@@ -33,13 +35,22 @@ fn images(pictures: &[Option<Vec<u8>>], bytes_type: &DataType, path_type: &DataT
 }
 
 fn write(path: &Path, columns: Vec<(&str, ArrayRef)>, features: Option<&str>) {
+    write_with(path, columns, features, None);
+}
+
+fn write_with(
+    path: &Path,
+    columns: Vec<(&str, ArrayRef)>,
+    features: Option<&str>,
+    properties: Option<WriterProperties>,
+) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let fields: Vec<Field> = columns.iter().map(|(name, a)| Field::new(*name, a.data_type().clone(), true)).collect();
     let metadata: HashMap<String, String> =
         features.map(|f| ("huggingface".to_owned(), f.to_owned())).into_iter().collect();
     let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns.into_iter().map(|(_, a)| a).collect()).unwrap();
-    let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), schema, None).unwrap();
+    let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), schema, properties).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
 }
@@ -209,6 +220,26 @@ fn a_damaged_file_is_an_error_and_the_last_thing_seen() {
     let read: Vec<_> = open(&spec(&hole)).unwrap().items().collect();
     assert!(read.last().unwrap().is_err() && read.iter().filter(|i| i.is_err()).count() == 1);
     assert!(error(&hole).contains("hole.parquet"), "{}", error(&hole));
+}
+
+#[test]
+fn encodings_whose_counts_are_believed_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("train.parquet");
+    let write = |encoding: Encoding| {
+        let properties = WriterProperties::builder().set_dictionary_enabled(false).set_encoding(encoding).build();
+        let columns =
+            vec![("image", plain_images(3)), ("label", Arc::new(StringArray::from(vec!["a", "b", "a"])) as _)];
+        write_with(&path, columns, None, Some(properties));
+    };
+    for encoding in [Encoding::DELTA_LENGTH_BYTE_ARRAY, Encoding::DELTA_BYTE_ARRAY] {
+        write(encoding);
+        let error = error(&path);
+        assert!(error.contains("train.parquet"), "{error}");
+        assert!(error.contains(&format!("{encoding} is not read here, write the file with PLAIN")), "{error}");
+    }
+    write(Encoding::PLAIN);
+    assert_eq!(items(&path).len(), 3);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! The split is read off the file's name (`train-00000-of-00002.parquet`) or its folder's (`test/0000.parquet`).
 
 mod guard;
+mod pages;
 mod rows;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,90 @@
+//! Pages that may be decoded. For two encodings the Parquet reader sets memory aside for as many values as a page says it has, before it
+//! looks for them: thirty bytes can ask for more than there is, and then the process ends, which no caller can prevent. Writers do not
+//! use these encodings unless they are asked to.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use parquet::arrow::arrow_reader::RowGroups;
+use parquet::basic::Encoding;
+use parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use parquet::file::reader::FileReader;
+use parquet::file::serialized_reader::SerializedFileReader;
+
+/// The row groups of a file, whose pages are looked at before they are decoded.
+pub(super) struct Pages(Arc<dyn FileReader>);
+
+impl Pages {
+    /// # Errors
+    /// Where the file is not Parquet.
+    pub(super) fn open(file: File) -> Result<Self> {
+        Ok(Pages(Arc::new(SerializedFileReader::new(file)?)))
+    }
+}
+
+impl RowGroups for Pages {
+    fn num_rows(&self) -> usize {
+        RowGroups::num_rows(&self.0)
+    }
+
+    fn column_chunks(&self, column: usize) -> Result<Box<dyn PageIterator>> {
+        Ok(Box::new(Chunks(self.0.column_chunks(column)?)))
+    }
+
+    fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {
+        self.0.row_groups()
+    }
+
+    fn metadata(&self) -> &ParquetMetaData {
+        RowGroups::metadata(&self.0)
+    }
+}
+
+struct Chunks(Box<dyn PageIterator>);
+
+impl Iterator for Chunks {
+    type Item = Result<Box<dyn PageReader>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let pages = self.0.next()?;
+        Some(pages.map(|pages| Box::new(Checked(pages)) as Box<dyn PageReader>))
+    }
+}
+
+impl PageIterator for Chunks {}
+
+struct Checked(Box<dyn PageReader>);
+
+impl Iterator for Checked {
+    type Item = Result<Page>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
+    }
+}
+
+impl PageReader for Checked {
+    fn get_next_page(&mut self) -> Result<Option<Page>> {
+        let page = self.0.get_next_page()?;
+        match page.as_ref().map(Page::encoding) {
+            Some(encoding @ (Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::DELTA_BYTE_ARRAY)) => Err(
+                ParquetError::NYI(format!("{encoding} is not read here, write the file with PLAIN or a dictionary")),
+            ),
+            _ => Ok(page),
+        }
+    }
+
+    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
+        self.0.peek_next_page()
+    }
+
+    fn skip_next_page(&mut self) -> Result<()> {
+        self.0.skip_next_page()
+    }
+
+    fn at_record_boundary(&mut self) -> Result<bool> {
+        self.0.at_record_boundary()
+    }
+}
