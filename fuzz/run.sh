@@ -29,7 +29,7 @@ for name in "$@"; do
         end="FAILS: see $log"
         failed=1
     fi
-    grep -E '^#[0-9]+' "$log" | tail -n 1 |
+    grep -aE '^#[0-9]+' "$log" | tail -n 1 |
         awk -v name="$name" -v end="$end" '{
             for (i = 1; i < NF; i++) { if ($i == "cov:") cov = $(i + 1); if ($i == "ft:") ft = $(i + 1)
                 if ($i == "corp:") corp = $(i + 1); if ($i == "exec/s:") speed = $(i + 1) }
