@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the speed of microclip-pipe against its goals and against its peers, which take turns on the same machine.
 
-    make bench                        everything, about three quarters of an hour
+    make bench                        everything, about an hour
     make bench BENCH='--quick'        smaller inputs and one turn each: does it work?
     make bench BENCH='--rows sql decode'
     make bench BENCH='--rows growth --plot docs/growth.svg'

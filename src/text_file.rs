@@ -14,15 +14,22 @@ pub(crate) fn read(path: &Path, kind: Kind, longest: u64) -> Result<String> {
     let mut bytes = Vec::new();
     let file = File::open(path).at(kind, "cannot read", path)?;
     file.take(longest + 1).read_to_end(&mut bytes).at(kind, "cannot read", path)?;
-    let refuse = |what: String| Error::new(kind, format!("{}{what}", path.display()));
     if bytes.len() as u64 > longest {
-        return Err(refuse(format!(" is longer than the {} MB that such a file may have", longest >> 20))
-            .hint("is it the file that was meant?"));
+        let what = format!("{} is longer than the {} MB that such a file may have", path.display(), longest >> 20);
+        return Err(Error::new(kind, what).hint("is it the file that was meant?"));
     }
+    decoded(bytes, path, kind)
+}
+
+/// The text of a file's bytes.
+///
+/// # Errors
+/// An error of `kind` that names the line, where they are not UTF-8.
+pub(crate) fn decoded(bytes: Vec<u8>, path: &Path, kind: Kind) -> Result<String> {
     String::from_utf8(bytes).map_err(|e| {
         let good = &e.as_bytes()[..e.utf8_error().valid_up_to()];
         let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
-        refuse(format!(":{line}: not UTF-8 text")).hint("save it as UTF-8")
+        Error::new(kind, format!("{}:{line}: not UTF-8 text", path.display())).hint("save it as UTF-8")
     })
 }
 

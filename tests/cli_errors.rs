@@ -53,6 +53,15 @@ impl Mistakes {
         writeln!(self.said, "$ microclip-pipe {line}\n{said}[{}]\n", done.status.code().unwrap()).unwrap();
     }
 
+    /// Writes each file, and runs the line with its name for `{}`.
+    #[track_caller]
+    fn make_with(&mut self, line: &str, files: &[(&str, &str)]) {
+        for (name, text) in files {
+            self.write(name, text);
+            self.make(&line.replace("{}", name));
+        }
+    }
+
     /// The same for a verb, with one key of the pipeline file set.
     #[track_caller]
     fn set(&mut self, verb: &str, setting: &str) {
@@ -88,28 +97,26 @@ fn mistakes_about_pictures_and_words() {
     m.set("ingest", "dataset.classes=twice.txt");
     m.write("latin.txt", b"rose\nt\xfclip\n");
     m.set("ingest", "dataset.classes=latin.txt");
-    for (name, text) in [
-        ("empty.csv", ""),
-        ("no_path.csv", "file,label\na.png,rose\n"),
-        ("no_rows.csv", "path,label\n"),
-        ("blank.csv", "path,label\n,rose\n"),
-        ("split.csv", "path,label,split\na.png,rose,dev\n"),
-        ("short.csv", "path,label\na.png\n"),
-    ] {
-        m.write(name, text);
-        m.make(&format!("ingest pipeline.toml --set dataset.kind=list --set dataset.path={name}"));
-    }
+    m.make_with(
+        "ingest pipeline.toml --set dataset.kind=list --set dataset.path={}",
+        &[
+            ("empty.csv", ""),
+            ("no_path.csv", "file,label\na.png,rose\n"),
+            ("no_rows.csv", "path,label\n"),
+            ("blank.csv", "path,label\n,rose\n"),
+            ("split.csv", "path,label,split\na.png,rose,dev\n"),
+            ("short.csv", "path,label\na.png\n"),
+        ],
+    );
     m.write("pictures.parquet", "PAR1 and no more");
     m.make("ingest pipeline.toml --set dataset.kind=hf-parquet --set dataset.path=pictures.parquet");
     m.write("broken/train/blue_bell/1.png", "no picture");
     m.write("broken/train/red_rose/1.png", "no picture");
     m.set("ingest", "dataset.path=broken");
-    for (name, text) in
-        [("list.json", "[1, 2]"), ("cut.json", "{\"red rose\": [\"a"), ("few.json", "{\"red rose\": [\"red\"]}")]
-    {
-        m.write(name, text);
-        m.set("embed", &format!("text.descriptions={name}"));
-    }
+    m.make_with(
+        "embed pipeline.toml --set 'text.descriptions={}'",
+        &[("list.json", "[1, 2]"), ("cut.json", "{\"red rose\": [\"a"), ("few.json", "{\"red rose\": [\"red\"]}")],
+    );
     m.set("embed", "text.descriptions=/dev/zero");
     assert_snapshot!("pictures_and_words", m.said);
 }
@@ -157,7 +164,7 @@ fn mistakes_about_models() {
 fn mistakes_about_training() {
     let mut m = Mistakes::new();
     m.set("adapt", "dka.statement=nowhere.sql");
-    for (name, text) in [
+    m.make_with("adapt pipeline.toml --set 'dka.statement={}'", &[
         ("empty.sql", ""),
         ("columns.sql", "SELECT image_id FROM prior_logits"),
         ("type.sql", "SELECT image_id, 0.5 AS class_id FROM prior_logits"),
@@ -169,19 +176,16 @@ fn mistakes_about_training() {
             "SELECT image_id, CAST(0 AS INT) AS class_id FROM prior_logits UNION ALL SELECT image_id, CAST(1 AS INT) FROM prior_logits",
         ),
         ("unknown.sql", "SELECT image_id, CAST(99 AS INT) AS class_id FROM prior_logits"),
-    ] {
-        m.write(name, text);
-        m.set("adapt", &format!("dka.statement={name}"));
-    }
-    for (name, text) in [
-        ("shares.json", "[0.5, 0.5]"),
-        ("zero.json", "{\"red rose\": 0, \"blue bell\": 1, \"white lily\": 1}"),
-        ("other.json", "{\"red rose\": 1, \"blue bell\": 1, \"thistle\": 1}"),
-        ("part.json", "{\"red rose\": 1, \"blue bell\": 1}"),
-    ] {
-        m.write(name, text);
-        m.make(&format!("adapt pipeline.toml --set adapt.class_prior=table --set adapt.class_shares={name}"));
-    }
+    ]);
+    m.make_with(
+        "adapt pipeline.toml --set adapt.class_prior=table --set adapt.class_shares={}",
+        &[
+            ("shares.json", "[0.5, 0.5]"),
+            ("zero.json", "{\"red rose\": 0, \"blue bell\": 1, \"white lily\": 1}"),
+            ("other.json", "{\"red rose\": 1, \"blue bell\": 1, \"thistle\": 1}"),
+            ("part.json", "{\"red rose\": 1, \"blue bell\": 1}"),
+        ],
+    );
     m.write("grid.toml", "pipelines = [\"pipeline.toml\"]\nseeds = []\n");
     m.make("ablate grid.toml");
     m.make("ablate nowhere.toml");

@@ -29,6 +29,9 @@ use crate::error::{Kind, Result};
 use crate::text_file;
 
 /// The text of a configuration, a tokenizer or an index of shards. CLIP's own tokenizer, the longest, has 2 MB.
-fn text_of(path: &Path) -> Result<String> {
+///
+/// # Errors
+/// [`Kind::Model`] where the file cannot be read, is absurdly long or no text.
+pub(crate) fn text_of(path: &Path) -> Result<String> {
     text_file::read(path, Kind::Model, 16 << 20)
 }

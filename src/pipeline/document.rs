@@ -10,6 +10,7 @@ use toml::de::DeTable;
 use super::lines::{Lines, line_at};
 use super::mistakes::Mistakes;
 use crate::error::{Context, Error, Kind, Result};
+use crate::text_file;
 
 /// Such a file is a page of text; what is longer was named by mistake.
 const LONGEST: u64 = 1 << 20;
@@ -74,11 +75,7 @@ fn read(path: &Path, kind: &str) -> Result<String> {
         return Err(Error::new(Kind::Usage, format!("{shown} is longer than 1 MiB, so it is no {kind}"))
             .hint("name the .toml file"));
     }
-    String::from_utf8(bytes).map_err(|e| {
-        let good = &e.as_bytes()[..e.utf8_error().valid_up_to()];
-        let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
-        Error::new(Kind::Usage, format!("{shown}:{line}: not UTF-8 text")).hint("save it as UTF-8")
-    })
+    text_file::decoded(bytes, path, Kind::Usage)
 }
 
 fn folder(path: &Path) -> Result<PathBuf> {

@@ -11,9 +11,9 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use walkdir::WalkDir;
 
+use self::pages::Pages;
 use super::fingerprint::Fingerprint;
 use super::hf_schema::HfSchema;
 use super::item::{Item, Split, modified_ns};
@@ -42,15 +42,14 @@ impl HfParquet {
     pub fn open(paths: &[PathBuf]) -> Result<Self> {
         let (mut files, mut items, mut bytes) = (Vec::new(), 0, 0);
         for path in find(paths)? {
-            let builder = reader(&path)?;
-            let features = builder
-                .metadata()
-                .file_metadata()
+            let pages = open(&path)?;
+            let features = pages
+                .footer()
                 .key_value_metadata()
                 .and_then(|pairs| pairs.iter().find(|pair| pair.key == "huggingface")?.value.as_deref())
-                .or_else(|| builder.schema().metadata().get("huggingface").map(String::as_str));
-            let schema = HfSchema::of(builder.schema(), features, &path)?;
-            items += u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
+                .or_else(|| pages.schema().metadata().get("huggingface").map(String::as_str));
+            let schema = HfSchema::of(pages.schema(), features, &path)?;
+            items += u64::try_from(pages.footer().num_rows()).unwrap_or(0);
             bytes += std::fs::metadata(&path).at(Kind::Input, "cannot read", &path)?.len();
             files.push(Part { split: split_of(&path), schema, path });
         }
@@ -106,11 +105,9 @@ fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(found.into_iter().collect())
 }
 
-fn reader(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
+fn open(path: &Path) -> Result<Pages> {
     let file = File::open(path).at(Kind::Input, "cannot open", path)?;
-    guard::guarded(path, || {
-        ParquetRecordBatchReaderBuilder::try_new(file).at(Kind::Input, "cannot read as Parquet:", path)
-    })
+    guard::guarded(path, || Pages::open(file).at(Kind::Input, "cannot read as Parquet:", path))
 }
 
 /// By a word of the file's name, or of the folder's; else for training.

@@ -33,12 +33,14 @@ pub(crate) fn explain(error: DataFusionError, ctx: Option<&SessionContext>) -> E
         return Error::new(Kind::Query, format!("the statement needs more memory than it may have: {what}"))
             .hint("ask for fewer rows or columns at once, or allow more with --memory-limit");
     }
+    if let DataFusionError::SQL(error, _) = root
+        && matches!(**error, ParserError::RecursionLimitExceeded)
+    {
+        return Error::new(Kind::Query, "the statement has too many brackets or operators within one another")
+            .hint("name its inner parts: WITH part AS (SELECT ...) SELECT ... FROM part");
+    }
     // The parser's error as it says it, not as the variant that it is.
     let text = match root {
-        DataFusionError::SQL(error, _) if matches!(**error, ParserError::RecursionLimitExceeded) => {
-            return Error::new(Kind::Query, "the statement has too many brackets or operators within one another")
-                .hint("name its inner parts: WITH part AS (SELECT ...) SELECT ... FROM part");
-        }
         DataFusionError::SQL(error, _) => error.to_string(),
         _ => root.strip_backtrace(),
     };

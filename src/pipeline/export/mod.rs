@@ -16,11 +16,11 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::clip::hugging_face::{self, Named};
+use crate::clip::text_of;
 use crate::device::guarded;
 use crate::error::{Context, Error, Kind, Result};
 use crate::pipeline::adapted::Adapted;
 use crate::pipeline::chosen::Chosen;
-use crate::text_file;
 
 /// What transformers keeps of a tokenizer, besides its configuration.
 const TOKENIZER: [&str; 4] = ["tokenizer.json", "special_tokens_map.json", "vocab.json", "merges.txt"];
@@ -165,7 +165,7 @@ impl<'a> Beside<'a> {
 
     fn json(&self, name: &str) -> Result<Option<Value>> {
         let Some(path) = self.path(name) else { return Ok(None) };
-        let text = text_file::read(&path, Kind::Model, 16 << 20)?;
+        let text = text_of(&path)?;
         serde_json::from_str(&text).map(Some).at(Kind::Model, "not JSON:", &path)
     }
 }

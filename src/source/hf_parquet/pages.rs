@@ -5,40 +5,72 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use parquet::arrow::arrow_reader::RowGroups;
+use arrow::datatypes::Schema;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowGroups};
+use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels, parquet_to_arrow_schema};
 use parquet::basic::Encoding;
 use parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result};
-use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use parquet::file::metadata::{FileMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::FileReader;
 use parquet::file::serialized_reader::SerializedFileReader;
 
-/// The row groups of a file, whose pages are looked at before they are decoded.
-pub(super) struct Pages(Arc<dyn FileReader>);
+/// An open file, whose pages are looked at before they are decoded.
+pub(super) struct Pages {
+    file: Arc<dyn FileReader>,
+    schema: Schema,
+}
 
 impl Pages {
+    /// Reads the footer.
+    ///
     /// # Errors
     /// Where the file is not Parquet.
     pub(super) fn open(file: File) -> Result<Self> {
-        Ok(Pages(Arc::new(SerializedFileReader::new(file)?)))
+        let file = SerializedFileReader::new(file)?;
+        let footer = file.metadata().file_metadata();
+        let schema = parquet_to_arrow_schema(footer.schema_descr(), footer.key_value_metadata())?;
+        Ok(Pages { file: Arc::new(file), schema })
+    }
+
+    /// Its columns, as Arrow has them.
+    pub(super) fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// What the footer says of the whole file.
+    pub(super) fn footer(&self) -> &FileMetaData {
+        self.metadata().file_metadata()
+    }
+
+    /// Batches of at most `rows` rows, of these columns only.
+    ///
+    /// # Errors
+    /// Where the footer contradicts itself.
+    pub(super) fn read(&self, columns: &[&String], rows: usize) -> Result<ParquetRecordBatchReader> {
+        let parquet = self.footer().schema_descr();
+        let places = columns.iter().filter_map(|name| self.schema.index_of(name).ok());
+        let mask = ProjectionMask::roots(parquet, places);
+        let fields = parquet_to_arrow_field_levels(parquet, mask, Some(self.schema.fields()))?;
+        ParquetRecordBatchReader::try_new_with_row_groups(&fields, self, rows, None)
     }
 }
 
 impl RowGroups for Pages {
     fn num_rows(&self) -> usize {
-        RowGroups::num_rows(&self.0)
+        self.file.num_rows()
     }
 
     fn column_chunks(&self, column: usize) -> Result<Box<dyn PageIterator>> {
-        Ok(Box::new(Chunks(self.0.column_chunks(column)?)))
+        Ok(Box::new(Chunks(self.file.column_chunks(column)?)))
     }
 
     fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {
-        self.0.row_groups()
+        self.file.row_groups()
     }
 
     fn metadata(&self) -> &ParquetMetaData {
-        RowGroups::metadata(&self.0)
+        FileReader::metadata(self.file.as_ref())
     }
 }
 

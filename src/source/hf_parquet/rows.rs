@@ -1,18 +1,14 @@
 //! The rows of one Parquet file, a few at a time.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
-use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 
 use super::guard::guarded;
-use super::pages::Pages;
-use super::{Part, reader};
+use super::{Part, open};
 use crate::error::{Context, Error, Kind, Result};
 use crate::source::hf_schema::is_text;
 use crate::source::item::{Item, Origin};
@@ -73,17 +69,10 @@ fn batches(
     columns: &[&String],
     rows: usize,
 ) -> Result<impl Iterator<Item = Result<RecordBatch>> + Send + use<>> {
-    let builder = reader(&part.path)?;
+    let pages = open(&part.path)?;
     let path = part.path.clone();
-    let places = columns.iter().filter_map(|name| builder.schema().index_of(name).ok());
-    let mask = ProjectionMask::roots(builder.parquet_schema(), places);
     let damaged = "cannot read rows of Parquet file";
-    let open = || {
-        let fields = parquet_to_arrow_field_levels(builder.parquet_schema(), mask, Some(builder.schema().fields()))?;
-        let pages = Pages::open(File::open(&path)?)?;
-        ParquetRecordBatchReader::try_new_with_row_groups(&fields, &pages, rows, None)
-    };
-    let mut reader = Some(guarded(&path, || open().at(Kind::Input, damaged, &path))?);
+    let mut reader = Some(guarded(&path, || pages.read(columns, rows).at(Kind::Input, damaged, &path))?);
     Ok(std::iter::from_fn(move || {
         let open = reader.as_mut()?;
         let batch = guarded(&path, || open.next().transpose().at(Kind::Input, damaged, &path)).transpose();
