@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use tch::{Device, Kind as Number};
 
+use crate::cores;
 use crate::error::{Error, Kind, Result};
 
 /// Which device the user asked for.
@@ -180,34 +181,6 @@ pub fn resolve(choice: DeviceChoice) -> Result<Device> {
     }
 }
 
-/// Sets the number of threads of libtorch's kernels; 0 leaves one per core.
-pub fn set_threads(threads: usize) {
-    let threads = if threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { threads };
-    tch::set_num_threads(threads as i32);
-}
-
-/// Fewer threads for libtorch's kernels, until this is dropped.
-#[derive(Debug)]
-pub struct FewerThreads {
-    before: i32,
-}
-
-impl FewerThreads {
-    /// A quarter of them, at least one: for work beside a decode pool that wants every core. A kernel that is shared by all of them
-    /// waits, spinning, for the thread whose core decodes; small ones wait longer than they compute.
-    pub fn beside_decoding() -> Self {
-        let before = tch::get_num_threads();
-        tch::set_num_threads((before / 4).max(1));
-        FewerThreads { before }
-    }
-}
-
-impl Drop for FewerThreads {
-    fn drop(&mut self) {
-        tch::set_num_threads(self.before);
-    }
-}
-
 /// Runs work on tensors, turning libtorch's C++ exceptions into errors.
 ///
 /// tch's operators panic where libtorch throws (out of memory, a device lost). Shapes are checked before they get here,
@@ -216,6 +189,7 @@ impl Drop for FewerThreads {
 /// # Errors
 /// [`Kind::Torch`] with libtorch's first line; whatever `work` returns.
 pub fn guarded<T>(doing: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    cores::one_thread_a_kernel();
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result,
         Err(panic) => {
@@ -238,15 +212,6 @@ pub fn guarded<T>(doing: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn threads_come_back() {
-        let before = tch::get_num_threads();
-        let fewer = FewerThreads::beside_decoding();
-        assert_eq!(tch::get_num_threads(), (before / 4).max(1));
-        drop(fewer);
-        assert_eq!(tch::get_num_threads(), before);
-    }
 
     #[test]
     fn bf16_is_for_gpus_and_for_wide_towers_on_a_cpu_that_has_it() {

@@ -16,12 +16,14 @@
 //! table      the schemas of all tables, the SQL session, its functions, Arrow <-> tensors
 //! store      spaces, parts: what is on disk, and when it counts as there
 //! device     where tensors live, and in which precision
+//! cores      how many this process may use, and turns on them
 //! text_file  small texts that users bring, read up to a bound
 //! error      what went wrong, where, and what to do
 //! ```
 
 pub mod cli;
 pub mod clip;
+pub mod cores;
 pub mod device;
 pub mod dka;
 pub mod error;

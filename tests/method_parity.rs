@@ -266,7 +266,9 @@ fn four_training_steps_of_the_released_recipe() {
                 assert_close(&format!("gradient of {name}"), &parameter.grad(), &theirs);
             }
         }
-        optimiser.step(adapter.parameters_mut(), rate);
+        let gradients: Vec<Tensor> = adapter.parameters().iter().map(Tensor::grad).collect();
+        optimiser.step(adapter.parameters_mut(), &gradients, rate);
+        adapter.parameters_mut().iter_mut().for_each(Tensor::zero_grad);
     }
     for ((name, parameter), start) in adapter.names().iter().zip(adapter.parameters()).zip(&start) {
         let theirs = expected.get(&format!("train/final/{}", released_name(name)), parameter.dim());

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 
+use crate::cores;
 use crate::error::{Context, Error, Kind, Result};
 use crate::pipeline::spec::{DeviceKind, Spec};
 
@@ -52,9 +53,10 @@ pub(super) struct Overrides {
     #[arg(long, value_name = "DEVICE", value_parser = device, hide_possible_values = true, help_heading = "Overrides")]
     device: Option<DeviceKind>,
 
-    /// Threads to compute with; 0: one per core
+    /// Cores to use, for decoding, hashing, SQL and computing; 0: all that the machine gives
     ///
-    /// Results are the same to the bit only for the same number of threads.
+    /// What the machine gives follows a container's or job's quota (cgroups) and `taskset`. Results are the same to the bit
+    /// whatever the number.
     #[arg(
         long,
         value_name = "N",
@@ -92,7 +94,9 @@ impl Overrides {
         overrides.extend(self.seed.map(|seed| format!("seed={seed}")));
         overrides.extend(self.device.map(|kind| format!("device.kind={kind}")));
         overrides.extend(self.threads.map(|threads| format!("device.threads={threads}")));
-        crate::pipeline::load(pipeline, &overrides)
+        let spec = crate::pipeline::load(pipeline, &overrides)?;
+        cores::set_limit(spec.device.threads);
+        Ok(spec)
     }
 }
 
@@ -105,9 +109,11 @@ pub(super) fn store_folder(store: &Path) -> Result<PathBuf> {
     std::path::absolute(store).at(Kind::Usage, "--store: cannot find", store)
 }
 
-/// The runtime that verbs run on.
+/// The runtime that verbs run on; it has as many threads as the process may use cores.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores::limit())
+        .on_thread_start(cores::one_thread_a_kernel)
         .enable_all()
         .build()
         .context(Kind::Store, || "cannot start the threads of the pipeline".to_owned())

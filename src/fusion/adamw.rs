@@ -3,7 +3,9 @@
 //! tch's own optimiser keeps its moments inside libtorch, out of reach: a run that is resumed from one could not give
 //! the bits of a run that was not stopped.
 
-use tch::Tensor;
+use tch::{Device, Tensor};
+
+use crate::cores;
 
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
@@ -37,26 +39,88 @@ impl AdamW {
         self
     }
 
-    /// One step at rate `lr` from the parameters' gradients, which are then cleared.
-    pub fn step(&mut self, parameters: &mut [Tensor], lr: f64) {
-        let _no_grad = tch::no_grad_guard();
+    /// One step at rate `lr`. A parameter whose gradient is not defined (it took no part in the loss) stays as it is.
+    pub fn step(&mut self, parameters: &mut [Tensor], gradients: &[Tensor], lr: f64) {
         self.step += 1;
-        let correction_1 = 1.0 - BETA_1.powi(self.step as i32);
-        let correction_2 = 1.0 - BETA_2.powi(self.step as i32);
-        let moments = self.first.iter_mut().zip(&mut self.second);
-        for ((parameter, (first, second)), factor) in parameters.iter_mut().zip(moments).zip(&self.factors) {
-            let lr = lr * factor;
-            let gradient = parameter.grad();
-            if !gradient.defined() {
-                continue;
-            }
-            let _ = first.g_mul_scalar_(BETA_1).g_add_(&(&gradient * (1.0 - BETA_1)));
-            let _ = second.g_mul_scalar_(BETA_2).g_add_(&(&gradient * &gradient * (1.0 - BETA_2)));
-            let denominator = second.sqrt() / correction_2.sqrt() + EPSILON;
-            let update = &*first / denominator * (lr / correction_1);
-            // Decay is decoupled from the gradient: it is not divided by the second moment.
-            let _ = parameter.g_mul_scalar_(1.0 - lr * self.weight_decay).g_sub_(&update);
-            parameter.zero_grad();
+        let moments = self.first.iter().zip(&self.second);
+        let of_each = parameters.iter().zip(gradients).zip(moments).zip(&self.factors);
+        let updates: Vec<Update> = of_each
+            .filter(|(((_, gradient), _), _)| gradient.defined())
+            .map(|(((parameter, gradient), (first, second)), factor)| Update {
+                parameter: parameter.shallow_clone(),
+                gradient: gradient.shallow_clone(),
+                first: first.shallow_clone(),
+                second: second.shallow_clone(),
+                lr: lr * factor,
+            })
+            .collect();
+        let (step, weight_decay) = (self.step as i32, self.weight_decay);
+        let values: usize = updates.iter().map(|update| update.parameter.numel()).sum();
+        if values >= WORTH_A_THREAD && updates.iter().all(|update| update.parameter.device() == Device::Cpu) {
+            cores::map(updates, |update| update.apply(step, weight_decay));
+        } else {
+            updates.into_iter().for_each(|update| update.apply(step, weight_decay));
         }
+    }
+}
+
+/// Values below which a step takes less time than starting a thread for it.
+const WORTH_A_THREAD: usize = 1 << 19;
+
+/// One parameter's part of a step. The tensors are the model's and the optimiser's own.
+struct Update {
+    parameter: Tensor,
+    gradient: Tensor,
+    first: Tensor,
+    second: Tensor,
+    lr: f64,
+}
+
+impl Update {
+    /// Step number `step`, from 1. What is large lies in memory, so it is gone through as few times as libtorch allows.
+    fn apply(self, step: i32, weight_decay: f64) {
+        let _no_grad = tch::no_grad_guard();
+        let Update { mut parameter, gradient, mut first, mut second, lr } = self;
+        let correction_1 = 1.0 - BETA_1.powi(step);
+        let correction_2 = 1.0 - BETA_2.powi(step);
+        let _ = first.lerp_(&gradient, 1.0 - BETA_1);
+        let _ = second.lerp_(&gradient.square(), 1.0 - BETA_2);
+        if lr == 0.0 {
+            return;
+        }
+        // -(sqrt(v / c2) + eps) c1 / lr: the moment divided by it is what is added to the parameter.
+        let scale = -correction_1 / lr;
+        let mut divisor = second.sqrt();
+        let _ = divisor.g_mul_scalar_(scale / correction_2.sqrt()).g_add_scalar_(scale * EPSILON);
+        // Decay is decoupled from the gradient: it is not divided by the second moment.
+        let _ = parameter.g_mul_scalar_(1.0 - lr * weight_decay).addcdiv_(&first, &divisor);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_the_formula() {
+        let start = [0.5_f64, -0.25, 2.0];
+        let mut parameters = [Tensor::from_slice(&start), Tensor::from_slice(&[1.0_f64])];
+        let undefined = Tensor::new();
+        let mut optimiser = AdamW::new(&parameters, 0.1).with_factors(vec![2.0, 1.0]);
+        let (mut wanted, mut first, mut second) = (start, [0.0; 3], [0.0; 3]);
+        for (step, lr) in [(1, 0.01), (2, 0.008), (3, 0.001), (4, 0.0)] {
+            let gradient = [0.3 * f64::from(step), -4.0, 1e-6];
+            let gradients = [Tensor::from_slice(&gradient), undefined.shallow_clone()];
+            optimiser.step(&mut parameters, &gradients, lr);
+            for n in 0..3 {
+                first[n] = 0.9 * first[n] + 0.1 * gradient[n];
+                second[n] = 0.999 * second[n] + 0.001 * gradient[n] * gradient[n];
+                let (m, v) = (first[n] / (1.0 - 0.9_f64.powi(step)), second[n] / (1.0 - 0.999_f64.powi(step)));
+                wanted[n] -= 2.0 * lr * (0.1 * wanted[n] + m / (v.sqrt() + 1e-8));
+            }
+        }
+        let got = Vec::<f64>::try_from(&parameters[0]).unwrap();
+        assert!(got.iter().zip(wanted).all(|(got, wanted)| (got - wanted).abs() < 1e-12), "{got:?}, not {wanted:?}");
+        assert_eq!(parameters[1].double_value(&[0]), 1.0, "without a gradient it stays");
     }
 }

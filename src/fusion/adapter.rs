@@ -122,6 +122,19 @@ impl Adapter {
         adapter
     }
 
+    /// The same model for another thread: its tensors are shared, and a step on either is a step of both.
+    #[must_use]
+    pub fn shallow_clone(&self) -> Self {
+        Adapter {
+            tower: self.tower.shallow_clone(),
+            soap: self.soap.shallow_clone(),
+            head: self.head.shallow_clone(),
+            design: self.design,
+            names: self.names.clone(),
+            parameters: self.parameters.iter().map(Tensor::shallow_clone).collect(),
+        }
+    }
+
     /// Replaces what is trained by leaves of their own that ask for gradients.
     fn make_trainable(&mut self) {
         let (mut names, mut parameters) = (Vec::new(), Vec::new());

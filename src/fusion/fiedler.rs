@@ -41,7 +41,7 @@ pub fn fiedler(affinity: &Tensor) -> Fiedler {
     if stray.size()[0] == 0 { found } else { found.replaced(affinity, &stray) }
 }
 
-/// Graphs one at a time, spread over libtorch's threads; and how far each vector is from an eigenvector, (B).
+/// Graphs one at a time; and how far each vector is from an eigenvector, (B).
 fn by_lanczos(affinity: &Tensor) -> (Fiedler, Tensor) {
     let size = affinity.size();
     let (graphs, n) = (size[0] as usize, size[1] as usize);
@@ -49,26 +49,12 @@ fn by_lanczos(affinity: &Tensor) -> (Fiedler, Tensor) {
     let mut entries = vec![0.0_f32; graphs * n * n];
     affinity.copy_data(&mut entries, graphs * n * n);
     let (mut vectors, mut gaps, mut residuals) = (vec![0.0; graphs * n], vec![0.0; graphs], vec![0.0; graphs]);
-    let each = graphs.div_ceil(tch::get_num_threads().max(1) as usize).max(1);
-    std::thread::scope(|scope| {
-        let outputs = vectors.chunks_mut(each * n).zip(gaps.chunks_mut(each)).zip(residuals.chunks_mut(each));
-        let mut work = entries.chunks(each * n * n).zip(outputs).map(|(entries, ((vectors, gaps), residuals))| {
-            move || {
-                let mut solver = Solver::new(n);
-                let outputs = vectors.chunks_mut(n).zip(gaps).zip(residuals);
-                for (entries, ((vector, gap), residual)) in entries.chunks(n * n).zip(outputs) {
-                    let found = solver.solve(entries, vector);
-                    (*gap, *residual) = ((found.second - found.third).max(0.0), found.residual);
-                }
-            }
-        });
-        // This thread does the first share itself: with one thread there is no other.
-        let own = work.next();
-        work.for_each(|share| drop(scope.spawn(share)));
-        if let Some(share) = own {
-            share();
-        }
-    });
+    let mut solver = Solver::new(n);
+    let outputs = vectors.chunks_mut(n).zip(&mut gaps).zip(&mut residuals);
+    for (entries, ((vector, gap), residual)) in entries.chunks(n * n).zip(outputs) {
+        let found = solver.solve(entries, vector);
+        (*gap, *residual) = ((found.second - found.third).max(0.0), found.residual);
+    }
     let vector = Tensor::from_slice(&vectors).view([graphs as i64, n as i64]);
     (Fiedler { vector, gap: Tensor::from_slice(&gaps) }, Tensor::from_slice(&residuals))
 }
@@ -194,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_change_nothing() {
+    fn neighbours_change_nothing() {
         let affinity = graphs(5, 64);
         let one_by_one = (0..32).map(|at| fiedler(&affinity.narrow(0, at, 1)).vector).collect::<Vec<_>>();
         assert!(fiedler(&affinity).vector.equal(&Tensor::cat(&one_by_one, 0)));

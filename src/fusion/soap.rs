@@ -34,6 +34,17 @@ impl Soap {
         Soap { query: eye(), key: eye(), value: eye(), sink }
     }
 
+    /// The same maps for another thread; the tensors are shared.
+    #[must_use]
+    pub fn shallow_clone(&self) -> Self {
+        Soap {
+            query: self.query.shallow_clone(),
+            key: self.key.shallow_clone(),
+            value: self.value.shallow_clone(),
+            sink: self.sink.as_ref().map(Tensor::shallow_clone),
+        }
+    }
+
     /// Attention of the query (B, D) over N patch tokens (B, N, D) and one appended token, the sink, (B, N + 1): attention to
     /// a zero token goes nowhere.
     pub fn attention(&self, query: &Tensor, patch_tokens: &Tensor) -> Tensor {

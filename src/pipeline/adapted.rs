@@ -1,8 +1,10 @@
 //! The model of a run that is done, opened again.
 
+use std::sync::Arc;
+
 use tch::{Device, Tensor};
 
-use crate::clip::{Clip, VisionTower};
+use crate::clip::Clip;
 use crate::error::{Error, Kind, Result};
 use crate::fusion::adamw::AdamW;
 use crate::fusion::normalize;
@@ -12,6 +14,7 @@ use crate::pipeline::settings;
 use crate::pipeline::workspace::Workspace;
 use crate::stage::adapt::{AdaptSettings, Coarse, Model, checkpoint};
 use crate::stage::describe::{self, Heads};
+use crate::stage::frozen::FrozenTower;
 use crate::stage::ingest;
 use crate::stage::pixels::Normaliser;
 use crate::stage::predict::{Predictor, Prior};
@@ -27,7 +30,7 @@ pub struct Adapted {
     pub(super) model: Model,
     settings: AdaptSettings,
     heads: Heads,
-    frozen: Option<(VisionTower, Normaliser)>,
+    frozen: Option<FrozenTower>,
     normaliser: Normaliser,
 }
 
@@ -83,7 +86,7 @@ impl Adapted {
         let gamma = chosen.spec.predict.gamma;
         let composite = model.design().tune.from_block().is_none() && settings.coarse == Coarse::Composite;
         Predictor {
-            frozen,
+            frozen: frozen.map(Arc::new),
             normaliser,
             preprocess: clip.preprocess,
             limits: settings::limits(&chosen.spec),

@@ -79,7 +79,7 @@ pub fn machine(spec: Option<&Spec>) -> Vec<Finding> {
 }
 
 fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    crate::cores::available()
 }
 
 fn libtorch() -> Finding {

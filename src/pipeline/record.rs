@@ -6,6 +6,7 @@ use std::time::Instant;
 use arrow::array::{Array, ArrayRef, Float64Array, RecordBatch, TimestampMillisecondArray};
 use jiff::Timestamp;
 
+use crate::cores;
 use crate::error::{Context, Kind, Result};
 use crate::pipeline::spec::Spec;
 use crate::store::layout::Store;
@@ -64,7 +65,7 @@ impl Record {
         let versions = serde_json::json!({
             "microclip-pipe": env!("CARGO_PKG_VERSION"),
             "libtorch": "2.11.0",
-            "threads": tch::get_num_threads(),
+            "threads": cores::limit(),
             "weights": self.weights,
         });
         let time = |at: Option<Timestamp>| -> ArrayRef {

@@ -12,6 +12,7 @@ use super::settings;
 use super::spec::{Prototypes, Spec};
 use super::turn;
 use super::workspace::Workspace;
+use crate::cores;
 use crate::device::guarded;
 use crate::error::{Error, Kind, Result};
 use crate::fusion::normalize;
@@ -90,6 +91,7 @@ pub struct MetricRow {
 /// everything else was done; [`Kind::Interrupted`] where stopping was asked for.
 pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> {
     let (started, clock) = (Timestamp::now(), Instant::now());
+    cores::set_limit(spec.device.threads);
     let Options { stop, progress } = options;
     let store = turn::take(&spec.store, stop, progress).await?;
     let mut outcome = Outcome::default();

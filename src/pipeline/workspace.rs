@@ -10,6 +10,7 @@ use crate::pipeline::settings;
 use crate::pipeline::spec::{self, Spec};
 use crate::stage::adapt::AdaptSettings;
 use crate::stage::describe::Sentences;
+use crate::stage::frozen::FrozenTower;
 use crate::stage::pixels::Normaliser;
 use crate::stage::prior::FrozenSpaces;
 use crate::store::space::Space;
@@ -35,13 +36,12 @@ pub(super) struct Workspace {
 }
 
 /// Raised wherever the same settings adapt otherwise than before: a run of an earlier program is then another run, not a finished one.
-const METHOD: u32 = 2;
+const METHOD: u32 = 3;
 
 impl Workspace {
     /// Opens the model and works out the spaces. No tower is built and no picture read.
     pub(super) fn open(spec: &Spec) -> Result<Self> {
         let device = device::resolve(settings::device(spec))?;
-        device::set_threads(spec.device.threads);
         let clip = Clip::open(&settings::model_files(spec))?;
         let precision = settings::precision(spec, device, clip.config.vision.width);
         let weights = clip.weights_hash().to_hex().to_string();
@@ -76,10 +76,10 @@ impl Workspace {
     }
 
     /// The frozen vision tower in the space's precision, and what feeds it.
-    pub(super) fn frozen_tower(&self) -> Result<(VisionTower, Normaliser)> {
+    pub(super) fn frozen_tower(&self) -> Result<FrozenTower> {
         let number = self.precision.number();
         let tower = self.clip.vision()?.map(&|t| t.to_device(self.device).to_kind(number));
-        Ok((tower, Normaliser::new(&self.clip.preprocess, self.device, number)))
+        Ok(FrozenTower::new(tower, Normaliser::new(&self.clip.preprocess, self.device, number)))
     }
 
     /// The tower that adaptation starts from: fp32, with its products in `precision`.
@@ -121,7 +121,7 @@ impl Workspace {
         let settings = spec::Adapt { class_shares: None, ..spec.adapt.clone() };
         // What is written here changes the result; paths, batch sizes of frozen stages and the store do not.
         let text = format!(
-            "method {METHOD} {snapshot} {} {} {} {} {:?} {:?} {} {:?} {:?} {shares:?} gamma {} k {} floor {} statement {statement:?} seed {} {} threads {}",
+            "method {METHOD} {snapshot} {} {} {} {} {:?} {:?} {} {:?} {:?} {shares:?} gamma {} k {} floor {} statement {statement:?} seed {} {}",
             self.image_space.id(),
             self.view_space.id(),
             self.text_space.id(),
@@ -136,7 +136,6 @@ impl Workspace {
             spec.dka.floor,
             spec.seed,
             if self.device == Device::Cpu { "cpu" } else { "cuda" },
-            spec.device.threads,
         );
         let tune = spec.adapt.tune;
         format!("{}-{tune}-s{}-{}", spec.name, spec.seed, &blake3::hash(text.as_bytes()).to_hex()[..8])

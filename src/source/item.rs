@@ -43,7 +43,7 @@ pub enum Origin {
 
 impl Origin {
     /// Bytes of the encoded picture; 0 where there is none.
-    pub(super) fn byte_len(&self) -> u64 {
+    pub(crate) fn byte_len(&self) -> u64 {
         match self {
             Origin::File { byte_len, .. } => *byte_len,
             Origin::Embedded { bytes } => bytes.len() as u64,

@@ -5,13 +5,12 @@
 use arrow::array::RecordBatch;
 use tch::Kind as Number;
 
-use crate::clip::VisionTower;
 use crate::device::guarded;
 use crate::error::{Context, Kind, Result};
-use crate::stage::feed::Views;
+use crate::stage::feed::{PixelBatch, Views};
 use crate::stage::forward::{self, Target, Work};
+use crate::stage::frozen::FrozenTower;
 use crate::stage::pictures::Pictures;
-use crate::stage::pixels::Normaliser;
 use crate::store::space::Space;
 use crate::table::{self, Dims, arrays, tensor};
 
@@ -24,7 +23,7 @@ pub async fn block_tokens(
     work: Work<'_>,
     space: &Space,
     block: usize,
-    tower: impl FnOnce() -> Result<(VisionTower, Normaliser)>,
+    tower: impl FnOnce() -> Result<FrozenTower>,
 ) -> Result<u64> {
     let Work { pictures, config, preprocess, store, .. } = work;
     let partition = store.partition("block_tokens", &space.id())?;
@@ -37,17 +36,16 @@ pub async fn block_tokens(
         let pixels = prepared.centre_view(&pictures.load(index)?)?;
         Ok(Views { pixels, boxes: Vec::new() })
     };
-    let model = if todo.is_empty() { None } else { Some(tower()?) };
-    let id = space.id();
-    forward::stream(work, todo, target, make, |batch, ids| {
-        let Some((tower, normaliser)) = &model else { unreachable!("without pictures there are no batches") };
+    let (id, batch) = (space.id(), work.grouping.batch);
+    let rows = move |tower: &FrozenTower, PixelBatch { pictures, pixels, .. }: PixelBatch<String>| {
         guarded("running the first blocks", || {
             let _no_grad = tch::no_grad_guard();
-            let tokens = tower.tokens_at(block, &normaliser.forward(&batch.pixels)?).to_kind(Number::Half);
-            let columns = vec![arrays::repeated(&id, ids.len()), arrays::text(&ids), tensor::to_tensors_f16(&tokens)?];
+            let tokens = tower.tokens_at(block, &pixels, batch)?.to_kind(Number::Half);
+            let columns =
+                vec![arrays::repeated(&id, pictures.len()), arrays::text(&pictures), tensor::to_tensors_f16(&tokens)?];
             RecordBatch::try_new(schema.clone(), columns)
                 .context(Kind::Store, || "cannot make table block_tokens".to_owned())
         })
-    })
-    .await
+    };
+    forward::stream(work, todo, target, make, tower, rows).await
 }

@@ -3,21 +3,20 @@
 use std::sync::Arc;
 
 use arrow::array::{Float32Array, RecordBatch};
-use arrow::datatypes::SchemaRef;
 use tch::Kind as Number;
 
-use crate::clip::{ClipConfig, VisionTower};
-use crate::device::{FewerThreads, guarded};
+use crate::clip::ClipConfig;
+use crate::device::guarded;
 use crate::error::{Context, Kind, Result};
 use crate::fusion::foreground::Saliency;
 use crate::fusion::normalize;
 use crate::image::{Preprocess, Rgb};
 use crate::source::Source;
-use crate::stage::feed::{Batcher, Views};
+use crate::stage::feed::{Batcher, PixelBatch, Views};
 use crate::stage::forward::{self, Grouping, Hands, Target, Work};
+use crate::stage::frozen::FrozenTower;
 use crate::stage::ingest::{self, IngestSettings, Ingested, Tap};
 use crate::stage::pictures::{self, Pictures};
-use crate::stage::pixels::Normaliser;
 use crate::stage::progress::Progress;
 use crate::stage::stop::Stop;
 use crate::store::layout::Store;
@@ -51,7 +50,7 @@ pub struct Embedding<'a> {
 pub async fn embed(
     work: Work<'_>,
     embedding: Embedding<'_>,
-    tower: impl FnOnce() -> Result<(VisionTower, Normaliser)>,
+    tower: impl FnOnce() -> Result<FrozenTower>,
 ) -> Result<u64> {
     let target = embedding.target(work.store)?;
     let todo = forward::missing(work.pictures, &target.partition)?;
@@ -60,15 +59,8 @@ pub async fn embed(
         let pixels = prepared.centre_view(&pictures.load(index)?)?;
         Ok(Views { pixels, boxes: Vec::new() })
     };
-    let model = if todo.is_empty() { None } else { Some(tower()?) };
-    let schema = target.schema.clone();
-    let rows = work.pictures.rows();
-    let _threads = embedding.threads(rows.len() as u64, rows.iter().map(|picture| picture.byte_len).sum());
-    forward::stream(work, todo, target, make, |batch, ids| {
-        let Some(model) = &model else { unreachable!("without pictures there are no batches") };
-        embedding.rows(model, &batch.pixels, &ids, &schema)
-    })
-    .await
+    let rows = embedding.rows(&target, work.grouping);
+    forward::stream(work, todo, target, make, tower, rows).await
 }
 
 /// What ingest needs, for [`while_ingesting`].
@@ -102,7 +94,7 @@ pub struct Ingesting<'a> {
 pub async fn while_ingesting(
     ingesting: Ingesting<'_>,
     embedding: Embedding<'_>,
-    tower: impl FnOnce() -> Result<(VisionTower, Normaliser)>,
+    tower: impl FnOnce() -> Result<FrozenTower>,
 ) -> Result<(Ingested, u64)> {
     let Ingesting { source, snapshot, settings, preprocess, grouping, store, stop, progress } = ingesting;
     let target = embedding.target(store)?;
@@ -111,16 +103,9 @@ pub async fn while_ingesting(
     let make = move |picture: &Rgb| Ok(Views { pixels: preprocess.centre_view(picture)?, boxes: Vec::new() });
     let (batches, receive) = Batcher::new(grouping.batch);
     let tap = Tap { have: Arc::new(have), make: Arc::new(make), batches };
-    let (schema, mut tower, mut model) = (target.schema.clone(), Some(tower), None);
-    let _threads = embedding.threads(source.listing().items, source.listing().bytes);
+    let rows = embedding.rows(&target, grouping);
     let hands = Hands { grouping, stop, progress: progress.as_ref() };
-    let consumed = forward::consume(hands, receive, target, |batch| {
-        if let Some(tower) = tower.take() {
-            model = Some(tower()?);
-        }
-        let Some(model) = &model else { unreachable!("the first batch builds the tower, or fails") };
-        embedding.rows(model, &batch.pixels, &batch.pictures, &schema)
-    });
+    let consumed = forward::consume(hands, receive, target, tower, Box::new(rows));
     let read = ingest::read(source, snapshot, settings, store, stop, progress, Some(tap));
     let (read, forwards) = tokio::join!(read, consumed);
     // Where the tower or the store failed, that is why nobody took pictures any more.
@@ -130,17 +115,7 @@ pub async fn while_ingesting(
     Ok((ingested, forwards))
 }
 
-/// What a megabyte of encoded photographs costs to decode and resize, in GFLOP of a tower that takes as long.
-const GFLOP_A_MEGABYTE: f64 = 1.1;
-
 impl Embedding<'_> {
-    /// Leaves cores to decoding where that is most of the work. Decided by sizes alone, so that the same pictures are always
-    /// embedded by the same kernels.
-    fn threads(&self, pictures: u64, bytes: u64) -> Option<FewerThreads> {
-        let megabytes = bytes as f64 / 1e6 / pictures.max(1) as f64;
-        (self.config.vision.gflop() < megabytes * GFLOP_A_MEGABYTE).then(FewerThreads::beside_decoding)
-    }
-
     fn target(&self, store: &Store) -> Result<Target> {
         Ok(Target {
             stage: "embed",
@@ -150,31 +125,32 @@ impl Embedding<'_> {
         })
     }
 
-    /// Rows of `embeddings` of a batch's centre views.
+    /// Makes rows of `embeddings` of a batch's centre views.
     fn rows(
         &self,
-        (tower, normaliser): &(VisionTower, Normaliser),
-        pixels: &[u8],
-        ids: &[String],
-        schema: &SchemaRef,
-    ) -> Result<RecordBatch> {
-        guarded("embedding pictures", || {
-            let _no_grad = tch::no_grad_guard();
-            let seen = tower.forward(&normaliser.forward(pixels)?);
-            // Computed from what is stored, so that whoever reads the tokens back finds the same mask.
-            let tokens = seen.patch_tokens.to_kind(Number::Half);
-            let cut = self.saliency.cut(&tokens);
-            let columns = vec![
-                arrays::repeated(&self.space.id(), ids.len()),
-                arrays::text(ids),
-                tensor::to_vectors(&normalize(&seen.cls.to_kind(Number::Float)))?,
-                tensor::to_vectors(&seen.cls_token.to_kind(Number::Float))?,
-                tensor::to_tensors_f16(&tokens)?,
-                Arc::new(Float32Array::from(tensor::numbers(&cut.gap)?)),
-                tensor::to_tensors_u8(&cut.mask)?,
-            ];
-            RecordBatch::try_new(schema.clone(), columns)
-                .context(Kind::Store, || "cannot make table embeddings".to_owned())
-        })
+        target: &Target,
+        grouping: Grouping,
+    ) -> impl Fn(&FrozenTower, PixelBatch<String>) -> Result<RecordBatch> + Send + Sync + use<> {
+        let (space, saliency, schema) = (self.space.id(), self.saliency, target.schema.clone());
+        move |tower, PixelBatch { pictures, pixels, .. }| {
+            guarded("embedding pictures", || {
+                let _no_grad = tch::no_grad_guard();
+                let seen = tower.see(&pixels, grouping.batch)?;
+                // Computed from what is stored, so that whoever reads the tokens back finds the same mask.
+                let tokens = seen.patch_tokens.to_kind(Number::Half);
+                let cut = saliency.cut(&tokens);
+                let columns = vec![
+                    arrays::repeated(&space, pictures.len()),
+                    arrays::text(&pictures),
+                    tensor::to_vectors(&normalize(&seen.cls.to_kind(Number::Float)))?,
+                    tensor::to_vectors(&seen.cls_token.to_kind(Number::Float))?,
+                    tensor::to_tensors_f16(&tokens)?,
+                    Arc::new(Float32Array::from(tensor::numbers(&cut.gap)?)),
+                    tensor::to_tensors_u8(&cut.mask)?,
+                ];
+                RecordBatch::try_new(schema.clone(), columns)
+                    .context(Kind::Store, || "cannot make table embeddings".to_owned())
+            })
+        }
     }
 }

@@ -4,8 +4,14 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use futures::{Stream, StreamExt};
+use tokio::task::spawn_blocking;
+
+use crate::cores;
+use crate::error::{Error, Kind, Result};
 use crate::image::{Header, ImageId, Limits, Reason, Rejection, probe};
 use crate::source::{Item, Origin};
+use crate::stage::pool::{self, Budget, Share, Task};
 
 /// A picture whose header is within the limits; it has not been decoded.
 #[derive(Debug)]
@@ -16,6 +22,8 @@ pub(super) struct Encoded {
     pub(super) id: ImageId,
     /// Format and sizes.
     pub(super) header: Header,
+    /// The room that the bytes take: given back with them.
+    pub(super) room: Share,
 }
 
 impl Encoded {
@@ -25,15 +33,57 @@ impl Encoded {
     }
 }
 
+/// `work` on each item of a source and on what was read of it, in the order of the source. A picture is read in a first step, and worked
+/// on in a second, when its size is known and there is room to decode it.
+///
+/// Must be polled within a tokio runtime.
+pub(super) fn each<T: Send + 'static>(
+    items: impl Iterator<Item = Result<Item>> + Send,
+    limits: Limits,
+    work: impl Fn(Item, Result<Encoded, Rejection>) -> Result<T> + Clone + Send + 'static,
+) -> impl Stream<Item = Result<T>> + Send {
+    let budget = Budget::new();
+    // The next item is not taken from its source before there is room for this one: it may bring its bytes along.
+    let with_room = {
+        let budget = budget.clone();
+        futures::stream::iter(items).then(move |item| {
+            let budget = budget.clone();
+            async move {
+                let item = item?;
+                let room = budget.encoded(item.origin.byte_len().min(limits.max_bytes)).await;
+                Ok((item, room))
+            }
+        })
+    };
+    let read = with_room.map(move |item: Result<(Item, Share)>| async move {
+        let (mut item, room) = item?;
+        let read = spawn_blocking(move || {
+            let read = read(&mut item, &limits, room);
+            (item, read)
+        });
+        read.await.map_err(|e| Error::new(Kind::Input, "reading a picture was cut short").cause(e))
+    });
+    let tasks = read.buffered(pool::depth()).map(move |read| {
+        let decoded = match &read {
+            Ok((_, Ok(encoded))) => encoded.decoding_bytes(),
+            _ => 0,
+        };
+        let work = work.clone();
+        Task::new(0, decoded, move || read.and_then(|(item, encoded)| work(item, encoded)))
+    });
+    pool::in_order(tasks, budget).map(Result::flatten)
+}
+
 /// Reads a picture. Its bytes are taken out of the item where they are in it.
-pub(super) fn read(item: &mut Item, limits: &Limits) -> Result<Encoded, Rejection> {
+fn read(item: &mut Item, limits: &Limits, room: Share) -> Result<Encoded, Rejection> {
     let bytes = match &mut item.origin {
         Origin::File { path, byte_len, .. } => read_file(path, *byte_len, limits)?,
         Origin::Embedded { bytes } => std::mem::take(bytes),
         Origin::Unreadable { detail } => return Err(Rejection::new(Reason::Unreadable, detail.clone())),
     };
+    let _turn = cores::turn();
     let header = probe(&bytes, limits)?;
-    Ok(Encoded { id: ImageId::of(&bytes), bytes, header })
+    Ok(Encoded { id: ImageId::of(&bytes), bytes, header, room })
 }
 
 fn read_file(path: &Path, byte_len: u64, limits: &Limits) -> Result<Vec<u8>, Rejection> {

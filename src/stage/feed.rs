@@ -8,7 +8,7 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 
 use crate::error::Result;
-use crate::stage::pool::{self, Task};
+use crate::stage::pool::{self, Budget, Task};
 
 /// Views of some pictures, ready for the device. `K` is what a picture is known by.
 #[derive(Debug)]
@@ -82,13 +82,22 @@ impl<K> PixelBatch<K> {
     }
 }
 
-/// Starts to make views of `len` pictures, in order, in batches of `batch`; `decoded` is how many bytes a picture takes while its
-/// views are made. Ends when the receiver is dropped.
+/// What a picture takes while its views are made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size {
+    /// Bytes of its file.
+    pub(super) encoded: u64,
+    /// Bytes of its pixels and of what its decoder needs besides.
+    pub(super) decoded: usize,
+}
+
+/// Starts to make views of `len` pictures, in order, in batches of `batch`; `size` is what a picture takes meanwhile. Ends when the
+/// receiver is dropped.
 ///
 /// Must be called within a tokio runtime.
-pub(super) fn feed<D, F>(len: usize, batch: usize, decoded: D, make: F) -> Batches
+pub(super) fn feed<D, F>(len: usize, batch: usize, size: D, make: F) -> Batches
 where
-    D: Fn(usize) -> usize + Send + Sync + 'static,
+    D: Fn(usize) -> Size + Send + Sync + 'static,
     F: Fn(usize) -> Result<Views> + Send + Sync + 'static,
 {
     let (mut batcher, receive) = Batcher::new(batch);
@@ -96,9 +105,10 @@ where
     tokio::spawn(async move {
         let tasks = (0..len).map(|place| {
             let make = make.clone();
-            Task::new(decoded(place), move || make(place))
+            let Size { encoded, decoded } = size(place);
+            Task::new(encoded, decoded, move || make(place))
         });
-        let mut views = pool::in_order(futures::stream::iter(tasks)).enumerate();
+        let mut views = pool::in_order(futures::stream::iter(tasks), Budget::new()).enumerate();
         while let Some((place, made)) = views.next().await {
             match made.flatten() {
                 Ok(views) => {
@@ -123,7 +133,8 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn batches_come_in_the_order_of_the_list() {
-        let mut batches = feed(40, 7, |_| 1, |place| Ok(Views { pixels: vec![place as u8; 3], boxes: Vec::new() }));
+        let one = |_| Size { encoded: 1, decoded: 1 };
+        let mut batches = feed(40, 7, one, |place| Ok(Views { pixels: vec![place as u8; 3], boxes: Vec::new() }));
         let (mut places, mut sizes) = (Vec::new(), Vec::new());
         while let Some(batch) = batches.recv().await {
             let batch = batch.unwrap();

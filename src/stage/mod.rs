@@ -14,6 +14,7 @@ pub mod evaluate;
 pub mod features;
 pub mod feed;
 pub mod forward;
+pub mod frozen;
 pub mod ingest;
 pub mod pictures;
 pub mod pixels;

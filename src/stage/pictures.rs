@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::{Format, ImageId, Limits, Rgb, decode};
+use crate::stage::feed::Size;
 use crate::store::layout::Partition;
 use crate::store::pictures::PictureReader;
 use crate::store::reader;
@@ -28,6 +29,13 @@ pub struct Picture {
     pub decoding_bytes: usize,
     /// Its row in the part of `images`, where its bytes are in it.
     row: Option<usize>,
+}
+
+impl Picture {
+    /// What it takes while it is read and decoded.
+    pub(super) fn size(&self) -> Size {
+        Size { encoded: self.byte_len, decoded: self.decoding_bytes }
+    }
 }
 
 /// All pictures of a dataset, in the order of the source.

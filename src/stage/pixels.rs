@@ -34,6 +34,19 @@ impl Normaliser {
         }
     }
 
+    /// The same for another thread; the tensors are shared.
+    #[must_use]
+    pub fn shallow_clone(&self) -> Self {
+        let Normaliser { side, scale, shift, device, number } = self;
+        let (scale, shift) = (scale.shallow_clone(), shift.shallow_clone());
+        Normaliser { side: *side, scale, shift, device: *device, number: *number }
+    }
+
+    /// Bytes of one picture.
+    pub fn picture_bytes(&self) -> usize {
+        (self.side * self.side * 3).max(1) as usize
+    }
+
     /// (B, 3, S, S) from B * S * S * 3 bytes in row order.
     ///
     /// # Errors

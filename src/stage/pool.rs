@@ -1,51 +1,101 @@
 //! The decode pool: work on pictures, on all cores, in order, within a bound on memory.
 
-use futures::{Stream, StreamExt};
 use std::sync::Arc;
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 
-use crate::error::{Error, Kind, Result};
+use futures::{Stream, StreamExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::cores;
+use crate::error::Result;
 
 /// Bytes that decoding may take at any time: ten photographs of 12 million pixels. A picture that takes more waits for all of it, and is
 /// decoded alone.
 pub(super) const DECODED: usize = 1 << 30;
 
+/// Bytes of encoded pictures in memory at any time, for each core: some photographs. One that is larger than all of it is alone.
+const ENCODED: usize = 32 << 20;
+
+/// What pictures in hand may take. Shares are given in the order in which they are asked for, so that a picture that is waited for
+/// is never kept waiting by those after it.
+#[derive(Debug, Clone)]
+pub(super) struct Budget {
+    encoded: Pool,
+    decoded: Pool,
+}
+
+/// A part of a budget, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+#[derive(Debug, Clone)]
+struct Pool {
+    bytes: usize,
+    free: Arc<Semaphore>,
+}
+
+impl Pool {
+    fn new(bytes: usize) -> Self {
+        Pool { bytes, free: Arc::new(Semaphore::new(bytes)) }
+    }
+
+    async fn share(&self, bytes: usize) -> Share {
+        let bytes = u32::try_from(bytes.min(self.bytes)).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
+        Share { _permit: self.free.clone().acquire_many_owned(bytes).await.ok() }
+    }
+}
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        Budget { encoded: Pool::new(ENCODED * cores::limit()), decoded: Pool::new(DECODED) }
+    }
+
+    /// Room for the bytes of an encoded picture, which are about to be read.
+    pub(super) async fn encoded(&self, bytes: u64) -> Share {
+        self.encoded.share(usize::try_from(bytes).unwrap_or(usize::MAX)).await
+    }
+}
+
 /// Work on one picture.
 pub(super) struct Task<T> {
+    /// Bytes that it reads of the picture as it is encoded; 0 where they were read before.
+    pub(super) encoded: u64,
     /// What the picture takes while it is decoded.
-    pub(super) bytes: usize,
+    pub(super) decoded: usize,
     /// Decodes it and does the rest.
     pub(super) work: Box<dyn FnOnce() -> T + Send>,
 }
 
 impl<T> Task<T> {
-    pub(super) fn new(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Self {
-        Task { bytes, work: Box::new(work) }
+    pub(super) fn new(encoded: u64, decoded: usize, work: impl FnOnce() -> T + Send + 'static) -> Self {
+        Task { encoded, decoded, work: Box::new(work) }
     }
 }
 
 /// How many pictures are in hand at once: enough that no core waits for the one that comes next in order.
 pub(super) fn depth() -> usize {
-    2 * std::thread::available_parallelism().map_or(1, usize::from)
+    2 * cores::limit()
 }
 
 /// What comes of each task, in the order of the tasks. An item is an error where a task was cut short by a fault of the program.
 ///
 /// Must be polled within a tokio runtime.
-pub(super) fn in_order<T: Send + 'static>(tasks: impl Stream<Item = Task<T>>) -> impl Stream<Item = Result<T>> {
-    let budget = Arc::new(Semaphore::new(DECODED));
+pub(super) fn in_order<T: Send + 'static>(
+    tasks: impl Stream<Item = Task<T>>,
+    budget: Budget,
+) -> impl Stream<Item = Result<T>> {
     tasks
-        .map(move |Task { bytes, work }| {
+        .map(move |Task { encoded, decoded, work }| {
             let budget = budget.clone();
             async move {
-                // Shares are given in the order of the tasks, so that the picture that is waited for is never kept waiting.
-                let share = budget.acquire_many_owned(bytes.min(DECODED) as u32).await;
-                let done = spawn_blocking(move || {
-                    let _until_done = share;
+                let shares = (budget.encoded(encoded).await, budget.decoded.share(decoded).await);
+                cores::run(move || {
+                    let _until_done = shares;
                     work()
-                });
-                done.await.map_err(|e| Error::new(Kind::Input, "decoding was cut short").cause(e))
+                })
+                .await
             }
         })
         .buffered(depth())
@@ -64,7 +114,7 @@ mod tests {
         let (in_flight, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let tasks = (0..40).map(|place| {
             let (now, peak) = (in_flight.clone(), most.clone());
-            Task::new(size(place), move || {
+            Task::new(0, size(place), move || {
                 let bytes = size(place).min(DECODED);
                 peak.fetch_max(now.fetch_add(bytes, Ordering::SeqCst) + bytes, Ordering::SeqCst);
                 std::thread::sleep(std::time::Duration::from_millis(1));
@@ -72,8 +122,27 @@ mod tests {
                 place
             })
         });
-        let places: Vec<usize> = in_order(futures::stream::iter(tasks)).map(Result::unwrap).collect().await;
+        let places: Vec<usize> =
+            in_order(futures::stream::iter(tasks), Budget::new()).map(Result::unwrap).collect().await;
         assert_eq!(places, (0..40).collect::<Vec<_>>());
         assert!(most.load(Ordering::SeqCst) <= DECODED);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn encoded_pictures_wait_for_room_before_they_are_read() {
+        let room = ENCODED * cores::limit();
+        let (in_flight, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let tasks = (0..24).map(|place| {
+            let (now, peak) = (in_flight.clone(), most.clone());
+            Task::new(room as u64 / 2 + 1, 1, move || {
+                peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                now.fetch_sub(1, Ordering::SeqCst);
+                place
+            })
+        });
+        let places: Vec<usize> =
+            in_order(futures::stream::iter(tasks), Budget::new()).map(Result::unwrap).collect().await;
+        assert_eq!((places, most.load(Ordering::SeqCst)), ((0..24).collect(), 1), "two take more than there is");
     }
 }

@@ -3,11 +3,12 @@
 //! A picture goes the way it would go through `embed`, `views` and evaluation, in the same number types, so that it is
 //! answered as if it had been in the dataset; nothing is written to the store.
 
-use futures::StreamExt;
-use tch::{Kind as Number, Tensor};
-use tokio::task::{block_in_place, spawn_blocking};
+use std::sync::Arc;
 
-use crate::clip::VisionTower;
+use futures::StreamExt;
+use tch::{Device, Kind as Number, Tensor};
+
+use crate::cores::{self, PerThread};
 use crate::device::guarded;
 use crate::error::{Error, Kind, Result};
 use crate::fusion::adapter::Seen;
@@ -16,8 +17,9 @@ use crate::image::{ImageId, Limits, Preprocess, Rejection, Rgb, ViewSpec, decode
 use crate::source::Item;
 use crate::stage::adapt::{Coarse, Model, pick};
 use crate::stage::encoded::{self, Encoded};
+use crate::stage::forward::on_cores;
+use crate::stage::frozen::FrozenTower;
 use crate::stage::pixels::Normaliser;
-use crate::stage::pool::{self, Task};
 use crate::stage::stop::Stop;
 
 /// An adapted model, ready for pictures.
@@ -26,7 +28,7 @@ pub struct Predictor {
     pub adapter: Model,
     /// The frozen tower in the precision of its space, and what feeds it; not needed where the adapted tower sees pixels
     /// and no prior is mixed in.
-    pub frozen: Option<(VisionTower, Normaliser)>,
+    pub frozen: Option<Arc<FrozenTower>>,
     /// What feeds the adapted tower.
     pub normaliser: Normaliser,
     /// From pictures to the towers' input.
@@ -79,45 +81,55 @@ impl Predictor {
     /// Of the device or of `give`, or where stopping was asked for. A picture that cannot be read is an [`Answer`].
     pub async fn predict(
         &self,
-        items: impl Iterator<Item = Item>,
+        items: impl Iterator<Item = Item> + Send,
         batch: usize,
         stop: &Stop,
         mut give: impl FnMut(&[(String, Answer)]) -> Result<bool>,
     ) -> Result<()> {
         let (preprocess, limits, crops) = (self.preprocess.clone(), self.limits, self.crops);
-        let read = futures::stream::iter(items).map(move |mut item| async move {
-            let path = item.path.clone();
-            let read = spawn_blocking(move || encoded::read(&mut item, &limits)).await;
-            (path, read.map_err(|e| Error::new(Kind::Input, "reading a picture was cut short").cause(e)))
+        let prepared = encoded::each(items.map(Ok), limits, move |item, encoded| {
+            let prepared = match encoded {
+                Ok(encoded) => prepare(&encoded, &preprocess, &limits, crops.as_ref())?,
+                Err(rejection) => Err(rejection),
+            };
+            Ok((item.path, prepared))
         });
-        let tasks = read.buffered(pool::depth()).map(|(path, encoded)| {
-            let preprocess = preprocess.clone();
-            let bytes = encoded.as_ref().ok().and_then(|e| e.as_ref().ok()).map_or(0, Encoded::decoding_bytes);
-            Task::new(bytes, move || {
-                let prepared = encoded.and_then(|encoded| match encoded {
-                    Ok(encoded) => prepare(&encoded, &preprocess, &limits, crops.as_ref()),
-                    Err(rejection) => Ok(Err(rejection)),
-                });
-                (path, prepared)
-            })
-        });
-        let mut batches = std::pin::pin!(pool::in_order(tasks).chunks(batch));
-        while let Some(pictures) = batches.next().await {
+        let batches = prepared.chunks(batch).map(|pictures| {
             stop.check()?;
-            let pictures = pictures.into_iter().collect::<Result<_>>()?;
-            let answers = block_in_place(|| self.answer(pictures))?;
-            if !give(&answers)? {
+            pictures.into_iter().collect::<Result<Vec<_>>>()
+        });
+        let workers = if self.adapter.device() == Device::Cpu { cores::limit() } else { 1 };
+        let model = PerThread::new(self.shallow_clone(), Predictor::shallow_clone);
+        let answered = on_cores(batches, workers, move |pictures| model.with(|model| model.answer(pictures)));
+        let mut answered = std::pin::pin!(answered);
+        while let Some(answers) = answered.next().await {
+            if !give(&answers?)? {
                 break;
             }
         }
         Ok(())
     }
 
-    fn answer(&self, pictures: Vec<(String, Result<Result<Prepared, Rejection>>)>) -> Result<Vec<(String, Answer)>> {
+    /// The same for another thread; the tensors are shared.
+    fn shallow_clone(&self) -> Self {
+        Predictor {
+            adapter: self.adapter.shallow_clone(),
+            frozen: self.frozen.clone(),
+            normaliser: self.normaliser.shallow_clone(),
+            preprocess: self.preprocess.clone(),
+            limits: self.limits,
+            seed: self.seed,
+            coarse: self.coarse,
+            crops: self.crops,
+            prior: self.prior.as_ref().map(|Prior { head, gamma }| Prior { head: head.shallow_clone(), gamma: *gamma }),
+        }
+    }
+
+    fn answer(&self, pictures: Vec<(String, Result<Prepared, Rejection>)>) -> Result<Vec<(String, Answer)>> {
         let mut answers = Vec::with_capacity(pictures.len());
         let mut good = Vec::new();
         for (path, prepared) in pictures {
-            match prepared? {
+            match prepared {
                 Ok(prepared) => {
                     good.push(prepared);
                     answers.push((path, Ok(Vec::new())));
@@ -182,15 +194,14 @@ impl Predictor {
         // What the tables would have of these pictures.
         let from_block = self.adapter.design().tune.from_block();
         let frozen = match &self.frozen {
-            Some((tower, normaliser)) if from_block.is_none() || self.crops.is_some() => {
-                Some(tower.forward(&normaliser.forward(&centre)?))
-            }
+            Some(tower) if from_block.is_none() || self.crops.is_some() => Some(tower.see(&centre, pictures.len())?),
             _ => None,
         };
         let cls = frozen.as_ref().map(|seen| normalize(&seen.cls.to_kind(Number::Float)));
         let composite = match (&self.frozen, &self.crops, &cls) {
-            (Some((tower, normaliser)), Some(_), Some(cls)) => {
-                let features = tower.forward(&normaliser.forward(&joined(|p| &p.crops))?).cls.to_kind(Number::Float);
+            (Some(tower), Some(spec), Some(cls)) => {
+                let crops = joined(|p| &p.crops);
+                let features = tower.see(&crops, pictures.len() * spec.count)?.cls.to_kind(Number::Float);
                 let features = normalize(&features).view([pictures.len() as i64, -1, cls.size()[1]]);
                 Some(crops::composite(&features, cls))
             }
@@ -211,8 +222,8 @@ impl Predictor {
                 }
             }
             (Some(block), _, _) if block > 0 => {
-                let Some((tower, normaliser)) = &self.frozen else { return Err(no_tower()) };
-                let tokens = tower.tokens_at(block, &normaliser.forward(&centre)?).to_kind(Number::Half);
+                let Some(tower) = &self.frozen else { return Err(no_tower()) };
+                let tokens = tower.tokens_at(block, &centre, pictures.len())?.to_kind(Number::Half);
                 self.adapter.see_from(block, &tokens.to_kind(Number::Float), &picks)
             }
             (Some(_), _, _) => self.adapter.see(&self.normaliser.forward(&centre)?, &picks),

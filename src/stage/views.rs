@@ -5,15 +5,14 @@
 use arrow::array::RecordBatch;
 use tch::Kind as Number;
 
-use crate::clip::VisionTower;
 use crate::device::guarded;
 use crate::error::{Context, Kind, Result};
 use crate::fusion::normalize;
 use crate::image::{ViewSpec, views};
-use crate::stage::feed::Views;
+use crate::stage::feed::{PixelBatch, Views};
 use crate::stage::forward::{self, Grouping, Target, Work};
+use crate::stage::frozen::FrozenTower;
 use crate::stage::pictures::Pictures;
-use crate::stage::pixels::Normaliser;
 use crate::store::space::Space;
 use crate::table::{self, arrays, tensor};
 
@@ -26,7 +25,7 @@ pub async fn views(
     work: Work<'_>,
     space: &Space,
     spec: &ViewSpec,
-    tower: impl FnOnce() -> Result<(VisionTower, Normaliser)>,
+    tower: impl FnOnce() -> Result<FrozenTower>,
 ) -> Result<u64> {
     let Work { pictures, config, preprocess, store, .. } = work;
     let partition = store.partition("view_features", &space.id())?;
@@ -42,25 +41,23 @@ pub async fn views(
         let numbers = cuts.iter().flat_map(|cut| [cut.left, cut.top, cut.width, cut.height].map(|n| n as f32));
         Ok(Views { pixels: views::crops(&picture, &cuts, side, filter)?, boxes: numbers.collect() })
     };
-    let model = if todo.is_empty() { None } else { Some(tower()?) };
     let id = space.id();
     // A picture is V forwards here.
     let grouping = Grouping { batch: (work.grouping.batch / count).max(1), ..work.grouping };
-    let done = forward::stream(Work { grouping, ..work }, todo, target, make, |batch, ids| {
-        let Some((tower, normaliser)) = &model else { unreachable!("without pictures there are no batches") };
+    let rows = move |tower: &FrozenTower, PixelBatch { pictures, pixels, boxes }: PixelBatch<String>| {
         guarded("embedding views", || {
             let _no_grad = tch::no_grad_guard();
-            let features = tower.forward(&normaliser.forward(&batch.pixels)?).cls.to_kind(Number::Float);
+            let features = tower.see(&pixels, grouping.batch * count)?.cls.to_kind(Number::Float);
             let columns = vec![
-                arrays::repeated(&id, ids.len()),
-                arrays::text(&ids),
-                tensor::to_vectors(&normalize(&features).view([ids.len() as i64, -1]))?,
-                arrays::fixed_list_f32(&batch.boxes, 4 * count)?,
+                arrays::repeated(&id, pictures.len()),
+                arrays::text(&pictures),
+                tensor::to_vectors(&normalize(&features).view([pictures.len() as i64, -1]))?,
+                arrays::fixed_list_f32(&boxes, 4 * count)?,
             ];
             RecordBatch::try_new(schema.clone(), columns)
                 .context(Kind::Store, || "cannot make table view_features".to_owned())
         })
-    })
-    .await?;
+    };
+    let done = forward::stream(Work { grouping, ..work }, todo, target, make, tower, rows).await?;
     Ok(done * count as u64)
 }

@@ -221,7 +221,7 @@ pub(in crate::pipeline) const KEYS: &[Key] = &[
     optional(
         "device.threads",
         Want::Whole(0, 1_024),
-        "Threads for libtorch and for decoding; 0: one per core. Results are the same to the bit only for the same number of threads.",
+        "Cores to use, for decoding, hashing, SQL and computing; 0: all that the machine gives (its quota, its affinity). Results are the same to the bit whatever the number.",
     ),
 ];
 

@@ -272,8 +272,8 @@ choice! {
 pub struct Device {
     /// Where tensors live.
     pub kind: DeviceKind,
-    /// Threads for libtorch and for decoding; 0 means one per core. Results are the same to the bit only for the same
-    /// number of threads.
+    /// Cores to use, for decoding, hashing, SQL and computing; 0 means all that the machine gives. Results are the same to the
+    /// bit whatever the number.
     pub threads: usize,
 }
 

@@ -3,16 +3,18 @@
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use tch::Tensor;
+use tch::{Kind as Number, Tensor};
 use tokio::task::block_in_place;
 
+use crate::cores;
 use crate::device::guarded;
 use crate::error::Result;
 use crate::fusion::adamw::AdamW;
-use crate::fusion::adapter::{Adapter, Seen};
+use crate::fusion::adapter::Adapter;
 use crate::fusion::loss::Fairness;
 use crate::fusion::schedule;
 use crate::image::seed;
+use crate::stage::adapt::images::Input;
 use crate::stage::adapt::{AdaptSettings, Images};
 use crate::stage::pictures::Pictures;
 use crate::stage::stop::Stop;
@@ -86,30 +88,79 @@ impl<'a> Step<'a> {
         Step { adapter, optimiser, settings, fairness, totals: Totals::default(), parts: Vec::new(), before, all }
     }
 
-    /// Loss, backward and the optimiser's step on what was seen.
-    pub(super) fn take(&mut self, seen: &Seen, labels: &[i64]) {
-        let logits = self.adapter.logits(&self.adapter.tokens(seen));
-        let labels = Tensor::from_slice(labels).to_device(logits.device());
-        let loss = self.fairness.loss(&logits, &labels, self.settings.loss);
+    /// Loss, backward and the optimiser's step on a batch, which is worked on in shards, each on a core of its own. The loss is of the
+    /// whole batch (fairness looks at all its classes), so the way goes forward in shards, through the loss, and back in shards.
+    /// Gradients are summed in the order of the shards: the same bits on any number of cores.
+    ///
+    /// # Errors
+    /// Where libtorch fails.
+    pub(super) fn take(&mut self, shards: Vec<Input>, labels: &[i64]) -> Result<()> {
+        let copies = shards.into_iter().map(|input| (self.adapter.shallow_clone(), input)).collect();
+        let logits = cores::map(copies, |(adapter, input)| {
+            guarded("a training step", || Ok(adapter.logits(&adapter.tokens(&input.see(&adapter)))))
+        });
+        let logits = logits.into_iter().collect::<Result<Vec<Tensor>>>()?;
+        let slopes = guarded("a training step's loss", || Ok(self.loss(&logits, labels)))?;
+        let parameters = || self.adapter.parameters().iter().map(Tensor::shallow_clone).collect::<Vec<_>>();
+        let shards = logits.into_iter().zip(slopes).map(|(logits, slope)| (logits, slope, parameters())).collect();
+        let gradients = cores::map(shards, |(logits, slope, parameters)| {
+            guarded("a training step's gradients", || {
+                let pulled = (logits * slope).sum(None::<Number>);
+                Ok(Tensor::run_backward(&[pulled], &parameters, false, false))
+            })
+        });
+        let gradients = gradients.into_iter().collect::<Result<Vec<Vec<Tensor>>>>()?;
+        guarded("the optimiser's step", || {
+            let gradients = summed(gradients);
+            let (done, settings) = (self.before + self.totals.steps, self.settings);
+            let rate = schedule::cosine(settings.lr, settings.min_lr, done, self.all);
+            self.optimiser.step(self.adapter.parameters_mut(), &gradients, rate);
+            self.totals.steps += 1;
+            self.totals.learning_rate = rate;
+            Ok(())
+        })
+    }
+
+    /// The loss's slope in each shard's logits (B, C).
+    fn loss(&mut self, logits: &[Tensor], labels: &[i64]) -> Vec<Tensor> {
+        let sizes: Vec<i64> = logits.iter().map(|shard| shard.size()[0]).collect();
+        let all = {
+            let _no_grad = tch::no_grad_guard();
+            Tensor::cat(logits, 0)
+        };
+        let all = all.set_requires_grad(true);
+        let labels = Tensor::from_slice(labels).to_device(all.device());
+        let loss = self.fairness.loss(&all, &labels, self.settings.loss);
         loss.total.backward();
-        let (done, settings) = (self.before + self.totals.steps, self.settings);
-        let rate = schedule::cosine(settings.lr, settings.min_lr, done, self.all);
-        self.optimiser.step(self.adapter.parameters_mut(), rate);
         // Kept where the model is: to read them here would make every step wait for the device.
-        let parts = Tensor::stack(&[loss.total.detach(), loss.ce, loss.fairness].map(|part| part.detach()), 0);
+        let parts = Tensor::stack(&[loss.total, loss.ce, loss.fairness].map(|part| part.detach()), 0);
         self.parts.push(parts);
-        self.totals.steps += 1;
-        self.totals.learning_rate = rate;
+        all.grad().split_with_sizes(sizes, 0)
     }
 
     /// The sums over the steps taken.
     pub(super) fn finish(mut self) -> Totals {
         if !self.parts.is_empty() {
-            let sums = Tensor::stack(&self.parts, 0).to_kind(tch::Kind::Double).sum_dim_intlist(0, false, None);
+            let sums = Tensor::stack(&self.parts, 0).to_kind(Number::Double).sum_dim_intlist(0, false, None);
             [self.totals.loss, self.totals.ce, self.totals.fairness] = [0, 1, 2].map(|part| sums.double_value(&[part]));
         }
         self.totals
     }
+}
+
+/// The sum of the shards' gradients for each parameter, in the order of the shards.
+fn summed(shards: Vec<Vec<Tensor>>) -> Vec<Tensor> {
+    let _no_grad = tch::no_grad_guard();
+    let mut shards = shards.into_iter();
+    let mut sums = shards.next().unwrap_or_default();
+    for shard in shards {
+        for (sum, gradient) in sums.iter_mut().zip(shard) {
+            if gradient.defined() {
+                let _ = sum.g_add_(&gradient);
+            }
+        }
+    }
+    sums
 }
 
 /// Trains one epoch on `labelled`, whose order is the table's.
@@ -137,25 +188,16 @@ pub(super) async fn train(
             let batch = batch?;
             let (places, labels) = unzip(batch.pictures.iter().map(|&at| order[at]));
             block_in_place(|| {
-                guarded("a training step", || {
-                    let seen = step.adapter.see(&images.pixels(&batch)?, &images.picks(step.adapter, &places));
-                    step.take(&seen, &labels);
-                    Ok(())
-                })
+                let pixels = guarded("a batch's pixels", || images.pixels(&batch))?;
+                let shards = images.inputs_of_pixels(&pixels, &images.picks(step.adapter, &places));
+                step.take(shards, &labels)
             })?;
         }
     } else {
         for batch in order.chunks(settings.batch) {
             stop.check()?;
             let (places, labels) = unzip(batch.iter().copied());
-            block_in_place(|| {
-                guarded("a training step", || {
-                    if let Some(seen) = images.seen(step.adapter, &places) {
-                        step.take(&seen, &labels);
-                    }
-                    Ok(())
-                })
-            })?;
+            block_in_place(|| step.take(images.inputs(&places, step.adapter.device()), &labels))?;
         }
     }
     guarded("an epoch's sums", || Ok(step.finish()))

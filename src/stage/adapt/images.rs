@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use tch::{Kind as Number, Tensor};
+use futures::{StreamExt, TryStreamExt};
+use tch::{Device, Kind as Number, Tensor};
 use tokio::sync::mpsc::Receiver;
-use tokio::task::block_in_place;
 
+use crate::cores::{self, PerThread};
 use crate::device::guarded;
 use crate::error::Result;
 use crate::fusion::adapter::{Adapter, Seen, Tokens};
@@ -15,6 +16,7 @@ use crate::image::{Preprocess, seed, weak_view};
 use crate::stage::adapt::AdaptSettings;
 use crate::stage::features;
 use crate::stage::feed::{PixelBatch, Views, feed};
+use crate::stage::forward::on_cores;
 use crate::stage::pictures::Pictures;
 use crate::stage::pixels::Normaliser;
 use crate::stage::stop::Stop;
@@ -46,6 +48,11 @@ pub struct Images {
     rows: Arc<Vec<usize>>,
     preprocess: Preprocess,
     normaliser: Normaliser,
+    known: Known,
+}
+
+/// What is known of each picture before the model sees it.
+struct Known {
     source: Source,
     /// A number for each picture, (rows), by its id and the seed.
     picks: Tensor,
@@ -61,8 +68,76 @@ enum Source {
     Pixels,
 }
 
-/// Pictures of a forward pass without gradients.
+/// What the model is given of B pictures, where the model is; picks as in [`Seen`].
+pub(super) enum Input {
+    /// Normalised pixels, (B, 3, S, S), and picks.
+    Pixels(Tensor, Tensor),
+    /// The number of a block, its input (B, 1 + N, D), and picks.
+    Block(usize, Tensor, Tensor),
+    /// What the frozen tower saw.
+    Seen(Seen),
+}
+
+impl Input {
+    /// What the model as it stands sees in it.
+    pub(super) fn see(self, adapter: &Adapter) -> Seen {
+        match self {
+            Input::Pixels(pixels, picks) => adapter.see(&pixels, &picks),
+            Input::Block(block, tokens, picks) => adapter.see_from(block, &tokens, &picks),
+            Input::Seen(seen) => seen,
+        }
+    }
+}
+
+impl Known {
+    /// The same for another thread; the tensors are shared.
+    fn shallow_clone(&self) -> Self {
+        let source = match &self.source {
+            Source::Pixels => Source::Pixels,
+            Source::Block(block, tokens) => Source::Block(*block, tokens.shallow_clone()),
+            Source::Cached { coarse, cls_token, patch_tokens, mask } => Source::Cached {
+                coarse: coarse.shallow_clone(),
+                cls_token: cls_token.shallow_clone(),
+                patch_tokens: patch_tokens.shallow_clone(),
+                mask: mask.shallow_clone(),
+            },
+        };
+        Known { source, picks: self.picks.shallow_clone() }
+    }
+
+    /// What a model on `device` is given of some pictures without their pixels; `None` where it starts from these.
+    fn input(&self, places: &[i64], device: Device) -> Option<Input> {
+        let index = Tensor::from_slice(places);
+        let pick = |all: &Tensor| all.index_select(0, &index).to_device(device);
+        let float = |all: &Tensor| pick(all).to_kind(Number::Float);
+        match &self.source {
+            Source::Pixels => None,
+            Source::Block(block, tokens) => Some(Input::Block(*block, float(tokens), pick(&self.picks))),
+            Source::Cached { coarse, cls_token, patch_tokens, mask } => Some(Input::Seen(Seen {
+                coarse: pick(coarse),
+                cls_token: pick(cls_token),
+                patch_tokens: float(patch_tokens),
+                mask: pick(mask),
+                picks: pick(&self.picks),
+            })),
+        }
+    }
+
+    /// The numbers of some pictures.
+    fn picks(&self, places: &[i64], device: Device) -> Tensor {
+        self.picks.index_select(0, &Tensor::from_slice(places)).to_device(device)
+    }
+}
+
+/// Pictures of a forward pass without gradients, where no block of the tower is run.
 const FORWARD: usize = 128;
+
+/// The same where the tower is run, on a CPU: enough for its products to be fast, and few enough for every core to have some.
+const FORWARD_ON_A_CORE: usize = 16;
+
+/// Pictures whose gradients one core works out at a time. The sums over a batch are made of sums over so many, in their order,
+/// however many cores there are.
+const SHARD: usize = 8;
 
 impl Images {
     /// `rows` of the dataset. What the frozen tower saw of them is read where training does not need more; otherwise pixels
@@ -92,8 +167,7 @@ impl Images {
             rows: Arc::new(rows),
             preprocess: preprocess.clone(),
             normaliser,
-            source,
-            picks,
+            known: Known { source, picks },
         })
     }
 
@@ -124,30 +198,33 @@ impl Images {
 
     /// Whether a forward pass starts from pixels.
     pub(super) fn needs_pixels(&self) -> bool {
-        matches!(self.source, Source::Pixels)
+        matches!(self.known.source, Source::Pixels)
     }
 
-    /// What the model sees of some pictures without their pixels; `None` where it starts from pixels.
-    pub(super) fn seen(&self, adapter: &Adapter, places: &[i64]) -> Option<Seen> {
-        let index = Tensor::from_slice(places);
-        let pick = |all: &Tensor| all.index_select(0, &index).to_device(adapter.device());
-        let float = |all: &Tensor| pick(all).to_kind(Number::Float);
-        match &self.source {
-            Source::Pixels => None,
-            Source::Block(block, tokens) => Some(adapter.see_from(*block, &float(tokens), &pick(&self.picks))),
-            Source::Cached { coarse, cls_token, patch_tokens, mask } => Some(Seen {
-                coarse: pick(coarse),
-                cls_token: pick(cls_token),
-                patch_tokens: float(patch_tokens),
-                mask: pick(mask),
-                picks: pick(&self.picks),
-            }),
+    /// The batch's pictures by the shares in which cores work on them: all at once where the tower is not run, and on a GPU.
+    pub(super) fn shard(&self, batch: usize, device: Device) -> usize {
+        match (&self.known.source, device) {
+            (Source::Block(..) | Source::Pixels, Device::Cpu) => SHARD,
+            _ => batch.max(1),
         }
+    }
+
+    /// What a model on `device` is given of some pictures, in shards; none where it starts from pixels.
+    pub(super) fn inputs(&self, places: &[i64], device: Device) -> Vec<Input> {
+        let shards = places.chunks(self.shard(places.len(), device));
+        shards.filter_map(|places| self.known.input(places, device)).collect()
+    }
+
+    /// The same from the normalised pixels (B, 3, S, S) of these pictures.
+    pub(super) fn inputs_of_pixels(&self, pixels: &Tensor, picks: &Tensor) -> Vec<Input> {
+        let shard = self.shard(picks.size()[0] as usize, pixels.device()) as i64;
+        let shards = pixels.split(shard, 0).into_iter().zip(picks.split(shard, 0));
+        shards.map(|(pixels, picks)| Input::Pixels(pixels, picks)).collect()
     }
 
     /// The numbers of some pictures, for [`Seen::picks`].
     pub(super) fn picks(&self, adapter: &Adapter, places: &[i64]) -> Tensor {
-        self.picks.index_select(0, &Tensor::from_slice(places)).to_device(adapter.device())
+        self.known.picks(places, adapter.device())
     }
 
     /// Normalised pixels of a batch.
@@ -191,37 +268,50 @@ impl Images {
         adapter: &Adapter,
         view: impl Fn(&Pictures, usize) -> Result<Vec<u8>> + Send + Sync + 'static,
         stop: &Stop,
-        read: impl Fn(&Adapter, &Tokens) -> Tensor,
+        read: fn(&Adapter, &Tokens) -> Tensor,
     ) -> Result<Tensor> {
-        let mut rows = Vec::new();
-        let finish =
-            |seen: &Seen| read(adapter, &adapter.tokens(seen)).to_kind(Number::Float).to_device(tch::Device::Cpu);
+        let finish = move |adapter: &Adapter, input: Input| {
+            read(adapter, &adapter.tokens(&input.see(adapter))).to_kind(Number::Float).to_device(Device::Cpu)
+        };
+        let device = adapter.device();
         if !self.needs_pixels() {
             let places: Vec<i64> = (0..self.len() as i64).collect();
-            for places in places.chunks(FORWARD) {
+            let chunk = if self.shard(FORWARD, device) == SHARD { FORWARD_ON_A_CORE } else { FORWARD };
+            let copies = |places: &[i64]| (adapter.shallow_clone(), self.known.shallow_clone(), places.to_vec());
+            let rows = cores::map(places.chunks(chunk).map(copies).collect(), |(adapter, known, places)| {
                 stop.check()?;
-                rows.push(guarded("scoring pictures", || {
+                guarded("scoring pictures", || {
                     let _no_grad = tch::no_grad_guard();
-                    Ok(self.seen(adapter, places).map(|seen| finish(&seen)))
-                })?);
-            }
-            let rows: Vec<Tensor> = rows.into_iter().flatten().collect();
+                    Ok(known.input(&places, device).map(|input| finish(&adapter, input)))
+                })
+            });
+            let rows: Vec<Tensor> = rows.into_iter().filter_map(Result::transpose).collect::<Result<_>>()?;
             return Ok(Tensor::cat(&rows, 0));
         }
         let order: Vec<usize> = (0..self.len()).collect();
-        let mut batches = self.feed(&order, FORWARD, view);
-        while let Some(batch) = batches.recv().await {
-            stop.check()?;
-            let batch = batch?;
-            rows.push(block_in_place(|| {
-                guarded("scoring pictures", || {
-                    let _no_grad = tch::no_grad_guard();
-                    let places: Vec<i64> = batch.pictures.iter().map(|&at| at as i64).collect();
-                    Ok(Some(finish(&adapter.see(&self.pixels(&batch)?, &self.picks(adapter, &places)))))
+        let (batch, workers) = match device {
+            Device::Cpu => (FORWARD_ON_A_CORE, cores::limit()),
+            _ => (FORWARD, 1),
+        };
+        let mut batches = self.feed(&order, batch, view);
+        let batches = futures::stream::poll_fn(move |context| batches.poll_recv(context));
+        let stop = stop.clone();
+        let batches = batches.map(move |batch| stop.check().and(batch));
+        let model = (adapter.shallow_clone(), self.normaliser.shallow_clone(), self.known.shallow_clone());
+        let model = PerThread::new(model, |(adapter, normaliser, known)| {
+            (adapter.shallow_clone(), normaliser.shallow_clone(), known.shallow_clone())
+        });
+        let scored = on_cores(batches, workers, move |batch: PixelBatch| {
+            guarded("scoring pictures", || {
+                let _no_grad = tch::no_grad_guard();
+                let places: Vec<i64> = batch.pictures.iter().map(|&at| at as i64).collect();
+                model.with(|(adapter, normaliser, known)| {
+                    let pixels = normaliser.forward(&batch.pixels)?;
+                    Ok(finish(adapter, Input::Pixels(pixels, known.picks(&places, device))))
                 })
-            })?);
-        }
-        let rows: Vec<Tensor> = rows.into_iter().flatten().collect();
+            })
+        });
+        let rows: Vec<Tensor> = scored.try_collect().await?;
         Ok(Tensor::cat(&rows, 0))
     }
 
@@ -234,11 +324,11 @@ impl Images {
     ) -> Receiver<Result<PixelBatch>> {
         let pictures = self.pictures.clone();
         let rows: Vec<usize> = places.iter().map(|&place| self.rows[place]).collect();
-        let decoded = {
+        let size = {
             let (pictures, rows) = (pictures.clone(), rows.clone());
-            move |at: usize| pictures.rows()[rows[at]].decoding_bytes
+            move |at: usize| pictures.rows()[rows[at]].size()
         };
-        feed(rows.len(), batch, decoded, move |at| {
+        feed(rows.len(), batch, size, move |at| {
             view(&pictures, rows[at]).map(|pixels| Views { pixels, boxes: Vec::new() })
         })
     }

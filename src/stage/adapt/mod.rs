@@ -152,9 +152,12 @@ pub async fn adapt(
     stop: &Stop,
     progress: &Arc<dyn Progress>,
 ) -> Result<Adapted> {
-    let Start { run, images, .. } = start;
     settings.statement.validate().await?;
     let device = start.tower.projection.device();
+    // Where the model is, once: live priors ask for it at every step.
+    let frozen = start.frozen.to_device(device);
+    let start = Start { frozen: &frozen, ..start };
+    let Start { run, images, .. } = start;
     let head = if settings.heads == MixedHeads::Frozen { start.frozen } else { start.head };
     let mut adapter = Adapter::new(start.tower, &head.to_device(device), settings.design);
     let factor = |name: &String| if name == "classifier" { settings.head_lr_factor } else { 1.0 };

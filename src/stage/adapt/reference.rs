@@ -5,6 +5,7 @@
 use tch::{Kind as Number, Tensor};
 use tokio::task::block_in_place;
 
+use crate::cores;
 use crate::device::guarded;
 use crate::dka::{PassInput, PseudoLabels, Steps, pseudo_labels};
 use crate::error::Result;
@@ -61,7 +62,7 @@ async fn train(pass: &Pass<'_>, learner: &mut Learner<'_>, epoch: u64, stop: &St
         stop.check()?;
         let batch = batch?;
         let at: Vec<usize> = batch.pictures.iter().map(|&place| order[place]).collect();
-        let live = block_in_place(|| guarded("a live prior", || Live::of(&batch, &at, pass, step.adapter)))?;
+        let live = block_in_place(|| Live::of(&batch, &at, pass, step.adapter))?;
         let labels = labels(&live, pass, &at, learner.settings).await?;
         made.add(&at, &live.fusion, &labels);
         // Pictures that the statement leaves out are not trained on.
@@ -71,15 +72,8 @@ async fn train(pass: &Pass<'_>, learner: &mut Learner<'_>, epoch: u64, stop: &St
             continue;
         }
         let classes: Vec<i64> = kept.iter().map(|&row| i64::from(labels.class_ids[row as usize])).collect();
-        block_in_place(|| {
-            guarded("a training step", || {
-                let kept = Tensor::from_slice(&kept).to_device(live.strong.device());
-                let pixels = live.strong.index_select(0, &kept);
-                let seen = step.adapter.see(&pixels, &live.picks.index_select(0, &kept));
-                step.take(&seen, &classes);
-                Ok(())
-            })
-        })?;
+        let (strong, picks) = live.of_rows(&kept);
+        block_in_place(|| step.take(images.inputs_of_pixels(&strong, &picks), &classes))?;
     }
     let totals = guarded("an epoch's sums", || Ok(step.finish()))?;
     let labels = made.steps.finish(made.class_ids, prior.size()[1] as usize)?;
@@ -122,27 +116,49 @@ struct Live {
 }
 
 impl Live {
+    /// Each core sees a share of the batch.
     fn of(batch: &PixelBatch, at: &[usize], pass: &Pass<'_>, adapter: &Adapter) -> Result<Live> {
-        let _no_grad = tch::no_grad_guard();
         let images = pass.start.images;
-        let all = images.pixels(batch)?;
+        let (all, picks) = guarded("a batch's pixels", || {
+            let places: Vec<i64> = at.iter().map(|&at| at as i64).collect();
+            Ok((images.pixels(batch)?, images.picks(adapter, &places)))
+        })?;
         let (pictures, size) = (batch.pictures.len() as i64, all.size());
         let views = all.view([pictures, -1, size[1], size[2], size[3]]);
-        let places: Vec<i64> = at.iter().map(|&at| at as i64).collect();
-        let picks = images.picks(adapter, &places);
-        let weak = adapter.tokens(&adapter.see(&views.select(1, 0), &picks));
-        let crops = views.narrow(1, 2, views.size()[1] - 2).flatten(0, 1);
         let head = match pass.heads {
-            MixedHeads::Learnable => normalize(&adapter.head),
-            MixedHeads::Both | MixedHeads::Frozen => pass.start.frozen.to_device(adapter.device()),
+            MixedHeads::Learnable => normalize(&adapter.head.detach()),
+            MixedHeads::Both | MixedHeads::Frozen => pass.start.frozen.shallow_clone(),
         };
-        Ok(Live {
-            prior: live_prior(adapter, &crops, &weak, &head).to_device(tch::Device::Cpu),
-            fusion: adapter.fusion_logits(&weak).to_device(tch::Device::Cpu),
-            strong: views.select(1, 1).contiguous(),
-            picks,
-        })
+        let shard = images.shard(at.len(), adapter.device()) as i64;
+        let shards = views.split(shard, 0).into_iter().zip(picks.split(shard, 0));
+        let shards = shards.map(|(views, picks)| (adapter.shallow_clone(), head.shallow_clone(), views, picks));
+        let seen = cores::map(shards.collect(), |(adapter, head, views, picks)| {
+            guarded("a live prior", || Ok(believed(&adapter, &head, &views, &picks)))
+        });
+        let (prior, fusion): (Vec<Tensor>, Vec<Tensor>) =
+            seen.into_iter().collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        let strong = views.select(1, 1).contiguous();
+        Ok(Live { prior: Tensor::cat(&prior, 0), fusion: Tensor::cat(&fusion, 0), strong, picks })
     }
+
+    /// The strong views and picks of some of the pictures.
+    fn of_rows(&self, rows: &[i64]) -> (Tensor, Tensor) {
+        if rows.len() as i64 == self.picks.size()[0] {
+            return (self.strong.shallow_clone(), self.picks.shallow_clone());
+        }
+        let rows = Tensor::from_slice(rows).to_device(self.strong.device());
+        (self.strong.index_select(0, &rows), self.picks.index_select(0, &rows))
+    }
+}
+
+/// What the model as it stands believes of the views (B, 2 + V, 3, S, S) of pictures, weak, strong and crops: cosines (B, C) of the
+/// crops' composite to `head` (C, d), and of the weak view's fused feature to W*.
+fn believed(adapter: &Adapter, head: &Tensor, views: &Tensor, picks: &Tensor) -> (Tensor, Tensor) {
+    let _no_grad = tch::no_grad_guard();
+    let weak = adapter.tokens(&adapter.see(&views.select(1, 0), picks));
+    let crops = views.narrow(1, 2, views.size()[1] - 2).flatten(0, 1);
+    let prior = live_prior(adapter, &crops, &weak, head).to_device(tch::Device::Cpu);
+    (prior, adapter.fusion_logits(&weak).to_device(tch::Device::Cpu))
 }
 
 /// Cosines (B, C) of the composite of crops (B * V, 3, S, S), seen by the tower as it stands, to a classifier (C, d).

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::StreamExt;
-use tokio::task::spawn_blocking;
 
 use super::{MakeViews, Tap};
 use crate::error::{Context, Error, Kind, Result};
@@ -15,7 +14,7 @@ use crate::image::{Header, ImageId, Limits, Rejection, decode};
 use crate::source::{Item, Origin, Source, Split};
 use crate::stage::encoded::{self, Encoded};
 use crate::stage::feed::Views;
-use crate::stage::pool::{self, Task};
+use crate::stage::pool::Share;
 use crate::stage::progress::Progress;
 use crate::stage::stop::Stop;
 
@@ -66,8 +65,8 @@ struct Good {
     header: Header,
     byte_len: u64,
     modified: Option<i64>,
-    /// Only of a picture that has no file of its own.
-    bytes: Option<Vec<u8>>,
+    /// Only of a picture that has no file of its own; with the room that they take.
+    bytes: Option<(Vec<u8>, Share)>,
     /// What the tap wants of it.
     views: Option<Views>,
 }
@@ -88,7 +87,7 @@ impl Reading {
         let mut checked = std::pin::pin!(self.checked(source));
         while let Some(next) = checked.next().await {
             self.stop.check()?;
-            let Checked { item, outcome } = next??;
+            let Checked { item, outcome } = next?;
             let good = match outcome {
                 Ok(good) => good,
                 Err(rejection) => {
@@ -104,7 +103,7 @@ impl Reading {
                 continue;
             }
             places.insert(good.id, read.rows.len());
-            if let Some(bytes) = &good.bytes {
+            if let Some((bytes, _)) = &good.bytes {
                 read.spool.write_all(bytes).at(Kind::Store, "cannot write to", &root)?;
             }
             match (&mut self.tap, good.views) {
@@ -131,35 +130,18 @@ impl Reading {
         Ok(read)
     }
 
-    /// The items of the source in its order. What is read is decoded in a second step, when its size is known and there is room.
-    fn checked(&self, source: Box<dyn Source>) -> impl futures::Stream<Item = Result<Result<Checked>>> + Send + use<> {
+    /// The items of the source in its order.
+    fn checked(&self, source: Box<dyn Source>) -> impl futures::Stream<Item = Result<Checked>> + Send + use<> {
         let limits = self.limits;
         let decoded = self.decoded.clone();
         let tap = self.tap.as_ref().map(|tap| (tap.have.clone(), tap.make.clone()));
-        let read = futures::stream::iter(source.items()).map(move |item| async move {
-            let mut item = item?;
-            let read = spawn_blocking(move || {
-                let read = encoded::read(&mut item, &limits);
-                (item, read)
-            });
-            read.await.map_err(|e| Error::new(Kind::Input, "reading a picture was cut short").cause(e))
-        });
-        let tasks = read.buffered(pool::depth()).map(move |read| {
-            let bytes = match &read {
-                Ok((_, Ok(encoded))) => encoded.decoding_bytes(),
-                _ => 0,
+        encoded::each(source.items(), limits, move |item, encoded| {
+            let outcome = match encoded {
+                Ok(encoded) => check(&item, encoded, &limits, &decoded, tap.as_ref())?,
+                Err(rejection) => Err(rejection),
             };
-            let (decoded, tap) = (decoded.clone(), tap.clone());
-            Task::new(bytes, move || {
-                let (item, encoded) = read?;
-                let outcome = match encoded {
-                    Ok(encoded) => check(&item, encoded, &limits, &decoded, tap.as_ref())?,
-                    Err(rejection) => Err(rejection),
-                };
-                Ok(Checked { item, outcome })
-            })
-        });
-        pool::in_order(tasks)
+            Ok(Checked { item, outcome })
+        })
     }
 }
 
@@ -188,11 +170,11 @@ fn check(
 
 impl Good {
     fn new(encoded: Encoded, item: &Item, views: Option<Views>) -> Self {
-        let Encoded { bytes, id, header } = encoded;
+        let Encoded { bytes, id, header, room } = encoded;
         let byte_len = bytes.len() as u64;
         let (modified, bytes) = match &item.origin {
             Origin::File { modified_ns, .. } => (Some(*modified_ns), None),
-            _ => (None, Some(bytes)),
+            _ => (None, Some((bytes, room))),
         };
         Good { id, header, byte_len, modified, bytes, views }
     }
