@@ -1,16 +1,22 @@
-//! What results do not depend on: what pictures are batched with, and how many cores compute.
+//! What results do not depend on: the order and the names of the pictures, where they come from, what they are batched with, and
+//! how many cores compute.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
 
 #[path = "common/pipeline.rs"]
 mod pipeline;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringArray, StructArray};
+use arrow::datatypes::{DataType, Field};
 use microclip_pipe::clip::Clip;
 use microclip_pipe::clip::model::ModelFiles;
 use microclip_pipe::stage::frozen::FrozenTower;
 use microclip_pipe::stage::pixels::Normaliser;
-use pipeline::Pipeline;
+use parquet::arrow::ArrowWriter;
+use pipeline::{CLASSES, Pipeline, entries};
 use tch::{Device, Kind, Tensor};
 
 const RECIPES: [&str; 4] = ["adapt.tune=head", "adapt.tune=layernorm", "adapt.from_block=2", "adapt.tune=reference"];
@@ -26,6 +32,65 @@ fn weights(pipeline: &Pipeline, store: &str, recipe: &str, rest: &[&str]) -> Vec
     let folder = pipeline.path(&store);
     pipeline.ok("adapt", &[&["--set", recipe, "--store", folder.to_str().unwrap()], rest].concat());
     pipeline.weights(&store)
+}
+
+/// Every picture with its split, in an order that has nothing to do with its class.
+fn shuffled(pipeline: &Pipeline) -> Vec<(&'static str, String, Vec<u8>)> {
+    let mut all = Vec::new();
+    for split in ["train", "test"] {
+        for class in CLASSES {
+            for path in entries(&pipeline.path(&format!("pictures/{split}/{}", class.replace(' ', "_")))) {
+                let bytes = std::fs::read(&path).unwrap();
+                all.push((split, blake3::hash(&[&bytes[..], b"name"].concat()).to_hex()[..12].to_owned(), bytes));
+            }
+        }
+    }
+    all.sort_by(|a, b| a.1.cmp(&b.1));
+    all
+}
+
+/// Hugging Face's layout: a file for each split, a column of structs with a picture's bytes and name.
+fn parquet(folder: &Path, pictures: &[(&str, String, Vec<u8>)]) {
+    std::fs::create_dir_all(folder).unwrap();
+    for split in ["train", "test"] {
+        let of_split = || pictures.iter().filter(|(of, ..)| *of == split);
+        let bytes: ArrayRef = Arc::new(BinaryArray::from_iter_values(of_split().map(|(.., bytes)| bytes)));
+        let names: ArrayRef = Arc::new(StringArray::from_iter_values(of_split().map(|(_, name, _)| name)));
+        let image = StructArray::from(vec![
+            (Arc::new(Field::new("bytes", DataType::Binary, true)), bytes),
+            (Arc::new(Field::new("path", DataType::Utf8, true)), names),
+        ]);
+        let batch = RecordBatch::try_from_iter([("image", Arc::new(image) as ArrayRef)]).unwrap();
+        let file = File::create(folder.join(format!("{split}-00000-of-00001.parquet"))).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+    }
+}
+
+#[test]
+fn the_same_pictures_in_any_order_under_any_names_and_from_any_source_give_the_same_weights() {
+    let pipeline = pictures();
+    pipeline.write("classes.txt", &CLASSES.join("\n"));
+    let by_class: Vec<_> = RECIPES.iter().map(|recipe| weights(&pipeline, "by-class", recipe, &[])).collect();
+
+    let pictures = shuffled(&pipeline);
+    let mut list = "path,split\n".to_owned();
+    std::fs::create_dir_all(pipeline.path("flat")).unwrap();
+    for (split, name, bytes) in &pictures {
+        std::fs::write(pipeline.path(&format!("flat/{name}.png")), bytes).unwrap();
+        list += &format!("flat/{name}.png,{split}\n");
+    }
+    pipeline.write("list.csv", &list);
+    parquet(&pipeline.path("parquet"), &pictures);
+    for (name, dataset) in
+        [("listed", "kind = \"list\"\npath = \"list.csv\""), ("parquet", "kind = \"hf-parquet\"\npath = \"parquet\"")]
+    {
+        pipeline.spec("small", &format!("{dataset}\nclasses = \"classes.txt\""));
+        for (recipe, expected) in RECIPES.iter().zip(&by_class) {
+            assert!(weights(&pipeline, name, recipe, &[]) == *expected, "{recipe}: other weights from {name}");
+        }
+    }
 }
 
 #[test]

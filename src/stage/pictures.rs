@@ -38,7 +38,8 @@ impl Picture {
     }
 }
 
-/// All pictures of a dataset, in the order of the source.
+/// All pictures of a dataset, by their ids: whatever is made of them in this order is the same for the same pictures, under any
+/// names and from any kind of source.
 #[derive(Debug)]
 pub struct Pictures {
     rows: Vec<Picture>,
@@ -93,6 +94,7 @@ impl Pictures {
             }
             (false, _) => None,
         };
+        rows.sort_by_key(|picture| picture.id);
         Ok(Arc::new(Pictures { rows, reader, limits }))
     }
 
