@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Measures the speed of microclip-pipe against its goals and against its peers, which take turns on the same machine.
 
-    make bench                        everything, about an hour
+    make bench                        everything, an hour and a half
     make bench BENCH='--quick'        smaller inputs and one turn each: does it work?
     make bench BENCH='--rows sql decode'
     make bench BENCH='--rows growth --plot docs/growth.svg'
+    make bench BENCH='--rows busy several --against old/microclip-pipe'
 
 Standard library only; the peers run in an environment that is made from PyPI once (benches/environment.py). Inputs are made once, in
 target/bench. Times are medians over turns; whole processes are timed from outside, from start to exit. A machine that does other work
@@ -12,24 +13,30 @@ meanwhile gives figures of that machine.
 """
 
 import argparse
+import contextlib
+import functools
+import hashlib
 import json
 import os
 import re
 import shutil
 import statistics
-import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import environment
+import load
 import plot
+from commands import ROOT, both, process, run
+from program import Program, copy
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
 WORK = ROOT / "target" / "bench"
 SMALL = ROOT / "data" / "clip-flora"
 CORES = os.cpu_count() or 1
+CARGO = os.environ.get("CARGO", "cargo")
 # What the CPU multiplies in hardware; bf16 on any other is a check of patience.
 FLAGS = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
 PRECISIONS = ["fp32", "bf16"] if FLAGS and "avx512_bf16" in FLAGS[1].split() else ["fp32"]
@@ -40,11 +47,17 @@ class Bench:
 
     def __init__(self, options):
         self.quick, self.plot = options.quick, options.plot
-        self.turns = 1 if options.quick else 3
+        self.turns = options.turns or (1 if options.quick else 3)
+        self.bound, self.against = options.threads, options.against
         self.rows = []
         self.python = environment.python()
         WORK.mkdir(parents=True, exist_ok=True)
-        self.binary, self.inside = build()
+        self.binary = options.binary or build()
+
+    @functools.cached_property
+    def inside(self):
+        """The executable that measures inside a process."""
+        return build_inside()
 
     def row(self, what, goal, ratio, detail, at_least=True):
         """One line of the table; `ratio` is a number to be compared to `goal`."""
@@ -63,6 +76,10 @@ class Bench:
         folder = WORK / "pictures" / f"{name}-{count}"
         self.once(folder, "pictures", None, str(count), sizes)
         return folder
+
+    def photographs(self, count):
+        """Pictures of many sizes; few where it has to be quick."""
+        return self.pictures("mixed", 64 if self.quick else count, "500x375-1600x1200")
 
     def once(self, folder, verb, *words):
         if folder.is_dir():
@@ -96,8 +113,31 @@ class Bench:
     def inside_ours(self, *words):
         return json.loads(run([self.inside, *words]))
 
-    def peer(self, script, *words):
-        return json.loads(run([self.python, HERE / "peers" / script, *words]).splitlines()[-1])
+    def peer(self, script, *words, limit=None):
+        """What a peer found out; none where it was stopped after `limit` seconds."""
+        said = run([self.python, HERE / "peers" / script, *words], limit=limit)
+        return said and json.loads(said.splitlines()[-1])
+
+    def programs(self, name, model, pictures):
+        """Our binary over a folder, and the other one that it is compared to, if any: by name."""
+        file, _, _ = self.pipeline(name, model, pictures)
+        folder = WORK / "stores" / name
+        found = {"ours": Program(self.binary, file, pictures, folder / "ours", self.bound)}
+        if self.against:
+            found["the other"] = Program(self.against, file, pictures, folder / "other", self.bound)
+        return found
+
+    def compared(self, what, found):
+        """A row for what each of our programs loses in other work: a `load.Slowdown` by name."""
+        ours, others = found["ours"], {name: one for name, one in found.items() if name != "ours"}
+        detail = "".join(f"; {name} {one.ratio:.2g}: {one}" for name, one in others.items())
+        self.row(f"{what}, fair share / measured", 0.8, ours.ratio, f"{ours}{detail}")
+
+    def alone(self, what, found):
+        """A row for the time alone, where there is another binary to compare it to."""
+        if "the other" in found:
+            ours, other = (statistics.median(found[name].alone) for name in ["ours", "the other"])
+            self.row(f"{what} alone, the other's time / ours", 0.98, other / ours, f"{other:.2f} and {ours:.2f} s")
 
     # --- rows ---
 
@@ -121,7 +161,7 @@ class Bench:
     def embed(self):
         """A folder of photographs' size through B/32, whole process, in each precision."""
         model = self.model("b32")
-        pictures = self.pictures("mixed", 64 if self.quick else 2000, "500x375-1600x1200")
+        pictures = self.photographs(2000)
         count = sum(1 for _ in pictures.rglob("*.jpg"))
         for precision in PRECISIONS:
             file, store, sets = self.pipeline(f"embed-{precision}", model, pictures, model__precision=precision)
@@ -139,7 +179,7 @@ class Bench:
 
     def small(self):
         """The same through a CLIP so small that decoding is what limits."""
-        pictures = self.pictures("mixed", 64 if self.quick else 2000, "500x375-1600x1200")
+        pictures = self.photographs(2000)
         count = sum(1 for _ in pictures.rglob("*.jpg"))
         file, store, sets = self.pipeline("small", SMALL, pictures)
         ours, theirs = [], []
@@ -167,7 +207,7 @@ class Bench:
     def epochs(self):
         """An epoch of each way to tune, against the released recipe's, from the seconds of a few of its steps."""
         model = self.model("b32")
-        pictures = self.pictures("mixed", 64 if self.quick else 400, "500x375-1600x1200")
+        pictures = self.photographs(400)
         count = sum(1 for _ in pictures.rglob("*.jpg"))
         file, store, _ = self.pipeline("epochs", model, pictures)
         self.ours("embed", file)
@@ -189,7 +229,7 @@ class Bench:
     def second(self):
         """The second run, when all is cached."""
         model = self.model("b32")
-        pictures = self.pictures("mixed", 64 if self.quick else 2000, "500x375-1600x1200")
+        pictures = self.photographs(2000)
         file, store, sets = self.pipeline("second", model, pictures)
         shutil.rmtree(store, ignore_errors=True)
         first, _, _ = self.ours("embed", file, "--without-views", *sets)
@@ -261,6 +301,79 @@ class Bench:
         if self.plot:
             Path(self.plot).write_text(plot.svg(points))
 
+    def busy(self):
+        """Each verb that computes, as a whole process: alone, and beside a busy loop on every core."""
+        verbs = ["embed", "views", "head", "layernorm", "predict"]
+        self.beside_loops("small CLIP", SMALL, self.photographs(2000), verbs, 3.0)
+        if not self.quick:
+            self.beside_loops("B/32", self.model("b32"), self.photographs(400), ["embed"], 1.05)
+
+    def beside_loops(self, clip, model, pictures, verbs, goal):
+        """`goal` is that of `embed` against transformers, which is the same alone and beside load."""
+        programs = self.programs(f"busy-{model.name}", model, pictures)
+        share = load.fair_share(CORES, self.bound or CORES)
+        for verb in verbs:
+            each = {name: functools.partial(program.seconds, verb) for name, program in programs.items()}
+            if verb == "embed":
+                each["transformers"] = functools.partial(self.transformers, model, pictures)
+            found = {name: load.Slowdown(share) for name in each}
+            for _ in range(self.turns):
+                for name, seconds in each.items():
+                    found[name].turn(seconds, load.busy_loops(CORES))
+            self.compared(f"`{verb}` beside busy loops, {clip}", found)
+            self.alone(f"`{verb}`, {clip}", found)
+            if verb == "embed":
+                ours, theirs = (statistics.median(found[name].beside) for name in ["ours", "transformers"])
+                what = f"`embed` beside busy loops, {clip}, transformers' time / ours"
+                self.row(what, goal, theirs / ours, f"{theirs:.1f} and {ours:.1f} s beside")
+
+    def transformers(self, model, pictures, limit):
+        """Seconds that transformers takes for a folder, in the number type that ours takes by itself; none where it was stopped."""
+        words = ["--precision", "fp32" if model == SMALL else PRECISIONS[-1]]
+        words += ["--threads", self.bound] if self.bound else []
+        # Its clock leaves out the start.
+        found = self.peer("embed.py", model, pictures, *words, limit=limit and limit + 60)
+        return found and found["seconds"]
+
+    def several(self):
+        """Copies of `embed` at once, each into a store of its own."""
+        copies = 3
+        programs = self.programs("several", SMALL, self.photographs(2000))
+        share = max(1, copies * min(self.bound or CORES, CORES) / CORES)
+        found = {name: load.Slowdown(share) for name in programs}
+        for _ in range(self.turns):
+            for name, program in programs.items():
+                one = functools.partial(program.seconds, "embed")
+                found[name].turn(one, contextlib.nullcontext(), functools.partial(at_once, program, "embed", copies))
+        self.compared(f"{copies} copies of `embed` at once, small CLIP", found)
+
+    def bits(self):
+        """Whether what is written depends on the number of threads, where nothing is trained."""
+        self.bits_of("small CLIP", SMALL, self.photographs(400))
+        if not self.quick:
+            self.bits_of("B/32", self.model("b32"), self.photographs(100))
+
+    def bits_of(self, clip, model, pictures):
+        file, _, _ = self.pipeline(f"bits-{model.name}", model, pictures)
+        folder = WORK / "stores" / f"bits-{model.name}"
+        found, embedded = {"embed": [], "views": [], "predict": []}, None
+        for threads in THREADS:
+            program = Program(self.binary, file, pictures, folder / str(threads), threads)
+            store = program.after("views")
+            hashes = run([self.python, HERE / "peers" / "bits.py", store, "embeddings", "view_features"]).split()
+            # The answers are by the same tables and weights; only what answers has another number of threads.
+            embedded, store = embedded or store, program.folder / "untrained"
+            copy(embedded, store)
+            process(program.command("untrained", store))
+            process(program.command("predict", store))
+            hashes.append(hashlib.sha256(program.answers(store).read_bytes()).hexdigest())
+            for verb, one in zip(found, hashes):
+                found[verb].append(one)
+        for verb, hashes in found.items():
+            detail = ", ".join(f"{one[:8]} by {threads}" for one, threads in zip(hashes, THREADS))
+            what = f"`{verb}`, {clip}, different results by 1, 2 and 4 threads"
+            self.row(what, 1, len(set(hashes)), detail, at_least=False)
+
     def floor(self):
         """What the machine can do, and how much of it a forward pass takes."""
         can = self.inside_ours("floor")
@@ -274,7 +387,10 @@ class Bench:
                 say(f"    {name} {precision}: {rate:.1f} img/s x {work:.1f} GFLOP = {100 * share:.0f} % of the products' rate")
 
 
-ROWS = ["forward", "embed", "small", "decode", "epochs", "second", "memory", "parquet", "sql", "growth", "floor"]
+ROWS = ["forward", "embed", "small", "decode", "epochs", "second", "memory", "parquet", "sql", "growth"]
+ROWS += ["busy", "several", "bits", "floor"]
+# Numbers of threads that must make no difference.
+THREADS = [1, 2, 4]
 QUESTIONS = {
     "top-1 by class": "SELECT l.class_id, avg(CASE WHEN p.class_id = l.class_id THEN 1.0 ELSE 0.0 END) AS top1 "
     "FROM pseudo_labels p JOIN labels l ON l.image_id = p.image_id WHERE p.pass = 1 GROUP BY l.class_id ORDER BY l.class_id",
@@ -301,14 +417,18 @@ def numbers(lines):
 
 
 def build():
-    """Our binary, and the executable that measures inside a process."""
-    cargo = os.environ.get("CARGO", "cargo")
-    run([cargo, "build", "--release", *extra()], stderr=None)
-    lines = run([cargo, "bench", *extra(), "--bench", "speed", "--no-run", "--message-format=json"], stderr=None).splitlines()
-    found = [json.loads(line) for line in lines if line.startswith("{")]
-    inside = next(m["executable"] for m in found if m.get("executable") and m["target"]["name"] == "speed")
+    """Our binary."""
+    run([CARGO, "build", "--release", *extra()], stderr=None)
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    return target / "release" / "microclip-pipe", inside
+    return target / "release" / "microclip-pipe"
+
+
+def build_inside():
+    """The executable that measures inside a process."""
+    words = ["--bench", "speed", "--no-run", "--message-format=json"]
+    lines = run([CARGO, "bench", *extra(), *words], stderr=None).splitlines()
+    found = [json.loads(line) for line in lines if line.startswith("{")]
+    return next(m["executable"] for m in found if m.get("executable") and m["target"]["name"] == "speed")
 
 
 def extra():
@@ -316,37 +436,20 @@ def extra():
     return os.environ.get("BENCH_CARGO", "").split()
 
 
-def both(command):
-    """stdout and stderr of a command that must succeed."""
-    done = finished(command, subprocess.PIPE)
-    return done.stdout, done.stderr
+def at_once(program, verb, copies, limit):
+    """Seconds until the last of some copies is done; none where one was stopped after `limit` seconds."""
+    commands = [program.ready(verb, f"copy-{n}") for n in range(copies)]
+    began = time.perf_counter()
+    with ThreadPoolExecutor(copies) as pool:
+        each = list(pool.map(lambda command: process(command, limit)[0], commands))
+    return None if None in each else time.perf_counter() - began
 
 
-def run(command, stderr=subprocess.PIPE):
-    """stdout of a command that must succeed."""
-    return finished(command, stderr).stdout
-
-
-def finished(command, stderr):
-    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=ROOT)
-    if done.returncode != 0:
-        sys.exit(f"error: {' '.join(map(str, command))}\n{(done.stderr or '')[-2000:]}")
-    return done
-
-
-def process(command):
-    """(seconds, peak resident bytes, stderr) of a command that must succeed."""
-    log = WORK / "stderr"
-    with open(log, "wb") as file:
-        began = time.perf_counter()
-        child = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL, stderr=file, cwd=ROOT)
-        _, status, usage = os.wait4(child.pid, 0)
-        seconds = time.perf_counter() - began
-        child.returncode = os.waitstatus_to_exitcode(status)
-    text = log.read_text(errors="replace")
-    if child.returncode != 0:
-        sys.exit(f"error: {' '.join(map(str, command))}\n{text[-2000:]}")
-    return seconds, usage.ru_maxrss * 1024, text
+def binary(word):
+    path = Path(word).resolve()
+    if not (path.is_file() and os.access(path, os.X_OK)):
+        raise argparse.ArgumentTypeError(f"{word} is no executable file")
+    return path
 
 
 def say(line):
@@ -358,6 +461,11 @@ def main():
     parser.add_argument("--quick", action="store_true", help="smaller inputs, one turn each")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS, metavar="NAME", help=f"only these: {', '.join(ROWS)}")
     parser.add_argument("--plot", metavar="FILE", help="with growth: draw it as SVG")
+    parser.add_argument("--turns", type=int, metavar="N", help="how often each is measured; 3, or 1 with --quick")
+    parser.add_argument("--binary", type=binary, metavar="PATH", help="measure this microclip-pipe; none is built")
+    parser.add_argument("--against", type=binary, metavar="PATH", help="with busy, several: one that takes turns with ours")
+    few = "with busy, several: compute with so many threads, not one per core"
+    parser.add_argument("--threads", type=int, metavar="N", choices=range(1, CORES + 1), help=few)
     options = parser.parse_args()
     bench = Bench(options)
     if "bf16" not in PRECISIONS:

@@ -1,6 +1,6 @@
 """Peer (a): a folder of pictures through transformers' CLIP, as one would write it: DataLoader, SDPA, inference mode.
 
-    embed.py MODEL FOLDER [--precision bf16] [--batch 64] [--workers 2]    the folder, into an array that is saved
+    embed.py MODEL FOLDER [--precision bf16] [--batch 64] [--threads 2]    the folder, into an array that is saved
     embed.py MODEL --forward-only SECONDS                                  the vision tower alone, on pixels in memory
 
 Prints one line of JSON. The clock of the folder starts after the imports and the weights: our own counts them.
@@ -37,9 +37,10 @@ def main():
     parser.add_argument("folder", nargs="?")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--workers", type=int, default=torch.get_num_threads())
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="and as many processes that decode")
     parser.add_argument("--forward-only", type=float, metavar="SECONDS")
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     number = {"fp32": torch.float32, "bf16": torch.bfloat16}[options.precision]
     model = CLIPVisionModelWithProjection.from_pretrained(options.model, dtype=number, attn_implementation="sdpa").eval()
     run = forward if options.forward_only else folder
@@ -64,7 +65,7 @@ def folder(model, number, options):
     processor = AutoImageProcessor.from_pretrained(options.model, backend="pil")
     began = time.perf_counter()
     data = Folder(options.folder, processor)
-    loader = torch.utils.data.DataLoader(data, batch_size=options.batch, num_workers=options.workers)
+    loader = torch.utils.data.DataLoader(data, batch_size=options.batch, num_workers=options.threads)
     features = []
     for pixels in loader:
         found = model(pixel_values=pixels.to(number)).image_embeds.float()
