@@ -356,22 +356,23 @@ class Bench:
     def bits_of(self, clip, model, pictures):
         file, _, _ = self.pipeline(f"bits-{model.name}", model, pictures)
         folder = WORK / "stores" / f"bits-{model.name}"
-        found, embedded = {"embed": [], "views": [], "predict": []}, None
+        tables = ["embeddings", "text_features", "view_features"]
+        found, embedded = {name: [] for name in [*tables, "predict"]}, None
         for threads in THREADS:
             program = Program(self.binary, file, pictures, folder / str(threads), threads)
             store = program.after("views")
-            hashes = run([self.python, HERE / "peers" / "bits.py", store, "embeddings", "view_features"]).split()
-            # The answers are by the same tables and weights; only what answers has another number of threads.
+            hashes = run([self.python, HERE / "peers" / "bits.py", store, *tables]).split()
+            # What answers has the same tables and weights each time, but another number of threads.
             embedded, store = embedded or store, program.folder / "untrained"
             copy(embedded, store)
             process(program.command("untrained", store))
             process(program.command("predict", store))
             hashes.append(hashlib.sha256(program.answers(store).read_bytes()).hexdigest())
-            for verb, one in zip(found, hashes):
-                found[verb].append(one)
-        for verb, hashes in found.items():
+            for name, one in zip(found, hashes):
+                found[name].append(one)
+        for name, hashes in found.items():
             detail = ", ".join(f"{one[:8]} by {threads}" for one, threads in zip(hashes, THREADS))
-            what = f"`{verb}`, {clip}, different results by 1, 2 and 4 threads"
+            what = f"`{name}`, {clip}, different results by 1, 2 and 4 threads"
             self.row(what, 1, len(set(hashes)), detail, at_least=False)
 
     def floor(self):

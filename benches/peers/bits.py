@@ -1,7 +1,4 @@
-"""What tables hold, to the bit: bits.py STORE TABLE... prints a sha256 for each, over its rows in the order of their keys.
-
-In whose parts a row lies, and in which place, does not matter.
-"""
+"""What tables hold, to the bit: bits.py STORE TABLE... prints a sha256 of each, whatever the order of its rows."""
 
 import hashlib
 import sys
@@ -10,8 +7,9 @@ import duckdb
 
 store, *tables = sys.argv[1:]
 for table in tables:
-    # Floats are written with as many digits as tell them from all others.
-    rows = duckdb.sql(f"SELECT CAST(t AS VARCHAR) AS line FROM read_parquet('{store}/{table}/*/*.parquet') t ORDER BY t.image_id, line")
+    # A float is written with as many digits as tell it from all others.
+    parts = f"read_parquet('{store}/{table}/*/*.parquet')"
+    rows = duckdb.execute(f"SELECT CAST(t AS VARCHAR) AS line FROM {parts} t ORDER BY line")
     found = hashlib.sha256()
     while some := rows.fetchmany(256):
         found.update("".join(f"{line}\n" for (line,) in some).encode())
