@@ -20,6 +20,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import statistics
 import sys
 import time
@@ -468,6 +469,8 @@ def main():
     few = "with busy, several: compute with so many threads, not one per core"
     parser.add_argument("--threads", type=int, metavar="N", choices=range(1, CORES + 1), help=few)
     options = parser.parse_args()
+    # What was started ends with us, whichever way we are told to.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     bench = Bench(options)
     if "bf16" not in PRECISIONS:
         say("    this CPU has no avx512_bf16: the rows in bf16 are left out, and ours trains in fp32")
