@@ -7,7 +7,7 @@ WITH mixed AS (
     FROM prior_logits
     JOIN fusion_logits ON fusion_logits.image_id = prior_logits.image_id
 ), scored AS (
-    SELECT image_id, argmax(logits) AS best, softmax(logits, 100) AS probabilities FROM mixed
+    SELECT image_id, argmax(logits) AS best, softmax(logits, $scale) AS probabilities FROM mixed
 ), chosen AS (
     -- `previous` has no rows in the first pass, and none for a picture that was left out.
     SELECT

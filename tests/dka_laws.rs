@@ -91,20 +91,21 @@ fn figures(labels: &PseudoLabels, column: &str) -> Vec<f32> {
     labels.batch.column_by_name(column).unwrap().as_primitive::<Float32Type>().values().to_vec()
 }
 
-/// Cosines as CLIP gives them: close to each other, so that at a factor of 100 several classes have a chance.
+/// Cosines as CLIP gives them: close to each other, so that at factors about 100 several classes have a chance.
 fn tables() -> impl Strategy<Value = Table> {
     (1usize..=9, 2usize..=6).prop_flat_map(|(n, classes)| {
         let side = || prop::collection::vec(0.15f32..0.2, n * classes);
         // What some classes are short of everywhere, so that a few are dead.
         let handicap = prop::collection::vec(prop::sample::select(vec![0.0f32, 0.0, 0.03]), classes);
         let order = |count: usize| Just((0..count).collect::<Vec<_>>()).prop_shuffle();
-        let numbers = (0.0f64..=1.0, 1u32..=4, 0.0f64..0.6);
+        let numbers = (0.0f64..=1.0, 10.0f64..200.0, 1u32..=4, 0.0f64..0.6);
         (side(), side(), handicap, numbers, order(n), order(classes)).prop_map(
-            move |(prior, fusion, handicap, (gamma, k, floor), pictures, names)| {
+            move |(prior, fusion, handicap, (gamma, scale, k, floor), pictures, names)| {
                 let less = |side: Vec<f32>| side.iter().zip(handicap.iter().cycle()).map(|(v, h)| v - h).collect();
                 let ids = (0..n).map(|i| format!("{i:064x}")).collect();
                 let (prior, fusion) = (less(prior), less(fusion));
-                Table { ids, prior, fusion, classes, parameters: Parameters { gamma, k, floor }, pictures, names }
+                let parameters = Parameters { gamma, scale, k, floor };
+                Table { ids, prior, fusion, classes, parameters, pictures, names }
             },
         )
     })
@@ -204,7 +205,8 @@ proptest! {
     #[test]
     fn confidence_and_margin_are_those_of_the_mixture(table in tables()) {
         let width = table.classes;
-        let mixture = format!("softmax(mix(a, b, {:?}), 100)", table.parameters.gamma);
+        let Parameters { gamma, scale, .. } = table.parameters;
+        let mixture = format!("softmax(mix(a, b, {gamma:?}), {scale:?})");
         let probabilities = asked(&mixture, &table.prior, &table.fusion, width);
         let labels = table.label(Policy::Argmax).unwrap();
         let (confidence, margin) = (figures(&labels, "confidence"), figures(&labels, "margin"));

@@ -271,6 +271,36 @@ fn a_class_that_nothing_looks_like_is_dead_until_it_is_revived() {
 }
 
 #[test]
+fn probabilities_and_floors_of_pseudo_labels_are_at_the_runs_own_scale() {
+    let pipeline = Pipeline::new(6, 1);
+    let at = |scale: &str, floor: &str| {
+        let store = format!("{scale}-{floor}");
+        let store = pipeline.path(&store).to_str().unwrap().to_owned();
+        let keys = [format!("adapt.logit_scale={scale}"), format!("dka.floor={floor}")];
+        let mut arguments = vec!["--set", "adapt.tune=head", "--set", "dka.policy=confident", "--store", &store];
+        keys.iter().for_each(|key| arguments.extend(["--set", key.as_str()]));
+        pipeline.ok("adapt", &arguments);
+        let sql = format!(
+            "SELECT s.pass, max_of(softmax(mix(p.logits, f.logits, 0.5), {scale})) AS expected, s.confidence AS found \
+             FROM prior_logits p JOIN fusion_logits f ON f.image_id = p.image_id \
+             LEFT JOIN pseudo_labels s ON s.image_id = f.image_id AND s.pass = f.pass WHERE f.pass = 0 ORDER BY 2"
+        );
+        let rows = pipeline.sql_in(&sql, &["--store", &store]);
+        rows.iter().map(|row| (row["expected"].as_f64().unwrap(), row["found"].as_f64())).collect::<Vec<_>>()
+    };
+    let all = at("20", "0");
+    assert_eq!(all.len(), 18);
+    assert!(all.iter().all(|(expected, found)| Some(*expected) == *found), "{all:?}");
+    let at_another_scale = at("100", "0");
+    assert!(all.iter().zip(&at_another_scale).all(|((a, _), (b, _))| a + 1e-3 < *b), "{all:?}, {at_another_scale:?}");
+    // A floor among the confidences at 20 leaves out those below it, and at 100 it would leave out others.
+    let floor = all[9].0 - 1e-6;
+    let some = at("20", &floor.to_string());
+    assert!(some.iter().all(|(expected, found)| found.is_some() == (*expected >= floor)), "floor {floor}: {some:?}");
+    assert!(some.iter().any(|(_, found)| found.is_none()) && some.iter().any(|(_, found)| found.is_some()));
+}
+
+#[test]
 fn a_users_wrong_statement_is_refused_with_its_row() {
     let pipeline = Pipeline::new(3, 1);
     let refusal = |sql: &str| {

@@ -186,15 +186,15 @@ async fn every_statement_may_use_the_numbers_of_the_pipeline_file() {
     let prior = [0.9, 0.1, 0.2, 0.3, 0.1, 0.8];
     let own = Statement::new(
         "own.sql",
-        "SELECT image_id, CAST($k - 1 AS INT) AS class_id, $floor AS confidence, $gamma AS margin FROM prior_logits \
-         WHERE $pass = 3 AND $run = 'r1'",
+        "SELECT image_id, CAST($k - 1 AS INT) AS class_id, $floor AS confidence, $gamma + $scale AS margin \
+         FROM prior_logits WHERE $pass = 3 AND $run = 'r1'",
     );
     own.validate().await.unwrap();
     let mut pass = input(&ids, &prior, &prior, 0.25);
-    (pass.parameters.k, pass.parameters.floor) = (2, 0.75);
+    (pass.parameters.scale, pass.parameters.k, pass.parameters.floor) = (40.0, 2, 0.75);
     let labels = pseudo_labels(&own, pass).await.unwrap();
     assert_eq!(labels.class_ids, [1, 1, 1]);
-    assert_eq!((float(&labels, "confidence")[0], float(&labels, "margin")[0]), (0.75, 0.25));
+    assert_eq!((float(&labels, "confidence")[0], float(&labels, "margin")[0]), (0.75, 40.25));
 }
 
 #[tokio::test]
@@ -213,6 +213,10 @@ async fn input_that_does_not_fit_is_refused() {
     assert_eq!(refused(wrong).await.to_string(), "k is 0, which is not at least 1");
     wrong.parameters = Parameters { floor: f64::NAN, ..Parameters::default() };
     assert!(refused(wrong).await.to_string().contains("floor is NaN"));
+    for scale in [0.0, -100.0, f64::NAN, f64::INFINITY] {
+        wrong.parameters = Parameters { scale, ..Parameters::default() };
+        assert_eq!(refused(wrong).await.to_string(), format!("scale is {scale}, which is not above 0"));
+    }
     let twice = vec![ids[0].clone(), ids[0].clone()];
     assert!(refused(input(&twice, &good, &good, 0.5)).await.to_string().contains("twice"));
 }

@@ -37,6 +37,14 @@ impl Table {
         self
     }
 
+    /// The same beliefs of a model whose cosines are multiplied by `scale` before the softmax.
+    fn at_scale(&self, scale: f64) -> Table {
+        let cosines =
+            |side: &[f32]| side.iter().map(|v| (f64::from(*v) * self.parameters.scale / scale) as f32).collect();
+        let parameters = Parameters { scale, ..self.parameters };
+        Table { prior: cosines(&self.prior), fusion: cosines(&self.fusion), parameters, ..self.clone() }
+    }
+
     fn pass(&self) -> PassInput<'_> {
         let Table { ids, prior, fusion, classes, parameters } = self;
         let (classes, parameters) = (*classes, *parameters);
@@ -174,6 +182,40 @@ async fn the_example_of_ones_own_keeps_labels_until_another_is_sure() {
     let second = pseudo_labels(&steady, again).await.unwrap();
     assert_eq!(second.class_ids, [1, 0, 0]);
     assert_near(&figures(&second, "confidence"), &[0.48, 0.52, 0.8]);
+}
+
+/// The statements that ship: the policies, and the example of one's own.
+fn shipped() -> Vec<Statement> {
+    let own = Statement::new("steady.sql", include_str!("../pipelines/steady.sql"));
+    Policy::ALL.into_iter().map(Policy::statement).chain([own]).collect()
+}
+
+#[tokio::test]
+async fn what_a_model_believes_counts_and_not_its_scale() {
+    // `revive` and `top_k_per_class` choose by probabilities, `confident` and `steady` by their floor: class 2 is dead, and
+    // picture 3 below the floor.
+    let table =
+        Table::of(&[[90.0, 8.0, 2.0], [20.0, 75.0, 5.0], [80.0, 5.0, 15.0], [55.0, 40.0, 5.0]]).k(1).floor(0.58);
+    for statement in shipped() {
+        let expected = pseudo_labels(&statement, table.pass()).await.unwrap();
+        for scale in [5.0, 40.0, 300.0] {
+            let scaled = table.at_scale(scale);
+            let labels = pseudo_labels(&statement, scaled.pass()).await.unwrap();
+            assert_eq!(labels.class_ids, expected.class_ids, "{} at {scale}", statement.name());
+            assert_near(&figures(&labels, "confidence"), &figures(&expected, "confidence"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lower_scale_makes_a_model_less_sure_and_the_floor_knows() {
+    let mut table = Table::of(&[[90.0, 10.0], [40.0, 60.0]]).floor(0.58);
+    assert_eq!(table.classes(Policy::Confident).await, [0, 1]);
+    table.parameters.scale = 50.0;
+    let labels = table.label(Policy::Confident).await;
+    assert_eq!(labels.class_ids, [0, -1]);
+    // Half the scale: the square root of the odds, which were 9 to 1.
+    assert_near(&figures(&labels, "confidence"), &[0.75]);
 }
 
 #[tokio::test]

@@ -2,11 +2,14 @@
 
 use crate::error::{Error, Kind, Result};
 
-/// What `$gamma`, `$k` and `$floor` stand for in every statement, shipped or a user's own.
+/// What `$gamma`, `$scale`, `$k` and `$floor` stand for in every statement, shipped or a user's own.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Parameters {
     /// The prior's share, from 0 to 1.
     pub gamma: f64,
+    /// What cosines are multiplied by before the softmax, above 0: the scale at which the model is trained and answers, so that
+    /// a probability means the same in pseudo-labels as elsewhere.
+    pub scale: f64,
     /// Pictures of a class, at least 1.
     pub k: u32,
     /// Least probability, from 0 to 1.
@@ -15,7 +18,7 @@ pub struct Parameters {
 
 impl Default for Parameters {
     fn default() -> Self {
-        Parameters { gamma: 0.5, k: 16, floor: 0.5 }
+        Parameters { gamma: 0.5, scale: 100.0, k: 16, floor: 0.5 }
     }
 }
 
@@ -28,6 +31,9 @@ impl Parameters {
             if !(0.0..=1.0).contains(&share) {
                 return refuse(format!("{name} is {share}, which is not from 0 to 1"));
             }
+        }
+        if !(self.scale > 0.0 && self.scale.is_finite()) {
+            return refuse(format!("scale is {}, which is not above 0", self.scale));
         }
         if self.k == 0 {
             return refuse("k is 0, which is not at least 1".into());

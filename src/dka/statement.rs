@@ -17,7 +17,7 @@ use crate::text_file;
 /// A statement that gives `image_id` and `class_id`, and may give `confidence` and `margin`.
 ///
 /// It sees, of the pass in hand alone, `prior_logits` and `fusion_logits`, and `previous` (`image_id`, `class_id`), the
-/// labels of the pass before. `$run` and `$pass` stand for the pass's values, `$gamma`, `$k` and `$floor` for the
+/// labels of the pass before. `$run` and `$pass` stand for the pass's values, `$gamma`, `$scale`, `$k` and `$floor` for the
 /// [`Parameters`]. Pictures that it does not return have no pseudo-label, and the pass does not train on them. It cannot see
 /// `labels`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,10 +83,11 @@ impl Statement {
         pass: i32,
         parameters: Parameters,
     ) -> Result<DataFrame> {
-        let Parameters { gamma, k, floor } = parameters;
+        let Parameters { gamma, scale, k, floor } = parameters;
         let df = table::query(ctx, &self.sql).await.map_err(|e| self.named(e))?;
         let values = vec![
             ("gamma", ScalarValue::from(gamma)),
+            ("scale", ScalarValue::from(scale)),
             ("k", ScalarValue::from(i64::from(k))),
             ("floor", ScalarValue::from(floor)),
             ("run", ScalarValue::from(run)),

@@ -255,7 +255,7 @@ pub(super) fn adapt(spec: &Spec, preprocess: &Preprocess, classes: &[String]) ->
         loss: LossWeights { ce: a.ce_weight, fairness: a.fairness_weight },
         fairness_momentum: a.fairness_momentum,
         class_prior: class_prior(spec, classes)?,
-        parameters: Parameters { gamma: spec.dka.gamma, k: spec.dka.k, floor: spec.dka.floor },
+        parameters: Parameters { gamma: spec.dka.gamma, scale: a.logit_scale, k: spec.dka.k, floor: spec.dka.floor },
         statement,
         strong: StrongView {
             scale: (s.scale[0], s.scale[1]),

@@ -6,7 +6,7 @@ WITH mixed AS (
     JOIN fusion_logits ON fusion_logits.image_id = prior_logits.image_id
     WHERE argmax(prior_logits.logits) = argmax(fusion_logits.logits)
 ), scored AS (
-    SELECT image_id, logits, softmax(logits, 100) AS probabilities FROM mixed
+    SELECT image_id, logits, softmax(logits, $scale) AS probabilities FROM mixed
 )
 SELECT image_id, argmax(logits) AS class_id, max_of(probabilities) AS confidence, margin(probabilities) AS margin
 FROM scored

@@ -7,7 +7,7 @@ WITH mixed AS (
     FROM prior_logits
     JOIN fusion_logits ON fusion_logits.image_id = prior_logits.image_id
 ), scored AS (
-    SELECT image_id, softmax(logits, 100) AS probabilities, argmax(logits) AS best FROM mixed
+    SELECT image_id, softmax(logits, $scale) AS probabilities, argmax(logits) AS best FROM mixed
 ), pairs AS (
     -- A row for each picture and class.
     SELECT

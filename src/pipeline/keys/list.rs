@@ -189,7 +189,11 @@ pub(in crate::pipeline) const KEYS: &[Key] = &[
         Want::Path(Must::BeFile),
         "For `adapt.class_prior = \"table\"`: a JSON file `{\"class name\": share}`; shares are scaled to sum to 1.",
     ),
-    optional("adapt.logit_scale", above(0.0, 1_000.0), "What cosines are multiplied by before the softmax."),
+    optional(
+        "adapt.logit_scale",
+        above(0.0, 1_000.0),
+        "What cosines are multiplied by before a softmax: in training, answers and pseudo-labels (`$scale`).",
+    ),
     optional(
         "adapt.strong.scale",
         Want::Span,

@@ -69,7 +69,7 @@ pub struct Adapt {
     pub class_prior: ClassPrior,
     /// For `class_prior = "table"`: a JSON file `{class name: share}`; shares are scaled to sum to 1.
     pub class_shares: Option<PathBuf>,
-    /// What cosines are multiplied by before the softmax.
+    /// What cosines are multiplied by before a softmax: in training, answers and pseudo-labels (`$scale`).
     pub logit_scale: f64,
     /// The strong view.
     pub strong: Strong,
