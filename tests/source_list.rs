@@ -107,3 +107,14 @@ fn the_fingerprint_sees_labels_and_files() {
     fs::write(dir.path().join("a.png"), "other bytes").unwrap();
     assert_ne!(relabelled, print());
 }
+
+#[test]
+fn files_are_looked_at_once_when_the_list_is_opened() {
+    let (dir, spec) = list(b"path\na.png\n");
+    let source = open(&spec).unwrap();
+    let (bytes, fingerprint) = (source.listing().bytes, source.fingerprint().unwrap());
+    fs::write(dir.path().join("a.png"), "of another length").unwrap();
+    assert_eq!(source.fingerprint().unwrap(), fingerprint);
+    let items: Vec<Item> = source.items().map(Result::unwrap).collect();
+    assert!(matches!(items[0].origin, Origin::File { byte_len, .. } if byte_len == bytes), "{items:?}");
+}

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord, Trim};
 
@@ -14,11 +14,11 @@ use crate::error::{Context, Error, Kind, Result};
 
 const COLUMNS: [&str; 3] = ["path", "label", "split"];
 
-/// A list whose lines have been read; its pictures have not.
+/// A list whose lines have been read; its pictures have not. What the file system says of them is asked once, here: on a
+/// network disk the answer takes a millisecond a picture, and whoever asks twice may be told two things.
 pub struct List {
-    rows: Vec<Row>,
+    items: Vec<Item>,
     listing: Listing,
-    root: PathBuf,
 }
 
 struct Row {
@@ -49,14 +49,15 @@ impl List {
         rows.sort_by(|a, b| a.path.cmp(&b.path));
         let classes: BTreeSet<&String> = rows.iter().filter_map(|row| row.label.as_ref()).collect();
         let classes: Vec<String> = classes.into_iter().cloned().collect();
-        let root = root.or(path.parent()).unwrap_or(Path::new("")).to_path_buf();
+        let root = root.or(path.parent()).unwrap_or(Path::new(""));
+        let items: Vec<Item> = rows.into_iter().map(|row| item(root, row)).collect();
         let listing = Listing {
             has_labels: !classes.is_empty(),
             classes,
-            items: rows.len() as u64,
-            bytes: rows.iter().map(|row| Origin::of_file(&root.join(&row.path)).byte_len()).sum(),
+            items: items.len() as u64,
+            bytes: items.iter().map(|item| item.origin.byte_len()).sum(),
         };
-        Ok(List { rows, listing, root })
+        Ok(List { items, listing })
     }
 }
 
@@ -67,23 +68,22 @@ impl Source for List {
 
     fn fingerprint(&self) -> Result<String> {
         let mut fingerprint = Fingerprint::new("list");
-        self.rows.iter().for_each(|row| fingerprint.item(&item(&self.root, row)));
+        self.items.iter().for_each(|item| fingerprint.item(item));
         Ok(fingerprint.finish())
     }
 
     fn items(self: Box<Self>) -> Box<dyn Iterator<Item = Result<Item>> + Send> {
-        let root = self.root;
-        Box::new(self.rows.into_iter().map(move |row| Ok(item(&root, &row))))
+        Box::new(self.items.into_iter().map(Ok))
     }
 }
 
-fn item(root: &Path, row: &Row) -> Item {
+fn item(root: &Path, row: Row) -> Item {
     let path = root.join(&row.path);
     Item {
         path: path.display().to_string(),
         origin: Origin::of_file(&path),
         split: row.split.or(Some(Split::Train)),
-        label: row.label.clone(),
+        label: row.label,
     }
 }
 
