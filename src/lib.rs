@@ -18,6 +18,7 @@
 //! device     where tensors live, and in which precision
 //! cores      how many this process may use, and turns on them
 //! text_file  small texts that users bring, read up to a bound
+//! stop       the flag by which running work is asked to end
 //! error      what went wrong, where, and what to do
 //! ```
 
@@ -33,6 +34,7 @@ pub mod pipeline;
 pub mod report;
 pub mod source;
 pub mod stage;
+pub mod stop;
 pub mod store;
 pub mod table;
 mod text_file;

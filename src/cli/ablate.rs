@@ -13,7 +13,7 @@ use crate::error::{Context, Kind, Result};
 use crate::pipeline::ablation::{self, Ablation, Cell, Figures};
 use crate::pipeline::run::Options;
 use crate::pipeline::signal;
-use crate::stage::stop::Stop;
+use crate::stop::Stop;
 use crate::store::Store;
 use crate::table::format;
 use crate::table::session::bare_session;

@@ -15,7 +15,7 @@ use super::size::{self, in_words};
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::cache::{Examined, References, Reuse, examine, holdings};
 use crate::pipeline::{signal, turn};
-use crate::stage::stop::Stop;
+use crate::stop::Stop;
 use crate::store::Store;
 use crate::store::inventory::{self, Holding, Removed};
 

@@ -17,7 +17,7 @@ use crate::pipeline::adapted::Adapted;
 use crate::pipeline::signal;
 use crate::source::named;
 use crate::stage::predict::Answer;
-use crate::stage::stop::Stop;
+use crate::stop::Stop;
 use crate::table::arrays;
 use crate::table::format::Sink;
 
@@ -69,14 +69,15 @@ impl Predict {
         let chosen = self.run.find()?;
         let items: Vec<Vec<_>> = self.paths.iter().map(|path| named::pictures(path)).collect::<Result<_>>()?;
         let total = items.iter().map(Vec::len).sum::<usize>() as u64;
-        let adapted = Adapted::open(&chosen)?;
+        let stop = Stop::default();
+        let adapted = Adapted::open(&chosen, &stop)?;
         printer.note(&format!("run {}, after {} passes; {}", chosen.run, adapted.passes, calibrated(&chosen)));
         let classes = adapted.classes.clone();
         let top = usize::try_from(self.top).unwrap_or(usize::MAX).min(classes.len());
         let predictor = adapted.predictor(&chosen);
         let temperature = chosen.temperature.unwrap_or(1.0);
 
-        let (stop, progress) = (Stop::default(), printer.progress());
+        let progress = printer.progress();
         signal::watch(stop.clone(), progress.clone())?;
         progress.begin("predict", "image", total, 0);
         let schema = schema();

@@ -12,7 +12,7 @@ use super::printer::Printer;
 use crate::error::{Context, Kind, Result};
 use crate::pipeline::{chosen, signal};
 use crate::report::report;
-use crate::stage::stop::Stop;
+use crate::stop::Stop;
 
 const LONG_ABOUT: &str = "\
 Writes a run as one HTML file that needs no network and nothing beside it, and prints its path: accuracies and \

@@ -5,7 +5,7 @@ use super::printer::Printer;
 use crate::error::Result;
 use crate::pipeline::run::{Options, Outcome, Upto, run};
 use crate::pipeline::{doctor, signal};
-use crate::stage::stop::Stop;
+use crate::stop::Stop;
 
 /// Runs the pipeline up to `upto`; notes go to stderr.
 pub(super) fn execute(common: &Common, upto: Upto, printer: &Printer) -> Result<Outcome> {

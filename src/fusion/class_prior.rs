@@ -10,7 +10,10 @@
 
 use tch::{Kind as Number, Tensor};
 
+use super::blocks::Blocks;
 use super::normalize;
+use crate::error::Result;
+use crate::stop::Stop;
 
 /// Assignments of all pictures; k-means on tens of thousands of pictures has settled by then.
 const ROUNDS: usize = 20;
@@ -22,29 +25,40 @@ const PSEUDO_COUNT: f64 = 1.0;
 const BIAS: f64 = 0.5;
 
 /// Shares (C) that sum to 1, from unit features (n, d) and the prior's cosines (n, C).
-pub fn estimate(features: &Tensor, prior: &Tensor) -> Tensor {
+///
+/// # Errors
+/// Where stopping was asked for.
+pub fn estimate(features: &Tensor, prior: &Tensor, stop: &Stop) -> Result<Tensor> {
     let _no_grad = tch::no_grad_guard();
-    let classes = prior.size()[1];
-    let mean = prior.mean_dim([0i64].as_slice(), true, None::<Number>);
-    let mut members = one_hot(&(prior - mean * BIAS).argmax(1, false), classes);
-    let mut centres = Tensor::zeros([classes, features.size()[1]], (Number::Float, features.device()));
+    let (pictures, classes, width) = (features.size()[0], prior.size()[1], features.size()[1]);
+    let bias = prior.mean_dim([0i64].as_slice(), true, None::<Number>) * BIAS;
+    let numbers = Blocks::of_numbers(pictures, classes);
+    let mut clusters = numbers.map(stop, |block| (block.of(prior) - &bias).argmax(1, false))?;
+    let mut centres = Tensor::zeros([classes, width], (Number::Float, features.device()));
+    let products = Blocks::of_products(pictures, classes * width);
     for _ in 0..ROUNDS {
-        let count = members.sum_dim_intlist([0i64].as_slice(), false, None::<Number>).unsqueeze(1);
+        let mut sums = centres.zeros_like();
+        products.each(stop, |block| {
+            let members = block.of(&clusters).one_hot(classes).to_kind(Number::Float);
+            sums += members.tr().matmul(&block.of(features));
+        })?;
         // A cluster that lost all its pictures stays where it was; one that never had any is at no picture's side.
-        centres = normalize(&members.tr().matmul(features)).where_self(&count.gt(0.0), &centres);
-        members = one_hot(&features.matmul(&centres.tr()).argmax(1, false), classes);
+        centres = normalize(&sums).where_self(&sizes(&clusters, classes).unsqueeze(1).gt(0.0), &centres);
+        clusters = products.map(stop, |block| block.of(features).matmul(&centres.tr()).argmax(1, false))?;
     }
-    let count = members.sum_dim_intlist([0i64].as_slice(), false, None::<Number>) + PSEUDO_COUNT;
-    &count / count.sum(Number::Float)
+    let count = sizes(&clusters, classes) + PSEUDO_COUNT;
+    Ok(&count / count.sum(Number::Float))
 }
 
-fn one_hot(labels: &Tensor, classes: i64) -> Tensor {
-    labels.one_hot(classes).to_kind(Number::Float)
+/// How many pictures each cluster has, (C).
+fn sizes(clusters: &Tensor, classes: i64) -> Tensor {
+    clusters.bincount::<&Tensor>(None, classes).to_kind(Number::Float)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     const TRUTH: [i64; 3] = [160, 30, 10];
 
@@ -61,6 +75,20 @@ mod tests {
         (features, prior)
     }
 
+    fn shares(features: &Tensor, prior: &Tensor) -> Vec<f32> {
+        Vec::try_from(estimate(features, prior, &Stop::default()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn it_asks_twice_a_round_whether_to_stop() {
+        let (features, prior) = biased(0.3);
+        let questions = 1 + 2 * ROUNDS as u64;
+        for asked in 0..questions {
+            assert_eq!(estimate(&features, &prior, &Stop::after(asked)).unwrap_err().kind(), Kind::Interrupted);
+        }
+        assert!(estimate(&features, &prior, &Stop::after(questions)).is_ok());
+    }
+
     fn distance(shares: &[f32]) -> f32 {
         let all = TRUTH.iter().sum::<i64>() as f32;
         shares.iter().zip(TRUTH).map(|(share, n)| (share - n as f32 / all).abs()).sum()
@@ -70,7 +98,7 @@ mod tests {
     fn finds_the_shares_behind_biased_answers() {
         for bias in [0.0, 0.3, 0.6] {
             let (features, prior) = biased(bias);
-            let shares = Vec::<f32>::try_from(estimate(&features, &prior)).unwrap();
+            let shares = shares(&features, &prior);
             let answers = Vec::<i64>::try_from(prior.argmax(1, false)).unwrap();
             let counted: Vec<f32> =
                 (0..3).map(|c| answers.iter().filter(|&&a| a == c).count() as f32 / answers.len() as f32).collect();
@@ -84,7 +112,7 @@ mod tests {
     fn a_class_that_is_never_answered_has_a_share_above_zero() {
         let (features, prior) = biased(0.0);
         let never = Tensor::full([prior.size()[0], 1], -9.0, tch::kind::FLOAT_CPU);
-        let shares = Vec::<f32>::try_from(estimate(&features, &Tensor::cat(&[prior, never], 1))).unwrap();
+        let shares = shares(&features, &Tensor::cat(&[prior, never], 1));
         assert!(shares[3] > 0.0 && shares[3] < 0.01, "{shares:?}");
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod adamw;
 pub mod adapter;
+pub mod blocks;
 pub mod class_prior;
 pub mod fiedler;
 pub mod foreground;

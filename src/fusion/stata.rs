@@ -10,7 +10,10 @@
 
 use tch::{Kind as Number, Tensor};
 
+use super::blocks::Blocks;
 use super::normalize;
+use crate::error::Result;
+use crate::stop::Stop;
 
 /// Steps of the answers between two fits of the Gaussians.
 const INNER_STEPS: usize = 5;
@@ -18,7 +21,7 @@ const INNER_STEPS: usize = 5;
 /// The weight of the neighbours, and the divisor of the whole exponent.
 const LAMBDA: f64 = 50.0;
 
-/// Rows of a block of the picture by picture cosines: their memory is this by n.
+/// Rows at most of a block of the picture by picture cosines: their memory is this by n.
 const BLOCK: i64 = 1024;
 
 /// The settings of StatA.
@@ -32,30 +35,38 @@ pub struct StatA {
 
 impl StatA {
     /// Answers (n, C), each row summing to 1, from unit features (n, d), unit text prototypes (C, d) and first answers
-    /// (n, C), which are what softmax makes of the cosines at CLIP's temperature.
-    pub fn answers(&self, features: &Tensor, prototypes: &Tensor, first: &Tensor) -> Tensor {
+    /// (n, C), which are what softmax makes of the cosines at the model's temperature.
+    ///
+    /// # Errors
+    /// Where stopping was asked for.
+    pub fn answers(&self, features: &Tensor, prototypes: &Tensor, first: &Tensor, stop: &Stop) -> Result<Tensor> {
         let _no_grad = tch::no_grad_guard();
         let pictures = features.size()[0];
         let neighbours = (self.neighbours as i64).min(pictures - 1);
         if neighbours < 1 {
-            return first.shallow_clone();
+            return Ok(first.shallow_clone());
         }
-        let graph = Graph::nearest(features, neighbours);
+        let graph = Graph::nearest(features, neighbours, stop)?;
         let squares = features.square();
         // Before the first fit every class has the same variance: that of all pictures about the prototypes.
-        let spread = Moments::of(first, features, &squares).variance_about(prototypes, first);
+        let spread = Moments::of(first, features, &squares, stop)?.variance_about(prototypes, first);
         let (mut means, mut variances) = (prototypes.shallow_clone(), spread.expand_as(prototypes));
-        let log_first = first.clamp_min(1e-30).log();
+        let rows = Blocks::of_numbers(pictures, first.size()[1]);
+        let log_first = rows.map(stop, |block| block.of(first).clamp_min(1e-30).log())?;
         let mut answers = first.shallow_clone();
         for _ in 0..self.iterations {
-            let likelihood = log_density(features, &squares, &means, &variances);
+            let likelihood = log_density(features, &squares, &means, &variances, stop)?;
             for _ in 0..INNER_STEPS {
-                let pulled = graph.sum(&answers) * (LAMBDA / (2.0 * neighbours as f64));
-                answers = (&log_first + (&likelihood + pulled) / LAMBDA).softmax(-1, None::<Number>);
+                let pulled = graph.sum(&answers, stop)?;
+                answers = rows.map(stop, |block| {
+                    let pulled = block.of(&pulled) * (LAMBDA / (2.0 * neighbours as f64));
+                    let exponent = block.of(&log_first) + (block.of(&likelihood) + pulled) / LAMBDA;
+                    exponent.softmax(-1, None::<Number>)
+                })?;
             }
-            (means, variances) = fit(features, &squares, prototypes, &answers, &spread);
+            (means, variances) = fit(features, &squares, prototypes, &answers, &spread, stop)?;
         }
-        answers
+        Ok(answers)
     }
 }
 
@@ -66,17 +77,18 @@ fn fit(
     prototypes: &Tensor,
     answers: &Tensor,
     spread: &Tensor,
-) -> (Tensor, Tensor) {
+    stop: &Stop,
+) -> Result<(Tensor, Tensor)> {
     let classes = prototypes.size()[0];
     let count = answers.argmax(1, false).bincount::<&Tensor>(None, classes).to_kind(Number::Float);
     // The share of what is seen; the anchor has the rest, as if one more picture lay at the prototype.
     let seen = (&count / (&count + 1.0)).unsqueeze(1);
-    let moments = Moments::of(answers, features, squares);
+    let moments = Moments::of(answers, features, squares, stop)?;
     let means = normalize(&(normalize(&moments.mean) * &seen + prototypes * (1.0 - &seen)));
     let about_mean = moments.variance(&means);
     let anchor = spread + (prototypes - &means).square();
     let variances = about_mean * &seen + anchor * (1.0 - &seen);
-    (means, variances)
+    Ok((means, variances))
 }
 
 /// First and second moments of the features under each class's answers, (C, d).
@@ -86,10 +98,17 @@ struct Moments {
 }
 
 impl Moments {
-    fn of(answers: &Tensor, features: &Tensor, squares: &Tensor) -> Self {
+    fn of(answers: &Tensor, features: &Tensor, squares: &Tensor, stop: &Stop) -> Result<Self> {
         let weight = answers.sum_dim_intlist([0i64].as_slice(), false, None::<Number>).clamp_min(1e-8).unsqueeze(1);
-        let mean = |x: &Tensor| answers.tr().matmul(x) / &weight;
-        Moments { mean: mean(features), square: mean(squares) }
+        let (pictures, classes, width) = (features.size()[0], answers.size()[1], features.size()[1]);
+        let mut mean = Tensor::zeros([classes, width], (features.kind(), features.device()));
+        let mut square = mean.zeros_like();
+        Blocks::of_products(pictures, 2 * classes * width).each(stop, |block| {
+            let answers = block.of(answers).tr();
+            mean += answers.matmul(&block.of(features));
+            square += answers.matmul(&block.of(squares));
+        })?;
+        Ok(Moments { mean: mean / &weight, square: square / &weight })
     }
 
     /// Of each class about `centre` (C, d): `E(x - m)^2 = E x^2 - 2 m E x + m^2`. A matrix product instead of n x C x d numbers.
@@ -105,11 +124,15 @@ impl Moments {
 }
 
 /// Log-density (n, C) of every picture under every class, without the constant.
-fn log_density(features: &Tensor, squares: &Tensor, means: &Tensor, variances: &Tensor) -> Tensor {
+fn log_density(features: &Tensor, squares: &Tensor, means: &Tensor, variances: &Tensor, stop: &Stop) -> Result<Tensor> {
     let precision = variances.reciprocal();
     let weighted = means * &precision;
     let constant = (means * &weighted + variances.log()).sum_dim_intlist([1i64].as_slice(), false, None::<Number>);
-    (features.matmul(&weighted.tr()) * 2.0 - squares.matmul(&precision.tr()) - constant) * 0.5
+    let blocks = Blocks::of_products(features.size()[0], 2 * means.numel() as i64);
+    blocks.map(stop, |block| {
+        let near = block.of(features).matmul(&weighted.tr()) * 2.0;
+        (near - block.of(squares).matmul(&precision.tr()) - &constant) * 0.5
+    })
 }
 
 /// Pictures and their nearest neighbours, with the cosine as weight.
@@ -121,35 +144,42 @@ struct Graph {
 }
 
 impl Graph {
-    fn nearest(features: &Tensor, neighbours: i64) -> Self {
-        let pictures = features.size()[0];
+    fn nearest(features: &Tensor, neighbours: i64, stop: &Stop) -> Result<Self> {
+        let (pictures, width) = (features.size()[0], features.size()[1]);
         let (mut index, mut weight) = (Vec::new(), Vec::new());
-        for from in (0..pictures).step_by(BLOCK as usize) {
-            let rows = features.narrow(0, from, BLOCK.min(pictures - from));
-            let own = Tensor::arange_start(from, from + rows.size()[0], (Number::Int64, features.device()));
-            let cosines = rows.matmul(&features.tr()).scatter_value(1, &own.unsqueeze(1), -2.0);
+        Blocks::of_products(pictures, pictures * width).at_most(BLOCK).each(stop, |block| {
+            let (from, to) = block.range();
+            let own = Tensor::arange_start(from, to, (Number::Int64, features.device()));
+            let cosines = block.of(features).matmul(&features.tr()).scatter_value(1, &own.unsqueeze(1), -2.0);
             let (best, places) = cosines.topk(neighbours, 1, true, true);
             weight.push(best.clamp_min(0.0));
             index.push(places);
-        }
-        Graph { index: Tensor::cat(&index, 0), weight: Tensor::cat(&weight, 0) }
+        })?;
+        Ok(Graph { index: Tensor::cat(&index, 0), weight: Tensor::cat(&weight, 0) })
     }
 
     /// `sum_j (w_ij + w_ji) z_j` for every picture i: what its neighbours say, and those whose neighbour it is. (n, C).
-    fn sum(&self, answers: &Tensor) -> Tensor {
-        let mut sum = Tensor::zeros_like(answers);
+    fn sum(&self, answers: &Tensor, stop: &Stop) -> Result<Tensor> {
+        let sum = answers.zeros_like();
+        let rows = Blocks::of_numbers(answers.size()[0], answers.size()[1]);
         for k in 0..self.index.size()[1] {
             let (index, weight) = (self.index.select(1, k), self.weight.select(1, k).unsqueeze(1));
-            sum += answers.index_select(0, &index) * &weight;
-            let _ = sum.index_add_(0, &index, &(answers * &weight));
+            rows.each(stop, |block| {
+                let mut own = block.of(&sum);
+                own += answers.index_select(0, &block.of(&index)) * block.of(&weight);
+            })?;
+            rows.each(stop, |block| {
+                let _ = sum.shallow_clone().index_add_(0, &block.of(&index), &(block.of(answers) * block.of(&weight)));
+            })?;
         }
-        sum
+        Ok(sum)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     const SCALE: f64 = 100.0;
 
@@ -233,12 +263,33 @@ mod tests {
         (features.matmul(&prototypes.tr()) * SCALE).softmax(-1, None::<Number>)
     }
 
+    fn answers(stata: StatA, features: &Tensor, prototypes: &Tensor, first: &Tensor) -> Tensor {
+        stata.answers(features, prototypes, first, &Stop::default()).unwrap()
+    }
+
+    #[test]
+    fn it_asks_at_every_step_whether_to_stop() {
+        tch::manual_seed(3);
+        let (features, prototypes, _) = pictures(3, 3, 4, 1.0);
+        let first = first_answers(&features, &prototypes);
+        // A question for each table of the start, and in an iteration for the densities, a fit, and in each step of the
+        // answers for both ways of every neighbour and for the answers.
+        let (neighbours, iterations) = (2, 4);
+        let questions = 3 + iterations * (2 + INNER_STEPS * (2 * neighbours + 1));
+        let stata = StatA { neighbours, iterations };
+        for asked in 0..questions as u64 {
+            let error = stata.answers(&features, &prototypes, &first, &Stop::after(asked)).unwrap_err();
+            assert_eq!(error.kind(), Kind::Interrupted, "after {asked} questions");
+        }
+        assert!(stata.answers(&features, &prototypes, &first, &Stop::after(questions as u64)).is_ok());
+    }
+
     #[test]
     fn closed_forms_are_the_printed_formulas() {
         tch::manual_seed(3);
         let (features, prototypes, _) = pictures(4, 4, 8, 1.0);
         let first = ((features.matmul(&prototypes.tr())) * 10.0).softmax(-1, None::<Number>);
-        let ours = rows(&StatA { neighbours: 3, iterations: 4 }.answers(&features, &prototypes, &first));
+        let ours = rows(&answers(StatA { neighbours: 3, iterations: 4 }, &features, &prototypes, &first));
         let plain = plainly(&rows(&features), &rows(&prototypes), &rows(&first), 3, 4);
         for (ours, plain) in ours.iter().zip(&plain) {
             assert!((ours.iter().sum::<f64>() - 1.0).abs() < 1e-5);
@@ -259,7 +310,7 @@ mod tests {
             let first = first_answers(&features, &prototypes);
             let (before, after) = (
                 accuracy(&first, &truth),
-                accuracy(&StatA { neighbours: 3, iterations: 10 }.answers(&features, &prototypes, &first), &truth),
+                accuracy(&answers(StatA { neighbours: 3, iterations: 10 }, &features, &prototypes, &first), &truth),
             );
             assert!(before < 0.98, "{present} classes present: nothing to gain from {before}");
             assert!(after - before >= least_gain, "{present} classes present: {before} to {after}");
@@ -273,7 +324,8 @@ mod tests {
         let stata = StatA { neighbours: 3, iterations: 10 };
         for pictures in [1, 2] {
             let features = features.narrow(0, 0, pictures);
-            let answers = stata.answers(&features, &prototypes, &first_answers(&features, &prototypes));
+            let first = first_answers(&features, &prototypes);
+            let answers = answers(stata, &features, &prototypes, &first);
             assert_eq!(answers.size(), [pictures, 3]);
             assert_eq!(answers.isfinite().all().int64_value(&[]), 1);
         }

@@ -18,6 +18,7 @@ use crate::stage::frozen::FrozenTower;
 use crate::stage::ingest;
 use crate::stage::pixels::Normaliser;
 use crate::stage::predict::{Predictor, Prior};
+use crate::stop::Stop;
 
 /// The adapted model of a run.
 pub struct Adapted {
@@ -39,8 +40,8 @@ impl Adapted {
     ///
     /// # Errors
     /// [`Kind::Model`] where the CLIP it was made from is gone or has changed; [`Kind::Store`] where the run has no
-    /// checkpoint: nothing was trained, or not for a whole pass.
-    pub fn open(chosen: &Chosen) -> Result<Self> {
+    /// checkpoint: nothing was trained, or not for a whole pass; [`Kind::Interrupted`] where stopping was asked for.
+    pub fn open(chosen: &Chosen, stop: &Stop) -> Result<Self> {
         let Chosen { store, run, dataset, spec, .. } = chosen;
         let classes = ingest::class_names(store, dataset)?;
         let w = Workspace::open(spec)?;
@@ -63,7 +64,7 @@ impl Adapted {
             .hint("run the pipeline: it goes on from where the run ended"));
         };
         let sentences = sentences(spec, &classes)?;
-        let heads = describe::heads(&sentences, &w.text_space, &w.clip.tokenizer, || w.clip.text(), store)?;
+        let heads = describe::heads(&sentences, &w.text_space, &w.clip.tokenizer, || w.clip.text(), store, stop)?;
         let start = if settings.design.train_head { &heads.descriptions } else { &heads.frozen };
         let mut model = Model::new(&w.tower(w.adapt_precision(spec))?, &start.to_device(w.device), settings.design);
         let mut optimiser = AdamW::new(model.parameters(), 0.0);

@@ -27,8 +27,8 @@ use crate::stage::ingest::{self, IngestSettings, Ingested};
 use crate::stage::pictures::Pictures;
 use crate::stage::prior::MultiView;
 use crate::stage::progress::Progress;
-use crate::stage::stop::Stop;
 use crate::stage::{block_tokens, calibrate, features, prior, views};
+use crate::stop::Stop;
 use crate::store::layout::Store;
 
 /// What a run is given besides the pipeline file.
@@ -245,7 +245,7 @@ impl Stages<'_> {
             return Err(Error::new(Kind::Input, "the dataset has no training picture")
                 .hint("all its pictures are of the test split; name the split to adapt to `train`"));
         }
-        let seen = prior::multi_view(pictures, &train, heads, &w.spaces(), store)?;
+        let seen = prior::multi_view(pictures, &train, heads, &w.spaces(), store, stop)?;
         let prior = self.prior(&seen, heads)?;
         prior::write_prior(run, pictures, &train, &prior, store)?;
         let frozen = Frozen {
@@ -254,7 +254,7 @@ impl Stages<'_> {
             blocks: w.block_space.as_ref().map(|(s, _)| store.partition("block_tokens", &s.id())).transpose()?,
         };
         let open = |rows: Vec<usize>, settings: &AdaptSettings| {
-            Images::open(pictures, rows, settings, &frozen, &w.clip.preprocess, w.normaliser())
+            Images::open(pictures, rows, settings, &frozen, &w.clip.preprocess, w.normaliser(), stop)
         };
         let mut adapted = None;
         if let Some(settings) = &adapt_settings {
@@ -293,7 +293,7 @@ impl Stages<'_> {
         match settings::stata(self.spec, self.spec.transduction.prior) {
             None => Ok(seen.logits.shallow_clone()),
             Some(stata) => guarded("transduction before adaptation", || {
-                Ok(prior::transduced(seen, &seen.logits, &heads.frozen, stata, scale))
+                prior::transduced(seen, &seen.logits, &heads.frozen, stata, scale, &self.options.stop)
             }),
         }
     }
@@ -311,7 +311,7 @@ impl Stages<'_> {
         guarded("transduction", || {
             evaluate::by_split(&evaluate::splits(pictures), first, |places| {
                 let first = first.index_select(0, places);
-                Ok(prior::transduced(&seen.rows(places), &first, prototypes, stata, scale))
+                prior::transduced(&seen.rows(places), &first, prototypes, stata, scale, &self.options.stop)
             })
         })
     }
@@ -350,10 +350,11 @@ impl Stages<'_> {
         adapted: &Tensor,
     ) -> Result<Option<f64>> {
         let (gamma, scale) = (self.spec.predict.gamma, self.spec.adapt.logit_scale);
-        let (places, labels) = calibrate::last_labels(run, passes.saturating_sub(1) as i32, pictures, self.store)?;
+        let (last, stop) = (passes.saturating_sub(1) as i32, &self.options.stop);
+        let (places, labels) = calibrate::last_labels(run, last, pictures, self.store, stop)?;
         guarded("calibration", || {
             let mixed = prior * (gamma * scale) + adapted * (1.0 - gamma);
-            Ok(calibrate::temperature(&mixed.index_select(0, &Tensor::from_slice(&places)), &labels))
+            calibrate::temperature(&mixed.index_select(0, &Tensor::from_slice(&places)), &labels, stop)
         })
     }
 
@@ -377,16 +378,16 @@ impl Stages<'_> {
         adapted: Option<(&Tensor, &Tensor)>,
         temperature: &mut Option<f64>,
     ) -> Result<Vec<Score>> {
-        let Stages { workspace: w, store, .. } = *self;
+        let Stages { workspace: w, store, options: Options { stop, .. }, .. } = *self;
         let all: Vec<usize> = (0..pictures.rows().len()).collect();
         let embeddings = store.partition("embeddings", &w.image_space.id())?;
-        let cls = features::vectors(&embeddings, "cls_feature", pictures, &all)?;
-        let zero_shot = evaluate::answers(&cls.matmul(&heads.names.tr()))?;
-        let labels = evaluate::labels(pictures, &w.dataset, store)?;
-        let seen = prior::multi_view(pictures, &all, heads, &w.spaces(), store)?;
+        let cls = features::vectors(&embeddings, "cls_feature", pictures, &all, stop)?;
+        let zero_shot = evaluate::nearest(&cls, &heads.names, stop)?;
+        let labels = evaluate::labels(pictures, &w.dataset, store, stop)?;
+        let seen = prior::multi_view(pictures, &all, heads, &w.spaces(), store, stop)?;
         let mut answers = vec![
             ("zero_shot", zero_shot.clone()),
-            ("descriptions", evaluate::answers(&cls.matmul(&heads.descriptions.tr()))?),
+            ("descriptions", evaluate::nearest(&cls, &heads.descriptions, stop)?),
             ("multi_view", evaluate::answers(&seen.logits)?),
         ];
         let transduction = self.spec.transduction.prior || self.spec.transduction.predictions;
@@ -406,7 +407,7 @@ impl Stages<'_> {
                 answers.push(("predicted", evaluate::answers(logits)?));
             }
             *temperature = self.temperature(run, passes, pictures, &seen.logits, logits)?;
-            evaluate::write_predictions(run, pictures, predicted.as_ref().unwrap_or(logits), &zero_shot, store)?;
+            evaluate::write_predictions(run, pictures, predicted.as_ref().unwrap_or(logits), &zero_shot, store, stop)?;
         }
         let scores: Vec<Score> =
             answers.iter().flat_map(|(model, found)| evaluate::scores(model, found, &labels, pictures)).collect();

@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::{Context, Kind, Result};
 use crate::stage::progress::Progress;
-use crate::stage::stop::Stop;
+use crate::stop::Stop;
 
 const STOPPING: &str = "stopping after the part in hand; press Ctrl-C again to stop at once";
 

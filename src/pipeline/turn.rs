@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::stage::progress::Progress;
-use crate::stage::stop::Stop;
+use crate::stop::Stop;
 use crate::store::Turn;
 use crate::store::layout::Store;
 

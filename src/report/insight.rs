@@ -14,7 +14,7 @@ use crate::pipeline::adapted::Adapted;
 use crate::pipeline::chosen::Chosen;
 use crate::stage::predict::Predictor;
 use crate::stage::progress::Progress;
-use crate::stage::stop::Stop;
+use crate::stop::Stop;
 use crate::table::tensor::numbers;
 
 /// Pictures of each kind that are looked into.
@@ -80,7 +80,7 @@ pub(super) async fn look(
     if asked.is_empty() && sample.is_empty() {
         return Ok(Seen { looks: Vec::new(), features: None });
     }
-    let predictor = Adapted::open(chosen)?.predictor(chosen);
+    let predictor = Adapted::open(chosen, stop)?.predictor(chosen);
     let load = |image_id: &str| Some((ImageId::parse(image_id)?, pictures.whole(image_id)?));
     progress.begin("report", "image", (asked.len() + sample.len()) as u64, 0);
     let mut looks = Vec::new();

@@ -22,7 +22,7 @@ use crate::error::Result;
 use crate::pipeline::chosen::Chosen;
 use crate::pipeline::view::{View, view_of_run};
 use crate::stage::progress::Progress;
-use crate::stage::stop::Stop;
+use crate::stop::Stop;
 use crate::table::{session, warnings};
 
 /// Everything that the page shows.

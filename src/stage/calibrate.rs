@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use tch::{Kind as Number, Tensor};
 
 use crate::error::Result;
+use crate::fusion::blocks::Blocks;
 use crate::stage::pictures::Pictures;
+use crate::stop::Stop;
 use crate::store::layout::Store;
 use crate::store::reader;
 use crate::table::arrays;
@@ -18,42 +20,59 @@ const COLDEST: f64 = 0.05;
 
 /// The temperature that makes pseudo-labels most likely under `softmax(logits / temperature)`: logits (B, C), labels (B).
 /// `None` without labels.
-pub fn temperature(logits: &Tensor, labels: &[i64]) -> Option<f64> {
+///
+/// # Errors
+/// Where stopping was asked for.
+pub fn temperature(logits: &Tensor, labels: &[i64], stop: &Stop) -> Result<Option<f64>> {
     if labels.is_empty() {
-        return None;
+        return Ok(None);
     }
-    let logits = logits.to_kind(Number::Double);
     let labels = Tensor::from_slice(labels).view([-1, 1]);
-    let of_labels = logits.gather(1, &labels, false).mean(None::<Number>).double_value(&[]);
+    let of_labels = logits.gather(1, &labels, false).to_kind(Number::Double).mean(None::<Number>).double_value(&[]);
+    let rows = Blocks::of_numbers(logits.size()[0], logits.size()[1]);
     // The slope of the mean cross-entropy in the inverse temperature; it only ever rises.
-    let slope = |inverse: f64| {
-        let expected = (&logits * inverse).softmax(-1, None::<Number>) * &logits;
-        expected.sum_dim_intlist([-1i64].as_slice(), false, None::<Number>).mean(None::<Number>).double_value(&[])
-            - of_labels
+    let slope = |inverse: f64| -> Result<f64> {
+        let mut sum = 0.0;
+        rows.each(stop, |block| {
+            let logits = block.of(logits).to_kind(Number::Double);
+            let expected = (&logits * inverse).softmax(-1, None::<Number>) * &logits;
+            sum += expected
+                .sum_dim_intlist([-1i64].as_slice(), false, None::<Number>)
+                .sum(None::<Number>)
+                .double_value(&[]);
+        })?;
+        Ok(sum / logits.size()[0] as f64 - of_labels)
     };
     let (mut low, mut high) = (COLDEST, 1.0 / COLDEST);
-    if slope(low) >= 0.0 {
-        return Some(1.0 / low);
+    if slope(low)? >= 0.0 {
+        return Ok(Some(1.0 / low));
     }
-    if slope(high) <= 0.0 {
-        return Some(1.0 / high);
+    if slope(high)? <= 0.0 {
+        return Ok(Some(1.0 / high));
     }
     for _ in 0..50 {
         let middle = 0.5 * (low + high);
-        if slope(middle) < 0.0 { low = middle } else { high = middle }
+        if slope(middle)? < 0.0 { low = middle } else { high = middle }
     }
-    Some(2.0 / (low + high))
+    Ok(Some(2.0 / (low + high)))
 }
 
 /// The places of the pictures that the last pass of a run labelled, and their labels.
 ///
 /// # Errors
-/// Where the store cannot be read.
-pub fn last_labels(run: &str, last: i32, pictures: &Pictures, store: &Store) -> Result<(Vec<i64>, Vec<i64>)> {
+/// Where the store cannot be read, or stopping was asked for.
+pub fn last_labels(
+    run: &str,
+    last: i32,
+    pictures: &Pictures,
+    store: &Store,
+    stop: &Stop,
+) -> Result<(Vec<i64>, Vec<i64>)> {
     let mut known = HashMap::new();
     for batch in
         reader::batches(&store.partition("pseudo_labels", run)?, Some(&["pass", "image_id", "class_id"]), 8192)?
     {
+        stop.check()?;
         let batch = batch?;
         let ids = arrays::strings(&batch, "image_id")?.into_iter().map(str::to_owned);
         let classes = arrays::int32s(&batch, "class_id")?;
@@ -67,23 +86,37 @@ pub fn last_labels(run: &str, last: i32, pictures: &Pictures, store: &Store) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     /// Log-odds of 4 and of 0 for the first of two classes.
     fn logits() -> Tensor {
         Tensor::from_slice(&[4.0f32, 0.0, 4.0, 0.0, 4.0, 0.0, 4.0, 0.0]).view([4, 2])
     }
 
+    fn found(labels: &[i64]) -> Option<f64> {
+        temperature(&logits(), labels, &Stop::default()).unwrap()
+    }
+
     #[test]
     fn a_model_that_is_right_three_times_in_four_says_three_quarters() {
-        let found = temperature(&logits(), &[0, 0, 0, 1]).unwrap();
+        let found = found(&[0, 0, 0, 1]).unwrap();
         let confidence = 1.0 / (1.0 + (-4.0 / found).exp());
         assert!((confidence - 0.75).abs() < 1e-6, "temperature {found}, confidence {confidence}");
     }
 
     #[test]
     fn a_model_that_always_or_never_agrees_has_a_bounded_temperature() {
-        assert!((temperature(&logits(), &[0, 0, 0, 0]).unwrap() - COLDEST).abs() < 1e-9);
-        assert!((temperature(&logits(), &[1, 1, 1, 1]).unwrap() - 1.0 / COLDEST).abs() < 1e-9);
-        assert_eq!(temperature(&logits(), &[]), None);
+        assert!((found(&[0, 0, 0, 0]).unwrap() - COLDEST).abs() < 1e-9);
+        assert!((found(&[1, 1, 1, 1]).unwrap() - 1.0 / COLDEST).abs() < 1e-9);
+        assert_eq!(found(&[]), None);
+    }
+
+    #[test]
+    fn it_asks_at_every_temperature_whether_to_stop() {
+        for asked in 0..52 {
+            let error = temperature(&logits(), &[0, 0, 0, 1], &Stop::after(asked)).unwrap_err();
+            assert_eq!(error.kind(), Kind::Interrupted, "after {asked} questions");
+        }
+        assert!(temperature(&logits(), &[0, 0, 0, 1], &Stop::after(52)).is_ok());
     }
 }

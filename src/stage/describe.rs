@@ -14,7 +14,7 @@ use crate::device::guarded;
 use crate::error::{Context, Error, Kind, Result};
 use crate::fusion::{heads, normalize};
 use crate::stage::progress::{Progress, Silent};
-use crate::stage::stop::Stop;
+use crate::stop::Stop;
 use crate::store::layout::Store;
 use crate::store::reader;
 use crate::store::space::Space;
@@ -168,9 +168,10 @@ pub fn heads(
     tokenizer: &Tokenizer,
     tower: impl FnOnce() -> Result<TextTower>,
     store: &Store,
+    stop: &Stop,
 ) -> Result<Heads> {
     let lines = sentences.lines();
-    let (flat, width, _) = embed(sentences, &lines, space, tokenizer, tower, store, &Stop::default(), &Silent)?;
+    let (flat, width, _) = embed(sentences, &lines, space, tokenizer, tower, store, stop, &Silent)?;
     Ok(make_heads(sentences, &flat, width))
 }
 

@@ -10,7 +10,9 @@ use arrow::array::{Float32Array, Float64Array, Int32Array, RecordBatch};
 use tch::{Kind as Number, Tensor};
 
 use crate::error::{Context, Kind, Result};
+use crate::fusion::blocks::Blocks;
 use crate::stage::pictures::Pictures;
+use crate::stop::Stop;
 use crate::store::layout::Store;
 use crate::store::reader;
 use crate::table::{self, Dims, arrays, tensor};
@@ -43,10 +45,11 @@ pub struct Score {
 /// The ground truth of a dataset, by row of its pictures.
 ///
 /// # Errors
-/// Where the store cannot be read.
-pub fn labels(pictures: &Pictures, dataset: &str, store: &Store) -> Result<Vec<Option<i32>>> {
+/// Where the store cannot be read, or stopping was asked for.
+pub fn labels(pictures: &Pictures, dataset: &str, store: &Store, stop: &Stop) -> Result<Vec<Option<i32>>> {
     let mut known = HashMap::new();
     for batch in reader::batches(&store.partition("labels", dataset)?, None, 8192)? {
+        stop.check()?;
         let batch = batch?;
         let ids = arrays::strings(&batch, "image_id")?.into_iter().map(str::to_owned);
         known.extend(ids.zip(arrays::int32s(&batch, "class_id")?.iter().copied()));
@@ -110,13 +113,26 @@ pub fn by_split(splits: &[Tensor], like: &Tensor, answer: impl Fn(&Tensor) -> Re
     Ok(all)
 }
 
+/// The class of the classifier (C, d) that each feature (rows, d) is nearest to.
+///
+/// # Errors
+/// Where libtorch cannot copy the result, or stopping was asked for.
+pub fn nearest(features: &Tensor, classifier: &Tensor, stop: &Stop) -> Result<Vec<i32>> {
+    let blocks = Blocks::of_products(features.size()[0], classifier.numel() as i64);
+    let best = blocks.map(stop, |block| block.of(features).matmul(&classifier.tr()).argmax(1, false))?;
+    classes(&best)
+}
+
 /// The best class of each row of logits (rows, C).
 ///
 /// # Errors
 /// Where libtorch cannot copy the result.
 pub fn answers(logits: &Tensor) -> Result<Vec<i32>> {
-    Vec::<i32>::try_from(logits.argmax(1, false).to_kind(Number::Int))
-        .context(Kind::Torch, || "cannot copy predictions".to_owned())
+    classes(&logits.argmax(1, false))
+}
+
+fn classes(best: &Tensor) -> Result<Vec<i32>> {
+    Vec::<i32>::try_from(best.to_kind(Number::Int)).context(Kind::Torch, || "cannot copy predictions".to_owned())
 }
 
 /// Writes `metrics` of a run; `pass` is the number of the last pass.
@@ -144,17 +160,20 @@ pub fn write_metrics(run: &str, pass: i32, scores: &[Score], store: &Store) -> R
 /// answer beside it.
 ///
 /// # Errors
-/// Where the store cannot be written.
+/// Where the store cannot be written, or stopping was asked for.
 pub fn write_predictions(
     run: &str,
     pictures: &Pictures,
     logits: &Tensor,
     zero_shot: &[i32],
     store: &Store,
+    stop: &Stop,
 ) -> Result<()> {
-    let probabilities = logits.softmax(-1, None::<Number>);
-    let classes = probabilities.size()[1];
-    let (best, _) = probabilities.topk(classes.min(2), 1, true, true);
+    let classes = logits.size()[1];
+    let best = Blocks::of_numbers(logits.size()[0], classes).map(stop, |block| {
+        let probabilities = block.of(logits).softmax(-1, None::<Number>);
+        probabilities.topk(classes.min(2), 1, true, true).0
+    })?;
     let column = |n: i64| tensor::numbers(&best.select(1, n));
     let confidence = column(0)?;
     let margin: Vec<f32> = match classes {

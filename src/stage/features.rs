@@ -6,27 +6,29 @@ use arrow::array::RecordBatch;
 use tch::{Kind as Number, Tensor};
 
 use crate::error::{Error, Kind, Result};
+use crate::fusion::views;
 use crate::stage::pictures::Pictures;
+use crate::stop::Stop;
 use crate::store::layout::Partition;
 use crate::store::reader;
 use crate::table::{arrays, tensor};
 
-/// One column of a partition, with a row for each of `wanted` pictures in that order.
-///
-/// # Errors
-/// [`Kind::Store`] where a picture has no row, or a part cannot be read.
-pub fn gather(
+/// The rows of some pictures in a partition, in their order. `make` gets rows as they are read: a batch of the store, which of
+/// its rows are wanted, and at which places of the result they belong. It gives the result's rows.
+fn gather(
     partition: &Partition,
     column: &str,
     pictures: &Pictures,
     wanted: &[usize],
-    read: fn(&RecordBatch, &str) -> Result<Tensor>,
+    stop: &Stop,
+    make: impl Fn(&RecordBatch, &Tensor, &Tensor) -> Result<Tensor>,
 ) -> Result<Tensor> {
     let places: HashMap<&str, i64> =
         wanted.iter().zip(0..).map(|(&n, place)| (pictures.rows()[n].image_id.as_str(), place)).collect();
     let mut all: Option<Tensor> = None;
     let mut filled = 0;
     for batch in reader::batches(partition, Some(&["image_id", column]), 1024)? {
+        stop.check()?;
         let batch = batch?;
         let ids = arrays::strings(&batch, "image_id")?;
         let (from, to): (Vec<i64>, Vec<i64>) =
@@ -34,13 +36,14 @@ pub fn gather(
         if from.is_empty() {
             continue;
         }
-        let rows = read(&batch, column)?.index_select(0, &Tensor::from_slice(&from));
+        let to = Tensor::from_slice(&to);
+        let rows = make(&batch, &Tensor::from_slice(&from), &to)?;
         let all = all.get_or_insert_with(|| {
             let mut shape = rows.size();
             shape[0] = wanted.len() as i64;
             Tensor::zeros(shape, (rows.kind(), rows.device()))
         });
-        let _ = all.index_copy_(0, &Tensor::from_slice(&to), &rows);
+        let _ = all.index_copy_(0, &to, &rows);
         filled += from.len();
     }
     match all {
@@ -53,43 +56,67 @@ pub fn gather(
     }
 }
 
-/// Vectors (rows, d), fp32.
+/// Vectors (rows, d), fp32, with a row for each of `wanted` pictures in that order.
 ///
 /// # Errors
-/// As [`gather`].
-pub fn vectors(partition: &Partition, column: &str, pictures: &Pictures, wanted: &[usize]) -> Result<Tensor> {
-    gather(partition, column, pictures, wanted, tensor::from_vectors)
+/// [`Kind::Store`] where a picture has no row, or a part cannot be read; [`Kind::Interrupted`] where stopping was asked for.
+pub fn vectors(
+    partition: &Partition,
+    column: &str,
+    pictures: &Pictures,
+    wanted: &[usize],
+    stop: &Stop,
+) -> Result<Tensor> {
+    gather(partition, column, pictures, wanted, stop, |batch, rows, _| {
+        Ok(tensor::from_vectors(batch, column)?.index_select(0, rows))
+    })
 }
 
-/// Crop features (rows, V, d), fp32.
+/// The composite (rows, d) of each picture's crops, of unit length, from the features of the whole pictures (rows, d). The crops,
+/// which are several times as much, are never all in memory.
 ///
 /// # Errors
-/// As [`gather`].
-pub fn crops(partition: &Partition, pictures: &Pictures, wanted: &[usize], width: i64) -> Result<Tensor> {
-    let flat = vectors(partition, "features", pictures, wanted)?;
-    Ok(flat.view([wanted.len() as i64, -1, width]))
+/// As [`vectors`].
+pub fn composites(
+    partition: &Partition,
+    pictures: &Pictures,
+    wanted: &[usize],
+    whole: &Tensor,
+    stop: &Stop,
+) -> Result<Tensor> {
+    gather(partition, "features", pictures, wanted, stop, |batch, rows, places| {
+        let crops = tensor::from_vectors(batch, "features")?.index_select(0, rows);
+        let crops = crops.view([rows.size()[0], -1, whole.size()[1]]);
+        Ok(views::composite(&crops, &whole.index_select(0, places)))
+    })
 }
 
 /// The mask (rows, N), bool.
 ///
 /// # Errors
-/// As [`gather`].
-pub fn masks(partition: &Partition, pictures: &Pictures, wanted: &[usize]) -> Result<Tensor> {
-    Ok(gather(partition, "mask", pictures, wanted, tensor::from_tensors)?.to_kind(Number::Bool))
+/// As [`vectors`].
+pub fn masks(partition: &Partition, pictures: &Pictures, wanted: &[usize], stop: &Stop) -> Result<Tensor> {
+    Ok(tensors(partition, "mask", pictures, wanted, stop)?.to_kind(Number::Bool))
 }
 
 /// Patch tokens (rows, N, D), fp16 as they are stored.
 ///
 /// # Errors
-/// As [`gather`].
-pub fn patch_tokens(partition: &Partition, pictures: &Pictures, wanted: &[usize]) -> Result<Tensor> {
-    gather(partition, "patch_tokens", pictures, wanted, tensor::from_tensors)
+/// As [`vectors`].
+pub fn patch_tokens(partition: &Partition, pictures: &Pictures, wanted: &[usize], stop: &Stop) -> Result<Tensor> {
+    tensors(partition, "patch_tokens", pictures, wanted, stop)
 }
 
 /// The input of a block (rows, 1 + N, D), fp16 as it is stored.
 ///
 /// # Errors
-/// As [`gather`].
-pub fn block_tokens(partition: &Partition, pictures: &Pictures, wanted: &[usize]) -> Result<Tensor> {
-    gather(partition, "tokens", pictures, wanted, tensor::from_tensors)
+/// As [`vectors`].
+pub fn block_tokens(partition: &Partition, pictures: &Pictures, wanted: &[usize], stop: &Stop) -> Result<Tensor> {
+    tensors(partition, "tokens", pictures, wanted, stop)
+}
+
+fn tensors(partition: &Partition, column: &str, pictures: &Pictures, wanted: &[usize], stop: &Stop) -> Result<Tensor> {
+    gather(partition, column, pictures, wanted, stop, |batch, rows, _| {
+        Ok(tensor::from_tensors(batch, column)?.index_select(0, rows))
+    })
 }

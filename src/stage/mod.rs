@@ -22,5 +22,6 @@ mod pool;
 pub mod predict;
 pub mod prior;
 pub mod progress;
-pub mod stop;
 pub mod views;
+
+pub use crate::stop;

@@ -4,11 +4,12 @@ use arrow::array::RecordBatch;
 use tch::{Kind as Number, Tensor};
 
 use crate::error::{Context, Kind, Result};
+use crate::fusion::blocks::{Blocks, products};
 use crate::fusion::stata::StatA;
-use crate::fusion::views;
 use crate::stage::describe::Heads;
 use crate::stage::features;
 use crate::stage::pictures::Pictures;
+use crate::stop::Stop;
 use crate::store::layout::Store;
 use crate::table::{self, Dims, arrays, tensor};
 
@@ -42,29 +43,41 @@ impl MultiView {
 /// The crops' composite and its cosines, for `wanted` pictures in that order.
 ///
 /// # Errors
-/// Where the store lacks a picture's features.
+/// Where the store lacks a picture's features, or stopping was asked for.
 pub fn multi_view(
     pictures: &Pictures,
     wanted: &[usize],
     heads: &Heads,
     spaces: &FrozenSpaces,
     store: &Store,
+    stop: &Stop,
 ) -> Result<MultiView> {
-    let cls = features::vectors(&store.partition("embeddings", &spaces.image)?, "cls_feature", pictures, wanted)?;
-    let crops =
-        features::crops(&store.partition("view_features", &spaces.view)?, pictures, wanted, heads.frozen.size()[1])?;
-    let composite = views::composite(&crops, &cls);
-    let logits = composite.matmul(&heads.frozen.tr()).to_kind(Number::Float);
+    let embeddings = store.partition("embeddings", &spaces.image)?;
+    let whole = features::vectors(&embeddings, "cls_feature", pictures, wanted, stop)?;
+    let crops = store.partition("view_features", &spaces.view)?;
+    let composite = features::composites(&crops, pictures, wanted, &whole, stop)?;
+    let logits = products(&composite, &heads.frozen, stop)?.to_kind(Number::Float);
     Ok(MultiView { composite, logits })
 }
 
 /// Logits (rows, C) after transduction: all pictures are answered at once by [`StatA`], from first logits (rows, C) that are cosines
 /// or cosine-like, and prototypes (C, d). An answer becomes a cosine-like logit, `ln(answer) / scale`, whose softmax at that
 /// scale is the answer.
-pub fn transduced(seen: &MultiView, first: &Tensor, prototypes: &Tensor, stata: StatA, scale: f64) -> Tensor {
-    let first = (first * scale).softmax(-1, None::<Number>);
-    let answers = stata.answers(&seen.composite, prototypes, &first);
-    answers.clamp_min(LEAST).log() / scale
+///
+/// # Errors
+/// Where stopping was asked for.
+pub fn transduced(
+    seen: &MultiView,
+    first: &Tensor,
+    prototypes: &Tensor,
+    stata: StatA,
+    scale: f64,
+    stop: &Stop,
+) -> Result<Tensor> {
+    let rows = Blocks::of_numbers(first.size()[0], first.size()[1]);
+    let first = rows.map(stop, |block| (block.of(first) * scale).softmax(-1, None::<Number>))?;
+    let answers = stata.answers(&seen.composite, prototypes, &first, stop)?;
+    rows.map(stop, |block| block.of(&answers).clamp_min(LEAST).log() / scale)
 }
 
 /// Answers below this are taken for this: no logit is infinite.

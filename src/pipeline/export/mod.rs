@@ -21,6 +21,7 @@ use crate::device::guarded;
 use crate::error::{Context, Error, Kind, Result};
 use crate::pipeline::adapted::Adapted;
 use crate::pipeline::chosen::Chosen;
+use crate::stop::Stop;
 
 /// What transformers keeps of a tokenizer, besides its configuration.
 const TOKENIZER: [&str; 4] = ["tokenizer.json", "special_tokens_map.json", "vocab.json", "merges.txt"];
@@ -32,7 +33,7 @@ const TOKENIZER: [&str; 4] = ["tokenizer.json", "special_tokens_map.json", "voca
 /// As [`Adapted::open`]; [`Kind::Usage`] where something is in the folder; [`Kind::Store`] where it cannot be written.
 pub fn export(chosen: &Chosen, folder: &Path) -> Result<Vec<String>> {
     refuse_taken(folder)?;
-    let adapted = Adapted::open(chosen)?;
+    let adapted = Adapted::open(chosen, &Stop::default())?;
     let folder = std::path::absolute(folder).at(Kind::Store, "cannot find", folder)?;
     let parent = folder.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(parent).at(Kind::Store, "cannot make", parent)?;

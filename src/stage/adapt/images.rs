@@ -11,7 +11,6 @@ use crate::cores::{self, PerThread};
 use crate::device::guarded;
 use crate::error::Result;
 use crate::fusion::adapter::{Adapter, Seen, Tokens};
-use crate::fusion::views;
 use crate::image::{Preprocess, seed, weak_view};
 use crate::stage::adapt::AdaptSettings;
 use crate::stage::features;
@@ -144,7 +143,7 @@ impl Images {
     /// are decoded anew whenever they are needed.
     ///
     /// # Errors
-    /// Where the store lacks a picture's tokens.
+    /// Where the store lacks a picture's tokens, or stopping was asked for.
     pub fn open(
         pictures: &Arc<Pictures>,
         rows: Vec<usize>,
@@ -152,11 +151,12 @@ impl Images {
         frozen: &Frozen,
         preprocess: &Preprocess,
         normaliser: Normaliser,
+        stop: &Stop,
     ) -> Result<Self> {
         let source = match (settings.design.tune.from_block(), &frozen.blocks) {
-            (None, _) => cached(pictures, &rows, settings.coarse, frozen)?,
+            (None, _) => cached(pictures, &rows, settings.coarse, frozen, stop)?,
             (Some(block), Some(blocks)) if block > 0 => {
-                Source::Block(block, features::block_tokens(blocks, pictures, &rows)?)
+                Source::Block(block, features::block_tokens(blocks, pictures, &rows, stop)?)
             }
             _ => Source::Pixels,
         };
@@ -343,20 +343,17 @@ pub fn pick(seed: u64, image_id: &str) -> i64 {
     i64::from(u32::from_le_bytes([bytes.as_bytes()[0], bytes.as_bytes()[1], bytes.as_bytes()[2], 0]))
 }
 
-fn cached(pictures: &Arc<Pictures>, rows: &[usize], coarse: Coarse, frozen: &Frozen) -> Result<Source> {
+fn cached(pictures: &Arc<Pictures>, rows: &[usize], coarse: Coarse, frozen: &Frozen, stop: &Stop) -> Result<Source> {
     let embeddings = &frozen.embeddings;
-    let cls = features::vectors(embeddings, "cls_feature", pictures, rows)?;
+    let cls = features::vectors(embeddings, "cls_feature", pictures, rows, stop)?;
     let coarse = match coarse {
         Coarse::Cls => cls,
-        Coarse::Composite => {
-            let crops = features::crops(&frozen.views, pictures, rows, cls.size()[1])?;
-            views::composite(&crops, &cls)
-        }
+        Coarse::Composite => features::composites(&frozen.views, pictures, rows, &cls, stop)?,
     };
     Ok(Source::Cached {
         coarse,
-        cls_token: features::vectors(embeddings, "cls_token", pictures, rows)?,
-        patch_tokens: features::patch_tokens(embeddings, pictures, rows)?,
-        mask: features::masks(embeddings, pictures, rows)?,
+        cls_token: features::vectors(embeddings, "cls_token", pictures, rows, stop)?,
+        patch_tokens: features::patch_tokens(embeddings, pictures, rows, stop)?,
+        mask: features::masks(embeddings, pictures, rows, stop)?,
     })
 }

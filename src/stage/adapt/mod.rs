@@ -175,7 +175,7 @@ pub async fn adapt(
         done => Some(tables::pseudo_labels_of(store, run, done - 1, images)?),
     };
 
-    let shares = guarded("estimating the class prior", || Ok(shares(settings, &start)))?;
+    let shares = guarded("estimating the class prior", || shares(settings, &start, stop))?;
     let shares = shares.map(|shares| shares.to_device(device));
     let ids = images.ids();
     let (rows, passes) = (images.len(), settings.passes());
@@ -218,12 +218,12 @@ pub async fn adapt(
 }
 
 /// The class distribution that fairness pulls towards, (C), on the CPU; `None` where it is uniform.
-fn shares(settings: &AdaptSettings, start: &Start<'_>) -> Option<Tensor> {
-    match &settings.class_prior {
+fn shares(settings: &AdaptSettings, start: &Start<'_>, stop: &Stop) -> Result<Option<Tensor>> {
+    Ok(match &settings.class_prior {
         ClassPrior::Uniform => None,
-        ClassPrior::Estimated => Some(class_prior::estimate(start.composite, start.prior)),
+        ClassPrior::Estimated => Some(class_prior::estimate(start.composite, start.prior, stop)?),
         ClassPrior::Shares(shares) => Some(Tensor::from_slice(shares)),
-    }
+    })
 }
 
 /// What one pass starts from.

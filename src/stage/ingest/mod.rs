@@ -17,7 +17,7 @@ use crate::source::Source;
 use crate::stage::feed::{Batcher, Views};
 use crate::stage::pictures;
 use crate::stage::progress::Progress;
-use crate::stage::stop::Stop;
+use crate::stop::Stop;
 use crate::store::layout::Store;
 use crate::store::reader;
 use crate::table::arrays;

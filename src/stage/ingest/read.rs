@@ -16,7 +16,7 @@ use crate::stage::encoded::{self, Encoded};
 use crate::stage::feed::Views;
 use crate::stage::pool::Share;
 use crate::stage::progress::Progress;
-use crate::stage::stop::Stop;
+use crate::stop::Stop;
 
 /// A picture that decoded. Bytes without a file of their own wait in a spool on disk until the part is written.
 pub(super) struct Row {

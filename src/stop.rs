@@ -1,0 +1,76 @@
+//! Asking a running pipeline to stop: it finishes the part in hand, and nothing that was computed is lost.
+//!
+//! Whatever may take longer than a second asks again and again, between pieces of work that are short on a slow machine too.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::{Error, Kind, Result};
+
+/// Nobody has asked to stop.
+const NEVER: u64 = u64::MAX;
+
+/// A flag shared by the signal handler and every stage.
+///
+/// It counts how many questions are still answered with "go on": none once stopping was asked for.
+#[derive(Debug, Clone)]
+pub struct Stop(Arc<AtomicU64>);
+
+impl Default for Stop {
+    /// Goes on until it is asked to stop.
+    fn default() -> Self {
+        Stop::after(NEVER)
+    }
+}
+
+impl Stop {
+    /// Stops by itself after that many questions: how a test knows that work asks while it is at it.
+    pub fn after(questions: u64) -> Stop {
+        Stop(Arc::new(AtomicU64::new(questions)))
+    }
+
+    /// Asks every stage to stop at its next safe point.
+    pub fn request(&self) {
+        self.0.store(0, Ordering::SeqCst);
+    }
+
+    /// Whether stopping was asked for.
+    pub fn requested(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == 0
+    }
+
+    /// Called at a safe point.
+    ///
+    /// # Errors
+    /// [`Kind::Interrupted`] where stopping was asked for.
+    pub fn check(&self) -> Result<()> {
+        let one_less = |left: u64| (left != 0 && left != NEVER).then(|| left - 1);
+        let (Ok(left) | Err(left)) = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+        if left == 0 {
+            return Err(Error::new(Kind::Interrupted, "stopped on request; everything computed so far is kept")
+                .hint("run the same command again to go on from here"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_goes_on_until_it_is_asked_and_whoever_shares_it_knows() {
+        let stop = Stop::default();
+        let shared = stop.clone();
+        assert!((0..100).all(|_| stop.check().is_ok()));
+        shared.request();
+        assert!(stop.requested() && stop.check().unwrap_err().kind() == Kind::Interrupted);
+    }
+
+    #[test]
+    fn it_can_stop_by_itself_after_some_questions() {
+        let stop = Stop::after(2);
+        assert!(!stop.requested() && stop.check().is_ok() && stop.check().is_ok());
+        assert!(stop.requested() && stop.check().is_err() && stop.check().is_err());
+    }
+}

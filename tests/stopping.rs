@@ -1,0 +1,73 @@
+//! A request to stop is heard wherever work goes through all pictures: at once where it was made before, and at the next
+//! question where it is made in between. What asks within itself is tested beside it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+#[path = "sql/small_store.rs"]
+mod small_store;
+
+use microclip_pipe::error::Kind;
+use microclip_pipe::fusion::stata::StatA;
+use microclip_pipe::image::Limits;
+use microclip_pipe::stage::describe::Heads;
+use microclip_pipe::stage::pictures::Pictures;
+use microclip_pipe::stage::prior::{FrozenSpaces, MultiView};
+use microclip_pipe::stage::{calibrate, evaluate, features, prior};
+use microclip_pipe::stop::Stop;
+use tch::Tensor;
+
+/// Does the work until it asks no more: every stop before that is heard. Returns how often it asks.
+#[track_caller]
+fn questions<T>(work: impl Fn(&Stop) -> microclip_pipe::Result<T>) -> u64 {
+    for asked in 0.. {
+        match work(&Stop::after(asked)) {
+            Ok(_) => return asked,
+            Err(error) => assert_eq!(error.kind(), Kind::Interrupted, "after {asked} questions: {error}"),
+        }
+    }
+    unreachable!()
+}
+
+#[test]
+fn whatever_reads_rows_asks_for_every_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = small_store::build(dir.path());
+    let partition = |table: &str, name: &str| store.partition(table, name).unwrap();
+    let pictures = Pictures::open(&partition("images", "flowers"), Limits::default()).unwrap();
+    let all: Vec<usize> = (0..pictures.rows().len()).collect();
+    let (whole, crops) = (partition("embeddings", "img-1"), partition("view_features", "view-1"));
+    let cls = features::vectors(&whole, "cls_feature", &pictures, &all, &Stop::default()).unwrap();
+    assert_eq!(questions(|stop| features::vectors(&whole, "cls_feature", &pictures, &all, stop)), 1);
+    assert_eq!(questions(|stop| features::masks(&whole, &pictures, &all, stop)), 1);
+    assert_eq!(questions(|stop| features::patch_tokens(&whole, &pictures, &all, stop)), 1);
+    assert_eq!(questions(|stop| features::composites(&crops, &pictures, &all, &cls, stop)), 1);
+    assert_eq!(questions(|stop| evaluate::labels(&pictures, "flowers", &store, stop)), 1);
+    // Two passes, each a part of its own.
+    assert_eq!(questions(|stop| calibrate::last_labels("r1", 1, &pictures, &store, stop)), 2);
+
+    let spaces = FrozenSpaces { image: "img-1".to_owned(), view: "view-1".to_owned() };
+    let head = || Tensor::eye(2, tch::kind::FLOAT_CPU);
+    let heads = Heads { names: head(), descriptions: head(), frozen: head() };
+    // Whole pictures, crops, and the products with the classifier.
+    assert_eq!(questions(|stop| prior::multi_view(&pictures, &all, &heads, &spaces, &store, stop)), 3);
+    let logits = Tensor::rand([all.len() as i64, 3], tch::kind::FLOAT_CPU);
+    let write = |stop: &Stop| evaluate::write_predictions("r1", &pictures, &logits, &vec![0; all.len()], &store, stop);
+    assert_eq!(questions(write), 1);
+}
+
+#[test]
+fn whatever_works_on_large_tables_asks_for_every_block() {
+    let (pictures, classes, width) = (2_100, 40, 8);
+    let random = |rows: i64, columns: i64| Tensor::randn([rows, columns], tch::kind::FLOAT_CPU);
+    let (features, head) = (random(pictures, width), random(classes, width));
+    assert_eq!(questions(|stop| evaluate::nearest(&features, &head, stop)), 1);
+    let logits = features.matmul(&head.tr());
+    // With 100,000 classes of width 64, 335 pictures are a block.
+    let (few, many) = (random(400, 64), random(100_000, 64));
+    assert_eq!(questions(|stop| evaluate::nearest(&few, &many, stop)), 2);
+
+    let seen = MultiView { composite: features, logits: logits.shallow_clone() };
+    let stata = StatA { neighbours: 2, iterations: 1 };
+    // Three blocks of neighbours; the rest is small enough for one block each.
+    let transduced = |stop: &Stop| prior::transduced(&seen, &logits, &head, stata, 1.0, stop);
+    assert_eq!(questions(transduced), 1 + 3 + 2 + (1 + 5 * 5 + 1) + 1);
+}
