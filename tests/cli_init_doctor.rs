@@ -68,6 +68,30 @@ fn init_needs_pictures_and_a_model() {
 }
 
 #[test]
+fn doctor_and_run_say_which_sentences_are_too_long() {
+    let pipeline = Pipeline::new(1, 1);
+    pipeline.ok("doctor", &[]);
+    let long = vec!["petal"; 60].join(" ");
+    let words = format!(
+        "{{\"blue bell\": [\"It is blue.\"], \"red rose\": [\"{long}\", \"It is red.\"], \"white lily\": [\"It is white.\"]}}"
+    );
+    pipeline.write("sentences.json", &words);
+    let cut = format!(
+        "1 of 7 sentences is longer than the model's 48 tokens and is cut; the first: 'red rose': '{}…'",
+        &long[..60]
+    );
+    let shown = pipeline.ok("doctor", &[]);
+    assert!(shown.contains(&format!("7 different ones; {cut}")) && shown.contains("to mend: shorten them"), "{shown}");
+    // What is cached is as short.
+    for _ in 0..2 {
+        let said = text(&pipeline.output("run", &["--set", "adapt.tune=none"]).stderr);
+        assert!(said.contains(&format!("warning: {cut}")), "{said}");
+    }
+    let rows = pipeline.sql("SELECT sentence, tokens FROM text_features WHERE cut");
+    assert_eq!(rows, [serde_json::json!({"sentence": long, "tokens": 62})]);
+}
+
+#[test]
 fn doctor_says_what_is_broken_and_what_mends_it() {
     let pipeline = Pipeline::new(2, 1);
     let well = ok(&pipeline.program(&["doctor"]));

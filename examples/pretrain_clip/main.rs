@@ -102,7 +102,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let vocabulary = vocabulary::learn(&words, 2_048).map_err(|cause| cause.to_string())?;
     let config = model::sizes(vocabulary.len);
     let tokenizer = vocabulary.tokenizer(config.text.context)?;
-    let encode = |caption: &str| Ok(tokenizer.sequence(caption)?);
+    let encode = |caption: &str| Ok(tokenizer.sequence(caption)?.ids);
 
     let mut vars = nn::VarStore::new(Device::Cpu);
     let mut model = Model::new(&vars.root(), &config);

@@ -81,6 +81,16 @@ pub struct TextConfig {
     pub activation: Activation,
 }
 
+impl TextConfig {
+    /// What one sequence of so many tokens costs in the products of the blocks, in GFLOP; a product and a sum are two.
+    pub fn gflop(&self, tokens: usize) -> f64 {
+        let [width, mlp, layers] = [self.width, self.mlp, self.layers].map(|size| size as f64);
+        let tokens = tokens as f64;
+        let block = tokens * width * (4.0 * width + 2.0 * mlp) + 2.0 * tokens * tokens * width;
+        2e-9 * layers * block
+    }
+}
+
 /// Sizes of both towers and of the joint space.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClipConfig {

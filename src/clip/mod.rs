@@ -19,7 +19,7 @@ pub mod weights;
 pub use config::{Activation, ClipConfig, TextConfig, VisionConfig};
 pub use model::Clip;
 pub use text::TextTower;
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{Sequence, Tokenizer};
 pub use vision::{VisionOutput, VisionTower};
 pub use weights::Weights;
 

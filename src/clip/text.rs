@@ -62,11 +62,11 @@ impl TextTower {
     ///
     /// Sequences are padded to the longest of the batch, not to the context: attention is causal, so what follows the
     /// end mark cannot change its token.
-    pub fn forward(&self, sequences: &[Vec<i64>], device: Device) -> Tensor {
-        let longest = sequences.iter().map(Vec::len).max().unwrap_or(1);
+    pub fn forward(&self, sequences: &[impl AsRef<[i64]>], device: Device) -> Tensor {
+        let longest = sequences.iter().map(|s| s.as_ref().len()).max().unwrap_or(1);
         let mut ids = Vec::with_capacity(sequences.len() * longest);
         let mut ends = Vec::with_capacity(sequences.len());
-        for sequence in sequences {
+        for sequence in sequences.iter().map(AsRef::as_ref) {
             ids.extend_from_slice(sequence);
             ids.resize(ids.len() + longest - sequence.len(), 0);
             ends.push(sequence.len().saturating_sub(1) as i64);

@@ -17,6 +17,15 @@ pub struct Tokenizer {
     identity: blake3::Hash,
 }
 
+/// A sentence as the text tower takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sequence {
+    /// Start mark, words, end mark; no longer than the context.
+    pub ids: Vec<i64>,
+    /// How many ids the whole sentence has, marks included: more than the context where it was cut.
+    pub tokens: usize,
+}
+
 enum Vocabulary {
     HuggingFace(Box<tokenizers::Tokenizer>),
     OpenAi(Box<instant_clip_tokenizer::Tokenizer>),
@@ -24,6 +33,8 @@ enum Vocabulary {
 
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
+/// The two of them, in every sequence.
+const MARKS: usize = 2;
 
 impl Tokenizer {
     /// Reads a `tokenizer.json`; `context` is the longest sequence of the tower, `vocab` its number of entries.
@@ -124,13 +135,19 @@ impl Tokenizer {
     ///
     /// # Errors
     /// As [`Tokenizer::ids`].
-    pub fn sequence(&self, text: &str) -> Result<Vec<i64>> {
-        let ids = self.ids(text)?;
-        let room = self.context.saturating_sub(2);
-        let mut sequence = Vec::with_capacity(ids.len().min(room) + 2);
-        sequence.push(self.start);
-        sequence.extend(ids.into_iter().take(room));
-        sequence.push(self.end);
-        Ok(sequence)
+    pub fn sequence(&self, text: &str) -> Result<Sequence> {
+        let words = self.ids(text)?;
+        let tokens = words.len() + MARKS;
+        let room = self.context.saturating_sub(MARKS);
+        let mut ids = Vec::with_capacity(words.len().min(room) + MARKS);
+        ids.push(self.start);
+        ids.extend(words.into_iter().take(room));
+        ids.push(self.end);
+        Ok(Sequence { ids, tokens })
+    }
+
+    /// The longest sequence, start and end marks included.
+    pub fn context(&self) -> usize {
+        self.context
     }
 }

@@ -8,7 +8,7 @@ use super::cache::examine;
 use super::run::sentences;
 use super::settings;
 use super::spec::{DeviceKind, Spec};
-use crate::clip::Clip;
+use crate::clip::{Clip, Tokenizer};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::source;
@@ -127,7 +127,9 @@ fn cuda(spec: Option<&Spec>) -> Finding {
 
 /// Looks at what a pipeline file names: the model, the pictures, the sentences and the store. Every file of the store is read.
 pub fn pipeline(spec: &Spec) -> Vec<Finding> {
-    let mut findings = vec![model(spec), Finding::new("device", State::Fine, ground(spec))];
+    let clip = Clip::open(&settings::model_files(spec));
+    let tokenizer = clip.as_ref().ok().map(|clip| &clip.tokenizer);
+    let mut findings = vec![model(spec, &clip), Finding::new("device", State::Fine, ground(spec))];
     let listed = source::open(&settings::source(spec)).and_then(|source| {
         let classes = ingest::classes(source.as_ref(), &settings::ingest(spec)?)?;
         let listing = source.listing();
@@ -139,8 +141,7 @@ pub fn pipeline(spec: &Spec) -> Vec<Finding> {
         Err(error) => findings.push(Finding::broken("pictures", &error)),
         Ok((classes, detail)) => {
             findings.push(Finding::new("pictures", State::Fine, detail));
-            let sentences = sentences(spec, &classes).map(|s| format!("{} different ones", s.count()));
-            findings.push(Finding::of("sentences", sentences));
+            findings.push(words(spec, &classes, tokenizer));
         }
     }
     findings.extend(store(&spec.store));
@@ -157,12 +158,29 @@ pub fn ground(spec: &Spec) -> String {
     }
 }
 
-fn model(spec: &Spec) -> Finding {
-    let opened = Clip::open(&settings::model_files(spec)).and_then(|clip| {
+/// What is said about the classes; `tokenizer` is the model's, where it could be opened.
+fn words(spec: &Spec, classes: &[String], tokenizer: Option<&Tokenizer>) -> Finding {
+    let looked = sentences(spec, classes).and_then(|sentences| {
+        let cut = tokenizer.map(|tokenizer| sentences.too_long(tokenizer)).transpose()?.flatten();
+        Ok((format!("{} different ones", sentences.count()), cut))
+    });
+    match looked {
+        Ok((detail, None)) => Finding::new("sentences", State::Fine, detail),
+        Ok((detail, Some(cut))) => Finding::new("sentences", State::Note, format!("{detail}; {cut}"))
+            .mend("shorten them: what is cut off, the model does not see"),
+        Err(error) => Finding::broken("sentences", &error),
+    }
+}
+
+fn model(spec: &Spec, clip: &Result<Clip>) -> Finding {
+    let clip = match clip {
+        Ok(clip) => clip,
+        Err(error) => return Finding::broken("model", error),
+    };
+    let described = device::resolve(settings::device(spec)).map(|device| {
         let (vision, text) = (&clip.config.vision, &clip.config.text);
-        let device = device::resolve(settings::device(spec))?;
         let precision = |precision: device::Precision| precision.as_str();
-        Ok(format!(
+        format!(
             "vision {} blocks of {} on {} patches, text {} blocks of {}, joint space of {}; {} to embed, {} to adapt",
             vision.layers,
             vision.width,
@@ -172,9 +190,9 @@ fn model(spec: &Spec) -> Finding {
             clip.config.joint,
             precision(settings::precision(spec, device, vision.width)),
             precision(settings::adapt_precision(spec, device, vision.width)),
-        ))
+        )
     });
-    Finding::of("model", opened)
+    Finding::of("model", described)
 }
 
 fn store(root: &Path) -> Vec<Finding> {

@@ -45,6 +45,33 @@ fn its_rows_can_still_be_asked() {
     assert_eq!(names, [json!({"name": "blue bell"}), json!({"name": "red rose"})]);
 }
 
+/// `text_features` had fewer columns once, in the same version of the schemas.
+#[test]
+fn features_of_sentences_without_their_tokens_are_used_and_completed() {
+    let pipeline = Pipeline::new(2, 1);
+    let arguments = ["--set", "adapt.tune=none"];
+    pipeline.ok("run", &arguments);
+    let store = Store::open(pipeline.path("store")).unwrap();
+    let name = store.partitions("text_features").unwrap().remove(0);
+    let partition = store.partition("text_features", &name).unwrap();
+    let footer: Vec<_> = reader::footer(&partition.parts().unwrap()[0]).unwrap().pairs.into_iter().collect();
+    let batch = reader::batches(&partition, None, 1024).unwrap().next().unwrap().unwrap();
+    let old: Vec<usize> = (0..batch.num_columns())
+        .filter(|&n| !["tokens", "cut"].contains(&batch.schema().field(n).name().as_str()))
+        .collect();
+    let batch = batch.project(&old).unwrap();
+    partition.replace("features", &batch.schema(), &[batch], &footer).unwrap();
+    let counted = "SELECT count(*) AS n, count(tokens) AS tokens, count(cut) AS cut FROM text_features";
+    assert_eq!(pipeline.sql(counted), [json!({"n": 9, "tokens": 0, "cut": 0})]);
+
+    pipeline.ok("run", &arguments);
+    let counts = pipeline.sql(counted);
+    assert_eq!((&counts[0]["tokens"], &counts[0]["cut"]), (&json!(9), &json!(9)), "{counts:?}");
+    let forwards = "SELECT text_forwards FROM runs ORDER BY started DESC LIMIT 1";
+    assert_eq!(pipeline.sql(forwards), [json!({"text_forwards": 0})]);
+    pipeline.ok("cache verify", &[]);
+}
+
 #[test]
 fn verify_says_that_it_is_of_an_earlier_version() {
     let pipeline = adopted();

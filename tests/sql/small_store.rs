@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch, TimestampMillisecondArray,
+    ArrayRef, BinaryArray, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch,
+    TimestampMillisecondArray,
 };
 use microclip_pipe::store::Store;
 use microclip_pipe::table::{self, Dims, Scope, arrays};
@@ -114,6 +115,8 @@ pub fn build(root: &Path) -> (Store, Scope) {
             texts(&["description", "template"]),
             texts(&["An iris has three falls.", "a photo of a rose."]),
             arrays::fixed_list_f32(&[1.0, 0.0, 0.6, 0.8], 2).unwrap(),
+            i32s(&[9, 7]),
+            Arc::new(BooleanArray::from(vec![false, false])),
         ],
     );
     // One more than the dataset has: `f` is another dataset's.

@@ -1,0 +1,136 @@
+//! Sentences through the text tower, each once in a space.
+
+use std::collections::HashMap;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::Int32Type;
+use tch::Device;
+
+use super::Sentences;
+use crate::clip::{Sequence, TextConfig, TextTower, Tokenizer};
+use crate::device::guarded;
+use crate::error::Result;
+use crate::fusion::normalize;
+use crate::stage::progress::Progress;
+use crate::stop::Stop;
+use crate::store::layout::Store;
+use crate::store::reader;
+use crate::store::space::Space;
+use crate::table::{arrays, tensor};
+
+/// What is known of a sentence.
+#[derive(Debug, Clone)]
+pub(super) struct Embedded {
+    /// Of unit length.
+    pub(super) feature: Vec<f32>,
+    /// With the marks of start and end, before it was cut.
+    pub(super) tokens: usize,
+}
+
+/// Sentences that are stored together: what a kill loses at most.
+const PART: usize = 512;
+
+/// Sentences of a forward pass at most.
+const BATCH: usize = 128;
+
+/// GFLOP of a forward pass at most: about a second of a core that is slow or busy, after which stopping is asked.
+const BATCH_GFLOP: f64 = 12.0;
+
+/// Stores the newest of the sentences that are known.
+pub(super) type Save<'a> = dyn Fn(&HashMap<String, Embedded>, &[&String]) -> Result<()> + 'a;
+
+/// All sentences, and how many of them went through the tower. `save` is called again and again with those that are new.
+#[expect(clippy::too_many_arguments, reason = "a stage names each thing it reads and writes")]
+pub(super) fn embed(
+    sentences: &Sentences,
+    space: &Space,
+    tokenizer: &Tokenizer,
+    tower: impl FnOnce() -> Result<TextTower>,
+    store: &Store,
+    stop: &Stop,
+    progress: &dyn Progress,
+    save: &Save<'_>,
+) -> Result<(HashMap<String, Embedded>, u64)> {
+    let distinct = sentences.distinct();
+    let mut stored = stored(space, store, stop)?;
+    let new = distinct.iter().filter(|sentence| !stored.contains_key(*sentence)).count() as u64;
+    progress.begin("describe", "sentence", new, distinct.len() as u64 - new);
+    let (mut known, mut todo) = (HashMap::new(), Vec::new());
+    for sentence in &distinct {
+        stop.check()?;
+        match stored.remove(sentence) {
+            Some((feature, Some(tokens))) => drop(known.insert(sentence.clone(), Embedded { feature, tokens })),
+            Some((feature, None)) => {
+                let tokens = tokenizer.sequence(sentence)?.tokens;
+                known.insert(sentence.clone(), Embedded { feature, tokens });
+            }
+            None => todo.push((sentence, tokenizer.sequence(sentence)?)),
+        }
+    }
+    if todo.is_empty() {
+        return Ok((known, new));
+    }
+    // Those of a batch are padded to its longest: of equal length they need no padding.
+    todo.sort_by_key(|(_, sequence)| sequence.ids.len());
+    let tower = tower()?;
+    let (mut rest, mut unsaved) = (&todo[..], Vec::new());
+    while !rest.is_empty() {
+        if let Err(stopped) = stop.check() {
+            save(&known, &unsaved)?;
+            return Err(stopped);
+        }
+        let (batch, later) = rest.split_at(batch_of(rest, &tower.config));
+        for ((sentence, sequence), feature) in batch.iter().zip(forward(&tower, batch)?) {
+            known.insert((*sentence).clone(), Embedded { feature, tokens: sequence.tokens });
+            unsaved.push(*sentence);
+        }
+        if unsaved.len() >= PART && !later.is_empty() {
+            save(&known, &unsaved)?;
+            unsaved.clear();
+        }
+        progress.advance(batch.len() as u64);
+        rest = later;
+    }
+    Ok((known, new))
+}
+
+/// How many of the sentences, which become longer and longer, make a batch.
+fn batch_of(sentences: &[(&String, Sequence)], config: &TextConfig) -> usize {
+    let cost = |n: usize| n as f64 * config.gflop(sentences[n - 1].1.ids.len());
+    (1..=sentences.len().min(BATCH)).take_while(|&n| cost(n) <= BATCH_GFLOP).last().unwrap_or(1)
+}
+
+/// Features of unit length.
+fn forward(tower: &TextTower, batch: &[(&String, Sequence)]) -> Result<Vec<Vec<f32>>> {
+    let sequences: Vec<&[i64]> = batch.iter().map(|(_, sequence)| &sequence.ids[..]).collect();
+    let features = guarded("embedding sentences", || {
+        let _no_grad = tch::no_grad_guard();
+        Ok(normalize(&tower.forward(&sequences, Device::Cpu)))
+    })?;
+    (0..batch.len() as i64).map(|row| tensor::numbers(&features.get(row))).collect()
+}
+
+/// A feature, and how many tokens its sentence has, where the part says so: those of earlier versions do not.
+type Stored = (Vec<f32>, Option<usize>);
+
+/// Every sentence that any partition of this space has.
+pub(super) fn stored(space: &Space, store: &Store, stop: &Stop) -> Result<HashMap<String, Stored>> {
+    let prefix = format!("{}-", space.id());
+    let mut features = HashMap::new();
+    for name in store.partitions("text_features")?.into_iter().filter(|name| name.starts_with(&prefix)) {
+        let partition = store.partition("text_features", &name)?;
+        for batch in reader::batches(&partition, None, 1024)? {
+            stop.check()?;
+            let batch = batch?;
+            let (values, width) = arrays::rows_f32(&batch, "feature")?;
+            let counts = batch.column_by_name("tokens").and_then(|column| column.as_primitive_opt::<Int32Type>());
+            let count = |row: usize| {
+                let counts = counts.filter(|counts| counts.is_valid(row))?;
+                usize::try_from(counts.value(row)).ok()
+            };
+            let rows = arrays::strings(&batch, "sentence")?.into_iter().zip(values.chunks(width)).enumerate();
+            features.extend(rows.map(|(row, (text, feature))| (text.to_owned(), (feature.to_vec(), count(row)))));
+        }
+    }
+    Ok(features)
+}

@@ -1,0 +1,107 @@
+//! Describe: class names and sentences become text features, and those become the two heads.
+//!
+//! Features are cached by sentence: a class or a sentence more costs that sentence, and nothing else.
+
+mod embed;
+mod sentences;
+mod tables;
+
+use std::collections::HashMap;
+
+use tch::{Kind as Number, Tensor};
+
+use crate::clip::{TextTower, Tokenizer};
+use crate::error::Result;
+use crate::fusion::heads;
+use crate::stage::progress::{Progress, Silent};
+use crate::stop::Stop;
+use crate::store::layout::Store;
+use crate::store::space::Space;
+
+use embed::{Embedded, embed};
+pub use sentences::Sentences;
+
+/// The classifiers made from sentences, each (C, d) of unit rows, fp32 on the CPU.
+#[derive(Debug)]
+pub struct Heads {
+    /// From the class names in templates: zero-shot.
+    pub names: Tensor,
+    /// The mean of the sentences: CuPL's, and the start of W*.
+    pub descriptions: Tensor,
+    /// `W_LLM`: sentences weighted by their likeness to the class name.
+    pub frozen: Tensor,
+}
+
+/// Sentences that are not in the store yet.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn missing(sentences: &Sentences, space: &Space, store: &Store) -> Result<u64> {
+    let known = embed::stored(space, store, &Stop::default())?;
+    Ok(sentences.distinct().iter().filter(|s| !known.contains_key(*s)).count() as u64)
+}
+
+/// Makes the heads; embeds the sentences that no part of this space has. `tower` is built only where one is missing. Says how
+/// many sentences are longer than the text tower takes. Returns the heads and the number of sentences that went through the
+/// tower.
+///
+/// # Errors
+/// Where the store, the tokenizer or the tower fails, or stopping was asked for: what was embedded until then is stored.
+#[expect(clippy::too_many_arguments, reason = "a stage names each thing it reads and writes")]
+pub fn describe(
+    sentences: &Sentences,
+    space: &Space,
+    dataset: &str,
+    tokenizer: &Tokenizer,
+    tower: impl FnOnce() -> Result<TextTower>,
+    store: &Store,
+    stop: &Stop,
+    progress: &dyn Progress,
+) -> Result<(Heads, u64)> {
+    let lines = sentences.lines();
+    tables::write_descriptions(&lines, dataset, store)?;
+    let features =
+        tables::Features { partition: store.partition("text_features", &sentences.partition(space))?, space };
+    let context = tokenizer.context();
+    let save = |known: &HashMap<String, Embedded>, new: &[&String]| features.append(&lines, new, known, context);
+    let (known, forwards) = embed(sentences, space, tokenizer, tower, store, stop, progress, &save)?;
+    features.complete(&lines, &known, context)?;
+    let tokens = known.iter().map(|(sentence, embedded)| (sentence.clone(), embedded.tokens)).collect();
+    if let Some(cut) = sentences.cut(&tokens, context) {
+        progress.say(&format!("warning: {cut}"));
+    }
+    progress.end(&format!("{} sentences of {} classes", lines.len(), sentences.classes.len()));
+    Ok((make_heads(sentences, &known), forwards))
+}
+
+/// The heads alone: nothing is written to the store, and what it lacks is embedded for this once.
+///
+/// # Errors
+/// Where the store, the tokenizer or the tower fails, or stopping was asked for.
+pub fn heads(
+    sentences: &Sentences,
+    space: &Space,
+    tokenizer: &Tokenizer,
+    tower: impl FnOnce() -> Result<TextTower>,
+    store: &Store,
+    stop: &Stop,
+) -> Result<Heads> {
+    let (known, _) = embed(sentences, space, tokenizer, tower, store, stop, &Silent, &|_, _| Ok(()))?;
+    Ok(make_heads(sentences, &known))
+}
+
+fn make_heads(sentences: &Sentences, known: &HashMap<String, Embedded>) -> Heads {
+    let lines = sentences.lines();
+    let flat: Vec<f32> = lines.iter().flat_map(|line| known[&line.sentence].feature.iter().copied()).collect();
+    let all = Tensor::from_slice(&flat).view([lines.len() as i64, -1]).to_kind(Number::Float);
+    let templates = sentences.templates.len() as i64;
+    let split = templates * sentences.classes.len() as i64;
+    let counts: Vec<i64> = sentences.descriptions.iter().map(|s| s.len() as i64).collect();
+    let descriptions = all.narrow(0, split, all.size()[0] - split);
+    let names = heads::class_names(&all.narrow(0, 0, split), templates);
+    Heads {
+        frozen: heads::frozen(&descriptions, &counts, &names),
+        descriptions: heads::learnable(&descriptions, &counts),
+        names,
+    }
+}

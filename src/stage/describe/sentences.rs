@@ -1,0 +1,133 @@
+//! What is said about the classes: their names in templates, and sentences.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use crate::clip::Tokenizer;
+use crate::error::{Context, Error, Kind, Result};
+use crate::store::space::Space;
+use crate::text_file;
+
+/// Bytes of a file of descriptions: some hundred sentences about each of ten thousand classes.
+const LONGEST: u64 = 256 << 20;
+
+/// Characters of a sentence that a message shows.
+const SHOWN: usize = 60;
+
+/// Everything that is said about the classes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sentences {
+    /// Class names, by class id.
+    pub classes: Vec<String>,
+    /// Each class's sentences.
+    pub descriptions: Vec<Vec<String>>,
+    /// Prompts, each with `{}` for the name.
+    pub templates: Vec<String>,
+}
+
+/// A row of `descriptions`.
+pub(super) struct Line {
+    pub(super) class: i32,
+    pub(super) index: i32,
+    pub(super) kind: &'static str,
+    pub(super) sentence: String,
+}
+
+impl Sentences {
+    /// The filled templates in the place of descriptions: what handcrafted prompts are worth.
+    pub fn of_templates(classes: &[String], templates: &[String]) -> Self {
+        let filled = |class: &String| templates.iter().map(|template| template.replace("{}", class)).collect();
+        let descriptions = classes.iter().map(filled).collect();
+        Sentences { classes: classes.to_vec(), descriptions, templates: templates.to_vec() }
+    }
+
+    /// Reads the descriptions of `classes` from a JSON file `{class name: [sentence, …]}`. Names are matched without regard
+    /// to case, and to `_` against a space.
+    ///
+    /// # Errors
+    /// [`Kind::Input`] naming the file and the class that is missing or has no sentence.
+    pub fn read(path: &Path, classes: &[String], templates: &[String]) -> Result<Self> {
+        let text = text_file::read(path, Kind::Input, LONGEST)?;
+        let parsed: BTreeMap<String, Vec<String>> =
+            serde_json::from_str(&text).at(Kind::Input, "not descriptions, {class name: [sentence, ...]}:", path)?;
+        let plain = |name: &str| name.to_lowercase().replace('_', " ").trim().to_owned();
+        let found: HashMap<String, Vec<String>> = parsed.into_iter().map(|(name, s)| (plain(&name), s)).collect();
+        let of_class = |class: &String| {
+            let sentences = found.get(&plain(class)).map_or(&[][..], Vec::as_slice);
+            let kept: Vec<String> = sentences.iter().map(|s| s.trim().to_owned()).filter(|s| !s.is_empty()).collect();
+            if kept.is_empty() {
+                return Err(Error::new(Kind::Input, format!("{}: no sentence about '{class}'", path.display()))
+                    .hint("every class needs at least one sentence that says what it looks like"));
+            }
+            Ok(kept)
+        };
+        let descriptions = classes.iter().map(of_class).collect::<Result<_>>()?;
+        Ok(Sentences { classes: classes.to_vec(), descriptions, templates: templates.to_vec() })
+    }
+
+    /// What the text features depend on besides the text space.
+    pub fn identity(&self) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new();
+        for Line { class, kind, sentence, .. } in self.lines() {
+            hasher.update(format!("{class} {kind} {} ", sentence.len()).as_bytes());
+            hasher.update(sentence.as_bytes());
+        }
+        hasher.finalize()
+    }
+
+    /// How many different ones there are.
+    pub fn count(&self) -> u64 {
+        self.distinct().len() as u64
+    }
+
+    pub(super) fn distinct(&self) -> BTreeSet<String> {
+        self.lines().into_iter().map(|line| line.sentence).collect()
+    }
+
+    /// The partition of `text_features` in this space.
+    pub fn partition(&self, space: &Space) -> String {
+        format!("{}-{}", space.id(), &self.identity().to_hex()[..8])
+    }
+
+    /// What is to be said of the sentences that have more tokens than the text tower takes; `None` where all fit.
+    ///
+    /// # Errors
+    /// Where the tokenizer cannot encode one.
+    pub fn too_long(&self, tokenizer: &Tokenizer) -> Result<Option<String>> {
+        let distinct = self.distinct();
+        let counted = distinct.into_iter().map(|s| tokenizer.sequence(&s).map(|sequence| (s, sequence.tokens)));
+        Ok(self.cut(&counted.collect::<Result<_>>()?, tokenizer.context()))
+    }
+
+    /// The same, where it is known how many tokens each sentence has.
+    pub(super) fn cut(&self, tokens: &HashMap<String, usize>, context: usize) -> Option<String> {
+        let cut = |sentence: &str| tokens.get(sentence).is_some_and(|tokens| *tokens > context);
+        let first = self.lines().into_iter().find(|line| cut(&line.sentence))?;
+        let class = self.classes.get(first.class as usize).map_or("", String::as_str);
+        let mut shown: String = first.sentence.chars().take(SHOWN).collect();
+        if shown.len() < first.sentence.len() {
+            shown.push('…');
+        }
+        let many = tokens.keys().filter(|sentence| cut(sentence)).count();
+        let are = if many == 1 { "is" } else { "are" };
+        Some(format!(
+            "{many} of {} sentences {are} longer than the model's {context} tokens and {are} cut; the first: '{class}': '{}'",
+            tokens.len(),
+            shown.escape_debug()
+        ))
+    }
+
+    /// All templates of all classes, then all sentences of all classes.
+    pub(super) fn lines(&self) -> Vec<Line> {
+        let names = (0..).zip(&self.classes).flat_map(|(class, name)| {
+            (0..).zip(&self.templates).map(move |(index, template)| {
+                let sentence = template.replace("{}", name);
+                Line { class, index, kind: "template", sentence }
+            })
+        });
+        let sentences = (0..).zip(&self.descriptions).flat_map(|(class, sentences)| {
+            (0..).zip(sentences).map(move |(index, s)| Line { class, index, kind: "description", sentence: s.clone() })
+        });
+        names.chain(sentences).collect()
+    }
+}

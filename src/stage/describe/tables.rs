@@ -1,0 +1,86 @@
+//! The tables of sentences, and of their features.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Int32Array, RecordBatch};
+
+use super::embed::Embedded;
+use super::sentences::Line;
+use crate::error::{Context, Kind, Result};
+use crate::store::layout::{Partition, Store};
+use crate::store::reader;
+use crate::store::space::Space;
+use crate::table::{self, Dims, arrays};
+
+pub(super) fn write_descriptions(lines: &[Line], dataset: &str, store: &Store) -> Result<()> {
+    let schema = table::table("descriptions")?.arrow(&Dims::new())?;
+    let lines: Vec<&Line> = lines.iter().collect();
+    let batch = RecordBatch::try_new(schema.clone(), line_columns(&lines).to_vec())
+        .context(Kind::Store, || "cannot make table descriptions".to_owned())?;
+    store.partition("descriptions", dataset)?.replace("snapshot", &schema, &[batch], &[]).map(drop)
+}
+
+/// The part that has every sentence; others hold some, and are there until all are embedded.
+const WHOLE: &str = "features";
+
+/// The features of one set of sentences.
+pub(super) struct Features<'a> {
+    pub(super) partition: Partition,
+    pub(super) space: &'a Space,
+}
+
+impl Features<'_> {
+    /// Stores the lines that say one of these sentences, beside what is stored already.
+    pub(super) fn append(
+        &self,
+        lines: &[Line],
+        sentences: &[&String],
+        known: &HashMap<String, Embedded>,
+        context: usize,
+    ) -> Result<()> {
+        let some: HashSet<&String> = sentences.iter().copied().collect();
+        let lines: Vec<&Line> = lines.iter().filter(|line| some.contains(&line.sentence)).collect();
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let batch = self.batch(&lines, known, context)?;
+        let mut writer = self.partition.append(batch.schema_ref(), &self.space.footer())?;
+        writer.write(&batch)?;
+        writer.finish().map(drop)
+    }
+
+    /// Stores all lines in one part, unless they are: in a part that has every column, and with no other beside it.
+    pub(super) fn complete(&self, lines: &[Line], known: &HashMap<String, Embedded>, context: usize) -> Result<()> {
+        let parts = self.partition.parts()?;
+        if parts == [self.partition.part(WHOLE)?] && reader::footer(&parts[0])?.schema.index_of("tokens").is_ok() {
+            return Ok(());
+        }
+        let batch = self.batch(&lines.iter().collect::<Vec<_>>(), known, context)?;
+        let schema = batch.schema();
+        self.partition.replace(WHOLE, &schema, &[batch], &self.space.footer()).map(drop)
+    }
+
+    fn batch(&self, lines: &[&Line], known: &HashMap<String, Embedded>, context: usize) -> Result<RecordBatch> {
+        let of_lines: Vec<&Embedded> = lines.iter().map(|line| &known[&line.sentence]).collect();
+        let width = of_lines.first().map_or(0, |embedded| embedded.feature.len());
+        let flat: Vec<f32> = of_lines.iter().flat_map(|embedded| embedded.feature.iter().copied()).collect();
+        let schema = table::table("text_features")?.arrow(&Dims::new().with("d", width))?;
+        let mut columns = vec![arrays::repeated(&self.space.id(), lines.len())];
+        columns.extend(line_columns(lines));
+        columns.push(arrays::fixed_list_f32(&flat, width)?);
+        columns.push(Arc::new(Int32Array::from_iter_values(of_lines.iter().map(|e| e.tokens as i32))));
+        columns.push(Arc::new(of_lines.iter().map(|e| Some(e.tokens > context)).collect::<BooleanArray>()));
+        RecordBatch::try_new(schema, columns).context(Kind::Store, || "cannot make table text_features".to_owned())
+    }
+}
+
+/// The columns `class_id`, `index`, `kind`, `sentence`, which both tables have.
+fn line_columns(lines: &[&Line]) -> [ArrayRef; 4] {
+    [
+        Arc::new(Int32Array::from_iter_values(lines.iter().map(|l| l.class))),
+        Arc::new(Int32Array::from_iter_values(lines.iter().map(|l| l.index))),
+        arrays::text(lines.iter().map(|l| l.kind)),
+        arrays::text(lines.iter().map(|l| &l.sentence)),
+    ]
+}
