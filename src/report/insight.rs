@@ -53,6 +53,8 @@ pub(super) struct Seen {
     pub(super) looks: Vec<Look>,
     /// The adapted features (n, d) of the sample, and which of its rows they are of.
     pub(super) features: Option<(Vec<usize>, Tensor)>,
+    /// Whether pictures were left out, since their files are gone or have changed.
+    pub(super) gone: bool,
 }
 
 /// The surest of the answers that adaptation changed, then the least certain ones.
@@ -68,7 +70,7 @@ pub(super) async fn choose(ctx: &SessionContext) -> Result<Vec<Answered>> {
     Ok(asked)
 }
 
-/// Puts pictures through the adapted model. Those whose files are gone are left out.
+/// Puts pictures through the adapted model. Those whose files are gone or have changed are left out.
 pub(super) async fn look(
     chosen: &Chosen,
     pictures: &Thumbnails<'_>,
@@ -78,7 +80,7 @@ pub(super) async fn look(
     progress: &dyn Progress,
 ) -> Result<Seen> {
     if asked.is_empty() && sample.is_empty() {
-        return Ok(Seen { looks: Vec::new(), features: None });
+        return Ok(Seen { looks: Vec::new(), features: None, gone: false });
     }
     let predictor = Adapted::open(chosen, stop)?.predictor(chosen);
     let load = |image_id: &str| Some((ImageId::parse(image_id)?, pictures.whole(image_id)?));
@@ -103,8 +105,9 @@ pub(super) async fn look(
         progress.advance(batch.len() as u64);
     }
     progress.end(&format!("{} pictures looked into", looks.len() + of.len()));
+    let gone = looks.len() + of.len() < asked.len() + sample.len();
     let features = (!of.is_empty()).then(|| (of, Tensor::cat(&features, 0)));
-    Ok(Seen { looks, features })
+    Ok(Seen { looks, features, gone })
 }
 
 /// Pictures that are held decoded at once.

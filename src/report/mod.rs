@@ -62,6 +62,9 @@ pub async fn report(chosen: &Chosen, mapped: usize, stop: &Stop, progress: &dyn 
     let asked = insight::choose(&ctx).await?;
     let (looks, map) = match insight::look(chosen, &thumbnails, &asked, &sample, stop, progress).await {
         Ok(seen) => {
+            if seen.gone {
+                missing.push("pictures whose files are gone or have changed since are left out".to_owned());
+            }
             let map = map::draw(&sample, seen.features, &classes.names)?;
             (seen.looks, map)
         }

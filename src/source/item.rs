@@ -69,7 +69,7 @@ impl Origin {
 }
 
 /// When a file was last changed, in nanoseconds since 1970 UTC; 0 where the file system does not say.
-pub(super) fn modified_ns(metadata: &Metadata) -> i64 {
+pub(crate) fn modified_ns(metadata: &Metadata) -> i64 {
     let Ok(time) = metadata.modified() else { return 0 };
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),

@@ -1,7 +1,7 @@
 //! Encoded pictures as a source gives them: read, named by their bytes, and refused where their header says too much.
 
-use std::fs::File;
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 
 use futures::{Stream, StreamExt};
@@ -92,10 +92,18 @@ fn read_file(path: &Path, byte_len: u64, limits: &Limits) -> Result<Vec<u8>, Rej
         let detail = format!("{byte_len} bytes, more than dataset.limits.max_bytes = {}", limits.max_bytes);
         return Err(Rejection::new(Reason::TooLargeBytes, detail));
     }
-    let mut bytes = Vec::with_capacity(byte_len as usize);
-    // It may have grown since it was listed.
-    File::open(path)
-        .and_then(|file| file.take(limits.max_bytes + 1).read_to_end(&mut bytes))
-        .map_err(|e| Rejection::new(Reason::Unreadable, e.to_string()))?;
+    read_ordinary(path, limits.max_bytes).map_err(|e| Rejection::new(Reason::Unreadable, e.to_string()))
+}
+
+/// The bytes of a file, up to one more than `longest`: it may have grown since it was listed. What has become something else than
+/// an ordinary file is not opened: to read a pipe could hang.
+pub(super) fn read_ordinary(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("not an ordinary file"));
+    }
+    let most = longest.saturating_add(1);
+    let mut bytes = Vec::with_capacity(metadata.len().min(most) as usize);
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -1,11 +1,17 @@
 //! The pictures of a dataset as later stages see them: rows of `images`, and how to get at their pixels.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::Int64Type;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::{Format, ImageId, Limits, Rgb, decode};
+use crate::source::item::modified_ns;
+use crate::stage::encoded;
 use crate::stage::feed::Size;
 use crate::store::layout::Partition;
 use crate::store::pictures::PictureReader;
@@ -27,8 +33,16 @@ pub struct Picture {
     pub byte_len: u64,
     /// What decoding it takes.
     pub decoding_bytes: usize,
-    /// Its row in the part of `images`, where its bytes are in it.
-    row: Option<usize>,
+    place: Place,
+}
+
+/// Where a picture's bytes are.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// In a file of their own, which was last changed then (nanoseconds since 1970 UTC).
+    File { modified_ns: i64 },
+    /// In this row of the part of `images`.
+    Row(usize),
 }
 
 impl Picture {
@@ -45,6 +59,9 @@ pub struct Pictures {
     rows: Vec<Picture>,
     reader: Option<PictureReader>,
     limits: Limits,
+    images: Partition,
+    /// Whether `images` was found to be outdated and set aside.
+    outdated: AtomicBool,
 }
 
 impl Pictures {
@@ -54,7 +71,6 @@ impl Pictures {
     /// [`Kind::Store`] where a part cannot be read.
     pub fn open(images: &Partition, limits: Limits) -> Result<Arc<Self>> {
         let mut rows = Vec::new();
-        let mut embedded = false;
         for batch in reader::batches(
             images,
             Some(&["image_id", "path", "split", "byte_len", "modified", "format", "width", "height"]),
@@ -66,15 +82,17 @@ impl Pictures {
             let (splits, byte_lens) = (arrays::strings(&batch, "split")?, arrays::int64s(&batch, "byte_len")?);
             let (widths, heights) = (arrays::int32s(&batch, "width")?, arrays::int32s(&batch, "height")?);
             // A file of its own has a time of modification; a picture inside a larger file has none.
-            let modified = batch.column_by_name("modified").cloned();
+            let modified = batch.column_by_name("modified").and_then(|column| column.as_primitive_opt::<Int64Type>());
             for (n, image_id) in ids.iter().enumerate() {
                 let id = ImageId::parse(image_id).ok_or_else(|| {
                     Error::new(Kind::Store, format!("'{image_id}' in {} is no image id", images.dir().display()))
                 })?;
                 // A word that this version does not know is of a picture that it will refuse to decode.
                 let format = Format::parse(formats[n]).unwrap_or(Format::Png);
-                let inside = modified.as_ref().is_none_or(|m| m.is_null(n));
-                embedded |= inside;
+                let place = match modified.filter(|modified| modified.is_valid(n)) {
+                    Some(modified) => Place::File { modified_ns: modified.value(n) },
+                    None => Place::Row(rows.len()),
+                };
                 rows.push(Picture {
                     id,
                     image_id: (*image_id).to_string(),
@@ -82,10 +100,11 @@ impl Pictures {
                     test: splits[n] == "test",
                     byte_len: byte_lens[n].max(0).cast_unsigned(),
                     decoding_bytes: format.decoding_bytes(widths[n].max(0) as u32, heights[n].max(0) as u32),
-                    row: inside.then_some(rows.len()),
+                    place,
                 });
             }
         }
+        let embedded = rows.iter().any(|picture| matches!(picture.place, Place::Row(_)));
         let reader = match (embedded, images.parts()?.as_slice()) {
             (true, [part]) => Some(PictureReader::open(part)?),
             (true, parts) => {
@@ -95,7 +114,7 @@ impl Pictures {
             (false, _) => None,
         };
         rows.sort_by_key(|picture| picture.id);
-        Ok(Arc::new(Pictures { rows, reader, limits }))
+        Ok(Arc::new(Pictures { rows, reader, limits, images: images.clone(), outdated: AtomicBool::new(false) }))
     }
 
     /// The rows.
@@ -103,23 +122,62 @@ impl Pictures {
         &self.rows
     }
 
-    /// Decodes picture `index`.
+    /// Decodes picture `index`, whose bytes are those that it was ingested with: what is made of them is kept under their id.
     ///
     /// # Errors
-    /// [`Kind::Input`] where the file vanished or changed since it was ingested.
+    /// [`Kind::Input`] where the file vanished or changed since it was ingested; [`Kind::Store`] where the bytes that `images` has
+    /// of it are damaged.
     pub fn load(&self, index: usize) -> Result<Rgb> {
         let picture = &self.rows[index];
-        let bytes = match (picture.row, &self.reader) {
-            (Some(row), Some(reader)) => reader.read(row)?.ok_or_else(|| changed(picture, "it has no bytes"))?,
+        let bytes = match (picture.place, &self.reader) {
+            (Place::Row(row), Some(reader)) => reader.read(row)?.unwrap_or_default(),
             _ => {
-                let path = PathBuf::from(&picture.path);
-                std::fs::read(&path).at(Kind::Input, "cannot read", &path).map_err(|e| {
-                    e.hint("the file was there when the dataset was ingested; run again to ingest what is there now")
-                })?
+                let path = Path::new(&picture.path);
+                let longest = picture.byte_len.min(self.limits.max_bytes);
+                encoded::read_ordinary(path, longest).at(Kind::Input, "cannot read", path).map_err(|e| e.hint(AGAIN))?
             }
         };
-        decode(&bytes, &self.limits).map_err(|rejection| changed(picture, &rejection.detail))
+        if ImageId::of(&bytes) != picture.id {
+            return Err(self.changed(picture));
+        }
+        let undecodable =
+            |detail| Error::new(Kind::Input, format!("{} can no longer be decoded: {detail}", picture.path));
+        decode(&bytes, &self.limits).map_err(|rejection| undecodable(rejection.detail))
     }
+
+    /// What to say of a picture that is not the one that was ingested. Where the next run could not see that by itself, and would
+    /// end as this one, the rows of `images` are set aside: then it reads the dataset anew.
+    fn changed(&self, picture: &Picture) -> Error {
+        let Picture { path, place, byte_len, .. } = picture;
+        let (error, why) = match *place {
+            Place::File { modified_ns } => {
+                let what = format!("{path} has changed since it was ingested");
+                let why = looks_the_same(Path::new(path), *byte_len, modified_ns)
+                    .then(|| format!("does not show that {path} has changed"));
+                (Error::new(Kind::Input, what).hint(AGAIN), why)
+            }
+            Place::Row(_) => {
+                let what = format!("{} has other bytes of {path} than were ingested", self.images.dir().display());
+                let why = format!("has other bytes of {path} than were ingested");
+                (Error::new(Kind::Store, what).hint("run again: the dataset is read anew"), Some(why))
+            }
+        };
+        match why {
+            // Several pictures are decoded at the same time.
+            Some(why) if !self.outdated.swap(true, Ordering::Relaxed) => {
+                self.images.set_aside(&why).err().unwrap_or(error)
+            }
+            _ => error,
+        }
+    }
+}
+
+/// What to do where a file is not what was ingested.
+const AGAIN: &str = "run again to ingest what is there now, or put back the picture that was there";
+
+/// Whether a file has the length and the time of change that a source is known by ([`crate::source::Source::fingerprint`]).
+fn looks_the_same(path: &Path, byte_len: u64, modified: i64) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.len() == byte_len && modified_ns(&metadata) == modified)
 }
 
 /// The pictures that a partition has rows of.
@@ -128,9 +186,4 @@ impl Pictures {
 /// [`Kind::Store`] where a part cannot be read.
 pub(super) fn present(partition: &Partition) -> Result<HashSet<ImageId>> {
     Ok(reader::image_ids(partition)?.iter().filter_map(|id| ImageId::parse(id)).collect())
-}
-
-fn changed(picture: &Picture, detail: &str) -> Error {
-    Error::new(Kind::Input, format!("{} can no longer be decoded: {detail}", picture.path))
-        .hint("the file changed since it was ingested; run again to ingest what is there now")
 }

@@ -196,6 +196,15 @@ impl Partition {
         }
     }
 
+    /// Sets its parts aside, which are of no use any more; says why. Nothing happens where this process does not hold the store.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read, or a part cannot be moved.
+    pub fn set_aside(&self, why: &str) -> Result<()> {
+        let Some(lock) = &self.lock else { return Ok(()) };
+        self.files()?.iter().try_for_each(|part| lock.set_aside(part, why))
+    }
+
     /// Removes the parts for which `keep` is false. Temporaries of others are left alone.
     ///
     /// # Errors

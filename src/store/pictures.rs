@@ -19,6 +19,7 @@ use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::reader::{ChunkReader, Length};
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::store::reader;
 
 /// Parquet's type for shared bytes, under the only name by which it can be had without a dependency on its crate.
 type Bytes = <datafusion::object_store::PutPayload as IntoIterator>::Item;
@@ -75,7 +76,10 @@ impl PictureReader {
             let what = format!("there is no row {row} in {}: it has {}", self.path.display(), self.rows());
             return Err(Error::new(Kind::Store, what));
         }
-        let group = group - 1;
+        reader::guarded(&self.path, || self.read_from(group - 1, row))
+    }
+
+    fn read_from(&self, group: usize, row: usize) -> Result<Option<Vec<u8>>> {
         let before = row - self.starts[group];
         let selection = RowSelection::from(vec![RowSelector::skip(before), RowSelector::select(1)]);
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())

@@ -166,7 +166,7 @@ fn open(part: &Path) -> Result<(File, ArrowReaderMetadata)> {
 }
 
 /// The Parquet reader panics on some damaged files.
-fn guarded<T>(part: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn guarded<T>(part: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
     caught(read).unwrap_or_else(|| Err(damaged(part)))
 }
 
