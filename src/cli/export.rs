@@ -28,7 +28,7 @@ Weights are fp32. The folder has its name only once it is whole. The store is no
 const EXAMPLES: &str = "\
 Examples:
   microclip-pipe export pipelines/flowers.toml --output flowers-clip
-      The newest run of the pipeline.
+      The newest run of the pipeline that is finished.
   microclip-pipe export flowers-layernorm-s0 --store .store --output flowers-clip
       The run whose id begins so.";
 
@@ -47,6 +47,7 @@ pub(super) struct Export {
 impl Export {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
         let chosen = self.run.find()?;
+        chosen.notes.iter().for_each(|note| printer.note(note));
         let notes = export(&chosen, &self.output)?;
         printer.note(&format!("run {} is in {}", chosen.run, self.output.display()));
         notes.iter().for_each(|note| printer.note(note));

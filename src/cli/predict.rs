@@ -38,7 +38,7 @@ A picture that cannot be read is named on standard error with the reason, and th
 const EXAMPLES: &str = "\
 Examples:
   microclip-pipe predict pipelines/flowers.toml new/1.jpg new/2.jpg
-      By the newest run of the pipeline.
+      By the newest run of the pipeline that is finished.
   microclip-pipe predict flowers-head-s0-1f0c new/ --store .store --top 3 --format csv
       By the run whose id begins so: the best three classes of every picture below new/.
   microclip-pipe predict pipelines/flowers.toml list.csv --format parquet --output answers.parquet
@@ -69,13 +69,15 @@ impl Predict {
         let chosen = self.run.find()?;
         let items: Vec<Vec<_>> = self.paths.iter().map(|path| named::pictures(path)).collect::<Result<_>>()?;
         let total = items.iter().map(Vec::len).sum::<usize>() as u64;
+        chosen.notes.iter().for_each(|note| printer.note(note));
         let stop = Stop::default();
         let adapted = Adapted::open(&chosen, &stop)?;
-        printer.note(&format!("run {}, after {} passes; {}", chosen.run, adapted.passes, calibrated(&chosen)));
+        let temperature = adapted.temperature;
+        printer.note(&format!("run {}, {}; {}", chosen.run, adapted.reached, calibrated(temperature)));
         let classes = adapted.classes.clone();
         let top = usize::try_from(self.top).unwrap_or(usize::MAX).min(classes.len());
         let predictor = adapted.predictor(&chosen);
-        let temperature = chosen.temperature.unwrap_or(1.0);
+        let temperature = temperature.unwrap_or(1.0);
 
         let progress = printer.progress();
         signal::watch(stop.clone(), progress.clone())?;
@@ -115,8 +117,8 @@ impl Predict {
 }
 
 /// What probabilities are worth, in words.
-fn calibrated(chosen: &crate::pipeline::chosen::Chosen) -> String {
-    match chosen.temperature {
+fn calibrated(temperature: Option<f64>) -> String {
+    match temperature {
         Some(temperature) => {
             format!("probabilities at temperature {temperature:.2}, fitted on pseudo-labels, not on true labels")
         }

@@ -26,7 +26,7 @@ where it is not, they are left out. Thumbnails of the pictures are in the file: 
 const EXAMPLES: &str = "\
 Examples:
   microclip-pipe report pipelines/flowers.toml
-      The newest run, below the store.
+      The newest run that is finished, below the store.
   microclip-pipe report pipelines/flowers.toml --run flowers-head-s1 --output seed-1.html
       The run whose id begins so.";
 
@@ -37,7 +37,8 @@ pub(super) struct Report {
     #[command(flatten)]
     common: Common,
 
-    /// The run, by its id, or a beginning or an end that no other run of the store has; by default the newest of the pipeline
+    /// The run, by its id, or a beginning or an end that no other run of the store has; by default the newest of the pipeline that
+    /// is finished
     #[arg(long, value_name = "ID")]
     run: Option<String>,
 
@@ -55,8 +56,9 @@ impl Report {
         let spec = self.common.load()?;
         let chosen = match &self.run {
             Some(run) => chosen::named(&spec.store, run)?,
-            None => chosen::newest(&spec)?,
+            None => chosen::newest(&spec, |run| format!("--run {run}"))?,
         };
+        chosen.notes.iter().for_each(|note| printer.note(note));
         let (stop, progress) = (Stop::default(), printer.progress());
         signal::watch(stop.clone(), progress.clone())?;
         let mapped = usize::try_from(self.map).unwrap_or(usize::MAX);

@@ -11,9 +11,10 @@ use crate::pipeline::chosen::{self, Chosen};
 /// A run, and where it is kept.
 #[derive(Debug, Args)]
 pub(super) struct WhichRun {
-    /// A pipeline file, whose newest run is meant, or a run's id
+    /// A pipeline file, whose newest finished run is meant, or a run's id
     ///
-    /// Of an id, a beginning or an end that no other run has is enough. `SELECT run, started FROM runs` lists them.
+    /// Of an id, a beginning or an end that no other run has is enough. `microclip-pipe runs PIPELINE` lists them. A run that is
+    /// not finished is only taken by its id, as far as it has come.
     #[arg(value_name = "RUN", value_hint = ValueHint::FilePath)]
     run: String,
 
@@ -34,7 +35,8 @@ impl WhichRun {
             if let Some(store) = store {
                 spec.store = store;
             }
-            return chosen::newest(&spec);
+            let store = spec.store.display().to_string();
+            return chosen::newest(&spec, |run| format!("{run} --store {store} in place of the pipeline file"));
         }
         chosen::named(store.as_deref().unwrap_or(Path::new(".store")), &self.run)
     }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
@@ -17,9 +18,12 @@ use crate::error::{Context, Error, Kind, Result};
 /// The tensors of a checkpoint, by the names they have in it.
 pub struct Weights {
     name: String,
-    shards: Vec<(PathBuf, Mmap)>,
+    shards: Vec<(PathBuf, Bytes)>,
     index: BTreeMap<String, Entry>,
 }
+
+/// A file's bytes: mapped, or read.
+type Bytes = Box<dyn Deref<Target = [u8]> + Send + Sync>;
 
 pub(super) struct Entry {
     shard: usize,
@@ -34,22 +38,40 @@ impl Weights {
     /// [`Kind::Model`] where there is none, it is damaged, or it is a pickle.
     pub fn open(path: &Path) -> Result<Self> {
         let shards = if path.is_dir() { find_shards(path)? } else { vec![refuse_pickle(path)?.to_path_buf()] };
-        let mut weights = Weights { name: path.display().to_string(), shards: Vec::new(), index: BTreeMap::new() };
-        for (number, shard) in shards.into_iter().enumerate() {
+        let mut weights = Weights::none(path);
+        for shard in shards {
             let file = File::open(&shard).at(Kind::Model, "cannot open", &shard)?;
             // SAFETY: the map is read-only; a file changed by another process while it is read is outside what we promise.
             #[allow(unsafe_code)]
             let map = unsafe { Mmap::map(&file) }.at(Kind::Model, "cannot map", &shard)?;
-            let tensors = parse(&map, &shard)?;
-            for (name, view) in tensors.iter() {
-                let shape = view.shape().iter().map(|&n| n as i64).collect();
-                if weights.index.insert(name.to_string(), Entry { shard: number, shape }).is_some() {
-                    return Err(Error::new(Kind::Model, format!("{}: tensor '{name}' twice", shard.display())));
-                }
-            }
-            weights.shards.push((shard, map));
+            weights.add(shard, Box::new(map))?;
         }
         Ok(weights)
+    }
+
+    /// The tensors of one safetensors file that was read; `path` is what messages call it.
+    ///
+    /// # Errors
+    /// [`Kind::Model`] where it is damaged.
+    pub fn of_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self> {
+        let mut weights = Weights::none(path);
+        weights.add(path.to_owned(), Box::new(bytes))?;
+        Ok(weights)
+    }
+
+    fn none(path: &Path) -> Self {
+        Weights { name: path.display().to_string(), shards: Vec::new(), index: BTreeMap::new() }
+    }
+
+    fn add(&mut self, path: PathBuf, bytes: Bytes) -> Result<()> {
+        for (name, view) in parse(&bytes, &path)?.iter() {
+            let shape = view.shape().iter().map(|&n| n as i64).collect();
+            if self.index.insert(name.to_string(), Entry { shard: self.shards.len(), shape }).is_some() {
+                return Err(Error::new(Kind::Model, format!("{}: tensor '{name}' twice", path.display())));
+            }
+        }
+        self.shards.push((path, bytes));
+        Ok(())
     }
 
     /// The path these weights were opened by, for messages.
@@ -60,8 +82,8 @@ impl Weights {
     /// blake3 over the bytes of all shards, in the order of their names: what a space is identified by.
     pub fn hash(&self) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new();
-        for (_, map) in &self.shards {
-            hasher.update(map);
+        for (_, bytes) in &self.shards {
+            hasher.update(bytes);
         }
         hasher.finalize()
     }
@@ -104,8 +126,8 @@ impl Weights {
     /// [`Kind::Model`] where it is missing, has another shape or a number type that is not a float.
     pub fn get(&self, name: &str, shape: &[i64]) -> Result<Tensor> {
         let entry = self.require(name, shape)?;
-        let (path, map) = &self.shards[entry.shard];
-        let tensors = parse(map, path)?;
+        let (path, bytes) = &self.shards[entry.shard];
+        let tensors = parse(bytes, path)?;
         let view = tensors.tensor(name).context(Kind::Model, || format!("{}: tensor '{name}'", path.display()))?;
         let number = match view.dtype() {
             Dtype::F32 => Number::Float,
@@ -146,8 +168,8 @@ impl Weights {
     }
 }
 
-fn parse<'a>(map: &'a Mmap, path: &Path) -> Result<SafeTensors<'a>> {
-    SafeTensors::deserialize(map)
+fn parse<'a>(bytes: &'a [u8], path: &Path) -> Result<SafeTensors<'a>> {
+    SafeTensors::deserialize(bytes)
         .at(Kind::Model, "not a safetensors file:", path)
         .map_err(|e| e.hint("the file is damaged or was cut off: fetch it again"))
 }

@@ -9,10 +9,12 @@ use crate::error::{Error, Kind, Result};
 use crate::fusion::adamw::AdamW;
 use crate::fusion::normalize;
 use crate::pipeline::chosen::Chosen;
+use crate::pipeline::reached::Reached;
 use crate::pipeline::run::sentences;
 use crate::pipeline::settings;
 use crate::pipeline::workspace::Workspace;
-use crate::stage::adapt::{AdaptSettings, Coarse, Model, checkpoint};
+use crate::stage::adapt::checkpoint::{self, Checkpoint};
+use crate::stage::adapt::{AdaptSettings, Coarse, Model};
 use crate::stage::describe::{self, Heads};
 use crate::stage::frozen::FrozenTower;
 use crate::stage::ingest;
@@ -22,8 +24,10 @@ use crate::stop::Stop;
 
 /// The adapted model of a run.
 pub struct Adapted {
-    /// Passes that it has seen.
-    pub passes: u64,
+    /// How far the run had come when it was as it is here.
+    pub reached: Reached,
+    /// What calibrates its answers; none where it was not measured as it is here.
+    pub temperature: Option<f64>,
     /// Names of its classes, by class id.
     pub classes: Vec<String>,
     pub(super) clip: Clip,
@@ -36,13 +40,15 @@ pub struct Adapted {
 }
 
 impl Adapted {
-    /// Opens the model of a run as its last checkpoint has it.
+    /// Opens the model of a run as its last checkpoint has it. What answers depend on is compared with its checksums, or made anew.
     ///
     /// # Errors
     /// [`Kind::Model`] where the CLIP it was made from is gone or has changed; [`Kind::Store`] where the run has no
-    /// checkpoint: nothing was trained, or not for a whole pass; [`Kind::Interrupted`] where stopping was asked for.
+    /// checkpoint (nothing was trained, or not for a whole pass), its newest one is damaged, or is not its last and the run was not
+    /// asked for as far as it has come; [`Kind::Interrupted`] where stopping was asked for.
     pub fn open(chosen: &Chosen, stop: &Stop) -> Result<Self> {
         let Chosen { store, run, dataset, spec, .. } = chosen;
+        store.partition("classes", dataset)?.require_sound()?;
         let classes = ingest::class_names(store, dataset)?;
         let w = Workspace::open(spec)?;
         if chosen.weights.as_ref().is_some_and(|then| *then != w.clip.weights_hash().to_hex().to_string()) {
@@ -63,16 +69,24 @@ impl Adapted {
             )
             .hint("run the pipeline: it goes on from where the run ended"));
         };
+        let checkpoint = Checkpoint::read(&path)?;
+        let reached = Reached { passes: checkpoint.passes(), ..chosen.reached };
+        if !reached.has_all_passes() && !chosen.asked {
+            let what = format!("run '{run}' ended, but its newest checkpoint is {reached}");
+            return Err(Error::new(Kind::Store, what)
+                .hint("run the pipeline again: what is missing is computed; or ask for the run by its id"));
+        }
         let sentences = sentences(spec, &classes)?;
         let heads = describe::heads(&sentences, &w.text_space, &w.clip.tokenizer, || w.clip.text(), store, stop)?;
         let start = if settings.design.train_head { &heads.descriptions } else { &heads.frozen };
         let mut model = Model::new(&w.tower(w.adapt_precision(spec))?, &start.to_device(w.device), settings.design);
         let mut optimiser = AdamW::new(model.parameters(), 0.0);
-        let passes = checkpoint::restore(&path, &mut model, &mut optimiser)?;
+        checkpoint.restore(&mut model, &mut optimiser)?;
         let cached = !matches!(settings.design.tune.from_block(), Some(0));
         let frozen = if cached || spec.predict.gamma > 0.0 { Some(w.frozen_tower()?) } else { None };
         let normaliser = w.normaliser();
-        Ok(Adapted { clip: w.clip, model, passes, classes, settings, heads, frozen, normaliser })
+        let temperature = chosen.temperature.filter(|_| reached.has_all_passes());
+        Ok(Adapted { clip: w.clip, model, reached, temperature, classes, settings, heads, frozen, normaliser })
     }
 
     /// W* as answers are made with it: (C, d) of unit rows, on the CPU.

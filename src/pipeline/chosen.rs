@@ -3,8 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::array::Array;
+
 use crate::error::{Context, Error, Kind, Result};
 use crate::pipeline::departures::departures;
+use crate::pipeline::reached::Reached;
 use crate::pipeline::record::runs_of;
 use crate::pipeline::settings;
 use crate::pipeline::some_of::some_of;
@@ -29,6 +32,12 @@ pub struct Chosen {
     pub temperature: Option<f64>,
     /// blake3 of the weights it adapted, hexadecimal; none where an older version made it.
     pub weights: Option<String>,
+    /// How far it has come.
+    pub reached: Reached,
+    /// Whether it was asked for by its id, and is meant as far as it has come.
+    pub asked: bool,
+    /// Lines worth reading: that it is not finished, or that a newer one was left out since that one is not.
+    pub notes: Vec<String>,
 }
 
 impl Chosen {
@@ -49,33 +58,53 @@ impl Chosen {
     }
 }
 
-/// The newest run of a pipeline.
+/// The newest run of a pipeline that is finished. `asking` says how a run that is not is asked for, given its id.
 ///
 /// # Errors
-/// [`Kind::Usage`] where it has none.
-pub fn newest(spec: &Spec) -> Result<Chosen> {
+/// [`Kind::Usage`] where it has none; [`Kind::Store`] where the row of one cannot be read.
+pub fn newest(spec: &Spec, asking: impl Fn(&str) -> String) -> Result<Chosen> {
     let store = Store::open_read(&spec.store)?;
-    let Some(run) = runs_of(&store, &spec.name, &settings::dataset_id(spec))?.pop() else {
-        let what = format!("the store {} has no run of pipeline '{}'", store.root().display(), spec.name);
-        return Err(Error::new(Kind::Usage, what).hint("make one with microclip-pipe run"));
-    };
-    read(store, &run)
+    let mut unfinished = None;
+    for run in runs_of(&store, &spec.name, &settings::dataset_id(spec))?.iter().rev() {
+        let chosen = read(&store, run)?;
+        if chosen.reached.is_finished() {
+            let newer = unfinished.map(|Chosen { run: newer, reached, .. }| {
+                format!(
+                    "run '{newer}' is newer, but not finished ({reached}): it is left out; ask for it with {}",
+                    asking(&newer)
+                )
+            });
+            return Ok(Chosen { notes: newer.into_iter().collect(), ..chosen });
+        }
+        unfinished.get_or_insert(chosen);
+    }
+    let (shown, name) = (store.root().display(), &spec.name);
+    Err(match unfinished {
+        None => Error::new(Kind::Usage, format!("the store {shown} has no run of pipeline '{name}'"))
+            .hint("make one with microclip-pipe run"),
+        Some(Chosen { run, reached, .. }) => {
+            let what = format!("the store {shown} has no finished run of pipeline '{name}': '{run}' stopped {reached}");
+            let hint =
+                format!("microclip-pipe run finishes it; to take it as far as it is, ask for it with {}", asking(&run));
+            Error::new(Kind::Usage, what).hint(hint)
+        }
+    })
 }
 
-/// The run of a store that is called `name`, or whose id alone begins or ends so.
+/// The run of a store that is called `name`, or whose id alone begins or ends so, however far it has come.
 ///
 /// # Errors
-/// [`Kind::Usage`] where there is none, or more than one.
+/// [`Kind::Usage`] where there is none, or more than one; [`Kind::Store`] where its row cannot be read.
 pub fn named(store: &Path, name: &str) -> Result<Chosen> {
     let store = Store::open_read(store)?;
     let runs = store.partitions("runs")?;
     if let Some(run) = runs.iter().find(|run| *run == name) {
-        return read(store.clone(), run);
+        return asked(&store, run);
     }
     let alike: Vec<&String> = runs.iter().filter(|run| run.starts_with(name) || run.ends_with(name)).collect();
     let shown = store.root().display();
     match alike.as_slice() {
-        [run] => read(store.clone(), run),
+        [run] => asked(&store, run),
         [] if runs.is_empty() => Err(Error::new(Kind::Usage, format!("the store {shown} has no run"))
             .hint("name the pipeline file, or its store with --store DIR")),
         [] => Err(Error::new(Kind::Usage, format!("the store {shown} has no run that begins or ends with '{name}'"))
@@ -88,9 +117,23 @@ pub fn named(store: &Path, name: &str) -> Result<Chosen> {
 /// As many runs as are worth reading at once.
 const SHOWN: usize = 12;
 
-fn read(store: Store, run: &str) -> Result<Chosen> {
+/// A run that is asked for by its id.
+fn asked(store: &Store, run: &str) -> Result<Chosen> {
+    let chosen = read(store, run)?;
+    let reached = chosen.reached;
+    let warning = match (reached.is_finished(), reached.has_all_passes()) {
+        (true, true) => None,
+        (true, false) => Some(format!("warning: run '{run}' ended, but its newest checkpoint is {reached}")),
+        (false, _) => Some(format!("warning: run '{run}' is not finished: this is what it came to {reached}")),
+    };
+    Ok(Chosen { asked: true, notes: warning.into_iter().collect(), ..chosen })
+}
+
+fn read(store: &Store, run: &str) -> Result<Chosen> {
     let gone = || Error::new(Kind::Store, format!("the row of run '{run}' cannot be read"));
-    let batch = reader::batches(&store.partition("runs", run)?, None, 16)?.next().ok_or_else(gone)??;
+    let row = store.partition("runs", run)?;
+    row.require_sound()?;
+    let batch = reader::batches(&row, None, 16)?.next().ok_or_else(gone)??;
     let text = |column: &str| Ok::<_, Error>(arrays::strings(&batch, column)?.first().copied().unwrap_or_default());
     let mut spec: Spec = serde_json::from_str(text("settings")?)
         .context(Kind::Store, || format!("the settings of run '{run}' are of another version of this program"))?;
@@ -98,12 +141,16 @@ fn read(store: Store, run: &str) -> Result<Chosen> {
     let versions: serde_json::Value = serde_json::from_str(text("versions")?).unwrap_or_default();
     // Older versions had no such column.
     let temperature = arrays::floats(&batch, "temperature").ok().and_then(|t| t.first().copied().flatten());
+    let ended = batch.column_by_name("finished").is_some_and(|finished| finished.is_valid(0));
     Ok(Chosen {
+        reached: Reached::of(store, run, &spec, ended)?,
+        asked: false,
+        notes: Vec::new(),
         run: run.to_owned(),
         dataset: text("dataset")?.to_owned(),
         temperature,
         weights: versions["weights"].as_str().filter(|hash| !hash.is_empty()).map(str::to_owned),
         spec,
-        store,
+        store: store.clone(),
     })
 }

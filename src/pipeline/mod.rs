@@ -24,6 +24,7 @@ mod mistakes;
 mod overrides;
 pub mod parse;
 pub mod plan;
+pub mod reached;
 mod record;
 pub mod run;
 mod settings;

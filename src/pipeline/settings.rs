@@ -216,6 +216,14 @@ fn statement(spec: &spec::Dka) -> Result<Statement> {
     Ok(policy.statement())
 }
 
+/// Passes of a run in all; 0 where nothing is to be trained.
+pub(super) fn passes(spec: &Spec) -> u64 {
+    match spec.adapt.tune {
+        spec::Tune::None => 0,
+        _ => adapt::passes(spec.adapt.epochs as u64, spec.adapt.epochs_per_pass as u64),
+    }
+}
+
 /// `None` where nothing is to be trained; `classes` are the dataset's class names.
 pub(super) fn adapt(spec: &Spec, preprocess: &Preprocess, classes: &[String]) -> Result<Option<AdaptSettings>> {
     let a = &spec.adapt;

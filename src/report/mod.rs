@@ -49,6 +49,9 @@ pub async fn report(chosen: &Chosen, mapped: usize, stop: &Stop, progress: &dyn 
     let View { store, scope, notes: mut missing } = view_of_run(chosen)?;
     let ctx = session(&store, &scope).await?;
     missing.extend(warnings(&ctx));
+    if !chosen.reached.is_finished() {
+        missing.push(format!("the run is not finished: this is what it came to {}", chosen.reached));
+    }
     let pictures = chosen.pictures()?;
     let thumbnails = thumbnail::Thumbnails::new(&pictures);
 
@@ -70,7 +73,10 @@ pub async fn report(chosen: &Chosen, mapped: usize, stop: &Stop, progress: &dyn 
         }
         Err(error) if error.kind() == crate::error::Kind::Interrupted => return Err(error),
         Err(error) => {
-            missing.push(format!("the map and the attention are left out: {error}"));
+            let hint = error.own_hint().map_or_else(String::new, |hint| format!(" ({hint})"));
+            let what = format!("the map and the attention are left out: {error}{hint}");
+            progress.say(&format!("warning: {what}"));
+            missing.push(what);
             (Vec::new(), None)
         }
     };

@@ -19,6 +19,8 @@ pub(super) struct Overview {
     tune: String,
     seed: i64,
     passes: i64,
+    /// Passes that the run was to make.
+    passes_of: u64,
     classes: i64,
     temperature: Option<f64>,
     /// Whether labels are known, so that there are accuracies.
@@ -113,6 +115,7 @@ pub(super) async fn read(ctx: &SessionContext, chosen: &Chosen) -> Result<Overvi
         tune: run.as_ref().map(|r| r.tune.clone()).unwrap_or_default(),
         seed: run.as_ref().map_or(0, |r| r.seed),
         passes: run.as_ref().map_or(0, |r| r.passes),
+        passes_of: chosen.reached.of,
         classes: run.as_ref().map_or(0, |r| r.classes),
         labelled: run.as_ref().is_some_and(|r| r.labels > 0),
         program: program.unwrap_or_default(),

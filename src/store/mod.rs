@@ -13,6 +13,7 @@ pub mod part;
 pub mod pictures;
 pub mod reader;
 pub mod seal;
+pub mod sound;
 pub mod space;
 pub mod temporary;
 

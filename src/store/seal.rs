@@ -88,12 +88,7 @@ pub(super) fn close(file: &File, path: &Path, digest: &blake3::Hash) -> Result<(
 /// Where it has none; `path` is the file's name to be.
 pub(super) fn close_in_memory(bytes: &mut [u8], path: &Path) -> Result<()> {
     let digest = blake3::hash(bytes).to_hex();
-    let header = header_of_safetensors(bytes, bytes.len() as u64);
-    let seal = header.and_then(|range| {
-        let start = range.start;
-        locate(bytes.get(start as usize..range.end as usize)?, start)
-    });
-    let digits = seal.ok_or_else(|| without(path))?.digits;
+    let digits = find_in_memory(bytes).ok_or_else(|| without(path))?.digits;
     bytes[digits.start as usize..digits.end as usize].copy_from_slice(digest.as_bytes());
     Ok(())
 }
@@ -111,6 +106,20 @@ pub fn verdict(path: &Path) -> Result<Verdict> {
     Ok(compare(&file).unwrap_or_else(|error| Verdict::Damaged(format!("it cannot be read: {error}"))))
 }
 
+/// Compares a safetensors file in memory with the seal in it, so that what is used is what was compared.
+pub fn verdict_in_memory(bytes: &[u8]) -> Verdict {
+    let Some(Seal { version, digits }) = find_in_memory(bytes) else {
+        return Verdict::Damaged("it has no checksum".to_owned());
+    };
+    let (start, end) = (digits.start as usize, digits.end as usize);
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&bytes[..start]).update(&[b'0'; DIGITS]).update(&bytes[end..]);
+    if hasher.finalize().to_hex().as_bytes() != &bytes[start..end] {
+        return Verdict::Damaged("its checksum does not match".to_owned());
+    }
+    of_version(version)
+}
+
 /// Whether a file has a seal, whatever it says.
 pub(super) fn has_one(path: &Path) -> bool {
     File::open(path).and_then(|file| find(&file)).is_ok_and(|seal| seal.is_some())
@@ -125,13 +134,18 @@ fn compare(file: &File) -> io::Result<Verdict> {
     if digest(file, &digits)?.to_hex().as_bytes() != said {
         return Ok(Verdict::Damaged("its checksum does not match".to_owned()));
     }
+    Ok(of_version(version))
+}
+
+/// The verdict on a file that is as it was written.
+fn of_version(version: u64) -> Verdict {
     let known = SCHEMA_VERSION.parse().unwrap_or(0);
     let named = format!("schema version {version}; this program has {known}");
-    Ok(match version.cmp(&known) {
+    match version.cmp(&known) {
         std::cmp::Ordering::Equal => Verdict::Sound,
         std::cmp::Ordering::Less => Verdict::Older(named),
         std::cmp::Ordering::Greater => Verdict::Newer(named),
-    })
+    }
 }
 
 /// The checksum of a file with its seal taken for blank.
@@ -178,6 +192,12 @@ fn find(file: &File) -> io::Result<Option<Seal>> {
     let mut metadata = vec![0; (range.end - range.start) as usize];
     file.read_exact_at(&mut metadata, range.start)?;
     Ok(locate(&metadata, range.start))
+}
+
+/// The seal of a safetensors file in memory.
+fn find_in_memory(bytes: &[u8]) -> Option<Seal> {
+    let header = header_of_safetensors(bytes, bytes.len() as u64)?;
+    locate(bytes.get(header.start as usize..header.end as usize)?, header.start)
 }
 
 /// Where the header of a safetensors file is, by its first 8 bytes and its length.

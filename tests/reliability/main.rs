@@ -5,6 +5,7 @@
 mod pipeline;
 mod rows;
 
+mod answers;
 mod damage;
 mod disk;
 mod kill;

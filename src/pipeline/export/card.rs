@@ -10,12 +10,12 @@ use crate::stage::evaluate::MODELS;
 
 /// The card, in Markdown with the head that model hubs read.
 pub(super) fn card(chosen: &Chosen, adapted: &Adapted) -> Result<String> {
-    let Chosen { run, spec, temperature, .. } = chosen;
-    let (name, tune, passes) = (&spec.name, spec.adapt.tune, adapted.passes);
-    let scores = finished::measured(&chosen.store, run)?.map(|finished| finished.scores).unwrap_or_default();
+    let Chosen { run, spec, .. } = chosen;
+    let (name, tune, reached) = (&spec.name, spec.adapt.tune, adapted.reached);
+    let figures = figures(if reached.has_all_passes() { scores(chosen)? } else { None })?;
     let pictures = chosen.pictures()?;
     let test = pictures.rows().iter().filter(|picture| picture.test).count();
-    let probabilities = match temperature {
+    let probabilities = match adapted.temperature {
         Some(t) => {
             format!("divided by the temperature {t:.3}, which was fitted on pseudo-labels and not on true labels")
         }
@@ -31,8 +31,8 @@ pub(super) fn card(chosen: &Chosen, adapted: &Adapted) -> Result<String> {
         "---\nlibrary_name: transformers\npipeline_tag: zero-shot-image-classification\nlicense: other\n---\n\n# {name}\n\n\
          A CLIP adapted to {classes} classes of pictures by the method microCLIP ([arXiv 2510.02270](https://arxiv.org/abs/2510.02270)), \
          without labels. {trained}\n\n\
-         ## Data\n\n{train} pictures without labels were trained on; {test} more were kept apart to measure. Run `{run}`: {passes} \
-         passes, `adapt.tune = \"{tune}\"`, seed {seed}.\n\n\
+         ## Data\n\n{train} pictures without labels were trained on; {test} more were kept apart to measure. Run `{run}` \
+         {reached}, `adapt.tune = \"{tune}\"`, seed {seed}.\n\n\
          ## Figures\n\n{figures}\n\
          ## Use\n\n```python\nfrom transformers import CLIPModel, CLIPProcessor\n\n\
          model = CLIPModel.from_pretrained(\"FOLDER\")\nprocessor = CLIPProcessor.from_pretrained(\"FOLDER\")\n```\n\n\
@@ -46,7 +46,6 @@ pub(super) fn card(chosen: &Chosen, adapted: &Adapted) -> Result<String> {
         classes = adapted.classes.len(),
         train = pictures.rows().len() - test,
         seed = spec.seed,
-        figures = figures(&scores)?,
         sink = if adapted.model.soap.sink.is_some() { ", and its learned `sink`" } else { "" },
         scale = spec.adapt.logit_scale,
         cls_share = 1.0 - spec.fusion.ratio,
@@ -55,8 +54,16 @@ pub(super) fn card(chosen: &Chosen, adapted: &Adapted) -> Result<String> {
     ))
 }
 
+/// What the run was measured to be: none where it was not measured, and nothing where no labels are known.
+fn scores(chosen: &Chosen) -> Result<Option<Vec<Measured>>> {
+    let Chosen { store, run, .. } = chosen;
+    store.partition("metrics", run)?.require_sound()?;
+    Ok(finished::measured(store, run)?.map(|finished| finished.scores))
+}
+
 /// Accuracies as a table, in per cent.
-fn figures(scores: &[Measured]) -> Result<String> {
+fn figures(scores: Option<Vec<Measured>>) -> Result<String> {
+    let Some(scores) = scores else { return Ok("It was not measured as it is here.\n".to_owned()) };
     if scores.is_empty() {
         return Ok("No labels are known, so nothing was measured.\n".to_owned());
     }

@@ -70,7 +70,7 @@ fn fill(folder: &Path, chosen: &Chosen, adapted: &Adapted) -> Result<Vec<String>
         ("run", chosen.run.clone()),
         ("ratio", design.ratio.to_string()),
         ("logit_scale", design.scale.to_string()),
-        ("temperature", chosen.temperature.map_or_else(|| "1".to_owned(), |t| t.to_string())),
+        ("temperature", adapted.temperature.map_or_else(|| "1".to_owned(), |t| t.to_string())),
     ];
     hugging_face::write(&folder.join("classifier.safetensors"), &classifier, &of_run)?;
     write_json(folder, "classes.json", &json!(adapted.classes))?;

@@ -14,7 +14,7 @@ use crate::error::{Context, Kind, Result};
 use crate::fusion::adamw::AdamW;
 use crate::fusion::adapter::Adapter;
 use crate::store::layout::Store;
-use crate::store::{seal, temporary};
+use crate::store::{seal, sound, temporary};
 
 /// How many checkpoints of a run are kept.
 const KEPT: usize = 2;
@@ -93,25 +93,48 @@ pub fn write(folder: &Path, run: &str, done: u64, adapter: &Adapter, optimiser: 
     Ok(())
 }
 
-/// Reads a checkpoint into a model and its optimiser; returns the number of passes it is after.
-///
-/// # Errors
-/// [`Kind::Model`] or [`Kind::Store`] where the file is damaged or of another model.
-pub fn restore(path: &Path, adapter: &mut Adapter, optimiser: &mut AdamW) -> Result<u64> {
-    let mut read = || -> Result<()> {
-        let weights = Weights::open(path)?;
-        let device = adapter.device();
-        let get = |prefix: &str, adapter: &Adapter| -> Result<Vec<Tensor>> {
-            let of = adapter.names().iter().zip(adapter.parameters());
-            of.map(|(name, p)| Ok(weights.get(&format!("{prefix}{name}"), &p.size())?.to_device(device))).collect()
+/// A checkpoint that was read, and is as it was written.
+pub struct Checkpoint {
+    path: PathBuf,
+    weights: Weights,
+}
+
+impl Checkpoint {
+    /// Reads a checkpoint once, and compares what was read with its seal.
+    ///
+    /// # Errors
+    /// [`Kind::Store`] where the file cannot be read, is damaged, or is of another version of the program.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).at(Kind::Store, "cannot read", path)?;
+        sound::require(path, seal::verdict_in_memory(&bytes))?;
+        Ok(Checkpoint { path: path.to_owned(), weights: Weights::of_bytes(path, bytes)? })
+    }
+
+    /// The number of passes it is after.
+    pub fn passes(&self) -> u64 {
+        number(&self.path).unwrap_or(0)
+    }
+
+    /// Puts it into a model and its optimiser.
+    ///
+    /// # Errors
+    /// [`Kind::Model`] where it is of another model.
+    pub fn restore(&self, adapter: &mut Adapter, optimiser: &mut AdamW) -> Result<()> {
+        let weights = &self.weights;
+        let mut restore = || -> Result<()> {
+            let device = adapter.device();
+            let get = |prefix: &str, adapter: &Adapter| -> Result<Vec<Tensor>> {
+                let of = adapter.names().iter().zip(adapter.parameters());
+                of.map(|(name, p)| Ok(weights.get(&format!("{prefix}{name}"), &p.size())?.to_device(device))).collect()
+            };
+            let (values, first, second) =
+                (get("", adapter)?, get("adamw.first.", adapter)?, get("adamw.second.", adapter)?);
+            adapter.restore(&values)?;
+            (optimiser.first, optimiser.second) = (first, second);
+            optimiser.step = weights.get("adamw.step", &[])?.double_value(&[]) as i64;
+            Ok(())
         };
-        let (values, first, second) =
-            (get("", adapter)?, get("adamw.first.", adapter)?, get("adamw.second.", adapter)?);
-        adapter.restore(&values)?;
-        (optimiser.first, optimiser.second) = (first, second);
-        optimiser.step = weights.get("adamw.step", &[])?.double_value(&[]) as i64;
-        Ok(())
-    };
-    read().map_err(|e| e.hint(format!("remove {} and run again: its passes are done anew", path.display())))?;
-    Ok(number(path).unwrap_or(0))
+        let path = self.path.display();
+        restore().map_err(|e| e.hint(format!("remove {path} and run again: its passes are done anew")))
+    }
 }

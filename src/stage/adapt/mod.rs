@@ -30,6 +30,7 @@ use crate::stage::progress::Progress;
 use crate::stage::stop::Stop;
 use crate::store::layout::Store;
 use crate::table::tensor;
+use checkpoint::Checkpoint;
 use epoch::{Learner, Totals};
 
 pub use crate::fusion::adapter::Adapter as Model;
@@ -101,7 +102,7 @@ pub enum ClassPrior {
 impl AdaptSettings {
     /// Passes in all.
     pub fn passes(&self) -> u64 {
-        self.epochs.div_ceil(self.epochs_per_pass.max(1))
+        passes(self.epochs, self.epochs_per_pass)
     }
 
     /// Whether a pass pulls towards a uniform distribution although another one was estimated: the first ones have labels with the
@@ -109,6 +110,11 @@ impl AdaptSettings {
     fn balances(&self, pass: u64) -> bool {
         self.class_prior == ClassPrior::Estimated && (pass as f64) < UNIFORM_PASSES * self.passes() as f64
     }
+}
+
+/// Passes that so many epochs make.
+pub fn passes(epochs: u64, epochs_per_pass: u64) -> u64 {
+    epochs.div_ceil(epochs_per_pass.max(1))
 }
 
 /// The share of the passes before an estimated class distribution is pulled towards.
@@ -167,7 +173,11 @@ pub async fn adapt(
     let folder = store.checkpoints(run)?;
     let whole = tables::whole_passes(store, run)?;
     let resumed = match checkpoint::usable(store, &folder, whole)? {
-        Some(path) => checkpoint::restore(&path, &mut adapter, &mut optimiser)?,
+        Some(path) => {
+            let checkpoint = Checkpoint::read(&path)?;
+            checkpoint.restore(&mut adapter, &mut optimiser)?;
+            checkpoint.passes()
+        }
         None => 0,
     };
     let mut previous = match resumed {

@@ -1,19 +1,21 @@
 //! Sentences through the text tower, each once in a space.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int32Type;
-use tch::Device;
+use tch::{Device, Tensor};
 
 use super::Sentences;
 use crate::clip::{Sequence, TextConfig, TextTower, Tokenizer};
+use crate::cores;
 use crate::device::guarded;
 use crate::error::Result;
 use crate::fusion::normalize;
 use crate::stage::progress::Progress;
 use crate::stop::Stop;
-use crate::store::layout::Store;
+use crate::store::layout::{Partition, Store};
 use crate::store::reader;
 use crate::store::space::Space;
 use crate::table::{arrays, tensor};
@@ -39,20 +41,18 @@ const BATCH_GFLOP: f64 = 12.0;
 /// Stores the newest of the sentences that are known.
 pub(super) type Save<'a> = dyn Fn(&HashMap<String, Embedded>, &[&String]) -> Result<()> + 'a;
 
-/// All sentences, and how many of them went through the tower. `save` is called again and again with those that are new.
-#[expect(clippy::too_many_arguments, reason = "a stage names each thing it reads and writes")]
+/// All sentences, and how many of them went through the tower since they are not among those that are `stored`. `save` is called again
+/// and again with those that are new.
 pub(super) fn embed(
     sentences: &Sentences,
-    space: &Space,
+    mut stored: HashMap<String, Stored>,
     tokenizer: &Tokenizer,
     tower: impl FnOnce() -> Result<TextTower>,
-    store: &Store,
     stop: &Stop,
     progress: &dyn Progress,
     save: &Save<'_>,
 ) -> Result<(HashMap<String, Embedded>, u64)> {
     let distinct = sentences.distinct();
-    let mut stored = stored(space, store, stop)?;
     let new = distinct.iter().filter(|sentence| !stored.contains_key(*sentence)).count() as u64;
     progress.begin("describe", "sentence", new, distinct.len() as u64 - new);
     let (mut known, mut todo) = (HashMap::new(), Vec::new());
@@ -79,17 +79,24 @@ pub(super) fn embed(
             save(&known, &unsaved)?;
             return Err(stopped);
         }
-        let (batch, later) = rest.split_at(batch_of(rest, &tower.config));
-        for ((sentence, sequence), feature) in batch.iter().zip(forward(&tower, batch)?) {
-            known.insert((*sentence).clone(), Embedded { feature, tokens: sequence.tokens });
-            unsaved.push(*sentence);
+        let mut batches = Vec::new();
+        while batches.len() < cores::limit() && !rest.is_empty() {
+            let (batch, later) = rest.split_at(batch_of(rest, &tower.config));
+            batches.push((tower.map(&Tensor::shallow_clone), batch));
+            rest = later;
         }
-        if unsaved.len() >= PART && !later.is_empty() {
+        for embedded in cores::map(batches, |(tower, batch)| forward(&tower, batch).map(|features| (batch, features))) {
+            let (batch, features) = embedded?;
+            for ((sentence, sequence), feature) in batch.iter().zip(features) {
+                known.insert((*sentence).clone(), Embedded { feature, tokens: sequence.tokens });
+                unsaved.push(*sentence);
+            }
+            progress.advance(batch.len() as u64);
+        }
+        if unsaved.len() >= PART && !rest.is_empty() {
             save(&known, &unsaved)?;
             unsaved.clear();
         }
-        progress.advance(batch.len() as u64);
-        rest = later;
     }
     Ok((known, new))
 }
@@ -111,15 +118,20 @@ fn forward(tower: &TextTower, batch: &[(&String, Sequence)]) -> Result<Vec<Vec<f
 }
 
 /// A feature, and how many tokens its sentence has, where the part says so: those of earlier versions do not.
-type Stored = (Vec<f32>, Option<usize>);
+pub(super) type Stored = (Vec<f32>, Option<usize>);
 
-/// Every sentence that any partition of this space has.
-pub(super) fn stored(space: &Space, store: &Store, stop: &Stop) -> Result<HashMap<String, Stored>> {
+/// Every sentence that any partition of this space has, by those of its parts that are to be read.
+pub(super) fn stored(
+    space: &Space,
+    store: &Store,
+    parts: impl Fn(&Partition) -> Result<Vec<PathBuf>>,
+    stop: &Stop,
+) -> Result<HashMap<String, Stored>> {
     let prefix = format!("{}-", space.id());
     let mut features = HashMap::new();
     for name in store.partitions("text_features")?.into_iter().filter(|name| name.starts_with(&prefix)) {
-        let partition = store.partition("text_features", &name)?;
-        for batch in reader::batches(&partition, None, 1024)? {
+        let parts = parts(&store.partition("text_features", &name)?)?;
+        for batch in reader::batches_of(parts, None, 1024) {
             stop.check()?;
             let batch = batch?;
             let (values, width) = arrays::rows_f32(&batch, "feature")?;

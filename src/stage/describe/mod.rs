@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::fusion::heads;
 use crate::stage::progress::{Progress, Silent};
 use crate::stop::Stop;
-use crate::store::layout::Store;
+use crate::store::layout::{Partition, Store};
 use crate::store::space::Space;
 
 use embed::{Embedded, embed};
@@ -37,7 +37,7 @@ pub struct Heads {
 /// # Errors
 /// Where the store cannot be read.
 pub fn missing(sentences: &Sentences, space: &Space, store: &Store) -> Result<u64> {
-    let known = embed::stored(space, store, &Stop::default())?;
+    let known = embed::stored(space, store, Partition::parts, &Stop::default())?;
     Ok(sentences.distinct().iter().filter(|s| !known.contains_key(*s)).count() as u64)
 }
 
@@ -64,7 +64,8 @@ pub fn describe(
         tables::Features { partition: store.partition("text_features", &sentences.partition(space))?, space };
     let context = tokenizer.context();
     let save = |known: &HashMap<String, Embedded>, new: &[&String]| features.append(&lines, new, known, context);
-    let (known, forwards) = embed(sentences, space, tokenizer, tower, store, stop, progress, &save)?;
+    let stored = embed::stored(space, store, Partition::parts, stop)?;
+    let (known, forwards) = embed(sentences, stored, tokenizer, tower, stop, progress, &save)?;
     features.complete(&lines, &known, context)?;
     let tokens = known.iter().map(|(sentence, embedded)| (sentence.clone(), embedded.tokens)).collect();
     if let Some(cut) = sentences.cut(&tokens, context) {
@@ -74,7 +75,7 @@ pub fn describe(
     Ok((make_heads(sentences, &known), forwards))
 }
 
-/// The heads alone: nothing is written to the store, and what it lacks is embedded for this once.
+/// The heads alone: nothing is written to the store, and what it lacks or has damaged is embedded for this once.
 ///
 /// # Errors
 /// Where the store, the tokenizer or the tower fails, or stopping was asked for.
@@ -86,7 +87,9 @@ pub fn heads(
     store: &Store,
     stop: &Stop,
 ) -> Result<Heads> {
-    let (known, _) = embed(sentences, space, tokenizer, tower, store, stop, &Silent, &|_, _| Ok(()))?;
+    // Nobody who only reads has set damaged parts aside.
+    let stored = embed::stored(space, store, Partition::sound_parts, stop)?;
+    let (known, _) = embed(sentences, stored, tokenizer, tower, stop, &Silent, &|_, _| Ok(()))?;
     Ok(make_heads(sentences, &known))
 }
 

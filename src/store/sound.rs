@@ -1,0 +1,50 @@
+//! Files that are read by a process that does not hold the store. It sets nothing aside, so what is not as it was written is refused
+//! or passed over.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Kind, Result};
+use crate::store::inventory;
+use crate::store::layout::Partition;
+use crate::store::seal::Verdict;
+
+impl Partition {
+    /// Compares all of its parts with their seals.
+    ///
+    /// # Errors
+    /// [`Kind::Store`] where a part cannot be read, or is not as this version of the program wrote it.
+    pub fn require_sound(&self) -> Result<()> {
+        self.parts()?.iter().try_for_each(|part| require(part, inventory::examine(part)?))
+    }
+
+    /// Those of its parts that are as this version of the program wrote them.
+    ///
+    /// # Errors
+    /// Where the folder or a part cannot be read.
+    pub fn sound_parts(&self) -> Result<Vec<PathBuf>> {
+        let mut sound = Vec::new();
+        for part in self.parts()? {
+            if inventory::examine(&part)? == Verdict::Sound {
+                sound.push(part);
+            }
+        }
+        Ok(sound)
+    }
+}
+
+/// Nothing where a file is as it was written.
+///
+/// # Errors
+/// [`Kind::Store`] with the file's name and what to do, where it is not.
+pub fn require(path: &Path, verdict: Verdict) -> Result<()> {
+    let again = "run the pipeline again: it sets the file aside and computes anew what was in it";
+    let (what, hint) = match verdict {
+        Verdict::Sound => return Ok(()),
+        Verdict::Damaged(why) => (format!("is damaged: {why}"), again),
+        Verdict::Older(which) => (format!("was written by an earlier version of microclip-pipe ({which})"), again),
+        Verdict::Newer(which) => {
+            (format!("was written by a later version of microclip-pipe ({which})"), "update the program")
+        }
+    };
+    Err(Error::new(Kind::Store, format!("{} {what}", path.display())).hint(hint))
+}
