@@ -94,6 +94,7 @@ mod tests {
             split: "test".to_owned(),
             metric: "top1".to_owned(),
             value,
+            images: Some(8),
         };
         let lines = metrics(&[vec![score("zero_shot", 0.5)], vec![score("zero_shot", 0.5), score("adapted", 0.75)]]);
         assert_eq!(lines.len(), 2);

@@ -150,6 +150,7 @@ pub fn write_metrics(run: &str, pass: i32, scores: &[Score], store: &Store) -> R
         arrays::text(rows.iter().map(|(s, ..)| s.split)),
         arrays::text(rows.iter().map(|(_, metric, _)| metric)),
         Arc::new(Float64Array::from_iter_values(rows.iter().map(|(.., value)| *value))),
+        arrays::int64(rows.iter().map(|(s, ..)| s.images.cast_signed()).collect()),
     ];
     let batch = RecordBatch::try_new(schema.clone(), columns);
     let batch = batch.context(Kind::Store, || "cannot make table metrics".to_owned())?;

@@ -214,6 +214,7 @@ pub fn build(root: &Path) -> (Store, Scope) {
             texts(&["test", "test"]),
             texts(&["top1", "top1"]),
             f64s(&[0.5, 0.75]),
+            arrays::int64(vec![2, 2]),
         ],
     );
     write(
