@@ -1,5 +1,7 @@
 //! Running a pipeline: the stages in order, and what came of them.
 
+use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,9 +29,10 @@ use crate::stage::ingest::{self, IngestSettings, Ingested};
 use crate::stage::pictures::Pictures;
 use crate::stage::prior::MultiView;
 use crate::stage::progress::Progress;
-use crate::stage::{block_tokens, calibrate, features, prior, views};
+use crate::stage::{block_tokens, calibrate, checksums, features, prior, views};
 use crate::stop::Stop;
-use crate::store::layout::Store;
+use crate::store::layout::{Partition, Store};
+use crate::store::reader;
 
 /// What a run is given besides the pipeline file.
 pub struct Options {
@@ -105,8 +108,6 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     }
 
     let workspace = Workspace::open(spec)?;
-    let changed = cache::changed_weights(spec, &workspace.image_space, &workspace.dataset, &store)?;
-    changed.iter().for_each(|warning| progress.say(warning));
     let snapshot = ingest::snapshot(source.as_ref(), &ingest_settings)?;
     let classes = ingest::classes(source.as_ref(), &ingest_settings)?;
     let sentences = sentences(spec, &classes)?;
@@ -114,15 +115,21 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     let run = workspace.run_id(spec, &snapshot, &sentences, adapt_settings.as_ref());
     let mut record = Record::begin(&store, &run, &workspace.dataset, started, clock)?;
     record.weights = workspace.clip.weights_hash().to_hex().to_string();
+    let stages = Stages { spec, workspace: &workspace, store: &store, options };
+    let changed = cache::changed_weights(spec, &workspace.image_space, &workspace.dataset, &store)?;
+    changed.iter().for_each(|warning| progress.say(warning));
     // A run that is killed is on record too.
     if upto >= Upto::Adapt {
         record.write(spec, &store, false)?;
     }
-    let stages = Stages { spec, workspace: &workspace, store: &store, options };
+    stages.compare_inputs(&snapshot, &ingest_settings)?;
     let (found, forwards) = stages.ingest(source, snapshot, &ingest_settings).await?;
     outcome.notes.extend(rejections(&found));
     (record.images, record.image_forwards) = (found.images, forwards);
     let pictures = Pictures::open(&store.partition("images", &workspace.dataset)?, settings::limits(spec))?;
+    if upto >= Upto::Adapt {
+        stages.compare_what_is_read(&run, &pictures)?;
+    }
     let heads = stages.frozen(&pictures, &sentences, upto, &mut record).await?;
     outcome.notes.push(match record.image_forwards + record.text_forwards {
         0 => "every embedding was cached: no forward pass of the frozen model".to_owned(),
@@ -181,6 +188,49 @@ struct Stages<'a> {
 }
 
 impl Stages<'_> {
+    /// The partitions of the frozen model's features of pictures.
+    fn features(&self) -> Result<Vec<Partition>> {
+        let Stages { workspace: w, store, .. } = *self;
+        let spaces = [("embeddings", &w.image_space), ("view_features", &w.view_space)];
+        let blocks = w.block_space.as_ref().map(|(space, _)| ("block_tokens", space));
+        spaces.into_iter().chain(blocks).map(|(table, space)| store.partition(table, &space.id())).collect()
+    }
+
+    /// Compares the tables of the dataset and of sentences with their checksums: what is damaged is ingested and embedded again.
+    /// The tables of a dataset that has changed are not read any more.
+    fn compare_inputs(&self, snapshot: &str, settings: &IngestSettings) -> Result<()> {
+        let Stages { workspace: w, store, .. } = *self;
+        let mut tables = describe::partitions(&w.text_space, store)?;
+        if ingest::known_as(snapshot, settings, store)?.is_some() {
+            tables.extend(ingest::partitions(store, &settings.dataset)?);
+        }
+        let files = tables.iter().map(Partition::listed).collect::<Result<Vec<_>>>()?;
+        self.compare("dataset and sentences", files.concat())
+    }
+
+    /// Compares with their checksums what adaptation and evaluation read of these pictures, and what an earlier invocation of the
+    /// run left: what is damaged is missing then, and is computed anew.
+    fn compare_what_is_read(&self, run: &str, pictures: &Pictures) -> Result<()> {
+        let ids: HashSet<&str> = pictures.rows().iter().map(|picture| picture.image_id.as_str()).collect();
+        let mut files = Vec::new();
+        for partition in self.features()? {
+            files.extend(reader::parts_with(&partition, |id| ids.contains(id))?);
+        }
+        for table in ["fusion_logits", "pseudo_labels", "passes"] {
+            files.extend(self.store.partition(table, run)?.listed()?);
+        }
+        self.compare("features and passes", files)
+    }
+
+    fn compare(&self, what: &str, files: Vec<PathBuf>) -> Result<()> {
+        let Options { stop, progress } = self.options;
+        let workers = match self.spec.device.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        checksums::compare(what, files, workers, self.store, stop, progress.as_ref())
+    }
+
     /// The pictures in the tables; embedded on the way where they are read anew. With the number of forwards.
     async fn ingest(
         &self,

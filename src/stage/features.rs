@@ -1,6 +1,6 @@
 //! Reading cached features back, in the order of the pictures.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use arrow::array::RecordBatch;
 use tch::{Kind as Number, Tensor};
@@ -26,8 +26,9 @@ fn gather(
     let places: HashMap<&str, i64> =
         wanted.iter().zip(0..).map(|(&n, place)| (pictures.rows()[n].image_id.as_str(), place)).collect();
     let mut all: Option<Tensor> = None;
-    let mut filled = 0;
-    for batch in reader::batches(partition, Some(&["image_id", column]), 1024)? {
+    let mut filled = HashSet::new();
+    // The same space has the pictures of other datasets as well.
+    for batch in reader::batches_with(partition, Some(&["image_id", column]), 1024, |id| places.contains_key(id))? {
         stop.check()?;
         let batch = batch?;
         let ids = arrays::strings(&batch, "image_id")?;
@@ -36,21 +37,21 @@ fn gather(
         if from.is_empty() {
             continue;
         }
-        let to = Tensor::from_slice(&to);
-        let rows = make(&batch, &Tensor::from_slice(&from), &to)?;
+        let index = Tensor::from_slice(&to);
+        let rows = make(&batch, &Tensor::from_slice(&from), &index)?;
         let all = all.get_or_insert_with(|| {
             let mut shape = rows.size();
             shape[0] = wanted.len() as i64;
             Tensor::zeros(shape, (rows.kind(), rows.device()))
         });
-        let _ = all.index_copy_(0, &to, &rows);
-        filled += from.len();
+        let _ = all.index_copy_(0, &index, &rows);
+        filled.extend(to);
     }
     match all {
-        Some(all) if filled == wanted.len() => Ok(all),
+        Some(all) if filled.len() == wanted.len() => Ok(all),
         _ => Err(Error::new(
             Kind::Store,
-            format!("{} has {filled} of {} pictures", partition.dir().display(), wanted.len()),
+            format!("{} has {} of {} pictures", partition.dir().display(), filled.len(), wanted.len()),
         )
         .hint("run the pipeline again: what is missing is computed")),
     }

@@ -7,6 +7,7 @@
 pub mod adapt;
 pub mod block_tokens;
 pub mod calibrate;
+pub mod checksums;
 pub mod describe;
 pub mod embed;
 mod encoded;

@@ -104,7 +104,15 @@ fn holding(table: &str, name: String, dir: &Path, files: Vec<PathBuf>) -> Holdin
 /// # Errors
 /// Where it cannot be opened.
 pub fn examine(path: &Path) -> Result<Verdict> {
-    let verdict = seal::verdict(path)?;
+    examine_by_blocks(path, &|_| Ok(()))
+}
+
+/// The same; `block` is called for each block that was read, with its bytes. Where it fails, comparing ends.
+///
+/// # Errors
+/// Where the file cannot be opened, and of `block`.
+pub(super) fn examine_by_blocks(path: &Path, block: &dyn Fn(u64) -> Result<()>) -> Result<Verdict> {
+    let verdict = seal::verdict(path, block)?;
     if !matches!(verdict, Verdict::Damaged(_)) || seal::has_one(path) {
         return Ok(verdict);
     }
@@ -115,6 +123,15 @@ pub fn examine(path: &Path) -> Result<Verdict> {
         Some(version) => Verdict::Older(format!("schema version {version}, without a checksum")),
         None => verdict,
     })
+}
+
+/// Whether a part seems to be as it was written, by its footer alone: what is left of a file that was cut short or written over
+/// has none. A flipped byte is not seen.
+///
+/// # Errors
+/// Where it cannot be opened.
+pub(super) fn seems_sound(part: &Path) -> Result<bool> {
+    Ok(seal::is_current(part)? && reader::footer(part).is_ok())
 }
 
 /// Removes a holding's files. What this program did not write stays, and so does its folder.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::store::lock::Lock;
+use crate::store::lock::{Lock, Watch};
 use crate::store::temporary;
 
 /// The extension of a part.
@@ -71,6 +71,22 @@ impl Store {
     /// Where the file cannot be opened or moved, or a later version of the program wrote it.
     pub fn vouch(&self, path: &Path) -> Result<bool> {
         self.lock.as_ref().map_or(Ok(true), |lock| lock.vouch(path))
+    }
+
+    /// Those of some files that this process has neither written nor compared with their seals yet; none where it does not hold
+    /// the store, since then it compares nothing.
+    pub fn uncompared(&self, files: Vec<PathBuf>) -> Vec<PathBuf> {
+        self.lock.as_ref().map_or_else(Vec::new, |lock| lock.uncompared(files))
+    }
+
+    /// Compares files with their seals, before they are relied on. What is not as it was written is set aside. Returns the number
+    /// of such files. Nothing happens where this process does not hold the store.
+    ///
+    /// # Errors
+    /// Where a file cannot be opened or moved, or a later version of the program wrote it; and of `watch`.
+    pub fn compare(&self, files: &[PathBuf], watch: &Watch<'_>) -> Result<usize> {
+        let Some(lock) = &self.lock else { return Ok(0) };
+        Ok(lock.compare(files, watch)?.into_iter().filter(|sound| !sound).count())
     }
 
     /// Sets a file aside that is as it was written, but of no use any more; says why. Nothing happens where this process does
@@ -159,8 +175,9 @@ impl Partition {
         &self.name
     }
 
-    /// The whole parts in it, sorted by name. None where the folder is not there. Where this process holds the store, each
-    /// is read once and compared with its seal; one that is damaged is set aside.
+    /// The whole parts in it, sorted by name, to be read. None where the folder is not there. Where this process holds the
+    /// store, each is read once and compared with its seal; one that is damaged is set aside. Where that takes long,
+    /// [`Store::compare`] does it before, and says how far it is.
     ///
     /// # Errors
     /// Where the folder cannot be read, a damaged part cannot be moved, or a later version of the program wrote one.
@@ -172,8 +189,37 @@ impl Partition {
         }
     }
 
+    /// The parts in it, sorted by name, to see what there is: of each the footer is looked at, and no more. Where this process
+    /// holds the store, one that is damaged at a glance is set aside. Before its rows are relied on, a part must be asked
+    /// for by [`parts`](Self::parts) or [`vouch`](Self::vouch).
+    ///
+    /// # Errors
+    /// As [`parts`](Self::parts).
+    pub fn listed(&self) -> Result<Vec<PathBuf>> {
+        let parts = self.files()?;
+        match &self.lock {
+            Some(lock) => lock.glance_at(&self.dir, parts),
+            None => Ok(parts),
+        }
+    }
+
+    /// Whether one of its parts can be relied on, as [`Store::vouch`].
+    ///
+    /// # Errors
+    /// As [`Store::vouch`].
+    pub fn vouch(&self, part: &Path) -> Result<bool> {
+        self.lock.as_ref().map_or(Ok(true), |lock| lock.vouch(part))
+    }
+
+    /// Notes that it was used now. Nothing happens where this process does not hold the store.
+    pub fn touch(&self) {
+        if let Some(lock) = &self.lock {
+            lock.uses(&self.dir);
+        }
+    }
+
     /// The parts as they are found.
-    fn files(&self) -> Result<Vec<PathBuf>> {
+    pub(super) fn files(&self) -> Result<Vec<PathBuf>> {
         let mut parts: Vec<PathBuf> =
             entries(&self.dir)?.into_iter().filter(|path| path.extension() == Some(OsStr::new(PART))).collect();
         parts.sort();

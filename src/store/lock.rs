@@ -1,16 +1,16 @@
 //! Holding a store: one process works on it at a time, and looks after what it finds there.
 //!
 //! The lock is an `flock` of `<store>/lock`, which the kernel takes back when the process ends, however it ends. Whoever
-//! holds it sweeps what others left unfinished, and compares every file with its [`seal`](super::seal) before it is read for the first
-//! time; what is not as it was written is set aside in `<store>/quarantine`, never deleted. Readers (`sql`) take no lock:
-//! they see whole parts only, since parts appear and disappear at once.
+//! holds it sweeps what others left unfinished, and compares a file with its [`seal`](super::seal) before it is read for the
+//! first time; what nobody reads is not compared. What is not as it was written is set aside in `<store>/quarantine`, never
+//! deleted. Readers (`sql`) take no lock: they see whole parts only, since parts appear and disappear at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::SystemTime;
@@ -39,6 +39,14 @@ pub enum Turn {
     Busy(String),
 }
 
+/// How files are compared with their seals.
+pub struct Watch<'a> {
+    /// Threads that read.
+    pub workers: usize,
+    /// Called by each of them for every block that it has read, with its bytes. An error ends comparing.
+    pub block: &'a (dyn Fn(u64) -> Result<()> + Sync),
+}
+
 /// A store's lock, and what its holder knows of the files.
 pub(super) struct Lock {
     root: PathBuf,
@@ -47,6 +55,8 @@ pub(super) struct Lock {
     say: Say,
     /// Files that this process has written or compared with their seals.
     known: Mutex<BTreeSet<PathBuf>>,
+    /// Files that seem sound by their footers.
+    glanced: Mutex<BTreeSet<PathBuf>>,
     /// Folders that it has used.
     used: Mutex<BTreeSet<PathBuf>>,
 }
@@ -78,8 +88,8 @@ impl Store {
         }
         // Only for those who wait to read.
         let _ = file.set_len(0).and_then(|()| write!(file, "process {}", std::process::id()));
-        let (known, used) = (Mutex::default(), Mutex::default());
-        let lock = Arc::new(Lock { root: store.root().to_owned(), _file: file, say, known, used });
+        let (known, glanced, used) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let lock = Arc::new(Lock { root: store.root().to_owned(), _file: file, say, known, glanced, used });
         held.insert(store.root().to_owned(), Arc::downgrade(&lock));
         sweep(store.root())?;
         Ok(Turn::Ours(store.held(lock)))
@@ -100,6 +110,11 @@ fn sweep(root: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Cores that this process may use.
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// A panic elsewhere does not make a set unusable.
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -109,17 +124,38 @@ impl Lock {
     /// Those of the parts of a folder that are as they were written; the rest is set aside.
     pub(super) fn vouch_all(&self, dir: &Path, parts: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
         self.uses(dir);
-        let new: Vec<&PathBuf> = {
-            let known = guard(&self.known);
-            parts.iter().filter(|part| !known.contains(*part)).collect()
-        };
-        let sound = self.compare(&new)?;
-        let lost: BTreeSet<PathBuf> =
-            new.into_iter().zip(sound).filter(|(_, sound)| !sound).map(|(p, _)| p.clone()).collect();
+        let new = self.uncompared(parts.clone());
+        let sound = self.compare(&new, &Watch { workers: cores(), block: &|_| Ok(()) })?;
+        let lost: BTreeSet<PathBuf> = new.into_iter().zip(sound).filter(|(_, sound)| !sound).map(|(p, _)| p).collect();
         Ok(parts.into_iter().filter(|part| !lost.contains(part)).collect())
     }
 
-    /// The same for one file.
+    /// Those of the parts of a folder that seem to be as they were written. What does not is looked at in full, and is set aside
+    /// where it is damaged.
+    pub(super) fn glance_at(&self, dir: &Path, parts: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+        self.uses(dir);
+        let mut there = Vec::with_capacity(parts.len());
+        for part in parts {
+            if guard(&self.known).contains(&part) || guard(&self.glanced).contains(&part) {
+                there.push(part);
+            } else if inventory::seems_sound(&part)? {
+                guard(&self.glanced).insert(part.clone());
+                there.push(part);
+            } else if self.vouch(&part)? {
+                there.push(part);
+            }
+        }
+        Ok(there)
+    }
+
+    /// Those of some files that were neither written nor compared yet.
+    pub(super) fn uncompared(&self, mut files: Vec<PathBuf>) -> Vec<PathBuf> {
+        let known = guard(&self.known);
+        files.retain(|file| !known.contains(file));
+        files
+    }
+
+    /// The same as [`vouch_all`](Self::vouch_all) for one file.
     pub(super) fn vouch(&self, path: &Path) -> Result<bool> {
         if guard(&self.known).contains(path) {
             return Ok(true);
@@ -127,23 +163,38 @@ impl Lock {
         self.judge(path, inventory::examine(path))
     }
 
-    /// Judges files in their order, which are read on all cores.
-    fn compare(&self, files: &[&PathBuf]) -> Result<Vec<bool>> {
-        let workers = thread::available_parallelism().map_or(1, usize::from).min(files.len());
+    /// Whether each of some files is as it was written. They are judged in their order, and read by several threads.
+    pub(super) fn compare(&self, files: &[PathBuf], watch: &Watch<'_>) -> Result<Vec<bool>> {
+        let examine = |path: &Path| inventory::examine_by_blocks(path, watch.block);
+        let workers = watch.workers.min(files.len());
         if workers < 2 {
-            return files.iter().map(|path| self.judge(path, inventory::examine(path))).collect();
+            return files.iter().map(|path| self.judge(path, examine(path))).collect();
         }
         let next = AtomicUsize::new(0);
+        let given_up = AtomicBool::new(false);
         let read = || {
-            let taken = || files.get(next.fetch_add(1, Ordering::Relaxed));
-            std::iter::from_fn(taken).map(|path| (*path, inventory::examine(path))).collect::<Vec<_>>()
+            let taken = || {
+                let more = !given_up.load(Ordering::Relaxed);
+                more.then(|| files.get(next.fetch_add(1, Ordering::Relaxed))).flatten()
+            };
+            let mut examined = Vec::new();
+            for path in std::iter::from_fn(taken) {
+                let verdict = examine(path);
+                given_up.fetch_or(verdict.is_err(), Ordering::Relaxed);
+                examined.push((path, verdict));
+            }
+            examined
         };
         let mut verdicts: BTreeMap<&PathBuf, Result<Verdict>> = thread::scope(|scope| {
             let workers: Vec<_> = (0..workers).map(|_| scope.spawn(read)).collect();
             workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
         });
-        let cut_short = || Err(Error::new(Kind::Store, "comparing files with their checksums was cut short"));
-        files.iter().map(|path| self.judge(path, verdicts.remove(path).unwrap_or_else(cut_short))).collect()
+        let judged = files.iter().filter_map(|path| Some(self.judge(path, verdicts.remove(path)?)));
+        let judged = judged.collect::<Result<Vec<bool>>>()?;
+        if judged.len() < files.len() {
+            return Err(Error::new(Kind::Store, "comparing files with their checksums was cut short"));
+        }
+        Ok(judged)
     }
 
     fn judge(&self, path: &Path, verdict: Result<Verdict>) -> Result<bool> {
@@ -166,6 +217,7 @@ impl Lock {
     pub(super) fn set_aside(&self, path: &Path, why: &str) -> Result<()> {
         let to = quarantine(&self.root, path)?;
         guard(&self.known).remove(path);
+        guard(&self.glanced).remove(path);
         let (from, to) = (path.display(), to.display());
         (self.say)(&format!("warning: {from} {why}: it was set aside as {to}, and what was in it is computed anew"));
         Ok(())
@@ -177,7 +229,7 @@ impl Lock {
     }
 
     /// A folder's time of change is the time of its last use by a run.
-    fn uses(&self, dir: &Path) {
+    pub(super) fn uses(&self, dir: &Path) {
         if guard(&self.used).insert(dir.to_owned()) {
             let _ = File::open(dir).and_then(|folder| folder.set_modified(SystemTime::now()));
         }

@@ -185,7 +185,7 @@ impl PartWriter {
 /// Links the file to the first free name: unlike a rename, a link fails where another writer was faster.
 fn take_next_name(partition: &Partition, from: &Path) -> Result<PathBuf> {
     let number = |path: &PathBuf| path.file_stem()?.to_str()?.strip_prefix("part-")?.parse::<u64>().ok();
-    let first_free = partition.parts()?.iter().filter_map(number).max().map_or(0, |n| n + 1);
+    let first_free = partition.files()?.iter().filter_map(number).max().map_or(0, |n| n + 1);
     for n in first_free.. {
         let path = partition.part(&format!("part-{n:05}"))?;
         match fs::hard_link(from, &path) {

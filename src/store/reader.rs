@@ -58,23 +58,76 @@ pub fn footer(part: &Path) -> Result<Footer> {
 /// # Errors
 /// Where a footer cannot be read.
 pub fn count_rows(partition: &Partition) -> Result<u64> {
-    partition.parts()?.iter().try_fold(0, |sum, part| Ok(sum + footer(part)?.rows))
+    partition.listed()?.iter().try_fold(0, |sum, part| Ok(sum + footer(part)?.rows))
 }
 
-/// The distinct `image_id`s of a partition; only that column is read.
+/// The distinct `image_id`s of a partition; only that column is read, and nothing compared with its checksum.
 ///
 /// # Errors
 /// Where a part cannot be read or has no such column.
 pub fn image_ids(partition: &Partition) -> Result<BTreeSet<String>> {
     let mut ids = BTreeSet::new();
-    for batch in batches(partition, Some(&["image_id"]), 1 << 16)? {
+    for part in partition.listed()? {
+        ids.extend(ids_of(partition, &part)?.into_iter().flatten());
+    }
+    Ok(ids)
+}
+
+/// The parts of a partition that have a row of a picture that is `wanted`, sorted by name; only ids are read, and nothing
+/// compared with its checksum.
+///
+/// # Errors
+/// As [`image_ids`].
+pub fn parts_with(partition: &Partition, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
+    let mut parts = Vec::new();
+    for part in partition.listed()? {
+        if ids_of(partition, &part)?.is_some_and(|ids| ids.iter().any(|id| wanted(id))) {
+            parts.push(part);
+        }
+    }
+    Ok(parts)
+}
+
+/// The `image_id`s of a part, in its order; `None` where it turns out to be damaged, and is there no more.
+fn ids_of(partition: &Partition, part: &Path) -> Result<Option<Vec<String>>> {
+    match read_ids(part) {
+        // The part was only glanced at.
+        Err(error) if partition.vouch(part)? => Err(error),
+        Err(_) => Ok(None),
+        Ok(ids) => Ok(Some(ids)),
+    }
+}
+
+fn read_ids(part: &Path) -> Result<Vec<String>> {
+    let mut ids = Vec::new();
+    for batch in batches_of(vec![part.to_owned()], Some(&["image_id"]), 1 << 16) {
         let batch = batch?;
-        let column = batch.column(0).as_string_opt::<i32>().ok_or_else(|| {
-            Error::new(Kind::Store, format!("`image_id` in {} is not text", partition.dir().display()))
-        })?;
+        let column = batch.column(0).as_string_opt::<i32>();
+        let column =
+            column.ok_or_else(|| Error::new(Kind::Store, format!("`image_id` in {} is not text", part.display())))?;
         ids.extend(column.iter().flatten().map(str::to_owned));
     }
     Ok(ids)
+}
+
+/// Reads the parts of a partition that have a row of a picture that is `wanted`, as [`batches`] does; other rows of these parts
+/// are among them.
+///
+/// # Errors
+/// As [`batches`] and [`image_ids`].
+pub fn batches_with(
+    partition: &Partition,
+    columns: Option<&[&str]>,
+    batch_size: usize,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Batches> {
+    let mut parts = Vec::new();
+    for part in parts_with(partition, wanted)? {
+        if partition.vouch(&part)? {
+            parts.push(part);
+        }
+    }
+    Ok(batches_of(parts, columns, batch_size))
 }
 
 /// Reads a partition's parts in the order of their names: all columns, or those of `columns` in the order of the table.

@@ -97,13 +97,18 @@ fn without(path: &Path) -> Error {
     Error::new(Kind::Store, format!("{} was written without a seal", path.display()))
 }
 
-/// Reads the whole file and compares it with its seal.
+/// Reads the whole file and compares it with its seal. `block` is called for each block of it, with its bytes; where it fails,
+/// comparing ends.
 ///
 /// # Errors
-/// Where the file cannot be opened. One that cannot be read to its end is damaged.
-pub fn verdict(path: &Path) -> Result<Verdict> {
+/// Where the file cannot be opened, and of `block`. A file that cannot be read to its end is damaged.
+pub fn verdict(path: &Path, block: &dyn Fn(u64) -> Result<()>) -> Result<Verdict> {
     let file = File::open(path).at(Kind::Store, "cannot read", path)?;
-    Ok(compare(&file).unwrap_or_else(|error| Verdict::Damaged(format!("it cannot be read: {error}"))))
+    match compare(&file, block) {
+        Ok(verdict) => Ok(verdict),
+        Err(Cut::Unreadable(error)) => Ok(Verdict::Damaged(format!("it cannot be read: {error}"))),
+        Err(Cut::GivenUp(error)) => Err(error),
+    }
 }
 
 /// Compares a safetensors file in memory with the seal in it, so that what is used is what was compared.
@@ -125,13 +130,39 @@ pub(super) fn has_one(path: &Path) -> bool {
     File::open(path).and_then(|file| find(&file)).is_ok_and(|seal| seal.is_some())
 }
 
-fn compare(file: &File) -> io::Result<Verdict> {
+/// Whether a file has a seal of this version of the schemas, whatever the rest of it is.
+///
+/// # Errors
+/// Where the file cannot be opened.
+pub(super) fn is_current(path: &Path) -> Result<bool> {
+    let file = File::open(path).at(Kind::Store, "cannot read", path)?;
+    Ok(find(&file).is_ok_and(|seal| seal.is_some_and(|seal| seal.version == current())))
+}
+
+/// Why a file was not compared to its end.
+enum Cut {
+    Unreadable(io::Error),
+    GivenUp(Error),
+}
+
+impl From<io::Error> for Cut {
+    fn from(error: io::Error) -> Self {
+        Cut::Unreadable(error)
+    }
+}
+
+/// The version of the schemas, as a number.
+fn current() -> u64 {
+    SCHEMA_VERSION.parse().unwrap_or(0)
+}
+
+fn compare(file: &File, block: &dyn Fn(u64) -> Result<()>) -> Result<Verdict, Cut> {
     let Some(Seal { version, digits }) = find(file)? else {
         return Ok(Verdict::Damaged("it has no checksum".to_owned()));
     };
     let mut said = [0; DIGITS];
     file.read_exact_at(&mut said, digits.start)?;
-    if digest(file, &digits)?.to_hex().as_bytes() != said {
+    if digest(file, &digits, block)?.to_hex().as_bytes() != said {
         return Ok(Verdict::Damaged("its checksum does not match".to_owned()));
     }
     Ok(of_version(version))
@@ -139,7 +170,7 @@ fn compare(file: &File) -> io::Result<Verdict> {
 
 /// The verdict on a file that is as it was written.
 fn of_version(version: u64) -> Verdict {
-    let known = SCHEMA_VERSION.parse().unwrap_or(0);
+    let known = current();
     let named = format!("schema version {version}; this program has {known}");
     match version.cmp(&known) {
         std::cmp::Ordering::Equal => Verdict::Sound,
@@ -149,18 +180,19 @@ fn of_version(version: u64) -> Verdict {
 }
 
 /// The checksum of a file with its seal taken for blank.
-fn digest(mut file: &File, digits: &Range<u64>) -> io::Result<blake3::Hash> {
+fn digest(mut file: &File, digits: &Range<u64>, block: &dyn Fn(u64) -> Result<()>) -> Result<blake3::Hash, Cut> {
     file.seek(SeekFrom::Start(0))?;
-    let (mut hasher, mut block, mut at) = (blake3::Hasher::new(), vec![0; BLOCK], 0);
+    let (mut hasher, mut bytes, mut at) = (blake3::Hasher::new(), vec![0; BLOCK], 0);
     loop {
-        let read = file.read(&mut block)?;
+        let read = file.read(&mut bytes)?;
         if read == 0 {
             return Ok(hasher.finalize());
         }
         let end = at + read as u64;
         let (from, to) = (digits.start.clamp(at, end), digits.end.clamp(at, end));
-        block[(from - at) as usize..(to - at) as usize].fill(b'0');
-        hasher.update(&block[..read]);
+        bytes[(from - at) as usize..(to - at) as usize].fill(b'0');
+        hasher.update(&bytes[..read]);
+        block(read as u64).map_err(Cut::GivenUp)?;
         at = end;
     }
 }
@@ -241,7 +273,7 @@ mod tests {
         let path = dir.path().join("a");
         for bytes in [&b""[..], b"PAR1", &[0xff; 40], b"\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xff\xffPAR1"] {
             std::fs::write(&path, bytes).unwrap();
-            assert_eq!(verdict(&path).unwrap(), Verdict::Damaged("it has no checksum".to_owned()));
+            assert_eq!(verdict(&path, &|_| Ok(())).unwrap(), Verdict::Damaged("it has no checksum".to_owned()));
         }
     }
 }

@@ -6,6 +6,7 @@ mod pipeline;
 mod rows;
 
 mod answers;
+mod checksums;
 mod damage;
 mod disk;
 mod kill;

@@ -120,6 +120,16 @@ fn forward(tower: &TextTower, batch: &[(&String, Sequence)]) -> Result<Vec<Vec<f
 /// A feature, and how many tokens its sentence has, where the part says so: those of earlier versions do not.
 pub(super) type Stored = (Vec<f32>, Option<usize>);
 
+/// The partitions of `text_features` in a space: each list of sentences has one.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn partitions(space: &Space, store: &Store) -> Result<Vec<Partition>> {
+    let prefix = format!("{}-", space.id());
+    let names = store.partitions("text_features")?.into_iter().filter(|name| name.starts_with(&prefix));
+    names.map(|name| store.partition("text_features", &name)).collect()
+}
+
 /// Every sentence that any partition of this space has, by those of its parts that are to be read.
 pub(super) fn stored(
     space: &Space,
@@ -127,11 +137,9 @@ pub(super) fn stored(
     parts: impl Fn(&Partition) -> Result<Vec<PathBuf>>,
     stop: &Stop,
 ) -> Result<HashMap<String, Stored>> {
-    let prefix = format!("{}-", space.id());
     let mut features = HashMap::new();
-    for name in store.partitions("text_features")?.into_iter().filter(|name| name.starts_with(&prefix)) {
-        let parts = parts(&store.partition("text_features", &name)?)?;
-        for batch in reader::batches_of(parts, None, 1024) {
+    for partition in partitions(space, store)? {
+        for batch in reader::batches_of(parts(&partition)?, None, 1024) {
             stop.check()?;
             let batch = batch?;
             let (values, width) = arrays::rows_f32(&batch, "feature")?;

@@ -18,6 +18,7 @@ use crate::stop::Stop;
 use crate::store::layout::{Partition, Store};
 use crate::store::space::Space;
 
+pub use embed::partitions;
 use embed::{Embedded, embed};
 pub use sentences::Sentences;
 

@@ -18,7 +18,7 @@ use crate::stage::feed::{Batcher, Views};
 use crate::stage::pictures;
 use crate::stage::progress::Progress;
 use crate::stop::Stop;
-use crate::store::layout::Store;
+use crate::store::layout::{Partition, Store};
 use crate::store::reader;
 use crate::table::arrays;
 
@@ -109,7 +109,9 @@ pub fn known(source: &dyn Source, settings: &IngestSettings, store: &Store) -> R
 /// Where the store cannot be read.
 pub fn known_as(snapshot: &str, settings: &IngestSettings, store: &Store) -> Result<Option<Ingested>> {
     for table in tables::TABLES {
-        let parts = store.partition(table, &settings.dataset)?.parts()?;
+        let partition = store.partition(table, &settings.dataset)?;
+        // Pictures may lie in `images`, of which no row is read here.
+        let parts = if table == "images" { partition.listed()? } else { partition.parts()? };
         let [part] = parts.as_slice() else { return Ok(None) };
         if reader::footer(part)?.pairs.get("snapshot").map(String::as_str) != Some(snapshot) {
             return Ok(None);
@@ -119,6 +121,14 @@ pub fn known_as(snapshot: &str, settings: &IngestSettings, store: &Store) -> Res
     let (images, rejected) = (rows("images")?, rows("rejected")?);
     let classes = class_names(store, &settings.dataset)?;
     Ok(Some(Ingested { images, rejected, classes, snapshot: snapshot.to_owned(), unchanged: true }))
+}
+
+/// The partitions of a dataset's tables.
+///
+/// # Errors
+/// Where the dataset's name is no partition name.
+pub fn partitions(store: &Store, dataset: &str) -> Result<Vec<Partition>> {
+    tables::TABLES.iter().map(|table| store.partition(table, dataset)).collect()
 }
 
 /// The class names of a dataset that was ingested, by class id; none where it was not.

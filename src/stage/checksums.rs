@@ -1,0 +1,55 @@
+//! Checksums: files are compared with their seals before a run reads them, so that what is damaged is known to be missing while
+//! there is still time to compute it anew.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::task::block_in_place;
+
+use crate::error::Result;
+use crate::stage::progress::Progress;
+use crate::stage::stop::Stop;
+use crate::store::{Store, Watch};
+
+/// Bytes of the unit that progress counts in.
+const MEGABYTE: u64 = 1_000_000;
+
+/// Compares those of `files` with their seals that this process has neither written nor compared yet, with `workers` threads; `what`
+/// they are is said at the end. What is not as it was written is set aside, and is missing from then on.
+///
+/// Must be called within a tokio runtime of several threads.
+///
+/// # Errors
+/// Where a file cannot be opened or moved, a later version of the program wrote it, or stopping was asked for.
+pub fn compare(
+    what: &str,
+    files: Vec<PathBuf>,
+    workers: usize,
+    store: &Store,
+    stop: &Stop,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let files = store.uncompared(files);
+    if files.is_empty() {
+        return Ok(());
+    }
+    let bytes: u64 = files.iter().filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum();
+    progress.begin("checksums", "megabyte", bytes.div_ceil(MEGABYTE), 0);
+    let read = AtomicU64::new(0);
+    let block = |bytes: u64| {
+        stop.check()?;
+        let before = read.fetch_add(bytes, Ordering::Relaxed);
+        let whole = (before + bytes) / MEGABYTE - before / MEGABYTE;
+        if whole > 0 {
+            progress.advance(whole);
+        }
+        Ok(())
+    };
+    let damaged = block_in_place(|| store.compare(&files, &Watch { workers, block: &block }))?;
+    let count = files.len();
+    progress.end(&match damaged {
+        0 => format!("{what}: {count} files are as they were written"),
+        _ => format!("{what}: {damaged} of {count} files are set aside"),
+    });
+    Ok(())
+}
