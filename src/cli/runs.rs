@@ -13,7 +13,7 @@ use super::rows::Rows;
 use crate::error::{Context, Error, Kind, Result};
 use crate::pipeline::chosen::{self, Chosen};
 use crate::pipeline::compare::compare;
-use crate::pipeline::view::{View, view};
+use crate::pipeline::view::{View, view_of_runs};
 use crate::table::format::{self, Sink};
 use crate::table::{arrays, query, session};
 
@@ -63,7 +63,7 @@ impl Runs {
         let spec = self.common.load()?;
         match self.compare.as_slice() {
             [] => runtime()?.block_on(async {
-                let View { store, scope, .. } = view(&spec)?;
+                let View { store, scope, .. } = view_of_runs(&spec)?;
                 let rows = query(&session(&store, &scope).await?, LIST).await?;
                 let mut target = self.rows.target()?;
                 format::write(rows, self.rows.format(), &mut target).await?;

@@ -2,12 +2,13 @@
 
 use arrow::array::Array;
 
-use super::run::{sentences, too_many_rejected};
+use super::run::{MetricRow, Upto, sentences, too_many_rejected};
 use super::settings;
 use super::spec::{Adapt, Dka, Fusion, Spec};
 use super::workspace::Workspace;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::source;
+use crate::stage::adapt::checkpoint;
 use crate::stage::describe::Sentences;
 use crate::stage::ingest::{self, Ingested};
 use crate::store::layout::Store;
@@ -32,6 +33,16 @@ pub(super) struct Measured {
     pub(super) split: String,
     pub(super) metric: String,
     pub(super) value: f64,
+    /// Labelled pictures; none where an older version measured.
+    pub(super) images: Option<u64>,
+}
+
+/// A run of which the store has all that it leaves behind.
+pub(super) struct Whole {
+    /// Accuracies, where it was measured and labels exist.
+    pub(super) table: Vec<MetricRow>,
+    /// What calibrates its answers.
+    pub(super) temperature: Option<f64>,
 }
 
 /// Look-ups in one store while nothing is written to it. Opening a model takes a hash of its weights, so what pipelines that
@@ -91,30 +102,118 @@ impl Opened {
     }
 }
 
-/// A run of the store by its id, where it is finished and measured.
-pub(super) fn measured(store: &Store, run: &str) -> Result<Option<Finished>> {
-    let mut seconds = None;
-    for batch in reader::batches(&store.partition("runs", run)?, Some(&["finished", "seconds"]), 16)? {
-        let batch = batch?;
-        if batch.column(0).is_valid(0) {
-            seconds = arrays::floats(&batch, "seconds")?.first().copied().flatten();
+/// What a run leaves behind up to the step `upto`, adaptation or evaluation, where the store has all of it. `passes` is the number
+/// of its passes, none where nothing is trained.
+///
+/// What the outcome is read from is compared with its checksums. Of the other tables, which are large, it is only seen that they
+/// are there; and what it was computed from (pictures, features) is not looked at: the outcome stands without it.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub(super) fn whole(store: &Store, run: &str, passes: Option<u64>, upto: Upto) -> Result<Option<Whole>> {
+    let Some(row) = Row::read(store, run)? else { return Ok(None) };
+    if store.partition("prior_logits", run)?.listed()?.is_empty() || !has_passes(store, run, passes.unwrap_or(0))? {
+        return Ok(None);
+    }
+    let mut whole = Whole { table: Vec::new(), temperature: row.temperature };
+    if upto < Upto::Evaluate {
+        return Ok(Some(whole));
+    }
+    // Calibration comes last, and adapting a run anew takes it away.
+    let trained = passes.is_some();
+    if trained && (row.temperature.is_none() || store.partition("predictions", run)?.parts()?.is_empty()) {
+        return Ok(None);
+    }
+    let Some(Finished { scores, .. }) = measured(store, run)? else { return Ok(None) };
+    match table(&scores) {
+        Some(table) => whole.table = table,
+        None => return Ok(None),
+    }
+    Ok(Some(whole))
+}
+
+/// Whether the store has the tables of so many passes, and the checkpoint after the last of them.
+fn has_passes(store: &Store, run: &str, passes: u64) -> Result<bool> {
+    if passes == 0 {
+        return Ok(true);
+    }
+    for table in ["fusion_logits", "pseudo_labels"] {
+        if (store.partition(table, run)?.listed()?.len() as u64) < passes {
+            return Ok(false);
         }
     }
+    let folder = store.checkpoints_of(run)?;
+    if (store.partition("passes", run)?.parts()?.len() as u64) < passes || checkpoint::passes_done(&folder)? != passes {
+        return Ok(false);
+    }
+    checkpoint::latest(&folder)?.map_or(Ok(false), |path| store.vouch(&path))
+}
+
+/// The accuracies by model and split; none where a row does not say on how many pictures it was measured.
+fn table(scores: &[Measured]) -> Option<Vec<MetricRow>> {
+    let mut table: Vec<MetricRow> = Vec::new();
+    for Measured { model, split, metric, value, images } in scores {
+        let known = table.iter().position(|row| row.model == *model && row.split == *split);
+        let at = known.unwrap_or(table.len());
+        if known.is_none() {
+            let (model, split, images) = (model.clone(), split.clone(), (*images)?);
+            table.push(MetricRow { model, split, top1: f64::NAN, mean_class: f64::NAN, images });
+        }
+        match metric.as_str() {
+            "top1" => table[at].top1 = *value,
+            "mean_class" => table[at].mean_class = *value,
+            _ => {}
+        }
+    }
+    Some(table)
+}
+
+/// What a row of `runs` says of how a run ended.
+struct Row {
+    finished: bool,
+    seconds: Option<f64>,
+    temperature: Option<f64>,
+}
+
+impl Row {
+    /// None where the store has no such run.
+    fn read(store: &Store, run: &str) -> Result<Option<Self>> {
+        let mut row = None;
+        for batch in reader::batches(&store.partition("runs", run)?, None, 16)? {
+            let batch = batch?;
+            let first = |column: &str| Ok::<_, Error>(arrays::floats(&batch, column)?.first().copied().flatten());
+            row = Some(Row {
+                finished: batch.column_by_name("finished").is_some_and(|finished| finished.is_valid(0)),
+                seconds: first("seconds")?,
+                // Older versions had no such column.
+                temperature: first("temperature").unwrap_or_default(),
+            });
+        }
+        Ok(row)
+    }
+}
+
+/// A run of the store by its id, where it is finished and measured.
+pub(super) fn measured(store: &Store, run: &str) -> Result<Option<Finished>> {
+    let seconds = Row::read(store, run)?.filter(|row| row.finished).and_then(|row| row.seconds);
     let metrics = store.partition("metrics", run)?;
     let Some(seconds) = seconds.filter(|_| metrics.parts().is_ok_and(|parts| !parts.is_empty())) else {
         return Ok(None);
     };
     let mut scores = Vec::new();
-    for batch in reader::batches(&metrics, Some(&["model", "split", "metric", "value"]), 1024)? {
+    for batch in reader::batches(&metrics, None, 1024)? {
         let batch = batch?;
         let texts = |column: &str| arrays::strings(&batch, column);
         let names = texts("model")?.into_iter().zip(texts("split")?).zip(texts("metric")?);
-        for (((model, split), metric), value) in names.zip(arrays::floats(&batch, "value")?) {
+        // Older versions had no such column.
+        let images = arrays::int64s(&batch, "images").unwrap_or_default();
+        for (at, (((model, split), metric), value)) in names.zip(arrays::floats(&batch, "value")?).enumerate() {
             scores.extend(value.map(|value| Measured {
                 model: model.to_owned(),
                 split: split.to_owned(),
                 metric: metric.to_owned(),
                 value,
+                images: images.get(at).map(|images| images.cast_unsigned()),
             }));
         }
     }

@@ -1,12 +1,13 @@
 //! What is missing: each stage, what its result is cached under, and how much of it remains.
 
-use super::run::sentences;
+use super::finished;
+use super::run::{Upto, sentences};
 use super::settings;
 use super::spec::Spec;
 use super::workspace::Workspace;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::source;
-use crate::stage::adapt::checkpoint;
+use crate::stage::adapt::{AdaptSettings, checkpoint};
 use crate::stage::pictures::Pictures;
 use crate::stage::{describe, forward, ingest};
 use crate::store::layout::Store;
@@ -57,23 +58,42 @@ pub async fn plan(spec: &Spec) -> Result<Vec<PlanRow>> {
     };
     let pictures = Pictures::open(&store.partition("images", &workspace.dataset)?, settings::limits(spec))?;
     let sentences = sentences(spec, &found.classes)?;
-    let new = describe::missing(&sentences, &workspace.text_space, &store)?;
-    let all = sentences.count();
+    let adapt = settings::adapt(spec, &workspace.clip.preprocess, &found.classes)?;
+    let run = workspace.run_id(spec, &found.snapshot, &sentences, adapt.as_ref());
+    let passes = adapt.as_ref().map(AdaptSettings::passes);
+    // What the run would set aside is none of its outcome.
+    let finished = finished::whole(&store, &run, passes, Upto::Evaluate).is_ok_and(|whole| whole.is_some());
+    let frozen = |stage: &str, key: String, all: u64, missing: Result<u64>, unit: &'static str| {
+        Ok::<_, Error>(match missing {
+            // A run that is finished reads nothing of it.
+            missing if finished => {
+                let missing = missing.unwrap_or(all);
+                let note = if missing > 0 { "not needed: the run is finished" } else { "" };
+                row(stage, key, all.saturating_sub(missing), 0, unit, note)
+            }
+            missing => {
+                let missing = missing?;
+                row(stage, key, all.saturating_sub(missing), missing, unit, "")
+            }
+        })
+    };
+    let new = describe::missing(&sentences, &workspace.text_space, &store);
+    let key = sentences.partition(&workspace.text_space);
     let mut rows = vec![
         row("ingest", ingest_settings.dataset, found.images, 0, "image", "unchanged"),
-        row("describe", sentences.partition(&workspace.text_space), all.saturating_sub(new), new, "sentence", ""),
+        frozen("describe", key, sentences.count(), new, "sentence")?,
     ];
     let mut forwards =
         vec![("embed", "embeddings", &workspace.image_space), ("views", "view_features", &workspace.view_space)];
     forwards.extend(workspace.block_space.as_ref().map(|(space, _)| ("block tokens", "block_tokens", space)));
     for (stage, table, space) in forwards {
-        let todo = forward::missing(&pictures, &store.partition(table, &space.id())?)?.len() as u64;
-        rows.push(row(stage, space.id(), found.images - todo, todo, "image", ""));
+        let partition = store.partition(table, &space.id())?;
+        let missing = forward::missing(&pictures, &partition).map(|todo| todo.len() as u64);
+        rows.push(frozen(stage, space.id(), found.images, missing, "image")?);
     }
-    if let Some(settings) = settings::adapt(spec, &workspace.clip.preprocess, &found.classes)? {
-        let run = workspace.run_id(spec, &found.snapshot, &sentences, Some(&settings));
+    if let Some(passes) = passes {
         let done = checkpoint::passes_done(&store.checkpoints_of(&run)?)?;
-        rows.push(row("adapt", run, done, settings.passes().saturating_sub(done), "pass", spec.adapt.tune.name()));
+        rows.push(row("adapt", run, done, passes.saturating_sub(done), "pass", spec.adapt.tune.name()));
     }
     Ok(rows)
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tch::Tensor;
 
 use super::cache;
+use super::finished::{self, Whole};
 use super::record::Record;
 use super::settings;
 use super::spec::{Prototypes, Spec};
@@ -87,7 +88,8 @@ pub struct MetricRow {
     pub images: u64,
 }
 
-/// Runs a pipeline up to a step. What the store holds is not computed again.
+/// Runs a pipeline up to a step. What the store holds is not computed again, and of a run that it has whole only the outcome
+/// is read.
 ///
 /// # Errors
 /// Of the first stage that fails; [`Kind::Tolerance`] where more pictures were rejected than the file tolerates, after
@@ -116,6 +118,12 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     let mut record = Record::begin(&store, &run, &workspace.dataset, started, clock)?;
     record.weights = workspace.clip.weights_hash().to_hex().to_string();
     let stages = Stages { spec, workspace: &workspace, store: &store, options };
+    let passes = adapt_settings.as_ref().map(AdaptSettings::passes);
+    if let Some((found, whole)) = stages.finished(&run, &snapshot, &ingest_settings, passes, upto)? {
+        (record.images, record.temperature) = (found.images, whole.temperature);
+        record.write(spec, &store, true)?;
+        return tolerated(spec, &found, outcome_of(run, upto, &found, whole));
+    }
     let changed = cache::changed_weights(spec, &workspace.image_space, &workspace.dataset, &store)?;
     changed.iter().for_each(|warning| progress.say(warning));
     // A run that is killed is on record too.
@@ -144,6 +152,20 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     record.write(spec, &store, true)?;
     tolerated(spec, &found, outcome)
 }
+
+/// What came of a run of which the store has everything already.
+fn outcome_of(run: String, upto: Upto, found: &Ingested, whole: Whole) -> Outcome {
+    let Whole { table, temperature } = whole;
+    let mut notes = Vec::from_iter(rejections(found));
+    notes.push(format!("run {run} is finished: nothing had to be computed, no forward pass of the frozen model"));
+    if upto == Upto::Evaluate && table.is_empty() {
+        notes.push(NO_LABELS.to_owned());
+    }
+    Outcome { run, table, notes, resume: None, temperature }
+}
+
+/// Said where there is nothing to measure the outcome by.
+const NO_LABELS: &str = "no labels: nothing to measure; the table `predictions` has the answers";
 
 /// Everything that is said about the classes.
 pub(super) fn sentences(spec: &Spec, classes: &[String]) -> Result<Sentences> {
@@ -188,6 +210,26 @@ struct Stages<'a> {
 }
 
 impl Stages<'_> {
+    /// What the run left behind when it was done before, and what is known of its dataset; none where something of it is missing,
+    /// or is to be done up to `upto`.
+    fn finished(
+        &self,
+        run: &str,
+        snapshot: &str,
+        settings: &IngestSettings,
+        passes: Option<u64>,
+        upto: Upto,
+    ) -> Result<Option<(Ingested, Whole)>> {
+        if upto < Upto::Adapt {
+            return Ok(None);
+        }
+        let Some(known) = ingest::known_as(snapshot, settings, self.store)? else { return Ok(None) };
+        let Some(whole) = finished::whole(self.store, run, passes, upto)? else { return Ok(None) };
+        // To be asked for it again is a use of what it was made from.
+        self.features()?.iter().for_each(Partition::touch);
+        Ok(Some((ingest::unchanged(known, self.options.progress.as_ref()), whole)))
+    }
+
     /// The partitions of the frozen model's features of pictures.
     fn features(&self) -> Result<Vec<Partition>> {
         let Stages { workspace: w, store, .. } = *self;
@@ -331,7 +373,7 @@ impl Stages<'_> {
         let adapted = logits.as_ref().map(|(logits, head)| (logits, head));
         let scores = self.evaluate(run, passes, pictures, heads, adapted, &mut outcome.temperature)?;
         if scores.is_empty() {
-            outcome.notes.push("no labels: nothing to measure; the table `predictions` has the answers".to_owned());
+            outcome.notes.push(NO_LABELS.to_owned());
         }
         outcome.table = scores.into_iter().map(MetricRow::from).collect();
         Ok(())

@@ -26,10 +26,7 @@ pub struct View {
 /// # Errors
 /// Where the store cannot be read.
 pub fn view(spec: &Spec) -> Result<View> {
-    let store = Store::open_read(&spec.store)?;
-    let dataset = settings::dataset_id(spec);
-    let mut notes = Vec::new();
-    let mut scope = Scope { runs: runs_of(&store, &spec.name, &dataset)?, dataset, ..Scope::default() };
+    let View { store, mut scope, mut notes } = view_of_runs(spec)?;
     match Workspace::open(spec) {
         Ok(workspace) => {
             scope.image_space = Some(workspace.image_space.id());
@@ -47,6 +44,17 @@ pub fn view(spec: &Spec) -> Result<View> {
         Err(_) => {}
     }
     Ok(View { store, scope, notes })
+}
+
+/// What there is of a pipeline's dataset and runs: the tables of features are left empty, so that no model is opened.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn view_of_runs(spec: &Spec) -> Result<View> {
+    let store = Store::open_read(&spec.store)?;
+    let dataset = settings::dataset_id(spec);
+    let scope = Scope { runs: runs_of(&store, &spec.name, &dataset)?, dataset, ..Scope::default() };
+    Ok(View { store, scope, notes: Vec::new() })
 }
 
 /// What there is of one run alone, by the settings that made it: it is the newest that the views know of.

@@ -35,7 +35,7 @@ pub(super) struct Workspace {
     pub(super) dataset: String,
 }
 
-/// Raised wherever the same settings adapt otherwise than before: a run of an earlier program is then another run, not a finished one.
+/// Raised wherever the same settings adapt or measure otherwise than before: a run of an earlier program is then another run, not a finished one.
 const METHOD: u32 = 3;
 
 impl Workspace {

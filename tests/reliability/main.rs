@@ -9,6 +9,7 @@ mod answers;
 mod checksums;
 mod damage;
 mod disk;
+mod finished;
 mod kill;
 mod locks;
 mod old;
