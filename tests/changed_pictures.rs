@@ -20,7 +20,7 @@ use microclip_pipe::image::Limits;
 use microclip_pipe::pipeline::run::{Options, Upto, run};
 use microclip_pipe::stage::pictures::Pictures;
 use microclip_pipe::stage::progress::Progress;
-use microclip_pipe::stage::stop::Stop;
+use microclip_pipe::stop::Stop;
 use microclip_pipe::store::{Store, reader};
 use parquet::arrow::ArrowWriter;
 use pipeline::{CLASSES, Pipeline, entries};

@@ -8,7 +8,7 @@ use tokio::task::block_in_place;
 
 use crate::error::Result;
 use crate::stage::progress::Progress;
-use crate::stage::stop::Stop;
+use crate::stop::Stop;
 use crate::store::{Store, Watch};
 
 /// Bytes of the unit that progress counts in.

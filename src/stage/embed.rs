@@ -18,7 +18,7 @@ use crate::stage::frozen::FrozenTower;
 use crate::stage::ingest::{self, IngestSettings, Ingested, Tap};
 use crate::stage::pictures::{self, Pictures};
 use crate::stage::progress::Progress;
-use crate::stage::stop::Stop;
+use crate::stop::Stop;
 use crate::store::layout::Store;
 use crate::store::space::Space;
 use crate::table::{self, Dims, arrays, tensor};

@@ -24,7 +24,7 @@ use crate::stage::feed::{Batches, PixelBatch, Views, feed};
 use crate::stage::frozen::FrozenTower;
 use crate::stage::pictures::{self, Pictures};
 use crate::stage::progress::Progress;
-use crate::stage::stop::Stop;
+use crate::stop::Stop;
 use crate::store::layout::{Partition, Store};
 
 /// How pictures are grouped.

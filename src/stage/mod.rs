@@ -24,5 +24,3 @@ pub mod predict;
 pub mod prior;
 pub mod progress;
 pub mod views;
-
-pub use crate::stop;

@@ -20,7 +20,7 @@ use crate::stage::encoded::{self, Encoded};
 use crate::stage::forward::on_cores;
 use crate::stage::frozen::FrozenTower;
 use crate::stage::pixels::Normaliser;
-use crate::stage::stop::Stop;
+use crate::stop::Stop;
 
 /// An adapted model, ready for pictures.
 pub struct Predictor {

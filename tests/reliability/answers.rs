@@ -9,7 +9,7 @@ use std::sync::Arc;
 use microclip_pipe::error::Kind;
 use microclip_pipe::pipeline::run::{Options, Upto, run};
 use microclip_pipe::stage::progress::Progress;
-use microclip_pipe::stage::stop::Stop;
+use microclip_pipe::stop::Stop;
 
 use crate::pipeline::{Pipeline, entries};
 

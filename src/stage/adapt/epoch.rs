@@ -17,7 +17,7 @@ use crate::image::seed;
 use crate::stage::adapt::images::Input;
 use crate::stage::adapt::{AdaptSettings, Images};
 use crate::stage::pictures::Pictures;
-use crate::stage::stop::Stop;
+use crate::stop::Stop;
 
 /// A picture, by its place in [`Images`], and its pseudo-label.
 pub(super) type Labelled = (usize, i64);

@@ -18,7 +18,7 @@ use crate::stage::feed::{PixelBatch, Views, feed};
 use crate::stage::forward::on_cores;
 use crate::stage::pictures::Pictures;
 use crate::stage::pixels::Normaliser;
-use crate::stage::stop::Stop;
+use crate::stop::Stop;
 use crate::store::layout::Partition;
 
 /// What stands for a picture's coarse feature.

@@ -27,7 +27,7 @@ use crate::fusion::loss::LossWeights;
 use crate::fusion::{class_prior, normalize};
 use crate::image::{StrongView, ViewSpec};
 use crate::stage::progress::Progress;
-use crate::stage::stop::Stop;
+use crate::stop::Stop;
 use crate::store::layout::Store;
 use crate::table::tensor;
 use checkpoint::Checkpoint;

@@ -16,7 +16,7 @@ use crate::stage::adapt::epoch::{Learner, Step, Totals, shuffled};
 use crate::stage::adapt::{AdaptSettings, Done, MixedHeads, Pass, Start};
 use crate::stage::feed::PixelBatch;
 use crate::stage::pictures::Pictures;
-use crate::stage::stop::Stop;
+use crate::stop::Stop;
 use crate::table::tensor;
 
 /// Crops of a forward pass without gradients.
