@@ -7,6 +7,7 @@ mod depth;
 pub mod dims;
 pub mod format;
 mod giving_way;
+mod joins_by_name;
 pub mod names;
 pub mod query;
 pub mod schema;

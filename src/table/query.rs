@@ -6,8 +6,8 @@ use datafusion::execution::context::{SQLOptions, SessionContext};
 use datafusion::sql::sqlparser::parser::ParserError;
 
 use crate::error::{Error, Kind, Result};
-use crate::table::depth;
 use crate::table::schema::{all, nearest};
+use crate::table::{depth, joins_by_name};
 
 /// Plans one statement, which may only read: `SELECT`, `WITH`, `VALUES`, `EXPLAIN`, `SHOW`, `DESCRIBE`.
 ///
@@ -15,8 +15,15 @@ use crate::table::schema::{all, nearest};
 /// [`Kind::Query`], with the nearest name as a hint where a table or a column does not exist.
 pub async fn query(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
     depth::check(sql)?;
+    let explained = |e| explain(e, Some(ctx));
+    let state = ctx.state();
+    let dialect = state.config_options().sql_parser.dialect;
+    let mut statement = state.sql_to_statement(sql, &dialect).map_err(explained)?;
+    joins_by_name::rewrite(ctx, &state, &mut statement).await?;
+    let plan = state.statement_to_plan(statement).await.map_err(explained)?;
     let reads_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    ctx.sql_with_options(sql, reads_only).await.map_err(|e| explain(e, Some(ctx)))
+    reads_only.verify_plan(&plan).map_err(explained)?;
+    ctx.execute_logical_plan(plan).await.map_err(explained)
 }
 
 /// DataFusion's error in this program's words. `ctx` gives the names of the tables that there are.
@@ -50,9 +57,7 @@ pub(crate) fn explain(error: DataFusionError, ctx: Option<&SessionContext>) -> E
     if let Some(name) = text.strip_prefix("table '").and_then(|t| t.strip_suffix("' not found")) {
         let name = name.strip_prefix("datafusion.").unwrap_or(name);
         let name = name.strip_prefix("public.").unwrap_or(name);
-        let tables = ctx.map(tables).unwrap_or_default();
-        let names: Vec<&str> = tables.iter().map(String::as_str).collect();
-        return missing("table", name, &names);
+        return missing_table(ctx, name);
     }
     if REFUSED.iter().any(|refused| text.starts_with(refused)) {
         return Error::new(Kind::Query, format!("the statement is refused: {text}"))
@@ -76,7 +81,15 @@ fn of_arguments(text: &str) -> Option<&str> {
 /// How DataFusion begins the refusal of a statement that does not only read.
 const REFUSED: [&str; 3] = ["DDL not supported", "DML not supported", "Statement not supported"];
 
-fn missing(what: &str, name: &str, known: &[&str]) -> Error {
+/// There is no table of a name.
+pub(super) fn missing_table(ctx: Option<&SessionContext>, name: &str) -> Error {
+    let tables = ctx.map(tables).unwrap_or_default();
+    let names: Vec<&str> = tables.iter().map(String::as_str).collect();
+    missing("table", name, &names)
+}
+
+/// There is no table or column of a name, but others.
+pub(super) fn missing(what: &str, name: &str, known: &[&str]) -> Error {
     let error = Error::new(Kind::Query, format!("there is no {what} `{name}`"));
     match nearest(name, known.iter().copied()) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),

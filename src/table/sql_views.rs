@@ -11,13 +11,15 @@ use async_trait::async_trait;
 use datafusion::catalog::memory::MemorySchemaProvider;
 use datafusion::catalog::view::ViewTable;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{Result, TableReference};
+use datafusion::common::{DataFusionError, Result, TableReference};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::TableType;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::TableProviderFilterPushDown;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{Expr, col, lit};
+
+use crate::table::query::query;
 
 /// The SQL schema of the views over all runs.
 pub const ALL_RUNS: &str = "all_runs";
@@ -59,7 +61,7 @@ pub(super) async fn register(ctx: &SessionContext, newest: Option<&str>) -> Resu
         catalog.register_schema(ALL_RUNS, Arc::new(MemorySchemaProvider::new()))?;
     }
     for SqlView { name, sql } in VIEWS {
-        let all = ctx.sql(sql).await?;
+        let all = query(ctx, sql).await.map_err(|error| DataFusionError::External(Box::new(error)))?;
         ctx.register_table(TableReference::partial(ALL_RUNS, name), Ordered::new(all.clone()))?;
         // What is about the pictures alone is the same for every run.
         let shown = match all.schema().has_column_with_unqualified_name("run") {

@@ -1,0 +1,348 @@
+//! The walk through a statement, from each `FROM` to what reads it.
+
+use std::collections::HashMap;
+
+use datafusion::common::TableReference;
+use datafusion::execution::context::SessionContext;
+use datafusion::sql::planner::object_name_to_table_reference;
+use datafusion::sql::sqlparser::ast::{
+    Distinct, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, OrderBy, PipeOperator, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins, With,
+};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::table::joins_by_name::ast::{self, normalized, quoted, without_brackets};
+use crate::table::joins_by_name::expressions::Visible;
+use crate::table::joins_by_name::scope::{Names, Scope};
+use crate::table::joins_by_name::star::{excluded, name_of};
+use crate::table::joins_by_name::{correlated, has_join_by_name, pipes_into_join_by_name};
+use crate::table::query::{explain, missing_table};
+
+/// What is visible around a query that stands in an expression.
+type Outer<'a> = Option<&'a Visible<'a>>;
+
+/// What the names of tables stand for, and how many tables were given one.
+pub(super) struct Binder<'a> {
+    ctx: &'a SessionContext,
+    tables: HashMap<TableReference, Names>,
+    /// Those of `WITH`, of the queries that the walk is in.
+    parts: Vec<(String, Names)>,
+    unnamed: usize,
+}
+
+impl<'a> Binder<'a> {
+    pub(super) fn new(ctx: &'a SessionContext, tables: HashMap<TableReference, Names>) -> Binder<'a> {
+        Binder { ctx, tables, parts: Vec::new(), unnamed: 0 }
+    }
+
+    /// Rewrites a query, and gives the names of its columns.
+    pub(super) fn query(&mut self, query: &mut Query, outer: Outer<'_>) -> Result<Names> {
+        self.part(query, None, outer)
+    }
+
+    /// The same of a query of `WITH`, which its right side knows by `name` where it is recursive.
+    fn part(&mut self, query: &mut Query, name: Option<&TableAlias>, outer: Outer<'_>) -> Result<Names> {
+        let known = self.parts.len();
+        if let Some(with) = &mut query.with {
+            self.with(with, outer)?;
+        }
+        let names = match query.body.as_mut() {
+            SetExpr::Select(select) => self.select(select, query.order_by.as_mut(), outer)?,
+            body => {
+                let names = self.body(body, name, outer)?;
+                let result = Scope::relation(Vec::new(), names.clone());
+                self.expressions(&mut query.order_by, &Visible { scope: &result, outer }, &[])?;
+                names
+            }
+        };
+        let nothing = Scope::default();
+        self.expressions(&mut query.limit_clause, &Visible { scope: &nothing, outer }, &[])?;
+        self.pipes(&mut query.pipe_operators)?;
+        self.parts.truncate(known);
+        Ok(names)
+    }
+
+    fn with(&mut self, with: &mut With, outer: Outer<'_>) -> Result<()> {
+        for table in &mut with.cte_tables {
+            let name = with.recursive.then_some(&table.alias);
+            let names = self.part(&mut table.query, name, outer)?;
+            self.parts.push(named(&table.alias, names));
+        }
+        Ok(())
+    }
+
+    fn body(&mut self, body: &mut SetExpr, name: Option<&TableAlias>, outer: Outer<'_>) -> Result<Names> {
+        match body {
+            SetExpr::Select(select) => self.select(select, None, outer),
+            SetExpr::Query(query) => self.query(query, outer),
+            SetExpr::SetOperation { left, right, .. } => {
+                let names = self.body(left, None, outer)?;
+                if let Some(name) = name {
+                    self.parts.push(named(name, names.clone()));
+                }
+                self.body(right, None, outer)?;
+                Ok(names)
+            }
+            SetExpr::Values(values) => {
+                let nothing = Scope::default();
+                self.expressions(values, &Visible { scope: &nothing, outer }, &[])?;
+                let width = values.rows.first().map_or(0, |row| row.len());
+                Ok((1..=width).map(|n| Some(format!("column{n}"))).collect())
+            }
+            // The planner refuses the others.
+            _ => Ok(vec![None]),
+        }
+    }
+
+    fn select(&mut self, select: &mut Select, order_by: Option<&mut OrderBy>, outer: Outer<'_>) -> Result<Names> {
+        // Taken out, so that the walk through the expressions does not come by it again.
+        let mut from = std::mem::take(&mut select.from);
+        let scope = self.from(&mut from, outer)?;
+        let visible = Visible { scope: &scope, outer };
+        if let (Some(condition), true) = (&select.selection, outer.is_some()) {
+            correlated::check(condition, &visible)?;
+        }
+        let names = names(&select.projection, &scope);
+        let items = std::mem::take(&mut select.projection);
+        for item in items {
+            write_out(item, &visible, &names, &mut select.projection)?;
+        }
+        let results = unique(&names);
+        if let Some(Distinct::On(columns)) = &mut select.distinct {
+            let mut columns = std::mem::take(columns);
+            self.expressions(&mut columns, &visible, &results)?;
+            self.expressions(select, &visible, &[])?;
+            select.distinct = Some(Distinct::On(columns));
+        } else {
+            self.expressions(select, &visible, &[])?;
+        }
+        if let Some(order_by) = order_by {
+            self.expressions(order_by, &visible, &results)?;
+        }
+        select.from = from;
+        Ok(names)
+    }
+
+    fn from(&mut self, from: &mut [TableWithJoins], outer: Outer<'_>) -> Result<Scope> {
+        let by_name = from.iter().any(has_join_by_name);
+        let mut scope = Scope::default();
+        for item in from {
+            let next = self.joined(item, by_name, &Visible { scope: &scope, outer }, outer)?;
+            scope = scope.and(next);
+        }
+        if by_name {
+            scope.check_names()?;
+        }
+        Ok(scope)
+    }
+
+    /// `before` is what is visible to a `LATERAL` table.
+    fn joined(
+        &mut self,
+        item: &mut TableWithJoins,
+        by_name: bool,
+        before: &Visible<'_>,
+        outer: Outer<'_>,
+    ) -> Result<Scope> {
+        let mut scope = self.factor(&mut item.relation, by_name, before, outer)?;
+        for join in &mut item.joins {
+            let before = Visible { scope: &scope, outer: Some(before) };
+            let right = self.factor(&mut join.relation, by_name, &before, outer)?;
+            scope = self.join(&mut join.join_operator, scope, right, outer)?;
+        }
+        Ok(scope)
+    }
+
+    fn join(&mut self, operator: &mut JoinOperator, left: Scope, right: Scope, outer: Outer<'_>) -> Result<Scope> {
+        let Some((rows, constraint)) = ast::taken_apart(operator) else { return Ok(left.and(right)) };
+        let columns = match constraint {
+            JoinConstraint::Using(columns) => columns.iter().map(column).collect::<Result<Vec<String>>>()?,
+            JoinConstraint::Natural => left.common(&right)?,
+            JoinConstraint::On(condition) => {
+                let bind = |both: &Scope| self.expressions(condition, &Visible { scope: both, outer }, &[]);
+                return left.joined(right, rows, bind);
+            }
+            JoinConstraint::None => return left.joined(right, rows, |_| Ok(())),
+        };
+        let (scope, condition) = left.joined_by(right, &columns, rows)?;
+        *constraint = JoinConstraint::On(condition);
+        Ok(scope)
+    }
+
+    fn factor(
+        &mut self,
+        factor: &mut TableFactor,
+        by_name: bool,
+        before: &Visible<'_>,
+        outer: Outer<'_>,
+    ) -> Result<Scope> {
+        if let TableFactor::NestedJoin { table_with_joins, alias } = factor {
+            match alias.take() {
+                None => return self.joined(table_with_joins, by_name, before, outer),
+                Some(name) if has_join_by_name(table_with_joins) => *factor = derived(table_with_joins, name)?,
+                name => *alias = name,
+            }
+        }
+        let columns = match factor {
+            TableFactor::Table { name, args: None, .. } => self.table(name)?,
+            TableFactor::Derived { lateral: true, subquery, .. } => self.query(subquery, Some(before))?,
+            TableFactor::Derived { subquery, .. } => self.query(subquery, outer)?,
+            TableFactor::NestedJoin { table_with_joins, .. } => {
+                self.joined(table_with_joins, by_name, before, outer)?.names()
+            }
+            _ => {
+                self.expressions(factor, before, &[])?;
+                columns_of_function(factor)
+            }
+        };
+        let own = match factor {
+            TableFactor::Table { name, args: None, .. } => ast::parts(name),
+            _ => None,
+        };
+        let Some(alias) = ast::alias(factor) else { return Ok(Scope::relation(Vec::new(), columns)) };
+        if alias.is_none() && own.is_none() && by_name {
+            // What it is joined with must be told apart from it.
+            self.unnamed += 1;
+            let name = quoted(&format!("unnamed {}", self.unnamed));
+            *alias = Some(TableAlias { explicit: true, name, columns: Vec::new(), at: None });
+        }
+        Ok(match alias {
+            Some(alias) => Scope::relation(vec![alias.name.clone()], renamed(alias, columns)),
+            None => Scope::relation(own.unwrap_or_default(), columns),
+        })
+    }
+
+    fn table(&self, name: &ObjectName) -> Result<Names> {
+        let reference = object_name_to_table_reference(name.clone(), true).map_err(|e| explain(e, Some(self.ctx)))?;
+        if let TableReference::Bare { table } = &reference
+            && let Some((_, names)) = self.parts.iter().rev().find(|(name, _)| **name == **table)
+        {
+            return Ok(names.clone());
+        }
+        let names = self.tables.get(&reference).cloned();
+        names.ok_or_else(|| missing_table(Some(self.ctx), &reference.to_string()))
+    }
+
+    /// `|>` has its own idea of what is visible, which this walk does not follow.
+    fn pipes(&mut self, operators: &mut Vec<PipeOperator>) -> Result<()> {
+        if operators.iter().any(pipes_into_join_by_name) {
+            let what = "a join after |> cannot be by USING or NATURAL";
+            return Err(Error::new(Kind::Query, what).hint("write ON, or the join into the FROM before"));
+        }
+        let nothing = Scope::default();
+        self.expressions(operators, &Visible { scope: &nothing, outer: None }, &[])
+    }
+}
+
+/// The one name that a column of `USING` has.
+fn column(name: &ObjectName) -> Result<String> {
+    match ast::parts(name).as_deref() {
+        Some([name]) => Ok(normalized(name)),
+        _ => {
+            let what = format!("USING ({name}) names a table");
+            Err(Error::new(Kind::Query, what).hint("its columns are those that both tables have: write them alone"))
+        }
+    }
+}
+
+/// A table of `WITH`, and its columns.
+fn named(alias: &TableAlias, columns: Names) -> (String, Names) {
+    (normalized(&alias.name), renamed(alias, columns))
+}
+
+/// As `AS t (a, b)` names them.
+fn renamed(alias: &TableAlias, mut columns: Names) -> Names {
+    for (at, column) in alias.columns.iter().enumerate() {
+        let name = Some(normalized(&column.name));
+        match columns.get_mut(at) {
+            Some(column) => *column = name,
+            None => columns.push(name),
+        }
+    }
+    columns
+}
+
+/// The planner has two functions that make a table, with one column each.
+fn columns_of_function(factor: &TableFactor) -> Names {
+    let of = |name: &ObjectName| ["range", "generate_series"].iter().any(|f| name.to_string().eq_ignore_ascii_case(f));
+    match factor {
+        TableFactor::Table { name, .. } | TableFactor::Function { name, .. } if of(name) => {
+            vec![Some("value".to_owned())]
+        }
+        _ => vec![None],
+    }
+}
+
+/// `(a JOIN b USING (k)) AS name` as `(SELECT * FROM a JOIN b USING (k)) AS name`.
+fn derived(join: &TableWithJoins, name: TableAlias) -> Result<TableFactor> {
+    let parser = Parser::new(&GenericDialect).try_with_sql("SELECT *");
+    let mut query = parser
+        .and_then(|mut parser| parser.parse_query())
+        .context(Kind::Query, || "cannot read a join in brackets".to_owned())?;
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        select.from = vec![join.clone()];
+    }
+    Ok(TableFactor::Derived { lateral: false, subquery: query, alias: Some(name), sample: None })
+}
+
+/// The names that the columns of the result have, before anything is rewritten.
+fn names(items: &[SelectItem], scope: &Scope) -> Names {
+    let mut names = Names::new();
+    for item in items {
+        match item {
+            SelectItem::UnnamedExpr(expr) => names.push(name_of(expr)),
+            SelectItem::ExprWithAlias { alias, .. } => names.push(Some(normalized(alias))),
+            SelectItem::Wildcard(options) => names.extend(without(scope.names(), &excluded(options))),
+            SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(table), options) => {
+                let table = ast::parts(table).and_then(|parts| parts.last().map(normalized)).unwrap_or_default();
+                names.extend(without(scope.names_of(&table), &excluded(options)));
+            }
+            _ => names.push(None),
+        }
+    }
+    names
+}
+
+fn without(mut names: Names, excluded: &[String]) -> Names {
+    names.retain(|name| name.as_ref().is_none_or(|name| !excluded.contains(name)));
+    names
+}
+
+/// The names that one column of the result has and no other.
+fn unique(names: &Names) -> Vec<String> {
+    let known = names.iter().flatten();
+    known.filter(|name| names.iter().flatten().filter(|other| other == name).count() == 1).cloned().collect()
+}
+
+/// An item of `SELECT`: a star in full, and a column that is computed by the name that it stands for.
+fn write_out(item: SelectItem, visible: &Visible<'_>, names: &Names, items: &mut Vec<SelectItem>) -> Result<()> {
+    let written = match item {
+        SelectItem::Wildcard(options) if visible.scope.has_joined() => visible.scope.star(&options)?,
+        SelectItem::UnnamedExpr(expr) => vec![match computed(&expr, visible)? {
+            Some(name) => SelectItem::ExprWithAlias { alias: quoted(&normalized(&name)), expr },
+            None => SelectItem::UnnamedExpr(expr),
+        }],
+        item => {
+            items.push(item);
+            return Ok(());
+        }
+    };
+    for item in &written {
+        let SelectItem::ExprWithAlias { alias, .. } = item else { continue };
+        if names.iter().flatten().filter(|name| **name == alias.value).count() > 1 {
+            let what = format!("two columns of the result are called `{}`", alias.value);
+            return Err(Error::new(Kind::Query, what).hint("write the columns, and give one another name with AS"));
+        }
+    }
+    items.extend(written);
+    Ok(())
+}
+
+/// The name of a column that stands alone and is computed.
+fn computed(expr: &Expr, visible: &Visible<'_>) -> Result<Option<Ident>> {
+    let Expr::Identifier(name) = without_brackets(expr) else { return Ok(None) };
+    let joined = visible.joined(name)?;
+    Ok(joined.filter(|joined| joined.is_computed()).map(|_| name.clone()))
+}
