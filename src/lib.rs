@@ -18,6 +18,7 @@
 //! device     where tensors live, and in which precision
 //! cores      how many this process may use, and turns on them
 //! text_file  small texts that users bring, read up to a bound
+//! memory     what the allocator keeps
 //! stop       the flag by which running work is asked to end
 //! error      what went wrong, where, and what to do
 //! ```
@@ -30,6 +31,7 @@ pub mod dka;
 pub mod error;
 pub mod fusion;
 pub mod image;
+pub mod memory;
 pub mod pipeline;
 pub mod report;
 pub mod source;

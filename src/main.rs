@@ -3,8 +3,10 @@
 use std::process::ExitCode;
 
 use microclip_pipe::cli::{Cli, panics};
+use microclip_pipe::memory;
 
 fn main() -> ExitCode {
+    memory::keep_what_is_given_back();
     panics::install();
     match Cli::from_command_line() {
         Ok(cli) => cli.execute(),

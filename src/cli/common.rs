@@ -19,6 +19,30 @@ pub(super) struct Common {
     overrides: Overrides,
 }
 
+/// How much of the machine to use.
+#[derive(Debug, Args)]
+pub(super) struct Cores {
+    /// Cores to use, for decoding, hashing, SQL and computing; 0: all that the machine gives
+    ///
+    /// What the machine gives follows a container's or job's quota (cgroups) and `taskset`. Results are the same to the bit
+    /// whatever the number.
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        value_parser = clap::value_parser!(u64).range(..=1024),
+        help_heading = "Overrides"
+    )]
+    threads: Option<u64>,
+}
+
+impl Cores {
+    /// The number that is asked for, if any.
+    pub(super) fn asked(&self) -> Option<usize> {
+        self.threads.and_then(|threads| usize::try_from(threads).ok())
+    }
+}
+
 /// What overrides a pipeline file.
 #[derive(Debug, Args)]
 pub(super) struct Overrides {
@@ -53,18 +77,8 @@ pub(super) struct Overrides {
     #[arg(long, value_name = "DEVICE", value_parser = device, hide_possible_values = true, help_heading = "Overrides")]
     device: Option<DeviceKind>,
 
-    /// Cores to use, for decoding, hashing, SQL and computing; 0: all that the machine gives
-    ///
-    /// What the machine gives follows a container's or job's quota (cgroups) and `taskset`. Results are the same to the bit
-    /// whatever the number.
-    #[arg(
-        long,
-        value_name = "N",
-        allow_negative_numbers = true,
-        value_parser = clap::value_parser!(u64).range(..=1024),
-        help_heading = "Overrides"
-    )]
-    threads: Option<u64>,
+    #[command(flatten)]
+    cores: Cores,
 }
 
 fn device(text: &str) -> Result<DeviceKind, String> {
@@ -93,7 +107,7 @@ impl Overrides {
         }
         overrides.extend(self.seed.map(|seed| format!("seed={seed}")));
         overrides.extend(self.device.map(|kind| format!("device.kind={kind}")));
-        overrides.extend(self.threads.map(|threads| format!("device.threads={threads}")));
+        overrides.extend(self.cores.asked().map(|threads| format!("device.threads={threads}")));
         let spec = crate::pipeline::load(pipeline, &overrides)?;
         cores::set_limit(spec.device.threads);
         Ok(spec)

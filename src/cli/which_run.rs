@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 
-use super::common::store_folder;
+use super::common::{Cores, store_folder};
+use crate::cores;
 use crate::error::Result;
 use crate::pipeline::chosen::{self, Chosen};
 
@@ -23,11 +24,20 @@ pub(super) struct WhichRun {
     /// By default that of the pipeline file; for an id, .store in the current folder.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     store: Option<PathBuf>,
+
+    #[command(flatten)]
+    cores: Cores,
 }
 
 impl WhichRun {
-    /// Finds the run.
+    /// Finds the run, and bounds the cores as the command line or else the run's settings say.
     pub(super) fn find(&self) -> Result<Chosen> {
+        let chosen = self.chosen()?;
+        cores::set_limit(self.cores.asked().unwrap_or(chosen.spec.device.threads));
+        Ok(chosen)
+    }
+
+    fn chosen(&self) -> Result<Chosen> {
         let store = self.store.as_deref().map(store_folder).transpose()?;
         let file = Path::new(&self.run);
         if file.is_file() || file.extension().is_some_and(|extension| extension == "toml") {

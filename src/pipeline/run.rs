@@ -266,11 +266,7 @@ impl Stages<'_> {
 
     fn compare(&self, what: &str, files: Vec<PathBuf>) -> Result<()> {
         let Options { stop, progress } = self.options;
-        let workers = match self.spec.device.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            threads => threads,
-        };
-        checksums::compare(what, files, workers, self.store, stop, progress.as_ref())
+        checksums::compare(what, files, self.store, stop, progress.as_ref())
     }
 
     /// The pictures in the tables; embedded on the way where they are read anew. With the number of forwards.

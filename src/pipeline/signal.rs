@@ -47,10 +47,7 @@ pub fn watch(stop: Stop, progress: Arc<dyn Progress>) -> Result<()> {
 /// Ends the process without running destructors: those of libtorch must not run while its threads compute. Parts on
 /// disk are whole or absent at any moment, so nothing is lost but the part in hand.
 fn end_now() -> ! {
-    unsafe extern "C" {
-        fn _exit(code: std::ffi::c_int) -> !;
-    }
     let _ = writeln!(std::io::stderr(), "stopped at once; the part in hand is lost, what was finished is kept");
     // SAFETY: POSIX's `_exit` takes any status, touches no memory of ours and does not return.
-    unsafe { _exit(i32::from(Kind::Interrupted.exit_code())) }
+    unsafe { libc::_exit(i32::from(Kind::Interrupted.exit_code())) }
 }

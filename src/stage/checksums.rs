@@ -9,26 +9,19 @@ use tokio::task::block_in_place;
 use crate::error::Result;
 use crate::stage::progress::Progress;
 use crate::stop::Stop;
-use crate::store::{Store, Watch};
+use crate::store::Store;
 
 /// Bytes of the unit that progress counts in.
 const MEGABYTE: u64 = 1_000_000;
 
-/// Compares those of `files` with their seals that this process has neither written nor compared yet, with `workers` threads; `what`
-/// they are is said at the end. What is not as it was written is set aside, and is missing from then on.
+/// Compares those of `files` with their seals that this process has neither written nor compared yet, on all cores; `what` they
+/// are is said at the end. What is not as it was written is set aside, and is missing from then on.
 ///
 /// Must be called within a tokio runtime of several threads.
 ///
 /// # Errors
 /// Where a file cannot be opened or moved, a later version of the program wrote it, or stopping was asked for.
-pub fn compare(
-    what: &str,
-    files: Vec<PathBuf>,
-    workers: usize,
-    store: &Store,
-    stop: &Stop,
-    progress: &dyn Progress,
-) -> Result<()> {
+pub fn compare(what: &str, files: Vec<PathBuf>, store: &Store, stop: &Stop, progress: &dyn Progress) -> Result<()> {
     let files = store.uncompared(files);
     if files.is_empty() {
         return Ok(());
@@ -45,7 +38,7 @@ pub fn compare(
         }
         Ok(())
     };
-    let damaged = block_in_place(|| store.compare(&files, &Watch { workers, block: &block }))?;
+    let damaged = block_in_place(|| store.compare(&files, &block))?;
     let count = files.len();
     progress.end(&match damaged {
         0 => format!("{what}: {count} files are as they were written"),

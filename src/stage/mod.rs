@@ -1,6 +1,6 @@
 //! One file per stage: tables in, one table out.
 //!
-//! A stage knows its tables, the model's rooms below it, how to say how far it is ([`progress`]) and when to stop ([`stop`]);
+//! A stage knows its tables, the model's rooms below it, how to say how far it is ([`progress`]) and when to stop ([`crate::stop`]);
 //! it knows nothing of the pipeline file. What is cached is decided by an anti-join on the table's key, so that resuming,
 //! adding pictures and reusing a cache are one mechanism.
 

@@ -84,7 +84,7 @@ impl Store {
     ///
     /// # Errors
     /// Where a file cannot be opened or moved, or a later version of the program wrote it; and of `watch`.
-    pub fn compare(&self, files: &[PathBuf], watch: &Watch<'_>) -> Result<usize> {
+    pub fn compare(&self, files: &[PathBuf], watch: Watch<'_>) -> Result<usize> {
         let Some(lock) = &self.lock else { return Ok(0) };
         Ok(lock.compare(files, watch)?.into_iter().filter(|sound| !sound).count())
     }

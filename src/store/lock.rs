@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::SystemTime;
 
+use crate::cores;
 use crate::error::{Context, Error, Kind, Result};
 use crate::store::inventory;
 use crate::store::layout::{Store, entries};
@@ -39,13 +40,9 @@ pub enum Turn {
     Busy(String),
 }
 
-/// How files are compared with their seals.
-pub struct Watch<'a> {
-    /// Threads that read.
-    pub workers: usize,
-    /// Called by each of them for every block that it has read, with its bytes. An error ends comparing.
-    pub block: &'a (dyn Fn(u64) -> Result<()> + Sync),
-}
+/// Called for every block that was read of a file while it is compared with its seal, with the block's bytes and by any thread. An error
+/// ends comparing.
+pub type Watch<'a> = &'a (dyn Fn(u64) -> Result<()> + Sync);
 
 /// A store's lock, and what its holder knows of the files.
 pub(super) struct Lock {
@@ -110,11 +107,6 @@ fn sweep(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Cores that this process may use.
-fn cores() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
-}
-
 /// A panic elsewhere does not make a set unusable.
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -125,7 +117,7 @@ impl Lock {
     pub(super) fn vouch_all(&self, dir: &Path, parts: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
         self.uses(dir);
         let new = self.uncompared(parts.clone());
-        let sound = self.compare(&new, &Watch { workers: cores(), block: &|_| Ok(()) })?;
+        let sound = self.compare(&new, &|_| Ok(()))?;
         let lost: BTreeSet<PathBuf> = new.into_iter().zip(sound).filter(|(_, sound)| !sound).map(|(p, _)| p).collect();
         Ok(parts.into_iter().filter(|part| !lost.contains(part)).collect())
     }
@@ -164,9 +156,9 @@ impl Lock {
     }
 
     /// Whether each of some files is as it was written. They are judged in their order, and read by several threads.
-    pub(super) fn compare(&self, files: &[PathBuf], watch: &Watch<'_>) -> Result<Vec<bool>> {
-        let examine = |path: &Path| inventory::examine_by_blocks(path, watch.block);
-        let workers = watch.workers.min(files.len());
+    pub(super) fn compare(&self, files: &[PathBuf], watch: Watch<'_>) -> Result<Vec<bool>> {
+        let examine = |path: &Path| inventory::examine_by_blocks(path, watch);
+        let workers = cores::limit().min(files.len());
         if workers < 2 {
             return files.iter().map(|path| self.judge(path, examine(path))).collect();
         }

@@ -8,6 +8,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, col};
 
+use crate::cores;
 use crate::error::{Context, Kind, Result};
 use crate::store::{Partition, Store, reader};
 use crate::table::catalog::Parts;
@@ -115,7 +116,7 @@ async fn open(memory: u64, store: &Store, scope: &Scope, visible: impl Fn(&str) 
         .with_max_temp_directory_size(memory.saturating_mul(SPILL))
         .build_arc()
         .context(Kind::Query, || "cannot bound the memory of statements".to_owned())?;
-    let ctx = context(configured(SessionConfig::new(), warnings), bounds);
+    let ctx = context(configured(SessionConfig::new().with_target_partitions(cores::limit()), warnings), bounds);
     for (name, parts) in tables {
         register(&ctx, name, parts).await.context(Kind::Store, || format!("cannot open table {name}"))?;
     }
