@@ -164,6 +164,22 @@ async fn wrong_rows_are_refused_and_named() {
 }
 
 #[tokio::test]
+async fn a_statement_may_join_by_the_picture_alone() {
+    let (ids, prior, fusion) = (ids(3), [0.9, 0.1, 0.2, 0.8, 0.6, 0.4], [0.1, 0.9, 0.3, 0.7, 0.8, 0.2]);
+    let own = Statement::new(
+        "own.sql",
+        "SELECT image_id, coalesce(b.class_id, argmax(mix(p.logits, f.logits, $gamma))) AS class_id \
+         FROM prior_logits p JOIN fusion_logits f USING (image_id) FULL JOIN previous b USING (image_id) \
+              JOIN (SELECT image_id FROM prior_logits) AS known USING (image_id) \
+         WHERE image_id >= (SELECT min(image_id) FROM prior_logits JOIN fusion_logits USING (image_id, run))",
+    );
+    own.validate().await.unwrap();
+    let input = PassInput { previous: Some(&[1, -1, -1]), ..input(&ids, &prior, &fusion, 1.0) };
+    let labels = pseudo_labels(&own, input).await.unwrap();
+    assert_eq!(labels.class_ids, [1, 1, 0]);
+}
+
+#[tokio::test]
 async fn a_statement_that_labels_nothing_is_refused() {
     let error = refusal("SELECT image_id, 0 AS class_id FROM prior_logits WHERE max_of(logits) > 2").await;
     assert_eq!(error, "DKA statement own.sql: it returns no row in pass 3: there is nothing to train on");

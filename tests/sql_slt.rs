@@ -158,3 +158,17 @@ async fn features_stream_past_the_ids_of_the_dataset() {
         assert!(plan.contains("RightSemi"), "{plan}");
     }
 }
+
+#[tokio::test]
+async fn a_filter_of_a_joined_column_reaches_every_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, scope) = small_store::build(dir.path());
+    let ctx = table::session(&store, &scope).await.unwrap();
+    let sql = "EXPLAIN SELECT path FROM images JOIN labels USING (image_id) LEFT JOIN prior_logits USING (image_id) \
+               LEFT JOIN predictions USING (image_id) WHERE image_id = 'a'";
+    let df = table::query(&ctx, sql).await.unwrap();
+    let plan = arrow::util::pretty::pretty_format_batches(&df.collect().await.unwrap()).unwrap().to_string();
+    for table in ["images", "labels", "prior_logits", "predictions"] {
+        assert!(plan.contains(&format!("Filter: {table}.image_id = Utf8(\"a\")")), "{table}: {plan}");
+    }
+}

@@ -24,6 +24,9 @@ fn chains(links: usize) -> Vec<String> {
         repeat("SELECT 1", " UNION ALL SELECT 1"),
         numbered("SELECT 1 FROM (VALUES (1)) AS t0 (x), ", "(VALUES (1)) AS t# (x)", ", "),
         numbered("SELECT 1 FROM (VALUES (1)) AS t0 (x) ", "JOIN (VALUES (1)) AS t# (x) ON true", " "),
+        numbered("SELECT x FROM (VALUES (1)) AS t0 (x) ", "JOIN (VALUES (1)) AS t# (x) USING (x)", " "),
+        format!("SELECT x FROM (VALUES (1)) AS t (x) NATURAL JOIN (VALUES (1)) AS u (x) WHERE {}", values.join(" OR ")),
+        repeat("SELECT x FROM (VALUES (1)) AS t (x) NATURAL JOIN (VALUES (1)) AS u (x)", " UNION ALL SELECT 1"),
     ]
 }
 
@@ -62,4 +65,15 @@ fn brackets_are_bounded_by_the_parser_and_lists_by_nothing() {
         assert!(error.hint_text().is_some_and(|hint| hint.contains("WITH part AS")));
     }
     plan(format!("SELECT 1 IN ({}1)", "2, ".repeat(50_000))).unwrap();
+}
+
+#[test]
+fn a_column_of_many_full_joins_does_not_grow_without_bound() {
+    let joins = |n: usize| -> String {
+        (1..n).map(|n| format!(" FULL JOIN (VALUES (1)) AS t{n} (x) USING (x)")).collect::<Vec<_>>().concat()
+    };
+    plan(format!("SELECT x FROM (VALUES (1)) AS t0 (x){}", joins(20))).unwrap();
+    let error = plan(format!("SELECT x FROM (VALUES (1)) AS t0 (x){}", joins(200))).unwrap_err();
+    assert_eq!(error.to_string(), "more than 64 tables are joined in full by `x`");
+    assert!(error.hint_text().is_some_and(|hint| hint.contains("WITH part AS")));
 }
