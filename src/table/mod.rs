@@ -10,6 +10,7 @@ mod giving_way;
 mod joins_by_name;
 pub mod names;
 pub mod query;
+mod same_names;
 pub mod schema;
 pub mod session;
 pub mod sql_views;

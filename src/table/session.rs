@@ -14,7 +14,7 @@ use crate::store::{Partition, Store, reader};
 use crate::table::catalog::Parts;
 use crate::table::giving_way::GivingWay;
 use crate::table::schema::{self, TableSchema};
-use crate::table::{arrays, sql_views, udf};
+use crate::table::{arrays, same_names, sql_views, udf};
 
 /// What of the store a session sees.
 #[derive(Debug, Clone, Default)]
@@ -97,6 +97,7 @@ fn context(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionContext {
         .with_config(config)
         .with_runtime_env(runtime)
         .with_default_features()
+        .with_physical_optimizer_rules(same_names::rules())
         .with_physical_optimizer_rule(Arc::new(GivingWay))
         .build();
     let ctx = SessionContext::new_with_state(state);
