@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::pipeline::{Pipeline, entries};
+use microclip_pipe::stage::adapt::checkpoint::Checkpoint;
 use microclip_pipe::store::inventory::{self, examine};
 use microclip_pipe::store::seal::Verdict;
 use microclip_pipe::store::{Store, reader};
@@ -60,10 +61,14 @@ fn no_flipped_byte_of_any_kind_of_file_goes_unseen() {
             fs::write(&copy, &bytes).unwrap();
             let verdict = examine(&copy).unwrap();
             assert!(matches!(verdict, Verdict::Damaged(_)), "{}, byte {at}: {verdict:?}", kind.display());
+            if kind.extension() == Some("safetensors".as_ref()) {
+                assert!(Checkpoint::read(&copy).is_err(), "byte {at} of a checkpoint that is read into memory");
+            }
         }
         for length in [0, 1, 8, whole.len() / 2, whole.len() - 1] {
             fs::write(&copy, &whole[..length]).unwrap();
             assert!(matches!(examine(&copy).unwrap(), Verdict::Damaged(_)), "{} cut at {length}", kind.display());
+            assert!(Checkpoint::read(&copy).is_err());
         }
         fs::write(&copy, [&whole[..], b"\0"].concat()).unwrap();
         assert!(matches!(examine(&copy).unwrap(), Verdict::Damaged(_)), "{} with a byte more", kind.display());
