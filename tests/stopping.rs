@@ -10,7 +10,7 @@ use microclip_pipe::fusion::stata::StatA;
 use microclip_pipe::image::Limits;
 use microclip_pipe::stage::describe::Heads;
 use microclip_pipe::stage::pictures::Pictures;
-use microclip_pipe::stage::prior::{FrozenSpaces, MultiView};
+use microclip_pipe::stage::prior::FrozenSpaces;
 use microclip_pipe::stage::{calibrate, evaluate, features, prior};
 use microclip_pipe::stop::Stop;
 use tch::Tensor;
@@ -65,9 +65,16 @@ fn whatever_works_on_large_tables_asks_for_every_block() {
     let (few, many) = (random(400, 64), random(100_000, 64));
     assert_eq!(questions(|stop| evaluate::nearest(&few, &many, stop)), 2);
 
-    let seen = MultiView { composite: features, logits: logits.shallow_clone() };
     let stata = StatA { neighbours: 2, iterations: 1 };
     // Three blocks of neighbours; the rest is small enough for one block each.
-    let transduced = |stop: &Stop| prior::transduced(&seen, &logits, &head, stata, 1.0, stop);
+    let transduced = |stop: &Stop| prior::transduced(&features, &logits, &head, stata, 1.0, stop);
     assert_eq!(questions(transduced), 1 + 3 + 2 + (1 + 5 * 5 + 1) + 1);
+
+    // A block of pictures at 40 classes is 104,857: a split of more is put in place in two.
+    let (some, more) = (Tensor::from_slice(&[3i64, 1]), random(104_860, classes));
+    let place = |stop: &Stop| {
+        evaluate::by_split(&[Tensor::arange(104_860, tch::kind::INT64_CPU)], &more, stop, |_| Ok(more.copy()))
+    };
+    assert_eq!(questions(place), 2);
+    assert_eq!(questions(|stop| prior::mixed((&logits, 0.5), (&logits, 0.5), &some, stop)), 1);
 }

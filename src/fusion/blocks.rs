@@ -109,6 +109,15 @@ pub fn products(rows: &Tensor, others: &Tensor, stop: &Stop) -> Result<Tensor> {
     Blocks::of_products(rows.size()[0], each).map(stop, |block| block.of(rows).matmul(&others.tr()))
 }
 
+/// The rows of a table (n, m) at these places, in their order.
+///
+/// # Errors
+/// Where stopping was asked for.
+pub fn picked(table: &Tensor, places: &Tensor, stop: &Stop) -> Result<Tensor> {
+    let width = table.size()[1];
+    Blocks::of_numbers(places.size()[0], width).map(stop, |block| table.index_select(0, &block.of(places)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +143,13 @@ mod tests {
             let sums = pairs(rows).map(&Stop::default(), |b| b.of(&table).argmax(1, false)).unwrap();
             assert_eq!(sums.size(), [rows]);
         }
+    }
+
+    #[test]
+    fn rows_are_picked_in_the_order_of_their_places() {
+        let table = Tensor::arange(12, tch::kind::FLOAT_CPU).view([6, 2]);
+        let rows = picked(&table, &Tensor::from_slice(&[5i64, 0, 2]), &Stop::default()).unwrap();
+        assert_eq!(Vec::<f32>::try_from(rows.flatten(0, 1)).unwrap(), [10.0, 11.0, 0.0, 1.0, 4.0, 5.0]);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::workspace::Workspace;
 use crate::cores;
 use crate::device::guarded;
 use crate::error::{Error, Kind, Result};
+use crate::fusion::blocks::picked;
 use crate::fusion::normalize;
 use crate::fusion::stata::StatA;
 use crate::source::{self, Source};
@@ -381,7 +382,7 @@ impl Stages<'_> {
         match settings::stata(self.spec, self.spec.transduction.prior) {
             None => Ok(seen.logits.shallow_clone()),
             Some(stata) => guarded("transduction before adaptation", || {
-                prior::transduced(seen, &seen.logits, &heads.frozen, stata, scale, &self.options.stop)
+                prior::transduced(&seen.composite, &seen.logits, &heads.frozen, stata, scale, &self.options.stop)
             }),
         }
     }
@@ -395,11 +396,11 @@ impl Stages<'_> {
         prototypes: &Tensor,
         stata: StatA,
     ) -> Result<Tensor> {
-        let scale = self.spec.adapt.logit_scale;
+        let (scale, stop) = (self.spec.adapt.logit_scale, &self.options.stop);
         guarded("transduction", || {
-            evaluate::by_split(&evaluate::splits(pictures), first, |places| {
-                let first = first.index_select(0, places);
-                prior::transduced(&seen.rows(places), &first, prototypes, stata, scale, &self.options.stop)
+            evaluate::by_split(&evaluate::splits(pictures), first, stop, |places| {
+                let (composite, first) = (picked(&seen.composite, places, stop)?, picked(first, places, stop)?);
+                prior::transduced(&composite, &first, prototypes, stata, scale, stop)
             })
         })
     }
@@ -419,7 +420,8 @@ impl Stages<'_> {
         if gamma == 0.0 && stata.is_none() {
             return Ok(None);
         }
-        let mixed = prior * gamma + adapted * ((1.0 - gamma) / scale);
+        let all = Tensor::arange(prior.size()[0], tch::kind::INT64_CPU);
+        let mixed = prior::mixed((prior, gamma), (adapted, (1.0 - gamma) / scale), &all, &self.options.stop)?;
         let cosines = match stata {
             None => mixed,
             Some(stata) => self.transduced(pictures, seen, &mixed, head, stata)?,
@@ -441,8 +443,9 @@ impl Stages<'_> {
         let (last, stop) = (passes.saturating_sub(1) as i32, &self.options.stop);
         let (places, labels) = calibrate::last_labels(run, last, pictures, self.store, stop)?;
         guarded("calibration", || {
-            let mixed = prior * (gamma * scale) + adapted * (1.0 - gamma);
-            calibrate::temperature(&mixed.index_select(0, &Tensor::from_slice(&places)), &labels, stop)
+            let places = Tensor::from_slice(&places);
+            let mixed = prior::mixed((prior, gamma * scale), (adapted, 1.0 - gamma), &places, stop)?;
+            calibrate::temperature(&mixed, &labels, stop)
         })
     }
 

@@ -104,11 +104,19 @@ pub fn splits(pictures: &Pictures) -> Vec<Tensor> {
 /// `answer` of each split, put together in the order of the pictures; `like` has the shape and type of the result.
 ///
 /// # Errors
-/// Of `answer`.
-pub fn by_split(splits: &[Tensor], like: &Tensor, answer: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+/// Of `answer`, or where stopping was asked for.
+pub fn by_split(
+    splits: &[Tensor],
+    like: &Tensor,
+    stop: &Stop,
+    answer: impl Fn(&Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
     let mut all = like.zeros_like();
     for places in splits {
-        let _ = all.index_copy_(0, places, &answer(places)?);
+        let answers = answer(places)?;
+        Blocks::of_numbers(places.size()[0], like.size()[1]).each(stop, |block| {
+            let _ = all.index_copy_(0, &block.of(places), &block.of(&answers));
+        })?;
     }
     Ok(all)
 }

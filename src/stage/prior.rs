@@ -31,15 +31,6 @@ pub struct MultiView {
     pub logits: Tensor,
 }
 
-impl MultiView {
-    /// Some of the pictures, by their place.
-    #[must_use]
-    pub fn rows(&self, places: &Tensor) -> MultiView {
-        let pick = |all: &Tensor| all.index_select(0, places);
-        MultiView { composite: pick(&self.composite), logits: pick(&self.logits) }
-    }
-}
-
 /// The crops' composite and its cosines, for `wanted` pictures in that order.
 ///
 /// # Errors
@@ -60,14 +51,25 @@ pub fn multi_view(
     Ok(MultiView { composite, logits })
 }
 
-/// Logits (rows, C) after transduction: all pictures are answered at once by [`StatA`], from first logits (rows, C) that are cosines
-/// or cosine-like, and prototypes (C, d). An answer becomes a cosine-like logit, `ln(answer) / scale`, whose softmax at that
+/// Logits (rows, C) of two models, each by its share, of the pictures at these places.
+///
+/// # Errors
+/// Where stopping was asked for.
+pub fn mixed(prior: (&Tensor, f64), adapted: (&Tensor, f64), places: &Tensor, stop: &Stop) -> Result<Tensor> {
+    Blocks::of_numbers(places.size()[0], prior.0.size()[1]).map(stop, |block| {
+        let places = block.of(places);
+        prior.0.index_select(0, &places) * prior.1 + adapted.0.index_select(0, &places) * adapted.1
+    })
+}
+
+/// Logits (rows, C) after transduction: all pictures are answered at once by [`StatA`], from their composite features (rows, d),
+/// first logits (rows, C) that are cosines or cosine-like, and prototypes (C, d). An answer becomes a cosine-like logit, `ln(answer) / scale`, whose softmax at that
 /// scale is the answer.
 ///
 /// # Errors
 /// Where stopping was asked for.
 pub fn transduced(
-    seen: &MultiView,
+    composite: &Tensor,
     first: &Tensor,
     prototypes: &Tensor,
     stata: StatA,
@@ -76,7 +78,7 @@ pub fn transduced(
 ) -> Result<Tensor> {
     let rows = Blocks::of_numbers(first.size()[0], first.size()[1]);
     let first = rows.map(stop, |block| (block.of(first) * scale).softmax(-1, None::<Number>))?;
-    let answers = stata.answers(&seen.composite, prototypes, &first, stop)?;
+    let answers = stata.answers(composite, prototypes, &first, stop)?;
     rows.map(stop, |block| block.of(&answers).clamp_min(LEAST).log() / scale)
 }
 
