@@ -77,7 +77,8 @@ fn forward(model: &Path, precisions: &str, batch: i64, seconds: f64) -> serde_js
             let mut seen = cores::map(copies, |(tower, pixels)| {
                 let _no_grad = tch::no_grad_guard();
                 tower.forward(&pixels)
-            });
+            })
+            .unwrap();
             if round > 0 {
                 times.push(began.elapsed().as_secs_f64());
             }
@@ -231,7 +232,7 @@ fn ask(pipeline: &Path, statement: &str) -> serde_json::Value {
 
 /// What the machine can do: products of B/32's largest shape, all cores, and copying, one core.
 fn floor() -> serde_json::Value {
-    tch::set_num_threads(std::thread::available_parallelism().unwrap().get() as i32);
+    tch::set_num_threads(cores::limit() as i32);
     let _no_grad = tch::no_grad_guard();
     let (rows, input, output) = (3200, 768, 3072);
     let mut rates = BTreeMap::new();

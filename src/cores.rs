@@ -8,8 +8,10 @@
 //! Whatever computes takes a [`turn`] first, decoding and hashing included, so that a process that is given one core uses one.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::num::NonZeroUsize;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
 use crate::error::{Error, Kind, Result};
@@ -85,45 +87,116 @@ pub fn one_thread_a_kernel() {
     });
 }
 
-/// `work` on each item, on as many cores as there are; the results in the order of the items. The caller must not hold a turn.
-pub fn map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let workers = limit().min(items.len());
-    if workers <= 1 {
-        let _turn = turn();
-        return items.into_iter().map(work).collect();
-    }
-    let todo = Mutex::new(items.into_iter().enumerate());
-    let next = || todo.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let worker = || {
-        let mut done = Vec::new();
-        while let Some((place, item)) = next() {
-            let _turn = turn();
-            done.push((place, work(item)));
-        }
-        done
-    };
-    let mut done = thread::scope(|scope| {
-        let others: Vec<_> = (1..workers).map(|_| scope.spawn(worker)).collect();
-        let mut done = worker();
-        for other in others {
-            done.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        }
-        done
-    });
-    done.sort_unstable_by_key(|(place, _)| *place);
-    done.into_iter().map(|(_, result)| result).collect()
+/// Work that waits for a core.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The threads that compute. They stay: libtorch keeps buffers for each thread that ever called it.
+#[derive(Default)]
+struct Pool {
+    waiting: VecDeque<Job>,
+    threads: usize,
+    busy: usize,
 }
 
-/// `work` on a thread that may block, once there is a core for it.
+static POOL: Mutex<Pool> = Mutex::new(Pool { waiting: VecDeque::new(), threads: 0, busy: 0 });
+static SUBMITTED: Condvar = Condvar::new();
+static DONE: Condvar = Condvar::new();
+
+fn pool() -> MutexGuard<'static, Pool> {
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Jobs are begun in the order in which they come.
+fn submit(job: Job) {
+    let mut pool = pool();
+    pool.waiting.push_back(job);
+    while pool.threads < limit() && thread::Builder::new().name("core".to_owned()).spawn(serve).is_ok() {
+        pool.threads += 1;
+    }
+    if pool.threads == 0 {
+        // The system gives no thread: this one has to do.
+        let job = pool.waiting.pop_back();
+        drop(pool);
+        job.into_iter().for_each(|job| job());
+        return;
+    }
+    SUBMITTED.notify_one();
+}
+
+fn serve() {
+    loop {
+        let mut pool = pool();
+        let job = loop {
+            match pool.waiting.pop_front() {
+                Some(job) => break job,
+                None => pool = SUBMITTED.wait(pool).unwrap_or_else(PoisonError::into_inner),
+            }
+        };
+        pool.busy += 1;
+        drop(pool);
+        let turn = turn();
+        // Whoever waits for the job learns of a panic, since nothing comes; the thread goes on.
+        let _ = catch_unwind(AssertUnwindSafe(job));
+        drop(turn);
+        self::pool().busy -= 1;
+        DONE.notify_all();
+    }
+}
+
+/// Waits until nothing computes any more. A process must not end before: libtorch takes itself apart then.
+pub fn rest() {
+    let mut pool = pool();
+    while pool.busy > 0 || !pool.waiting.is_empty() {
+        pool = DONE.wait(pool).unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+/// `work` on a core, once there is one for it. Where nobody waits for it any more by then, it is dropped.
 ///
 /// # Errors
 /// [`Kind::Torch`] where `work` panics, which is a fault of the program.
 pub async fn run<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R> {
-    let done = tokio::task::spawn_blocking(move || {
+    let (send, receive) = tokio::sync::oneshot::channel();
+    submit(Box::new(move || {
+        if !send.is_closed() {
+            let _ = send.send(work());
+        }
+    }));
+    receive.await.map_err(|_| cut_short())
+}
+
+/// `work` on each item, on as many cores as there are; the results in the order of the items. The caller must not hold a turn.
+///
+/// # Errors
+/// [`Kind::Torch`] where `work` panics, which is a fault of the program.
+pub fn map<T, R>(items: Vec<T>, work: impl Fn(T) -> R + Send + Sync + 'static) -> Result<Vec<R>>
+where
+    T: Send + 'static,
+    R: Send + 'static,
+{
+    if limit().min(items.len()) <= 1 {
         let _turn = turn();
-        work()
-    });
-    done.await.map_err(|e| Error::new(Kind::Torch, "the computation was cut short").cause(e))
+        return Ok(items.into_iter().map(work).collect());
+    }
+    let (work, count) = (Arc::new(work), items.len());
+    let (send, receive) = mpsc::channel();
+    for (place, item) in items.into_iter().enumerate() {
+        let (work, send) = (work.clone(), send.clone());
+        submit(Box::new(move || {
+            let _ = send.send((place, work(item)));
+        }));
+    }
+    drop(send);
+    let mut done: Vec<(usize, R)> = receive.iter().collect();
+    if done.len() < count {
+        return Err(cut_short());
+    }
+    done.sort_unstable_by_key(|(place, _)| *place);
+    Ok(done.into_iter().map(|(_, result)| result).collect())
+}
+
+fn cut_short() -> Error {
+    Error::new(Kind::Torch, "the computation was cut short")
 }
 
 /// Something that one thread at a time may use, with a copy for each thread that does. Tensors are such: copies share their
@@ -188,8 +261,21 @@ mod tests {
         let _alone = ALONE.lock();
         for cores in [1, 4] {
             set_limit(cores);
-            assert_eq!(map((0..100).collect(), |n| n * n), (0..100).map(|n| n * n).collect::<Vec<i32>>());
+            assert_eq!(map((0..100).collect(), |n| n * n).unwrap(), (0..100).map(|n| n * n).collect::<Vec<i32>>());
         }
+        set_limit(0);
+    }
+
+    #[test]
+    fn a_panic_is_an_error_and_the_cores_go_on() {
+        let _alone = ALONE.lock();
+        set_limit(2);
+        let failed = map(vec![1, 2, 3], |n| {
+            assert!(n != 2, "a fault");
+            n
+        });
+        assert!(failed.is_err());
+        assert_eq!(map(vec![1, 2, 3], |n| n).unwrap(), [1, 2, 3]);
         set_limit(0);
     }
 

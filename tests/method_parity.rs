@@ -267,7 +267,7 @@ fn four_training_steps_of_the_released_recipe() {
             }
         }
         let gradients: Vec<Tensor> = adapter.parameters().iter().map(Tensor::grad).collect();
-        optimiser.step(adapter.parameters_mut(), &gradients, rate);
+        optimiser.step(adapter.parameters_mut(), &gradients, rate).unwrap();
         adapter.parameters_mut().iter_mut().for_each(Tensor::zero_grad);
     }
     for ((name, parameter), start) in adapter.names().iter().zip(adapter.parameters()).zip(&start) {

@@ -123,12 +123,47 @@ pub(super) fn store_folder(store: &Path) -> Result<PathBuf> {
     std::path::absolute(store).at(Kind::Usage, "--store: cannot find", store)
 }
 
-/// The runtime that verbs run on; it has as many threads as the process may use cores.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
+/// The runtime that verbs run on. It is there until it is dropped.
+pub(super) struct Runtime(Option<tokio::runtime::Runtime>);
+
+impl Runtime {
+    /// Runs a verb to its end.
+    ///
+    /// # Errors
+    /// Those of the verb.
+    pub(super) fn block_on<T>(&self, verb: impl Future<Output = Result<T>>) -> Result<T> {
+        match &self.0 {
+            Some(runtime) => runtime.block_on(verb),
+            None => Err(Error::new(Kind::Store, "the threads of the pipeline have ended")),
+        }
+    }
+
+    /// Ends without waiting for what still runs.
+    pub(super) fn shutdown_background(mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Runtime {
+    /// Ends the tasks of a verb that failed, and then waits for what they have left computing.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            drop(runtime);
+            cores::rest();
+        }
+    }
+}
+
+/// A runtime with as many threads as the process may use cores.
+pub(super) fn runtime() -> Result<Runtime> {
+    let built = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores::limit())
         .on_thread_start(cores::one_thread_a_kernel)
         .enable_all()
-        .build()
+        .build();
+    built
+        .map(|runtime| Runtime(Some(runtime)))
         .context(Kind::Store, || "cannot start the threads of the pipeline".to_owned())
 }

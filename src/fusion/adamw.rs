@@ -6,6 +6,7 @@
 use tch::{Device, Tensor};
 
 use crate::cores;
+use crate::error::Result;
 
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
@@ -40,7 +41,10 @@ impl AdamW {
     }
 
     /// One step at rate `lr`. A parameter whose gradient is not defined (it took no part in the loss) stays as it is.
-    pub fn step(&mut self, parameters: &mut [Tensor], gradients: &[Tensor], lr: f64) {
+    ///
+    /// # Errors
+    /// Where libtorch fails.
+    pub fn step(&mut self, parameters: &mut [Tensor], gradients: &[Tensor], lr: f64) -> Result<()> {
         self.step += 1;
         let moments = self.first.iter().zip(&self.second);
         let of_each = parameters.iter().zip(gradients).zip(moments).zip(&self.factors);
@@ -57,10 +61,11 @@ impl AdamW {
         let (step, weight_decay) = (self.step as i32, self.weight_decay);
         let values: usize = updates.iter().map(|update| update.parameter.numel()).sum();
         if values >= WORTH_A_THREAD && updates.iter().all(|update| update.parameter.device() == Device::Cpu) {
-            cores::map(updates, |update| update.apply(step, weight_decay));
-        } else {
-            updates.into_iter().for_each(|update| update.apply(step, weight_decay));
+            let done = cores::map(updates, move |update| update.apply(step, weight_decay));
+            return done.map(drop);
         }
+        updates.into_iter().for_each(|update| update.apply(step, weight_decay));
+        Ok(())
     }
 }
 
@@ -111,7 +116,7 @@ mod tests {
         for (step, lr) in [(1, 0.01), (2, 0.008), (3, 0.001), (4, 0.0)] {
             let gradient = [0.3 * f64::from(step), -4.0, 1e-6];
             let gradients = [Tensor::from_slice(&gradient), undefined.shallow_clone()];
-            optimiser.step(&mut parameters, &gradients, lr);
+            optimiser.step(&mut parameters, &gradients, lr).unwrap();
             for n in 0..3 {
                 first[n] = 0.9 * first[n] + 0.1 * gradient[n];
                 second[n] = 0.999 * second[n] + 0.001 * gradient[n] * gradient[n];

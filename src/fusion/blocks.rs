@@ -29,7 +29,6 @@ pub struct Block {
 
 impl Block {
     /// These rows of a table, as a view.
-    #[must_use]
     pub fn of(&self, table: &Tensor) -> Tensor {
         table.narrow(0, self.from, self.rows)
     }

@@ -185,5 +185,7 @@ fn looks_the_same(path: &Path, byte_len: u64, modified: i64) -> bool {
 /// # Errors
 /// [`Kind::Store`] where a part cannot be read.
 pub(super) fn present(partition: &Partition) -> Result<HashSet<ImageId>> {
-    Ok(reader::image_ids(partition)?.iter().filter_map(|id| ImageId::parse(id)).collect())
+    let mut ids = HashSet::new();
+    reader::each_image_id(partition, |id| ids.extend(ImageId::parse(id)))?;
+    Ok(ids)
 }

@@ -67,10 +67,19 @@ pub fn count_rows(partition: &Partition) -> Result<u64> {
 /// Where a part cannot be read or has no such column.
 pub fn image_ids(partition: &Partition) -> Result<BTreeSet<String>> {
     let mut ids = BTreeSet::new();
-    for part in partition.listed()? {
-        ids.extend(ids_of(partition, &part)?.into_iter().flatten());
-    }
+    each_image_id(partition, |id| ids.extend([id.to_owned()]))?;
     Ok(ids)
+}
+
+/// Calls `with` for the `image_id` of every row, so that whoever keeps ids keeps them as small as they can be.
+///
+/// # Errors
+/// As [`image_ids`].
+pub fn each_image_id(partition: &Partition, mut with: impl FnMut(&str)) -> Result<()> {
+    for part in partition.listed()? {
+        ids_of(partition, &part)?.iter().flatten().for_each(|id| with(id));
+    }
+    Ok(())
 }
 
 /// The parts of a partition that have a row of a picture that is `wanted`, sorted by name; only ids are read, and nothing

@@ -157,7 +157,7 @@ impl<'a> Shell<'a> {
             // Of its own: the threads of a statement that was given up may be busy until it next gives way.
             let runtime = common::runtime()?;
             let work = Abortable::new(answer(&session, &statement, format, output.as_deref()), stopped);
-            let answered = runtime.block_on(work);
+            let answered = runtime.block_on(async { Ok(work.await) })?;
             runtime.shutdown_background();
             answered.unwrap_or_else(|Aborted| Err(Error::new(Kind::Interrupted, "the statement was interrupted")))
         })?;

@@ -98,7 +98,7 @@ impl<'a> Step<'a> {
         let copies = shards.into_iter().map(|input| (self.adapter.shallow_clone(), input)).collect();
         let logits = cores::map(copies, |(adapter, input)| {
             guarded("a training step", || Ok(adapter.logits(&adapter.tokens(&input.see(&adapter)))))
-        });
+        })?;
         let logits = logits.into_iter().collect::<Result<Vec<Tensor>>>()?;
         let slopes = guarded("a training step's loss", || Ok(self.loss(&logits, labels)))?;
         let parameters = || self.adapter.parameters().iter().map(Tensor::shallow_clone).collect::<Vec<_>>();
@@ -108,13 +108,13 @@ impl<'a> Step<'a> {
                 let pulled = (logits * slope).sum(None::<Number>);
                 Ok(Tensor::run_backward(&[pulled], &parameters, false, false))
             })
-        });
+        })?;
         let gradients = gradients.into_iter().collect::<Result<Vec<Vec<Tensor>>>>()?;
         guarded("the optimiser's step", || {
             let gradients = summed(gradients);
             let (done, settings) = (self.before + self.totals.steps, self.settings);
             let rate = schedule::cosine(settings.lr, settings.min_lr, done, self.all);
-            self.optimiser.step(self.adapter.parameters_mut(), &gradients, rate);
+            self.optimiser.step(self.adapter.parameters_mut(), &gradients, rate)?;
             self.totals.steps += 1;
             self.totals.learning_rate = rate;
             Ok(())

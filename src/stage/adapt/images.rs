@@ -278,13 +278,14 @@ impl Images {
             let places: Vec<i64> = (0..self.len() as i64).collect();
             let chunk = if self.shard(FORWARD, device) == SHARD { FORWARD_ON_A_CORE } else { FORWARD };
             let copies = |places: &[i64]| (adapter.shallow_clone(), self.known.shallow_clone(), places.to_vec());
-            let rows = cores::map(places.chunks(chunk).map(copies).collect(), |(adapter, known, places)| {
+            let stop = stop.clone();
+            let rows = cores::map(places.chunks(chunk).map(copies).collect(), move |(adapter, known, places)| {
                 stop.check()?;
                 guarded("scoring pictures", || {
                     let _no_grad = tch::no_grad_guard();
                     Ok(known.input(&places, device).map(|input| finish(&adapter, input)))
                 })
-            });
+            })?;
             let rows: Vec<Tensor> = rows.into_iter().filter_map(Result::transpose).collect::<Result<_>>()?;
             return Ok(Tensor::cat(&rows, 0));
         }

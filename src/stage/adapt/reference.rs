@@ -134,7 +134,7 @@ impl Live {
         let shards = shards.map(|(views, picks)| (adapter.shallow_clone(), head.shallow_clone(), views, picks));
         let seen = cores::map(shards.collect(), |(adapter, head, views, picks)| {
             guarded("a live prior", || Ok(believed(&adapter, &head, &views, &picks)))
-        });
+        })?;
         let (prior, fusion): (Vec<Tensor>, Vec<Tensor>) =
             seen.into_iter().collect::<Result<Vec<_>>>()?.into_iter().unzip();
         let strong = views.select(1, 1).contiguous();

@@ -82,12 +82,14 @@ pub(super) fn embed(
         let mut batches = Vec::new();
         while batches.len() < cores::limit() && !rest.is_empty() {
             let (batch, later) = rest.split_at(batch_of(rest, &tower.config));
-            batches.push((tower.map(&Tensor::shallow_clone), batch));
+            batches.push(batch);
             rest = later;
         }
-        for embedded in cores::map(batches, |(tower, batch)| forward(&tower, batch).map(|features| (batch, features))) {
-            let (batch, features) = embedded?;
-            for ((sentence, sequence), feature) in batch.iter().zip(features) {
+        let ids = |batch: &&[(&String, Sequence)]| batch.iter().map(|(_, sequence)| sequence.ids.clone()).collect();
+        let inputs = batches.iter().map(|batch| (tower.map(&Tensor::shallow_clone), ids(batch)));
+        let embedded = cores::map(inputs.collect(), |(tower, ids): (TextTower, Vec<Vec<i64>>)| forward(&tower, &ids))?;
+        for (batch, features) in batches.into_iter().zip(embedded) {
+            for ((sentence, sequence), feature) in batch.iter().zip(features?) {
                 known.insert((*sentence).clone(), Embedded { feature, tokens: sequence.tokens });
                 unsaved.push(*sentence);
             }
@@ -108,13 +110,12 @@ fn batch_of(sentences: &[(&String, Sequence)], config: &TextConfig) -> usize {
 }
 
 /// Features of unit length.
-fn forward(tower: &TextTower, batch: &[(&String, Sequence)]) -> Result<Vec<Vec<f32>>> {
-    let sequences: Vec<&[i64]> = batch.iter().map(|(_, sequence)| &sequence.ids[..]).collect();
+fn forward(tower: &TextTower, sequences: &[Vec<i64>]) -> Result<Vec<Vec<f32>>> {
     let features = guarded("embedding sentences", || {
         let _no_grad = tch::no_grad_guard();
-        Ok(normalize(&tower.forward(&sequences, Device::Cpu)))
+        Ok(normalize(&tower.forward(sequences, Device::Cpu)))
     })?;
-    (0..batch.len() as i64).map(|row| tensor::numbers(&features.get(row))).collect()
+    (0..sequences.len() as i64).map(|row| tensor::numbers(&features.get(row))).collect()
 }
 
 /// A feature, and how many tokens its sentence has, where the part says so: those of earlier versions do not.
