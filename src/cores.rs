@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 
 use crate::error::{Error, Kind, Result};
@@ -40,7 +40,9 @@ impl Turns {
 /// Cores that the machine gives this process: those that it may run on (`taskset`, `sched_setaffinity`), and no more than its
 /// control group's quota (versions 1 and 2) pays for.
 pub fn available() -> usize {
-    thread::available_parallelism().map_or(1, NonZeroUsize::get)
+    // The system is asked once: it reads the control group's files.
+    static AVAILABLE: OnceLock<usize> = OnceLock::new();
+    *AVAILABLE.get_or_init(|| thread::available_parallelism().map_or(1, NonZeroUsize::get))
 }
 
 /// Cores that this process uses.

@@ -5,7 +5,7 @@ use tch::{Kind as Number, Tensor};
 use super::normalize;
 
 /// The class-name embedding (C, d): each class's filled templates, averaged. `features` is (C * T, d) of unit rows,
-/// the T templates of class 0 first.
+/// the T templates of class 0 first. The released code averages features of the tower's own lengths.
 pub fn class_names(features: &Tensor, templates: i64) -> Tensor {
     let width = features.size()[1];
     normalize(&features.view([-1, templates, width]).mean_dim([1i64].as_slice(), false, Number::Float))

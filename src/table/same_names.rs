@@ -1,9 +1,10 @@
 //! Filters that stay where they are.
 //!
-//! DataFusion moves filters towards the tables, and makes more of them while a statement runs. On that way it takes columns by
-//! their names, so that of two called `image_id` in the result of a join the first is filtered where the second is meant:
-//! `labels RIGHT JOIN images USING (image_id) WHERE labels.image_id IS NULL AND split = 'train'` then has no row. It takes
-//! them by their places since <https://github.com/apache/datafusion/pull/25259>; with a version that has it, this file can go.
+//! DataFusion moves filters towards the tables, and makes more of them while a statement runs. On that way it takes
+//! columns by their names, so that of two called `image_id` in the result of a join the first is filtered where the
+//! second is meant: `labels RIGHT JOIN images USING (image_id) WHERE labels.image_id IS NULL AND split = 'train'` then
+//! has no row. It takes them by their places since <https://github.com/apache/datafusion/pull/25259>; with a version
+//! that has it, this file can go.
 
 use std::collections::HashSet;
 use std::fmt;

@@ -28,7 +28,8 @@ pub struct RandAugment {
 }
 
 impl Default for RandAugment {
-    /// Two operations of magnitude 9 +- 0.5, each applied half of the time; what is uncovered gets CLIP's mean colour.
+    /// Two operations of magnitude 9 +- 0.5, each applied half of the time. What is uncovered gets CLIP's mean colour, which is
+    /// zero to the tower; the released code leaves it black.
     fn default() -> Self {
         RandAugment {
             ops: 2,

@@ -26,7 +26,8 @@ pub struct StrongView {
 }
 
 impl StrongView {
-    /// The paper's: area 0.3 to 1, mirrored half of the time, timm's `rand-m9-mstd0.5-inc1`.
+    /// The paper's: area 0.3 to 1, mirrored half of the time, timm's `rand-m9-mstd0.5-inc1`, but for the colour of what is
+    /// uncovered ([`RandAugment::fill`]).
     pub fn paper(size: u32) -> Self {
         StrongView {
             size,

@@ -185,33 +185,47 @@ impl<'a> Binder<'a> {
                 name => *alias = name,
             }
         }
-        let columns = match factor {
-            TableFactor::Table { name, args: None, .. } => self.table(name)?,
-            TableFactor::Derived { lateral: true, subquery, .. } => self.query(subquery, Some(before))?,
-            TableFactor::Derived { subquery, .. } => self.query(subquery, outer)?,
-            TableFactor::NestedJoin { table_with_joins, .. } => {
-                self.joined(table_with_joins, by_name, before, outer)?.names()
-            }
-            _ => {
-                self.expressions(factor, before, &[])?;
-                columns_of_function(factor)
-            }
-        };
+        let columns = self.columns(factor, by_name, before, outer)?;
         let own = match factor {
             TableFactor::Table { name, args: None, .. } => ast::parts(name),
             _ => None,
         };
         let Some(alias) = ast::alias(factor) else { return Ok(Scope::relation(Vec::new(), columns)) };
         if alias.is_none() && own.is_none() && by_name {
-            // What it is joined with must be told apart from it.
-            self.unnamed += 1;
-            let name = quoted(&format!("unnamed {}", self.unnamed));
-            *alias = Some(TableAlias { explicit: true, name, columns: Vec::new(), at: None });
+            *alias = Some(self.unused());
         }
         Ok(match alias {
             Some(alias) => Scope::relation(vec![alias.name.clone()], renamed(alias, columns)),
             None => Scope::relation(own.unwrap_or_default(), columns),
         })
+    }
+
+    fn columns(
+        &mut self,
+        factor: &mut TableFactor,
+        by_name: bool,
+        before: &Visible<'_>,
+        outer: Outer<'_>,
+    ) -> Result<Names> {
+        match factor {
+            TableFactor::Table { name, args: None, .. } => self.table(name),
+            TableFactor::Derived { lateral: true, subquery, .. } => self.query(subquery, Some(before)),
+            TableFactor::Derived { subquery, .. } => self.query(subquery, outer),
+            TableFactor::NestedJoin { table_with_joins, .. } => {
+                Ok(self.joined(table_with_joins, by_name, before, outer)?.names())
+            }
+            _ => {
+                self.expressions(factor, before, &[])?;
+                Ok(columns_of_function(factor))
+            }
+        }
+    }
+
+    /// A name for a table that has none, so that its columns can be told from those that it is joined with.
+    fn unused(&mut self) -> TableAlias {
+        self.unnamed += 1;
+        let name = quoted(&format!("unnamed {}", self.unnamed));
+        TableAlias { explicit: true, name, columns: Vec::new(), at: None }
     }
 
     fn table(&self, name: &ObjectName) -> Result<Names> {

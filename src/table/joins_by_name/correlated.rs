@@ -1,8 +1,8 @@
 //! Conditions of subqueries that the planner would answer wrongly.
 //!
-//! DataFusion makes a join of a subquery and the query around it, by the conditions that name columns of both. There it forgets
-//! the tables of the subquery's columns, so that `a.k` and `b.k` become one. The joined column of a full join is made of two
-//! such columns, so it cannot stand in such a condition.
+//! DataFusion makes a join of a subquery and the query around it, by the conditions that name columns of both. There
+//! it forgets the tables of the subquery's columns, so that `a.k` and `b.k` become one. The joined column of a full
+//! join is made of two such columns, so it cannot stand in such a condition.
 
 use std::ops::ControlFlow;
 
@@ -19,7 +19,7 @@ pub(super) fn check(condition: &Expr, visible: &Visible<'_>) -> Result<()> {
         check(left, visible)?;
         return check(right, visible);
     }
-    let mut names = Names { visible, computed: None, outer: false, queries: 0 };
+    let mut names = Mentioned { visible, computed: None, outer: false, queries: 0 };
     if let ControlFlow::Break(error) = condition.visit(&mut names) {
         return Err(error);
     }
@@ -34,14 +34,14 @@ pub(super) fn check(condition: &Expr, visible: &Visible<'_>) -> Result<()> {
 }
 
 /// The names that a condition has outside of queries within it.
-struct Names<'a> {
+struct Mentioned<'a> {
     visible: &'a Visible<'a>,
     computed: Option<String>,
     outer: bool,
     queries: usize,
 }
 
-impl Names<'_> {
+impl Mentioned<'_> {
     fn alone(&mut self, name: String) -> Result<()> {
         match self.visible.scope.find(&name)? {
             Found::Joined(joined) if joined.is_computed() => self.computed = Some(name),
@@ -61,7 +61,7 @@ impl Names<'_> {
     }
 }
 
-impl Visitor for Names<'_> {
+impl Visitor for Mentioned<'_> {
     type Break = Error;
 
     fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<Error> {

@@ -41,8 +41,8 @@ impl<'a> Visible<'a> {
 }
 
 impl Binder<'_> {
-    /// Rewrites all expressions of a part of the statement, and the queries within them. `results` are names that mean something
-    /// else there, as the columns of the result do in `ORDER BY`.
+    /// Rewrites all expressions of a part of the statement, and the queries within them. `results` are names that mean
+    /// something else there, as the columns of the result do in `ORDER BY`.
     pub(super) fn expressions<T: VisitMut>(
         &mut self,
         part: &mut T,

@@ -1,14 +1,15 @@
 //! `JOIN ... USING (column)` and `NATURAL JOIN` as the standard has them.
 //!
-//! Such a join makes one column of two. DataFusion keeps both, and takes the left one where the name stands alone: the column
-//! of a right or full join is then null where only the right table has a row, three joins by one name or a `WHERE` of it fail as
-//! ambiguous, and `SELECT *` shows the column of the table whose name comes first in the alphabet. So a statement with such a
-//! join is rewritten before it is planned: the join becomes one by `ON`, and the name, wherever it stands alone, the column
-//! that it means. That is the left one of an inner or left join, the right one of a right join, and the first that is not null of
-//! a full join. `SELECT *` becomes the columns in the standard's order. Names with a table before them mean what they always did.
+//! Such a join makes one column of two. DataFusion keeps both, and takes the left one where the name stands alone: the
+//! column of a right or full join is then null where only the right table has a row, three joins by one name or a
+//! `WHERE` of it fail as ambiguous, and `SELECT *` shows the column of the table whose name comes first in the
+//! alphabet. So a statement with such a join is rewritten before it is planned: the join becomes one by `ON`, and the
+//! name, wherever it stands alone, the column that it means. That is the left one of an inner or left join, the right
+//! one of a right join, and the first that is not null of a full join. `SELECT *` becomes the columns in the
+//! standard's order. Names with a table before them mean what they always did.
 //!
-//! What a name means depends on the columns of the tables around it. So the walk through the statement ([`binder`]) knows for
-//! each `FROM` what is visible there ([`scope`]).
+//! What a name means depends on the columns of the tables around it. So the walk through the statement ([`binder`])
+//! knows for each `FROM` what is visible there ([`scope`]).
 
 mod ast;
 mod binder;
@@ -33,8 +34,8 @@ use crate::table::query::explain;
 /// Rewrites a statement's joins by name. A statement without one stays as it is.
 ///
 /// # Errors
-/// [`crate::error::Kind::Query`] where a table or a column of `USING` is missing, or where a name that stands alone could be a joined
-/// column as well as another.
+/// [`crate::error::Kind::Query`] where a table or a column of `USING` is missing, or where a name that stands alone could be
+/// a joined column as well as another.
 pub(super) async fn rewrite(ctx: &SessionContext, state: &SessionState, statement: &mut Statement) -> Result<()> {
     if !query_of(statement).is_some_and(|query| query.visit(&mut Finder).is_break()) {
         return Ok(());
