@@ -111,7 +111,8 @@ fn the_number_of_cores_changes_no_bit() {
         let folder = pipeline.path(&store).to_str().unwrap().to_owned();
         let head = ["--set", "adapt.tune=head", "--set", "transduction.predictions=true"];
         pipeline.ok("run", &[&head[..], &["--store", &folder, "--threads", threads]].concat());
-        let answers = pipeline.ok("predict", &["pictures", "--store", &folder, "--threads", threads]);
+        let answers = pipeline
+            .ok("predict", &[pipeline.path("pictures").to_str().unwrap(), "--store", &folder, "--threads", threads]);
         (weights, features(&store), answers)
     };
     let on_one = outcome("1");
