@@ -9,6 +9,9 @@ use crate::cores::{self, PerThread};
 use crate::error::Result;
 use crate::stage::pixels::Normaliser;
 
+/// Pictures of a forward pass on one core at most: enough for its products to be fast.
+const ON_A_CORE: usize = 32;
+
 /// The frozen tower, and what feeds it.
 #[derive(Debug)]
 pub struct FrozenTower {
@@ -34,8 +37,8 @@ impl FrozenTower {
         }
     }
 
-    /// What the tower sees in pictures (B) of the normaliser's size, 8-bit RGB. It is run on `batch` pictures at a time, whatever B is:
-    /// kernels are chosen by sizes, and a picture's features must not depend on how many come with it.
+    /// What the tower sees in pictures (B) of the normaliser's size, 8-bit RGB. It is run on as many at a time as `batch`
+    /// says, whatever B is: kernels are chosen by sizes, and a picture's features must not depend on how many come with it.
     ///
     /// # Errors
     /// Where the bytes are not whole pictures, or the device fails.
@@ -55,6 +58,16 @@ impl FrozenTower {
         self.run(pixels, batch, |tower, pixels| [tower.tokens_at(block, pixels)]).map(|[tokens]| tokens)
     }
 
+    /// Pictures of a forward pass: on a CPU a batch is gone through in equal parts, so that what is computed for nothing to fill up the
+    /// last one is little, and what a core holds fits its cache better.
+    fn at_once(&self, batch: usize) -> usize {
+        let batch = batch.max(1);
+        match self.device {
+            Device::Cpu => batch.div_ceil(batch.div_ceil(ON_A_CORE)),
+            _ => batch,
+        }
+    }
+
     /// `forward` on batches of one size; what it makes of the pictures that fill up the last one is left out.
     fn run<const N: usize>(
         &self,
@@ -63,7 +76,7 @@ impl FrozenTower {
         forward: impl Fn(&VisionTower, &Tensor) -> [Tensor; N],
     ) -> Result<[Tensor; N]> {
         self.model.with(|(tower, normaliser)| {
-            let (size, batch) = (normaliser.picture_bytes(), batch.max(1));
+            let (size, batch) = (normaliser.picture_bytes(), self.at_once(batch));
             let mut outputs: [Vec<Tensor>; N] = std::array::from_fn(|_| Vec::new());
             for pictures in pixels.chunks(batch * size) {
                 let count = (pictures.len() / size) as i64;
