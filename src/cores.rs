@@ -1,11 +1,12 @@
 //! Cores: how many this process may use, and turns on them.
 //!
-//! Every kernel runs on one thread, and work is spread by giving each core a batch of its own. Threads that share a kernel wait
-//! for each other at its end, tens of thousands of times a second, and libgomp waits by spinning: beside any other load on
-//! the machine most of the time goes there. Batches of one's own have nothing to wait for, and their results do not depend on
-//! how many run at once.
+//! Every kernel runs on one thread, and work is spread by giving each core a batch of its own. Threads that share a
+//! kernel wait for each other at its end, tens of thousands of times a second, and libgomp waits by spinning: beside
+//! any other load on the machine most of the time goes there. Batches of one's own have nothing to wait for, and their
+//! results do not depend on how many run at once.
 //!
-//! Whatever computes takes a [`turn`] first, decoding and hashing included, so that a process that is given one core uses one.
+//! Whatever computes takes a [`turn`] first, decoding and hashing included, so that a process that is given one core
+//! uses one.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -37,8 +38,8 @@ impl Turns {
     }
 }
 
-/// Cores that the machine gives this process: those that it may run on (`taskset`, `sched_setaffinity`), and no more than its
-/// control group's quota (versions 1 and 2) pays for.
+/// Cores that the machine gives this process: those that it may run on (`taskset`, `sched_setaffinity`), and no more
+/// than its control group's quota (versions 1 and 2) pays for.
 pub fn available() -> usize {
     // The system is asked once: it reads the control group's files.
     static AVAILABLE: OnceLock<usize> = OnceLock::new();
@@ -167,7 +168,8 @@ pub async fn run<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -
     receive.await.map_err(|_| cut_short())
 }
 
-/// `work` on each item, on as many cores as there are; the results in the order of the items. The caller must not hold a turn.
+/// `work` on each item, on as many cores as there are; the results in the order of the items. The caller must not hold
+/// a turn.
 ///
 /// # Errors
 /// [`Kind::Torch`] where `work` panics, which is a fault of the program.
@@ -201,8 +203,8 @@ fn cut_short() -> Error {
     Error::new(Kind::Torch, "the computation was cut short")
 }
 
-/// Something that one thread at a time may use, with a copy for each thread that does. Tensors are such: copies share their
-/// memory, which nobody writes to.
+/// Something that one thread at a time may use, with a copy for each thread that does. Tensors are such: copies share
+/// their memory, which nobody writes to.
 #[derive(Debug)]
 pub struct PerThread<T> {
     original: Mutex<T>,

@@ -37,8 +37,9 @@ impl FrozenTower {
         }
     }
 
-    /// What the tower sees in pictures (B) of the normaliser's size, 8-bit RGB. It is run on as many at a time as `batch`
-    /// says, whatever B is: kernels are chosen by sizes, and a picture's features must not depend on how many come with it.
+    /// What the tower sees in pictures (B) of the normaliser's size, 8-bit RGB. It is run on as many at a time as
+    /// `batch` says, whatever B is: kernels are chosen by sizes, and a picture's features must not depend on how many
+    /// come with it.
     ///
     /// # Errors
     /// Where the bytes are not whole pictures, or the device fails.
@@ -58,8 +59,8 @@ impl FrozenTower {
         self.run(pixels, batch, |tower, pixels| [tower.tokens_at(block, pixels)]).map(|[tokens]| tokens)
     }
 
-    /// Pictures of a forward pass: on a CPU a batch is gone through in equal parts, so that what is computed for nothing to fill up the
-    /// last one is little, and what a core holds fits its cache better.
+    /// Pictures of a forward pass: on a CPU a batch is gone through in equal parts, so that what is computed for
+    /// nothing to fill up the last one is little, and what a core holds fits its cache better.
     fn at_once(&self, batch: usize) -> usize {
         let batch = batch.max(1);
         match self.device {

@@ -34,8 +34,8 @@ use crate::table::query::explain;
 /// Rewrites a statement's joins by name. A statement without one stays as it is.
 ///
 /// # Errors
-/// [`crate::error::Kind::Query`] where a table or a column of `USING` is missing, or where a name that stands alone could be
-/// a joined column as well as another.
+/// [`crate::error::Kind::Query`] where a table or a column of `USING` is missing, or where a name that stands alone
+/// could be a joined column as well as another.
 pub(super) async fn rewrite(ctx: &SessionContext, state: &SessionState, statement: &mut Statement) -> Result<()> {
     if !query_of(statement).is_some_and(|query| query.visit(&mut Finder).is_break()) {
         return Ok(());
