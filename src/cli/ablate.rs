@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::EXIT_CODES;
-use super::common::{runtime, store_folder};
+use super::common::{Cores, runtime, store_folder};
 use super::layout::{Side, align};
 use super::output::Target;
 use super::printer::Printer;
+use crate::cores;
 use crate::error::{Context, Kind, Result};
 use crate::pipeline::ablation::{self, Ablation, Cell, Figures};
 use crate::pipeline::run::Options;
@@ -78,17 +79,8 @@ pub(super) struct Ablate {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Overrides")]
     store: Option<PathBuf>,
 
-    /// Threads to compute with; 0: one per core
-    ///
-    /// Results are the same to the bit only for the same number of threads.
-    #[arg(
-        long,
-        value_name = "N",
-        allow_negative_numbers = true,
-        value_parser = clap::value_parser!(u64).range(..=1024),
-        help_heading = "Overrides"
-    )]
-    threads: Option<u64>,
+    #[command(flatten)]
+    cores: Cores,
 }
 
 /// The form of the outcome, as `--format` names it.
@@ -108,13 +100,15 @@ impl Ablate {
         if let Some(store) = &self.store {
             ablation.store = store_folder(store)?;
         }
-        let cells = Cell::all(&ablation, self.threads)?;
+        let cells = Cell::all(&ablation, self.cores.asked())?;
         if self.dry_run {
             let figures = ablation::known(&ablation, &cells, &Store::open_read(&ablation.store)?)?;
             return printer.result(&plan(&cells, &figures));
         }
         let options = Options { stop: Stop::default(), progress: printer.progress() };
         signal::watch(options.stop.clone(), options.progress.clone())?;
+        // A run bounds its cores by its own settings; the runs that are looked up, and the table, have none.
+        cores::set_limit(self.cores.asked().unwrap_or(0));
         let runtime = runtime()?;
         let figures = runtime.block_on(ablation::run(&ablation, &cells, &options))?;
         let form = match self.format {

@@ -48,7 +48,7 @@ impl Cell {
     ///
     /// # Errors
     /// [`Kind::Usage`] where a pipeline file has a mistake or does not go together with the overrides.
-    pub fn all(ablation: &Ablation, threads: Option<u64>) -> Result<Vec<Cell>> {
+    pub fn all(ablation: &Ablation, threads: Option<usize>) -> Result<Vec<Cell>> {
         let variants = variants(ablation)?;
         let mut cells = Vec::new();
         for Variant { row, name, mut overrides } in variants {
