@@ -54,7 +54,7 @@ impl Preprocess {
             false => ([0.0; 3], [1.0; 3]),
         };
         if std.iter().any(|s| *s <= 0.0) {
-            return Err(reader.unsupported("image_std", "must be above nought"));
+            return Err(reader.unsupported("image_std", "must be above zero"));
         }
         Ok(Preprocess { shortest_edge, crop, mean, std, filter, squash, centre: Centre::Down })
     }

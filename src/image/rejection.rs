@@ -27,7 +27,7 @@ impl fmt::Display for Rejection {
 /// The kind of fault. [`Reason::as_str`] is what tables hold; the words are stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
-    /// No bytes, or a width or height of nought.
+    /// No bytes, or a width or height of zero.
     Empty,
     /// The encoded file is larger than [`super::Limits::max_bytes`].
     TooLargeBytes,

@@ -5,9 +5,9 @@ use crate::error::{Error, Kind, Result};
 /// 8-bit RGB, `pixels` of length `height * width * 3` in row order (height, width, channel).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rgb {
-    /// In pixels; never nought.
+    /// In pixels; never zero.
     pub width: u32,
-    /// In pixels; never nought.
+    /// In pixels; never zero.
     pub height: u32,
     /// (height, width, 3).
     pub pixels: Vec<u8>,
@@ -17,7 +17,7 @@ impl Rgb {
     /// A picture from its pixels.
     ///
     /// # Errors
-    /// Where a side is nought or the number of bytes is not `width * height * 3`.
+    /// Where a side is zero or the number of bytes is not `width * height * 3`.
     pub fn new(width: u32, height: u32, pixels: Vec<u8>) -> Result<Self> {
         let wanted = u64::from(width) * u64::from(height) * 3;
         if wanted == 0 || pixels.len() as u64 != wanted {

@@ -1,7 +1,6 @@
 //! Reading parts, one after the other.
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -61,20 +60,11 @@ pub fn count_rows(partition: &Partition) -> Result<u64> {
     partition.listed()?.iter().try_fold(0, |sum, part| Ok(sum + footer(part)?.rows))
 }
 
-/// The distinct `image_id`s of a partition; only that column is read, and nothing compared with its checksum.
+/// Calls `with` for the `image_id` of every row of a partition, so that ids can be kept as small as they can be. Only that column is
+/// read, and nothing compared with its checksum.
 ///
 /// # Errors
 /// Where a part cannot be read or has no such column.
-pub fn image_ids(partition: &Partition) -> Result<BTreeSet<String>> {
-    let mut ids = BTreeSet::new();
-    each_image_id(partition, |id| ids.extend([id.to_owned()]))?;
-    Ok(ids)
-}
-
-/// Calls `with` for the `image_id` of every row, so that whoever keeps ids keeps them as small as they can be.
-///
-/// # Errors
-/// As [`image_ids`].
 pub fn each_image_id(partition: &Partition, mut with: impl FnMut(&str)) -> Result<()> {
     for part in partition.listed()? {
         ids_of(partition, &part)?.iter().flatten().for_each(|id| with(id));
@@ -86,7 +76,7 @@ pub fn each_image_id(partition: &Partition, mut with: impl FnMut(&str)) -> Resul
 /// compared with its checksum.
 ///
 /// # Errors
-/// As [`image_ids`].
+/// As [`each_image_id`].
 pub fn parts_with(partition: &Partition, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
     let mut parts = Vec::new();
     for part in partition.listed()? {
@@ -123,7 +113,7 @@ fn read_ids(part: &Path) -> Result<Vec<String>> {
 /// are among them.
 ///
 /// # Errors
-/// As [`batches`] and [`image_ids`].
+/// As [`batches`] and [`each_image_id`].
 pub fn batches_with(
     partition: &Partition,
     columns: Option<&[&str]>,

@@ -1,7 +1,7 @@
 //! Seals: a checksum that a file carries within itself.
 //!
-//! A file is written with a blank seal in its metadata, `microclip-pipe:v3:blake3:` and 64 noughts. blake3 over the whole
-//! file, blank seal included, then takes the place of the noughts. So every byte is covered, footer and seal too; there is
+//! A file is written with a blank seal in its metadata, `microclip-pipe:v3:blake3:` and 64 zeros. blake3 over the whole
+//! file, blank seal included, then takes the place of the zeros. So every byte is covered, footer and seal too; there is
 //! no second file to lose, and a file keeps its name when its content changes. The number is the version of the schemas.
 
 use std::fs::File;
@@ -116,13 +116,11 @@ pub fn verdict_in_memory(bytes: &[u8]) -> Verdict {
     let Some(Seal { version, digits }) = find_in_memory(bytes) else {
         return Verdict::Damaged("it has no checksum".to_owned());
     };
-    let (start, end) = (digits.start as usize, digits.end as usize);
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&bytes[..start]).update(&[b'0'; DIGITS]).update(&bytes[end..]);
-    if hasher.finalize().to_hex().as_bytes() != &bytes[start..end] {
-        return Verdict::Damaged("its checksum does not match".to_owned());
+    let said = &bytes[digits.start as usize..digits.end as usize];
+    match digest(bytes, &digits, &|_| Ok(())) {
+        Ok(digest) => judged(said, &digest, version),
+        Err(_) => Verdict::Damaged("it cannot be read".to_owned()),
     }
-    of_version(version)
 }
 
 /// Whether a file has a seal, whatever it says.
@@ -162,14 +160,16 @@ fn compare(file: &File, block: &dyn Fn(u64) -> Result<()>) -> Result<Verdict, Cu
     };
     let mut said = [0; DIGITS];
     file.read_exact_at(&mut said, digits.start)?;
-    if digest(file, &digits, block)?.to_hex().as_bytes() != said {
-        return Ok(Verdict::Damaged("its checksum does not match".to_owned()));
-    }
-    Ok(of_version(version))
+    let mut from_start = file;
+    from_start.seek(SeekFrom::Start(0))?;
+    Ok(judged(&said, &digest(from_start, &digits, block)?, version))
 }
 
-/// The verdict on a file that is as it was written.
-fn of_version(version: u64) -> Verdict {
+/// The verdict on a file whose seal says one checksum and whose bytes have another, or the same.
+fn judged(said: &[u8], digest: &blake3::Hash, version: u64) -> Verdict {
+    if digest.to_hex().as_bytes() != said {
+        return Verdict::Damaged("its checksum does not match".to_owned());
+    }
     let known = current();
     let named = format!("schema version {version}; this program has {known}");
     match version.cmp(&known) {
@@ -179,9 +179,8 @@ fn of_version(version: u64) -> Verdict {
     }
 }
 
-/// The checksum of a file with its seal taken for blank.
-fn digest(mut file: &File, digits: &Range<u64>, block: &dyn Fn(u64) -> Result<()>) -> Result<blake3::Hash, Cut> {
-    file.seek(SeekFrom::Start(0))?;
+/// The checksum of a file, read from its start, with its seal taken for blank.
+fn digest(mut file: impl Read, digits: &Range<u64>, block: &dyn Fn(u64) -> Result<()>) -> Result<blake3::Hash, Cut> {
     let (mut hasher, mut bytes, mut at) = (blake3::Hasher::new(), vec![0; BLOCK], 0);
     loop {
         let read = file.read(&mut bytes)?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use crate::pipeline::{CLASSES, Pipeline, entries};
+use crate::pipeline::{CLASSES, Pipeline, copy, entries};
 use arrow::array::RecordBatch;
 use microclip_pipe::store::{Store, reader};
 use serde_json::json;
@@ -103,17 +103,6 @@ fn what_is_missing_or_damaged_of_its_outcome_is_computed_again() {
         assert!(said(&pipeline.output("run", &rest)).contains(SAID), "{table} is there again");
         assert!(part.exists());
         crate::rows::assert_same_rows(&store, &whole);
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for path in entries(from) {
-        let to = to.join(path.file_name().unwrap());
-        match path.is_dir() {
-            true => copy(&path, &to),
-            false => assert!(fs::copy(path, to).is_ok()),
-        }
     }
 }
 

@@ -7,21 +7,10 @@ use std::sync::{Arc, Mutex};
 use microclip_pipe::store::{Store, Turn, reader};
 use serde_json::json;
 
-use crate::pipeline::{Pipeline, entries};
+use crate::pipeline::{Pipeline, copy, entries};
 
 fn stored() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reliability/store-of-version-2")
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for path in entries(from) {
-        let to = to.join(path.file_name().unwrap());
-        match path.is_dir() {
-            true => copy(&path, &to),
-            false => assert!(fs::copy(path, to).is_ok()),
-        }
-    }
 }
 
 /// The old store as that of this pipeline: its dataset has the pipeline's id.

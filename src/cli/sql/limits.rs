@@ -1,4 +1,4 @@
-//! The bounds of a statement: its time, and whoever interrupts it.
+//! The bounds of a statement: it ends when its time is up, or when a user interrupts it.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};

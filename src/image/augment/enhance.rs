@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn saturation_nought_is_grey_and_one_is_no_change() {
+    fn saturation_zero_is_grey_and_one_is_no_change() {
         let mut pixels = vec![255, 0, 0, 0, 255, 0, 0, 0, 255];
         saturation(&mut pixels, 1.0);
         assert_eq!(pixels, [255, 0, 0, 0, 255, 0, 0, 0, 255]);
