@@ -34,6 +34,7 @@ mod some_of;
 pub mod spec;
 mod suggest;
 pub(crate) mod turn;
+mod verify;
 pub mod view;
 mod workspace;
 

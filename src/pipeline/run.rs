@@ -1,7 +1,5 @@
 //! Running a pipeline: the stages in order, and what came of them.
 
-use std::collections::HashSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,7 +7,7 @@ use jiff::Timestamp;
 use tch::Tensor;
 
 use super::cache;
-use super::finished::{self, Whole};
+use super::finished::Whole;
 use super::record::Record;
 use super::settings;
 use super::spec::{Prototypes, Spec};
@@ -31,10 +29,9 @@ use crate::stage::ingest::{self, IngestSettings, Ingested};
 use crate::stage::pictures::Pictures;
 use crate::stage::prior::MultiView;
 use crate::stage::progress::Progress;
-use crate::stage::{block_tokens, calibrate, checksums, features, prior, views};
+use crate::stage::{block_tokens, calibrate, features, prior, views};
 use crate::stop::Stop;
-use crate::store::layout::{Partition, Store};
-use crate::store::reader;
+use crate::store::layout::Store;
 
 /// What a run is given besides the pipeline file.
 pub struct Options {
@@ -120,7 +117,8 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     record.weights = workspace.clip.weights_hash().to_hex().to_string();
     let stages = Stages { spec, workspace: &workspace, store: &store, options };
     let passes = adapt_settings.as_ref().map(AdaptSettings::passes);
-    if let Some((found, whole)) = stages.finished(&run, &snapshot, &ingest_settings, passes, upto)? {
+    let known = ingest::known_as(&snapshot, &ingest_settings, &store)?;
+    if let Some((found, whole)) = stages.finished(&run, known.as_ref(), passes, upto)? {
         (record.images, record.temperature) = (found.images, whole.temperature);
         record.write(spec, &store, true)?;
         return tolerated(spec, &found, outcome_of(run, upto, &found, whole));
@@ -131,7 +129,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     if upto >= Upto::Adapt {
         record.write(spec, &store, false)?;
     }
-    stages.compare_inputs(&snapshot, &ingest_settings)?;
+    stages.compare_inputs(known.is_some(), &ingest_settings.dataset)?;
     let (found, forwards) = stages.ingest(source, snapshot, &ingest_settings).await?;
     outcome.notes.extend(rejections(&found));
     (record.images, record.image_forwards) = (found.images, forwards);
@@ -203,73 +201,14 @@ fn tolerated(spec: &Spec, found: &Ingested, outcome: Outcome) -> Result<Outcome>
 }
 
 /// What all stages of a run share.
-struct Stages<'a> {
+pub(super) struct Stages<'a> {
     spec: &'a Spec,
-    workspace: &'a Workspace,
-    store: &'a Store,
-    options: &'a Options,
+    pub(super) workspace: &'a Workspace,
+    pub(super) store: &'a Store,
+    pub(super) options: &'a Options,
 }
 
 impl Stages<'_> {
-    /// What the run left behind when it was done before, and what is known of its dataset; none where something of it is missing,
-    /// or is to be done up to `upto`.
-    fn finished(
-        &self,
-        run: &str,
-        snapshot: &str,
-        settings: &IngestSettings,
-        passes: Option<u64>,
-        upto: Upto,
-    ) -> Result<Option<(Ingested, Whole)>> {
-        if upto < Upto::Adapt {
-            return Ok(None);
-        }
-        let Some(known) = ingest::known_as(snapshot, settings, self.store)? else { return Ok(None) };
-        let Some(whole) = finished::whole(self.store, run, passes, upto)? else { return Ok(None) };
-        // To be asked for it again is a use of what it was made from.
-        self.features()?.iter().for_each(Partition::touch);
-        Ok(Some((ingest::unchanged(known, self.options.progress.as_ref()), whole)))
-    }
-
-    /// The partitions of the frozen model's features of pictures.
-    fn features(&self) -> Result<Vec<Partition>> {
-        let Stages { workspace: w, store, .. } = *self;
-        let spaces = [("embeddings", &w.image_space), ("view_features", &w.view_space)];
-        let blocks = w.block_space.as_ref().map(|(space, _)| ("block_tokens", space));
-        spaces.into_iter().chain(blocks).map(|(table, space)| store.partition(table, &space.id())).collect()
-    }
-
-    /// Compares the tables of the dataset and of sentences with their checksums: what is damaged is ingested and embedded again.
-    /// The tables of a dataset that has changed are not read any more.
-    fn compare_inputs(&self, snapshot: &str, settings: &IngestSettings) -> Result<()> {
-        let Stages { workspace: w, store, .. } = *self;
-        let mut tables = describe::partitions(&w.text_space, store)?;
-        if ingest::known_as(snapshot, settings, store)?.is_some() {
-            tables.extend(ingest::partitions(store, &settings.dataset)?);
-        }
-        let files = tables.iter().map(Partition::listed).collect::<Result<Vec<_>>>()?;
-        self.compare("dataset and sentences", files.concat())
-    }
-
-    /// Compares with their checksums what adaptation and evaluation read of these pictures, and what an earlier invocation of the
-    /// run left: what is damaged is missing then, and is computed anew.
-    fn compare_what_is_read(&self, run: &str, pictures: &Pictures) -> Result<()> {
-        let ids: HashSet<&str> = pictures.rows().iter().map(|picture| picture.image_id.as_str()).collect();
-        let mut files = Vec::new();
-        for partition in self.features()? {
-            files.extend(reader::parts_with(&partition, |id| ids.contains(id))?);
-        }
-        for table in ["fusion_logits", "pseudo_labels", "passes"] {
-            files.extend(self.store.partition(table, run)?.listed()?);
-        }
-        self.compare("features and passes", files)
-    }
-
-    fn compare(&self, what: &str, files: Vec<PathBuf>) -> Result<()> {
-        let Options { stop, progress } = self.options;
-        checksums::compare(what, files, self.store, stop, progress.as_ref())
-    }
-
     /// The pictures in the tables; embedded on the way where they are read anew. With the number of forwards.
     async fn ingest(
         &self,

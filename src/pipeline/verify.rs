@@ -1,0 +1,70 @@
+//! What a run relies on: whether it is finished, and whether the files that it is about to read are as they were written.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use super::finished::{self, Whole};
+use super::run::{Options, Stages, Upto};
+use crate::error::Result;
+use crate::stage::ingest::{self, Ingested};
+use crate::stage::pictures::Pictures;
+use crate::stage::{checksums, describe};
+use crate::store::layout::Partition;
+use crate::store::reader;
+
+impl Stages<'_> {
+    /// What the run left behind when it was done before, and what is `known` of its dataset; none where something of it is
+    /// missing, or is to be done up to `upto`.
+    pub(super) fn finished(
+        &self,
+        run: &str,
+        known: Option<&Ingested>,
+        passes: Option<u64>,
+        upto: Upto,
+    ) -> Result<Option<(Ingested, Whole)>> {
+        let (Some(known), true) = (known, upto >= Upto::Adapt) else { return Ok(None) };
+        let Some(whole) = finished::whole(self.store, run, passes, upto)? else { return Ok(None) };
+        // To be asked for it again is a use of what it was made from.
+        self.features()?.iter().for_each(Partition::touch);
+        Ok(Some((ingest::unchanged(known.clone(), self.options.progress.as_ref()), whole)))
+    }
+
+    /// The partitions of the frozen model's features of pictures.
+    fn features(&self) -> Result<Vec<Partition>> {
+        let Stages { workspace: w, store, .. } = *self;
+        let spaces = [("embeddings", &w.image_space), ("view_features", &w.view_space)];
+        let blocks = w.block_space.as_ref().map(|(space, _)| ("block_tokens", space));
+        spaces.into_iter().chain(blocks).map(|(table, space)| store.partition(table, &space.id())).collect()
+    }
+
+    /// Compares the tables of sentences, and of the dataset where they are `known` to be of it as it is, with their checksums: what is
+    /// damaged is ingested and embedded again.
+    pub(super) fn compare_inputs(&self, known: bool, dataset: &str) -> Result<()> {
+        let Stages { workspace: w, store, .. } = *self;
+        let mut tables = describe::partitions(&w.text_space, store)?;
+        if known {
+            tables.extend(ingest::partitions(store, dataset)?);
+        }
+        let files = tables.iter().map(Partition::listed).collect::<Result<Vec<_>>>()?;
+        self.compare("dataset and sentences", files.concat())
+    }
+
+    /// Compares with their checksums what adaptation and evaluation read of these pictures, and what an earlier invocation of the
+    /// run left: what is damaged is missing then, and is computed anew.
+    pub(super) fn compare_what_is_read(&self, run: &str, pictures: &Pictures) -> Result<()> {
+        let ids: HashSet<&str> = pictures.rows().iter().map(|picture| picture.image_id.as_str()).collect();
+        let mut files = Vec::new();
+        for partition in self.features()? {
+            files.extend(reader::parts_with(&partition, |id| ids.contains(id))?);
+        }
+        for table in ["fusion_logits", "pseudo_labels", "passes"] {
+            files.extend(self.store.partition(table, run)?.listed()?);
+        }
+        self.compare("features and passes", files)
+    }
+
+    fn compare(&self, what: &str, files: Vec<PathBuf>) -> Result<()> {
+        let Options { stop, progress } = self.options;
+        checksums::compare(what, files, self.store, stop, progress.as_ref())
+    }
+}
