@@ -2,13 +2,20 @@
 //!
 //! Whatever may take longer than a second asks again and again, between pieces of work that are short on a slow machine too.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use crate::error::{Error, Kind, Result};
 
 /// Nobody has asked to stop.
 const NEVER: u64 = u64::MAX;
+
+/// How long work that does not ask itself goes on before it is asked for it.
+const OFTEN: Duration = Duration::from_millis(100);
 
 /// A flag shared by the signal handler and every stage.
 ///
@@ -39,6 +46,22 @@ impl Stop {
         self.0.load(Ordering::SeqCst) == 0
     }
 
+    /// What comes of `work`, which is dropped where it next gives way once stopping was asked for.
+    ///
+    /// Must be awaited within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`Kind::Interrupted`] where stopping was asked for; that of `work`.
+    pub async fn or<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut work = pin!(work);
+        loop {
+            self.check()?;
+            if let Ok(done) = timeout(OFTEN, &mut work).await {
+                return done;
+            }
+        }
+    }
+
     /// Called at a safe point.
     ///
     /// # Errors
@@ -65,6 +88,15 @@ mod tests {
         assert!((0..100).all(|_| stop.check().is_ok()));
         shared.request();
         assert!(stop.requested() && stop.check().unwrap_err().kind() == Kind::Interrupted);
+    }
+
+    #[tokio::test]
+    async fn work_that_does_not_ask_is_dropped() {
+        assert_eq!(Stop::default().or(async { Ok(7) }).await.unwrap(), 7);
+        let failed = Stop::default().or(async { Err::<(), _>(Error::new(Kind::Store, "full")) }).await;
+        assert_eq!(failed.unwrap_err().kind(), Kind::Store);
+        let endless = Stop::after(2).or(std::future::pending::<Result<()>>()).await;
+        assert_eq!(endless.unwrap_err().kind(), Kind::Interrupted);
     }
 
     #[test]

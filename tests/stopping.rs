@@ -52,6 +52,10 @@ fn whatever_reads_rows_asks_for_every_batch() {
     let logits = Tensor::rand([all.len() as i64, 3], tch::kind::FLOAT_CPU);
     let write = |stop: &Stop| evaluate::write_predictions("r1", &pictures, &logits, &vec![0; all.len()], &store, stop);
     assert_eq!(questions(write), 1);
+    // So many classes that two pictures are a block.
+    let wide = Tensor::rand([all.len() as i64, 1_500_000], tch::kind::FLOAT_CPU);
+    let write = |stop: &Stop| prior::write_prior("r2", &pictures, &all, &wide, &store, stop);
+    assert_eq!(questions(write), all.len().div_ceil(2) as u64);
 }
 
 #[test]

@@ -68,10 +68,20 @@ impl Blocks {
     /// # Errors
     /// Where stopping was asked for.
     pub fn each(self, stop: &Stop, mut work: impl FnMut(Block)) -> Result<()> {
-        self.iter().try_for_each(|block| {
-            stop.check()?;
+        self.try_each(stop, |block| {
             work(block);
             Ok(())
+        })
+    }
+
+    /// Does something that can fail with each block in turn, until one fails.
+    ///
+    /// # Errors
+    /// That of the block that failed, and where stopping was asked for.
+    pub fn try_each(self, stop: &Stop, mut work: impl FnMut(Block) -> Result<()>) -> Result<()> {
+        self.iter().try_for_each(|block| {
+            stop.check()?;
+            work(block)
         })
     }
 

@@ -275,7 +275,7 @@ impl Stages<'_> {
         }
         let seen = prior::multi_view(pictures, &train, heads, &w.spaces(), store, stop)?;
         let prior = self.prior(&seen, heads)?;
-        prior::write_prior(run, pictures, &train, &prior, store)?;
+        prior::write_prior(run, pictures, &train, &prior, store, stop)?;
         let frozen = Frozen {
             embeddings: store.partition("embeddings", &w.image_space.id())?,
             views: store.partition("view_features", &w.view_space.id())?,

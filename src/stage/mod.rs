@@ -17,6 +17,7 @@ pub mod feed;
 pub mod forward;
 pub mod frozen;
 pub mod ingest;
+mod logits;
 pub mod pictures;
 pub mod pixels;
 mod pool;

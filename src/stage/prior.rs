@@ -1,17 +1,16 @@
 //! The prior: what the frozen model believes of every training picture, from its crops and the frozen head.
 
-use arrow::array::RecordBatch;
 use tch::{Kind as Number, Tensor};
 
-use crate::error::{Context, Kind, Result};
+use crate::error::Result;
 use crate::fusion::blocks::{Blocks, products};
 use crate::fusion::stata::StatA;
 use crate::stage::describe::Heads;
-use crate::stage::features;
 use crate::stage::pictures::Pictures;
+use crate::stage::{features, logits};
 use crate::stop::Stop;
 use crate::store::layout::Store;
-use crate::table::{self, Dims, arrays, tensor};
+use crate::table::arrays;
 
 /// Where the frozen features of a dataset are.
 #[derive(Debug, Clone)]
@@ -88,16 +87,18 @@ const LEAST: f64 = 1e-12;
 /// Writes `prior_logits` (rows, C) of the training pictures of a run.
 ///
 /// # Errors
-/// Where the store cannot be written.
-pub fn write_prior(run: &str, pictures: &Pictures, train: &[usize], logits: &Tensor, store: &Store) -> Result<()> {
-    let classes = logits.size()[1] as usize;
-    let schema = table::table("prior_logits")?.arrow(&Dims::new().with("C", classes))?;
-    let columns = vec![
-        arrays::repeated(run, train.len()),
-        arrays::text(train.iter().map(|&n| &pictures.rows()[n].image_id)),
-        tensor::to_vectors(logits)?,
-    ];
-    let batch = RecordBatch::try_new(schema.clone(), columns)
-        .context(Kind::Store, || "cannot make table prior_logits".to_owned())?;
-    store.partition("prior_logits", run)?.replace("prior", &schema, &[batch], &[]).map(drop)
+/// Where the store cannot be written, or stopping was asked for.
+pub fn write_prior(
+    run: &str,
+    pictures: &Pictures,
+    train: &[usize],
+    logits: &Tensor,
+    store: &Store,
+    stop: &Stop,
+) -> Result<()> {
+    let written = logits::write(store, "prior_logits", run, "prior", logits, stop, |rows| {
+        let rows = &train[rows];
+        vec![arrays::repeated(run, rows.len()), arrays::text(rows.iter().map(|&n| &pictures.rows()[n].image_id))]
+    })?;
+    store.partition("prior_logits", run)?.retain(|path| path == written.path)
 }

@@ -23,6 +23,7 @@ use crate::dka::{Parameters, PassInput, PseudoLabels, Statement, pseudo_labels};
 use crate::error::Result;
 use crate::fusion::adamw::AdamW;
 use crate::fusion::adapter::{Adapter, Design, Tune};
+use crate::fusion::blocks::products;
 use crate::fusion::loss::LossWeights;
 use crate::fusion::{class_prior, normalize};
 use crate::image::{StrongView, ViewSpec};
@@ -202,7 +203,7 @@ pub async fn adapt(
         };
         let Done { fusion, labels, totals } = done;
         if let Some(fusion) = fusion {
-            tables::write_fusion_logits(store, run, pass, &ids, &fusion)?;
+            tables::write_fusion_logits(store, run, pass, &ids, &fusion, stop)?;
             tables::write_pseudo_labels(store, run, pass, &labels)?;
         }
         let trained = labels.batch.num_rows();
@@ -261,8 +262,8 @@ impl Pass<'_> {
         let Pass { start: Start { run, images, .. }, ids, pass, .. } = *self;
         let settings = learner.settings;
         let fusion = images.fusion_logits(learner.adapter, settings, pass, stop).await?;
-        tables::write_fusion_logits(store, run, pass, ids, &fusion)?;
-        let prior = self.prior(learner);
+        tables::write_fusion_logits(store, run, pass, ids, &fusion, stop)?;
+        let prior = self.prior(learner, stop)?;
         let input = PassInput {
             run,
             pass: pass as i32,
@@ -273,7 +274,7 @@ impl Pass<'_> {
             parameters: settings.parameters,
             previous: self.previous,
         };
-        let labels = pseudo_labels(&settings.statement, input).await?;
+        let labels = stop.or(pseudo_labels(&settings.statement, input)).await?;
         tables::write_pseudo_labels(store, run, pass, &labels)?;
 
         let chosen = tables::training_rows(&labels.batch, ids)?;
@@ -291,14 +292,14 @@ impl Pass<'_> {
     }
 
     /// The prior's logits (rows, C): fixed, unless the learnable classifier makes them.
-    fn prior(&self, learner: &Learner<'_>) -> Tensor {
+    fn prior(&self, learner: &Learner<'_>, stop: &Stop) -> Result<Tensor> {
         match self.heads {
-            MixedHeads::Both | MixedHeads::Frozen => self.start.prior.shallow_clone(),
-            MixedHeads::Learnable => {
+            MixedHeads::Both | MixedHeads::Frozen => Ok(self.start.prior.shallow_clone()),
+            MixedHeads::Learnable => guarded("a pass's prior", || {
                 let _no_grad = tch::no_grad_guard();
                 let head = normalize(&learner.adapter.head).to_device(tch::Device::Cpu);
-                self.start.composite.matmul(&head.tr())
-            }
+                products(self.start.composite, &head, stop)
+            }),
         }
     }
 }

@@ -11,9 +11,11 @@ use crate::dka::{PseudoLabels, Summary};
 use crate::error::{Context, Error, Kind, Result};
 use crate::stage::adapt::Images;
 use crate::stage::adapt::epoch::{Labelled, Totals};
+use crate::stage::logits;
+use crate::stop::Stop;
 use crate::store::layout::Store;
 use crate::store::reader;
-use crate::table::{self, Dims, arrays, tensor};
+use crate::table::{self, Dims, arrays};
 
 fn part(pass: u64) -> String {
     format!("pass-{pass:04}")
@@ -26,14 +28,23 @@ fn write(store: &Store, name: &str, run: &str, pass: u64, dims: &Dims, columns: 
     store.partition(name, run)?.write_part(&part(pass), &schema, &[batch], &[]).map(drop)
 }
 
-pub(super) fn write_fusion_logits(store: &Store, run: &str, pass: u64, ids: &[String], logits: &Tensor) -> Result<()> {
-    let columns = vec![
-        arrays::repeated(run, ids.len()),
-        arrays::repeated_i32(pass as i32, ids.len()),
-        arrays::text(ids),
-        tensor::to_vectors(logits)?,
-    ];
-    write(store, "fusion_logits", run, pass, &Dims::new().with("C", logits.size()[1] as usize), columns)
+/// Writes the cosines (rows, C) of the model as it stands.
+///
+/// # Errors
+/// As [`logits::write`].
+pub(super) fn write_fusion_logits(
+    store: &Store,
+    run: &str,
+    pass: u64,
+    ids: &[String],
+    logits: &Tensor,
+    stop: &Stop,
+) -> Result<()> {
+    logits::write(store, "fusion_logits", run, &part(pass), logits, stop, |rows| {
+        let rows = &ids[rows];
+        vec![arrays::repeated(run, rows.len()), arrays::repeated_i32(pass as i32, rows.len()), arrays::text(rows)]
+    })
+    .map(drop)
 }
 
 pub(super) fn write_pseudo_labels(store: &Store, run: &str, pass: u64, labels: &PseudoLabels) -> Result<()> {
