@@ -76,7 +76,7 @@ fn forward(model: &Path, precisions: &str, batch: i64, seconds: f64) -> serde_js
             let began = Instant::now();
             let mut seen = cores::map(copies, |(tower, pixels)| {
                 let _no_grad = tch::no_grad_guard();
-                tower.forward(&pixels)
+                Ok(tower.forward(&pixels))
             })
             .unwrap();
             if round > 0 {

@@ -15,6 +15,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 
+use tch::Device;
+
 use crate::error::{Error, Kind, Result};
 
 /// Turns that are taken, and how many there may be at once: none said yet is as many as the machine gives.
@@ -56,6 +58,18 @@ pub fn set_limit(cores: usize) {
     turns().limit = NonZeroUsize::new(cores);
     FREED.notify_all();
 }
+
+/// Batches that it is worth to compute at once on a device: one a core. A GPU works through them one after the other, but while it
+/// does, other threads bring pixels to it and rows from it.
+pub fn workers(device: Device) -> usize {
+    match device {
+        Device::Cpu => limit(),
+        _ => limit().min(ON_A_GPU),
+    }
+}
+
+/// Enough for a GPU never to wait, and few enough for all of them to fit into its memory.
+const ON_A_GPU: usize = 4;
 
 /// A core to compute on, until this is dropped.
 #[derive(Debug)]
@@ -172,15 +186,15 @@ pub async fn run<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -
 /// a turn.
 ///
 /// # Errors
-/// [`Kind::Torch`] where `work` panics, which is a fault of the program.
-pub fn map<T, R>(items: Vec<T>, work: impl Fn(T) -> R + Send + Sync + 'static) -> Result<Vec<R>>
+/// That of the first item that has one; [`Kind::Torch`] where `work` panics, which is a fault of the program.
+pub fn map<T, R>(items: Vec<T>, work: impl Fn(T) -> Result<R> + Send + Sync + 'static) -> Result<Vec<R>>
 where
     T: Send + 'static,
     R: Send + 'static,
 {
     if limit().min(items.len()) <= 1 {
         let _turn = turn();
-        return Ok(items.into_iter().map(work).collect());
+        return items.into_iter().map(work).collect();
     }
     let (work, count) = (Arc::new(work), items.len());
     let (send, receive) = mpsc::channel();
@@ -191,12 +205,12 @@ where
         }));
     }
     drop(send);
-    let mut done: Vec<(usize, R)> = receive.iter().collect();
+    let mut done: Vec<(usize, Result<R>)> = receive.iter().collect();
     if done.len() < count {
         return Err(cut_short());
     }
     done.sort_unstable_by_key(|(place, _)| *place);
-    Ok(done.into_iter().map(|(_, result)| result).collect())
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 fn cut_short() -> Error {
@@ -265,7 +279,7 @@ mod tests {
         let _alone = ALONE.lock();
         for cores in [1, 4] {
             set_limit(cores);
-            assert_eq!(map((0..100).collect(), |n| n * n).unwrap(), (0..100).map(|n| n * n).collect::<Vec<i32>>());
+            assert_eq!(map((0..100).collect(), |n| Ok(n * n)).unwrap(), (0..100).map(|n| n * n).collect::<Vec<i32>>());
         }
         set_limit(0);
     }
@@ -276,10 +290,10 @@ mod tests {
         set_limit(2);
         let failed = map(vec![1, 2, 3], |n| {
             assert!(n != 2, "a fault");
-            n
+            Ok(n)
         });
         assert!(failed.is_err());
-        assert_eq!(map(vec![1, 2, 3], |n| n).unwrap(), [1, 2, 3]);
+        assert_eq!(map(vec![1, 2, 3], Ok).unwrap(), [1, 2, 3]);
         set_limit(0);
     }
 

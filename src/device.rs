@@ -7,10 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use tch::{Device, Kind as Number};
+use tch::{Device, Kind as Number, Tensor};
 
 use crate::cores;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 
 /// Which device the user asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -143,6 +143,36 @@ fn cuda_library() -> std::result::Result<PathBuf, String> {
         let places: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
         format!("no {NAME} in {}: `make cuda` fetches it", places.join(" or "))
     })
+}
+
+/// Has libtorch choose flash attention before cuDNN's on GPUs where it would do otherwise, unless the user's environment says
+/// which. cuDNN compiles a kernel for every shape when it first meets it, one to two seconds in each process, and is no faster
+/// over the few tokens of a picture.
+///
+/// To be called before there is a second thread.
+#[allow(unsafe_code)]
+pub fn prefer_flash_attention() {
+    const VARIABLE: &str = "TORCH_CUDNN_SDPA_DEPRIORITIZED";
+    if std::env::var_os(VARIABLE).is_none() {
+        // SAFETY: nobody else reads the environment, since this is the only thread.
+        unsafe { std::env::set_var(VARIABLE, "1") };
+    }
+}
+
+/// The same tensor where `device` is. From the CPU to a GPU it goes by way of pinned memory: the copy is queued like any kernel, and
+/// this thread goes on.
+///
+/// # Errors
+/// [`Kind::Torch`] where libtorch fails, memory that ran out included.
+pub fn upload(tensor: &Tensor, device: Device) -> Result<Tensor> {
+    let uploaded = match (tensor.device(), device) {
+        // `pin_memory` itself warns of the device that tch always hands it.
+        (Device::Cpu, Device::Cuda(_)) => tensor
+            .f_internal_pin_memory(device)
+            .and_then(|pinned| pinned.f_to_device_(device, tensor.kind(), true, false)),
+        _ => tensor.f_to_device(device),
+    };
+    uploaded.context(Kind::Torch, || "cannot bring a tensor to the device".to_owned())
 }
 
 /// Opens CUDA's side of libtorch so that its symbols and static initialisers are seen by the libtorch already loaded.

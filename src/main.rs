@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 use microclip_pipe::cli::{Cli, panics};
-use microclip_pipe::memory;
+use microclip_pipe::{device, memory};
 
 fn main() -> ExitCode {
     memory::keep_what_is_given_back();
+    device::prefer_flash_attention();
     panics::install();
     match Cli::from_command_line() {
         Ok(cli) => cli.execute(),

@@ -61,7 +61,10 @@ impl AdamW {
         let (step, weight_decay) = (self.step as i32, self.weight_decay);
         let values: usize = updates.iter().map(|update| update.parameter.numel()).sum();
         if values >= WORTH_A_THREAD && updates.iter().all(|update| update.parameter.device() == Device::Cpu) {
-            let done = cores::map(updates, move |update| update.apply(step, weight_decay));
+            let done = cores::map(updates, move |update| {
+                update.apply(step, weight_decay);
+                Ok(())
+            });
             return done.map(drop);
         }
         updates.into_iter().for_each(|update| update.apply(step, weight_decay));

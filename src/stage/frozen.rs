@@ -29,12 +29,9 @@ impl FrozenTower {
         FrozenTower { model, device }
     }
 
-    /// Batches that it is worth to compute at once: one a core, and one on a GPU, which is itself many cores.
+    /// Batches that it is worth to compute at once.
     pub fn workers(&self) -> usize {
-        match self.device {
-            Device::Cpu => cores::limit(),
-            _ => 1,
-        }
+        cores::workers(self.device)
     }
 
     /// What the tower sees in pictures (B) of the normaliser's size, 8-bit RGB. It is run on as many at a time as

@@ -1,7 +1,8 @@
 //! From 8-bit pixels to a tower's input.
 
-use tch::{Device, Kind as Number, TchError, Tensor};
+use tch::{Device, Kind as Number, Tensor};
 
+use crate::device::upload;
 use crate::error::{Context, Kind, Result};
 use crate::image::Preprocess;
 
@@ -42,6 +43,11 @@ impl Normaliser {
         Normaliser { side: *side, scale, shift, device: *device, number: *number }
     }
 
+    /// Where the tower lives.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
     /// Bytes of one picture.
     pub fn picture_bytes(&self) -> usize {
         (self.side * self.side * 3).max(1) as usize
@@ -54,18 +60,10 @@ impl Normaliser {
     pub fn forward(&self, pixels: &[u8]) -> Result<Tensor> {
         let count = pixels.len() as i64 / (self.side * self.side * 3).max(1);
         let bytes = Tensor::f_from_data_size(pixels, &[count, self.side, self.side, 3], Number::Uint8)
-            .and_then(|bytes| self.upload(&bytes))
             .context(Kind::Torch, || format!("{} bytes are not pictures of {} px", pixels.len(), self.side))?;
+        let bytes = upload(&bytes, self.device)?;
         let values = bytes.permute([0, 3, 1, 2]).to_kind(Number::Float);
         Ok(self.shift.addcmul(&values, &self.scale).contiguous().to_kind(self.number))
-    }
-
-    /// To a GPU from pinned memory, so that the copy is queued like any kernel and this thread goes on to the next batch.
-    fn upload(&self, bytes: &Tensor) -> std::result::Result<Tensor, TchError> {
-        match self.device {
-            Device::Cuda(_) => bytes.f_pin_memory(self.device)?.f_to_device_(self.device, Number::Uint8, true, false),
-            _ => bytes.f_to_device(self.device),
-        }
     }
 }
 

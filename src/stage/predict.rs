@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
-use tch::{Device, Kind as Number, Tensor};
+use tch::{Kind as Number, Tensor};
 
 use crate::cores::{self, PerThread};
 use crate::device::guarded;
@@ -98,7 +98,7 @@ impl Predictor {
             stop.check()?;
             pictures.into_iter().collect::<Result<Vec<_>>>()
         });
-        let workers = if self.adapter.device() == Device::Cpu { cores::limit() } else { 1 };
+        let workers = cores::workers(self.adapter.device());
         let model = PerThread::new(self.shallow_clone(), Predictor::shallow_clone);
         let answered = on_cores(batches, workers, move |pictures| model.with(|model| model.answer(pictures)));
         let mut answered = std::pin::pin!(answered);

@@ -7,7 +7,7 @@ use tch::{Kind as Number, Tensor};
 use tokio::task::block_in_place;
 
 use crate::cores;
-use crate::device::guarded;
+use crate::device::{guarded, upload};
 use crate::error::Result;
 use crate::fusion::adamw::AdamW;
 use crate::fusion::adapter::Adapter;
@@ -95,12 +95,13 @@ impl<'a> Step<'a> {
     /// # Errors
     /// Where libtorch fails.
     pub(super) fn take(&mut self, shards: Vec<Input>, labels: &[i64]) -> Result<()> {
+        // Before the forward pass is queued: a GPU would have to end that first.
+        let labels = upload(&Tensor::from_slice(labels), self.adapter.device())?;
         let copies = shards.into_iter().map(|input| (self.adapter.shallow_clone(), input)).collect();
         let logits = cores::map(copies, |(adapter, input)| {
             guarded("a training step", || Ok(adapter.logits(&adapter.tokens(&input.see(&adapter)))))
         })?;
-        let logits = logits.into_iter().collect::<Result<Vec<Tensor>>>()?;
-        let slopes = guarded("a training step's loss", || Ok(self.loss(&logits, labels)))?;
+        let slopes = guarded("a training step's loss", || Ok(self.loss(&logits, &labels)))?;
         let parameters = || self.adapter.parameters().iter().map(Tensor::shallow_clone).collect::<Vec<_>>();
         let shards = logits.into_iter().zip(slopes).map(|(logits, slope)| (logits, slope, parameters())).collect();
         let gradients = cores::map(shards, |(logits, slope, parameters)| {
@@ -109,7 +110,6 @@ impl<'a> Step<'a> {
                 Ok(Tensor::run_backward(&[pulled], &parameters, false, false))
             })
         })?;
-        let gradients = gradients.into_iter().collect::<Result<Vec<Vec<Tensor>>>>()?;
         guarded("the optimiser's step", || {
             let gradients = summed(gradients);
             let (done, settings) = (self.before + self.totals.steps, self.settings);
@@ -122,15 +122,14 @@ impl<'a> Step<'a> {
     }
 
     /// The loss's slope in each shard's logits (B, C).
-    fn loss(&mut self, logits: &[Tensor], labels: &[i64]) -> Vec<Tensor> {
+    fn loss(&mut self, logits: &[Tensor], labels: &Tensor) -> Vec<Tensor> {
         let sizes: Vec<i64> = logits.iter().map(|shard| shard.size()[0]).collect();
         let all = {
             let _no_grad = tch::no_grad_guard();
             Tensor::cat(logits, 0)
         };
         let all = all.set_requires_grad(true);
-        let labels = Tensor::from_slice(labels).to_device(all.device());
-        let loss = self.fairness.loss(&all, &labels, self.settings.loss);
+        let loss = self.fairness.loss(&all, labels, self.settings.loss);
         loss.total.backward();
         // Kept where the model is: to read them here would make every step wait for the device.
         let parts = Tensor::stack(&[loss.total, loss.ce, loss.fairness].map(|part| part.detach()), 0);
@@ -188,8 +187,10 @@ pub(super) async fn train(
             let batch = batch?;
             let (places, labels) = unzip(batch.pictures.iter().map(|&at| order[at]));
             block_in_place(|| {
-                let pixels = guarded("a batch's pixels", || images.pixels(&batch))?;
-                let shards = images.inputs_of_pixels(&pixels, &images.picks(step.adapter, &places));
+                let shards = guarded("a batch's pixels", || {
+                    let picks = images.picks(step.adapter, &places)?;
+                    Ok(images.inputs_of_pixels(&images.pixels(&batch)?, &picks))
+                })?;
                 step.take(shards, &labels)
             })?;
         }
@@ -197,7 +198,11 @@ pub(super) async fn train(
         for batch in order.chunks(settings.batch) {
             stop.check()?;
             let (places, labels) = unzip(batch.iter().copied());
-            block_in_place(|| step.take(images.inputs(&places, step.adapter.device()), &labels))?;
+            block_in_place(|| {
+                let device = step.adapter.device();
+                let shards = guarded("a batch's features", || images.inputs(&places, device))?;
+                step.take(shards, &labels)
+            })?;
         }
     }
     guarded("an epoch's sums", || Ok(step.finish()))

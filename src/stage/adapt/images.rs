@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use tch::{Device, Kind as Number, Tensor};
 use tokio::sync::mpsc::Receiver;
 
 use crate::cores::{self, PerThread};
-use crate::device::guarded;
+use crate::device::{guarded, upload};
 use crate::error::Result;
 use crate::fusion::adapter::{Adapter, Seen, Tokens};
 use crate::image::{Preprocess, seed, weak_view};
@@ -55,11 +56,13 @@ struct Known {
     source: Source,
     /// A number for each picture, (rows), by its id and the seed.
     picks: Tensor,
+    /// Where its tensors are.
+    place: Device,
 }
 
 /// What a forward pass starts from.
 enum Source {
-    /// What the frozen tower saw of each picture. On the CPU, since they may be more than a GPU holds.
+    /// What the frozen tower saw of each picture.
     Cached { coarse: Tensor, cls_token: Tensor, patch_tokens: Tensor, mask: Tensor },
     /// The input of a block, (rows, 1 + N, D).
     Block(usize, Tensor),
@@ -91,42 +94,76 @@ impl Input {
 impl Known {
     /// The same for another thread; the tensors are shared.
     fn shallow_clone(&self) -> Self {
-        let source = match &self.source {
-            Source::Pixels => Source::Pixels,
-            Source::Block(block, tokens) => Source::Block(*block, tokens.shallow_clone()),
-            Source::Cached { coarse, cls_token, patch_tokens, mask } => Source::Cached {
-                coarse: coarse.shallow_clone(),
-                cls_token: cls_token.shallow_clone(),
-                patch_tokens: patch_tokens.shallow_clone(),
-                mask: mask.shallow_clone(),
-            },
-        };
-        Known { source, picks: self.picks.shallow_clone() }
+        Known { source: self.source.map(&Tensor::shallow_clone), picks: self.picks.shallow_clone(), place: self.place }
+    }
+
+    /// The same on `device`, where it has room.
+    fn nearer(self, device: Device) -> Self {
+        if device == Device::Cpu || self.source.bytes() > ON_A_GPU {
+            return self;
+        }
+        let moved = guarded("bringing features to the GPU", || {
+            let to = |tensor: &Tensor| tensor.to_device(device);
+            Ok(Known { source: self.source.map(&to), picks: to(&self.picks), place: device })
+        });
+        moved.unwrap_or(self)
     }
 
     /// What a model on `device` is given of some pictures without their pixels; `None` where it starts from these.
-    fn input(&self, places: &[i64], device: Device) -> Option<Input> {
-        let index = Tensor::from_slice(places);
-        let pick = |all: &Tensor| all.index_select(0, &index).to_device(device);
-        let float = |all: &Tensor| pick(all).to_kind(Number::Float);
-        match &self.source {
+    fn input(&self, pictures: &[i64], device: Device) -> Result<Option<Input>> {
+        let index = upload(&Tensor::from_slice(pictures), self.place)?;
+        let pick = |all: &Tensor| upload(&all.index_select(0, &index), device);
+        let float = |all: &Tensor| Ok(pick(all)?.to_kind(Number::Float));
+        Ok(match &self.source {
             Source::Pixels => None,
-            Source::Block(block, tokens) => Some(Input::Block(*block, float(tokens), pick(&self.picks))),
+            Source::Block(block, tokens) => Some(Input::Block(*block, float(tokens)?, pick(&self.picks)?)),
             Source::Cached { coarse, cls_token, patch_tokens, mask } => Some(Input::Seen(Seen {
-                coarse: pick(coarse),
-                cls_token: pick(cls_token),
-                patch_tokens: float(patch_tokens),
-                mask: pick(mask),
-                picks: pick(&self.picks),
+                coarse: pick(coarse)?,
+                cls_token: pick(cls_token)?,
+                patch_tokens: float(patch_tokens)?,
+                mask: pick(mask)?,
+                picks: pick(&self.picks)?,
             })),
-        }
+        })
     }
 
     /// The numbers of some pictures.
-    fn picks(&self, places: &[i64], device: Device) -> Tensor {
-        self.picks.index_select(0, &Tensor::from_slice(places)).to_device(device)
+    fn picks(&self, pictures: &[i64], device: Device) -> Result<Tensor> {
+        let index = upload(&Tensor::from_slice(pictures), self.place)?;
+        upload(&self.picks.index_select(0, &index), device)
     }
 }
+
+impl Source {
+    /// The same with every tensor replaced by `f` of it.
+    fn map(&self, f: &dyn Fn(&Tensor) -> Tensor) -> Self {
+        match self {
+            Source::Pixels => Source::Pixels,
+            Source::Block(block, tokens) => Source::Block(*block, f(tokens)),
+            Source::Cached { coarse, cls_token, patch_tokens, mask } => Source::Cached {
+                coarse: f(coarse),
+                cls_token: f(cls_token),
+                patch_tokens: f(patch_tokens),
+                mask: f(mask),
+            },
+        }
+    }
+
+    /// What its tensors take.
+    fn bytes(&self) -> usize {
+        let of = |tensor: &Tensor| tensor.numel() * tensor.kind().elt_size_in_bytes();
+        match self {
+            Source::Pixels => 0,
+            Source::Block(_, tokens) => of(tokens),
+            Source::Cached { coarse, cls_token, patch_tokens, mask } => {
+                [coarse, cls_token, patch_tokens, mask].into_iter().map(of).sum()
+            }
+        }
+    }
+}
+
+/// Bytes of features that are kept on a GPU: most data sets of this kind, and little enough for a GPU of 8 GB to compute besides.
+const ON_A_GPU: usize = 2 << 30;
 
 /// Pictures of a forward pass without gradients, where no block of the tower is run.
 const FORWARD: usize = 128;
@@ -162,12 +199,13 @@ impl Images {
         };
         let picks = rows.iter().map(|&n| pick(settings.seed, &pictures.rows()[n].image_id));
         let picks = Tensor::from_slice(&picks.collect::<Vec<i64>>());
+        let known = Known { source, picks, place: Device::Cpu }.nearer(normaliser.device());
         Ok(Images {
             pictures: pictures.clone(),
             rows: Arc::new(rows),
             preprocess: preprocess.clone(),
             normaliser,
-            known: Known { source, picks },
+            known,
         })
     }
 
@@ -201,18 +239,23 @@ impl Images {
         matches!(self.known.source, Source::Pixels)
     }
 
+    /// Whether blocks of the tower are run, and on a CPU: then each core has pictures of its own.
+    fn runs_tower_on_cores(&self, device: Device) -> bool {
+        device == Device::Cpu && !matches!(self.known.source, Source::Cached { .. })
+    }
+
     /// The batch's pictures by the shares in which cores work on them: all at once where the tower is not run, and on a GPU.
     pub(super) fn shard(&self, batch: usize, device: Device) -> usize {
-        match (&self.known.source, device) {
-            (Source::Block(..) | Source::Pixels, Device::Cpu) => SHARD,
-            _ => batch.max(1),
-        }
+        if self.runs_tower_on_cores(device) { SHARD } else { batch.max(1) }
     }
 
     /// What a model on `device` is given of some pictures, in shards; none where it starts from pixels.
-    pub(super) fn inputs(&self, places: &[i64], device: Device) -> Vec<Input> {
+    ///
+    /// # Errors
+    /// Where libtorch fails.
+    pub(super) fn inputs(&self, places: &[i64], device: Device) -> Result<Vec<Input>> {
         let shards = places.chunks(self.shard(places.len(), device));
-        shards.filter_map(|places| self.known.input(places, device)).collect()
+        shards.filter_map(|places| self.known.input(places, device).transpose()).collect()
     }
 
     /// The same from the normalised pixels (B, 3, S, S) of these pictures.
@@ -223,7 +266,10 @@ impl Images {
     }
 
     /// The numbers of some pictures, for [`Seen::picks`].
-    pub(super) fn picks(&self, adapter: &Adapter, places: &[i64]) -> Tensor {
+    ///
+    /// # Errors
+    /// Where libtorch fails.
+    pub(super) fn picks(&self, adapter: &Adapter, places: &[i64]) -> Result<Tensor> {
         self.known.picks(places, adapter.device())
     }
 
@@ -270,50 +316,46 @@ impl Images {
         stop: &Stop,
         read: fn(&Adapter, &Tokens) -> Tensor,
     ) -> Result<Tensor> {
-        let finish = move |adapter: &Adapter, input: Input| {
-            read(adapter, &adapter.tokens(&input.see(adapter))).to_kind(Number::Float).to_device(Device::Cpu)
-        };
         let device = adapter.device();
-        if !self.needs_pixels() {
-            let places: Vec<i64> = (0..self.len() as i64).collect();
-            let chunk = if self.shard(FORWARD, device) == SHARD { FORWARD_ON_A_CORE } else { FORWARD };
-            let copies = |places: &[i64]| (adapter.shallow_clone(), self.known.shallow_clone(), places.to_vec());
-            let stop = stop.clone();
-            let rows = cores::map(places.chunks(chunk).map(copies).collect(), move |(adapter, known, places)| {
-                stop.check()?;
-                guarded("scoring pictures", || {
-                    let _no_grad = tch::no_grad_guard();
-                    Ok(known.input(&places, device).map(|input| finish(&adapter, input)))
-                })
-            })?;
-            let rows: Vec<Tensor> = rows.into_iter().filter_map(Result::transpose).collect::<Result<_>>()?;
-            return Ok(Tensor::cat(&rows, 0));
-        }
-        let order: Vec<usize> = (0..self.len()).collect();
-        let (batch, workers) = match device {
-            Device::Cpu => (FORWARD_ON_A_CORE, cores::limit()),
-            _ => (FORWARD, 1),
-        };
-        let mut batches = self.feed(&order, batch, view);
-        let batches = futures::stream::poll_fn(move |context| batches.poll_recv(context));
-        let stop = stop.clone();
-        let batches = batches.map(move |batch| stop.check().and(batch));
         let model = (adapter.shallow_clone(), self.normaliser.shallow_clone(), self.known.shallow_clone());
         let model = PerThread::new(model, |(adapter, normaliser, known)| {
             (adapter.shallow_clone(), normaliser.shallow_clone(), known.shallow_clone())
         });
-        let scored = on_cores(batches, workers, move |batch: PixelBatch| {
+        let batches = self.batches(device, view).map(|batch| stop.check().and(batch));
+        let scored = on_cores(batches, cores::workers(device), move |batch: PixelBatch| {
             guarded("scoring pictures", || {
                 let _no_grad = tch::no_grad_guard();
                 let places: Vec<i64> = batch.pictures.iter().map(|&at| at as i64).collect();
                 model.with(|(adapter, normaliser, known)| {
-                    let pixels = normaliser.forward(&batch.pixels)?;
-                    Ok(finish(adapter, Input::Pixels(pixels, known.picks(&places, device))))
+                    let input = match known.input(&places, device)? {
+                        Some(input) => input,
+                        None => Input::Pixels(normaliser.forward(&batch.pixels)?, known.picks(&places, device)?),
+                    };
+                    Ok(read(adapter, &adapter.tokens(&input.see(adapter)))
+                        .to_kind(Number::Float)
+                        .to_device(Device::Cpu))
                 })
             })
         });
         let rows: Vec<Tensor> = scored.try_collect().await?;
         Ok(Tensor::cat(&rows, 0))
+    }
+
+    /// All pictures in their order, in batches for a model on `device`: with pixels where it starts from these.
+    fn batches(
+        &self,
+        device: Device,
+        view: impl Fn(&Pictures, usize) -> Result<Vec<u8>> + Send + Sync + 'static,
+    ) -> BoxStream<'static, Result<PixelBatch>> {
+        let size = if self.runs_tower_on_cores(device) { FORWARD_ON_A_CORE } else { FORWARD };
+        let order: Vec<usize> = (0..self.len()).collect();
+        if self.needs_pixels() {
+            let mut batches = self.feed(&order, size, view);
+            return futures::stream::poll_fn(move |context| batches.poll_recv(context)).boxed();
+        }
+        let batch =
+            |places: &[usize]| Ok(PixelBatch { pictures: places.to_vec(), pixels: Vec::new(), boxes: Vec::new() });
+        futures::stream::iter(order.chunks(size).map(batch).collect::<Vec<_>>()).boxed()
     }
 
     /// Views of each of these pictures, by their place in this list, in batches.

@@ -121,7 +121,7 @@ impl Live {
         let images = pass.start.images;
         let (all, picks) = guarded("a batch's pixels", || {
             let places: Vec<i64> = at.iter().map(|&at| at as i64).collect();
-            Ok((images.pixels(batch)?, images.picks(adapter, &places)))
+            Ok((images.pixels(batch)?, images.picks(adapter, &places)?))
         })?;
         let (pictures, size) = (batch.pictures.len() as i64, all.size());
         let views = all.view([pictures, -1, size[1], size[2], size[3]]);
@@ -135,8 +135,7 @@ impl Live {
         let seen = cores::map(shards.collect(), |(adapter, head, views, picks)| {
             guarded("a live prior", || Ok(believed(&adapter, &head, &views, &picks)))
         })?;
-        let (prior, fusion): (Vec<Tensor>, Vec<Tensor>) =
-            seen.into_iter().collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        let (prior, fusion): (Vec<Tensor>, Vec<Tensor>) = seen.into_iter().unzip();
         let strong = views.select(1, 1).contiguous();
         Ok(Live { prior: Tensor::cat(&prior, 0), fusion: Tensor::cat(&fusion, 0), strong, picks })
     }

@@ -89,7 +89,7 @@ pub(super) fn embed(
         let inputs = batches.iter().map(|batch| (tower.map(&Tensor::shallow_clone), ids(batch)));
         let embedded = cores::map(inputs.collect(), |(tower, ids): (TextTower, Vec<Vec<i64>>)| forward(&tower, &ids))?;
         for (batch, features) in batches.into_iter().zip(embedded) {
-            for ((sentence, sequence), feature) in batch.iter().zip(features?) {
+            for ((sentence, sequence), feature) in batch.iter().zip(features) {
                 known.insert((*sentence).clone(), Embedded { feature, tokens: sequence.tokens });
                 unsaved.push(*sentence);
             }
