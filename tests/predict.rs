@@ -124,3 +124,38 @@ fn a_run_without_a_model_and_a_changed_model_are_refused() {
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8(refused.stderr).unwrap().contains("it has no adapted model"));
 }
+
+/// Classes are known by their order, and a frozen classifier by its sentences: what they are now decides what an answer says.
+#[test]
+fn classes_and_sentences_that_the_run_was_not_made_from_are_refused() {
+    let pipeline = Pipeline::new(4, 1);
+    let test = pipeline.path("pictures/test");
+    let test = test.to_str().unwrap();
+    let mixed = ["--set", "adapt.tune=head", "--set", "predict.gamma=0.5"];
+    pipeline.ok("run", &["--set", "adapt.tune=head", "--seed", "1"]);
+    pipeline.ok("run", &mixed);
+    let predict = |run: &str| pipeline.program(&["predict", run, test, "--store", "store", "--quiet"]);
+    let refused = |run: &str, what: &str| {
+        let output = predict(run);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(what) && said.contains("are not those that run 'small-head-"), "{said}");
+    };
+    assert!(predict("small-head-s0").status.success() && predict("small-head-s1").status.success());
+
+    let sentences = std::fs::read_to_string(pipeline.path("sentences.json")).unwrap();
+    pipeline.write("sentences.json", &sentences.replacen("flower", "plant", 1));
+    refused("small-head-s0", "the sentences about the classes, now in");
+    assert!(predict("small-head-s1").status.success(), "a learned classifier answers without sentences");
+
+    // The same three classes, another name for one of them: ids go by the alphabet, so all move.
+    pipeline.write("sentences.json", &sentences.replace("red rose", "a rose"));
+    for split in ["train", "test"] {
+        let folder = pipeline.path("pictures").join(split);
+        std::fs::rename(folder.join("red_rose"), folder.join("a_rose")).unwrap();
+    }
+    pipeline.ok("ingest", &[]);
+    for run in ["small-head-s0", "small-head-s1"] {
+        refused(run, "the classes of the dataset at");
+    }
+}

@@ -10,6 +10,7 @@ use crate::fusion::adamw::AdamW;
 use crate::fusion::normalize;
 use crate::pipeline::chosen::Chosen;
 use crate::pipeline::reached::Reached;
+use crate::pipeline::record::{MadeFrom, differs};
 use crate::pipeline::run::sentences;
 use crate::pipeline::settings;
 use crate::pipeline::workspace::Workspace;
@@ -51,10 +52,8 @@ impl Adapted {
         store.partition("classes", dataset)?.require_sound()?;
         let classes = ingest::class_names(store, dataset)?;
         let w = Workspace::open(spec)?;
-        if chosen.weights.as_ref().is_some_and(|then| *then != w.clip.weights_hash().to_hex().to_string()) {
-            let what = format!("the weights at {} are not those that run '{run}' adapted", spec.model.path.display());
-            return Err(Error::new(Kind::Model, what).hint("put those back, or run the pipeline again"));
-        }
+        let sentences = sentences(spec, &classes)?;
+        let now = MadeFrom::of(w.clip.weights_hash(), &classes, &sentences);
         let Some(settings) = settings::adapt(spec, &w.clip.preprocess, &classes)? else {
             return Err(Error::new(
                 Kind::Usage,
@@ -62,6 +61,7 @@ impl Adapted {
             )
             .hint("run the pipeline with another adapt.tune, e.g. --set adapt.tune=head"));
         };
+        compare(chosen, &now, !settings.design.train_head || spec.predict.gamma > 0.0)?;
         let Some(path) = checkpoint::latest(&store.checkpoints_of(run)?)? else {
             return Err(Error::new(
                 Kind::Store,
@@ -76,7 +76,6 @@ impl Adapted {
             return Err(Error::new(Kind::Store, what)
                 .hint("run the pipeline again: what is missing is computed; or ask for the run by its id"));
         }
-        let sentences = sentences(spec, &classes)?;
         let heads = describe::heads(&sentences, &w.text_space, &w.clip.tokenizer, || w.clip.text(), store, stop)?;
         let start = if settings.design.train_head { &heads.descriptions } else { &heads.frozen };
         let mut model = Model::new(&w.tower(w.adapt_precision(spec))?, &start.to_device(w.device), settings.design);
@@ -112,4 +111,24 @@ impl Adapted {
             adapter: model,
         }
     }
+}
+
+/// Refuses what a run was not made from: its answers would be wrong, and look right. Sentences are compared where answers depend on
+/// them: where they are the classifier, or the prior that is mixed in.
+fn compare(chosen: &Chosen, now: &MadeFrom, answers_by_sentences: bool) -> Result<()> {
+    let Chosen { run, spec, made_from: then, .. } = chosen;
+    let refuse = |kind, what: String| {
+        Err(Error::new(kind, format!("{what} are not those that run '{run}' was made with"))
+            .hint("put those back, or run the pipeline again"))
+    };
+    if differs(then.weights.as_ref(), now.weights.as_ref()) {
+        return refuse(Kind::Model, format!("the weights at {}", spec.model.path.display()));
+    }
+    if differs(then.classes.as_ref(), now.classes.as_ref()) {
+        return refuse(Kind::Input, format!("the classes of the dataset at {}", spec.dataset.path.display()));
+    }
+    if answers_by_sentences && differs(then.sentences.as_ref(), now.sentences.as_ref()) {
+        return refuse(Kind::Input, format!("the sentences about the classes, now in {},", spec.text.descriptions.display()));
+    }
+    Ok(())
 }

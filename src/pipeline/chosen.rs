@@ -8,7 +8,7 @@ use arrow::array::Array;
 use crate::error::{Context, Error, Kind, Result};
 use crate::pipeline::departures::departures;
 use crate::pipeline::reached::Reached;
-use crate::pipeline::record::runs_of;
+use crate::pipeline::record::{MadeFrom, runs_of};
 use crate::pipeline::settings;
 use crate::pipeline::some_of::some_of;
 use crate::pipeline::spec::Spec;
@@ -30,8 +30,8 @@ pub struct Chosen {
     pub spec: Spec,
     /// What calibrates its answers.
     pub temperature: Option<f64>,
-    /// blake3 of the weights it adapted, hexadecimal; none where an older version made it.
-    pub weights: Option<String>,
+    /// What it was made from.
+    pub made_from: MadeFrom,
     /// How far it has come.
     pub reached: Reached,
     /// Whether it was asked for by its id, and is meant as far as it has come.
@@ -138,7 +138,6 @@ fn read(store: &Store, run: &str) -> Result<Chosen> {
     let mut spec: Spec = serde_json::from_str(text("settings")?)
         .context(Kind::Store, || format!("the settings of run '{run}' are of another version of this program"))?;
     spec.store = store.root().to_owned();
-    let versions: serde_json::Value = serde_json::from_str(text("versions")?).unwrap_or_default();
     // Older versions had no such column.
     let temperature = arrays::floats(&batch, "temperature").ok().and_then(|t| t.first().copied().flatten());
     let ended = batch.column_by_name("finished").is_some_and(|finished| finished.is_valid(0));
@@ -149,7 +148,7 @@ fn read(store: &Store, run: &str) -> Result<Chosen> {
         run: run.to_owned(),
         dataset: text("dataset")?.to_owned(),
         temperature,
-        weights: versions["weights"].as_str().filter(|hash| !hash.is_empty()).map(str::to_owned),
+        made_from: serde_json::from_str(text("versions")?).unwrap_or_default(),
         spec,
         store: store.clone(),
     })

@@ -5,13 +5,43 @@ use std::time::Instant;
 
 use arrow::array::{Array, ArrayRef, Float64Array, RecordBatch, TimestampMillisecondArray};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::cores;
 use crate::error::{Context, Kind, Result};
 use crate::pipeline::spec::Spec;
+use crate::stage::describe::Sentences;
 use crate::store::layout::Store;
 use crate::store::reader;
 use crate::table::{self, Dims, arrays};
+
+/// What a run was made from, besides pictures and settings: digests, hexadecimal. One that an older version did not write is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeFrom {
+    /// Of the weights' bytes.
+    pub weights: Option<String>,
+    /// Of the names of the classes, in the order of their ids.
+    pub classes: Option<String>,
+    /// Of the sentences about them.
+    pub sentences: Option<String>,
+}
+
+impl MadeFrom {
+    /// Takes the digests of what there is now.
+    pub(super) fn of(weights: blake3::Hash, classes: &[String], sentences: &Sentences) -> Self {
+        let mut names = blake3::Hasher::new();
+        for name in classes {
+            names.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
+        }
+        let hex = |hash: blake3::Hash| Some(hash.to_hex().to_string());
+        MadeFrom { weights: hex(weights), classes: hex(names.finalize()), sentences: hex(sentences.identity()) }
+    }
+}
+
+/// Whether a digest is known, and is another one now.
+pub(super) fn differs(then: Option<&String>, now: Option<&String>) -> bool {
+    then.is_some_and(|then| !then.is_empty()) && then != now
+}
 
 /// The clock and counters of one invocation.
 pub(super) struct Record {
@@ -28,8 +58,8 @@ pub(super) struct Record {
     pub(super) image_forwards: u64,
     /// Forwards of the text tower.
     pub(super) text_forwards: u64,
-    /// blake3 of the weights' bytes, hexadecimal.
-    pub(super) weights: String,
+    /// What the run is made from.
+    pub(super) made_from: MadeFrom,
     /// What calibration found; `None` where nothing was trained, or not measured yet.
     pub(super) temperature: Option<f64>,
 }
@@ -53,7 +83,7 @@ impl Record {
             images: 0,
             image_forwards: 0,
             text_forwards: 0,
-            weights: String::new(),
+            made_from: MadeFrom::default(),
             temperature: None,
         })
     }
@@ -66,7 +96,9 @@ impl Record {
             "microclip-pipe": env!("CARGO_PKG_VERSION"),
             "libtorch": "2.11.0",
             "threads": cores::limit(),
-            "weights": self.weights,
+            "weights": self.made_from.weights,
+            "classes": self.made_from.classes,
+            "sentences": self.made_from.sentences,
         });
         let time = |at: Option<Timestamp>| -> ArrayRef {
             let values = TimestampMillisecondArray::from(vec![at.map(Timestamp::as_millisecond)]);

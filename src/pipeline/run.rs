@@ -8,7 +8,7 @@ use tch::Tensor;
 
 use super::cache;
 use super::finished::Whole;
-use super::record::Record;
+use super::record::{MadeFrom, Record};
 use super::settings;
 use super::spec::{Prototypes, Spec};
 use super::turn;
@@ -114,7 +114,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     let adapt_settings = settings::adapt(spec, &workspace.clip.preprocess, &classes)?;
     let run = workspace.run_id(spec, &snapshot, &sentences, adapt_settings.as_ref());
     let mut record = Record::begin(&store, &run, &workspace.dataset, started, clock)?;
-    record.weights = workspace.clip.weights_hash().to_hex().to_string();
+    record.made_from = MadeFrom::of(workspace.clip.weights_hash(), &classes, &sentences);
     let stages = Stages { spec, workspace: &workspace, store: &store, options };
     let passes = adapt_settings.as_ref().map(AdaptSettings::passes);
     let known = ingest::known_as(&snapshot, &ingest_settings, &store)?;
