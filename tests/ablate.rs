@@ -1,15 +1,12 @@
 //! The verb `ablate` with the real binary: a grid of runs on a small folder of pictures, what it reuses and survives.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
-
-#[path = "common/pipeline.rs"]
-mod pipeline;
 
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use insta::assert_snapshot;
-use pipeline::{Pipeline, entries};
 use serde_json::json;
+
+use crate::pipeline::{Pipeline, entries};
 
 /// Two baselines of one run, and two rows that are trained: 2 + 1 × 2 seeds × 2 points of the grid.
 const GRID: &str = r#"name = "tuning"

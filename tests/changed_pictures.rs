@@ -1,10 +1,4 @@
 //! Pictures that change between ingest and a later stage: nothing is kept of them under the id of what was there before.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
-
-#[path = "common/pipeline.rs"]
-mod pipeline;
-#[path = "reliability/rows.rs"]
-mod rows;
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -23,7 +17,9 @@ use microclip_pipe::stage::progress::Progress;
 use microclip_pipe::stop::Stop;
 use microclip_pipe::store::{Store, reader};
 use parquet::arrow::ArrowWriter;
-use pipeline::{CLASSES, Pipeline, entries};
+
+use crate::pipeline::{CLASSES, Pipeline, entries};
+use crate::rows;
 
 type Act = Box<dyn FnOnce() + Send>;
 

@@ -1,15 +1,12 @@
 //! The verb `cache`: what it lists, what it removes, and what it leaves alone.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
-
-#[path = "common/pipeline.rs"]
-mod pipeline;
 
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use insta_cmd::assert_cmd_snapshot;
-use pipeline::{Pipeline, entries};
+
+use crate::pipeline::{Pipeline, entries};
 
 const NONE: [&str; 2] = ["--set", "adapt.tune=none"];
 

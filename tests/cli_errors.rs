@@ -1,16 +1,13 @@
 //! What the real binary says of mistakes: one snapshot of many, so that they can be read side by side. Each says what was wrong and where,
 //! and what to do about it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
-
-#[path = "common/pipeline.rs"]
-mod pipeline;
 
 use std::fmt::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use insta::assert_snapshot;
-use pipeline::Pipeline;
+
+use crate::pipeline::Pipeline;
 
 /// Mistakes made in one folder, and what was said of each.
 struct Mistakes {

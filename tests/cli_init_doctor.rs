@@ -1,12 +1,8 @@
 //! The real binary's `init` and `doctor`: from a folder to a pipeline file, and whether all is there that a run needs.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
-
-#[path = "common/pipeline.rs"]
-mod pipeline;
 
 use std::process::Output;
 
-use pipeline::{Pipeline, entries};
+use crate::pipeline::{Pipeline, entries};
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/clip-flora");
 

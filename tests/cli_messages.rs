@@ -1,14 +1,11 @@
 //! What the real binary prints: help, versions, and the commonest mistakes, with their exit codes.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
-
-#[path = "common/pipeline.rs"]
-mod pipeline;
-mod spec_folder;
 
 use std::process::{Command, Stdio};
 
 use insta_cmd::assert_cmd_snapshot;
-use spec_folder::{Folder, WHOLE};
+
+use crate::pipeline::Pipeline;
+use crate::spec_folder::{Folder, WHOLE};
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_microclip-pipe"));
@@ -271,7 +268,7 @@ fn messages_for_programs_are_json_lines() {
 
 #[test]
 fn progress_for_programs_is_json_lines() {
-    let pipeline = pipeline::Pipeline::new(1, 1);
+    let pipeline = Pipeline::new(1, 1);
     let output = pipeline.output("ingest", &["--log-format", "json", "--verbose"]);
     let said = String::from_utf8(output.stderr).unwrap();
     let lines: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).expect(line)).collect();

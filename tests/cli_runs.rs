@@ -1,11 +1,8 @@
 //! The real binary's `runs`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
 
-#[path = "common/pipeline.rs"]
-mod pipeline;
-
-use pipeline::Pipeline;
 use serde_json::Value;
+
+use crate::pipeline::Pipeline;
 
 fn json(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

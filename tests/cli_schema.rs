@@ -1,5 +1,4 @@
 //! The real binary's `schema`, and the files that are made from it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::path::PathBuf;
 use std::process::Command;

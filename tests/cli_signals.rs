@@ -1,5 +1,4 @@
 //! Ctrl-C: the first asks the run to stop, the second ends the program.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -24,7 +23,7 @@ fn never_ends_by_itself() {
 fn a_second_signal_ends_it() {
     for signal in ["-INT", "-TERM"] {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["never_ends_by_itself", "--ignored", "--exact", "--nocapture"])
+            .args(["cli_signals::never_ends_by_itself", "--ignored", "--exact", "--nocapture"])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

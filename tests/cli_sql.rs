@@ -1,7 +1,4 @@
 //! The verb `sql` on a store that nothing was computed into: its arguments, forms and mistakes.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod spec_folder;
 
 use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
@@ -10,7 +7,8 @@ use std::time::Duration;
 use insta_cmd::assert_cmd_snapshot;
 use microclip_pipe::table::query;
 use microclip_pipe::table::session::bare_session;
-use spec_folder::{Folder, WHOLE};
+
+use crate::spec_folder::{Folder, WHOLE};
 
 const FLOWERS: &str =
     "SELECT * FROM (VALUES (1, 'rose', 0.5), (2, NULL, 0.25)) AS t(class_id, name, confidence) ORDER BY 1";

@@ -1,13 +1,11 @@
 //! Both towers and the tokenizer against OpenAI's code and Hugging Face transformers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
 
-mod common;
-
-use common::{Golden, assert_close, golden, normalise_pixels, raw};
 use microclip_pipe::clip::layout::Layout;
 use microclip_pipe::clip::{ClipConfig, TextTower, Tokenizer, VisionTower, Weights};
 use microclip_pipe::fusion::normalize;
 use tch::{Device, Kind, Tensor};
+
+use crate::common::{Golden, assert_close, golden, normalise_pixels, raw};
 
 /// Token rows as sequences that end with their end mark.
 fn sequences(ids: &Tensor, end: i64) -> Vec<Vec<i64>> {

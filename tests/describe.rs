@@ -1,5 +1,4 @@
 //! Sentences become features: which are cut, what a stop keeps, and that a feature is of its sentence alone.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

@@ -2,7 +2,6 @@
 //! training.
 //!
 //! The tables are drawn from a fixed seed, so that a law either holds in every run or in none.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Float32Type;

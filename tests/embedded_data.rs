@@ -1,5 +1,4 @@
 //! What the default run needs lies in the repository, whole and small: pictures, class names, sentences, a CLIP.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;

@@ -1,8 +1,4 @@
 //! The real binary's `export`: a folder that has everything that answers are made with.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
-
-#[path = "common/pipeline.rs"]
-mod pipeline;
 
 use std::path::{Path, PathBuf};
 
@@ -15,8 +11,9 @@ use microclip_pipe::fusion::soap::Pooling;
 use microclip_pipe::fusion::{adapter, foreground};
 use microclip_pipe::image::{Limits, decode};
 use microclip_pipe::stage::pixels::Normaliser;
-use pipeline::{CLASSES, Pipeline, entries};
 use tch::{Device, Kind, Tensor};
+
+use crate::pipeline::{CLASSES, Pipeline, entries};
 
 fn open(folder: &Path) -> Clip {
     Clip::open(&ModelFiles { path: folder.to_owned(), tokenizer: None, preprocessor: None }).unwrap()

@@ -1,12 +1,9 @@
 //! Saliency's solver finds what `eigh` finds, on graphs such as pictures have.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-#[path = "common/patches.rs"]
-mod patches;
 
 use microclip_pipe::fusion::fiedler::{by_eigh, fiedler};
 use microclip_pipe::fusion::foreground::{Affinity, Threshold};
-use patches::{equal, saliency, tokens};
+
+use crate::patches::{equal, saliency, tokens};
 
 /// Patches of a side: 49, 64 and 196 of a picture.
 const SIDES: [i64; 3] = [7, 8, 14];

@@ -1,5 +1,4 @@
 //! Every crate that the program is built with has a licence that deny.toml allows.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::process::Command;
 

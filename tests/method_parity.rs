@@ -1,9 +1,5 @@
 //! Every step of the method against the released code, on a small random CLIP.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
 
-mod common;
-
-use common::{Golden, assert_close, golden, normalise_pixels, relative_error};
 use microclip_pipe::clip::layout::Layout;
 use microclip_pipe::clip::{ClipConfig, VisionTower, Weights};
 use microclip_pipe::fusion::adamw::AdamW;
@@ -14,6 +10,8 @@ use microclip_pipe::fusion::loss::{Fairness, LossWeights};
 use microclip_pipe::fusion::soap::{Pooling, Soap};
 use microclip_pipe::fusion::{heads, normalize, token_fusion, views};
 use tch::{Device, Kind, Tensor};
+
+use crate::common::{self, Golden, assert_close, golden, normalise_pixels, relative_error};
 
 /// The released code's settings.
 const RELEASED: Saliency =

@@ -1,12 +1,8 @@
 //! The real binary's `predict`: the answers of the table `predictions`, for pictures that are read from their files.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
-
-#[path = "common/pipeline.rs"]
-mod pipeline;
 
 use std::collections::BTreeMap;
 
-use pipeline::{Pipeline, entries};
+use crate::pipeline::{Pipeline, entries};
 
 /// Path, class and probability of each picture, as `predict --format json` gives them.
 fn predicted(pipeline: &Pipeline, arguments: &[&str]) -> BTreeMap<String, (String, f64)> {

@@ -1,5 +1,4 @@
 //! Preprocessing against what torchvision, transformers and Pillow give for the same files (`tests/golden/preprocess`).
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::path::{Path, PathBuf};
 

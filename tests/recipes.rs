@@ -1,11 +1,8 @@
 //! The real binary: every recipe and every part of the method that a pipeline file can choose.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
 
-#[path = "common/pipeline.rs"]
-mod pipeline;
-
-use pipeline::Pipeline;
 use serde_json::json;
+
+use crate::pipeline::Pipeline;
 
 /// `--set` for each of these.
 fn set<'a>(settings: &[&'a str]) -> Vec<&'a str> {

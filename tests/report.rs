@@ -1,12 +1,8 @@
 //! The real binary's `report`: a page that needs nothing beside it, with labels and without, whatever the names in it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
-
-#[path = "common/pipeline.rs"]
-mod pipeline;
 
 use std::path::PathBuf;
 
-use pipeline::{CLASSES, Pipeline, entries};
+use crate::pipeline::{CLASSES, Pipeline, entries};
 
 /// Sections that every report has.
 const SECTIONS: [&str; 9] =

@@ -1,14 +1,11 @@
 //! The real binary on a small folder of pictures: what a run does, reuses and survives.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
-
-#[path = "common/pipeline.rs"]
-mod pipeline;
 
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use pipeline::{CLASSES, Pipeline, entries};
 use serde_json::json;
+
+use crate::pipeline::{CLASSES, Pipeline, entries};
 
 #[test]
 fn run_prints_accuracies_and_stores_them() {

@@ -1,9 +1,5 @@
 //! What results do not depend on: the order and the names of the pictures, where they come from, what they are batched with, and
 //! how many cores compute.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
-
-#[path = "common/pipeline.rs"]
-mod pipeline;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -16,8 +12,9 @@ use microclip_pipe::clip::model::ModelFiles;
 use microclip_pipe::stage::frozen::FrozenTower;
 use microclip_pipe::stage::pixels::Normaliser;
 use parquet::arrow::ArrowWriter;
-use pipeline::{CLASSES, Pipeline, entries};
 use tch::{Device, Kind, Tensor};
+
+use crate::pipeline::{CLASSES, Pipeline, entries};
 
 const RECIPES: [&str; 4] = ["adapt.tune=head", "adapt.tune=layernorm", "adapt.from_block=2", "adapt.tune=reference"];
 

@@ -1,5 +1,4 @@
 //! Folders of pictures, as users lay them out.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,4 @@
 //! Hugging Face Parquet, as `datasets` writes it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::collections::HashMap;
 use std::fs::{self, File};

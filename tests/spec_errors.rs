@@ -1,11 +1,9 @@
 //! What a user reads who made a mistake in a pipeline file or in `--set`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod spec_folder;
 
 use insta::assert_snapshot;
 use microclip_pipe::error::Kind;
-use spec_folder::{Folder, WHOLE};
+
+use crate::spec_folder::{Folder, WHOLE};
 
 #[test]
 fn unknown_keys_name_their_line_and_the_nearest_key() {

@@ -1,7 +1,4 @@
 //! A pipeline file says what it says: defaults, overrides, paths, and back to TOML.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod spec_folder;
 
 use microclip_pipe::pipeline::Spec;
 use microclip_pipe::pipeline::spec::{
@@ -9,7 +6,8 @@ use microclip_pipe::pipeline::spec::{
     Prototypes, Query, Sink, SourceKind, Strong, Threshold, Transduction, Tune,
 };
 use proptest::prelude::*;
-use spec_folder::{Folder, WHOLE};
+
+use crate::spec_folder::{Folder, WHOLE};
 
 #[test]
 fn defaults_are_the_papers() {

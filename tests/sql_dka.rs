@@ -1,5 +1,4 @@
 //! A pass of Dynamic Knowledge Aggregation gives the numbers of the paper's released code, and refuses rows that are wrong.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Float32Type;

@@ -1,8 +1,4 @@
 //! What a result looks like in each format.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-#[path = "sql/small_store.rs"]
-mod small_store;
 
 use std::io::Write;
 
@@ -10,6 +6,8 @@ use microclip_pipe::error::Kind;
 use microclip_pipe::table::format::{Format, write};
 use microclip_pipe::table::{query, session};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+
+use crate::small_store;
 
 async fn written(sql: &str, format: Format) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();

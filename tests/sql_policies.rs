@@ -1,6 +1,5 @@
 //! The policies that ship: which pictures get which pseudo-labels, on tables small enough to do by hand, and what holds on
 //! every table.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::collections::BTreeMap;
 

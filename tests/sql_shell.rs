@@ -1,17 +1,11 @@
 //! The shell that `sql` opens on a terminal, and statements that come through a pipe.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
-
-#[path = "common/pipeline.rs"]
-mod pipeline;
-#[path = "common/terminal.rs"]
-mod terminal;
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use pipeline::Pipeline;
-use terminal::Terminal;
+use crate::pipeline::Pipeline;
+use crate::terminal::Terminal;
 
 /// A pipeline whose pictures are in the store, and a shell on it.
 fn open(pipeline: &Pipeline) -> Terminal {

@@ -1,8 +1,4 @@
 //! The files in `tests/sql` say what SQL over a store gives; this runs them over a small store made by the real writers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-#[path = "sql/small_store.rs"]
-mod small_store;
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +9,8 @@ use microclip_pipe::Error;
 use microclip_pipe::store::Store;
 use microclip_pipe::table::{self, Scope};
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
+
+use crate::small_store;
 
 struct Session(SessionContext);
 

@@ -1,9 +1,5 @@
 //! A request to stop is heard wherever work goes through all pictures: at once where it was made before, and at the next
 //! question where it is made in between. What asks within itself is tested beside it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-#[path = "sql/small_store.rs"]
-mod small_store;
 
 use microclip_pipe::error::Kind;
 use microclip_pipe::fusion::stata::StatA;
@@ -14,6 +10,8 @@ use microclip_pipe::stage::prior::FrozenSpaces;
 use microclip_pipe::stage::{calibrate, evaluate, features, prior};
 use microclip_pipe::stop::Stop;
 use tch::Tensor;
+
+use crate::small_store;
 
 /// Does the work until it asks no more: every stop before that is heard. Returns how often it asks.
 #[track_caller]

@@ -1,5 +1,4 @@
 //! A part exists if and only if it is whole.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,5 +1,4 @@
 //! Pictures are read one at a time, in any order, without their neighbours.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::sync::Arc;
 

@@ -128,7 +128,10 @@ fn compare(chosen: &Chosen, now: &MadeFrom, answers_by_sentences: bool) -> Resul
         return refuse(Kind::Input, format!("the classes of the dataset at {}", spec.dataset.path.display()));
     }
     if answers_by_sentences && differs(then.sentences.as_ref(), now.sentences.as_ref()) {
-        return refuse(Kind::Input, format!("the sentences about the classes, now in {},", spec.text.descriptions.display()));
+        return refuse(
+            Kind::Input,
+            format!("the sentences about the classes, now in {},", spec.text.descriptions.display()),
+        );
     }
     Ok(())
 }

@@ -1,0 +1,55 @@
+//! What a user would notice: the real binary, the tables it writes, and the library against golden values. A module a subject.
+//!
+//! One executable, since each would link DataFusion and libtorch anew. What kills processes, and what is hostile, have their own.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
+
+mod common;
+#[path = "common/patches.rs"]
+mod patches;
+#[path = "common/pipeline.rs"]
+mod pipeline;
+#[path = "reliability/rows.rs"]
+mod rows;
+#[path = "sql/small_store.rs"]
+mod small_store;
+mod spec_folder;
+#[path = "common/terminal.rs"]
+mod terminal;
+
+mod ablate;
+mod changed_pictures;
+mod cli_cache;
+mod cli_errors;
+mod cli_init_doctor;
+mod cli_messages;
+mod cli_runs;
+mod cli_schema;
+mod cli_signals;
+mod cli_sql;
+mod clip_parity;
+mod describe;
+mod dka_laws;
+mod embedded_data;
+mod export;
+mod fiedler;
+mod licences;
+mod method_parity;
+mod predict;
+mod preprocess_parity;
+mod recipes;
+mod report;
+mod run;
+mod same_bits;
+mod source_folder;
+mod source_hf_parquet;
+mod source_list;
+mod spec_errors;
+mod spec_round_trip;
+mod sql_dka;
+mod sql_format;
+mod sql_policies;
+mod sql_shell;
+mod sql_slt;
+mod stopping;
+mod store_parts;
+mod store_pictures;
