@@ -32,6 +32,10 @@ pub enum Kind {
     Tolerance,
     /// The user asked to stop.
     Interrupted,
+    /// The operating system refused something that is not of the store: a thread, a signal, the terminal, a file of results.
+    System,
+    /// The program is at fault.
+    Internal,
 }
 
 impl Kind {
@@ -41,7 +45,7 @@ impl Kind {
             Kind::Usage => 2,
             Kind::Tolerance => 3,
             Kind::Interrupted => 130,
-            Kind::Input | Kind::Model | Kind::Store | Kind::Query | Kind::Torch => 1,
+            Kind::Input | Kind::Model | Kind::Store | Kind::Query | Kind::Torch | Kind::System | Kind::Internal => 1,
         }
     }
 
@@ -56,6 +60,11 @@ impl Kind {
             Kind::Store => Some("`microclip-pipe cache verify PIPELINE` names what is damaged; a run computes it anew"),
             Kind::Query => Some("`microclip-pipe schema` lists tables and columns; the SQL is DataFusion's"),
             Kind::Torch => Some("less at once needs less memory: --set embed.batch=8 --set adapt.batch=8"),
+            Kind::System => Some("the message is the operating system's; `ulimit -a` shows its limits"),
+            Kind::Internal => Some(
+                "this is a fault of the program: please report it with this line, the command line, the pipeline file and \
+                 `microclip-pipe --version`; RUST_BACKTRACE=1 shows where it came from",
+            ),
             Kind::Tolerance | Kind::Interrupted => None,
         }
     }
@@ -213,5 +222,9 @@ mod tests {
         assert_eq!(of(Error::new(Kind::Store, "stage embed failed").cause(known)), "name another store");
         assert!(of(Error::new(Kind::Store, "no such row")).contains("cache verify"));
         assert_eq!(Error::new(Kind::Interrupted, "stopped").hint_text(), None);
+        // Nothing of the store is at fault where a signal, a terminal or the program is.
+        for kind in [Kind::System, Kind::Internal] {
+            assert!(!of(Error::new(kind, "cannot listen for Ctrl-C")).contains("cache verify"));
+        }
     }
 }

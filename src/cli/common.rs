@@ -165,5 +165,5 @@ pub(super) fn runtime() -> Result<Runtime> {
         .build();
     built
         .map(|runtime| Runtime(Some(runtime)))
-        .context(Kind::Store, || "cannot start the threads of the pipeline".to_owned())
+        .context(Kind::System, || "cannot start the threads of the pipeline".to_owned())
 }

@@ -27,7 +27,7 @@ impl Target {
             return Ok(Target::Stdout(BufWriter::new(io::stdout())));
         };
         if path.exists() && !path.is_file() {
-            let file = OpenOptions::new().write(true).open(&path).at(Kind::Store, "cannot write", &path)?;
+            let file = OpenOptions::new().write(true).open(&path).at(Kind::System, "cannot write", &path)?;
             return Ok(Target::Special(BufWriter::new(file)));
         }
         let folder = match path.parent() {
@@ -36,14 +36,14 @@ impl Target {
         };
         if !folder.is_dir() {
             let what = format!("cannot write {}: there is no folder {}", path.display(), folder.display());
-            return Err(Error::new(Kind::Store, what).hint("make the folder, or name another"));
+            return Err(Error::new(Kind::System, what).hint("make the folder, or name another"));
         }
         let file = tempfile::Builder::new()
             .prefix(".rows-")
             // The process's umask takes from this what it takes from any new file.
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(folder)
-            .at(Kind::Store, "cannot write", &path)?;
+            .at(Kind::System, "cannot write", &path)?;
         Ok(Target::New(BufWriter::new(file), path))
     }
 
@@ -51,11 +51,11 @@ impl Target {
     pub(super) fn finish(mut self) -> Result<()> {
         match self.flush() {
             Err(e) if e.kind() == ErrorKind::BrokenPipe => {}
-            flushed => flushed.context(Kind::Store, cannot_write)?,
+            flushed => flushed.context(Kind::System, cannot_write)?,
         }
         if let Target::New(out, path) = self {
-            let file = out.into_inner().map_err(io::IntoInnerError::into_error).context(Kind::Store, cannot_write)?;
-            file.persist(&path).map_err(|e| e.error).at(Kind::Store, "cannot write", &path)?;
+            let file = out.into_inner().map_err(io::IntoInnerError::into_error).context(Kind::System, cannot_write)?;
+            file.persist(&path).map_err(|e| e.error).at(Kind::System, "cannot write", &path)?;
         }
         Ok(())
     }

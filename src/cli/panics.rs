@@ -30,14 +30,12 @@ fn message(info: &PanicHookInfo<'_>) -> String {
 
 fn error(message: &str, place: Option<String>) -> Error {
     let place = place.map(|place| format!(" (at {place})")).unwrap_or_default();
-    let error = Error::new(Kind::Torch, format!("internal error: {}{place}", first_line(message)));
+    let what = format!("internal error: {}{place}", first_line(message));
     if message.contains("out of memory") || message.contains("can't allocate memory") {
-        return error.hint("memory ran out: lower embed.batch or adapt.batch, e.g. --set adapt.batch=16");
+        let hint = "memory ran out: lower embed.batch or adapt.batch, e.g. --set adapt.batch=16";
+        return Error::new(Kind::Torch, what).hint(hint);
     }
-    error.hint(
-        "this is a fault of the program: please report it with this line, the command line, the pipeline file and \
-         `microclip-pipe --version`; RUST_BACKTRACE=1 shows where it came from",
-    )
+    Error::new(Kind::Internal, what)
 }
 
 /// The first line of a message, without Rust's and C++'s wrapping around it.

@@ -80,7 +80,7 @@ impl Printer {
         let mut out = io::stdout().lock();
         match out.write_all(format!("{text}{end}").as_bytes()).and_then(|()| out.flush()) {
             Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
-            written => written.context(Kind::Store, || "cannot write to standard output".to_owned()),
+            written => written.context(Kind::System, || "cannot write to standard output".to_owned()),
         }
     }
 

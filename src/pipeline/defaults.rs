@@ -8,14 +8,14 @@ use crate::error::{Context, Kind, Result};
 /// The settings of a pipeline file with this name and nothing but the keys that are required, as nested tables.
 ///
 /// # Errors
-/// None that a user could meet: where the types do not go with their own defaults.
+/// [`Kind::Internal`] where a default is not a value that its key takes.
 pub(super) fn defaults(name: &str) -> Result<Value> {
     let cannot = || "the settings have no defaults".to_owned();
     let shortest = json!({
         "name": name, "dataset": {"kind": "folder", "path": ""}, "model": {"path": ""}, "text": {"descriptions": ""},
     });
-    let spec: Spec = serde_json::from_value(shortest).context(Kind::Usage, cannot)?;
-    serde_json::to_value(&spec).context(Kind::Usage, cannot)
+    let spec: Spec = serde_json::from_value(shortest).context(Kind::Internal, cannot)?;
+    serde_json::to_value(&spec).context(Kind::Internal, cannot)
 }
 
 /// The value of a dotted name in nested tables.

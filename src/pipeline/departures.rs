@@ -9,11 +9,11 @@ use crate::error::{Context, Kind, Result};
 /// machine, and so is what it ran on.
 ///
 /// # Errors
-/// None that a user could meet: where the types do not go with their own defaults.
+/// [`Kind::Internal`] where a default is not a value that its key takes.
 pub(super) fn departures(spec: &Spec) -> Result<Vec<(&'static str, String)>> {
     let defaults = defaults(&spec.name)?;
     let settings = serde_json::to_value(spec)
-        .context(Kind::Usage, || "the settings cannot be compared with the defaults".into())?;
+        .context(Kind::Internal, || "the settings cannot be compared with the defaults".into())?;
     let kept = KEYS.iter().filter(|key| !matches!(key.want, Want::Path(_)) && !key.name.starts_with("device."));
     Ok(kept
         .filter_map(|key| {

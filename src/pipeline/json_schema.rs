@@ -11,7 +11,7 @@ use crate::error::{Context, Kind, Result};
 /// The schema (JSON Schema draft 7, which Taplo and the editors built on it read), as `schemas/pipeline.schema.json` has it.
 ///
 /// # Errors
-/// None that a user could meet: where the types do not go with their own defaults.
+/// [`Kind::Internal`] where a default is not a value that its key takes.
 pub fn json_schema() -> Result<String> {
     let defaults = defaults("")?;
     let schema = json!({
@@ -22,7 +22,7 @@ pub fn json_schema() -> Result<String> {
     let mut schema = fields_of(schema);
     schema.extend(table("", &defaults));
     let text = serde_json::to_string_pretty(&Value::Object(schema));
-    Ok(text.context(Kind::Usage, || "cannot write the schema".to_owned())? + "\n")
+    Ok(text.context(Kind::Internal, || "cannot write the schema".to_owned())? + "\n")
 }
 
 /// The schema of a table of the file: its keys, and the tables in it.

@@ -33,7 +33,7 @@ const FOOT: &str = "
 /// The page.
 ///
 /// # Errors
-/// None that a user could meet: where the types do not go with their own defaults.
+/// [`Kind::Internal`] where a default is not a value that its key takes.
 pub fn settings_page() -> Result<String> {
     let defaults = defaults("")?;
     let mut page = HEAD.to_owned();

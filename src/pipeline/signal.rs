@@ -14,16 +14,16 @@ const STOPPING: &str = "stopping after the part in hand; press Ctrl-C again to s
 /// Listens from now on, on a thread of its own: the stages may keep every thread of the runtime busy.
 ///
 /// # Errors
-/// [`Kind::Store`] where the operating system refuses a thread or a handler.
+/// [`Kind::System`] where the operating system refuses a thread or a handler.
 pub fn watch(stop: Stop, progress: Arc<dyn Progress>) -> Result<()> {
     let refused = || "cannot listen for Ctrl-C".to_owned();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().context(Kind::Store, refused)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().context(Kind::System, refused)?;
     let (interrupt, terminate) = {
         let _entered = runtime.enter();
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     };
-    let mut interrupt = interrupt.context(Kind::Store, refused)?;
-    let mut terminate = terminate.context(Kind::Store, refused)?;
+    let mut interrupt = interrupt.context(Kind::System, refused)?;
+    let mut terminate = terminate.context(Kind::System, refused)?;
     let listen = async move {
         loop {
             tokio::select! {
@@ -40,7 +40,7 @@ pub fn watch(stop: Stop, progress: Arc<dyn Progress>) -> Result<()> {
     std::thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || runtime.block_on(listen))
-        .context(Kind::Store, refused)?;
+        .context(Kind::System, refused)?;
     Ok(())
 }
 

@@ -25,7 +25,7 @@ pub(super) fn render(report: &Report) -> Result<String> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_syntax(
-        SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().context(Kind::Query, cannot)?,
+        SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().context(Kind::Internal, cannot)?,
     );
     environment.add_filter("percent", percent);
     environment.add_filter("points", points);
@@ -35,10 +35,10 @@ pub(super) fn render(report: &Report) -> Result<String> {
     environment.add_global("style", Value::from_safe_string(STYLE.to_owned()));
     environment.add_global("script", Value::from_safe_string(SCRIPT.to_owned()));
     for (name, text) in TEMPLATES {
-        environment.add_template(name, text).context(Kind::Query, cannot)?;
+        environment.add_template(name, text).context(Kind::Internal, cannot)?;
     }
-    let page = environment.get_template("report.html").context(Kind::Query, cannot)?;
-    page.render(Value::from(Serde(report))).context(Kind::Query, cannot)
+    let page = environment.get_template("report.html").context(Kind::Internal, cannot)?;
+    page.render(Value::from(Serde(report))).context(Kind::Internal, cannot)
 }
 
 /// What stands where there is no value.

@@ -61,7 +61,7 @@ pub(super) fn each<T: Send + 'static>(
             let read = read(&mut item, &limits, room);
             (item, read)
         });
-        read.await.map_err(|e| Error::new(Kind::Input, "reading a picture was cut short").cause(e))
+        read.await.map_err(|e| Error::new(Kind::Internal, "reading a picture was cut short").cause(e))
     });
     let tasks = read.buffered(pool::depth()).map(move |read| {
         let decoded = match &read {

@@ -184,7 +184,7 @@ impl Lock {
         let judged = files.iter().filter_map(|path| Some(self.judge(path, verdicts.remove(path)?)));
         let judged = judged.collect::<Result<Vec<bool>>>()?;
         if judged.len() < files.len() {
-            return Err(Error::new(Kind::Store, "comparing files with their checksums was cut short"));
+            return Err(Error::new(Kind::Internal, "comparing files with their checksums was cut short"));
         }
         Ok(judged)
     }

@@ -30,7 +30,7 @@ pub(super) fn within<T: Send + 'static>(
         .name("statement".to_owned())
         .stack_size(STACK)
         .spawn(move || send.send(work(stopped)))
-        .context(Kind::Query, || "cannot start a thread for the statement".to_owned())?;
+        .context(Kind::System, || "cannot start a thread for the statement".to_owned())?;
     let deadline = Instant::now() + limit;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -38,7 +38,7 @@ pub(super) fn within<T: Send + 'static>(
             Ok(done) => return done,
             // Whoever panicked has said why.
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(Error::new(Kind::Query, "the statement was cut short"));
+                return Err(Error::new(Kind::Internal, "the statement was cut short"));
             }
             Err(RecvTimeoutError::Timeout) if interrupts.any() => {
                 stop.abort();
