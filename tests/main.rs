@@ -38,6 +38,7 @@ mod predict;
 mod preprocess_parity;
 mod recipes;
 mod report;
+mod rooms;
 mod run;
 mod same_bits;
 mod source_folder;
