@@ -222,7 +222,7 @@ fn ask(pipeline: &Path, statement: &str) -> serde_json::Value {
     let view = view(&load(pipeline, &[]).unwrap()).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let (rows, alone) = runtime.block_on(async {
-        let session = session(&view.store, &view.scope).await.unwrap();
+        let session = session(&view.store, &view.visible).await.unwrap();
         let began = Instant::now();
         let batches = query(&session, statement).await.unwrap().collect().await.unwrap();
         (batches.iter().map(RecordBatch::num_rows).sum::<usize>(), began.elapsed())

@@ -171,7 +171,7 @@ pub fn rest() {
 /// `work` on a core, once there is one for it. Where nobody waits for it any more by then, it is dropped.
 ///
 /// # Errors
-/// [`Kind::Torch`] where `work` panics, which is a fault of the program.
+/// [`Kind::Internal`] where `work` panics.
 pub async fn run<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R> {
     let (send, receive) = tokio::sync::oneshot::channel();
     submit(Box::new(move || {
@@ -186,7 +186,7 @@ pub async fn run<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -
 /// a turn.
 ///
 /// # Errors
-/// That of the first item that has one; [`Kind::Torch`] where `work` panics, which is a fault of the program.
+/// That of the first item that has one; [`Kind::Internal`] where `work` panics.
 pub fn map<T, R>(items: Vec<T>, work: impl Fn(T) -> Result<R> + Send + Sync + 'static) -> Result<Vec<R>>
 where
     T: Send + 'static,
@@ -214,7 +214,7 @@ where
 }
 
 fn cut_short() -> Error {
-    Error::new(Kind::Torch, "the computation was cut short")
+    Error::new(Kind::Internal, "the computation was cut short")
 }
 
 /// Something that one thread at a time may use, with a copy for each thread that does. Tensors are such: copies share

@@ -108,8 +108,8 @@ fn other(pipeline: &Pipeline) -> PathBuf {
 /// A stage that reads pictures.
 struct Stage {
     set: &'static [&'static str],
-    /// What is done before the picture is exchanged.
-    before: Option<Upto>,
+    /// What is done before the picture is exchanged, and with which settings.
+    before: Option<(Upto, &'static [&'static str])>,
     /// When it is exchanged.
     moment: &'static str,
     /// Which one is.
@@ -123,9 +123,9 @@ const HEAD: &[&str] = &["adapt.tune=head"];
 
 /// All of them but training epochs, which begin unannounced.
 const STAGES: [Stage; 7] = [
-    Stage { set: HEAD, before: Some(Upto::Ingest), moment: "embed", picture: train },
-    Stage { set: HEAD, before: None, moment: "views", picture: train },
-    Stage { set: LATER_BLOCK, before: None, moment: "block tokens", picture: train },
+    Stage { set: HEAD, before: Some((Upto::Ingest, HEAD)), moment: "embed", picture: train },
+    Stage { set: HEAD, before: Some((Upto::Pictures, HEAD)), moment: "views", picture: train },
+    Stage { set: LATER_BLOCK, before: Some((Upto::Embed, HEAD)), moment: "block tokens", picture: train },
     Stage { set: LAYERNORM, before: None, moment: "adapt", picture: train },
     Stage { set: LAYERNORM, before: None, moment: "pass 0", picture: train },
     Stage { set: LAYERNORM, before: None, moment: "evaluate", picture: test },
@@ -143,8 +143,8 @@ fn set(pipeline: &Pipeline, settings: &[&str], store: &str) -> Vec<String> {
 #[track_caller]
 fn refuses(pipeline: &Pipeline, stage: &Stage, store: &str) {
     let settings = set(pipeline, stage.set, store);
-    if let Some(before) = stage.before {
-        run_here(pipeline, &settings, before, undisturbed()).unwrap();
+    if let Some((upto, settings)) = stage.before {
+        run_here(pipeline, &set(pipeline, settings, store), upto, undisturbed()).unwrap();
     }
     let picture = (stage.picture)(pipeline);
     let (exchanged, another) = (Arc::new(Exchanged::of(&picture)), other(pipeline));
@@ -168,6 +168,21 @@ fn no_stage_takes_another_picture_for_the_one_that_was_ingested() {
     let pipeline = Pipeline::new(4, 1);
     for (n, stage) in STAGES.iter().enumerate() {
         refuses(&pipeline, stage, &format!("store-{n}"));
+    }
+}
+
+/// Ingest, embedding, crops and block tokens share one decode: once pictures are ingested, nothing that is cached reads them again.
+#[test]
+fn a_first_run_reads_each_picture_once() {
+    let pipeline = Pipeline::new(4, 1);
+    let (pictures, aside) = (pipeline.path("pictures"), pipeline.path("aside"));
+    for (n, settings) in [HEAD, LATER_BLOCK].into_iter().enumerate() {
+        let settings = set(&pipeline, settings, &format!("store-{n}"));
+        let (from, to) = (pictures.clone(), aside.clone());
+        let progress = When::new("describe", move || fs::rename(from, to).unwrap());
+        run_here(&pipeline, &settings, Upto::Adapt, progress).unwrap();
+        fs::rename(&aside, &pictures).unwrap();
+        run_here(&pipeline, &settings, Upto::Evaluate, undisturbed()).unwrap();
     }
 }
 
@@ -331,8 +346,9 @@ fn pictures_of_a_parquet_file_are_those_that_were_ingested_whatever_becomes_of_t
     let settings = |store| set(&pipeline, HEAD, store);
     run_here(&pipeline, &settings("whole"), Upto::Evaluate, undisturbed()).unwrap();
     let (file, another) = (pipeline.path("parquet/train.parquet"), pipeline.path("parquet/test.parquet"));
-    for (store, moment) in [("embed", "embed"), ("views", "views")] {
-        run_here(&pipeline, &settings(store), Upto::Ingest, undisturbed()).unwrap();
+    for (moment, before) in [("embed", Upto::Ingest), ("views", Upto::Pictures)] {
+        let store = moment;
+        run_here(&pipeline, &settings(store), before, undisturbed()).unwrap();
         let exchanged = Arc::new(Exchanged::of(&file));
         let (exchange, another) = (exchanged.clone(), another.clone());
         let progress = When::new(moment, move || exchange.for_another(&another));

@@ -11,8 +11,8 @@ use crate::small_store;
 
 async fn written(sql: &str, format: Format) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
-    let (store, scope) = small_store::build(dir.path());
-    let ctx = session(&store, &scope).await.unwrap();
+    let (store, visible) = small_store::build(dir.path());
+    let ctx = session(&store, &visible).await.unwrap();
     let mut out = Vec::new();
     write(query(&ctx, sql).await.unwrap(), format, &mut out).await.unwrap();
     out
@@ -91,8 +91,8 @@ async fn parquet_is_read_back() {
 #[tokio::test]
 async fn mistakes_are_hinted_and_failures_while_running_are_errors() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, scope) = small_store::build(dir.path());
-    let ctx = session(&store, &scope).await.unwrap();
+    let (store, visible) = small_store::build(dir.path());
+    let ctx = session(&store, &visible).await.unwrap();
     for (sql, hint) in [
         ("SELECT * FROM pseudo_label", "did you mean `pseudo_labels`?"),
         ("SELECT confidnce FROM pseudo_labels", "did you mean `confidence`?"),
@@ -125,8 +125,8 @@ impl Write for Closed {
 #[tokio::test]
 async fn a_reader_that_has_seen_enough_is_no_error() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, scope) = small_store::build(dir.path());
-    let ctx = session(&store, &scope).await.unwrap();
+    let (store, visible) = small_store::build(dir.path());
+    let ctx = session(&store, &visible).await.unwrap();
     for format in [Format::Table, Format::Csv, Format::Json] {
         write(query(&ctx, "SELECT * FROM classes").await.unwrap(), format, &mut Closed).await.unwrap();
     }

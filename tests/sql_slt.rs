@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use datafusion::execution::context::SessionContext;
 use microclip_pipe::Error;
 use microclip_pipe::store::Store;
-use microclip_pipe::table::{self, Scope};
+use microclip_pipe::table::{self, Visible};
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 
 use crate::small_store;
@@ -67,8 +67,8 @@ async fn run(prefix: &str, ctx: SessionContext) {
 #[tokio::test]
 async fn every_table_and_function_of_a_filled_store() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, scope) = small_store::build(dir.path());
-    let ctx = table::session(&store, &scope).await.unwrap();
+    let (store, visible) = small_store::build(dir.path());
+    let ctx = table::session(&store, &visible).await.unwrap();
     run("filled_", ctx).await;
 }
 
@@ -76,8 +76,8 @@ async fn every_table_and_function_of_a_filled_store() {
 async fn a_store_with_nothing_in_it_has_every_table() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open_read(dir.path().join("none")).unwrap();
-    let scope = Scope { dataset: "flowers".into(), runs: vec!["r1".into()], ..Scope::default() };
-    let ctx = table::session(&store, &scope).await.unwrap();
+    let visible = Visible { dataset: "flowers".into(), runs: vec!["r1".into()], ..Visible::default() };
+    let ctx = table::session(&store, &visible).await.unwrap();
     assert!(table::warnings(&ctx).is_empty());
     run("empty_", ctx).await;
 }
@@ -85,18 +85,18 @@ async fn a_store_with_nothing_in_it_has_every_table() {
 #[tokio::test]
 async fn views_need_no_labels() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, scope) = small_store::build(dir.path());
+    let (store, visible) = small_store::build(dir.path());
     store.partition("labels", "flowers").unwrap().retain(|_| false).unwrap();
-    let ctx = table::session(&store, &scope).await.unwrap();
+    let ctx = table::session(&store, &visible).await.unwrap();
     run("unlabelled_", ctx).await;
 }
 
 #[tokio::test]
 async fn bare_names_are_of_the_newest_run_and_all_runs_has_every_one() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, mut scope) = small_store::build(dir.path());
-    scope.runs.push("r2".into());
-    let ctx = table::session(&store, &scope).await.unwrap();
+    let (store, mut visible) = small_store::build(dir.path());
+    visible.runs.push("r2".into());
+    let ctx = table::session(&store, &visible).await.unwrap();
     for (view, rows) in [("pass_summary", 0), ("all_runs.pass_summary", 2), ("least_certain", 0)] {
         let found = table::query(&ctx, &format!("SELECT * FROM {view}")).await.unwrap().count().await.unwrap();
         assert_eq!(found, rows, "{view}");
@@ -106,17 +106,17 @@ async fn bare_names_are_of_the_newest_run_and_all_runs_has_every_one() {
 #[tokio::test]
 async fn a_session_of_training_has_no_answers() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, scope) = small_store::build(dir.path());
-    let ctx = table::training_session(&store, &scope).await.unwrap();
+    let (store, visible) = small_store::build(dir.path());
+    let ctx = table::training_session(&store, &visible).await.unwrap();
     run("training_", ctx).await;
 }
 
 #[tokio::test]
 async fn runs_with_another_number_of_classes_are_left_out_with_a_warning() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, mut scope) = small_store::build(dir.path());
-    scope.runs.insert(0, "two-classes".into());
-    let ctx = table::session(&store, &scope).await.unwrap();
+    let (store, mut visible) = small_store::build(dir.path());
+    visible.runs.insert(0, "two-classes".into());
+    let ctx = table::session(&store, &visible).await.unwrap();
     let warnings = table::warnings(&ctx);
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].starts_with("table prior_logits: "), "{warnings:?}");
@@ -132,13 +132,13 @@ async fn runs_with_another_number_of_classes_are_left_out_with_a_warning() {
 #[tokio::test]
 async fn a_thousand_parts_are_found_and_a_path_may_have_any_character() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, scope) = small_store::build(&dir.path().join("a [odd] folder*?% é#1"));
+    let (store, visible) = small_store::build(&dir.path().join("a [odd] folder*?% é#1"));
     let partition = store.partition("metrics", "r1").unwrap();
     let part = partition.parts().unwrap().remove(0);
     for n in 0..1000 {
         std::fs::copy(&part, partition.part(&format!("copy-{n:04}")).unwrap()).unwrap();
     }
-    let ctx = table::session(&store, &scope).await.unwrap();
+    let ctx = table::session(&store, &visible).await.unwrap();
     let rows =
         table::query(&ctx, "SELECT * FROM metrics WHERE model = 'adapted'").await.unwrap().count().await.unwrap();
     assert_eq!(rows, 1001);
@@ -147,8 +147,8 @@ async fn a_thousand_parts_are_found_and_a_path_may_have_any_character() {
 #[tokio::test]
 async fn features_stream_past_the_ids_of_the_dataset() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, scope) = small_store::build(dir.path());
-    let ctx = table::session(&store, &scope).await.unwrap();
+    let (store, visible) = small_store::build(dir.path());
+    let ctx = table::session(&store, &visible).await.unwrap();
     // The side that a join keeps in memory is the left: 64 digits a picture, not gigabytes of patch tokens.
     for table in ["embeddings", "block_tokens", "view_features"] {
         let df = table::query(&ctx, &format!("EXPLAIN SELECT * FROM {table}")).await.unwrap();
@@ -160,8 +160,8 @@ async fn features_stream_past_the_ids_of_the_dataset() {
 #[tokio::test]
 async fn a_filter_of_a_joined_column_reaches_every_table() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, scope) = small_store::build(dir.path());
-    let ctx = table::session(&store, &scope).await.unwrap();
+    let (store, visible) = small_store::build(dir.path());
+    let ctx = table::session(&store, &visible).await.unwrap();
     let sql = "EXPLAIN SELECT path FROM images JOIN labels USING (image_id) LEFT JOIN prior_logits USING (image_id) \
                LEFT JOIN predictions USING (image_id) WHERE image_id = 'a'";
     let df = table::query(&ctx, sql).await.unwrap();

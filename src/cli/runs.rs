@@ -63,8 +63,8 @@ impl Runs {
         let spec = self.common.load()?;
         match self.compare.as_slice() {
             [] => runtime()?.block_on(async {
-                let View { store, scope, .. } = view_of_runs(&spec)?;
-                let rows = query(&session(&store, &scope).await?, LIST).await?;
+                let View { store, visible, .. } = view_of_runs(&spec)?;
+                let rows = query(&session(&store, &visible).await?, LIST).await?;
                 let mut target = self.rows.target()?;
                 format::write(rows, self.rows.format(), &mut target).await?;
                 target.finish()

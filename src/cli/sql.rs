@@ -20,21 +20,27 @@ use super::rows::Rows;
 use super::size;
 use crate::error::{Context, Error, Kind, Result};
 use crate::pipeline::view::{View, view};
+use crate::table::schema::{self, TableSchema};
+use crate::table::sql_views::VIEWS;
 use crate::table::{format, query, session_within, warnings};
 use interrupts::Interrupts;
 use limits::within;
 use shell::{Limits, Shell};
 use split::split;
 
-const LONG_ABOUT: &str = "\
-Runs SQL over the tables that the pipeline has written, and prints the rows: one statement that is given, or those of \
-standard input, each up to its `;`. Without a statement, on a terminal, it opens a shell, with history, completion by Tab, \
-statements over several lines, and \\? for the rest. Tables: images, rejected, \
-labels, classes, descriptions, text_features, embeddings, view_features, prior_logits, fusion_logits, pseudo_labels, \
-passes, predictions, metrics, runs, ablations. Views over the newest run, and as all_runs.NAME over every run: pass_summary, \
-changed_labels, disagreements, dead_classes, least_certain, per_class, confusion, look_alikes, duplicates. The SQL is \
-DataFusion's. Nothing is computed that is not in the tables, and \
-nothing is changed.";
+/// Returns what `sql --help` says first.
+fn long_about() -> String {
+    let tables: Vec<&str> = schema::all().iter().map(TableSchema::name).collect();
+    let views: Vec<&str> = VIEWS.iter().map(|view| view.name).collect();
+    format!(
+        "Runs SQL over the tables that the pipeline has written, and prints the rows: one statement that is given, or those of \
+         standard input, each up to its `;`. Without a statement, on a terminal, it opens a shell, with history, completion by \
+         Tab, statements over several lines, and \\? for the rest. Tables: {}. Views over the newest run, and as all_runs.NAME \
+         over every run: {}. The SQL is DataFusion's. Nothing is computed that is not in the tables, and nothing is changed.",
+        tables.join(", "),
+        views.join(", ")
+    )
+}
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,7 +55,7 @@ Examples:
 
 /// Query the tables
 #[derive(Debug, Args)]
-#[command(long_about = LONG_ABOUT, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+#[command(long_about = long_about(), after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub(super) struct Sql {
     #[command(flatten)]
     common: Common,
@@ -83,11 +89,11 @@ impl Sql {
                 .hint("give one statement, or another --format"));
         }
         let spec = self.common.load()?;
-        let View { store, scope, notes } = view(&spec)?;
+        let View { store, visible, notes } = view(&spec)?;
         let (memory, rows, printer) = (self.memory_limit, self.rows.clone(), *printer);
         within(Duration::from_secs(self.time_limit), &Interrupts::none(), move |_| {
             runtime()?.block_on(async {
-                let session = session_within(memory, &store, &scope).await?;
+                let session = session_within(memory, &store, &visible).await?;
                 notes
                     .iter()
                     .chain(&warnings(&session))

@@ -120,17 +120,16 @@ fn table_of(labels: &[Option<Label>], input: &PassInput<'_>) -> Result<RecordBat
         input.image_ids.iter().zip(labels).enumerate().filter_map(|(i, (id, l))| Some((id, i, (*l)?))).collect();
     rows.sort_by_key(|(id, ..)| *id);
     let previous = |i: usize| input.previous.and_then(|p| p.get(i).copied()).filter(|class| *class >= 0);
-    let columns: Vec<ArrayRef> = vec![
-        arrays::repeated(input.run, rows.len()),
-        arrays::repeated_i32(input.pass, rows.len()),
-        arrays::text(rows.iter().map(|(id, ..)| id)),
-        Arc::new(Int32Array::from_iter_values(rows.iter().map(|(_, _, l)| l.class))),
-        Arc::new(rows.iter().map(|(_, _, l)| l.confidence).collect::<Float32Array>()),
-        Arc::new(rows.iter().map(|(_, _, l)| l.margin).collect::<Float32Array>()),
-        Arc::new(rows.iter().map(|(_, i, _)| previous(*i)).collect::<Int32Array>()),
+    let columns: [(&str, ArrayRef); 7] = [
+        ("run", arrays::repeated(input.run, rows.len())),
+        ("pass", arrays::repeated_i32(input.pass, rows.len())),
+        ("image_id", arrays::text(rows.iter().map(|(id, ..)| id))),
+        ("class_id", Arc::new(Int32Array::from_iter_values(rows.iter().map(|(_, _, l)| l.class)))),
+        ("confidence", Arc::new(rows.iter().map(|(_, _, l)| l.confidence).collect::<Float32Array>())),
+        ("margin", Arc::new(rows.iter().map(|(_, _, l)| l.margin).collect::<Float32Array>())),
+        ("previous_class_id", Arc::new(rows.iter().map(|(_, i, _)| previous(*i)).collect::<Int32Array>())),
     ];
-    let schema = table::table("pseudo_labels")?.arrow(&Dims::new())?;
-    RecordBatch::try_new(schema, columns).context(Kind::Store, || "cannot make table pseudo_labels".into())
+    table::rows("pseudo_labels", &table::table("pseudo_labels")?.arrow(&Dims::new())?, columns)
 }
 
 fn summary(labels: &[Option<Label>], input: &PassInput<'_>) -> Summary {

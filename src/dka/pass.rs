@@ -12,7 +12,6 @@ use crate::dka::parameters::Parameters;
 use crate::dka::statement::Statement;
 use crate::error::{Context, Error, Kind, Result};
 use crate::table::query::explain;
-use crate::table::schema::TableSchema;
 use crate::table::session::bare_session;
 use crate::table::{self, Dims, arrays};
 
@@ -108,10 +107,12 @@ pub(super) fn session(input: &PassInput<'_>) -> Result<SessionContext> {
     let ids = || arrays::text(input.image_ids);
     let logits = |values| arrays::fixed_list_f32(values, input.classes);
 
-    let prior = vec![run(), ids(), logits(input.prior)?];
-    register(&ctx, table::table("prior_logits")?, &dims, prior)?;
-    let fusion = vec![run(), arrays::repeated_i32(input.pass, rows), ids(), logits(input.fusion)?];
-    register(&ctx, table::table("fusion_logits")?, &dims, fusion)?;
+    let prior = [("run", run()), ("image_id", ids()), ("logits", logits(input.prior)?)];
+    let pass = ("pass", arrays::repeated_i32(input.pass, rows));
+    let fusion = [("run", run()), pass, ("image_id", ids()), ("logits", logits(input.fusion)?)];
+    for (name, columns) in [("prior_logits", &prior[..]), ("fusion_logits", &fusion[..])] {
+        put(&ctx, name, table::rows(name, &table::table(name)?.arrow(&dims)?, columns.iter().cloned())?)?;
+    }
 
     let schema = Arc::new(Schema::new(vec![
         Field::new("image_id", DataType::Utf8, false),
@@ -124,12 +125,6 @@ pub(super) fn session(input: &PassInput<'_>) -> Result<SessionContext> {
     let batch = RecordBatch::try_new(schema, columns).context(Kind::Store, || "cannot make table previous".into())?;
     put(&ctx, "previous", batch)?;
     Ok(ctx)
-}
-
-fn register(ctx: &SessionContext, table: &TableSchema, dims: &Dims, columns: Vec<ArrayRef>) -> Result<()> {
-    let name = table.name();
-    let batch = RecordBatch::try_new(table.arrow(dims)?, columns);
-    put(ctx, name, batch.context(Kind::Store, || format!("cannot make table {name}"))?)
 }
 
 fn put(ctx: &SessionContext, name: &str, batch: RecordBatch) -> Result<()> {

@@ -15,11 +15,13 @@ use crate::error::Result;
 use crate::source;
 use crate::stage::ingest;
 use crate::store::inventory::{self, Holding};
-use crate::store::layout::Store;
+use crate::store::layout::{CHECKPOINTS, Store};
+use crate::store::lock::QUARANTINE;
 use crate::store::reader;
 use crate::store::seal::Verdict;
 use crate::store::space::Space;
-use crate::table::{arrays, schema};
+use crate::table::arrays;
+use crate::table::schema::{self, Scope, TableSchema};
 
 /// What a pipeline refers to in a store.
 pub struct References {
@@ -71,7 +73,7 @@ pub struct Examined {
 /// Where the store cannot be read.
 pub fn examine(store: &Store) -> Result<Examined> {
     let mut examined = Examined::default();
-    for holding in holdings(store)?.iter().filter(|holding| holding.table != crate::store::lock::QUARANTINE) {
+    for holding in holdings(store)?.iter().filter(|holding| holding.table != QUARANTINE) {
         for path in &holding.files {
             let why = match inventory::examine(path) {
                 // A run has replaced or removed it meanwhile.
@@ -107,10 +109,10 @@ impl References {
             let sentences = sentences(spec, &found.classes)?;
             run = Some(workspace.run_id(spec, &found.snapshot, &sentences, adapt.as_ref()));
         }
-        let Workspace { dataset, image_space, view_space, block_space, text_space, .. } = workspace;
-        let mut spaces =
-            BTreeMap::from([("embeddings", image_space), ("view_features", view_space), ("text_features", text_space)]);
-        spaces.extend(block_space.map(|(space, _)| ("block_tokens", space)));
+        let frozen = workspace.frozen_tables(spec);
+        let frozen = frozen.iter().map(|of| (of.table(), of.space().clone()));
+        let spaces = frozen.chain([("text_features", workspace.text_space.clone())]).collect();
+        let dataset = workspace.dataset;
         Ok(References {
             runs: runs_of(store, &spec.name, &dataset)?.into_iter().collect(),
             settings: serde_json::to_value(spec).unwrap_or_default(),
@@ -124,11 +126,15 @@ impl References {
     /// Whether the pipeline uses a holding, and why it does not.
     pub fn reuse(&self, holding: &Holding) -> Reuse {
         match holding.table.as_str() {
-            "images" | "rejected" | "labels" | "classes" | "descriptions" => self.of_dataset(holding),
-            "embeddings" | "view_features" | "text_features" | "block_tokens" => self.of_space(holding),
-            "ablations" => Reuse::Belongs("a table of ablations".to_owned()),
-            crate::store::lock::QUARANTINE => Reuse::No("set aside: damaged or outdated".to_owned()),
-            _ => self.of_run(holding),
+            QUARANTINE => Reuse::No("set aside: damaged or outdated".to_owned()),
+            CHECKPOINTS => self.of_run(holding),
+            table => match schema::table(table).map(TableSchema::scope) {
+                Ok(Scope::Dataset) => self.of_dataset(holding),
+                Ok(Scope::Space) => self.of_space(holding),
+                Ok(Scope::Run) => self.of_run(holding),
+                Ok(Scope::All) => Reuse::Belongs("a table of ablations".to_owned()),
+                Err(_) => Reuse::No("no table of this version".to_owned()),
+            },
         }
     }
 

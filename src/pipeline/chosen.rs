@@ -52,7 +52,7 @@ impl Chosen {
     /// The settings that made it and are not the defaults, by their keys in the pipeline file; no paths.
     ///
     /// # Errors
-    /// None that a user could meet.
+    /// [`Kind::Internal`] as [`departures`].
     pub fn departures(&self) -> Result<Vec<(&'static str, String)>> {
         departures(&self.spec)
     }

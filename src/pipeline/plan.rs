@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::source;
 use crate::stage::adapt::{AdaptSettings, checkpoint};
 use crate::stage::pictures::Pictures;
-use crate::stage::{describe, forward, ingest};
+use crate::stage::{describe, frozen, ingest};
 use crate::store::layout::Store;
 
 /// One row of the plan.
@@ -48,13 +48,13 @@ pub async fn plan(spec: &Spec) -> Result<Vec<PlanRow>> {
     };
     let Some(found) = ingest::known(source.as_ref(), &ingest_settings, &store)? else {
         let later = "known once the pictures are ingested";
-        return Ok(vec![
+        let mut rows = vec![
             row("ingest", ingest_settings.dataset, 0, 1, "dataset", "the source is new or has changed"),
             row("describe", workspace.text_space.id(), 0, 0, "sentence", later),
-            row("embed", workspace.image_space.id(), 0, 0, "image", later),
-            row("views", workspace.view_space.id(), 0, 0, "image", later),
-            row("adapt", spec.name.clone(), 0, spec.adapt.epochs as u64, "epoch", later),
-        ]);
+        ];
+        rows.extend(workspace.frozen_tables(spec).iter().map(|t| row(t.stage(), t.space().id(), 0, 0, "image", later)));
+        rows.push(row("adapt", spec.name.clone(), 0, spec.adapt.epochs as u64, "epoch", later));
+        return Ok(rows);
     };
     let pictures = Pictures::open(&store.partition("images", &workspace.dataset)?, settings::limits(spec))?;
     let sentences = sentences(spec, &found.classes)?;
@@ -63,7 +63,7 @@ pub async fn plan(spec: &Spec) -> Result<Vec<PlanRow>> {
     let passes = adapt.as_ref().map(AdaptSettings::passes);
     // What the run would set aside is none of its outcome.
     let finished = finished::whole(&store, &run, passes, Upto::Evaluate).is_ok_and(|whole| whole.is_some());
-    let frozen = |stage: &str, key: String, all: u64, missing: Result<u64>, unit: &'static str| {
+    let cached = |stage: &str, key: String, all: u64, missing: Result<u64>, unit: &'static str| {
         Ok::<_, Error>(match missing {
             // A run that is finished reads nothing of it.
             missing if finished => {
@@ -81,15 +81,12 @@ pub async fn plan(spec: &Spec) -> Result<Vec<PlanRow>> {
     let key = sentences.partition(&workspace.text_space);
     let mut rows = vec![
         row("ingest", ingest_settings.dataset, found.images, 0, "image", "unchanged"),
-        frozen("describe", key, sentences.count(), new, "sentence")?,
+        cached("describe", key, sentences.count(), new, "sentence")?,
     ];
-    let mut forwards =
-        vec![("embed", "embeddings", &workspace.image_space), ("views", "view_features", &workspace.view_space)];
-    forwards.extend(workspace.block_space.as_ref().map(|(space, _)| ("block tokens", "block_tokens", space)));
-    for (stage, table, space) in forwards {
-        let partition = store.partition(table, &space.id())?;
-        let missing = forward::missing(&pictures, &partition).map(|todo| todo.len() as u64);
-        rows.push(frozen(stage, space.id(), found.images, missing, "image")?);
+    for table in workspace.frozen_tables(spec) {
+        let partition = frozen::partition(table.as_ref(), &store)?;
+        let missing = frozen::missing(&pictures, &partition).map(|todo| todo.len() as u64);
+        rows.push(cached(table.stage(), table.space().id(), found.images, missing, "image")?);
     }
     if let Some(passes) = passes {
         let done = checkpoint::passes_done(&store.checkpoints_of(&run)?)?;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{Array, ArrayRef, Float64Array, RecordBatch, TimestampMillisecondArray};
+use arrow::array::{Array, ArrayRef, Float64Array, TimestampMillisecondArray};
+use arrow::compute::cast;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -100,44 +101,37 @@ impl Record {
             "classes": self.made_from.classes,
             "sentences": self.made_from.sentences,
         });
-        let time = |at: Option<Timestamp>| -> ArrayRef {
-            let values = TimestampMillisecondArray::from(vec![at.map(Timestamp::as_millisecond)]);
-            Arc::new(values.with_timezone("UTC"))
-        };
         let schema = table::table("runs")?.arrow(&Dims::new())?;
+        let time = |column: &str, at: Option<Timestamp>| -> Result<ArrayRef> {
+            let values = TimestampMillisecondArray::from(vec![at.map(Timestamp::as_millisecond)]);
+            // The schema decides how the time zone is spelled.
+            let field = schema.field_with_name(column);
+            field
+                .and_then(|field| cast(&values, field.data_type()))
+                .context(Kind::Store, || format!("cannot write {column}"))
+        };
         let text = |value: &str| arrays::repeated(value, 1);
         let number = |value: u64| arrays::int64(vec![value.cast_signed()]);
-        let float = |value: f64| -> ArrayRef { Arc::new(Float64Array::from(vec![value])) };
-        let columns = vec![
-            text(&self.run),
-            text(&spec.name),
-            text(&self.dataset),
-            text(spec.adapt.tune.name()),
-            number(spec.seed),
-            time(Some(self.started)),
-            time(finished.then(Timestamp::now)),
-            float(seconds),
-            number(self.images),
-            number(self.image_forwards),
-            number(self.text_forwards),
-            text(&settings),
-            text(&versions.to_string()),
-            arrays::int64(vec![self.invocations]),
-            float(self.before + seconds),
-            Arc::new(Float64Array::from(vec![self.temperature])),
+        let float = |value: Option<f64>| -> ArrayRef { Arc::new(Float64Array::from(vec![value])) };
+        let columns = [
+            ("run", text(&self.run)),
+            ("pipeline", text(&spec.name)),
+            ("dataset", text(&self.dataset)),
+            ("tune", text(spec.adapt.tune.name())),
+            ("seed", number(spec.seed)),
+            ("started", time("started", Some(self.started))?),
+            ("finished", time("finished", finished.then(Timestamp::now))?),
+            ("seconds", float(Some(seconds))),
+            ("images", number(self.images)),
+            ("image_forwards", number(self.image_forwards)),
+            ("text_forwards", number(self.text_forwards)),
+            ("settings", text(&settings)),
+            ("versions", text(&versions.to_string())),
+            ("invocations", arrays::int64(vec![self.invocations])),
+            ("total_seconds", float(Some(self.before + seconds))),
+            ("temperature", float(self.temperature)),
         ];
-        // The schema decides how a time zone is spelled.
-        let columns = columns.into_iter().zip(schema.fields()).map(|(column, field)| {
-            if column.data_type() == field.data_type() {
-                Ok(column)
-            } else {
-                arrow::compute::cast(&column, field.data_type())
-            }
-        });
-        let columns =
-            columns.collect::<Result<Vec<_>, _>>().context(Kind::Store, || "cannot make table runs".to_owned())?;
-        let batch = RecordBatch::try_new(schema.clone(), columns);
-        let batch = batch.context(Kind::Store, || "cannot make table runs".to_owned())?;
+        let batch = table::rows("runs", &schema, columns)?;
         store.partition("runs", &self.run)?.replace("run", &schema, &[batch], &[]).map(drop)
     }
 }

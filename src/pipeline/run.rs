@@ -22,14 +22,13 @@ use crate::fusion::stata::StatA;
 use crate::source::{self, Source};
 use crate::stage::adapt::{self, AdaptSettings, Frozen, Images};
 use crate::stage::describe::{self, Heads, Sentences};
-use crate::stage::embed::{self, Embedding, Ingesting};
 use crate::stage::evaluate::{self, Score};
-use crate::stage::forward::Work;
+use crate::stage::frozen::{self, Filling, FrozenTable, Ingesting};
 use crate::stage::ingest::{self, IngestSettings, Ingested};
 use crate::stage::pictures::Pictures;
 use crate::stage::prior::MultiView;
 use crate::stage::progress::Progress;
-use crate::stage::{block_tokens, calibrate, features, prior, views};
+use crate::stage::{calibrate, features, prior};
 use crate::stop::Stop;
 use crate::store::layout::Store;
 
@@ -130,7 +129,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
         record.write(spec, &store, false)?;
     }
     stages.compare_inputs(known.is_some(), &ingest_settings.dataset)?;
-    let (found, forwards) = stages.ingest(source, snapshot, &ingest_settings).await?;
+    let (found, forwards) = stages.ingest(source, snapshot, &ingest_settings, upto).await?;
     outcome.notes.extend(rejections(&found));
     (record.images, record.image_forwards) = (found.images, forwards);
     let pictures = Pictures::open(&store.partition("images", &workspace.dataset)?, settings::limits(spec))?;
@@ -202,7 +201,7 @@ fn tolerated(spec: &Spec, found: &Ingested, outcome: Outcome) -> Result<Outcome>
 
 /// What all stages of a run share.
 pub(super) struct Stages<'a> {
-    spec: &'a Spec,
+    pub(super) spec: &'a Spec,
     pub(super) workspace: &'a Workspace,
     pub(super) store: &'a Store,
     pub(super) options: &'a Options,
@@ -215,19 +214,29 @@ impl Stages<'_> {
         source: Box<dyn Source>,
         snapshot: String,
         settings: &IngestSettings,
+        upto: Upto,
     ) -> Result<(Ingested, u64)> {
-        let Stages { workspace: w, store, options: Options { stop, progress }, .. } = *self;
+        let Stages { workspace: w, store, options: Options { progress, .. }, .. } = *self;
         if let Some(known) = ingest::known_as(&snapshot, settings, store)? {
             return Ok((ingest::unchanged(known, progress.as_ref()), 0));
         }
-        let (preprocess, grouping) = (&w.clip.preprocess, settings::grouping(self.spec));
-        let ingesting = Ingesting { source, snapshot, settings, preprocess, grouping, store, stop, progress };
-        embed::while_ingesting(ingesting, self.embedding(), || w.frozen_tower()).await
+        let ingesting = Ingesting { source, snapshot, settings };
+        let tables = self.frozen_tables(upto);
+        frozen::fill_while_ingesting(self.filling(), ingesting, &tables, || w.frozen_tower()).await
     }
 
-    fn embedding(&self) -> Embedding<'_> {
-        let w = self.workspace;
-        Embedding { space: &w.image_space, config: &w.clip.config, saliency: settings::saliency(self.spec) }
+    /// The tables that the frozen vision tower fills up to that step.
+    fn frozen_tables(&self, upto: Upto) -> Vec<Arc<dyn FrozenTable>> {
+        let mut tables = self.workspace.frozen_tables(self.spec);
+        if upto == Upto::Pictures {
+            tables.truncate(1);
+        }
+        tables
+    }
+
+    fn filling(&self) -> Filling<'_> {
+        let Options { stop, progress } = self.options;
+        Filling { grouping: settings::grouping(self.spec), store: self.store, stop, progress }
     }
 
     /// Everything that the frozen model computes.
@@ -238,23 +247,14 @@ impl Stages<'_> {
         upto: Upto,
         record: &mut Record,
     ) -> Result<Heads> {
-        let Stages { spec, workspace: w, store, options: Options { stop, progress }, .. } = *self;
+        let Stages { workspace: w, store, options: Options { stop, progress }, .. } = *self;
         let progress = progress.as_ref();
         let text = || w.clip.text();
         let (heads, forwards) =
             describe::describe(sentences, &w.text_space, &w.dataset, &w.clip.tokenizer, text, store, stop, progress)?;
         record.text_forwards = forwards;
-        let (config, preprocess, grouping) = (&w.clip.config, &w.clip.preprocess, settings::grouping(spec));
-        let work = Work { pictures, config, preprocess, grouping, store, stop, progress };
-        let crops = settings::views(spec);
-        record.image_forwards += embed::embed(work, self.embedding(), || w.frozen_tower()).await?;
-        if upto == Upto::Pictures {
-            return Ok(heads);
-        }
-        record.image_forwards += views::views(work, &w.view_space, &crops, || w.frozen_tower()).await?;
-        if let Some((space, block)) = &w.block_space {
-            record.image_forwards += block_tokens::block_tokens(work, space, *block, || w.frozen_tower()).await?;
-        }
+        let tables = self.frozen_tables(upto);
+        record.image_forwards += frozen::fill(self.filling(), pictures, &tables, || w.frozen_tower()).await?;
         Ok(heads)
     }
 

@@ -8,7 +8,7 @@ use super::run::{Options, Stages, Upto};
 use crate::error::Result;
 use crate::stage::ingest::{self, Ingested};
 use crate::stage::pictures::Pictures;
-use crate::stage::{checksums, describe};
+use crate::stage::{checksums, describe, frozen};
 use crate::store::layout::Partition;
 use crate::store::reader;
 
@@ -31,10 +31,8 @@ impl Stages<'_> {
 
     /// The partitions of the frozen model's features of pictures.
     fn features(&self) -> Result<Vec<Partition>> {
-        let Stages { workspace: w, store, .. } = *self;
-        let spaces = [("embeddings", &w.image_space), ("view_features", &w.view_space)];
-        let blocks = w.block_space.as_ref().map(|(space, _)| ("block_tokens", space));
-        spaces.into_iter().chain(blocks).map(|(table, space)| store.partition(table, &space.id())).collect()
+        let tables = self.workspace.frozen_tables(self.spec);
+        tables.iter().map(|table| frozen::partition(table.as_ref(), self.store)).collect()
     }
 
     /// Compares the tables of sentences, and of the dataset where they are `known` to be of it as it is, with their checksums: what is

@@ -1,4 +1,4 @@
-//! What of a store belongs to a pipeline: the scope of a SQL session.
+//! What of a store belongs to a pipeline, and is visible in a SQL session.
 
 use super::chosen::Chosen;
 use super::record::runs_of;
@@ -9,14 +9,14 @@ use super::workspace::Workspace;
 use crate::error::Result;
 use crate::stage::ingest;
 use crate::store::layout::Store;
-use crate::table::session::Scope;
+use crate::table::session::Visible;
 
 /// What `sql` sees of a pipeline, and what it cannot see.
 pub struct View {
     /// The store, for reading.
     pub store: Store,
     /// The pipeline's dataset, the spaces of its model, and its runs.
-    pub scope: Scope,
+    pub visible: Visible,
     /// Lines worth reading.
     pub notes: Vec<String>,
 }
@@ -26,16 +26,14 @@ pub struct View {
 /// # Errors
 /// Where the store cannot be read.
 pub fn view(spec: &Spec) -> Result<View> {
-    let View { store, mut scope, mut notes } = view_of_runs(spec)?;
+    let View { store, mut visible, mut notes } = view_of_runs(spec)?;
     match Workspace::open(spec) {
         Ok(workspace) => {
-            scope.image_space = Some(workspace.image_space.id());
-            scope.view_space = Some(workspace.view_space.id());
-            scope.block_space = workspace.block_space.as_ref().map(|(space, _)| space.id());
-            let classes = ingest::class_names(&store, &scope.dataset)?;
+            visible.spaces = workspace.frozen_tables(spec).iter().map(|of| (of.table(), of.space().id())).collect();
+            let classes = ingest::class_names(&store, &visible.dataset)?;
             if !classes.is_empty() {
                 let sentences = sentences(spec, &classes)?;
-                scope.text_partition = Some(sentences.partition(&workspace.text_space));
+                visible.spaces.insert("text_features", sentences.partition(&workspace.text_space));
             }
         }
         Err(error) if !store.partitions("embeddings")?.is_empty() => {
@@ -43,7 +41,7 @@ pub fn view(spec: &Spec) -> Result<View> {
         }
         Err(_) => {}
     }
-    Ok(View { store, scope, notes })
+    Ok(View { store, visible, notes })
 }
 
 /// What there is of a pipeline's dataset and runs: the tables of features are left empty, so that no model is opened.
@@ -53,8 +51,8 @@ pub fn view(spec: &Spec) -> Result<View> {
 pub fn view_of_runs(spec: &Spec) -> Result<View> {
     let store = Store::open_read(&spec.store)?;
     let dataset = settings::dataset_id(spec);
-    let scope = Scope { runs: runs_of(&store, &spec.name, &dataset)?, dataset, ..Scope::default() };
-    Ok(View { store, scope, notes: Vec::new() })
+    let visible = Visible { runs: runs_of(&store, &spec.name, &dataset)?, dataset, ..Visible::default() };
+    Ok(View { store, visible, notes: Vec::new() })
 }
 
 /// What there is of one run alone, by the settings that made it: it is the newest that the views know of.
@@ -63,7 +61,7 @@ pub fn view_of_runs(spec: &Spec) -> Result<View> {
 /// Where the store cannot be read.
 pub fn view_of_run(chosen: &Chosen) -> Result<View> {
     let mut view = view(&chosen.spec)?;
-    view.scope.dataset.clone_from(&chosen.dataset);
-    view.scope.runs = vec![chosen.run.clone()];
+    view.visible.dataset.clone_from(&chosen.dataset);
+    view.visible.runs = vec![chosen.run.clone()];
     Ok(view)
 }

@@ -1,5 +1,7 @@
 //! What a pipeline file stands for on this machine: the opened model, and the names under which results are kept.
 
+use std::sync::Arc;
+
 use tch::Device;
 
 use crate::clip::Clip;
@@ -10,7 +12,7 @@ use crate::pipeline::settings;
 use crate::pipeline::spec::{self, Spec};
 use crate::stage::adapt::AdaptSettings;
 use crate::stage::describe::Sentences;
-use crate::stage::frozen::FrozenTower;
+use crate::stage::frozen::{BlockTokens, Embeddings, FrozenTable, FrozenTower, ViewFeatures};
 use crate::stage::pixels::Normaliser;
 use crate::stage::prior::FrozenSpaces;
 use crate::store::space::Space;
@@ -99,6 +101,29 @@ impl Workspace {
     /// What feeds a tower that is being trained.
     pub(super) fn normaliser(&self) -> Normaliser {
         Normaliser::new(&self.clip.preprocess, self.device, tch::Kind::Float)
+    }
+
+    /// Returns the tables that the frozen vision tower fills, in the order in which they are needed.
+    pub(super) fn frozen_tables(&self, spec: &Spec) -> Vec<Arc<dyn FrozenTable>> {
+        let (config, preprocess) = (self.clip.config.clone(), self.clip.preprocess.clone());
+        let mut tables: Vec<Arc<dyn FrozenTable>> = vec![
+            Arc::new(Embeddings {
+                space: self.image_space.clone(),
+                config: config.clone(),
+                preprocess: preprocess.clone(),
+                saliency: settings::saliency(spec),
+            }),
+            Arc::new(ViewFeatures {
+                space: self.view_space.clone(),
+                config: config.clone(),
+                preprocess: preprocess.clone(),
+                crops: settings::views(spec),
+            }),
+        ];
+        if let Some((space, block)) = &self.block_space {
+            tables.push(Arc::new(BlockTokens { space: space.clone(), config, preprocess, block: *block }));
+        }
+        tables
     }
 
     /// Partitions of the frozen features.

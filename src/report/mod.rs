@@ -46,8 +46,8 @@ struct Report {
 /// [`crate::error::Kind::Query`] or [`crate::error::Kind::Store`] where a table cannot be read, [`crate::error::Kind::Interrupted`]
 /// where stopping was asked for. That the model is gone, or pictures are, leaves out what they are needed for.
 pub async fn report(chosen: &Chosen, mapped: usize, stop: &Stop, progress: &dyn Progress) -> Result<String> {
-    let View { store, scope, notes: mut missing } = view_of_run(chosen)?;
-    let ctx = session(&store, &scope).await?;
+    let View { store, visible, notes: mut missing } = view_of_run(chosen)?;
+    let ctx = session(&store, &visible).await?;
     missing.extend(warnings(&ctx));
     if !chosen.reached.is_finished() {
         missing.push(format!("the run is not finished: this is what it came to {}", chosen.reached));

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Float32Array, Float64Array, Int32Array, RecordBatch};
+use arrow::array::{ArrayRef, Float32Array, Float64Array, Int32Array};
 use tch::{Kind as Number, Tensor};
 
 use crate::error::{Context, Kind, Result};
@@ -151,17 +151,16 @@ pub fn write_metrics(run: &str, pass: i32, scores: &[Score], store: &Store) -> R
     let rows: Vec<(&Score, &str, f64)> =
         scores.iter().flat_map(|s| [(s, "top1", s.top1), (s, "mean_class", s.mean_class)]).collect();
     let schema = table::table("metrics")?.arrow(&Dims::new())?;
-    let columns = vec![
-        arrays::repeated(run, rows.len()),
-        arrays::repeated_i32(pass, rows.len()),
-        arrays::text(rows.iter().map(|(s, ..)| s.model)),
-        arrays::text(rows.iter().map(|(s, ..)| s.split)),
-        arrays::text(rows.iter().map(|(_, metric, _)| metric)),
-        Arc::new(Float64Array::from_iter_values(rows.iter().map(|(.., value)| *value))),
-        arrays::int64(rows.iter().map(|(s, ..)| s.images.cast_signed()).collect()),
+    let columns: [(&str, ArrayRef); 7] = [
+        ("run", arrays::repeated(run, rows.len())),
+        ("pass", arrays::repeated_i32(pass, rows.len())),
+        ("model", arrays::text(rows.iter().map(|(s, ..)| s.model))),
+        ("split", arrays::text(rows.iter().map(|(s, ..)| s.split))),
+        ("metric", arrays::text(rows.iter().map(|(_, metric, _)| metric))),
+        ("value", Arc::new(Float64Array::from_iter_values(rows.iter().map(|(.., value)| *value)))),
+        ("images", arrays::int64(rows.iter().map(|(s, ..)| s.images.cast_signed()).collect())),
     ];
-    let batch = RecordBatch::try_new(schema.clone(), columns);
-    let batch = batch.context(Kind::Store, || "cannot make table metrics".to_owned())?;
+    let batch = table::rows("metrics", &schema, columns)?;
     store.partition("metrics", run)?.replace("metrics", &schema, &[batch], &[]).map(drop)
 }
 
@@ -191,16 +190,15 @@ pub fn write_predictions(
     };
     let rows = pictures.rows();
     let schema = table::table("predictions")?.arrow(&Dims::new())?;
-    let columns = vec![
-        arrays::repeated(run, rows.len()),
-        arrays::text(rows.iter().map(|p| &p.image_id)),
-        arrays::text(rows.iter().map(|p| if p.test { "test" } else { "train" })),
-        Arc::new(Int32Array::from(answers(logits)?)),
-        Arc::new(Float32Array::from(confidence)),
-        Arc::new(Float32Array::from(margin)),
-        Arc::new(Int32Array::from(zero_shot.to_vec())),
+    let columns: [(&str, ArrayRef); 7] = [
+        ("run", arrays::repeated(run, rows.len())),
+        ("image_id", arrays::text(rows.iter().map(|p| &p.image_id))),
+        ("split", arrays::text(rows.iter().map(|p| if p.test { "test" } else { "train" }))),
+        ("class_id", Arc::new(Int32Array::from(answers(logits)?))),
+        ("confidence", Arc::new(Float32Array::from(confidence))),
+        ("margin", Arc::new(Float32Array::from(margin))),
+        ("zero_shot_class_id", Arc::new(Int32Array::from(zero_shot.to_vec()))),
     ];
-    let batch = RecordBatch::try_new(schema.clone(), columns);
-    let batch = batch.context(Kind::Store, || "cannot make table predictions".to_owned())?;
+    let batch = table::rows("predictions", &schema, columns)?;
     store.partition("predictions", run)?.replace("predictions", &schema, &[batch], &[]).map(drop)
 }

@@ -7,7 +7,7 @@
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::stage::pool::{self, Budget, Task};
 
 /// Views of some pictures, ready for the device. `K` is what a picture is known by.
@@ -66,6 +66,11 @@ impl<K> Batcher<K> {
         if self.filling.pictures.len() == self.size { self.flush().await } else { Ok(()) }
     }
 
+    /// Sends an error in place of a batch.
+    pub(super) async fn fail(&mut self, error: Error) {
+        let _ = self.send.send(Err(error)).await;
+    }
+
     /// Sends what does not make a whole batch.
     pub(super) async fn flush(&mut self) -> Result<(), Closed> {
         if self.filling.pictures.is_empty() {
@@ -117,7 +122,7 @@ where
                     }
                 }
                 Err(error) => {
-                    let _ = batcher.send.send(Err(error)).await;
+                    batcher.fail(error).await;
                     return;
                 }
             }

@@ -3,17 +3,17 @@
 
 use std::ops::Range;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::ArrayRef;
 use tch::Tensor;
 
-use crate::error::{Context, Kind, Result};
+use crate::error::Result;
 use crate::fusion::blocks::Blocks;
 use crate::stop::Stop;
 use crate::store::layout::Store;
 use crate::store::part::PartInfo;
 use crate::table::{self, Dims, tensor};
 
-/// Writes logits (rows, C) as part `part` of a run's `table`; `before` makes the columns that come before theirs, of some of the rows.
+/// Writes logits (rows, C) as part `part` of a run's `table`; `others` makes the other columns, of some of the rows.
 ///
 /// # Errors
 /// Where the store cannot be written, or stopping was asked for: then there is no such part.
@@ -24,17 +24,15 @@ pub(super) fn write(
     part: &str,
     logits: &Tensor,
     stop: &Stop,
-    before: impl Fn(Range<usize>) -> Vec<ArrayRef>,
+    others: impl Fn(Range<usize>) -> Vec<(&'static str, ArrayRef)>,
 ) -> Result<PartInfo> {
     let size = logits.size();
     let schema = table::table(table)?.arrow(&Dims::new().with("C", size[1] as usize))?;
     let mut writer = store.partition(table, run)?.writer(part, &schema, &[])?;
     Blocks::of_numbers(size[0], size[1]).try_each(stop, |block| {
         let (from, to) = block.range();
-        let mut columns = before(from as usize..to as usize);
-        columns.push(tensor::to_vectors(&block.of(logits))?);
-        let rows = RecordBatch::try_new(schema.clone(), columns);
-        writer.write(&rows.context(Kind::Store, || format!("cannot make table {table}"))?)
+        let logits = ("logits", tensor::to_vectors(&block.of(logits))?);
+        writer.write(&table::rows(table, &schema, others(from as usize..to as usize).into_iter().chain([logits]))?)
     })?;
     writer.finish()
 }

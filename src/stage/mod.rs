@@ -5,11 +5,10 @@
 //! adding pictures and reusing a cache are one mechanism.
 
 pub mod adapt;
-pub mod block_tokens;
 pub mod calibrate;
 pub mod checksums;
+mod cuts;
 pub mod describe;
-pub mod embed;
 mod encoded;
 pub mod evaluate;
 pub mod features;
@@ -24,4 +23,3 @@ mod pool;
 pub mod predict;
 pub mod prior;
 pub mod progress;
-pub mod views;

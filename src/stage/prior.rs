@@ -98,7 +98,8 @@ pub fn write_prior(
 ) -> Result<()> {
     let written = logits::write(store, "prior_logits", run, "prior", logits, stop, |rows| {
         let rows = &train[rows];
-        vec![arrays::repeated(run, rows.len()), arrays::text(rows.iter().map(|&n| &pictures.rows()[n].image_id))]
+        let ids = arrays::text(rows.iter().map(|&n| &pictures.rows()[n].image_id));
+        vec![("run", arrays::repeated(run, rows.len())), ("image_id", ids)]
     })?;
     store.partition("prior_logits", run)?.retain(|path| path == written.path)
 }

@@ -10,6 +10,7 @@ mod giving_way;
 mod joins_by_name;
 pub mod names;
 pub mod query;
+pub mod rows;
 mod same_names;
 pub mod schema;
 pub mod session;
@@ -23,5 +24,6 @@ pub use arrays::{
 };
 pub use dims::Dims;
 pub use query::query;
+pub use rows::rows;
 pub use schema::{TableSchema, table};
-pub use session::{Scope, session, session_within, training_session, warnings};
+pub use session::{Visible, session, session_within, training_session, warnings};

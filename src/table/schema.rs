@@ -35,14 +35,31 @@ const SOURCES: [&str; 17] = [
     include_str!("../../schemas/ablations.toml"),
 ];
 
-/// A table: its name, what a row is, its key and its columns.
+/// A table: its name, what a row is, its key, what its partitions belong to, and its columns.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableSchema {
     name: String,
     key: Vec<String>,
+    scope: Scope,
+    #[serde(default)]
+    answers: bool,
     doc: String,
     columns: Vec<Column>,
+}
+
+/// What a partition of a table belongs to, and is named after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// A dataset.
+    Dataset,
+    /// A space of the frozen model; whatever dataset uses it shares the rows.
+    Space,
+    /// A run.
+    Run,
+    /// Neither: its rows are about several runs, of any pipeline.
+    All,
 }
 
 /// A column of a table.
@@ -210,6 +227,21 @@ impl TableSchema {
     /// The columns that tell rows apart.
     pub fn key(&self) -> &[String] {
         &self.key
+    }
+
+    /// What its partitions belong to.
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// Whether it says what is right. Adaptation is label-free by construction: its session lacks such tables.
+    pub fn has_answers(&self) -> bool {
+        self.answers
+    }
+
+    /// Whether its rows are pictures of a space, which several datasets may share.
+    pub fn has_pictures_of_a_space(&self) -> bool {
+        self.scope == Scope::Space && self.key.iter().any(|column| column == "image_id")
     }
 
     /// The columns, in the order of the table.

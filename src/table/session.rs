@@ -1,5 +1,6 @@
 //! The SQL session over a store: every table by its name, the views of [`super::sql_views`] and the functions of [`super::udf`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::common::JoinType;
@@ -13,30 +14,19 @@ use crate::error::{Context, Kind, Result};
 use crate::store::{Partition, Store, reader};
 use crate::table::catalog::Parts;
 use crate::table::giving_way::GivingWay;
-use crate::table::schema::{self, TableSchema};
+use crate::table::schema::{self, Scope, TableSchema};
 use crate::table::{arrays, same_names, sql_views, udf};
 
-/// What of the store a session sees.
+/// The part of a store that a session sees.
 #[derive(Debug, Clone, Default)]
-pub struct Scope {
-    /// The dataset: `images`, `rejected`, `labels`, `classes`, `descriptions` of its partition, and of the spaces the rows
-    /// of its images alone.
+pub struct Visible {
+    /// The dataset, whose partitions are seen, and of the pictures of a space those that are its own.
     pub dataset: String,
-    /// The space of `embeddings`; none leaves the table empty.
-    pub image_space: Option<String>,
-    /// The space of `view_features`; none leaves the table empty.
-    pub view_space: Option<String>,
-    /// The space of `block_tokens`; none leaves the table empty.
-    pub block_space: Option<String>,
-    /// The partition of `text_features`; none leaves the table empty.
-    pub text_partition: Option<String>,
-    /// The runs, oldest first: their `prior_logits`, `fusion_logits`, `pseudo_labels`, `passes`, `predictions`, `metrics`
-    /// and `runs`.
+    /// The partition of each table of a space; a table that has none here is empty.
+    pub spaces: BTreeMap<&'static str, String>,
+    /// The runs, oldest first.
     pub runs: Vec<String>,
 }
-
-/// Tables that say what is right. A session of training does not have them: adaptation is label-free by construction.
-const ANSWERS: [&str; 4] = ["labels", "metrics", "predictions", "ablations"];
 
 /// Bytes that a statement may take in memory, where nobody says otherwise.
 pub const MEMORY: u64 = 4_000_000_000;
@@ -49,30 +39,30 @@ const SPILL: u64 = 4;
 /// Parts are found now: what is written later is not seen. [`warnings`] tells which parts were left out.
 ///
 /// # Errors
-/// Where the scope's names are no partition names, or a part cannot be read.
-pub async fn session(store: &Store, scope: &Scope) -> Result<SessionContext> {
-    session_within(MEMORY, store, scope).await
+/// Where what is visible has names that are no partition names, or a part cannot be read.
+pub async fn session(store: &Store, visible: &Visible) -> Result<SessionContext> {
+    session_within(MEMORY, store, visible).await
 }
 
 /// The same, where a statement may take so many bytes. It fails where it needs more, and does not slow down the machine.
 ///
 /// # Errors
 /// As [`session`].
-pub async fn session_within(memory: u64, store: &Store, scope: &Scope) -> Result<SessionContext> {
-    let ctx = open(memory, store, scope, |_| true).await?;
-    udf::register_class_name(&ctx, class_names(store, scope)?);
-    let newest = scope.runs.last().map(String::as_str);
+pub async fn session_within(memory: u64, store: &Store, visible: &Visible) -> Result<SessionContext> {
+    let ctx = open(memory, store, visible, |_| true).await?;
+    udf::register_class_name(&ctx, class_names(store, visible)?);
+    let newest = visible.runs.last().map(String::as_str);
     sql_views::register(&ctx, newest).await.context(Kind::Query, || "cannot make the views".to_owned())?;
     Ok(ctx)
 }
 
-/// The session that training has: without `labels`, `metrics`, `predictions`, `ablations`, and the views. Asking for one of them
+/// The session that training has: without the tables that have answers, such as `labels`, and without the views. Asking for one of them
 /// fails as asking for any table that does not exist.
 ///
 /// # Errors
 /// As [`session`].
-pub async fn training_session(store: &Store, scope: &Scope) -> Result<SessionContext> {
-    open(MEMORY, store, scope, |table| !ANSWERS.contains(&table)).await
+pub async fn training_session(store: &Store, visible: &Visible) -> Result<SessionContext> {
+    open(MEMORY, store, visible, |table| !table.has_answers()).await
 }
 
 /// A session with the functions and no table, that runs on one thread: rows come in the order in which they went in.
@@ -105,12 +95,17 @@ fn context(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionContext {
     ctx
 }
 
-async fn open(memory: u64, store: &Store, scope: &Scope, visible: impl Fn(&str) -> bool) -> Result<SessionContext> {
+async fn open(
+    memory: u64,
+    store: &Store,
+    visible: &Visible,
+    wanted: impl Fn(&TableSchema) -> bool,
+) -> Result<SessionContext> {
     let mut warnings = Vec::new();
     let mut tables = Vec::new();
-    for table in schema::all().iter().filter(|t| visible(t.name())) {
-        let partitions = partitions(store, scope, table)?;
-        tables.push((table.name(), Parts::find(table, &partitions, &mut warnings)?));
+    for table in schema::all().iter().filter(|table| wanted(table)) {
+        let partitions = partitions(store, visible, table)?;
+        tables.push((table, Parts::find(table, &partitions, &mut warnings)?));
     }
     let bounds = RuntimeEnvBuilder::new()
         .with_memory_limit(usize::try_from(memory).unwrap_or(usize::MAX), 1.0)
@@ -118,15 +113,17 @@ async fn open(memory: u64, store: &Store, scope: &Scope, visible: impl Fn(&str) 
         .build_arc()
         .context(Kind::Query, || "cannot bound the memory of statements".to_owned())?;
     let ctx = context(configured(SessionConfig::new().with_target_partitions(cores::limit()), warnings), bounds);
-    for (name, parts) in tables {
-        register(&ctx, name, parts).await.context(Kind::Store, || format!("cannot open table {name}"))?;
+    for (table, parts) in tables {
+        let opened = register(&ctx, table, parts).await;
+        opened.context(Kind::Store, || format!("cannot open table {}", table.name()))?;
     }
     Ok(ctx)
 }
 
 /// `images` comes before the tables that are restricted to its rows.
-async fn register(ctx: &SessionContext, name: &str, parts: Parts) -> datafusion::common::Result<()> {
-    if !matches!(name, "embeddings" | "block_tokens" | "view_features") {
+async fn register(ctx: &SessionContext, table: &TableSchema, parts: Parts) -> datafusion::common::Result<()> {
+    let name = table.name();
+    if !table.has_pictures_of_a_space() {
         ctx.register_table(name, Arc::new(parts))?;
         return Ok(());
     }
@@ -140,28 +137,25 @@ async fn register(ctx: &SessionContext, name: &str, parts: Parts) -> datafusion:
 }
 
 /// Names of the dataset's classes, by their ids.
-fn class_names(store: &Store, scope: &Scope) -> Result<Vec<String>> {
+fn class_names(store: &Store, visible: &Visible) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    for batch in reader::batches(&store.partition("classes", &scope.dataset)?, Some(&["name"]), 4096)? {
+    for batch in reader::batches(&store.partition("classes", &visible.dataset)?, Some(&["name"]), 4096)? {
         names.extend(arrays::strings(&batch?, "name")?.into_iter().map(str::to_owned));
     }
     Ok(names)
 }
 
-fn partitions(store: &Store, scope: &Scope, table: &TableSchema) -> Result<Vec<Partition>> {
-    let ablations;
-    let names: Vec<&String> = match table.name() {
-        "images" | "rejected" | "labels" | "classes" | "descriptions" => vec![&scope.dataset],
-        "embeddings" => scope.image_space.iter().collect(),
-        "block_tokens" => scope.block_space.iter().collect(),
-        "view_features" => scope.view_space.iter().collect(),
-        "text_features" => scope.text_partition.iter().collect(),
+fn partitions(store: &Store, visible: &Visible, table: &TableSchema) -> Result<Vec<Partition>> {
+    let all;
+    let names: Vec<&String> = match table.scope() {
+        Scope::Dataset => vec![&visible.dataset],
+        Scope::Space => visible.spaces.get(table.name()).into_iter().collect(),
+        Scope::Run => visible.runs.iter().collect(),
         // They compare pipelines, so no pipeline hides those of others.
-        "ablations" => {
-            ablations = store.partitions("ablations")?;
-            ablations.iter().collect()
+        Scope::All => {
+            all = store.partitions(table.name())?;
+            all.iter().collect()
         }
-        _ => scope.runs.iter().collect(),
     };
     names.into_iter().map(|name| store.partition(table.name(), name)).collect()
 }

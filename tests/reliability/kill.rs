@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// As progress names them; what comes before the first is `start`.
-const STAGES: [&str; 7] = ["start", "ingest", "describe", "embed", "views", "adapt", "evaluate"];
+const STAGES: [&str; 6] = ["start", "ingest", "describe", "embed", "adapt", "evaluate"];
 
 /// A store that was killed so often is let go on to its end.
 const KILLS_OF_A_STORE: usize = 7;

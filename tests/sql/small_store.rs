@@ -8,7 +8,7 @@ use arrow::array::{
     TimestampMillisecondArray,
 };
 use microclip_pipe::store::Store;
-use microclip_pipe::table::{self, Dims, Scope, arrays};
+use microclip_pipe::table::{self, Dims, Visible, arrays};
 
 /// `aaaa…`, `bbbb…` and so on, 64 digits.
 pub fn id(letter: char) -> String {
@@ -43,8 +43,8 @@ fn moment(value: Option<i64>) -> ArrayRef {
     Arc::new(TimestampMillisecondArray::from(vec![value]).with_timezone("UTC"))
 }
 
-/// Writes it under `root`; the scope is that of the run `r1`.
-pub fn build(root: &Path) -> (Store, Scope) {
+/// Writes it under `root`; the visible is that of the run `r1`.
+pub fn build(root: &Path) -> (Store, Visible) {
     let store = Store::open(root.join("store")).unwrap();
     let dims = Dims::from([("d", 2), ("N", 2), ("D", 2), ("T", 3), ("V", 2), ("C", 3)]);
     let write = |name: &str, partition: &str, columns: Vec<ArrayRef>| {
@@ -264,13 +264,17 @@ pub fn build(root: &Path) -> (Store, Scope) {
     let batch = RecordBatch::try_new(schema.clone(), columns).unwrap();
     store.partition("prior_logits", "two-classes").unwrap().write_part("a", &schema, &[batch], &[]).unwrap();
 
-    let scope = Scope {
+    let visible = Visible {
         dataset: "flowers".into(),
-        image_space: Some("img-1".into()),
-        view_space: Some("view-1".into()),
-        block_space: Some("blk-1".into()),
-        text_partition: Some("txt-1".into()),
+        spaces: [
+            ("embeddings", "img-1"),
+            ("view_features", "view-1"),
+            ("block_tokens", "blk-1"),
+            ("text_features", "txt-1"),
+        ]
+        .map(|(table, name)| (table, name.to_owned()))
+        .into(),
         runs: vec!["r1".into()],
     };
-    (store, scope)
+    (store, visible)
 }

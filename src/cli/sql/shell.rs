@@ -86,7 +86,7 @@ impl<'a> Shell<'a> {
                     continue;
                 }
                 Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(()),
-                Err(e) => return Err(e).context(Kind::Query, || "cannot read from the terminal".to_owned()),
+                Err(e) => return Err(e).context(Kind::System, || "cannot read from the terminal".to_owned()),
             };
             if begun.is_empty() && line.trim_start().starts_with('\\') {
                 remember(&mut editor, line.trim());
@@ -137,14 +137,14 @@ impl<'a> Shell<'a> {
 
     /// Rows go to this file from now on; what it held is gone.
     pub(super) fn redirect(&mut self, file: PathBuf) -> Result<()> {
-        std::fs::write(&file, "").at(Kind::Store, "cannot write", &file)?;
+        std::fs::write(&file, "").at(Kind::System, "cannot write", &file)?;
         self.output = Some(file);
         Ok(())
     }
 
     fn shown(&self, text: &str) -> Result<()> {
         let end = if text.ends_with('\n') { "" } else { "\n" };
-        pager::show(&format!("{text}{end}")).context(Kind::Store, || "cannot write to the terminal".to_owned())
+        pager::show(&format!("{text}{end}")).context(Kind::System, || "cannot write to the terminal".to_owned())
     }
 
     /// Runs one statement; a table is shown whole, other forms as they come.
@@ -161,7 +161,7 @@ impl<'a> Shell<'a> {
             runtime.shutdown_background();
             answered.unwrap_or_else(|Aborted| Err(Error::new(Kind::Interrupted, "the statement was interrupted")))
         })?;
-        pager::show(&drawn).context(Kind::Store, || "cannot write to the terminal".to_owned())?;
+        pager::show(&drawn).context(Kind::System, || "cannot write to the terminal".to_owned())?;
         let rows = if rows == 1 { "1 row".to_owned() } else { format!("{} rows", count(rows)) };
         let time = began.elapsed().as_secs_f64();
         self.printer.note(&if self.timing { format!("{rows}, {time:.3} s") } else { rows });
@@ -178,9 +178,10 @@ async fn answer(
 ) -> Result<(u64, String)> {
     let found = query(session, statement).await?;
     if let Some(path) = output {
-        let mut file = OpenOptions::new().create(true).append(true).open(path).at(Kind::Store, "cannot write", path)?;
+        let mut file =
+            OpenOptions::new().create(true).append(true).open(path).at(Kind::System, "cannot write", path)?;
         let rows = format::write(found, format, &mut file).await?;
-        file.flush().at(Kind::Store, "cannot write", path)?;
+        file.flush().at(Kind::System, "cannot write", path)?;
         return Ok((rows, String::new()));
     }
     if format == Format::Table {
@@ -196,9 +197,9 @@ async fn answer(
 
 /// What the store holds now.
 fn tables(spec: &Spec, limits: Limits, printer: &Printer) -> Result<(SessionContext, Words)> {
-    let View { store, scope, notes } = view(spec)?;
+    let View { store, visible, notes } = view(spec)?;
     let (session, names) = common::runtime()?.block_on(async {
-        let session = session_within(limits.memory, &store, &scope).await?;
+        let session = session_within(limits.memory, &store, &visible).await?;
         let names = names(&session).await;
         Ok::<_, Error>((session, names))
     })?;

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Float64Array, RecordBatch};
+use arrow::array::{ArrayRef, Float64Array, RecordBatch};
 
 use super::cells::Cell;
 use super::run::Figure;
 use super::spec::Ablation;
-use crate::error::{Context, Kind, Result};
+use crate::error::Result;
 use crate::store::layout::Store;
 use crate::store::reader;
 use crate::table::{self, Dims, arrays};
@@ -24,22 +24,23 @@ pub fn batch(ablation: &Ablation, cells: &[Cell], figures: &[Option<Figure>]) ->
     let rows: Vec<(&Cell, &Figure)> =
         cells.iter().zip(figures).filter_map(|(cell, figure)| Some((cell, figure.as_ref()?))).collect();
     let text = |of: fn(&(&Cell, &Figure)) -> String| arrays::text(rows.iter().map(of));
-    let float = |of: fn(&Figure) -> f64| Arc::new(Float64Array::from_iter_values(rows.iter().map(|(_, f)| of(f))));
-    let columns = vec![
-        arrays::repeated(&ablation.name, rows.len()),
-        text(|(cell, _)| cell.pipeline.clone()),
-        text(|(cell, _)| cell.row.clone()),
-        arrays::int64(rows.iter().map(|(cell, _)| cell.seed.cast_signed()).collect()),
-        text(|(cell, _)| cell.model.clone()),
-        arrays::repeated(ablation.split.name(), rows.len()),
-        arrays::repeated(ablation.metric.name(), rows.len()),
-        text(|(cell, _)| cell.settings.clone()),
-        text(|(_, figure)| figure.run.clone()),
-        float(|figure| figure.value),
-        float(|figure| figure.seconds),
+    let float = |of: fn(&Figure) -> f64| -> ArrayRef {
+        Arc::new(Float64Array::from_iter_values(rows.iter().map(|(_, f)| of(f))))
+    };
+    let columns = [
+        ("ablation", arrays::repeated(&ablation.name, rows.len())),
+        ("pipeline", text(|(cell, _)| cell.pipeline.clone())),
+        ("row", text(|(cell, _)| cell.row.clone())),
+        ("seed", arrays::int64(rows.iter().map(|(cell, _)| cell.seed.cast_signed()).collect())),
+        ("model", text(|(cell, _)| cell.model.clone())),
+        ("split", arrays::repeated(ablation.split.name(), rows.len())),
+        ("metric", arrays::repeated(ablation.metric.name(), rows.len())),
+        ("settings", text(|(cell, _)| cell.settings.clone())),
+        ("run", text(|(_, figure)| figure.run.clone())),
+        ("value", float(|figure| figure.value)),
+        ("seconds", float(|figure| figure.seconds)),
     ];
-    let schema = table::table("ablations")?.arrow(&Dims::new())?;
-    RecordBatch::try_new(schema, columns).context(Kind::Store, || "cannot make table ablations".to_owned())
+    table::rows("ablations", &table::table("ablations")?.arrow(&Dims::new())?, columns)
 }
 
 /// Writes the rows of an ablation; those that it had before are replaced.

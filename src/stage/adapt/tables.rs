@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, Float64Array, RecordBatch};
 use tch::Tensor;
 
 use crate::dka::{PseudoLabels, Summary};
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::stage::adapt::Images;
 use crate::stage::adapt::epoch::{Labelled, Totals};
 use crate::stage::logits;
@@ -21,11 +21,8 @@ fn part(pass: u64) -> String {
     format!("pass-{pass:04}")
 }
 
-fn write(store: &Store, name: &str, run: &str, pass: u64, dims: &Dims, columns: Vec<ArrayRef>) -> Result<()> {
-    let schema = table::table(name)?.arrow(dims)?;
-    let batch = RecordBatch::try_new(schema.clone(), columns);
-    let batch = batch.context(Kind::Store, || format!("cannot make table {name}"))?;
-    store.partition(name, run)?.write_part(&part(pass), &schema, &[batch], &[]).map(drop)
+fn write(store: &Store, name: &str, run: &str, pass: u64, rows: RecordBatch) -> Result<()> {
+    store.partition(name, run)?.write_part(&part(pass), &rows.schema(), &[rows], &[]).map(drop)
 }
 
 /// Writes the cosines (rows, C) of the model as it stands.
@@ -42,13 +39,14 @@ pub(super) fn write_fusion_logits(
 ) -> Result<()> {
     logits::write(store, "fusion_logits", run, &part(pass), logits, stop, |rows| {
         let rows = &ids[rows];
-        vec![arrays::repeated(run, rows.len()), arrays::repeated_i32(pass as i32, rows.len()), arrays::text(rows)]
+        let (run, pass) = (arrays::repeated(run, rows.len()), arrays::repeated_i32(pass as i32, rows.len()));
+        vec![("run", run), ("pass", pass), ("image_id", arrays::text(rows))]
     })
     .map(drop)
 }
 
 pub(super) fn write_pseudo_labels(store: &Store, run: &str, pass: u64, labels: &PseudoLabels) -> Result<()> {
-    write(store, "pseudo_labels", run, pass, &Dims::new(), labels.batch.columns().to_vec())
+    write(store, "pseudo_labels", run, pass, labels.batch.clone())
 }
 
 pub(super) fn write_pass(
@@ -62,21 +60,23 @@ pub(super) fn write_pass(
 ) -> Result<()> {
     // A pass without a step has no mean; a statement without confidences has none either.
     let number = |value: f64| -> ArrayRef { Arc::new(Float64Array::from(vec![Some(value).filter(|v| !v.is_nan())])) };
-    let columns = vec![
-        arrays::repeated(run, 1),
-        arrays::repeated_i32(pass as i32, 1),
-        number(totals.loss()),
-        number(totals.ce()),
-        number(totals.fairness()),
-        arrays::int64(vec![summary.changed as i64]),
-        arrays::int64(vec![summary.dead_classes as i64]),
-        number(summary.mean_confidence),
-        number(totals.learning_rate),
-        arrays::int64(vec![images as i64]),
-        arrays::int64(vec![totals.steps as i64]),
-        number(seconds),
+    let count = |value: u64| arrays::int64(vec![value.cast_signed()]);
+    let columns = [
+        ("run", arrays::repeated(run, 1)),
+        ("pass", arrays::repeated_i32(pass as i32, 1)),
+        ("loss", number(totals.loss())),
+        ("ce", number(totals.ce())),
+        ("fairness", number(totals.fairness())),
+        ("changed", count(summary.changed)),
+        ("dead_classes", count(summary.dead_classes)),
+        ("mean_confidence", number(summary.mean_confidence)),
+        ("learning_rate", number(totals.learning_rate)),
+        ("images", count(images as u64)),
+        ("steps", count(totals.steps)),
+        ("seconds", number(seconds)),
     ];
-    write(store, "passes", run, pass, &Dims::new(), columns)
+    let schema = table::table("passes")?.arrow(&Dims::new())?;
+    write(store, "passes", run, pass, table::rows("passes", &schema, columns)?)
 }
 
 /// How many passes, from the first on, have all their tables.

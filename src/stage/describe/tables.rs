@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, BooleanArray, Int32Array, RecordBatch};
 
 use super::embed::Embedded;
 use super::sentences::Line;
-use crate::error::{Context, Kind, Result};
+use crate::error::Result;
 use crate::store::layout::{Partition, Store};
 use crate::store::reader;
 use crate::store::space::Space;
@@ -16,8 +16,7 @@ use crate::table::{self, Dims, arrays};
 pub(super) fn write_descriptions(lines: &[Line], dataset: &str, store: &Store) -> Result<()> {
     let schema = table::table("descriptions")?.arrow(&Dims::new())?;
     let lines: Vec<&Line> = lines.iter().collect();
-    let batch = RecordBatch::try_new(schema.clone(), line_columns(&lines).to_vec())
-        .context(Kind::Store, || "cannot make table descriptions".to_owned())?;
+    let batch = table::rows("descriptions", &schema, line_columns(&lines))?;
     store.partition("descriptions", dataset)?.replace("snapshot", &schema, &[batch], &[]).map(drop)
 }
 
@@ -66,21 +65,22 @@ impl Features<'_> {
         let width = of_lines.first().map_or(0, |embedded| embedded.feature.len());
         let flat: Vec<f32> = of_lines.iter().flat_map(|embedded| embedded.feature.iter().copied()).collect();
         let schema = table::table("text_features")?.arrow(&Dims::new().with("d", width))?;
-        let mut columns = vec![arrays::repeated(&self.space.id(), lines.len())];
-        columns.extend(line_columns(lines));
-        columns.push(arrays::fixed_list_f32(&flat, width)?);
-        columns.push(Arc::new(Int32Array::from_iter_values(of_lines.iter().map(|e| e.tokens as i32))));
-        columns.push(Arc::new(of_lines.iter().map(|e| Some(e.tokens > context)).collect::<BooleanArray>()));
-        RecordBatch::try_new(schema, columns).context(Kind::Store, || "cannot make table text_features".to_owned())
+        let own: [(&str, ArrayRef); 4] = [
+            ("space", arrays::repeated(&self.space.id(), lines.len())),
+            ("feature", arrays::fixed_list_f32(&flat, width)?),
+            ("tokens", Arc::new(Int32Array::from_iter_values(of_lines.iter().map(|e| e.tokens as i32)))),
+            ("cut", Arc::new(of_lines.iter().map(|e| Some(e.tokens > context)).collect::<BooleanArray>())),
+        ];
+        table::rows("text_features", &schema, line_columns(lines).into_iter().chain(own))
     }
 }
 
 /// The columns `class_id`, `index`, `kind`, `sentence`, which both tables have.
-fn line_columns(lines: &[&Line]) -> [ArrayRef; 4] {
+fn line_columns(lines: &[&Line]) -> [(&'static str, ArrayRef); 4] {
     [
-        Arc::new(Int32Array::from_iter_values(lines.iter().map(|l| l.class))),
-        Arc::new(Int32Array::from_iter_values(lines.iter().map(|l| l.index))),
-        arrays::text(lines.iter().map(|l| l.kind)),
-        arrays::text(lines.iter().map(|l| &l.sentence)),
+        ("class_id", Arc::new(Int32Array::from_iter_values(lines.iter().map(|l| l.class)))),
+        ("index", Arc::new(Int32Array::from_iter_values(lines.iter().map(|l| l.index)))),
+        ("kind", arrays::text(lines.iter().map(|l| l.kind))),
+        ("sentence", arrays::text(lines.iter().map(|l| &l.sentence))),
     ]
 }

@@ -8,13 +8,12 @@
 mod read;
 mod tables;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
-use crate::image::{ImageId, Limits, Rgb};
+use crate::image::Limits;
 use crate::source::Source;
-use crate::stage::feed::{Batcher, Views};
+use crate::stage::cuts::{Mouths, Wishes};
 use crate::stage::pictures;
 use crate::stage::progress::Progress;
 use crate::stop::Stop;
@@ -48,17 +47,12 @@ pub struct Ingested {
     pub unchanged: bool,
 }
 
-/// Makes the views of a decoded picture.
-pub(super) type MakeViews = Arc<dyn Fn(&Rgb) -> Result<Views> + Send + Sync>;
-
-/// Who takes pictures while they are decoded: one decode serves ingest and the first stage after it.
+/// Who takes pictures while they are decoded: one decode serves ingest and the tables that are filled from pixels.
 pub(super) struct Tap {
-    /// Pictures that it has already. That it has them says that they can be decoded.
-    pub(super) have: Arc<HashSet<ImageId>>,
-    /// Makes the views that it wants, on the decode pool.
-    pub(super) make: MakeViews,
-    /// Where they go, by the ids of the pictures, in the order of `images`.
-    pub(super) batches: Batcher<String>,
+    /// What is wanted of each picture.
+    pub(super) wishes: Wishes,
+    /// Where it goes, in the order of `images`.
+    pub(super) mouths: Mouths,
 }
 
 /// What the snapshot depends on: the source's files, the limits, and the named classes.
@@ -215,6 +209,11 @@ pub(super) async fn read(
 }
 
 impl Unwritten {
+    /// Returns how many pictures went into the tap.
+    pub(super) fn tapped(&self) -> u64 {
+        self.read.tapped
+    }
+
     /// Writes the dataset's tables.
     ///
     /// # Errors

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 
-use super::{MakeViews, Tap};
+use super::Tap;
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::{Header, ImageId, Limits, Rejection, decode};
 use crate::source::{Item, Origin, Source, Split};
+use crate::stage::cuts::{Cuts, Wishes};
 use crate::stage::encoded::{self, Encoded};
-use crate::stage::feed::Views;
 use crate::stage::pool::Share;
 use crate::stage::progress::Progress;
 use crate::stop::Stop;
@@ -40,6 +40,8 @@ pub(super) struct Read {
     pub(super) rejected: Vec<(String, Rejection)>,
     /// The bytes of pictures that have no file of their own, one after the other.
     pub(super) spool: File,
+    /// Pictures of which the tap wanted something.
+    pub(super) tapped: u64,
 }
 
 /// What reading needs.
@@ -68,7 +70,7 @@ struct Good {
     /// Only of a picture that has no file of its own; with the room that they take.
     bytes: Option<(Vec<u8>, Share)>,
     /// What the tap wants of it.
-    views: Option<Views>,
+    cuts: Cuts,
 }
 
 impl Reading {
@@ -77,12 +79,12 @@ impl Reading {
     pub(super) async fn read(self, source: Box<dyn Source>, root: &Path) -> Result<Read> {
         let root = root.to_path_buf();
         let task = tokio::spawn(self.run(source, root));
-        task.await.unwrap_or_else(|e| Err(Error::new(Kind::Input, "reading the dataset was cut short").cause(e)))
+        task.await.unwrap_or_else(|e| Err(Error::new(Kind::Internal, "reading the dataset was cut short").cause(e)))
     }
 
     async fn run(mut self, source: Box<dyn Source>, root: PathBuf) -> Result<Read> {
         let spool = tempfile::tempfile_in(&root).at(Kind::Store, "cannot write to", &root)?;
-        let mut read = Read { rows: Vec::new(), rejected: Vec::new(), spool };
+        let mut read = Read { rows: Vec::new(), rejected: Vec::new(), spool, tapped: 0 };
         let mut places = HashMap::new();
         let mut checked = std::pin::pin!(self.checked(source));
         while let Some(next) = checked.next().await {
@@ -106,12 +108,11 @@ impl Reading {
             if let Some((bytes, _)) = &good.bytes {
                 read.spool.write_all(bytes).at(Kind::Store, "cannot write to", &root)?;
             }
-            match (&mut self.tap, good.views) {
-                // It counts as done when its taker is done with it.
-                (Some(tap), Some(views)) => {
-                    tap.batches.push(good.id.to_string(), views).await.map_err(|_| abandoned())?
-                }
-                _ => self.progress.advance(1),
+            read.tapped += u64::from(!good.cuts.is_empty());
+            match &mut self.tap {
+                // It counts as done when its takers are done with it.
+                Some(tap) => tap.mouths.push(good.id.to_string(), good.cuts).await.map_err(|_| abandoned())?,
+                None => self.progress.advance(1),
             }
             read.rows.push(Row {
                 id: good.id,
@@ -125,7 +126,7 @@ impl Reading {
             });
         }
         if let Some(tap) = &mut self.tap {
-            tap.batches.flush().await.map_err(|_| abandoned())?;
+            tap.mouths.flush().await.map_err(|_| abandoned())?;
         }
         Ok(read)
     }
@@ -134,10 +135,10 @@ impl Reading {
     fn checked(&self, source: Box<dyn Source>) -> impl futures::Stream<Item = Result<Checked>> + Send + use<> {
         let limits = self.limits;
         let decoded = self.decoded.clone();
-        let tap = self.tap.as_ref().map(|tap| (tap.have.clone(), tap.make.clone()));
+        let wishes = self.tap.as_ref().map(|tap| tap.wishes.clone());
         encoded::each(source.items(), limits, move |item, encoded| {
             let outcome = match encoded {
-                Ok(encoded) => check(&item, encoded, &limits, &decoded, tap.as_ref())?,
+                Ok(encoded) => check(&item, encoded, &limits, &decoded, wishes.as_ref())?,
                 Err(rejection) => Err(rejection),
             };
             Ok(Checked { item, outcome })
@@ -145,38 +146,36 @@ impl Reading {
     }
 }
 
-/// What a tap has already, and what it makes of the rest.
-type Wants = (Arc<HashSet<ImageId>>, MakeViews);
-
 /// Decodes a picture, unless it is known that it can be and nobody wants its pixels.
 fn check(
     item: &Item,
     encoded: Encoded,
     limits: &Limits,
     decoded: &HashSet<ImageId>,
-    tap: Option<&Wants>,
+    wishes: Option<&Wishes>,
 ) -> Result<Result<Good, Rejection>> {
-    let wanted = tap.filter(|(have, _)| !have.contains(&encoded.id));
-    let proven = decoded.contains(&encoded.id) || tap.is_some_and(|(have, _)| have.contains(&encoded.id));
-    let mut views = None;
+    let id = encoded.id;
+    let wanted = wishes.filter(|wishes| wishes.want(&id));
+    let proven = decoded.contains(&id) || wishes.is_some_and(|wishes| wishes.know(&id));
+    let mut cuts = Cuts::new();
     if wanted.is_some() || !proven {
         match decode(&encoded.bytes, limits) {
-            Ok(picture) => views = wanted.map(|(_, make)| make(&picture)).transpose()?,
+            Ok(picture) => cuts = wanted.map_or(Ok(cuts), |wishes| wishes.cut(&id, &picture))?,
             Err(rejection) => return Ok(Err(rejection)),
         }
     }
-    Ok(Ok(Good::new(encoded, item, views)))
+    Ok(Ok(Good::new(encoded, item, cuts)))
 }
 
 impl Good {
-    fn new(encoded: Encoded, item: &Item, views: Option<Views>) -> Self {
+    fn new(encoded: Encoded, item: &Item, cuts: Cuts) -> Self {
         let Encoded { bytes, id, header, room } = encoded;
         let byte_len = bytes.len() as u64;
         let (modified, bytes) = match &item.origin {
             Origin::File { modified_ns, .. } => (Some(*modified_ns), None),
             _ => (None, Some((bytes, room))),
         };
-        Good { id, header, byte_len, modified, bytes, views }
+        Good { id, header, byte_len, modified, bytes, cuts }
     }
 }
 

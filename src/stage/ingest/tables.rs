@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read as _, Seek};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, BinaryArray, Int32Array, Int64Array};
 
 use super::read::{Read, Row};
 use super::{IngestSettings, Ingested};
@@ -22,33 +22,33 @@ const ROWS: usize = 256;
 
 /// Writes them.
 pub(super) fn write(found: &Ingested, read: Read, settings: &IngestSettings, store: &Store) -> Result<()> {
-    let Read { rows, rejected, mut spool } = read;
+    let Read { rows, rejected, mut spool, .. } = read;
     let footer = [("snapshot".to_owned(), found.snapshot.clone())];
     let dims = Dims::new();
-    let replace = |name: &str, columns: Vec<ArrayRef>| -> Result<()> {
+    let replace = |name: &str, columns: Vec<(&str, ArrayRef)>| -> Result<()> {
         let schema = table::table(name)?.arrow(&dims)?;
-        let batch = RecordBatch::try_new(schema.clone(), columns);
-        let batch = batch.context(Kind::Store, || format!("cannot make table {name}"))?;
+        let batch = table::rows(name, &schema, columns)?;
         store.partition(name, &settings.dataset)?.replace(PART, &schema, &[batch], &footer).map(drop)
     };
     let class_ids = 0..i32::try_from(found.classes.len()).unwrap_or(i32::MAX);
-    replace("classes", vec![Arc::new(Int32Array::from_iter_values(class_ids)), arrays::text(&found.classes)])?;
+    let class_ids = Arc::new(Int32Array::from_iter_values(class_ids));
+    replace("classes", vec![("class_id", class_ids), ("name", arrays::text(&found.classes))])?;
     replace(
         "rejected",
         vec![
-            arrays::text(rejected.iter().map(|(path, _)| path)),
-            arrays::repeated("ingest", rejected.len()),
-            arrays::text(rejected.iter().map(|(_, r)| r.reason.as_str())),
-            arrays::text(rejected.iter().map(|(_, r)| &r.detail)),
-            arrow::array::new_null_array(&arrow::datatypes::DataType::Utf8, rejected.len()),
+            ("path", arrays::text(rejected.iter().map(|(path, _)| path))),
+            ("stage", arrays::repeated("ingest", rejected.len())),
+            ("reason", arrays::text(rejected.iter().map(|(_, r)| r.reason.as_str()))),
+            ("detail", arrays::text(rejected.iter().map(|(_, r)| &r.detail))),
+            ("image_id", arrow::array::new_null_array(&arrow::datatypes::DataType::Utf8, rejected.len())),
         ],
     )?;
     let labelled = || rows.iter().filter_map(|row| Some((row.id.to_string(), row.class?)));
     replace(
         "labels",
         vec![
-            arrays::text(labelled().map(|(id, _)| id)),
-            Arc::new(Int32Array::from_iter_values(labelled().map(|(_, class)| class))),
+            ("image_id", arrays::text(labelled().map(|(id, _)| id))),
+            ("class_id", Arc::new(Int32Array::from_iter_values(labelled().map(|(_, class)| class)))),
         ],
     )?;
 
@@ -58,20 +58,20 @@ pub(super) fn write(found: &Ingested, read: Read, settings: &IngestSettings, sto
     spool.rewind().at(Kind::Store, "cannot read", store.root())?;
     for rows in rows.chunks(ROWS) {
         let bytes = rows.iter().map(|row| unspool(row, &mut spool)).collect::<Result<Vec<_>>>()?;
-        let columns: Vec<ArrayRef> = vec![
-            arrays::text(rows.iter().map(|row| row.id.to_string())),
-            arrays::text(rows.iter().map(|row| &row.paths[0])),
-            arrays::text_lists(rows.iter().map(|row| row.paths.iter())),
-            arrays::text(rows.iter().map(|row| row.split.as_str())),
-            Arc::new(BinaryArray::from_iter(bytes)),
-            arrays::int64(rows.iter().map(|row| row.byte_len as i64).collect()),
-            Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.modified))),
-            arrays::text(rows.iter().map(|row| row.header.format.as_str())),
-            Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.header.width as i32))),
-            Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.header.height as i32))),
+        let column = |of: fn(&Row) -> &str| arrays::text(rows.iter().map(of));
+        let columns: [(&str, ArrayRef); 10] = [
+            ("image_id", arrays::text(rows.iter().map(|row| row.id.to_string()))),
+            ("path", column(|row| &row.paths[0])),
+            ("paths", arrays::text_lists(rows.iter().map(|row| row.paths.iter()))),
+            ("split", column(|row| row.split.as_str())),
+            ("bytes", Arc::new(BinaryArray::from_iter(bytes))),
+            ("byte_len", arrays::int64(rows.iter().map(|row| row.byte_len as i64).collect())),
+            ("modified", Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.modified)))),
+            ("format", column(|row| row.header.format.as_str())),
+            ("width", Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.header.width as i32)))),
+            ("height", Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.header.height as i32)))),
         ];
-        let batch = RecordBatch::try_new(schema.clone(), columns);
-        writer.write(&batch.context(Kind::Store, || "cannot make table images".to_owned())?)?;
+        writer.write(&table::rows("images", &schema, columns)?)?;
     }
     let info = writer.finish()?;
     images.retain(|path| path == info.path)

@@ -1,0 +1,285 @@
+//! Filling frozen tables: pictures through the tower into parts.
+//!
+//! decode pool -> cuts for each table that lacks the picture -> a bounded channel a table -> as many batches at once as there
+//! are cores, each on one thread with the tower that all share -> bounded channel -> writer thread. Work that remains is an
+//! anti-join: the pictures whose id has no row in the space. Every batch is of one size, the last one filled up with black
+//! pictures: kernels are chosen by sizes, so a picture's features would otherwise depend on how many come with it. What stands
+//! beside it in the batch changes nothing (`tests/same_bits.rs`).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use futures::StreamExt;
+use futures::future::join_all;
+use tokio::sync::{OnceCell, mpsc};
+use tokio::task::spawn_blocking;
+
+use super::{FrozenTable, FrozenTower, partition};
+use crate::cores;
+use crate::device::guarded;
+use crate::error::{Error, Kind, Result};
+use crate::image::ImageId;
+use crate::stage::cuts::{Mouths, Waiting, Wish, Wishes};
+use crate::stage::feed::{Batches, PixelBatch, Views};
+use crate::stage::forward::{Grouping, on_cores};
+use crate::stage::pictures::{self, Pictures};
+use crate::stage::pool::{self, Budget, Task};
+use crate::stage::progress::Progress;
+use crate::stop::Stop;
+use crate::store::layout::{Partition, Store};
+use crate::store::part::PartWriter;
+use crate::table::{self, arrays};
+
+/// What filling needs besides tables, pictures and the tower.
+#[derive(Clone, Copy)]
+pub struct Filling<'a> {
+    /// How pictures are grouped.
+    pub grouping: Grouping,
+    /// Where the tables are.
+    pub store: &'a Store,
+    /// Asks to stop.
+    pub stop: &'a Stop,
+    /// Is told how far it is.
+    pub progress: &'a Arc<dyn Progress>,
+}
+
+/// Returns the places of the pictures that have no row in a partition.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn missing(pictures: &Pictures, partition: &Partition) -> Result<Vec<usize>> {
+    let present = pictures::present(partition)?;
+    Ok((0..pictures.rows().len()).filter(|&n| !present.contains(&pictures.rows()[n].id)).collect())
+}
+
+/// Computes the rows that tables lack of these pictures; each picture is read and decoded once for all of them. `tower` is called
+/// only where there are some, once. Returns how many images went through it.
+///
+/// # Errors
+/// Where a picture, the tower or the store fails, or stopping was asked for; what was computed until then is kept.
+pub async fn fill(
+    filling: Filling<'_>,
+    pictures: &Arc<Pictures>,
+    tables: &[Arc<dyn FrozenTable>],
+    tower: impl Fn() -> Result<FrozenTower>,
+) -> Result<u64> {
+    let Filling { store, progress, .. } = filling;
+    let mut have = Vec::new();
+    for table in tables {
+        have.push(pictures::present(&partition(table.as_ref(), store)?)?);
+    }
+    let lacks = |have: &HashSet<ImageId>| pictures.rows().iter().any(|picture| !have.contains(&picture.id));
+    let lacking: Vec<_> = tables.iter().cloned().zip(have).filter(|(_, have)| lacks(have)).collect();
+    let stages: Vec<&str> = lacking.iter().map(|(table, _)| table.stage()).collect();
+    let (total, taps) = (pictures.rows().len(), Taps::open(filling, lacking)?);
+    let todo: Vec<usize> = (0..total).filter(|&n| taps.wishes.want(&pictures.rows()[n].id)).collect();
+    let (done, cached) = (todo.len(), total - todo.len());
+    progress.begin(stages.first().copied().unwrap_or("embed"), "image", done as u64, cached as u64);
+    let Taps { wishes, mouths, tables } = taps;
+    cut_all(pictures.clone(), todo, wishes, mouths);
+    let forwards = consume_all(filling, tables, tower).await?;
+    progress.end(&match done {
+        0 => format!("{total} images, all cached: no forward pass"),
+        _ => format!("{done} images through the vision tower ({}), {cached} cached", stages.join(", ")),
+    });
+    Ok(forwards)
+}
+
+/// The tables that lack pictures, opened.
+pub(super) struct Taps {
+    pub(super) wishes: Wishes,
+    pub(super) mouths: Mouths,
+    pub(super) tables: Vec<Opened>,
+}
+
+/// A table that is being filled.
+pub(super) struct Opened {
+    table: Arc<dyn FrozenTable>,
+    partition: Partition,
+    schema: SchemaRef,
+    batches: Batches<Waiting>,
+    /// Images that the tower takes at once.
+    batch: usize,
+}
+
+impl Taps {
+    /// Opens tables, each with the pictures that it has.
+    pub(super) fn open(filling: Filling<'_>, tables: Vec<(Arc<dyn FrozenTable>, HashSet<ImageId>)>) -> Result<Self> {
+        // A batch is of images, and a picture may be several.
+        let pictures = |table: &Arc<dyn FrozenTable>| (filling.grouping.batch / table.forwards()).max(1);
+        let sizes: Vec<usize> = tables.iter().map(|(table, _)| pictures(table)).collect();
+        let (mouths, batches) = Mouths::new(sizes.iter().copied(), filling.progress.clone());
+        let mut opened = Vec::new();
+        let mut wishes = Vec::new();
+        for (((table, have), batches), size) in tables.into_iter().zip(batches).zip(sizes) {
+            let cutter = table.clone();
+            wishes.push(Wish { have: Arc::new(have), cut: Arc::new(move |id, picture| cutter.cut(id, picture)) });
+            opened.push(Opened {
+                partition: partition(table.as_ref(), filling.store)?,
+                schema: table::table(table.table())?.arrow(&table.dims())?,
+                batch: size * table.forwards(),
+                table,
+                batches,
+            });
+        }
+        Ok(Taps { wishes: Wishes::new(wishes), mouths, tables: opened })
+    }
+}
+
+/// Starts to decode pictures and to hand their cuts over, in order; it ends when nobody takes them any more.
+fn cut_all(pictures: Arc<Pictures>, todo: Vec<usize>, wishes: Wishes, mut mouths: Mouths) {
+    tokio::spawn(async move {
+        let tasks = todo.into_iter().map(|place| {
+            let (pictures, wishes) = (pictures.clone(), wishes.clone());
+            let size = pictures.rows()[place].size();
+            Task::new(size.encoded, size.decoded, move || {
+                let picture = &pictures.rows()[place];
+                Ok((picture.image_id.clone(), wishes.cut(&picture.id, &pictures.load(place)?)?))
+            })
+        });
+        let mut cuts = std::pin::pin!(pool::in_order(futures::stream::iter(tasks), Budget::new()));
+        while let Some(made) = cuts.next().await {
+            match made.flatten() {
+                Ok((image_id, cuts)) => {
+                    if mouths.push(image_id, cuts).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => return mouths.fail(error).await,
+            }
+        }
+        let _ = mouths.flush().await;
+    });
+}
+
+/// Works off what comes out of the mouths, all tables at the same time. Returns how many images went through the tower.
+///
+/// # Errors
+/// As [`fill`].
+pub(super) async fn consume_all(
+    filling: Filling<'_>,
+    tables: Vec<Opened>,
+    tower: impl Fn() -> Result<FrozenTower>,
+) -> Result<u64> {
+    let shared = Shared { tower: OnceCell::new(), began: Instant::now(), computing: Arc::default() };
+    // Where one fails, the others end by themselves, and what they have in hand is kept.
+    let consumed = join_all(tables.into_iter().map(|table| consume(filling, table, &shared, &tower))).await;
+    let forwards = consumed.into_iter().sum::<Result<u64>>()?;
+    filling.stop.check()?;
+    Ok(forwards)
+}
+
+/// What the consumers of all tables share.
+struct Shared {
+    tower: OnceCell<Arc<FrozenTower>>,
+    began: Instant,
+    /// Microseconds that cores spent in the tower.
+    computing: Arc<AtomicU64>,
+}
+
+/// Takes a table's batches through the tower, and writes the rows in the order of the batches.
+async fn consume(
+    filling: Filling<'_>,
+    opened: Opened,
+    shared: &Shared,
+    tower: &impl Fn() -> Result<FrozenTower>,
+) -> Result<u64> {
+    let Filling { grouping, stop, progress, .. } = filling;
+    let Opened { table, partition, schema, mut batches, batch: at_once } = opened;
+    let Some(first) = batches.recv().await else { return Ok(0) };
+    let tower = shared.tower.get_or_try_init(|| async { tower().map(Arc::new) }).await?.clone();
+    let workers = tower.workers();
+    let batches = futures::stream::once(async { first })
+        .chain(futures::stream::poll_fn(move |context| batches.poll_recv(context)))
+        // Batches that are in hand when stopping is asked for are finished and kept.
+        .take_while(|_| futures::future::ready(!stop.requested()));
+    let forwards = table.forwards() as u64;
+    let space = table.space().footer();
+    let computed = {
+        let (schema, spent) = (schema.clone(), shared.computing.clone());
+        on_cores(batches, workers, move |batch: PixelBatch<Waiting>| {
+            let began = Instant::now();
+            let made = rows(table.as_ref(), &tower, &schema, batch, at_once)?;
+            spent.fetch_add(began.elapsed().as_micros() as u64, Ordering::Relaxed);
+            Ok(made)
+        })
+    };
+    let mut computed = std::pin::pin!(computed);
+
+    let (send, receive) = mpsc::channel(1);
+    let writer = spawn_blocking(move || write(receive, &partition, &schema, &space, grouping.part_rows));
+    let (mut done, mut outcome) = (0, Ok(()));
+    while let Some(next) = computed.next().await {
+        match next {
+            Ok(rows) => {
+                let count = rows.num_rows() as u64;
+                if send.send(rows).await.is_err() {
+                    break;
+                }
+                done += count;
+                let spent = shared.computing.load(Ordering::Relaxed) as f64;
+                let share = spent / (shared.began.elapsed().as_micros() as f64 * workers as f64).max(1.0);
+                progress.limited_by(if share < 0.5 { "decoding" } else { "the forward pass" });
+            }
+            Err(error) => {
+                outcome = Err(error);
+                break;
+            }
+        }
+    }
+    // Closing the channel makes the writer finish the part in hand.
+    drop(send);
+    let written = writer.await.unwrap_or_else(|e| Err(Error::new(Kind::Internal, "writing was cut short").cause(e)));
+    // A full disk is the cause of the closed channel, so it is what the user should read.
+    written?;
+    outcome?;
+    Ok(done * forwards)
+}
+
+/// Makes the rows of a batch. The pictures are done with when this returns.
+fn rows(
+    table: &dyn FrozenTable,
+    tower: &FrozenTower,
+    schema: &SchemaRef,
+    batch: PixelBatch<Waiting>,
+    at_once: usize,
+) -> Result<RecordBatch> {
+    guarded("the frozen vision tower", || {
+        let _no_grad = tch::no_grad_guard();
+        let PixelBatch { pictures, pixels, boxes } = batch;
+        let mut columns = table.columns(tower, &Views { pixels, boxes }, at_once)?;
+        columns.push(("space", arrays::repeated(&table.space().id(), pictures.len())));
+        columns.push(("image_id", arrays::text(pictures.iter().map(|waiting| &waiting.image_id))));
+        table::rows(table.table(), schema, columns)
+    })
+}
+
+fn write(
+    mut rows: mpsc::Receiver<RecordBatch>,
+    partition: &Partition,
+    schema: &SchemaRef,
+    footer: &[(String, String)],
+    part_rows: usize,
+) -> Result<()> {
+    let mut part: Option<PartWriter> = None;
+    while let Some(batch) = rows.blocking_recv() {
+        let mut open = match part.take() {
+            Some(open) => open,
+            None => partition.append(schema, footer)?,
+        };
+        {
+            let _turn = cores::turn();
+            open.write(&batch)?;
+        }
+        if open.rows() >= part_rows as u64 {
+            open.finish()?;
+        } else {
+            part = Some(open);
+        }
+    }
+    part.map_or(Ok(()), |open| open.finish().map(drop))
+}

@@ -1,0 +1,70 @@
+//! What the frozen vision tower makes of every picture, once per space: one table each for [`Embeddings`], [`ViewFeatures`] and
+//! [`BlockTokens`].
+//!
+//! A picture is read and decoded once for all tables that lack it ([`fill()`]), also while it is ingested
+//! ([`fill_while_ingesting`]). To add a table, write its schema, implement [`FrozenTable`] in a file here, and name it where a
+//! pipeline is opened.
+
+mod block_tokens;
+mod embed;
+mod fill;
+mod ingesting;
+mod tower;
+mod views;
+
+use arrow::array::ArrayRef;
+
+use crate::error::Result;
+use crate::image::{ImageId, Rgb};
+use crate::stage::feed::Views;
+use crate::store::layout::{Partition, Store};
+use crate::store::space::Space;
+use crate::table::Dims;
+
+pub use block_tokens::BlockTokens;
+pub use embed::Embeddings;
+pub use fill::{Filling, fill, missing};
+pub use ingesting::{Ingesting, fill_while_ingesting};
+pub use tower::FrozenTower;
+pub use views::ViewFeatures;
+
+/// A table of what the frozen vision tower makes of pictures: a row for each picture of a space.
+pub trait FrozenTable: Send + Sync {
+    /// Returns the name of the stage that fills it, for progress and plans.
+    fn stage(&self) -> &'static str;
+
+    /// Returns its name in `schemas/`.
+    fn table(&self) -> &'static str;
+
+    /// Returns the space of its rows, which names their partition.
+    fn space(&self) -> &Space;
+
+    /// Returns the lengths that its schema leaves open.
+    fn dims(&self) -> Dims;
+
+    /// Returns how many images the tower sees of each picture.
+    fn forwards(&self) -> usize {
+        1
+    }
+
+    /// Cuts what the tower is to see from a decoded picture.
+    ///
+    /// # Errors
+    /// Where the picture cannot be resized.
+    fn cut(&self, id: &ImageId, picture: &Rgb) -> Result<Views>;
+
+    /// Computes all columns but `space` and `image_id` of the views of some pictures. `batch` is how many images the tower
+    /// takes at once. May be called by several threads at the same time.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    fn columns(&self, tower: &FrozenTower, views: &Views, batch: usize) -> Result<Vec<(&'static str, ArrayRef)>>;
+}
+
+/// Returns the partition of a table's rows.
+///
+/// # Errors
+/// Where the space's id is no partition name.
+pub fn partition(table: &dyn FrozenTable, store: &Store) -> Result<Partition> {
+    store.partition(table.table(), &table.space().id())
+}

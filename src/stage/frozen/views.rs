@@ -1,0 +1,65 @@
+//! The table `view_features`: the features of V random crops of every picture (method section 6).
+//!
+//! The crops are cached as features, not only as logits, so that other class names or sentences cost a matrix product.
+
+use arrow::array::ArrayRef;
+use tch::Kind as Number;
+
+use super::embed::dims;
+use crate::clip::ClipConfig;
+use crate::error::Result;
+use crate::fusion::normalize;
+use crate::image::{ImageId, Preprocess, Rgb, ViewSpec, views};
+use crate::stage::feed::Views;
+use crate::stage::frozen::{FrozenTable, FrozenTower};
+use crate::store::space::Space;
+use crate::table::{Dims, arrays, tensor};
+
+/// How `view_features` is filled.
+pub struct ViewFeatures {
+    /// Its space.
+    pub space: Space,
+    /// The model's sizes.
+    pub config: ClipConfig,
+    /// The side that crops are resized to, and by which filter.
+    pub preprocess: Preprocess,
+    /// How crops are drawn.
+    pub crops: ViewSpec,
+}
+
+impl FrozenTable for ViewFeatures {
+    fn stage(&self) -> &'static str {
+        "views"
+    }
+
+    fn table(&self) -> &'static str {
+        "view_features"
+    }
+
+    fn space(&self) -> &Space {
+        &self.space
+    }
+
+    fn dims(&self) -> Dims {
+        dims(&self.config).with("V", self.crops.count)
+    }
+
+    fn forwards(&self) -> usize {
+        self.crops.count
+    }
+
+    fn cut(&self, id: &ImageId, picture: &Rgb) -> Result<Views> {
+        let cuts = views::boxes(&self.crops, id, picture.width, picture.height);
+        let boxes = cuts.iter().flat_map(|cut| [cut.left, cut.top, cut.width, cut.height].map(|n| n as f32)).collect();
+        let Preprocess { crop, filter, .. } = self.preprocess;
+        Ok(Views { pixels: views::crops(picture, &cuts, crop, filter)?, boxes })
+    }
+
+    fn columns(&self, tower: &FrozenTower, views: &Views, batch: usize) -> Result<Vec<(&'static str, ArrayRef)>> {
+        let features = normalize(&tower.see(&views.pixels, batch)?.cls.to_kind(Number::Float));
+        Ok(vec![
+            ("features", tensor::to_vectors(&features.view([-1, self.crops.count as i64 * features.size()[1]]))?),
+            ("boxes", arrays::fixed_list_f32(&views.boxes, 4 * self.crops.count)?),
+        ])
+    }
+}
