@@ -64,11 +64,12 @@ pub fn set_limit(cores: usize) {
 pub fn workers(device: Device) -> usize {
     match device {
         Device::Cpu => limit(),
-        _ => limit().min(ON_A_GPU),
+        _ => (limit() / 2).clamp(1, ON_A_GPU),
     }
 }
 
-/// Enough for a GPU never to wait, and few enough for all of them to fit into its memory.
+/// Enough for a GPU never to wait, and few enough for all of them to fit into its memory. They are at most half of the cores: while
+/// they wait for it, the others decode.
 const ON_A_GPU: usize = 4;
 
 /// A core to compute on, until this is dropped.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::pipeline::{Pipeline, entries};
+use crate::pipeline::{Pipeline, copy, entries};
 
 /// Path, class and probability of each picture, as `predict --format json` gives them.
 fn predicted(pipeline: &Pipeline, arguments: &[&str]) -> BTreeMap<String, (String, f64)> {
@@ -153,5 +153,50 @@ fn classes_and_sentences_that_the_run_was_not_made_from_are_refused() {
     pipeline.ok("ingest", &[]);
     for run in ["small-head-s0", "small-head-s1"] {
         refused(run, "the classes of the dataset at");
+        let report = pipeline.output("report", &["--run", run]);
+        let said = String::from_utf8(report.stderr).unwrap();
+        assert!(report.status.code() == Some(1) && said.contains("the classes of the dataset at"), "{said}");
     }
+    let asked = pipeline.output("sql", &["SELECT * FROM per_class"]);
+    let said = String::from_utf8(asked.stderr).unwrap();
+    assert!(asked.status.success() && said.contains("warning: the dataset had other classes when runs"), "{said}");
+
+    // Without any, there is nothing to name answers by.
+    std::fs::remove_dir_all(pipeline.path("store/classes")).unwrap();
+    let none = predict("small-head-s1");
+    let said = String::from_utf8(none.stderr).unwrap();
+    assert!(none.status.code() == Some(1) && said.contains("the store has no classes of dataset"), "{said}");
+}
+
+/// What a model is besides its weights decides what it computes.
+#[test]
+fn another_configuration_of_the_same_weights_is_another_model() {
+    let pipeline = Pipeline::new(4, 1);
+    let from = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data/clip-flora");
+    copy(&from, &pipeline.path("model"));
+    let model = ["--set", "model.path=model", "--set", "adapt.tune=head"];
+    let first = pipeline.ok("run", &model);
+    let test = pipeline.path("pictures/test");
+    let predict =
+        || pipeline.program(&["predict", "small-head-s0", test.to_str().unwrap(), "--store", "store", "--quiet"]);
+    assert!(predict().status.success());
+    for (file, was, is) in [("preprocessor_config.json", "0.4814", "0.3814"), ("config.json", "quick_gelu", "gelu")] {
+        let path = pipeline.path("model").join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(was), "{file}");
+        std::fs::write(&path, text.replace(was, is)).unwrap();
+        let said = String::from_utf8(predict().stderr).unwrap();
+        assert!(said.contains("of the model at") && said.contains("are not those that run"), "{said}");
+        std::fs::write(&path, &text).unwrap();
+    }
+    let config = pipeline.path("model/config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("quick_gelu", "gelu")).unwrap();
+    let again = pipeline.output("run", &model);
+    let said = String::from_utf8(again.stderr).unwrap();
+    assert!(!said.contains("is finished"), "{said}");
+    let anew = pipeline.path("anew");
+    let anew = [&model[..], &["--store", anew.to_str().unwrap()]].concat();
+    assert_eq!(String::from_utf8(again.stdout).unwrap(), pipeline.ok("run", &anew), "as from nothing");
+    assert!(!first.is_empty());
 }

@@ -152,3 +152,22 @@ fn a_pictures_features_do_not_depend_on_what_is_batched_with_it() {
         }
     }
 }
+
+/// A picture that lies in both splits is of the test split, whichever of its paths comes first.
+#[test]
+fn a_picture_in_both_splits_is_not_trained_on_whatever_its_names() {
+    let splits = |names: [&str; 2]| {
+        let pipeline = Pipeline::new(3, 1);
+        let bytes = std::fs::read(pipeline.path("pictures/train/red_rose/0001.png")).unwrap();
+        for (split, name) in ["train", "test"].into_iter().zip(names) {
+            std::fs::write(pipeline.path("pictures").join(split).join("red_rose").join(name), &bytes).unwrap();
+        }
+        let output = pipeline.output("ingest", &[]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && said.contains("have the same bytes as a file of the other split"), "{said}");
+        pipeline.sql("SELECT image_id, split FROM images ORDER BY image_id")
+    };
+    let first = splits(["a.png", "z.png"]);
+    assert_eq!(first, splits(["z.png", "a.png"]));
+    assert_eq!(first.iter().filter(|row| row["split"] == "test").count(), 4);
+}

@@ -9,6 +9,8 @@ use super::printer::Printer;
 use super::which_run::WhichRun;
 use crate::error::Result;
 use crate::pipeline::export::export;
+use crate::pipeline::signal;
+use crate::stop::Stop;
 
 const LONG_ABOUT: &str = "\
 Writes the adapted model of a run into a new folder:
@@ -48,7 +50,9 @@ impl Export {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
         let chosen = self.run.find()?;
         chosen.notes.iter().for_each(|note| printer.note(note));
-        let notes = export(&chosen, &self.output)?;
+        let stop = Stop::default();
+        signal::watch(stop.clone(), printer.progress())?;
+        let notes = export(&chosen, &self.output, &stop)?;
         printer.note(&format!("run {} is in {}", chosen.run, self.output.display()));
         notes.iter().for_each(|note| printer.note(note));
         Ok(())

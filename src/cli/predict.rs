@@ -70,7 +70,8 @@ impl Predict {
         let items: Vec<Vec<_>> = self.paths.iter().map(|path| named::pictures(path)).collect::<Result<_>>()?;
         let total = items.iter().map(Vec::len).sum::<usize>() as u64;
         chosen.notes.iter().for_each(|note| printer.note(note));
-        let stop = Stop::default();
+        let (stop, progress) = (Stop::default(), printer.progress());
+        signal::watch(stop.clone(), progress.clone())?;
         let adapted = Adapted::open(&chosen, &stop)?;
         let temperature = adapted.temperature;
         printer.note(&format!("run {}, {}; {}", chosen.run, adapted.reached, calibrated(temperature)));
@@ -79,8 +80,6 @@ impl Predict {
         let predictor = adapted.predictor(&chosen);
         let temperature = temperature.unwrap_or(1.0);
 
-        let progress = printer.progress();
-        signal::watch(stop.clone(), progress.clone())?;
         progress.begin("predict", "image", total, 0);
         let schema = schema();
         let mut target = self.rows.target()?;
@@ -123,7 +122,8 @@ fn calibrated(temperature: Option<f64>) -> String {
             format!("probabilities at temperature {temperature:.2}, fitted on pseudo-labels, not on true labels")
         }
         None => {
-            "probabilities are not calibrated, since the run was not measured: microclip-pipe evaluate does".to_owned()
+            "probabilities are not calibrated, since the run was not measured as it is here: microclip-pipe run does"
+                .to_owned()
         }
     }
 }

@@ -40,7 +40,27 @@ pub struct VisionConfig {
     pub activation: Activation,
 }
 
+impl Activation {
+    /// Returns its name in a config.json.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Activation::QuickGelu => "quick_gelu",
+            Activation::Gelu => "gelu",
+            Activation::Silu => "silu",
+        }
+    }
+}
+
 impl VisionConfig {
+    /// Returns what the tower computes besides its weights, as it stands in the identity of a space.
+    pub fn canonical(&self) -> String {
+        let VisionConfig { width, layers, heads, mlp, image_size, patch, eps, activation } = self;
+        let activation = activation.as_str();
+        format!(
+            "vit image={image_size} patch={patch} width={width} layers={layers} heads={heads} mlp={mlp} eps={eps} {activation}"
+        )
+    }
+
     /// Patches per side, `g`.
     pub fn grid(&self) -> i64 {
         self.image_size / self.patch
@@ -82,6 +102,15 @@ pub struct TextConfig {
 }
 
 impl TextConfig {
+    /// Returns what the tower computes besides its weights, as it stands in the identity of a space.
+    pub fn canonical(&self) -> String {
+        let TextConfig { width, layers, heads, mlp, vocab, context, eps, activation } = self;
+        let activation = activation.as_str();
+        format!(
+            "text vocab={vocab} context={context} width={width} layers={layers} heads={heads} mlp={mlp} eps={eps} {activation}"
+        )
+    }
+
     /// What one sequence of so many tokens costs in the products of the blocks, in GFLOP; a product and a sum are two.
     pub fn gflop(&self, tokens: usize) -> f64 {
         let [width, mlp, layers] = [self.width, self.mlp, self.layers].map(|size| size as f64);

@@ -51,9 +51,13 @@ impl Adapted {
         let Chosen { store, run, dataset, spec, .. } = chosen;
         store.partition("classes", dataset)?.require_sound()?;
         let classes = ingest::class_names(store, dataset)?;
+        if classes.is_empty() {
+            let what = format!("the store has no classes of dataset '{dataset}', which run '{run}' is about");
+            return Err(Error::new(Kind::Store, what).hint("run the pipeline again: the dataset is ingested anew"));
+        }
         let w = Workspace::open(spec)?;
         let sentences = sentences(spec, &classes)?;
-        let now = MadeFrom::of(w.clip.weights_hash(), &classes, &sentences);
+        let now = MadeFrom::of(&w.clip, &classes, &sentences);
         let Some(settings) = settings::adapt(spec, &w.clip.preprocess, &classes)? else {
             return Err(Error::new(
                 Kind::Usage,
@@ -69,7 +73,7 @@ impl Adapted {
             )
             .hint("run the pipeline: it goes on from where the run ended"));
         };
-        let checkpoint = Checkpoint::read(&path)?;
+        let checkpoint = Checkpoint::read(&path, run)?;
         let reached = Reached { passes: checkpoint.passes(), ..chosen.reached };
         if !reached.has_all_passes() && !chosen.asked {
             let what = format!("run '{run}' ended, but its newest checkpoint is {reached}");
@@ -123,6 +127,10 @@ fn compare(chosen: &Chosen, now: &MadeFrom, answers_by_sentences: bool) -> Resul
     };
     if differs(then.weights.as_ref(), now.weights.as_ref()) {
         return refuse(Kind::Model, format!("the weights at {}", spec.model.path.display()));
+    }
+    if differs(then.model.as_ref(), now.model.as_ref()) {
+        let files = "config.json, preprocessor_config.json and tokenizer.json";
+        return refuse(Kind::Model, format!("{files} of the model at {}", spec.model.path.display()));
     }
     if differs(then.classes.as_ref(), now.classes.as_ref()) {
         return refuse(Kind::Input, format!("the classes of the dataset at {}", spec.dataset.path.display()));

@@ -8,10 +8,11 @@ use arrow::array::Array;
 use crate::error::{Context, Error, Kind, Result};
 use crate::pipeline::departures::departures;
 use crate::pipeline::reached::Reached;
-use crate::pipeline::record::{MadeFrom, runs_of};
+use crate::pipeline::record::{MadeFrom, is_of, runs_of, runs_of_other_classes};
 use crate::pipeline::settings;
 use crate::pipeline::some_of::some_of;
 use crate::pipeline::spec::Spec;
+use crate::stage::ingest;
 use crate::stage::pictures::Pictures;
 use crate::store::layout::Store;
 use crate::store::reader;
@@ -47,6 +48,21 @@ impl Chosen {
     /// [`Kind::Store`] where the table `images` cannot be read.
     pub fn pictures(&self) -> Result<Arc<Pictures>> {
         Pictures::open(&self.store.partition("images", &self.dataset)?, settings::limits(&self.spec))
+    }
+
+    /// Refuses a run whose dataset had other classes when it was made: its answers would get wrong names.
+    ///
+    /// # Errors
+    /// [`Kind::Input`] where it had; [`Kind::Store`] where the store cannot be read.
+    pub fn require_its_classes(&self) -> Result<()> {
+        let classes = ingest::class_names(&self.store, &self.dataset)?;
+        if runs_of_other_classes(&self.store, std::slice::from_ref(&self.run), &classes)?.is_empty() {
+            return Ok(());
+        }
+        let dataset = self.spec.dataset.path.display();
+        let what =
+            format!("the classes of the dataset at {dataset} are not those that run '{}' was made with", self.run);
+        Err(Error::new(Kind::Input, what).hint("put those back, or run the pipeline again"))
     }
 
     /// The settings that made it and are not the defaults, by their keys in the pipeline file; no paths.
@@ -134,6 +150,10 @@ fn read(store: &Store, run: &str) -> Result<Chosen> {
     let row = store.partition("runs", run)?;
     row.require_sound()?;
     let batch = reader::batches(&row, None, 16)?.next().ok_or_else(gone)??;
+    if !is_of(&batch, run)? {
+        let what = format!("the row of run '{run}' is another run's");
+        return Err(Error::new(Kind::Store, what).hint("run the pipeline again: it is written anew"));
+    }
     let text = |column: &str| Ok::<_, Error>(arrays::strings(&batch, column)?.first().copied().unwrap_or_default());
     let mut spec: Spec = serde_json::from_str(text("settings")?)
         .context(Kind::Store, || format!("the settings of run '{run}' are of another version of this program"))?;

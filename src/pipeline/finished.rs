@@ -2,6 +2,7 @@
 
 use arrow::array::Array;
 
+use super::record::is_of;
 use super::run::{MetricRow, Upto, sentences, too_many_rejected};
 use super::settings;
 use super::spec::{Adapt, Dka, Fusion, Spec};
@@ -146,7 +147,8 @@ fn has_passes(store: &Store, run: &str, passes: u64) -> Result<bool> {
     if (store.partition("passes", run)?.parts()?.len() as u64) < passes || checkpoint::passes_done(&folder)? != passes {
         return Ok(false);
     }
-    checkpoint::latest(&folder)?.map_or(Ok(false), |path| store.vouch(&path))
+    let Some(path) = checkpoint::latest(&folder)? else { return Ok(false) };
+    Ok(store.vouch(&path)? && checkpoint::is_in_place(&path, run)?)
 }
 
 /// The accuracies by model and split; none where a row does not say on how many pictures it was measured.
@@ -181,6 +183,10 @@ impl Row {
         let mut row = None;
         for batch in reader::batches(&store.partition("runs", run)?, None, 16)? {
             let batch = batch?;
+            // One that lies in another run's place is none of this run.
+            if !is_of(&batch, run)? {
+                return Ok(None);
+            }
             let first = |column: &str| Ok::<_, Error>(arrays::floats(&batch, column)?.first().copied().flatten());
             row = Some(Row {
                 finished: batch.column_by_name("finished").is_some_and(|finished| finished.is_valid(0)),
@@ -203,6 +209,9 @@ pub(super) fn measured(store: &Store, run: &str) -> Result<Option<Finished>> {
     let mut scores = Vec::new();
     for batch in reader::batches(&metrics, None, 1024)? {
         let batch = batch?;
+        if !is_of(&batch, run)? {
+            return Ok(None);
+        }
         let texts = |column: &str| arrays::strings(&batch, column);
         let names = texts("model")?.into_iter().zip(texts("split")?).zip(texts("metric")?);
         // Older versions had no such column.

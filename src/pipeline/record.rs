@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{Array, ArrayRef, Float64Array, TimestampMillisecondArray};
+use arrow::array::{Array, ArrayRef, Float64Array, RecordBatch, TimestampMillisecondArray};
 use arrow::compute::cast;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::clip::{Clip, ClipConfig};
 use crate::cores;
 use crate::error::{Context, Kind, Result};
 use crate::pipeline::spec::Spec;
@@ -21,6 +22,8 @@ use crate::table::{self, Dims, arrays};
 pub struct MadeFrom {
     /// Of the weights' bytes.
     pub weights: Option<String>,
+    /// Of what the model is besides: its sizes, its preprocessing, its tokenizer.
+    pub model: Option<String>,
     /// Of the names of the classes, in the order of their ids.
     pub classes: Option<String>,
     /// Of the sentences about them.
@@ -29,14 +32,53 @@ pub struct MadeFrom {
 
 impl MadeFrom {
     /// Takes the digests of what there is now.
-    pub(super) fn of(weights: blake3::Hash, classes: &[String], sentences: &Sentences) -> Self {
-        let mut names = blake3::Hasher::new();
-        for name in classes {
-            names.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
-        }
+    pub(super) fn of(clip: &Clip, classes: &[String], sentences: &Sentences) -> Self {
+        let ClipConfig { vision, text, joint } = &clip.config;
+        let (vision, text, tokenizer) = (vision.canonical(), text.canonical(), clip.tokenizer.identity());
+        let model = format!("{vision} {text} joint={joint} {} {}", clip.preprocess.canonical(), tokenizer.to_hex());
         let hex = |hash: blake3::Hash| Some(hash.to_hex().to_string());
-        MadeFrom { weights: hex(weights), classes: hex(names.finalize()), sentences: hex(sentences.identity()) }
+        MadeFrom {
+            weights: hex(clip.weights_hash()),
+            model: hex(blake3::hash(model.as_bytes())),
+            classes: Some(digest_of_classes(classes)),
+            sentences: hex(sentences.identity()),
+        }
     }
+}
+
+/// Returns the digest of class names, in the order of their ids.
+fn digest_of_classes(classes: &[String]) -> String {
+    let mut names = blake3::Hasher::new();
+    for name in classes {
+        names.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
+    }
+    names.finalize().to_hex().to_string()
+}
+
+/// Returns those runs that were made when the dataset had other classes than it has now: class ids in their rows are right, but stand
+/// for other names. Runs of earlier versions did not keep their classes, and are not among them.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub(super) fn runs_of_other_classes(store: &Store, runs: &[String], classes: &[String]) -> Result<Vec<String>> {
+    let now = digest_of_classes(classes);
+    let mut others = Vec::new();
+    for run in runs {
+        for batch in reader::batches(&store.partition("runs", run)?, Some(&["versions"]), 16)? {
+            let batch = batch?;
+            let versions = arrays::strings(&batch, "versions")?;
+            let made_from: MadeFrom = versions.first().and_then(|v| serde_json::from_str(v).ok()).unwrap_or_default();
+            if differs(made_from.classes.as_ref(), Some(&now)) {
+                others.push(run.clone());
+            }
+        }
+    }
+    Ok(others)
+}
+
+/// Returns whether a row is of the run that its place says.
+pub(super) fn is_of(batch: &RecordBatch, run: &str) -> Result<bool> {
+    Ok(arrays::strings(batch, "run")?.iter().all(|theirs| *theirs == run))
 }
 
 /// Whether a digest is known, and is another one now.
@@ -98,6 +140,7 @@ impl Record {
             "libtorch": "2.11.0",
             "threads": cores::limit(),
             "weights": self.made_from.weights,
+            "model": self.made_from.model,
             "classes": self.made_from.classes,
             "sentences": self.made_from.sentences,
         });

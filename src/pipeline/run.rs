@@ -92,10 +92,11 @@ pub struct MetricRow {
 /// Of the first stage that fails; [`Kind::Tolerance`] where more pictures were rejected than the file tolerates, after
 /// everything else was done; [`Kind::Interrupted`] where stopping was asked for.
 pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> {
-    let (started, clock) = (Timestamp::now(), Instant::now());
     cores::set_limit(spec.device.threads);
     let Options { stop, progress } = options;
     let store = turn::take(&spec.store, stop, progress).await?;
+    // Waiting for another process is none of the run.
+    let (started, clock) = (Timestamp::now(), Instant::now());
     let mut outcome = Outcome::default();
 
     let source = source::open(&settings::source(spec))?;
@@ -113,7 +114,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     let adapt_settings = settings::adapt(spec, &workspace.clip.preprocess, &classes)?;
     let run = workspace.run_id(spec, &snapshot, &sentences, adapt_settings.as_ref());
     let mut record = Record::begin(&store, &run, &workspace.dataset, started, clock)?;
-    record.made_from = MadeFrom::of(workspace.clip.weights_hash(), &classes, &sentences);
+    record.made_from = MadeFrom::of(&workspace.clip, &classes, &sentences);
     let stages = Stages { spec, workspace: &workspace, store: &store, options };
     let passes = adapt_settings.as_ref().map(AdaptSettings::passes);
     let known = ingest::known_as(&snapshot, &ingest_settings, &store)?;

@@ -1,9 +1,10 @@
 //! What of a store belongs to a pipeline, and is visible in a SQL session.
 
 use super::chosen::Chosen;
-use super::record::runs_of;
+use super::record::{runs_of, runs_of_other_classes};
 use super::run::sentences;
 use super::settings;
+use super::some_of::some_of;
 use super::spec::Spec;
 use super::workspace::Workspace;
 use crate::error::Result;
@@ -32,8 +33,12 @@ pub fn view(spec: &Spec) -> Result<View> {
             visible.spaces = workspace.frozen_tables(spec).iter().map(|of| (of.table(), of.space().id())).collect();
             let classes = ingest::class_names(&store, &visible.dataset)?;
             if !classes.is_empty() {
-                let sentences = sentences(spec, &classes)?;
-                visible.spaces.insert("text_features", sentences.partition(&workspace.text_space));
+                match sentences(spec, &classes) {
+                    Ok(sentences) => {
+                        visible.spaces.insert("text_features", sentences.partition(&workspace.text_space));
+                    }
+                    Err(error) => notes.push(format!("text_features is left empty: {error}")),
+                }
             }
         }
         Err(error) if !store.partitions("embeddings")?.is_empty() => {
@@ -41,8 +46,22 @@ pub fn view(spec: &Spec) -> Result<View> {
         }
         Err(_) => {}
     }
+    let classes = ingest::class_names(&store, &visible.dataset)?;
+    let others = runs_of_other_classes(&store, &visible.runs, &classes)?;
+    if !others.is_empty() {
+        notes.push(format!(
+            "warning: the dataset had other classes when {} made: class ids in their rows are right, class names are not",
+            match others.as_slice() {
+                [run] => format!("run {run} was"),
+                runs => format!("runs {} were", some_of(runs, SHOWN)),
+            }
+        ));
+    }
     Ok(View { store, visible, notes })
 }
+
+/// As many runs as are worth reading at once.
+const SHOWN: usize = 3;
 
 /// What there is of a pipeline's dataset and runs: the tables of features are left empty, so that no model is opened.
 ///

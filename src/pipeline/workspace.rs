@@ -38,7 +38,7 @@ pub(super) struct Workspace {
 }
 
 /// Raised wherever the same settings adapt or measure otherwise than before: a run of an earlier program is then another run, not a finished one.
-const METHOD: u32 = 3;
+const METHOD: u32 = 4;
 
 impl Workspace {
     /// Opens the model and works out the spaces. No tower is built and no picture read.
@@ -52,6 +52,7 @@ impl Workspace {
         let image = |kind| {
             Space::new(kind)
                 .with("weights", &weights)
+                .with("architecture", clip.config.vision.canonical())
                 .with("preprocessing", clip.preprocess.canonical())
                 .with("precision", precision.as_str())
         };
@@ -68,6 +69,7 @@ impl Workspace {
             view_space: image("view").with("view", crops),
             text_space: Space::new("txt")
                 .with("weights", &weights)
+                .with("architecture", clip.config.text.canonical())
                 .with("tokenizer", clip.tokenizer.identity().to_hex())
                 .with("precision", "fp32"),
             dataset: settings::dataset_id(spec),

@@ -43,9 +43,10 @@ struct Report {
 /// and 0 leaves the map out.
 ///
 /// # Errors
-/// [`crate::error::Kind::Query`] or [`crate::error::Kind::Store`] where a table cannot be read, [`crate::error::Kind::Interrupted`]
+/// As [`Chosen::require_its_classes`]; [`crate::error::Kind::Query`] or [`crate::error::Kind::Store`] where a table cannot be read, [`crate::error::Kind::Interrupted`]
 /// where stopping was asked for. That the model is gone, or pictures are, leaves out what they are needed for.
 pub async fn report(chosen: &Chosen, mapped: usize, stop: &Stop, progress: &dyn Progress) -> Result<String> {
+    chosen.require_its_classes()?;
     let View { store, visible, notes: mut missing } = view_of_run(chosen)?;
     let ctx = session(&store, &visible).await?;
     missing.extend(warnings(&ctx));

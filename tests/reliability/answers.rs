@@ -237,3 +237,36 @@ fn an_earlier_checkpoint_does_not_stand_in_for_the_last_one() {
     pipeline.ok("run", &HEAD);
     assert_eq!(predict(&pipeline, None).stdout, before.stdout);
 }
+
+/// A file that is whole, and was copied to where another one belongs, is not taken for that.
+#[test]
+fn what_is_of_another_run_or_pass_is_refused_or_computed_anew() {
+    let pipeline = Pipeline::new(4, 1);
+    let settings = ["--set", "adapt.tune=head", "--set", "adapt.epochs=2"];
+    let other = ["--seed", "2", "--set", "adapt.lr=0.1"];
+    pipeline.ok("run", &settings);
+    let ours = entries(&pipeline.path("store/checkpoints")).remove(0);
+    let accuracy = pipeline.ok("run", &settings);
+    pipeline.ok("run", &[&settings[..], &other[..]].concat());
+    let theirs = entries(&pipeline.path("store/checkpoints")).into_iter().find(|folder| *folder != ours).unwrap();
+    let run = ours.file_name().unwrap().to_str().unwrap();
+    let test = pipeline.path("pictures/test");
+    let predict = || pipeline.program(&["predict", run, test.to_str().unwrap(), "--store", "store", "--quiet"]);
+    let answers = predict().stdout;
+    let ends = [theirs.join("pass-0002.safetensors"), ours.join("pass-0001.safetensors")];
+    for other in ends {
+        fs::copy(&other, ours.join("pass-0002.safetensors")).unwrap();
+        let refused = predict();
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(refused.status.code() == Some(1) && said.contains("as its place says"), "{said}");
+        assert_eq!(pipeline.ok("run", &settings), accuracy);
+        assert!(!answers.is_empty() && predict().stdout == answers);
+    }
+
+    for table in ["metrics", "runs"] {
+        let place = |run: &Path| pipeline.path("store").join(table).join(run.file_name().unwrap());
+        let (from, to) = (entries(&place(&theirs)).remove(0), entries(&place(&ours)).remove(0));
+        fs::copy(from, to).unwrap();
+        assert_eq!(pipeline.ok("run", &settings), accuracy, "{table}");
+    }
+}

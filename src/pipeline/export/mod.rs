@@ -30,10 +30,11 @@ const TOKENIZER: [&str; 4] = ["tokenizer.json", "special_tokens_map.json", "voca
 /// reading.
 ///
 /// # Errors
-/// As [`Adapted::open`]; [`Kind::Usage`] where something is in the folder; [`Kind::Store`] where it cannot be written.
-pub fn export(chosen: &Chosen, folder: &Path) -> Result<Vec<String>> {
+/// As [`Adapted::open`]; [`Kind::Usage`] where something is in the folder; [`Kind::Store`] where it cannot be written. Where stopping was
+/// asked for, nothing is left.
+pub fn export(chosen: &Chosen, folder: &Path, stop: &Stop) -> Result<Vec<String>> {
     refuse_taken(folder)?;
-    let adapted = Adapted::open(chosen, &Stop::default())?;
+    let adapted = Adapted::open(chosen, stop)?;
     let folder = std::path::absolute(folder).at(Kind::Store, "cannot find", folder)?;
     let parent = folder.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(parent).at(Kind::Store, "cannot make", parent)?;
@@ -44,6 +45,7 @@ pub fn export(chosen: &Chosen, folder: &Path) -> Result<Vec<String>> {
         .tempdir_in(parent)
         .at(Kind::Store, "cannot write to", parent)?;
     let notes = fill(unfinished.path(), chosen, &adapted)?;
+    stop.check()?;
     // An empty folder is replaced.
     fs::rename(unfinished.path(), &folder).at(Kind::Store, "cannot name", &folder)?;
     let _ = unfinished.keep();

@@ -10,7 +10,7 @@ use tch::Tensor;
 
 use crate::clip::Weights;
 use crate::clip::stored::Stored;
-use crate::error::{Context, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::fusion::adamw::AdamW;
 use crate::fusion::adapter::Adapter;
 use crate::store::layout::Store;
@@ -35,17 +35,30 @@ pub fn passes_done(folder: &Path) -> Result<u64> {
     Ok(latest(folder)?.and_then(|path| number(&path)).unwrap_or(0))
 }
 
+/// Returns whether a checkpoint is of the run and pass that its place says.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn is_in_place(path: &Path, run: &str) -> Result<bool> {
+    let bytes = fs::read(path).at(Kind::Store, "cannot read", path)?;
+    Ok(misplaced(path, run, &bytes).is_none())
+}
+
 /// The newest checkpoint that can be gone on from, given the number of passes whose tables the store has: what is damaged, or
 /// is after a pass whose tables were lost, is set aside.
 ///
 /// # Errors
 /// Where the store cannot be read, or a file cannot be set aside.
-pub(super) fn usable(store: &Store, folder: &Path, passes: u64) -> Result<Option<PathBuf>> {
-    for path in all(folder)?.into_iter().rev() {
-        if number(&path).is_some_and(|done| done > passes) {
-            store.set_aside(&path, &format!("is after pass {passes}, whose tables are lost"))?;
+pub(super) fn usable(store: &Store, run: &str, passes: u64) -> Result<Option<PathBuf>> {
+    for path in all(&store.checkpoints(run)?)?.into_iter().rev() {
+        if let Some(done) = number(&path).filter(|done| *done > passes) {
+            store.set_aside(&path, &format!("is after {done} passes, and the tables of only {passes} are there"))?;
         } else if store.vouch(&path)? {
-            return Ok(Some(path));
+            let bytes = fs::read(&path).at(Kind::Store, "cannot read", &path)?;
+            match misplaced(&path, run, &bytes) {
+                Some(other) => store.set_aside(&path, &format!("is {other}"))?,
+                None => return Ok(Some(path)),
+            }
         }
     }
     Ok(None)
@@ -93,6 +106,15 @@ pub fn write(folder: &Path, run: &str, done: u64, adapter: &Adapter, optimiser: 
     Ok(())
 }
 
+/// Returns what a checkpoint says that it is, where that is not what its place says.
+fn misplaced(path: &Path, run: &str, bytes: &[u8]) -> Option<String> {
+    let (_, header) = safetensors::SafeTensors::read_metadata(bytes).ok()?;
+    let says = header.metadata().as_ref()?;
+    let (theirs, passes) = (says.get("run")?, says.get("passes")?);
+    let placed = theirs == run && number(path).is_some_and(|number| number.to_string() == *passes);
+    (!placed).then(|| format!("of run '{theirs}' after pass {passes}"))
+}
+
 /// A checkpoint that was read, and is as it was written.
 pub struct Checkpoint {
     path: PathBuf,
@@ -100,13 +122,18 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Reads a checkpoint once, and compares what was read with its seal.
+    /// Reads a checkpoint of a run once, and compares what was read with its seal, its run and its name.
     ///
     /// # Errors
-    /// [`Kind::Store`] where the file cannot be read, is damaged, or is of another version of the program.
-    pub fn read(path: &Path) -> Result<Self> {
+    /// [`Kind::Store`] where the file cannot be read, is damaged, is of another version of the program, or is of another run or
+    /// pass than its place says.
+    pub fn read(path: &Path, run: &str) -> Result<Self> {
         let bytes = fs::read(path).at(Kind::Store, "cannot read", path)?;
         sound::require(path, seal::verdict_in_memory(&bytes))?;
+        if let Some(other) = misplaced(path, run, &bytes) {
+            let what = format!("{} is {other}, and not of run '{run}' as its place says", path.display());
+            return Err(Error::new(Kind::Store, what).hint("remove it and run again: its passes are done anew"));
+        }
         Ok(Checkpoint { path: path.to_owned(), weights: Weights::of_bytes(path, bytes)? })
     }
 

@@ -173,9 +173,9 @@ pub async fn adapt(
 
     let folder = store.checkpoints(run)?;
     let whole = tables::whole_passes(store, run)?;
-    let resumed = match checkpoint::usable(store, &folder, whole)? {
+    let resumed = match checkpoint::usable(store, run, whole)? {
         Some(path) => {
-            let checkpoint = Checkpoint::read(&path)?;
+            let checkpoint = Checkpoint::read(&path, run)?;
             checkpoint.restore(&mut adapter, &mut optimiser)?;
             checkpoint.passes()
         }

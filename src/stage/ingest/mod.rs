@@ -203,6 +203,12 @@ pub(super) async fn read(
         let what = format!("no picture of the dataset can be read{}", first.unwrap_or_default());
         return Err(Error::new(Kind::Input, what).hint("JPEG, PNG and WebP are read; check dataset.path"));
     }
+    if read.in_both > 0 {
+        progress.say(&format!(
+            "warning: {} files have the same bytes as a file of the other split: they count as test pictures, and are not trained on",
+            read.in_both
+        ));
+    }
     let (images, rejected) = (read.rows.len() as u64, read.rejected.len() as u64);
     let found = Ingested { images, rejected, classes, snapshot, unchanged: false };
     Ok(Unwritten { found, read })

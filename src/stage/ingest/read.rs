@@ -42,6 +42,8 @@ pub(super) struct Read {
     pub(super) spool: File,
     /// Pictures of which the tap wanted something.
     pub(super) tapped: u64,
+    /// Files whose bytes are those of a file of the other split.
+    pub(super) in_both: u64,
 }
 
 /// What reading needs.
@@ -84,7 +86,7 @@ impl Reading {
 
     async fn run(mut self, source: Box<dyn Source>, root: PathBuf) -> Result<Read> {
         let spool = tempfile::tempfile_in(&root).at(Kind::Store, "cannot write to", &root)?;
-        let mut read = Read { rows: Vec::new(), rejected: Vec::new(), spool, tapped: 0 };
+        let mut read = Read { rows: Vec::new(), rejected: Vec::new(), spool, tapped: 0, in_both: 0 };
         let mut places = HashMap::new();
         let mut checked = std::pin::pin!(self.checked(source));
         while let Some(next) = checked.next().await {
@@ -101,6 +103,12 @@ impl Reading {
             if let Some(&at) = places.get(&good.id) {
                 self.progress.advance(1);
                 let row: &mut Row = &mut read.rows[at];
+                let split = item.split.unwrap_or(Split::Train);
+                if row.split != split {
+                    // Whatever its names: what is measured on was not trained on.
+                    row.split = Split::Test;
+                    read.in_both += 1;
+                }
                 row.paths.push(item.path);
                 continue;
             }
