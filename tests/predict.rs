@@ -143,6 +143,12 @@ fn classes_and_sentences_that_the_run_was_not_made_from_are_refused() {
     pipeline.write("sentences.json", &sentences.replacen("flower", "plant", 1));
     refused("small-head-s0", "the sentences about the classes, now in");
     assert!(predict("small-head-s1").status.success(), "a learned classifier answers without sentences");
+    std::fs::remove_file(pipeline.path("sentences.json")).unwrap();
+    assert!(predict("small-head-s1").status.success(), "also where they are gone");
+    pipeline.write("sentences.json", "{}");
+    let asked = pipeline.output("sql", &["SELECT count(*) FROM images"]);
+    let said = String::from_utf8(asked.stderr).unwrap();
+    assert!(asked.status.success() && said.contains("text_features is left empty"), "{said}");
 
     // The same three classes, another name for one of them: ids go by the alphabet, so all move.
     pipeline.write("sentences.json", &sentences.replace("red rose", "a rose"));

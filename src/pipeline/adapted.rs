@@ -16,7 +16,7 @@ use crate::pipeline::settings;
 use crate::pipeline::workspace::Workspace;
 use crate::stage::adapt::checkpoint::{self, Checkpoint};
 use crate::stage::adapt::{AdaptSettings, Coarse, Model};
-use crate::stage::describe::{self, Heads};
+use crate::stage::describe;
 use crate::stage::frozen::FrozenTower;
 use crate::stage::ingest;
 use crate::stage::pixels::Normaliser;
@@ -35,7 +35,8 @@ pub struct Adapted {
     /// With the weights of its last pass.
     pub(super) model: Model,
     settings: AdaptSettings,
-    heads: Heads,
+    /// `W_LLM`, where answers depend on it.
+    frozen_head: Option<Tensor>,
     frozen: Option<FrozenTower>,
     normaliser: Normaliser,
 }
@@ -56,8 +57,6 @@ impl Adapted {
             return Err(Error::new(Kind::Store, what).hint("run the pipeline again: the dataset is ingested anew"));
         }
         let w = Workspace::open(spec)?;
-        let sentences = sentences(spec, &classes)?;
-        let now = MadeFrom::of(&w.clip, &classes, &sentences);
         let Some(settings) = settings::adapt(spec, &w.clip.preprocess, &classes)? else {
             return Err(Error::new(
                 Kind::Usage,
@@ -65,7 +64,10 @@ impl Adapted {
             )
             .hint("run the pipeline with another adapt.tune, e.g. --set adapt.tune=head"));
         };
-        compare(chosen, &now, !settings.design.train_head || spec.predict.gamma > 0.0)?;
+        // A classifier that was learned answers without sentences, unless the prior is mixed in.
+        let answers_by_sentences = !settings.design.train_head || spec.predict.gamma > 0.0;
+        let sentences = answers_by_sentences.then(|| sentences(spec, &classes)).transpose()?;
+        compare(chosen, &MadeFrom::of(&w.clip, &classes, sentences.as_ref()))?;
         let Some(path) = checkpoint::latest(&store.checkpoints_of(run)?)? else {
             return Err(Error::new(
                 Kind::Store,
@@ -80,16 +82,21 @@ impl Adapted {
             return Err(Error::new(Kind::Store, what)
                 .hint("run the pipeline again: what is missing is computed; or ask for the run by its id"));
         }
-        let heads = describe::heads(&sentences, &w.text_space, &w.clip.tokenizer, || w.clip.text(), store, stop)?;
-        let start = if settings.design.train_head { &heads.descriptions } else { &heads.frozen };
-        let mut model = Model::new(&w.tower(w.adapt_precision(spec))?, &start.to_device(w.device), settings.design);
+        checkpoint.require_classes(classes.len())?;
+        let heads =
+            |sentences| describe::heads(sentences, &w.text_space, &w.clip.tokenizer, || w.clip.text(), store, stop);
+        let frozen_head = sentences.as_ref().map(heads).transpose()?.map(|heads| heads.frozen);
+        // What was learned is put in its place below.
+        let place = || Tensor::zeros([classes.len() as i64, w.clip.config.joint], tch::kind::FLOAT_CPU);
+        let start = frozen_head.as_ref().map_or_else(place, Tensor::shallow_clone).to_device(w.device);
+        let mut model = Model::new(&w.tower(w.adapt_precision(spec))?, &start, settings.design);
         let mut optimiser = AdamW::new(model.parameters(), 0.0);
         checkpoint.restore(&mut model, &mut optimiser)?;
         let cached = !matches!(settings.design.tune.from_block(), Some(0));
         let frozen = if cached || spec.predict.gamma > 0.0 { Some(w.frozen_tower()?) } else { None };
         let normaliser = w.normaliser();
         let temperature = chosen.temperature.filter(|_| reached.has_all_passes());
-        Ok(Adapted { clip: w.clip, model, reached, temperature, classes, settings, heads, frozen, normaliser })
+        Ok(Adapted { clip: w.clip, model, reached, temperature, classes, settings, frozen_head, frozen, normaliser })
     }
 
     /// W* as answers are made with it: (C, d) of unit rows, on the CPU.
@@ -100,7 +107,7 @@ impl Adapted {
 
     /// Makes it ready for pictures that are in no table.
     pub fn predictor(self, chosen: &Chosen) -> Predictor {
-        let Adapted { clip, model, settings, heads, frozen, normaliser, .. } = self;
+        let Adapted { clip, model, settings, frozen_head, frozen, normaliser, .. } = self;
         let gamma = chosen.spec.predict.gamma;
         let composite = model.design().tune.from_block().is_none() && settings.coarse == Coarse::Composite;
         Predictor {
@@ -111,15 +118,14 @@ impl Adapted {
             seed: chosen.spec.seed,
             coarse: settings.coarse,
             crops: (composite || gamma > 0.0).then(|| settings::views(&chosen.spec)),
-            prior: (gamma > 0.0).then(|| Prior { head: heads.frozen, gamma }),
+            prior: frozen_head.filter(|_| gamma > 0.0).map(|head| Prior { head, gamma }),
             adapter: model,
         }
     }
 }
 
-/// Refuses what a run was not made from: its answers would be wrong, and look right. Sentences are compared where answers depend on
-/// them: where they are the classifier, or the prior that is mixed in.
-fn compare(chosen: &Chosen, now: &MadeFrom, answers_by_sentences: bool) -> Result<()> {
+/// Refuses what a run was not made from: its answers would be wrong, and look right. Sentences are compared where there are some now.
+fn compare(chosen: &Chosen, now: &MadeFrom) -> Result<()> {
     let Chosen { run, spec, made_from: then, .. } = chosen;
     let refuse = |kind, what: String| {
         Err(Error::new(kind, format!("{what} are not those that run '{run}' was made with"))
@@ -135,7 +141,7 @@ fn compare(chosen: &Chosen, now: &MadeFrom, answers_by_sentences: bool) -> Resul
     if differs(then.classes.as_ref(), now.classes.as_ref()) {
         return refuse(Kind::Input, format!("the classes of the dataset at {}", spec.dataset.path.display()));
     }
-    if answers_by_sentences && differs(then.sentences.as_ref(), now.sentences.as_ref()) {
+    if now.sentences.is_some() && differs(then.sentences.as_ref(), now.sentences.as_ref()) {
         return refuse(
             Kind::Input,
             format!("the sentences about the classes, now in {},", spec.text.descriptions.display()),

@@ -100,9 +100,11 @@ pub fn newest(spec: &Spec, asking: impl Fn(&str) -> String) -> Result<Chosen> {
             .hint("make one with microclip-pipe run"),
         Some(Chosen { run, reached, .. }) => {
             let what = format!("the store {shown} has no finished run of pipeline '{name}': '{run}' stopped {reached}");
-            let hint =
-                format!("microclip-pipe run finishes it; to take it as far as it is, ask for it with {}", asking(&run));
-            Error::new(Kind::Usage, what).hint(hint)
+            let finish = "microclip-pipe run finishes it";
+            Error::new(Kind::Usage, what).hint(match reached.passes {
+                0 => finish.to_owned(),
+                _ => format!("{finish}; to take it as far as it is, ask for it with {}", asking(&run)),
+            })
         }
     })
 }

@@ -32,7 +32,7 @@ pub struct MadeFrom {
 
 impl MadeFrom {
     /// Takes the digests of what there is now.
-    pub(super) fn of(clip: &Clip, classes: &[String], sentences: &Sentences) -> Self {
+    pub(super) fn of(clip: &Clip, classes: &[String], sentences: Option<&Sentences>) -> Self {
         let ClipConfig { vision, text, joint } = &clip.config;
         let (vision, text, tokenizer) = (vision.canonical(), text.canonical(), clip.tokenizer.identity());
         let model = format!("{vision} {text} joint={joint} {} {}", clip.preprocess.canonical(), tokenizer.to_hex());
@@ -41,7 +41,7 @@ impl MadeFrom {
             weights: hex(clip.weights_hash()),
             model: hex(blake3::hash(model.as_bytes())),
             classes: Some(digest_of_classes(classes)),
-            sentences: hex(sentences.identity()),
+            sentences: sentences.and_then(|sentences| hex(sentences.identity())),
         }
     }
 }

@@ -114,7 +114,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     let adapt_settings = settings::adapt(spec, &workspace.clip.preprocess, &classes)?;
     let run = workspace.run_id(spec, &snapshot, &sentences, adapt_settings.as_ref());
     let mut record = Record::begin(&store, &run, &workspace.dataset, started, clock)?;
-    record.made_from = MadeFrom::of(&workspace.clip, &classes, &sentences);
+    record.made_from = MadeFrom::of(&workspace.clip, &classes, Some(&sentences));
     let stages = Stages { spec, workspace: &workspace, store: &store, options };
     let passes = adapt_settings.as_ref().map(AdaptSettings::passes);
     let known = ingest::known_as(&snapshot, &ingest_settings, &store)?;

@@ -23,6 +23,9 @@ pub async fn query(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
     let plan = state.statement_to_plan(statement).await.map_err(explained)?;
     let reads_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     reads_only.verify_plan(&plan).map_err(explained)?;
+    if plan.schema().fields().is_empty() {
+        return Err(Error::new(Kind::Query, "the statement asks for no column").hint("begin it with SELECT *"));
+    }
     ctx.execute_logical_plan(plan).await.map_err(explained)
 }
 

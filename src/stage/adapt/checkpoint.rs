@@ -142,6 +142,22 @@ impl Checkpoint {
         number(&self.path).unwrap_or(0)
     }
 
+    /// Refuses it where it was made for another number of classes.
+    ///
+    /// # Errors
+    /// [`Kind::Input`] where it was.
+    pub fn require_classes(&self, classes: usize) -> Result<()> {
+        match self.weights.shape_of("classifier", 2) {
+            Ok([rows, _]) if *rows != classes as i64 => {
+                let what =
+                    format!("{} tells {rows} classes apart, and the dataset has {classes} now", self.path.display());
+                Err(Error::new(Kind::Input, what).hint("put those classes back, or run the pipeline again"))
+            }
+            // A frozen classifier is not among what was learned.
+            _ => Ok(()),
+        }
+    }
+
     /// Puts it into a model and its optimiser.
     ///
     /// # Errors
