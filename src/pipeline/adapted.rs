@@ -138,9 +138,7 @@ fn compare(chosen: &Chosen, now: &MadeFrom) -> Result<()> {
         let files = "config.json, preprocessor_config.json and tokenizer.json";
         return refuse(Kind::Model, format!("{files} of the model at {}", spec.model.path.display()));
     }
-    if differs(then.classes.as_ref(), now.classes.as_ref()) {
-        return refuse(Kind::Input, format!("the classes of the dataset at {}", spec.dataset.path.display()));
-    }
+    chosen.require_its_classes()?;
     if now.sentences.is_some() && differs(then.sentences.as_ref(), now.sentences.as_ref()) {
         return refuse(
             Kind::Input,

@@ -8,7 +8,7 @@ use arrow::array::Array;
 use crate::error::{Context, Error, Kind, Result};
 use crate::pipeline::departures::departures;
 use crate::pipeline::reached::Reached;
-use crate::pipeline::record::{MadeFrom, is_of, runs_of, runs_of_other_classes};
+use crate::pipeline::record::{MadeFrom, differs, digest_of_classes, is_of, runs_of};
 use crate::pipeline::settings;
 use crate::pipeline::some_of::some_of;
 use crate::pipeline::spec::Spec;
@@ -56,7 +56,7 @@ impl Chosen {
     /// [`Kind::Input`] where it had; [`Kind::Store`] where the store cannot be read.
     pub fn require_its_classes(&self) -> Result<()> {
         let classes = ingest::class_names(&self.store, &self.dataset)?;
-        if runs_of_other_classes(&self.store, std::slice::from_ref(&self.run), &classes)?.is_empty() {
+        if !differs(self.made_from.classes.as_ref(), Some(&digest_of_classes(&classes))) {
             return Ok(());
         }
         let dataset = self.spec.dataset.path.display();

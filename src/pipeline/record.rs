@@ -47,7 +47,7 @@ impl MadeFrom {
 }
 
 /// Returns the digest of class names, in the order of their ids.
-fn digest_of_classes(classes: &[String]) -> String {
+pub(super) fn digest_of_classes(classes: &[String]) -> String {
     let mut names = blake3::Hasher::new();
     for name in classes {
         names.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());

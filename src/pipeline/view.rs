@@ -27,6 +27,23 @@ pub struct View {
 /// # Errors
 /// Where the store cannot be read.
 pub fn view(spec: &Spec) -> Result<View> {
+    let mut view = view_with_features(spec)?;
+    let classes = ingest::class_names(&view.store, &view.visible.dataset)?;
+    let others = runs_of_other_classes(&view.store, &view.visible.runs, &classes)?;
+    if !others.is_empty() {
+        view.notes.push(format!(
+            "warning: the dataset had other classes when {} made: class ids in their rows are right, class names are not",
+            match others.as_slice() {
+                [run] => format!("run {run} was"),
+                runs => format!("runs {} were", some_of(runs, SHOWN)),
+            }
+        ));
+    }
+    Ok(view)
+}
+
+/// What there is of a pipeline's dataset, runs and features, whatever classes the runs were made with.
+fn view_with_features(spec: &Spec) -> Result<View> {
     let View { store, mut visible, mut notes } = view_of_runs(spec)?;
     match Workspace::open(spec) {
         Ok(workspace) => {
@@ -45,17 +62,6 @@ pub fn view(spec: &Spec) -> Result<View> {
             notes.push(format!("embeddings, view_features and text_features are left empty: {error}"));
         }
         Err(_) => {}
-    }
-    let classes = ingest::class_names(&store, &visible.dataset)?;
-    let others = runs_of_other_classes(&store, &visible.runs, &classes)?;
-    if !others.is_empty() {
-        notes.push(format!(
-            "warning: the dataset had other classes when {} made: class ids in their rows are right, class names are not",
-            match others.as_slice() {
-                [run] => format!("run {run} was"),
-                runs => format!("runs {} were", some_of(runs, SHOWN)),
-            }
-        ));
     }
     Ok(View { store, visible, notes })
 }
@@ -79,7 +85,7 @@ pub fn view_of_runs(spec: &Spec) -> Result<View> {
 /// # Errors
 /// Where the store cannot be read.
 pub fn view_of_run(chosen: &Chosen) -> Result<View> {
-    let mut view = view(&chosen.spec)?;
+    let mut view = view_with_features(&chosen.spec)?;
     view.visible.dataset.clone_from(&chosen.dataset);
     view.visible.runs = vec![chosen.run.clone()];
     Ok(view)

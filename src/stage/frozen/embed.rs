@@ -58,7 +58,7 @@ impl FrozenTable for Embeddings {
 
     fn columns(&self, tower: &FrozenTower, views: &Views, batch: usize) -> Result<Vec<(&'static str, ArrayRef)>> {
         let seen = tower.see(&views.pixels, batch)?;
-        // Computed from what is stored, so that whoever reads the tokens back finds the same mask.
+        // Computed from what is stored, so that the mask is that of the tokens when they are read back.
         let tokens = seen.patch_tokens.to_kind(Number::Half);
         let cut = self.saliency.cut(&tokens);
         Ok(vec![
