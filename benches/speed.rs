@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use arrow::array::{ArrayRef, Float32Array, Int32Array, Int64Array, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use microclip_pipe::clip::model::{Clip, ModelFiles};
+use microclip_pipe::clip::model::{Clip, ModelSettings};
+use microclip_pipe::config::load;
 use microclip_pipe::cores;
 use microclip_pipe::device::Precision;
-use microclip_pipe::image::{CropBox, Filter, ImageId, Limits, Preprocess, ViewSpec, decode, views};
-use microclip_pipe::pipeline::load;
-use microclip_pipe::pipeline::view::view;
+use microclip_pipe::image::{CropBox, Crops, Filter, ImageId, Limits, Preprocess, crops, decode};
+use microclip_pipe::runs::sql_scope::scope;
 use microclip_pipe::store::layout::Store;
 use microclip_pipe::store::reader;
 use microclip_pipe::table::query::query;
@@ -54,7 +54,7 @@ fn main() {
 fn forward(model: &Path, precisions: &str, batch: i64, seconds: f64) -> serde_json::Value {
     let _no_grad = tch::no_grad_guard();
     let cores = cores::limit();
-    let clip = Clip::open(&ModelFiles { path: model.into(), tokenizer: None, preprocessor: None }).unwrap();
+    let clip = Clip::open(&ModelSettings::at(model.into())).unwrap();
     let side = clip.config.vision.image_size;
     tch::manual_seed(0);
     // Coarse structure and some noise: what a normalised photograph looks like from afar.
@@ -104,7 +104,7 @@ fn pictures(folder: &Path) -> serde_json::Value {
     files.sort();
     let bytes: Vec<Vec<u8>> = files.iter().map(|f| std::fs::read(f).unwrap()).collect();
     let (limits, preprocess) = (Limits::default(), Preprocess::openai(224));
-    let spec = ViewSpec { count: 8, scale: (0.5, 0.9), seed: 0 };
+    let spec = Crops::default();
     let mut times = [const { Vec::new() }; 3];
     for _ in 0..7 {
         let mut spent = [0.0; 3];
@@ -117,9 +117,9 @@ fn pictures(folder: &Path) -> serde_json::Value {
             black_box(preprocess.centre_view(&picture).unwrap());
             time(1, began);
             let began = Instant::now();
-            let cuts: Vec<CropBox> = views::boxes(&spec, &ImageId::of(bytes), picture.width, picture.height);
+            let cuts: Vec<CropBox> = crops::boxes(&spec, &ImageId::of(bytes), picture.width, picture.height);
             for cut in cuts {
-                black_box(views::crop(&picture, &cut, 224, Filter::Bicubic).unwrap());
+                black_box(crops::crop(&picture, &cut, 224, Filter::Bicubic).unwrap());
             }
             time(2, began);
         }
@@ -219,10 +219,10 @@ fn labels(store: &Path, dataset: &str, images: usize, classes: i32) -> serde_jso
 /// Seconds from the pipeline file to the last row of a statement, and of the statement alone. The start of the process is not in them.
 fn ask(pipeline: &Path, statement: &str) -> serde_json::Value {
     let began = Instant::now();
-    let view = view(&load(pipeline, &[]).unwrap()).unwrap();
+    let seen = scope(&load(pipeline, &[]).unwrap()).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let (rows, alone) = runtime.block_on(async {
-        let session = session(&view.store, &view.visible).await.unwrap();
+        let session = session(&seen.store, &seen.visible).await.unwrap();
         let began = Instant::now();
         let batches = query(&session, statement).await.unwrap().collect().await.unwrap();
         (batches.iter().map(RecordBatch::num_rows).sum::<usize>(), began.elapsed())

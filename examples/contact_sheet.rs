@@ -10,7 +10,7 @@ use image::{RgbImage, imageops};
 use microclip_pipe::Result;
 use microclip_pipe::error::{Context, Error, Kind};
 use microclip_pipe::image::{Limits, Preprocess, decode};
-use microclip_pipe::source::{self, Origin, SourceSpec};
+use microclip_pipe::source::{self, Dataset, Origin, SourceKind};
 
 /// Pixels of a picture's side.
 const SIDE: u32 = 96;
@@ -24,7 +24,7 @@ fn main() -> Result<()> {
     let (Some(data), Some(sheet)) = (arguments.next(), arguments.next()) else {
         return Err(Error::new(Kind::Usage, "name the data set's folder and the picture to write"));
     };
-    let source = source::open(&SourceSpec::HfParquet { paths: vec![data] })?;
+    let source = source::open(&Dataset::at(SourceKind::HfParquet, data))?;
     let classes = source.listing().classes.clone();
     let mut chosen: BTreeMap<usize, Vec<RgbImage>> = BTreeMap::new();
     for item in source.items() {

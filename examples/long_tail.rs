@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use microclip_pipe::Result;
 use microclip_pipe::error::{Context, Error, Kind};
-use microclip_pipe::source::{self, Item, Origin, SourceSpec, Split};
+use microclip_pipe::source::{self, Dataset, Item, Origin, SourceKind, Split};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
@@ -55,12 +55,12 @@ fn main() -> Result<()> {
     fs::write(&path, text).at(Kind::Input, "cannot write", &path)
 }
 
-fn spec(data: &Path) -> Result<SourceSpec> {
+fn spec(data: &Path) -> Result<Dataset> {
     let entries = fs::read_dir(data).at(Kind::Input, "cannot read", data)?;
     let parquet = |path: PathBuf| path.extension().is_some_and(|extension| extension == "parquet");
     Ok(match entries.flatten().any(|entry| parquet(entry.path())) {
-        true => SourceSpec::HfParquet { paths: vec![data.to_path_buf()] },
-        false => SourceSpec::Folder { path: data.to_path_buf() },
+        true => Dataset::at(SourceKind::HfParquet, data.to_path_buf()),
+        false => Dataset::at(SourceKind::Folder, data.to_path_buf()),
     })
 }
 

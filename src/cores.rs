@@ -15,6 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 
+use futures::{Stream, StreamExt};
 use tch::Device;
 
 use crate::error::{Error, Kind, Result};
@@ -216,6 +217,25 @@ where
 
 fn cut_short() -> Error {
     Error::new(Kind::Internal, "the computation was cut short")
+}
+
+/// Makes of each batch what `compute` makes of it, in the order of the batches, of as many at once as there are workers.
+///
+/// Must be polled within a tokio runtime.
+pub fn buffered<B: Send + 'static, R: Send + 'static>(
+    batches: impl Stream<Item = Result<B>>,
+    workers: usize,
+    compute: impl Fn(B) -> Result<R> + Send + Sync + 'static,
+) -> impl Stream<Item = Result<R>> {
+    let compute = Arc::new(compute);
+    let computed = batches.map(move |batch| {
+        let compute = compute.clone();
+        async move {
+            let batch = batch?;
+            run(move || compute(batch)).await.flatten()
+        }
+    });
+    computed.buffered(workers)
 }
 
 /// Something that one thread at a time may use, with a copy for each thread that does. Tensors are such: copies share

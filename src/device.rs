@@ -11,17 +11,52 @@ use tch::{Device, Kind as Number, Tensor};
 
 use crate::cores;
 use crate::error::{Context, Error, Kind, Result};
+use crate::settings::{choice, settings, whole};
 
-/// Which device the user asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DeviceChoice {
-    /// A GPU where there is one, else the CPU.
-    #[default]
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// A GPU, or an error that says why there is none.
-    Cuda,
+settings! {
+    /// What it runs on.
+    DeviceSettings: Copy {
+        /// Where tensors live.
+        kind: DeviceChoice = DeviceChoice::Auto, DeviceChoice::WANT, ByContent;
+        /// Cores to use, for decoding, hashing, SQL and computing; 0: all that the machine gives (its quota, its affinity). Results
+        /// are the same to the bit whatever the number.
+        threads: usize = 0, whole(0, 1_024), Nothing;
+    }
+}
+
+choice! {
+    /// Which device the user asked for.
+    DeviceChoice {
+        /// A CUDA GPU where there is one, the CPU elsewhere.
+        Auto = "auto",
+        /// The CPU.
+        Cpu = "cpu",
+        /// A CUDA GPU; an error where there is none.
+        Cuda = "cuda",
+    }
+}
+
+choice! {
+    /// Which number type the user asked for.
+    PrecisionChoice {
+        /// bf16 on a GPU, and for towers of 256 and wider on a CPU that multiplies it in hardware; fp32 elsewhere.
+        Auto = "auto",
+        /// 32-bit floating point.
+        Fp32 = "fp32",
+        /// 16-bit brain floating point; normalisations stay in 32 bits.
+        Bf16 = "bf16",
+    }
+}
+
+impl PrecisionChoice {
+    /// Returns what was asked for, or the faster one for a vision tower of this width where it was left open.
+    pub fn resolve(self, device: Device, width: i64) -> Precision {
+        match self {
+            PrecisionChoice::Auto => Precision::faster(device, width),
+            PrecisionChoice::Fp32 => Precision::Fp32,
+            PrecisionChoice::Bf16 => Precision::Bf16,
+        }
+    }
 }
 
 /// The number type of the frozen tower's forward pass. Part of a space: features of another precision are other features.

@@ -4,27 +4,35 @@
 //! How data flows, from the street to the cellar; a module uses only those below it:
 //!
 //! ```text
-//! cli        one file per verb; parses, prints, decides the exit code
+//! cli        one file per verb; parses, prints, shows progress, decides the exit code
 //! report     a run as one HTML page: figures by SQL, charts, pictures, where the model looks
-//! pipeline   the TOML file (spec), what remains to be done (plan), doing it (run), grids of runs (ablation), progress
+//! tools      a first pipeline file, what may be wrong, a model for other programs
+//! ablation   grids of runs, and their figures
+//! pipeline   what remains to be done (plan), and doing it (run)
+//! runs       runs of the past: finding one, comparing them, what of a store belongs to which
+//! workspace  an opened pipeline: model, pictures, sentences, and the ids that results are kept under
+//! config     the TOML file: its keys, reading and checking it, its schema and page
 //! stage      ingest -> embed -> views -> describe -> prior -> adapt (passes) -> evaluate: tables in, table out
 //! source     where pictures come from: folder, list, Hugging Face Parquet
 //! dka        the pass: prior and fusion logits joined by SQL into pseudo-labels
 //! fusion     saliency, SOAP, TokenFusion, heads, loss: the method on tensors
 //! clip       configuration, weights, tokenizer, text tower, vision tower
-//! image      decode, resize, views, augmentation
+//! image      decode, resize, crops, augmentation
 //! table      the schemas of all tables, the SQL session, its functions, Arrow <-> tensors
 //! store      spaces, parts: what is on disk, and when it counts as there
 //! device     where tensors live, and in which precision
 //! cores      how many this process may use, and turns on them
-//! text_file  small texts that users bring, read up to a bound
+//! settings   what a setting is: its type, default, bounds, meaning, and what changes with it
+//! text       words and numbers as people read and mistype them, small texts that users bring
 //! memory     what the allocator keeps
 //! stop       the flag by which running work is asked to end
 //! error      what went wrong, where, and what to do
 //! ```
 
+pub mod ablation;
 pub mod cli;
 pub mod clip;
+pub mod config;
 pub mod cores;
 pub mod device;
 pub mod dka;
@@ -34,11 +42,15 @@ pub mod image;
 pub mod memory;
 pub mod pipeline;
 pub mod report;
+pub mod runs;
+pub mod settings;
 pub mod source;
 pub mod stage;
 pub mod stop;
 pub mod store;
 pub mod table;
-mod text_file;
+mod text;
+pub mod tools;
+mod workspace;
 
 pub use error::{Error, Result};

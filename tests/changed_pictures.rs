@@ -11,7 +11,8 @@ use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch, StringArr
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use microclip_pipe::Error;
 use microclip_pipe::image::Limits;
-use microclip_pipe::pipeline::run::{Options, Upto, run};
+use microclip_pipe::pipeline::run::{Options, run};
+use microclip_pipe::runs::lookup::Upto;
 use microclip_pipe::stage::pictures::Pictures;
 use microclip_pipe::stage::progress::Progress;
 use microclip_pipe::stop::Stop;
@@ -56,7 +57,7 @@ impl Progress for When {
 
 /// Runs the pipeline in this process.
 fn run_here(pipeline: &Pipeline, set: &[String], upto: Upto, progress: Arc<When>) -> Result<(), Error> {
-    let spec = microclip_pipe::pipeline::load(&pipeline.path("pipeline.toml"), set)?;
+    let spec = microclip_pipe::config::load(&pipeline.path("pipeline.toml"), set)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(run(&spec, upto, &Options { stop: Stop::default(), progress })).map(drop)
 }

@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use microclip_pipe::pipeline::bar::PlainProgress;
-use microclip_pipe::pipeline::signal;
+use microclip_pipe::cli::progress::PlainProgress;
+use microclip_pipe::cli::signal;
 use microclip_pipe::stop::Stop;
 
 /// Not a test of its own: a run that never comes to a safe point. `a_second_signal_ends_it` starts it.

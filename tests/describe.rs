@@ -1,14 +1,14 @@
 //! Sentences become features: which are cut, what a stop keeps, and that a feature is of its sentence alone.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int32Type;
-use microclip_pipe::clip::Clip;
-use microclip_pipe::clip::model::ModelFiles;
+use microclip_pipe::clip::{Clip, ModelSettings};
 use microclip_pipe::error::Kind;
-use microclip_pipe::stage::describe::{Heads, Sentences, describe, missing};
+use microclip_pipe::stage::describe::{About, Heads, Sentences, describe, missing};
+use microclip_pipe::stage::job::Job;
 use microclip_pipe::stage::progress::Progress;
 use microclip_pipe::stop::Stop;
 use microclip_pipe::store::Store;
@@ -19,7 +19,7 @@ use tch::{Device, Kind as Number, Tensor};
 
 fn clip() -> Clip {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("data/clip-flora");
-    Clip::open(&ModelFiles { path, tokenizer: None, preprocessor: None }).unwrap()
+    Clip::open(&ModelSettings::at(path)).unwrap()
 }
 
 /// Hears what a stage says, and asks it to stop once so many sentences are done.
@@ -31,8 +31,8 @@ struct Listener {
 }
 
 impl Listener {
-    fn new(enough: u64) -> Self {
-        Listener { said: Mutex::default(), done: Mutex::default(), enough, stop: Stop::default() }
+    fn new(enough: u64) -> Arc<Self> {
+        Arc::new(Listener { said: Mutex::default(), done: Mutex::default(), enough, stop: Stop::default() })
     }
 }
 
@@ -51,10 +51,12 @@ impl Progress for Listener {
     }
 }
 
-fn described(sentences: &Sentences, store: &Path, listener: &Listener) -> microclip_pipe::Result<(Heads, u64)> {
+fn described(sentences: &Sentences, store: &Path, listener: &Arc<Listener>) -> microclip_pipe::Result<(Heads, u64)> {
     let (clip, store) = (clip(), Store::open(store).unwrap());
     let (space, tokenizer) = (Space::new("txt"), &clip.tokenizer);
-    describe(sentences, &space, "words", tokenizer, || clip.text(), &store, &listener.stop, listener)
+    let (about, progress): (About, Arc<dyn Progress>) = (About { sentences, dataset: "words" }, listener.clone());
+    let job = Job { store: &store, stop: &listener.stop, progress: &progress };
+    describe(about, &space, tokenizer, || clip.text(), job)
 }
 
 fn sentences(of_classes: &[(&str, Vec<String>)]) -> Sentences {

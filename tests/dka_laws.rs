@@ -156,7 +156,7 @@ proptest! {
     #[test]
     fn no_order_of_the_pictures_changes_a_bit(table in tables()) {
         let turned = table.turned();
-        for policy in Policy::ALL {
+        for &policy in Policy::ALL {
             let Some((one, other)) = both(table.label(policy), turned.label(policy)) else { continue };
             prop_assert_eq!(&one.batch, &other.batch, "{:?}", policy);
             let place = |picture: &usize| one.class_ids[*picture];
@@ -169,7 +169,7 @@ proptest! {
         let mixed = asked(&format!("mix(a, b, {:?})", table.parameters.gamma), &table.prior, &table.fusion, table.classes);
         prop_assume!([&mixed, &table.prior, &table.fusion].iter().all(|side| !table.is_close(side)));
         let renamed = table.renamed();
-        for policy in Policy::ALL {
+        for &policy in Policy::ALL {
             let Some((one, other)) = both(table.label(policy), renamed.label(policy)) else { continue };
             let was = |class: &i32| usize::try_from(*class).map_or(-1, |class| table.names[class] as i32);
             prop_assert_eq!(&one.class_ids, &other.class_ids.iter().map(was).collect::<Vec<_>>(), "{:?}", policy);
@@ -254,7 +254,7 @@ proptest! {
     #[test]
     fn a_pass_over_its_own_labels_changes_none(table in tables(), before in prop::collection::vec(-1i32..2, 9)) {
         let steady = Statement::new("steady.sql", include_str!("../pipelines/steady.sql"));
-        let statements = Policy::ALL.map(Policy::statement).into_iter().chain([steady]);
+        let statements = Policy::ALL.iter().map(|policy| policy.statement()).chain([steady]);
         for statement in statements {
             let pass = PassInput { previous: Some(&before[..table.ids.len()]), ..table.pass() };
             let Ok(first) = label(&statement, pass) else { continue };

@@ -3,7 +3,7 @@
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use microclip_pipe::clip::Clip;
-use microclip_pipe::clip::model::ModelFiles;
+use microclip_pipe::clip::ModelSettings;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
@@ -106,7 +106,7 @@ fn both_splits_name_the_same_species_and_each_has_sentences() {
 fn clip_flora_is_small_and_opens() {
     let folder = data("clip-flora");
     assert!(folder_bytes(&folder) < 10 * MEGABYTE);
-    let clip = Clip::open(&ModelFiles { path: folder, tokenizer: None, preprocessor: None }).unwrap();
+    let clip = Clip::open(&ModelSettings::at(folder)).unwrap();
     assert_eq!(clip.config.vision.image_size, 96);
     clip.vision().unwrap();
     clip.text().unwrap();
@@ -114,7 +114,7 @@ fn clip_flora_is_small_and_opens() {
 
 #[test]
 fn clip_flora_reads_every_sentence_whole() {
-    let clip = Clip::open(&ModelFiles { path: data("clip-flora"), tokenizer: None, preprocessor: None }).unwrap();
+    let clip = Clip::open(&ModelSettings::at(data("clip-flora"))).unwrap();
     let sentences: HashMap<String, Vec<String>> =
         serde_json::from_slice(&fs::read(data("flowers").join("descriptions.json")).unwrap()).unwrap();
     let room = clip.config.text.context as usize - 2;

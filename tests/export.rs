@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use microclip_pipe::clip::ModelSettings;
 use microclip_pipe::clip::layout::Layout;
-use microclip_pipe::clip::model::ModelFiles;
 use microclip_pipe::clip::{Clip, ClipConfig, TextTower, VisionTower, Weights, hugging_face};
-use microclip_pipe::fusion::adapter::{Adapter, Query, Tune};
+use microclip_pipe::dka::LOGIT_SCALE;
+use microclip_pipe::fusion::design::{Design, Fusion, Sink, StartsFrom};
 use microclip_pipe::fusion::foreground::Saliency;
-use microclip_pipe::fusion::soap::Pooling;
-use microclip_pipe::fusion::{adapter, foreground};
+use microclip_pipe::fusion::model::Model;
 use microclip_pipe::image::{Limits, decode};
 use microclip_pipe::stage::pixels::Normaliser;
 use tch::{Device, Kind, Tensor};
@@ -16,47 +16,34 @@ use tch::{Device, Kind, Tensor};
 use crate::pipeline::{CLASSES, Pipeline, entries};
 
 fn open(folder: &Path) -> Clip {
-    Clip::open(&ModelFiles { path: folder.to_owned(), tokenizer: None, preprocessor: None }).unwrap()
+    Clip::open(&ModelSettings::at(folder.to_owned())).unwrap()
 }
 
 /// The model that a folder and the paper's settings make, with nothing else of the run.
-fn exported(folder: &Path) -> (Clip, Adapter) {
+fn exported(folder: &Path) -> (Clip, Model) {
     let clip = open(folder);
     let weights = Weights::open(&folder.join("classifier.safetensors")).unwrap();
     let (width, joint) = (clip.config.vision.width, clip.config.joint);
     let head = weights.get("classifier", &[3, joint]).unwrap();
-    let design = adapter::Design {
-        tune: Tune::Head,
-        saliency: Saliency {
-            affinity: foreground::Affinity::Cosine,
-            threshold: foreground::Threshold::Mean,
-            orientation: foreground::Orientation::Seed,
-            tau: 0.2,
-            eps: 1e-6,
-        },
-        query: Query::Foreground,
-        pooling: Pooling::Attention,
-        learned_sink: true,
-        ratio: 0.5,
-        scale: 100.0,
-        train_head: true,
-    };
-    let mut adapter = Adapter::new(&clip.vision().unwrap(), &head, design);
+    let fusion = Fusion { sink: Sink::Learned, ..Fusion::default() };
+    let design =
+        Design { starts_from: StartsFrom::Features, saliency: Saliency::default(), fusion, scale: LOGIT_SCALE };
+    let mut model = Model::new(&clip.vision().unwrap(), &head, design);
     let square = |name: &str| weights.get(name, &[width, width]).unwrap();
     let parts = ["query_proj.weight", "key_proj.weight", "value_proj.weight"].map(square);
     let [query, key, value] = parts;
-    adapter.restore(&[query, key, value, weights.get("sink", &[width]).unwrap(), head]).unwrap();
-    (clip, adapter)
+    model.restore(&[query, key, value, weights.get("sink", &[width]).unwrap(), head]).unwrap();
+    (clip, model)
 }
 
 /// The class and its probability at a temperature, by what the folder holds.
-fn answer((clip, adapter): &(Clip, Adapter), picture: &Path, temperature: f64) -> (i64, f64) {
+fn answer((clip, model): &(Clip, Model), picture: &Path, temperature: f64) -> (i64, f64) {
     let picture = decode(&std::fs::read(picture).unwrap(), &Limits::default()).unwrap();
     let pixels = clip.preprocess.centre_view(&picture).unwrap();
     let pixels = Normaliser::new(&clip.preprocess, Device::Cpu, Kind::Float).forward(&pixels).unwrap();
     let logits = tch::no_grad(|| {
-        let seen = adapter.see(&pixels, &Tensor::zeros([1], (Kind::Int64, Device::Cpu)));
-        adapter.logits(&adapter.tokens(&seen))
+        let seen = model.see(&pixels, &Tensor::zeros([1], (Kind::Int64, Device::Cpu)));
+        model.logits(&model.tokens(&seen))
     });
     let (probability, class) = (logits / temperature).softmax(-1, Kind::Double).max_dim(1, false);
     (class.int64_value(&[0]), probability.double_value(&[0]))

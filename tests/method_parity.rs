@@ -2,13 +2,15 @@
 
 use microclip_pipe::clip::layout::Layout;
 use microclip_pipe::clip::{ClipConfig, VisionTower, Weights};
+use microclip_pipe::dka::LOGIT_SCALE;
 use microclip_pipe::fusion::adamw::AdamW;
-use microclip_pipe::fusion::adapter::{Adapter, Design, Query, Seen, Tokens, Tune};
+use microclip_pipe::fusion::design::{Design, Fusion, StartsFrom};
 use microclip_pipe::fusion::fiedler::by_released_eigh;
 use microclip_pipe::fusion::foreground::{self, Affinity, Orientation, Saliency, Threshold};
 use microclip_pipe::fusion::loss::{Fairness, LossWeights};
-use microclip_pipe::fusion::soap::{Pooling, Soap};
-use microclip_pipe::fusion::{heads, normalize, token_fusion, views};
+use microclip_pipe::fusion::model::{Model, Seen, Tokens};
+use microclip_pipe::fusion::soap::Soap;
+use microclip_pipe::fusion::{composite, heads, normalize, token_fusion};
 use tch::{Device, Kind, Tensor};
 
 use crate::common::{self, Golden, assert_close, golden, normalise_pixels, relative_error};
@@ -112,9 +114,9 @@ fn same_eigensolver() -> bool {
 }
 
 /// The model's features of some pictures under the masks that the released code had.
-fn released_tokens(adapter: &Adapter, pixels: &Tensor, signs: &str) -> Tokens {
-    let seen = adapter.tower.forward(pixels);
-    adapter.tokens(&Seen {
+fn released_tokens(model: &Model, pixels: &Tensor, signs: &str) -> Tokens {
+    let seen = model.tower.forward(pixels);
+    model.tokens(&Seen {
         coarse: normalize(&seen.cls),
         mask: masks(&seen.patch_tokens, signs),
         cls_token: seen.cls_token,
@@ -170,9 +172,9 @@ fn multi_view_prior() {
     let cls = normalize(&expected.get("visual/cls_feature", 2));
     // The file has the cosines before the softmax.
     let relevance = expected.get("views/relevance", 2).softmax(-1, None::<Kind>);
-    assert_close("views/relevance", &views::relevance(&crops, &cls), &relevance);
-    assert_close("views/composite", &views::composite(&crops, &cls), &expected.get("views/composite", 2));
-    let prior = views::prior_logits(&crops, &cls, &expected.get("classifier/frozen", 2));
+    assert_close("views/relevance", &composite::relevance(&crops, &cls), &relevance);
+    assert_close("views/composite", &composite::composite(&crops, &cls), &expected.get("views/composite", 2));
+    let prior = composite::prior_logits(&crops, &cls, &expected.get("classifier/frozen", 2));
     assert_close("dka/prior_logits", &prior, &expected.get("dka/prior_logits", 2));
 }
 
@@ -209,21 +211,13 @@ fn pseudo_labels_mix_prior_and_fusion() {
 fn four_training_steps_of_the_released_recipe() {
     let expected = expected();
     let (tower, soap) = (tower(), golden_soap(&expected));
-    let design = Design {
-        tune: Tune::Reference,
-        saliency: RELEASED,
-        query: Query::Foreground,
-        pooling: Pooling::Attention,
-        learned_sink: false,
-        ratio: 0.5,
-        scale: 100.0,
-        train_head: true,
-    };
-    let mut adapter = Adapter::new(&tower, &expected.get("classifier/learnable_init", 2), design);
-    let start: Vec<Tensor> = adapter
+    let design =
+        Design { starts_from: StartsFrom::Pixels, saliency: RELEASED, fusion: Fusion::default(), scale: LOGIT_SCALE };
+    let mut model = Model::new(&tower, &expected.get("classifier/learnable_init", 2), design);
+    let start: Vec<Tensor> = model
         .names()
         .iter()
-        .zip(adapter.parameters())
+        .zip(model.parameters())
         .map(|(name, parameter)| match name.as_str() {
             "query_proj.weight" => soap.query.copy(),
             "key_proj.weight" => soap.key.copy(),
@@ -231,8 +225,8 @@ fn four_training_steps_of_the_released_recipe() {
             _ => parameter.detach().copy(),
         })
         .collect();
-    adapter.restore(&start).unwrap();
-    let mut optimiser = AdamW::new(adapter.parameters(), 0.1);
+    model.restore(&start).unwrap();
+    let mut optimiser = AdamW::new(model.parameters(), 0.1);
     let mut fairness = Fairness::new(0.5, None);
     let frozen = expected.get("classifier/frozen", 2);
     let (weak, strong) =
@@ -242,15 +236,16 @@ fn four_training_steps_of_the_released_recipe() {
 
     for (step, (&rate, [weak_signs, strong_signs])) in rates.iter().zip(SIGNS).enumerate() {
         let labels = tch::no_grad(|| {
-            let views = normalize(&adapter.tower.forward(&crops).cls).view([6, 4, -1]);
-            let seen = released_tokens(&adapter, &weak, weak_signs);
-            let pseudo = views::prior_logits(&views, &seen.coarse, &frozen) * 0.5 + adapter.fusion_logits(&seen) * 0.5;
+            let views = normalize(&model.tower.forward(&crops).cls).view([6, 4, -1]);
+            let seen = released_tokens(&model, &weak, weak_signs);
+            let pseudo =
+                composite::prior_logits(&views, &seen.coarse, &frozen) * 0.5 + model.fusion_logits(&seen) * 0.5;
             pseudo.argmax(-1, false)
         });
         let theirs = raw(&format!("train/step{step}/labels"), Kind::Int64);
         assert!(labels.equal(&theirs), "labels of step {step}: {labels:?}, not {theirs:?}");
 
-        let logits = adapter.logits(&released_tokens(&adapter, &strong, strong_signs));
+        let logits = model.logits(&released_tokens(&model, &strong, strong_signs));
         assert_close(&format!("logits of step {step}"), &logits, &expected.get(&format!("train/step{step}/logits"), 2));
         let loss = fairness.loss(&logits, &labels, LossWeights { ce: 1.0, fairness: 1.0 });
         for (part, ours) in [("loss", &loss.total), ("ce", &loss.ce), ("fairness", &loss.fairness)] {
@@ -259,16 +254,16 @@ fn four_training_steps_of_the_released_recipe() {
         }
         loss.total.backward();
         if step == 0 {
-            for (name, parameter) in adapter.names().iter().zip(adapter.parameters()) {
+            for (name, parameter) in model.names().iter().zip(model.parameters()) {
                 let theirs = expected.get(&format!("train/step0/grad/{}", released_name(name)), parameter.dim());
                 assert_close(&format!("gradient of {name}"), &parameter.grad(), &theirs);
             }
         }
-        let gradients: Vec<Tensor> = adapter.parameters().iter().map(Tensor::grad).collect();
-        optimiser.step(adapter.parameters_mut(), &gradients, rate).unwrap();
-        adapter.parameters_mut().iter_mut().for_each(Tensor::zero_grad);
+        let gradients: Vec<Tensor> = model.parameters().iter().map(Tensor::grad).collect();
+        optimiser.step(model.parameters_mut(), &gradients, rate).unwrap();
+        model.parameters_mut().iter_mut().for_each(Tensor::zero_grad);
     }
-    for ((name, parameter), start) in adapter.names().iter().zip(adapter.parameters()).zip(&start) {
+    for ((name, parameter), start) in model.names().iter().zip(model.parameters()).zip(&start) {
         let theirs = expected.get(&format!("train/final/{}", released_name(name)), parameter.dim());
         // The steps move a parameter by 0.2 to 4 %, so a thousandth of the move is well below 1e-4 of the parameter.
         let error = relative_error(&(parameter - start), &(theirs - start));

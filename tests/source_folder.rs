@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use microclip_pipe::source::{Item, Origin, Source, SourceSpec, Split, open};
+use microclip_pipe::source::{Dataset, Item, Origin, Source, SourceKind, Split, open};
 use tempfile::TempDir;
 
 fn touch(root: &Path, place: &str) {
@@ -23,11 +23,11 @@ fn folder(places: &[&str]) -> TempDir {
 }
 
 fn source(dir: &Path) -> Box<dyn Source> {
-    open(&SourceSpec::Folder { path: dir.to_path_buf() }).unwrap()
+    open(&Dataset::at(SourceKind::Folder, dir.to_path_buf())).unwrap()
 }
 
 fn error(dir: &Path) -> String {
-    let error = open(&SourceSpec::Folder { path: dir.to_path_buf() }).err().expect("an error");
+    let error = open(&Dataset::at(SourceKind::Folder, dir.to_path_buf())).err().expect("an error");
     format!("{error} | {}", error.hint_text().unwrap_or("no hint"))
 }
 

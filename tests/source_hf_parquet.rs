@@ -11,7 +11,7 @@ use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use microclip_pipe::image::{Limits, decode};
-use microclip_pipe::source::{Item, Origin, SourceSpec, Split, open};
+use microclip_pipe::source::{Dataset, Item, Origin, SourceKind, Split, open};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Encoding;
 use parquet::file::properties::WriterProperties;
@@ -69,8 +69,8 @@ fn numbers(values: &[i64]) -> ArrayRef {
 const NAMES: &str =
     r#"{"info":{"features":{"image":{"_type":"Image"},"label":{"names":["rose","aster"],"_type":"ClassLabel"}}}}"#;
 
-fn spec(path: &Path) -> SourceSpec {
-    SourceSpec::HfParquet { paths: vec![path.to_path_buf()] }
+fn spec(path: &Path) -> Dataset {
+    Dataset::at(SourceKind::HfParquet, path.to_path_buf())
 }
 
 fn items(path: &Path) -> Vec<Item> {

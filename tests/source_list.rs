@@ -3,21 +3,21 @@
 use std::fs;
 use std::path::Path;
 
-use microclip_pipe::source::{Item, Origin, SourceSpec, open};
+use microclip_pipe::source::{Dataset, Item, Origin, SourceKind, open};
 use tempfile::TempDir;
 
-fn list(text: &[u8]) -> (TempDir, SourceSpec) {
+fn list(text: &[u8]) -> (TempDir, Dataset) {
     let dir = tempfile::tempdir().unwrap();
     for name in ["a.png", "b.png", "sub/c.png"] {
         fs::create_dir_all(dir.path().join("sub")).unwrap();
         image::RgbImage::new(2, 2).save(dir.path().join(name)).unwrap();
     }
     fs::write(dir.path().join("list.csv"), text).unwrap();
-    let spec = SourceSpec::List { path: dir.path().join("list.csv"), root: None };
+    let spec = Dataset::at(SourceKind::List, dir.path().join("list.csv"));
     (dir, spec)
 }
 
-fn items(spec: &SourceSpec) -> Vec<Item> {
+fn items(spec: &Dataset) -> Vec<Item> {
     open(spec).unwrap().items().map(Result::unwrap).collect()
 }
 
@@ -65,7 +65,8 @@ fn paths_are_enough() {
 #[test]
 fn another_root() {
     let (dir, _) = list(b"path\nc.png\n");
-    let spec = SourceSpec::List { path: dir.path().join("list.csv"), root: Some(dir.path().join("sub")) };
+    let spec =
+        Dataset { root: Some(dir.path().join("sub")), ..Dataset::at(SourceKind::List, dir.path().join("list.csv")) };
     assert!(matches!(&items(&spec)[0].origin, Origin::File { path, .. } if path.ends_with("sub/c.png")));
 }
 
@@ -89,7 +90,7 @@ fn faults_name_the_line() {
     assert!(error(b"path,label\na.png,x\nb.png,x,y\n").starts_with(":3: 3 fields, but the header has 2"));
     assert_eq!(error(b"path\na.png\n\xff\xfe.png\n"), ":3: not UTF-8 | save it as UTF-8");
     assert!(error(b"path\n").contains("names no picture"));
-    let spec = SourceSpec::List { path: "/nowhere/list.csv".into(), root: None };
+    let spec = Dataset::at(SourceKind::List, "/nowhere/list.csv".into());
     assert!(open(&spec).err().unwrap().to_string().starts_with("cannot open list /nowhere/list.csv"));
 }
 

@@ -228,7 +228,7 @@ fn what_is_no_pipeline_file_is_refused() {
     std::fs::write(folder.path("huge.toml"), vec![b'\n'; (1 << 20) + 1]).unwrap();
     std::fs::write(folder.path("deep.toml"), format!("a = {}", "[".repeat(100_000))).unwrap();
     for (name, kind) in [("latin1.toml", "utf-8"), ("huge.toml", "huge"), ("none.toml", "none"), (".", "folder")] {
-        let error = microclip_pipe::pipeline::load(&folder.path(name), &[]).unwrap_err();
+        let error = microclip_pipe::config::load(&folder.path(name), &[]).unwrap_err();
         assert_eq!(error.kind(), Kind::Usage, "{kind}");
     }
     assert_snapshot!(folder.refusal("latin1.toml"), @"

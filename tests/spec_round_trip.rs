@@ -1,10 +1,16 @@
 //! A pipeline file says what it says: defaults, overrides, paths, and back to TOML.
 
-use microclip_pipe::pipeline::Spec;
-use microclip_pipe::pipeline::spec::{
-    Adapt, Affinity, ClassPrior, Coarse, DeviceKind, Fusion, Heads, Orientation, Policy, Pooling, Precision,
-    Prototypes, Query, Sink, SourceKind, Strong, Threshold, Transduction, Tune,
-};
+use microclip_pipe::config::Spec;
+use microclip_pipe::device::{DeviceChoice, PrecisionChoice};
+use microclip_pipe::dka::Policy;
+use microclip_pipe::fusion::design::{Coarse, Fusion, MixedHeads, Query, Sink};
+use microclip_pipe::fusion::foreground::{Affinity, Orientation, Threshold};
+use microclip_pipe::fusion::soap::Pooling;
+use microclip_pipe::fusion::stata::Transduction;
+use microclip_pipe::image::Strong;
+use microclip_pipe::source::SourceKind;
+use microclip_pipe::stage::adapt::{Adapt, ClassPrior, Tune};
+use microclip_pipe::stage::describe::Prototypes;
 use proptest::prelude::*;
 
 use crate::spec_folder::{Folder, WHOLE};
@@ -27,7 +33,7 @@ fn paths_start_at_the_file_and_become_absolute() {
     let text = WHOLE.replace("\"pictures\"", "\"../pictures\"").replace("\"model\"", "\"./../model/\"");
     let text = text.replace("\"words.json\"", &format!("{:?}", folder.path("words.json")));
     std::fs::write(folder.path("pipelines/a.toml"), text).unwrap();
-    let spec = microclip_pipe::pipeline::load(&folder.path("pipelines/a.toml"), &[]).unwrap();
+    let spec = microclip_pipe::config::load(&folder.path("pipelines/a.toml"), &[]).unwrap();
     assert_eq!(spec.dataset.path, folder.path("pictures"));
     assert_eq!(spec.model.path, folder.path("model"));
     assert_eq!(spec.text.descriptions, folder.path("words.json"));
@@ -63,7 +69,7 @@ fn overrides_win_and_the_last_one_counts() {
     assert_eq!(spec.name, "2024");
     assert_eq!(spec.dka.statement, Some(folder.path("dka.sql")));
     assert_eq!(spec.store, folder.path("").parent().unwrap().join("elsewhere"));
-    assert_eq!(spec.device.kind, DeviceKind::Cpu);
+    assert_eq!(spec.device.kind, DeviceChoice::Cpu);
 }
 
 #[test]
@@ -120,9 +126,9 @@ fn adapt() -> impl Strategy<Value = Adapt> {
         },
     );
     let sizes = (
-        (choice(Tune::ALL), choice(Precision::ALL)),
-        1usize..=100_000,
-        1usize..=100_000,
+        (choice(Tune::ALL), choice(PrecisionChoice::ALL)),
+        1u64..=100_000,
+        1u64..=100_000,
         1usize..=65_536,
         0usize..=1_000,
     );
@@ -161,7 +167,8 @@ fn adapt() -> impl Strategy<Value = Adapt> {
 }
 
 fn fusion() -> impl Strategy<Value = Fusion> {
-    let parts = (choice(Coarse::ALL), choice(Query::ALL), choice(Pooling::ALL), choice(Sink::ALL), choice(Heads::ALL));
+    let parts =
+        (choice(Coarse::ALL), choice(Query::ALL), choice(Pooling::ALL), choice(Sink::ALL), choice(MixedHeads::ALL));
     (share(), parts).prop_map(|(ratio, (coarse, query, pooling, sink, heads))| Fusion {
         ratio,
         coarse,
@@ -182,8 +189,8 @@ proptest! {
         kind in choice(SourceKind::ALL),
         optional in any::<bool>(),
         limits in (1u32..=1_000_000, 1u64..=1_000_000_000_000, 1u64..=1 << 40),
-        choices in (choice(Precision::ALL), choice(Affinity::ALL), choice(Threshold::ALL), choice(Orientation::ALL)),
-        device in (choice(DeviceKind::ALL), 0usize..=1024),
+        choices in (choice(PrecisionChoice::ALL), choice(Affinity::ALL), choice(Threshold::ALL), choice(Orientation::ALL)),
+        device in (choice(DeviceChoice::ALL), 0usize..=1024),
         sizes in (1usize..=65_536, 1usize..=1_000_000, 1usize..=1024),
         numbers in (share(), -1e6..=1e6, 1e-300..=1.0, share(), share()),
         scale in span(),

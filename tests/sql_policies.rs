@@ -186,7 +186,7 @@ async fn the_example_of_ones_own_keeps_labels_until_another_is_sure() {
 /// The statements that ship: the policies, and the example of one's own.
 fn shipped() -> Vec<Statement> {
     let own = Statement::new("steady.sql", include_str!("../pipelines/steady.sql"));
-    Policy::ALL.into_iter().map(Policy::statement).chain([own]).collect()
+    Policy::ALL.iter().map(|policy| policy.statement()).chain([own]).collect()
 }
 
 #[tokio::test]
@@ -331,7 +331,7 @@ proptest! {
             fusion: rows(&table.fusion),
             ..table.clone()
         };
-        for policy in Policy::ALL {
+        for &policy in Policy::ALL {
             let (one, other) = (block_on(table.try_label(policy)), block_on(turned.try_label(policy)));
             match (one, other) {
                 (Ok(one), Ok(other)) => prop_assert_eq!(one.batch, other.batch, "{:?}", policy),

@@ -1,12 +1,18 @@
 //! A request to stop is heard wherever work goes through all pictures: at once where it was made before, and at the next
 //! question where it is made in between. What asks within itself is tested beside it.
 
+use std::sync::Arc;
+
+use microclip_pipe::dka::LOGIT_SCALE;
 use microclip_pipe::error::Kind;
-use microclip_pipe::fusion::stata::StatA;
+use microclip_pipe::fusion::stata::Transduction;
 use microclip_pipe::image::Limits;
+use microclip_pipe::stage::answers::{Mixture, transduced};
 use microclip_pipe::stage::describe::Heads;
+use microclip_pipe::stage::job::Job;
 use microclip_pipe::stage::pictures::Pictures;
 use microclip_pipe::stage::prior::FrozenSpaces;
+use microclip_pipe::stage::progress::{Progress, Silent};
 use microclip_pipe::stage::{calibrate, evaluate, features, prior};
 use microclip_pipe::stop::Stop;
 use tch::Tensor;
@@ -46,13 +52,22 @@ fn whatever_reads_rows_asks_for_every_batch() {
     let head = || Tensor::eye(2, tch::kind::FLOAT_CPU);
     let heads = Heads { names: head(), descriptions: head(), frozen: head() };
     // Whole pictures, crops, and the products with the classifier.
-    assert_eq!(questions(|stop| prior::multi_view(&pictures, &all, &heads, &spaces, &store, stop)), 3);
+    let progress: Arc<dyn Progress> = Arc::new(Silent);
+    let read = |stop: &Stop| {
+        let job = Job { store: &store, stop, progress: &progress };
+        prior::multi_view(&pictures, &heads, &spaces, job)
+    };
+    assert_eq!(questions(read), 3);
     let logits = Tensor::rand([all.len() as i64, 3], tch::kind::FLOAT_CPU);
     let write = |stop: &Stop| evaluate::write_predictions("r1", &pictures, &logits, &vec![0; all.len()], &store, stop);
     assert_eq!(questions(write), 1);
     // So many classes that two pictures are a block.
     let wide = Tensor::rand([all.len() as i64, 1_500_000], tch::kind::FLOAT_CPU);
-    let write = |stop: &Stop| prior::write_prior("r2", &pictures, &all, &wide, &store, stop);
+    let train: Vec<i64> = (0..all.len() as i64).collect();
+    let write = |stop: &Stop| {
+        let job = Job { store: &store, stop, progress: &progress };
+        prior::write_prior("r2", &pictures, &train, &wide, job)
+    };
     assert_eq!(questions(write), all.len().div_ceil(2) as u64);
 }
 
@@ -67,16 +82,17 @@ fn whatever_works_on_large_tables_asks_for_every_block() {
     let (few, many) = (random(400, 64), random(100_000, 64));
     assert_eq!(questions(|stop| evaluate::nearest(&few, &many, stop)), 2);
 
-    let stata = StatA { neighbours: 2, iterations: 1 };
+    let stata = Transduction { neighbours: 2, iterations: 1, ..Transduction::default() };
     // Three blocks of neighbours; the rest is small enough for one block each.
-    let transduced = |stop: &Stop| prior::transduced(&features, &logits, &head, stata, 1.0, stop);
+    let transduced = |stop: &Stop| transduced(&features, &logits, &head, stata, 1.0, stop);
     assert_eq!(questions(transduced), 1 + 3 + 2 + (1 + 5 * 5 + 1) + 1);
 
     // A block of pictures at 40 classes is 104,857: a split of more is put in place in two.
+    let mixture = Mixture { gamma: 0.5, scale: LOGIT_SCALE };
     let (some, more) = (Tensor::from_slice(&[3i64, 1]), random(104_860, classes));
     let place = |stop: &Stop| {
         evaluate::by_split(&[Tensor::arange(104_860, tch::kind::INT64_CPU)], &more, stop, |_| Ok(more.copy()))
     };
     assert_eq!(questions(place), 2);
-    assert_eq!(questions(|stop| prior::mixed((&logits, 0.5), (&logits, 0.5), &some, stop)), 1);
+    assert_eq!(questions(|stop| mixture.of_rows(&logits, &logits, &some, stop)), 1);
 }

@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
-use microclip_pipe::clip::model::ModelFiles;
+use microclip_pipe::clip::ModelSettings;
 use microclip_pipe::clip::{Clip, ClipConfig, Tokenizer, Weights};
 use microclip_pipe::dka::Statement;
 use microclip_pipe::image::{Limits, Preprocess, decode, probe};
-use microclip_pipe::pipeline::{ablation as grid, load};
-use microclip_pipe::source::{self, Origin, SourceSpec};
+use microclip_pipe::source::{self, Dataset, Origin, SourceKind};
 use microclip_pipe::stage::describe::Sentences;
 use microclip_pipe::store::{inventory, reader};
 use microclip_pipe::table::{query, session::bare_session};
+use microclip_pipe::{ablation as grid, config::load};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
@@ -115,16 +115,16 @@ pub fn ablation(bytes: &[u8]) {
 
 /// A CSV list, and every picture that it names.
 pub fn list(bytes: &[u8]) {
-    drain(&SourceSpec::List { path: file("list.csv", bytes), root: None });
+    drain(&Dataset::at(SourceKind::List, file("list.csv", bytes)));
 }
 
 /// Pictures in Parquet, as Hugging Face's `datasets` writes them.
 pub fn hf_parquet(bytes: &[u8]) {
-    drain(&SourceSpec::HfParquet { paths: vec![file("train.parquet", bytes)] });
+    drain(&Dataset::at(SourceKind::HfParquet, file("train.parquet", bytes)));
 }
 
 /// All items of a source; an error is the last of them.
-fn drain(spec: &SourceSpec) {
+fn drain(spec: &Dataset) {
     let Ok(source) = source::open(spec) else { return };
     let listing = source.listing().clone();
     assert_eq!(source.fingerprint().expect("a source that is open").len(), 64);
@@ -167,7 +167,7 @@ pub fn weights(bytes: &[u8]) {
     let path = file("model/model.safetensors", bytes);
     let _ = Weights::open(&path).map(|weights| weights.hash());
     let folder = path.parent().unwrap_or(&path).to_owned();
-    let Ok(clip) = Clip::open(&ModelFiles { path: folder, tokenizer: None, preprocessor: None }) else { return };
+    let Ok(clip) = Clip::open(&ModelSettings::at(folder)) else { return };
     let _ = (clip.vision().map(drop), clip.text().map(drop));
 }
 

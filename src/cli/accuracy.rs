@@ -3,9 +3,10 @@
 use super::layout::{Side, align};
 use super::printer::Printer;
 use crate::error::Result;
-use crate::pipeline::meter::count;
-use crate::pipeline::run::{MetricRow, Outcome};
+use crate::pipeline::outcome::Outcome;
+use crate::runs::lookup::MetricRow;
 use crate::stage::evaluate::MODELS;
+use crate::text::numbers::count;
 
 /// Prints the accuracies, or that there are none.
 ///

@@ -6,7 +6,7 @@ use super::common::Common;
 use super::printer::Printer;
 use super::{EXIT_CODES, stages};
 use crate::error::Result;
-use crate::pipeline::run::Upto;
+use crate::runs::lookup::Upto;
 
 const LONG_ABOUT: &str = "\
 Runs the pipeline up to the adapted weights: passes of pseudo-labels and training. No label is read. A checkpoint after \

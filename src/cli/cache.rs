@@ -12,12 +12,15 @@ use super::common::{Common, runtime};
 use super::layout::{Side, align};
 use super::printer::Printer;
 use super::size::{self, in_words};
+use crate::cli::signal;
 use crate::error::{Error, Kind, Result};
-use crate::pipeline::cache::{Examined, References, Reuse, examine, holdings};
-use crate::pipeline::{signal, turn};
+use crate::pipeline::wait_for_lock;
+use crate::runs::holdings::{Examined, examine, holdings};
+use crate::runs::references::{References, Reuse};
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::store::inventory::{self, Holding, Removed};
+use crate::text::nearest::nearest;
 
 const LONG_ABOUT: &str = "\
 Looks after the store: what it holds, whether every file is as it was written, and what can go.
@@ -167,7 +170,7 @@ impl Gc {
         with_store(&spec.store, printer, *dry_run, |store| {
             let mut references = vec![References::of(&spec, store)?];
             for file in also {
-                references.push(References::of(&crate::pipeline::load(file, &[])?, store)?);
+                references.push(References::of(&crate::config::load(file, &[])?, store)?);
             }
             let found = holdings(store)?;
             let total: u64 = found.iter().map(|holding| holding.bytes).sum();
@@ -216,7 +219,7 @@ impl Rm {
             let known: BTreeSet<&str> = found.iter().map(|holding| holding.name.as_str()).collect();
             if let Some(unknown) = self.names.iter().find(|name| !known.contains(name.as_str())) {
                 let error = Error::new(Kind::Usage, format!("the store has nothing of the name '{unknown}'"));
-                let near = crate::table::schema::nearest(unknown, known);
+                let near = nearest(unknown, known.into_iter().map(|name| (name, name)));
                 return Err(error
                     .hint(near.map_or("`cache ls` shows the names".to_owned(), |n| format!("did you mean '{n}'?"))));
             }
@@ -237,7 +240,7 @@ fn with_store(
     }
     let (stop, progress) = (Stop::default(), printer.progress());
     signal::watch(stop.clone(), progress.clone())?;
-    let _held = runtime()?.block_on(turn::take(path, &stop, &progress))?;
+    let _held = runtime()?.block_on(wait_for_lock::take(path, &stop, &progress))?;
     // What is to go need not be compared with its checksum first.
     work(&Store::open_read(path)?)
 }

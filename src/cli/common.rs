@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 
+use crate::config::Spec;
 use crate::cores;
+use crate::device::DeviceChoice;
 use crate::error::{Context, Error, Kind, Result};
-use crate::pipeline::spec::{DeviceKind, Spec};
 
 /// The pipeline file, and what overrides it.
 #[derive(Debug, Args)]
@@ -75,15 +76,15 @@ pub(super) struct Overrides {
     ///
     /// `auto` takes a CUDA GPU where there is one; `cuda` fails where there is none.
     #[arg(long, value_name = "DEVICE", value_parser = device, hide_possible_values = true, help_heading = "Overrides")]
-    device: Option<DeviceKind>,
+    device: Option<DeviceChoice>,
 
     #[command(flatten)]
     cores: Cores,
 }
 
-fn device(text: &str) -> Result<DeviceKind, String> {
-    let found = DeviceKind::ALL.iter().copied().find(|kind| kind.name() == text);
-    found.ok_or_else(|| format!("one of {}", DeviceKind::NAMES.join(", ")))
+fn device(text: &str) -> Result<DeviceChoice, String> {
+    let found = DeviceChoice::ALL.iter().copied().find(|kind| kind.name() == text);
+    found.ok_or_else(|| format!("one of {}", DeviceChoice::NAMES.join(", ")))
 }
 
 impl Common {
@@ -108,7 +109,7 @@ impl Overrides {
         overrides.extend(self.seed.map(|seed| format!("seed={seed}")));
         overrides.extend(self.device.map(|kind| format!("device.kind={kind}")));
         overrides.extend(self.cores.asked().map(|threads| format!("device.threads={threads}")));
-        let spec = crate::pipeline::load(pipeline, &overrides)?;
+        let spec = crate::config::load(pipeline, &overrides)?;
         cores::set_limit(spec.device.threads);
         Ok(spec)
     }

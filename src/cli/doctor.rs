@@ -9,7 +9,7 @@ use super::common::Overrides;
 use super::layout::{Side, align};
 use super::printer::Printer;
 use crate::error::{Error, Kind, Result};
-use crate::pipeline::doctor::{self, Finding, State};
+use crate::tools::doctor::{self, Finding, State};
 
 const LONG_ABOUT: &str = "\
 Looks at what a run needs: libtorch, a GPU, the processor, and, of a pipeline, the model, the pictures and their classes, the \

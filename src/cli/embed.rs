@@ -6,7 +6,7 @@ use super::common::Common;
 use super::printer::Printer;
 use super::{EXIT_CODES, stages};
 use crate::error::Result;
-use crate::pipeline::run::Upto;
+use crate::runs::lookup::Upto;
 
 const LONG_ABOUT: &str = "\
 Ingests, then computes everything that the frozen model has to give: the embeddings of the pictures (class feature and \

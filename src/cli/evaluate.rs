@@ -6,7 +6,7 @@ use super::common::Common;
 use super::printer::Printer;
 use super::{EXIT_CODES, accuracy, stages};
 use crate::error::Result;
-use crate::pipeline::run::Upto;
+use crate::runs::lookup::Upto;
 
 const LONG_ABOUT: &str = "\
 Measures zero-shot, descriptions, multi-view and the adapted model against the labels that the dataset has, top-1 and as a \

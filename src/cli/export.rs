@@ -7,10 +7,10 @@ use clap::{Args, ValueHint};
 use super::EXIT_CODES;
 use super::printer::Printer;
 use super::which_run::WhichRun;
+use crate::cli::signal;
 use crate::error::Result;
-use crate::pipeline::export::export;
-use crate::pipeline::signal;
 use crate::stop::Stop;
+use crate::tools::export::export;
 
 const LONG_ABOUT: &str = "\
 Writes the adapted model of a run into a new folder:

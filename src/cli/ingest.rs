@@ -6,7 +6,7 @@ use super::common::Common;
 use super::printer::Printer;
 use super::{EXIT_CODES, stages};
 use crate::error::Result;
-use crate::pipeline::run::Upto;
+use crate::runs::lookup::Upto;
 
 const LONG_ABOUT: &str = "\
 Reads the pictures into the tables images, labels, classes and rejected, and stops there. A file that cannot be used \

@@ -7,7 +7,7 @@ use clap::{Args, ValueHint};
 use super::EXIT_CODES;
 use super::printer::Printer;
 use crate::error::Result;
-use crate::pipeline::init::{Wanted, Written, init};
+use crate::tools::init::{Wanted, Written, init};
 
 const LONG_ABOUT: &str = "\
 Looks into a folder of pictures, a CSV list, or a folder of Hugging Face Parquet, and writes a pipeline file for it, with \

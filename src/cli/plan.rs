@@ -1,8 +1,8 @@
 //! The plan that `run --dry-run` prints.
 
 use super::layout::{Side, align};
-use crate::pipeline::meter::count;
 use crate::pipeline::plan::PlanRow;
+use crate::text::numbers::count;
 
 /// A line per stage.
 pub(super) fn show(rows: &[PlanRow]) -> String {

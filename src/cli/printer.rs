@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use crate::cli::progress::{self, Manner};
 use crate::error::{Context, Error, Kind, Result};
-use crate::pipeline::bar::{self, Manner};
 use crate::stage::progress::Progress;
 
 const RED: &str = "\x1b[1;31m";
@@ -120,7 +120,7 @@ impl Printer {
     /// How a stage says how far it is.
     pub(super) fn progress(&self) -> Arc<dyn Progress> {
         let Messages { quiet, verbose, log_format } = self.messages;
-        bar::choose(match log_format {
+        progress::choose(match log_format {
             _ if quiet => Manner::Silent,
             LogFormat::Json => Manner::Json { often: verbose },
             LogFormat::Text => Manner::Text { often: verbose },

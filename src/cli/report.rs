@@ -9,9 +9,10 @@ use super::EXIT_CODES;
 use super::common::{Common, runtime};
 use super::output::Target;
 use super::printer::Printer;
+use crate::cli::signal;
 use crate::error::{Context, Kind, Result};
-use crate::pipeline::{chosen, signal};
 use crate::report::report;
+use crate::runs::stored_run;
 use crate::stop::Stop;
 
 const LONG_ABOUT: &str = "\
@@ -55,8 +56,8 @@ impl Report {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
         let spec = self.common.load()?;
         let chosen = match &self.run {
-            Some(run) => chosen::named(&spec.store, run)?,
-            None => chosen::newest(&spec, |run| format!("--run {run}"))?,
+            Some(run) => stored_run::named(&spec.store, run)?,
+            None => stored_run::newest(&spec, |run| format!("--run {run}"))?,
         };
         chosen.notes.iter().for_each(|note| printer.note(note));
         let (stop, progress) = (Stop::default(), printer.progress());

@@ -6,7 +6,7 @@ use super::common::{Common, runtime};
 use super::printer::Printer;
 use super::{EXIT_CODES, accuracy, plan, stages};
 use crate::error::Result;
-use crate::pipeline::run::Upto;
+use crate::runs::lookup::Upto;
 
 const LONG_ABOUT: &str = "\
 Runs the whole pipeline: ingests the pictures, embeds them, their views and the sentences, adapts the model in passes \

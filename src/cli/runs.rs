@@ -11,9 +11,9 @@ use super::common::{Common, runtime};
 use super::printer::Printer;
 use super::rows::Rows;
 use crate::error::{Context, Error, Kind, Result};
-use crate::pipeline::chosen::{self, Chosen};
-use crate::pipeline::compare::compare;
-use crate::pipeline::view::{View, view_of_runs};
+use crate::runs::compare::compare;
+use crate::runs::sql_scope::{SqlScope, scope_of_runs};
+use crate::runs::stored_run::{self, StoredRun};
 use crate::table::format::{self, Sink};
 use crate::table::{arrays, query, session};
 
@@ -63,7 +63,7 @@ impl Runs {
         let spec = self.common.load()?;
         match self.compare.as_slice() {
             [] => runtime()?.block_on(async {
-                let View { store, visible, .. } = view_of_runs(&spec)?;
+                let SqlScope { store, visible, .. } = scope_of_runs(&spec)?;
                 let rows = query(&session(&store, &visible).await?, LIST).await?;
                 let mut target = self.rows.target()?;
                 format::write(rows, self.rows.format(), &mut target).await?;
@@ -72,8 +72,8 @@ impl Runs {
             [_] => Err(Error::new(Kind::Usage, "--compare: one run alone cannot be compared")
                 .hint("name two or more; without --compare all runs are listed")),
             names => {
-                let runs: Vec<Chosen> =
-                    names.iter().map(|name| chosen::named(&spec.store, name)).collect::<Result<_>>()?;
+                let runs: Vec<StoredRun> =
+                    names.iter().map(|name| stored_run::named(&spec.store, name)).collect::<Result<_>>()?;
                 let batch = side_by_side(&runs)?;
                 let mut target = self.rows.target()?;
                 let mut sink = Sink::new(self.rows.format(), batch.schema(), &mut target)?;
@@ -86,7 +86,7 @@ impl Runs {
 }
 
 /// A row for each setting and metric, a column for each run.
-fn side_by_side(runs: &[Chosen]) -> Result<RecordBatch> {
+fn side_by_side(runs: &[StoredRun]) -> Result<RecordBatch> {
     let mut named: Vec<&str> = runs.iter().map(|run| run.run.as_str()).collect();
     named.sort_unstable();
     if let Some(pair) = named.windows(2).find(|pair| pair[0] == pair[1]) {

@@ -5,11 +5,12 @@ use clap::Args;
 use super::EXIT_CODES;
 use super::layout::{Side, align};
 use super::printer::Printer;
+use crate::config::json_schema::json_schema;
+use crate::config::settings_page::settings_page;
 use crate::error::{Error, Kind, Result};
-use crate::pipeline::json_schema::json_schema;
-use crate::pipeline::settings_page::settings_page;
-use crate::table::schema::{TableSchema, all, nearest};
+use crate::table::schema::{TableSchema, all};
 use crate::table::sql_views::VIEWS;
+use crate::text::nearest::nearest;
 
 const LONG_ABOUT: &str = "\
 Without a name, lists the tables and views that SQL sees, with what a row is. With the name of a table, lists its columns: \
@@ -47,7 +48,7 @@ impl Schema {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
         let text = match self.table.as_deref() {
             _ if self.pipeline => json_schema()?,
-            _ if self.settings => settings_page()?,
+            _ if self.settings => settings_page(),
             Some(name) => about(name)?,
             None => list(),
         };
@@ -66,7 +67,7 @@ pub(super) fn about(name: &str) -> Result<String> {
 fn unknown(name: &str) -> Error {
     let names: Vec<&str> = all().iter().map(TableSchema::name).chain(VIEWS.iter().map(|view| view.name)).collect();
     let error = Error::new(Kind::Usage, format!("there is no table or view `{name}`"));
-    match nearest(name, names.iter().copied()) {
+    match nearest(name, names.iter().map(|name| (*name, *name))) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None => error.hint(format!("the names are {}", names.join(", "))),
     }

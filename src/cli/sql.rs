@@ -19,7 +19,7 @@ use super::printer::Printer;
 use super::rows::Rows;
 use super::size;
 use crate::error::{Context, Error, Kind, Result};
-use crate::pipeline::view::{View, view};
+use crate::runs::sql_scope::{SqlScope, scope};
 use crate::table::schema::{self, TableSchema};
 use crate::table::sql_views::VIEWS;
 use crate::table::{format, query, session_within, warnings};
@@ -89,7 +89,7 @@ impl Sql {
                 .hint("give one statement, or another --format"));
         }
         let spec = self.common.load()?;
-        let View { store, visible, notes } = view(&spec)?;
+        let SqlScope { store, visible, notes } = scope(&spec)?;
         let (memory, rows, printer) = (self.memory_limit, self.rows.clone(), *printer);
         within(Duration::from_secs(self.time_limit), &Interrupts::none(), move |_| {
             runtime()?.block_on(async {

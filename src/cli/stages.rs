@@ -2,10 +2,13 @@
 
 use super::common::{Common, runtime};
 use super::printer::Printer;
+use crate::cli::signal;
 use crate::error::Result;
-use crate::pipeline::run::{Options, Outcome, Upto, run};
-use crate::pipeline::{doctor, signal};
+use crate::pipeline::outcome::Outcome;
+use crate::pipeline::run::{Options, run};
+use crate::runs::lookup::Upto;
 use crate::stop::Stop;
+use crate::tools::doctor;
 
 /// Runs the pipeline up to `upto`; notes go to stderr.
 pub(super) fn execute(common: &Common, upto: Upto, printer: &Printer) -> Result<Outcome> {

@@ -7,7 +7,7 @@ use clap::{Args, ValueHint};
 use super::common::{Cores, store_folder};
 use crate::cores;
 use crate::error::Result;
-use crate::pipeline::chosen::{self, Chosen};
+use crate::runs::stored_run::{self, StoredRun};
 
 /// A run, and where it is kept.
 #[derive(Debug, Args)]
@@ -31,23 +31,23 @@ pub(super) struct WhichRun {
 
 impl WhichRun {
     /// Finds the run, and bounds the cores as the command line or else the run's settings say.
-    pub(super) fn find(&self) -> Result<Chosen> {
+    pub(super) fn find(&self) -> Result<StoredRun> {
         let chosen = self.chosen()?;
         cores::set_limit(self.cores.asked().unwrap_or(chosen.spec.device.threads));
         Ok(chosen)
     }
 
-    fn chosen(&self) -> Result<Chosen> {
+    fn chosen(&self) -> Result<StoredRun> {
         let store = self.store.as_deref().map(store_folder).transpose()?;
         let file = Path::new(&self.run);
         if file.is_file() || file.extension().is_some_and(|extension| extension == "toml") {
-            let mut spec = crate::pipeline::load(file, &[])?;
+            let mut spec = crate::config::load(file, &[])?;
             if let Some(store) = store {
                 spec.store = store;
             }
             let store = spec.store.display().to_string();
-            return chosen::newest(&spec, |run| format!("{run} --store {store} in place of the pipeline file"));
+            return stored_run::newest(&spec, |run| format!("{run} --store {store} in place of the pipeline file"));
         }
-        chosen::named(store.as_deref().unwrap_or(Path::new(".store")), &self.run)
+        stored_run::named(store.as_deref().unwrap_or(Path::new(".store")), &self.run)
     }
 }

@@ -17,7 +17,7 @@ pub mod vision;
 pub mod weights;
 
 pub use config::{Activation, ClipConfig, TextConfig, VisionConfig};
-pub use model::Clip;
+pub use model::{Clip, ModelSettings};
 pub use text::TextTower;
 pub use tokenizer::{Sequence, Tokenizer};
 pub use vision::{VisionOutput, VisionTower};
@@ -26,7 +26,7 @@ pub use weights::Weights;
 use std::path::Path;
 
 use crate::error::{Kind, Result};
-use crate::text_file;
+use crate::text::file as text_file;
 
 /// The text of a configuration, a tokenizer or an index of shards. CLIP's own tokenizer, the longest, has 2 MB.
 ///

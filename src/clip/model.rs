@@ -11,18 +11,30 @@ use crate::clip::text_of;
 use crate::clip::tokenizer::Tokenizer;
 use crate::clip::vision::VisionTower;
 use crate::clip::weights::Weights;
+use crate::device::PrecisionChoice;
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::preprocess::Preprocess;
+use crate::settings::{Must, Want, settings};
 
-/// Where a model's files are.
-#[derive(Debug, Clone)]
-pub struct ModelFiles {
-    /// A Hugging Face directory, or a `.safetensors` file.
-    pub path: PathBuf,
-    /// A `tokenizer.json` elsewhere.
-    pub tokenizer: Option<PathBuf>,
-    /// A `preprocessor_config.json` elsewhere.
-    pub preprocessor: Option<PathBuf>,
+settings! {
+    /// The CLIP to adapt.
+    ModelSettings {
+        /// A Hugging Face directory, or a `.safetensors` file in OpenAI's naming.
+        path: PathBuf, Want::Path(Must::Exist), ByContent;
+        /// A `tokenizer.json`, where it does not lie beside the weights.
+        tokenizer: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
+        /// A `preprocessor_config.json`, where it does not lie beside the weights.
+        preprocessor: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
+        /// Number type of the frozen encoder.
+        precision: PrecisionChoice = PrecisionChoice::Auto, PrecisionChoice::WANT, ByContent;
+    }
+}
+
+impl ModelSettings {
+    /// Names a model whose companions lie beside its weights.
+    pub fn at(path: PathBuf) -> Self {
+        ModelSettings { path, tokenizer: None, preprocessor: None, precision: PrecisionChoice::Auto }
+    }
 }
 
 /// An opened model: sizes, tokenizer and preprocessing are known, the towers are built when they are needed, so that a
@@ -44,7 +56,7 @@ impl Clip {
     ///
     /// # Errors
     /// [`Kind::Model`] where a file is missing, damaged, a pickle, or does not fit the others.
-    pub fn open(files: &ModelFiles) -> Result<Self> {
+    pub fn open(files: &ModelSettings) -> Result<Self> {
         let weights = Weights::open(&files.path)?;
         let layout = Layout::of(&weights);
         // The folder in which the companions of the weights lie.

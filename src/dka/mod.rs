@@ -8,11 +8,13 @@ mod checked;
 mod parameters;
 pub mod pass;
 mod policies;
+mod settings;
 pub mod statement;
 pub mod steps;
 
-pub use parameters::Parameters;
+pub use parameters::{LOGIT_SCALE, Parameters};
 pub use pass::{PassInput, PseudoLabels, Summary, pseudo_labels};
 pub use policies::Policy;
+pub use settings::Dka;
 pub use statement::Statement;
 pub use steps::Steps;

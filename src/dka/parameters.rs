@@ -1,6 +1,10 @@
 //! The numbers that a statement may use.
 
+use super::Dka;
 use crate::error::{Error, Kind, Result};
+
+/// What CLIP multiplies cosines by: the bound that its learned temperature reaches.
+pub const LOGIT_SCALE: f64 = 100.0;
 
 /// What `$gamma`, `$scale`, `$k` and `$floor` stand for in every statement, shipped or a user's own.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,7 +22,7 @@ pub struct Parameters {
 
 impl Default for Parameters {
     fn default() -> Self {
-        Parameters { gamma: 0.5, scale: 100.0, k: 16, floor: 0.5 }
+        Dka::default().parameters(LOGIT_SCALE)
     }
 }
 

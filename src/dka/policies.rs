@@ -1,28 +1,26 @@
 //! The statements that ship with the program: one SQL file each, in `policies/`, with a comment that says what it does and why.
 
 use crate::dka::statement::Statement;
+use crate::settings::choice;
 
-/// How pictures get their pseudo-labels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Policy {
-    /// The paper's: the best class of the mixed logits, for every picture.
-    Argmax,
-    /// For each class the `$k` pictures that are most probable for it.
-    TopKPerClass,
-    /// The best class, where its probability is at least `$floor`.
-    Confident,
-    /// The best class, where the prior and the model under training name the same.
-    Agreement,
-    /// The best class; classes that no picture was given take up to `$k` pictures.
-    Revive,
+choice! {
+    /// Which of the shipped statements makes the pseudo-labels.
+    Policy {
+        /// The best class of the mixed logits, for every picture: the paper's.
+        Argmax = "argmax",
+        /// For each class the `k` pictures that are most probable for it.
+        TopKPerClass = "top_k_per_class",
+        /// The best class, where its probability is at least `floor`.
+        Confident = "confident",
+        /// The best class, where the prior and the fused model name the same.
+        Agreement = "agreement",
+        /// The best class; classes that no picture was given take up to `k` pictures.
+        Revive = "revive",
+    }
 }
 
 impl Policy {
-    /// Every policy.
-    pub const ALL: [Policy; 5] =
-        [Policy::Argmax, Policy::TopKPerClass, Policy::Confident, Policy::Agreement, Policy::Revive];
-
-    /// Its statement, named as its file.
+    /// Returns its statement, named as its file.
     pub fn statement(self) -> Statement {
         let (name, sql) = match self {
             Policy::Argmax => ("argmax.sql", include_str!("policies/argmax.sql")),
@@ -41,7 +39,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_can_be_planned_and_says_what_it_does() {
-        for policy in Policy::ALL {
+        for policy in Policy::ALL.iter() {
             let statement = policy.statement();
             statement.validate().await.unwrap();
             assert!(statement.sql().starts_with("-- "), "{}", statement.name());

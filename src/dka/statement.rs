@@ -12,7 +12,7 @@ use crate::dka::pass;
 use crate::error::{Error, Kind, Result};
 use crate::table;
 use crate::table::query::explain;
-use crate::text_file;
+use crate::text::file as text_file;
 
 /// A statement that gives `image_id` and `class_id`, and may give `confidence` and `margin`.
 ///

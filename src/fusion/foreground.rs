@@ -7,48 +7,53 @@
 use tch::{Kind as Number, Tensor};
 
 use super::fiedler::{by_released_eigh, fiedler};
+use crate::settings::{above, choice, from, settings};
 
-/// How alike two patch tokens are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Affinity {
-    /// The plain dot product (the released code). Nearly every pair can exceed the threshold, and the cut is then arbitrary.
-    Dot,
-    /// The cosine (TokenCut).
-    Cosine,
-}
-
-/// Where the Fiedler vector is cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Threshold {
-    /// Above its standard deviation (the released code).
-    Std,
-    /// Above its mean (TokenCut).
-    Mean,
-}
-
-/// What makes one side of the cut the foreground.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Orientation {
-    /// The vector's sign is chosen so that the seed is positive, then cut: well defined.
-    Seed,
-    /// Cut first, then negate the mask where the seed fell outside (the released code): depends on the sign that the
-    /// eigensolver happens to return, and can cover the whole picture.
-    Raw,
-}
-
-/// The settings of the cut.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Saliency {
+choice! {
     /// How alike two patch tokens are.
-    pub affinity: Affinity,
-    /// Where the Fiedler vector is cut.
-    pub threshold: Threshold,
-    /// What makes one side the foreground.
-    pub orientation: Orientation,
-    /// Pairs more alike than this are connected.
-    pub tau: f64,
-    /// The weight of all other pairs.
-    pub eps: f64,
+    Affinity {
+        /// Their plain dot product, as microCLIP's released code has it.
+        Dot = "dot",
+        /// Their cosine, as TokenCut has it.
+        Cosine = "cosine",
+    }
+}
+
+choice! {
+    /// Where the Fiedler vector is cut into foreground and background.
+    Threshold {
+        /// At its standard deviation, as microCLIP's released code has it.
+        Std = "std",
+        /// At its mean, as TokenCut has it.
+        Mean = "mean",
+    }
+}
+
+choice! {
+    /// Which side of the cut is the foreground.
+    Orientation {
+        /// The eigenvector is turned so that its strongest patch is positive, then cut: well defined.
+        Seed = "seed",
+        /// Cut first, then the mask is negated where the strongest patch fell outside, as the released code does. It
+        /// depends on the sign that the eigenvector happens to have; kept for comparison.
+        Raw = "raw",
+    }
+}
+
+settings! {
+    /// How the foreground is found in the patch tokens: the normalized cut of the patch graph.
+    Saliency: Copy {
+        /// How alike two patch tokens are.
+        affinity: Affinity = Affinity::Cosine, Affinity::WANT, Features;
+        /// Where the Fiedler vector is cut into foreground and background.
+        threshold: Threshold = Threshold::Mean, Threshold::WANT, Features;
+        /// Which side of the cut is the foreground.
+        orientation: Orientation = Orientation::Seed, Orientation::WANT, Features;
+        /// Two patches are joined where their affinity exceeds this.
+        tau: f64 = 0.2, from(-1e6, 1e6), Features;
+        /// Weight between patches that are not joined; it keeps the graph connected.
+        eps: f64 = 1e-6, above(0.0, 1.0), Features;
+    }
 }
 
 /// The cut of B images.

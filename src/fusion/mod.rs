@@ -4,18 +4,19 @@
 //! the vision tower's width, d the joint width, C classes, V crops.
 
 pub mod adamw;
-pub mod adapter;
 pub mod blocks;
 pub mod class_prior;
+pub mod composite;
+pub mod design;
 pub mod fiedler;
 pub mod foreground;
 pub mod heads;
 pub mod loss;
+pub mod model;
 pub mod schedule;
 pub mod soap;
 pub mod stata;
 pub mod token_fusion;
-pub mod views;
 
 use tch::Tensor;
 

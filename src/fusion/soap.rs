@@ -2,15 +2,18 @@
 
 use tch::{Device, Kind as Number, Tensor};
 
-/// How patch tokens become one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pooling {
-    /// By the query's attention over all patches and the sink: the paper's.
-    Attention,
-    /// Their plain mean.
-    Mean,
-    /// The plain mean of the foreground.
-    ForegroundMean,
+use crate::settings::choice;
+
+choice! {
+    /// How patches become the `[FG]` token.
+    Pooling {
+        /// By the query's attention, as in the paper.
+        Attention = "attention",
+        /// The plain mean of all patches.
+        Mean = "mean",
+        /// The plain mean of the foreground.
+        ForegroundMean = "foreground_mean",
+    }
 }
 
 /// The three learned maps, each (D, D) without bias and initialised to the identity, and the sink.

@@ -13,6 +13,7 @@ use tch::{Kind as Number, Tensor};
 use super::blocks::Blocks;
 use super::normalize;
 use crate::error::Result;
+use crate::settings::{FLAG, settings, whole};
 use crate::stop::Stop;
 
 /// Steps of the answers between two fits of the Gaussians.
@@ -24,16 +25,21 @@ const LAMBDA: f64 = 50.0;
 /// Rows at most of a block of the picture by picture cosines: their memory is this by n.
 const BLOCK: i64 = 1024;
 
-/// The settings of StatA.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StatA {
-    /// Neighbours of a picture.
-    pub neighbours: usize,
-    /// Fits of the Gaussians.
-    pub iterations: usize,
+settings! {
+    /// StatA on the tables of cosines: training-free refinement over all pictures at once.
+    Transduction: Copy, Eq {
+        /// StatA makes the prior: before adaptation, on the training pictures.
+        prior: bool = false, FLAG, Answers;
+        /// StatA makes the answers: after adaptation, on the pictures of each split.
+        predictions: bool = false, FLAG, Answers;
+        /// Neighbours of a picture whose answers pull at its own.
+        neighbours: usize = 3, whole(1, 1_000), Answers;
+        /// Times that the classes' Gaussians are fitted anew.
+        iterations: usize = 10, whole(1, 10_000), Answers;
+    }
 }
 
-impl StatA {
+impl Transduction {
     /// Answers (n, C), each row summing to 1, from unit features (n, d), unit text prototypes (C, d) and first answers
     /// (n, C), which are what softmax makes of the cosines at the model's temperature.
     ///
@@ -263,7 +269,7 @@ mod tests {
         (features.matmul(&prototypes.tr()) * SCALE).softmax(-1, None::<Number>)
     }
 
-    fn answers(stata: StatA, features: &Tensor, prototypes: &Tensor, first: &Tensor) -> Tensor {
+    fn answers(stata: Transduction, features: &Tensor, prototypes: &Tensor, first: &Tensor) -> Tensor {
         stata.answers(features, prototypes, first, &Stop::default()).unwrap()
     }
 
@@ -276,7 +282,7 @@ mod tests {
         // answers for both ways of every neighbour and for the answers.
         let (neighbours, iterations) = (2, 4);
         let questions = 3 + iterations * (2 + INNER_STEPS * (2 * neighbours + 1));
-        let stata = StatA { neighbours, iterations };
+        let stata = Transduction { neighbours, iterations, ..Transduction::default() };
         for asked in 0..questions as u64 {
             let error = stata.answers(&features, &prototypes, &first, &Stop::after(asked)).unwrap_err();
             assert_eq!(error.kind(), Kind::Interrupted, "after {asked} questions");
@@ -289,7 +295,12 @@ mod tests {
         tch::manual_seed(3);
         let (features, prototypes, _) = pictures(4, 4, 8, 1.0);
         let first = ((features.matmul(&prototypes.tr())) * 10.0).softmax(-1, None::<Number>);
-        let ours = rows(&answers(StatA { neighbours: 3, iterations: 4 }, &features, &prototypes, &first));
+        let ours = rows(&answers(
+            Transduction { neighbours: 3, iterations: 4, ..Transduction::default() },
+            &features,
+            &prototypes,
+            &first,
+        ));
         let plain = plainly(&rows(&features), &rows(&prototypes), &rows(&first), 3, 4);
         for (ours, plain) in ours.iter().zip(&plain) {
             assert!((ours.iter().sum::<f64>() - 1.0).abs() < 1e-5);
@@ -310,7 +321,15 @@ mod tests {
             let first = first_answers(&features, &prototypes);
             let (before, after) = (
                 accuracy(&first, &truth),
-                accuracy(&answers(StatA { neighbours: 3, iterations: 10 }, &features, &prototypes, &first), &truth),
+                accuracy(
+                    &answers(
+                        Transduction { neighbours: 3, iterations: 10, ..Transduction::default() },
+                        &features,
+                        &prototypes,
+                        &first,
+                    ),
+                    &truth,
+                ),
             );
             assert!(before < 0.98, "{present} classes present: nothing to gain from {before}");
             assert!(after - before >= least_gain, "{present} classes present: {before} to {after}");
@@ -321,7 +340,7 @@ mod tests {
     fn one_picture_and_fewer_pictures_than_neighbours_are_answered() {
         tch::manual_seed(1);
         let (features, prototypes, _) = pictures(3, 1, 2, 1.0);
-        let stata = StatA { neighbours: 3, iterations: 10 };
+        let stata = Transduction { neighbours: 3, iterations: 10, ..Transduction::default() };
         for pictures in [1, 2] {
             let features = features.narrow(0, 0, pictures);
             let first = first_answers(&features, &prototypes);

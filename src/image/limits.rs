@@ -1,18 +1,15 @@
 //! How large a picture may be before it is refused, checked on the header so that a hostile file costs no memory.
 
-/// Upper bounds on an encoded picture. All of them are inclusive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Width and height, in pixels.
-    pub max_side: u32,
-    /// Width times height.
-    pub max_pixels: u64,
-    /// Length of the encoded file, in bytes.
-    pub max_bytes: u64,
-}
+use crate::settings::{settings, whole};
 
-impl Default for Limits {
-    fn default() -> Self {
-        Limits { max_side: 20_000, max_pixels: 100_000_000, max_bytes: 64 << 20 }
+settings! {
+    /// What a picture's header may claim; checked before memory is taken to decode it.
+    Limits: Copy, Eq {
+        /// The longest side, in pixels.
+        max_side: u32 = 20_000, whole(1, 1_000_000), ByContent;
+        /// Width times height, in pixels.
+        max_pixels: u64 = 100_000_000, whole(1, 1_000_000_000_000), ByContent;
+        /// The encoded picture, in bytes.
+        max_bytes: u64 = 64 << 20, whole(1, 1 << 40), ByContent;
     }
 }

@@ -1,9 +1,10 @@
-//! Decoding, resizing, views and augmentation of pictures.
+//! Decoding, resizing, crops and augmentation of pictures.
 //!
 //! Everything here works on plain bytes: the encoded file in, 8-bit RGB in row order (height, width, channel) out.
 //! Pixels become tensors one room above.
 
 pub mod augment;
+pub mod crops;
 pub mod decode;
 pub mod header;
 pub mod id;
@@ -16,10 +17,10 @@ pub mod rejection;
 pub mod resample;
 pub mod rgb;
 pub mod seed;
-pub mod views;
 mod webp;
 
-pub use augment::{RandAugment, StrongView, weak_view};
+pub use augment::{Strong, StrongView, weak_view};
+pub use crops::{CropBox, Crops};
 pub use decode::decode;
 pub use header::{Format, Header, probe};
 pub use id::ImageId;
@@ -28,4 +29,3 @@ pub use preprocess::Preprocess;
 pub use rejection::{Reason, Rejection};
 pub use resample::Filter;
 pub use rgb::Rgb;
-pub use views::{CropBox, ViewSpec};

@@ -1,42 +1,7 @@
-//! The pipeline file, its plan, and running it.
+//! Running a pipeline: what is missing ([`plan`]), and doing it ([`run`]).
 
-pub mod ablation;
-pub mod adapted;
-pub mod bar;
-pub mod cache;
-mod check;
-mod choice;
-pub mod chosen;
-pub mod compare;
-mod defaults;
-mod departures;
-pub mod doctor;
-mod document;
-pub mod export;
-mod finished;
-pub mod init;
-mod json_lines;
-pub mod json_schema;
-mod keys;
-mod lines;
-pub(crate) mod meter;
-mod mistakes;
-mod overrides;
-pub mod parse;
+pub mod outcome;
 pub mod plan;
-pub mod reached;
-mod record;
 pub mod run;
-mod settings;
-pub mod settings_page;
-pub mod signal;
-mod some_of;
-pub mod spec;
-mod suggest;
-pub(crate) mod turn;
 mod verify;
-pub mod view;
-mod workspace;
-
-pub use parse::load;
-pub use spec::Spec;
+pub(crate) mod wait_for_lock;

@@ -1,16 +1,13 @@
 //! What is missing: each stage, what its result is cached under, and how much of it remains.
 
-use super::finished;
-use super::run::{Upto, sentences};
-use super::settings;
-use super::spec::Spec;
-use super::workspace::Workspace;
+use crate::config::Spec;
 use crate::error::{Error, Result};
-use crate::source;
-use crate::stage::adapt::{AdaptSettings, checkpoint};
+use crate::runs::lookup::{self, Upto};
+use crate::stage::adapt::checkpoint;
 use crate::stage::pictures::Pictures;
-use crate::stage::{describe, frozen, ingest};
+use crate::stage::{describe, frozen};
 use crate::store::layout::Store;
+use crate::workspace::Opened;
 
 /// One row of the plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,9 +32,8 @@ pub struct PlanRow {
 /// Where the source, the model or the store cannot be read.
 pub async fn plan(spec: &Spec) -> Result<Vec<PlanRow>> {
     let store = Store::open_read(&spec.store)?;
-    let workspace = Workspace::open(spec)?;
-    let ingest_settings = settings::ingest(spec)?;
-    let source = source::open(&settings::source(spec))?;
+    let opened = Opened::new(spec)?;
+    let workspace = &opened.workspace;
     let row = |stage: &str, key: String, cached: u64, todo: u64, unit: &'static str, note: &str| PlanRow {
         stage: stage.to_owned(),
         key,
@@ -46,23 +42,22 @@ pub async fn plan(spec: &Spec) -> Result<Vec<PlanRow>> {
         unit,
         note: note.to_owned(),
     };
-    let Some(found) = ingest::known(source.as_ref(), &ingest_settings, &store)? else {
+    let Some(found) = opened.known(&store)? else {
         let later = "known once the pictures are ingested";
         let mut rows = vec![
-            row("ingest", ingest_settings.dataset, 0, 1, "dataset", "the source is new or has changed"),
+            row("ingest", opened.ingest.dataset, 0, 1, "dataset", "the source is new or has changed"),
             row("describe", workspace.text_space.id(), 0, 0, "sentence", later),
         ];
         rows.extend(workspace.frozen_tables(spec).iter().map(|t| row(t.stage(), t.space().id(), 0, 0, "image", later)));
-        rows.push(row("adapt", spec.name.clone(), 0, spec.adapt.epochs as u64, "epoch", later));
+        rows.push(row("adapt", spec.name.clone(), 0, spec.adapt.epochs, "epoch", later));
         return Ok(rows);
     };
-    let pictures = Pictures::open(&store.partition("images", &workspace.dataset)?, settings::limits(spec))?;
-    let sentences = sentences(spec, &found.classes)?;
-    let adapt = settings::adapt(spec, &workspace.clip.preprocess, &found.classes)?;
-    let run = workspace.run_id(spec, &found.snapshot, &sentences, adapt.as_ref());
-    let passes = adapt.as_ref().map(AdaptSettings::passes);
+    let pictures = Pictures::open(&store.partition("images", &workspace.dataset)?, spec.dataset.limits)?;
+    let (recipe, sentences) = (opened.recipe(spec)?, &opened.sentences);
+    let run = opened.run_id(spec, recipe.as_ref())?;
+    let passes = recipe.as_ref().map(|recipe| recipe.adapt.passes());
     // What the run would set aside is none of its outcome.
-    let finished = finished::whole(&store, &run, passes, Upto::Evaluate).is_ok_and(|whole| whole.is_some());
+    let finished = lookup::whole(&store, &run, passes, Upto::Evaluate).is_ok_and(|whole| whole.is_some());
     let cached = |stage: &str, key: String, all: u64, missing: Result<u64>, unit: &'static str| {
         Ok::<_, Error>(match missing {
             // A run that is finished reads nothing of it.
@@ -77,10 +72,10 @@ pub async fn plan(spec: &Spec) -> Result<Vec<PlanRow>> {
             }
         })
     };
-    let new = describe::missing(&sentences, &workspace.text_space, &store);
+    let new = describe::missing(sentences, &workspace.text_space, &store);
     let key = sentences.partition(&workspace.text_space);
     let mut rows = vec![
-        row("ingest", ingest_settings.dataset, found.images, 0, "image", "unchanged"),
+        row("ingest", opened.ingest.dataset.clone(), found.images, 0, "image", "unchanged"),
         cached("describe", key, sentences.count(), new, "sentence")?,
     ];
     for table in workspace.frozen_tables(spec) {

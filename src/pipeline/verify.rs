@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use super::finished::{self, Whole};
-use super::run::{Options, Stages, Upto};
+use super::run::Stages;
 use crate::error::Result;
+use crate::runs::lookup::{self, Upto, Whole};
 use crate::stage::ingest::{self, Ingested};
+use crate::stage::job::Job;
 use crate::stage::pictures::Pictures;
 use crate::stage::{checksums, describe, frozen};
 use crate::store::layout::Partition;
@@ -15,30 +16,25 @@ use crate::store::reader;
 impl Stages<'_> {
     /// What the run left behind when it was done before, and what is `known` of its dataset; none where something of it is
     /// missing, or is to be done up to `upto`.
-    pub(super) fn finished(
-        &self,
-        run: &str,
-        known: Option<&Ingested>,
-        passes: Option<u64>,
-        upto: Upto,
-    ) -> Result<Option<(Ingested, Whole)>> {
+    pub(super) fn finished(&self, known: Option<&Ingested>, upto: Upto) -> Result<Option<(Ingested, Whole)>> {
         let (Some(known), true) = (known, upto >= Upto::Adapt) else { return Ok(None) };
-        let Some(whole) = finished::whole(self.store, run, passes, upto)? else { return Ok(None) };
+        let passes = self.recipe.map(|recipe| recipe.adapt.passes());
+        let Some(whole) = lookup::whole(self.job.store, self.run, passes, upto)? else { return Ok(None) };
         // To be asked for it again is a use of what it was made from.
         self.features()?.iter().for_each(Partition::touch);
-        Ok(Some((ingest::unchanged(known.clone(), self.options.progress.as_ref()), whole)))
+        Ok(Some((ingest::unchanged(known.clone(), self.job.progress.as_ref()), whole)))
     }
 
     /// The partitions of the frozen model's features of pictures.
     fn features(&self) -> Result<Vec<Partition>> {
         let tables = self.workspace.frozen_tables(self.spec);
-        tables.iter().map(|table| frozen::partition(table.as_ref(), self.store)).collect()
+        tables.iter().map(|table| frozen::partition(table.as_ref(), self.job.store)).collect()
     }
 
     /// Compares the tables of sentences, and of the dataset where they are `known` to be of it as it is, with their checksums: what is
     /// damaged is ingested and embedded again.
     pub(super) fn compare_inputs(&self, known: bool, dataset: &str) -> Result<()> {
-        let Stages { workspace: w, store, .. } = *self;
+        let Stages { workspace: w, job: Job { store, .. }, .. } = *self;
         let mut tables = describe::partitions(&w.text_space, store)?;
         if known {
             tables.extend(ingest::partitions(store, dataset)?);
@@ -49,20 +45,20 @@ impl Stages<'_> {
 
     /// Compares with their checksums what adaptation and evaluation read of these pictures, and what an earlier invocation of the
     /// run left: what is damaged is missing then, and is computed anew.
-    pub(super) fn compare_what_is_read(&self, run: &str, pictures: &Pictures) -> Result<()> {
+    pub(super) fn compare_what_is_read(&self, pictures: &Pictures) -> Result<()> {
         let ids: HashSet<&str> = pictures.rows().iter().map(|picture| picture.image_id.as_str()).collect();
         let mut files = Vec::new();
         for partition in self.features()? {
             files.extend(reader::parts_with(&partition, |id| ids.contains(id))?);
         }
         for table in ["fusion_logits", "pseudo_labels", "passes"] {
-            files.extend(self.store.partition(table, run)?.listed()?);
+            files.extend(self.job.store.partition(table, self.run)?.listed()?);
         }
         self.compare("features and passes", files)
     }
 
     fn compare(&self, what: &str, files: Vec<PathBuf>) -> Result<()> {
-        let Options { stop, progress } = self.options;
-        checksums::compare(what, files, self.store, stop, progress.as_ref())
+        let Job { store, stop, progress } = self.job;
+        checksums::compare(what, files, store, stop, progress.as_ref())
     }
 }

@@ -10,8 +10,8 @@ use super::rows::rows;
 use super::thumbnail::{Thumbnails, jpeg, veil};
 use crate::error::{Context, Kind, Result};
 use crate::image::{ImageId, Rgb};
-use crate::pipeline::adapted::Adapted;
-use crate::pipeline::chosen::Chosen;
+use crate::runs::adapted_model::AdaptedModel;
+use crate::runs::stored_run::StoredRun;
 use crate::stage::predict::Predictor;
 use crate::stage::progress::Progress;
 use crate::stop::Stop;
@@ -72,7 +72,7 @@ pub(super) async fn choose(ctx: &SessionContext) -> Result<Vec<Answered>> {
 
 /// Puts pictures through the adapted model. Those whose files are gone or have changed are left out.
 pub(super) async fn look(
-    chosen: &Chosen,
+    chosen: &StoredRun,
     pictures: &Thumbnails<'_>,
     asked: &[Answered],
     sample: &[Place],
@@ -82,7 +82,7 @@ pub(super) async fn look(
     if asked.is_empty() && sample.is_empty() {
         return Ok(Seen { looks: Vec::new(), features: None, gone: false });
     }
-    let predictor = Adapted::open(chosen, stop)?.predictor(chosen);
+    let predictor = AdaptedModel::open(chosen, stop)?.predictor(chosen);
     let load = |image_id: &str| Some((ImageId::parse(image_id)?, pictures.whole(image_id)?));
     progress.begin("report", "image", (asked.len() + sample.len()) as u64, 0);
     let mut looks = Vec::new();

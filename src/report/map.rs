@@ -30,12 +30,12 @@ pub(super) struct Place {
 pub(super) struct Map {
     pictures: usize,
     side: f64,
-    views: Vec<View>,
+    views: Vec<SqlScope>,
     classes: Vec<Class>,
 }
 
 #[derive(Debug, Serialize)]
-struct View {
+struct SqlScope {
     name: &'static str,
     /// The share of the variance that the two dimensions have.
     shown: f64,
@@ -98,7 +98,7 @@ pub(super) fn draw(sample: &[Place], adapted: Option<(Vec<usize>, Tensor)>, name
         side: SIDE,
         views: views
             .into_iter()
-            .map(|(name, plane)| View { name, shown: plane.shown, groups: plane.groups(&classes, names.len()) })
+            .map(|(name, plane)| SqlScope { name, shown: plane.shown, groups: plane.groups(&classes, names.len()) })
             .collect(),
         classes: classes_shown.collect(),
     }))

@@ -19,8 +19,8 @@ mod thumbnail;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::pipeline::chosen::Chosen;
-use crate::pipeline::view::{View, view_of_run};
+use crate::runs::sql_scope::{SqlScope, scope_of_run};
+use crate::runs::stored_run::StoredRun;
 use crate::stage::progress::Progress;
 use crate::stop::Stop;
 use crate::table::{session, warnings};
@@ -43,11 +43,11 @@ struct Report {
 /// and 0 leaves the map out.
 ///
 /// # Errors
-/// As [`Chosen::require_its_classes`]; [`crate::error::Kind::Query`] or [`crate::error::Kind::Store`] where a table cannot be read, [`crate::error::Kind::Interrupted`]
+/// As [`StoredRun::require_its_classes`]; [`crate::error::Kind::Query`] or [`crate::error::Kind::Store`] where a table cannot be read, [`crate::error::Kind::Interrupted`]
 /// where stopping was asked for. That the model is gone, or pictures are, leaves out what they are needed for.
-pub async fn report(chosen: &Chosen, mapped: usize, stop: &Stop, progress: &dyn Progress) -> Result<String> {
+pub async fn report(chosen: &StoredRun, mapped: usize, stop: &Stop, progress: &dyn Progress) -> Result<String> {
     chosen.require_its_classes()?;
-    let View { store, visible, notes: mut missing } = view_of_run(chosen)?;
+    let SqlScope { store, visible, notes: mut missing } = scope_of_run(chosen)?;
     let ctx = session(&store, &visible).await?;
     missing.extend(warnings(&ctx));
     if !chosen.reached.is_finished() {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::rows;
 use crate::error::Result;
-use crate::pipeline::chosen::Chosen;
+use crate::runs::stored_run::StoredRun;
 use crate::stage::evaluate::MODELS;
 
 /// What was run, and what came of it.
@@ -28,7 +28,7 @@ pub(super) struct Overview {
     splits: Vec<Split>,
     /// Models in the order in which they are compared, with the accuracies of each split.
     models: Vec<Model>,
-    settings: Vec<(&'static str, String)>,
+    settings: Vec<(String, String)>,
     program: String,
 }
 
@@ -87,7 +87,7 @@ SELECT p.split, count(*) AS images, sum(CASE WHEN p.class_id <> p.zero_shot_clas
 FROM predictions p LEFT JOIN labels l ON l.image_id = p.image_id
 GROUP BY p.split ORDER BY p.split";
 
-pub(super) async fn read(ctx: &SessionContext, chosen: &Chosen) -> Result<Overview> {
+pub(super) async fn read(ctx: &SessionContext, chosen: &StoredRun) -> Result<Overview> {
     let run: Option<Run> = rows(ctx, RUN).await?.pop();
     let splits: Vec<Split> = rows(ctx, SPLITS).await?;
     let metrics: Vec<Metric> = rows(ctx, "SELECT model, split, metric, value FROM metrics").await?;
@@ -107,7 +107,7 @@ pub(super) async fn read(ctx: &SessionContext, chosen: &Chosen) -> Result<Overvi
         name: chosen.spec.name.clone(),
         run: chosen.run.clone(),
         models: models.collect(),
-        settings: chosen.departures()?,
+        settings: chosen.non_defaults()?,
         temperature: chosen.temperature,
         started: run.as_ref().map(|r| r.started.clone()).unwrap_or_default(),
         finished: run.as_ref().is_some_and(|r| r.finished),

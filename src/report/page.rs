@@ -6,6 +6,7 @@ use minijinja::{Environment, UndefinedBehavior};
 
 use super::Report;
 use crate::error::{Context, Kind, Result};
+use crate::text::numbers;
 
 const TEMPLATES: [(&str, &str); 6] = [
     ("report.html", include_str!("page/report.html")),
@@ -65,13 +66,11 @@ fn points(value: Value) -> String {
     })
 }
 
-/// A whole number with its thousands apart.
+/// Writes a whole number with its thousands apart.
 fn count(value: Value) -> String {
     let Some(whole) = number(&value) else { return NONE.to_owned() };
-    let digits = format!("{:.0}", whole.abs());
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap_or_default()).collect();
-    format!("{}{}", if whole < 0.0 { "−" } else { "" }, groups.join(","))
+    let digits = numbers::count(whole.abs().round() as u64);
+    if whole < 0.0 { format!("−{digits}") } else { digits }
 }
 
 fn decimals(value: Value, places: usize) -> String {

@@ -11,6 +11,7 @@ use super::fingerprint::Fingerprint;
 use super::item::{Item, Origin, Split};
 use super::{Listing, Source};
 use crate::error::{Context, Error, Kind, Result};
+use crate::text::nearest::nearest;
 
 const COLUMNS: [&str; 3] = ["path", "label", "split"];
 
@@ -110,13 +111,9 @@ fn columns(reader: &mut Reader<File>, path: &Path) -> Result<[Option<usize>; 3]>
 }
 
 fn unknown_column(path: &Path, name: &str) -> Error {
-    let near = COLUMNS
-        .iter()
-        .map(|known| (strsim::jaro_winkler(known, &name.to_lowercase()), known))
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    let hint = match near {
-        Some((likeness, known)) if likeness > 0.7 => format!("did you mean `{known}`?"),
-        _ => "the first line names the columns: path, and if wanted label and split".to_owned(),
+    let hint = match nearest(name, COLUMNS.map(|known| (known, known))) {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => "the first line names the columns: path, and if wanted label and split".to_owned(),
     };
     Error::new(Kind::Input, format!("{}:1: unknown column `{name}`", path.display())).hint(hint)
 }

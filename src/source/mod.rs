@@ -1,6 +1,7 @@
 //! Where pictures come from. A source lists its classes at once and yields its pictures one after the other, always in
 //! the same order; the pictures' bytes are never all in memory.
 
+mod class_names;
 mod fingerprint;
 pub mod folder;
 pub mod hf_parquet;
@@ -11,30 +12,55 @@ pub mod named;
 
 use std::path::PathBuf;
 
+pub use class_names::class_names;
 pub use item::{Item, Origin, Split};
 
 use crate::error::Result;
+use crate::image::Limits;
+use crate::settings::{Must, SHARE, Want, choice, settings};
 
-/// What to open.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SourceSpec {
-    /// A folder with a subfolder per class, or of pictures without labels; see [`folder`].
-    Folder {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// A CSV file that names pictures; see [`list`].
-    List {
-        /// The CSV file.
-        path: PathBuf,
-        /// What its paths are relative to; the CSV's own folder where absent.
-        root: Option<PathBuf>,
-    },
-    /// Hugging Face Parquet; see [`hf_parquet`].
-    HfParquet {
-        /// Files, or folders of `*.parquet`.
-        paths: Vec<PathBuf>,
-    },
+choice! {
+    /// How the pictures are stored.
+    SourceKind {
+        /// Hugging Face Parquet: a file or a folder of them, `image: struct<bytes, path>` and a label if there is one.
+        HfParquet = "hf-parquet",
+        /// Picture files in folders: one per class or none, with or without `train` and `test` above.
+        Folder = "folder",
+        /// A CSV file that names picture files, their split and their label if known.
+        List = "list",
+    }
+}
+
+settings! {
+    /// Where the pictures come from.
+    Dataset {
+        /// How the pictures are stored.
+        kind: SourceKind, SourceKind::WANT, ByContent;
+        /// The folder of pictures, the CSV file, or the Parquet file or folder.
+        path: PathBuf, Want::Path(Must::Exist), ByContent;
+        /// For `list`: where the list's relative paths start. By default the list's own folder.
+        root: Option<PathBuf> = None, Want::Path(Must::BeFolder), ByContent;
+        /// A text file with one class name a line. Needed where the source itself has no labels.
+        classes: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
+        /// The share of files that may be rejected before the run ends with exit code 3.
+        tolerance: f64 = 0.05, SHARE, Nothing;
+        [limits]: Limits;
+    }
+}
+
+impl Dataset {
+    /// Names pictures at a path, with defaults for all else.
+    pub fn at(kind: SourceKind, path: PathBuf) -> Self {
+        Dataset { kind, path, root: None, classes: None, tolerance: 0.05, limits: Limits::default() }
+    }
+
+    /// Reads the class names that the pipeline gives, where it gives some.
+    ///
+    /// # Errors
+    /// As [`class_names`].
+    pub fn class_names(&self) -> Result<Option<Vec<String>>> {
+        self.classes.as_deref().map(class_names).transpose()
+    }
 }
 
 /// What is known of a source before any picture is read.
@@ -70,11 +96,12 @@ pub trait Source: Send {
 /// Opens a source: finds its files and its classes.
 ///
 /// # Errors
-/// Where it does not exist, is empty, or is not what `spec` says it is.
-pub fn open(spec: &SourceSpec) -> Result<Box<dyn Source>> {
-    Ok(match spec {
-        SourceSpec::Folder { path } => Box::new(folder::Folder::open(path)?),
-        SourceSpec::List { path, root } => Box::new(list::List::open(path, root.as_deref())?),
-        SourceSpec::HfParquet { paths } => Box::new(hf_parquet::HfParquet::open(paths)?),
+/// Where it does not exist, is empty, or is not of the kind that the pipeline says.
+pub fn open(dataset: &Dataset) -> Result<Box<dyn Source>> {
+    let path = &dataset.path;
+    Ok(match dataset.kind {
+        SourceKind::Folder => Box::new(folder::Folder::open(path)?),
+        SourceKind::List => Box::new(list::List::open(path, dataset.root.as_deref())?),
+        SourceKind::HfParquet => Box::new(hf_parquet::HfParquet::open(std::slice::from_ref(path))?),
     })
 }

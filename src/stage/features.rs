@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use tch::{Kind as Number, Tensor};
 
 use crate::error::{Error, Kind, Result};
-use crate::fusion::views;
+use crate::fusion::composite::composite;
 use crate::stage::pictures::Pictures;
 use crate::stop::Stop;
 use crate::store::layout::Partition;
@@ -88,7 +88,7 @@ pub fn composites(
     gather(partition, "features", pictures, wanted, stop, |batch, rows, places| {
         let crops = tensor::from_vectors(batch, "features")?.index_select(0, rows);
         let crops = crops.view([rows.size()[0], -1, whole.size()[1]]);
-        Ok(views::composite(&crops, &whole.index_select(0, places)))
+        Ok(composite(&crops, &whole.index_select(0, places)))
     })
 }
 

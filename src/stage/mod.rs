@@ -5,6 +5,7 @@
 //! adding pictures and reusing a cache are one mechanism.
 
 pub mod adapt;
+pub mod answers;
 pub mod calibrate;
 pub mod checksums;
 mod cuts;
@@ -13,9 +14,9 @@ mod encoded;
 pub mod evaluate;
 pub mod features;
 pub mod feed;
-pub mod forward;
 pub mod frozen;
 pub mod ingest;
+pub mod job;
 mod logits;
 pub mod pictures;
 pub mod pixels;

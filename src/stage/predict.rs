@@ -11,13 +11,14 @@ use tch::{Kind as Number, Tensor};
 use crate::cores::{self, PerThread};
 use crate::device::guarded;
 use crate::error::{Error, Kind, Result};
-use crate::fusion::adapter::Seen;
-use crate::fusion::{normalize, views as crops};
-use crate::image::{ImageId, Limits, Preprocess, Rejection, Rgb, ViewSpec, decode, views};
+use crate::fusion::design::{Coarse, StartsFrom};
+use crate::fusion::model::{Model, Seen};
+use crate::fusion::{composite, normalize};
+use crate::image::{Crops, ImageId, Limits, Preprocess, Rejection, Rgb, crops, decode};
 use crate::source::Item;
-use crate::stage::adapt::{Coarse, Model, pick};
+use crate::stage::adapt::pick;
+use crate::stage::answers::Mixture;
 use crate::stage::encoded::{self, Encoded};
-use crate::stage::forward::on_cores;
 use crate::stage::frozen::FrozenTower;
 use crate::stage::pixels::Normaliser;
 use crate::stop::Stop;
@@ -25,7 +26,7 @@ use crate::stop::Stop;
 /// An adapted model, ready for pictures.
 pub struct Predictor {
     /// The model.
-    pub adapter: Model,
+    pub model: Model,
     /// The frozen tower in the precision of its space, and what feeds it; not needed where the adapted tower sees pixels
     /// and no prior is mixed in.
     pub frozen: Option<Arc<FrozenTower>>,
@@ -37,10 +38,8 @@ pub struct Predictor {
     pub limits: Limits,
     /// The seed of the run.
     pub seed: u64,
-    /// The feature that [FG] is fused with.
-    pub coarse: Coarse,
     /// The crops of a picture, where the coarse feature or the prior asks for them.
-    pub crops: Option<ViewSpec>,
+    pub crops: Option<Crops>,
     /// The prior, where answers are mixed with it.
     pub prior: Option<Prior>,
 }
@@ -98,9 +97,9 @@ impl Predictor {
             stop.check()?;
             pictures.into_iter().collect::<Result<Vec<_>>>()
         });
-        let workers = cores::workers(self.adapter.device());
+        let workers = cores::workers(self.model.device());
         let model = PerThread::new(self.shallow_clone(), Predictor::shallow_clone);
-        let answered = on_cores(batches, workers, move |pictures| model.with(|model| model.answer(pictures)));
+        let answered = cores::buffered(batches, workers, move |pictures| model.with(|model| model.answer(pictures)));
         let mut answered = std::pin::pin!(answered);
         while let Some(answers) = answered.next().await {
             if !give(&answers?)? {
@@ -113,13 +112,12 @@ impl Predictor {
     /// The same for another thread; the tensors are shared.
     fn shallow_clone(&self) -> Self {
         Predictor {
-            adapter: self.adapter.shallow_clone(),
+            model: self.model.shallow_clone(),
             frozen: self.frozen.clone(),
             normaliser: self.normaliser.shallow_clone(),
             preprocess: self.preprocess.clone(),
             limits: self.limits,
             seed: self.seed,
-            coarse: self.coarse,
             crops: self.crops,
             prior: self.prior.as_ref().map(|Prior { head, gamma }| Prior { head: head.shallow_clone(), gamma: *gamma }),
         }
@@ -163,9 +161,9 @@ impl Predictor {
             let (seen, _) = self.see(&pictures)?;
             let cpu = |t: Tensor| t.to_kind(Number::Float).to_device(tch::Device::Cpu);
             Ok(Insight {
-                features: cpu(self.adapter.feature(&self.adapter.tokens(&seen))),
+                features: cpu(self.model.feature(&self.model.tokens(&seen))),
                 masks: cpu(seen.mask.shallow_clone()),
-                attention: self.adapter.attention(&seen).map(cpu),
+                attention: self.model.attention(&seen).map(cpu),
             })
         })
     }
@@ -174,11 +172,11 @@ impl Predictor {
     fn logits(&self, pictures: &[Prepared]) -> Result<Tensor> {
         let (seen, composite) = self.see(pictures)?;
         let cpu = tch::Device::Cpu;
-        let adapted = self.adapter.logits(&self.adapter.tokens(&seen)).to_kind(Number::Float).to_device(cpu);
+        let adapted = self.model.logits(&self.model.tokens(&seen)).to_kind(Number::Float).to_device(cpu);
         match (&self.prior, &composite) {
             (Some(Prior { head, gamma }), Some(composite)) => {
-                let prior = composite.to_device(cpu).matmul(&head.tr()) * self.adapter.design().scale;
-                Ok(prior * *gamma + adapted * (1.0 - gamma))
+                let mixture = Mixture { gamma: *gamma, scale: self.model.design().scale };
+                Ok(mixture.of(&composite.to_device(cpu).matmul(&head.tr()), &adapted))
             }
             _ => Ok(adapted),
         }
@@ -189,12 +187,14 @@ impl Predictor {
         let joined = |of: fn(&Prepared) -> &Vec<u8>| pictures.iter().flat_map(of).copied().collect::<Vec<u8>>();
         let centre = joined(|p| &p.centre);
         let picks: Vec<i64> = pictures.iter().map(|p| pick(self.seed, &p.id.to_string())).collect();
-        let picks = Tensor::from_slice(&picks).to_device(self.adapter.device());
+        let picks = Tensor::from_slice(&picks).to_device(self.model.device());
 
         // What the tables would have of these pictures.
-        let from_block = self.adapter.design().tune.from_block();
+        let design = self.model.design();
         let frozen = match &self.frozen {
-            Some(tower) if from_block.is_none() || self.crops.is_some() => Some(tower.see(&centre, pictures.len())?),
+            Some(tower) if design.starts_from == StartsFrom::Features || self.crops.is_some() => {
+                Some(tower.see(&centre, pictures.len())?)
+            }
             _ => None,
         };
         let cls = frozen.as_ref().map(|seen| normalize(&seen.cls.to_kind(Number::Float)));
@@ -203,31 +203,31 @@ impl Predictor {
                 let crops = joined(|p| &p.crops);
                 let features = tower.see(&crops, pictures.len() * spec.count)?.cls.to_kind(Number::Float);
                 let features = normalize(&features).view([pictures.len() as i64, -1, cls.size()[1]]);
-                Some(crops::composite(&features, cls))
+                Some(composite::composite(&features, cls))
             }
             _ => None,
         };
-        let seen = match (from_block, frozen, cls) {
-            (None, Some(seen), Some(cls)) => {
+        let seen = match (design.starts_from, frozen, cls) {
+            (StartsFrom::Features, Some(seen), Some(cls)) => {
                 let tokens = seen.patch_tokens.to_kind(Number::Half);
                 Seen {
-                    coarse: match (self.coarse, &composite) {
+                    coarse: match (design.fusion.coarse, &composite) {
                         (Coarse::Composite, Some(composite)) => composite.shallow_clone(),
                         _ => cls,
                     },
                     cls_token: seen.cls_token.to_kind(Number::Float),
-                    mask: self.adapter.design().saliency.cut(&tokens).mask,
+                    mask: design.saliency.cut(&tokens).mask,
                     patch_tokens: tokens.to_kind(Number::Float),
                     picks,
                 }
             }
-            (Some(block), _, _) if block > 0 => {
+            (StartsFrom::Block(block), _, _) => {
                 let Some(tower) = &self.frozen else { return Err(no_tower()) };
                 let tokens = tower.tokens_at(block, &centre, pictures.len())?.to_kind(Number::Half);
-                self.adapter.see_from(block, &tokens.to_kind(Number::Float), &picks)
+                self.model.see_from(block, &tokens.to_kind(Number::Float), &picks)
             }
-            (Some(_), _, _) => self.adapter.see(&self.normaliser.forward(&centre)?, &picks),
-            (None, _, _) => return Err(no_tower()),
+            (StartsFrom::Pixels, _, _) => self.model.see(&self.normaliser.forward(&centre)?, &picks),
+            (StartsFrom::Features, _, _) => return Err(no_tower()),
         };
         Ok((seen, composite))
     }
@@ -242,7 +242,7 @@ fn prepare(
     encoded: &Encoded,
     preprocess: &Preprocess,
     limits: &Limits,
-    crops: Option<&ViewSpec>,
+    crops: Option<&Crops>,
 ) -> Result<Result<Prepared, Rejection>> {
     let id = encoded.id;
     let picture = match decode(&encoded.bytes, limits) {
@@ -253,8 +253,8 @@ fn prepare(
 }
 
 /// Cuts a picture's views.
-fn prepared(id: ImageId, picture: &Rgb, preprocess: &Preprocess, crops: Option<&ViewSpec>) -> Result<Prepared> {
-    let cuts = crops.map_or_else(Vec::new, |spec| views::boxes(spec, &id, picture.width, picture.height));
-    let crops = views::crops(picture, &cuts, preprocess.crop, preprocess.filter)?;
+fn prepared(id: ImageId, picture: &Rgb, preprocess: &Preprocess, crops: Option<&Crops>) -> Result<Prepared> {
+    let cuts = crops.map_or_else(Vec::new, |spec| crops::boxes(spec, &id, picture.width, picture.height));
+    let crops = crops::crops(picture, &cuts, preprocess.crop, preprocess.filter)?;
     Ok(Prepared { id, centre: preprocess.centre_view(picture)?, crops })
 }

@@ -25,6 +25,12 @@ impl Space {
         Space { prefix: prefix.to_owned(), parts }
     }
 
+    /// Returns the space of another kind with the same parts.
+    #[must_use]
+    pub fn of_kind(self, prefix: &str) -> Self {
+        Space { prefix: prefix.to_owned(), ..self }
+    }
+
     /// Adds a part.
     #[must_use]
     pub fn with(mut self, part: &str, value: impl ToString) -> Self {

@@ -6,8 +6,9 @@ use datafusion::execution::context::{SQLOptions, SessionContext};
 use datafusion::sql::sqlparser::parser::ParserError;
 
 use crate::error::{Error, Kind, Result};
-use crate::table::schema::{all, nearest};
+use crate::table::schema::all;
 use crate::table::{depth, joins_by_name};
+use crate::text::nearest::nearest;
 
 /// Plans one statement, which may only read: `SELECT`, `WITH`, `VALUES`, `EXPLAIN`, `SHOW`, `DESCRIBE`.
 ///
@@ -94,7 +95,7 @@ pub(super) fn missing_table(ctx: Option<&SessionContext>, name: &str) -> Error {
 /// There is no table or column of a name, but others.
 pub(super) fn missing(what: &str, name: &str, known: &[&str]) -> Error {
     let error = Error::new(Kind::Query, format!("there is no {what} `{name}`"));
-    match nearest(name, known.iter().copied()) {
+    match nearest(name, known.iter().map(|known| (*known, *known))) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None if known.is_empty() => error,
         None => error.hint(format!("the {what}s are {}", known.join(", "))),

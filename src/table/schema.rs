@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, Kind, Result};
 use crate::table::dims::{Dims, Length};
+use crate::text::nearest::nearest;
 
 /// Metadata key of a tensor column: its lengths after the rows, e.g. `49,768`.
 pub const SHAPE: &str = "shape";
@@ -298,7 +299,7 @@ pub fn all() -> &'static [TableSchema] {
 pub fn table(name: &str) -> Result<&'static TableSchema> {
     all().iter().find(|t| t.name == name).ok_or_else(|| {
         let error = Error::new(Kind::Usage, format!("there is no table `{name}`"));
-        match nearest(name, all().iter().map(TableSchema::name)) {
+        match nearest(name, all().iter().map(|table| (table.name(), table.name()))) {
             Some(near) => error.hint(format!("did you mean `{near}`?")),
             None => {
                 let names: Vec<&str> = all().iter().map(TableSchema::name).collect();
@@ -306,16 +307,6 @@ pub fn table(name: &str) -> Result<&'static TableSchema> {
             }
         }
     })
-}
-
-/// The name most like `name`, where one is like enough to be meant.
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|k| (strsim::damerau_levenshtein(name, k), k))
-        .min()
-        .filter(|(distance, k)| *distance <= 1 + k.len().max(name.len()) / 4)
-        .map(|(_, k)| k)
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@ use microclip_pipe::clip::{ClipConfig, Tokenizer, Weights};
 use microclip_pipe::dka::Statement;
 use microclip_pipe::error::Result;
 use microclip_pipe::image::{Limits, Preprocess, decode, probe};
-use microclip_pipe::pipeline::{ablation, load};
-use microclip_pipe::source::{self, SourceSpec};
+use microclip_pipe::source::{self, Dataset, SourceKind};
 use microclip_pipe::stage::describe::Sentences;
+use microclip_pipe::{ablation, config::load};
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -106,7 +106,7 @@ fn bytes(name: &str) -> Vec<u8> {
 }
 
 /// Everything that a source yields, and what the pictures in it decode to.
-fn drained(spec: &SourceSpec) -> Result<()> {
+fn drained(spec: &Dataset) -> Result<()> {
     let source = source::open(spec)?;
     source.fingerprint()?;
     for item in source.items() {
@@ -147,7 +147,7 @@ fn overrides() {
 #[test]
 fn lists() {
     let list = b"path,label,split\n\"a, b.png\",rose,train\nc.png,aster,test\nd.png,,\n";
-    survives("list.csv", list, |path| drained(&SourceSpec::List { path: path.to_owned(), root: None }));
+    survives("list.csv", list, |path| drained(&Dataset::at(SourceKind::List, path.to_owned())));
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn descriptions() {
 #[test]
 fn hugging_face_parquet() {
     let whole = small_parquet();
-    survives("train.parquet", &whole, |path| drained(&SourceSpec::HfParquet { paths: vec![path.to_owned()] }));
+    survives("train.parquet", &whole, |path| drained(&Dataset::at(SourceKind::HfParquet, path.to_owned())));
 }
 
 /// Two pictures with labels, as `datasets` writes them.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use microclip_pipe::clip::Clip;
-use microclip_pipe::clip::model::ModelFiles;
+use microclip_pipe::clip::ModelSettings;
 use microclip_pipe::error::Kind;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ impl Model {
     }
 
     fn open(&self) -> microclip_pipe::Result<Clip> {
-        Clip::open(&ModelFiles { path: self.0.path().to_owned(), tokenizer: None, preprocessor: None })
+        Clip::open(&ModelSettings::at(self.0.path().to_owned()))
     }
 
     #[track_caller]

@@ -7,7 +7,8 @@ use std::process::Output;
 use std::sync::Arc;
 
 use microclip_pipe::error::Kind;
-use microclip_pipe::pipeline::run::{Options, Upto, run};
+use microclip_pipe::pipeline::run::{Options, run};
+use microclip_pipe::runs::lookup::Upto;
 use microclip_pipe::stage::progress::Progress;
 use microclip_pipe::stop::Stop;
 
@@ -145,7 +146,7 @@ impl Progress for AfterOnePass {
 /// A run that is stopped after the first of three passes; gives its id.
 fn stopped(pipeline: &Pipeline, seed: u64) -> String {
     let set = ["adapt.tune=head".to_owned(), format!("seed={seed}")];
-    let spec = microclip_pipe::pipeline::load(&pipeline.path("pipeline.toml"), &set).unwrap();
+    let spec = microclip_pipe::config::load(&pipeline.path("pipeline.toml"), &set).unwrap();
     let stop = Stop::default();
     let progress = Arc::new(AfterOnePass(stop.clone()));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use microclip_pipe::pipeline::{Spec, load};
+use microclip_pipe::config::{Spec, load};
 
 /// A pipeline file without a mistake, for a [`Folder`].
 pub const WHOLE: &str = r#"name = "flowers"

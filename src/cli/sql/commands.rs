@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::table::format::Format;
-use crate::table::schema::nearest;
+use crate::text::nearest::nearest;
 
 /// The commands: their names, what follows them, and what they do.
 pub(super) const COMMANDS: [(&str, &str, &str); 7] = [
@@ -63,7 +63,7 @@ fn unknown(name: &str) -> Error {
         return Error::new(Kind::Usage, format!("nothing follows {name}")).hint("type it alone");
     }
     let error = Error::new(Kind::Usage, format!("there is no command {name}"));
-    let near = nearest(name, COMMANDS.iter().map(|(known, _, _)| *known)).filter(|near| near.len() > 2);
+    let near = nearest(name, COMMANDS.iter().map(|(known, _, _)| (*known, *known))).filter(|near| near.len() > 2);
     error.hint(near.map_or("\\? lists them".to_owned(), |near| format!("did you mean {near}?")))
 }
 

@@ -20,13 +20,13 @@ use crate::cli::layout::{Side, align};
 use crate::cli::output::Target;
 use crate::cli::printer::Printer;
 use crate::cli::{common, schema};
+use crate::config::Spec;
 use crate::error::{Context, Error, Kind, Result};
-use crate::pipeline::meter::count;
-use crate::pipeline::spec::Spec;
-use crate::pipeline::view::{View, view};
+use crate::runs::sql_scope::{SqlScope, scope};
 use crate::table::format::{self, Format};
 use crate::table::names::names;
 use crate::table::{query, session_within, warnings};
+use crate::text::numbers::count;
 
 /// What a statement may take.
 #[derive(Debug, Clone, Copy)]
@@ -197,7 +197,7 @@ async fn answer(
 
 /// What the store holds now.
 fn tables(spec: &Spec, limits: Limits, printer: &Printer) -> Result<(SessionContext, Words)> {
-    let View { store, visible, notes } = view(spec)?;
+    let SqlScope { store, visible, notes } = scope(spec)?;
     let (session, names) = common::runtime()?.block_on(async {
         let session = session_within(limits.memory, &store, &visible).await?;
         let names = names(&session).await;

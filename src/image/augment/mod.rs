@@ -8,7 +8,7 @@ mod random_resized_crop;
 mod strong_view;
 mod weak_view;
 
-pub use rand_augment::{Op, RandAugment};
+pub use rand_augment::Op;
 pub use random_resized_crop::random_resized_crop;
-pub use strong_view::StrongView;
+pub use strong_view::{Strong, StrongView};
 pub use weak_view::weak_view;

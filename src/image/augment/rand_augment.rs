@@ -4,43 +4,21 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
+use super::strong_view::Strong;
 use super::{affine, colour, enhance};
 use crate::image::resample::Filter;
 
 /// The magnitude at which an operation is at its strongest.
 const FULL: f64 = 10.0;
 
-/// Settings of RandAugment.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RandAugment {
-    /// Operations drawn for a picture, with replacement.
-    pub ops: usize,
-    /// The mean magnitude, 0 to 10.
-    pub magnitude: f64,
-    /// The standard deviation of the magnitude, drawn anew for each operation.
-    pub std: f64,
-    /// How often a drawn operation is applied at all.
-    pub probability: f64,
-    /// The colour of what a shift or rotation uncovers.
-    pub fill: [u8; 3],
-    /// Interpolation of shifts and rotations: nearest, bilinear, or else bicubic.
-    pub filter: Filter,
-}
+/// How often an operation that was drawn is applied at all.
+const PROBABILITY: f64 = 0.5;
 
-impl Default for RandAugment {
-    /// Two operations of magnitude 9 +- 0.5, each applied half of the time. What is uncovered gets CLIP's mean colour, which is
-    /// zero to the tower; the released code leaves it black.
-    fn default() -> Self {
-        RandAugment {
-            ops: 2,
-            magnitude: 9.0,
-            std: 0.5,
-            probability: 0.5,
-            fill: [123, 117, 104],
-            filter: Filter::Bicubic,
-        }
-    }
-}
+/// The colour of what a shift or rotation uncovers: CLIP's mean, which is zero to the tower. The released code leaves it black.
+const FILL: [u8; 3] = [123, 117, 104];
+
+/// Interpolation of shifts and rotations.
+const FILTER: Filter = Filter::Bicubic;
 
 /// An operation with its strength, ready to be applied.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -80,19 +58,17 @@ pub enum Op {
 /// How many operations there are to draw from.
 const KINDS: usize = 15;
 
-impl RandAugment {
-    /// Draws and applies the operations to a square picture of `side` pixels, (height, width, 3).
-    pub fn apply(&self, mut pixels: Vec<u8>, side: u32, rng: &mut ChaCha8Rng) -> Vec<u8> {
-        let drawn: Vec<usize> = (0..self.ops).map(|_| rng.random_range(0..KINDS)).collect();
-        for kind in drawn {
-            if rng.random::<f64>() < self.probability {
-                let magnitude = (self.magnitude + self.std * standard_normal(rng)).clamp(0.0, FULL);
-                let op = Op::of_magnitude(kind, magnitude, rng);
-                pixels = op.apply(pixels, side, self.filter, self.fill);
-            }
+/// Draws operations with replacement and applies them to a square picture of `side` pixels, (height, width, 3).
+pub(super) fn rand_augment(strong: &Strong, mut pixels: Vec<u8>, side: u32, rng: &mut ChaCha8Rng) -> Vec<u8> {
+    let drawn: Vec<usize> = (0..strong.ops).map(|_| rng.random_range(0..KINDS)).collect();
+    for kind in drawn {
+        if rng.random::<f64>() < PROBABILITY {
+            let magnitude = (strong.magnitude + strong.magnitude_std * standard_normal(rng)).clamp(0.0, FULL);
+            let op = Op::of_magnitude(kind, magnitude, rng);
+            pixels = op.apply(pixels, side, FILTER, FILL);
         }
-        pixels
     }
+    pixels
 }
 
 impl Op {
@@ -199,7 +175,8 @@ mod tests {
         // Neither of two operations applied: 0.5 * 0.5, and a few more by operations that change nothing here.
         let picture: Vec<u8> = (0..16 * 16 * 3).map(|i| (i * 37 % 256) as u8).collect();
         let mut rng = ChaCha8Rng::seed_from_u64(9);
-        let same = (0..2000).filter(|_| RandAugment::default().apply(picture.clone(), 16, &mut rng) == picture).count();
+        let same =
+            (0..2000).filter(|_| rand_augment(&Strong::default(), picture.clone(), 16, &mut rng) == picture).count();
         assert!((450..750).contains(&same), "{same}");
     }
 }

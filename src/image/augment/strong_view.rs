@@ -3,55 +3,62 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::rand_augment::RandAugment;
+use super::rand_augment::rand_augment;
 use super::random_resized_crop::random_resized_crop;
 use crate::error::Result;
+use crate::image::crops;
 use crate::image::resample::Filter;
 use crate::image::rgb::Rgb;
-use crate::image::views;
+use crate::settings::{FLAG, SHARE, SPAN, from, settings, whole};
 
-/// How strong views are made. The defaults are those of the paper's recipe.
-#[derive(Debug, Clone, PartialEq)]
+settings! {
+    /// The augmentation that training steps see; timm's `rand-m9-mstd0.5-inc1` by default.
+    Strong: Copy {
+        /// Area of the random resized crop as a share of the picture's: least and greatest.
+        scale: [f64; 2] = [0.3, 1.0], SPAN, Answers;
+        /// Probability of a horizontal flip.
+        flip: f64 = 0.5, SHARE, Answers;
+        /// Whether RandAugment follows.
+        rand_augment: bool = true, FLAG, Answers;
+        /// RandAugment's magnitude.
+        magnitude: f64 = 9.0, from(0.0, 10.0), Answers;
+        /// Standard deviation of the magnitude, drawn anew for each operation.
+        magnitude_std: f64 = 0.5, from(0.0, 10.0), Answers;
+        /// RandAugment's operations for each picture.
+        ops: usize = 2, whole(1, 16), Answers;
+    }
+}
+
+/// How strong views are made for a model.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StrongView {
+    /// The augmentation.
+    pub strong: Strong,
     /// The side of the view, in pixels: the model's input size.
     pub size: u32,
-    /// The part of the picture's area that the random crop takes.
-    pub scale: (f64, f64),
-    /// How often the view is mirrored left to right.
-    pub flip: f64,
-    /// The operations that follow, if any.
-    pub rand_augment: Option<RandAugment>,
     /// The resizing kernel.
     pub filter: Filter,
 }
 
 impl StrongView {
-    /// The paper's: area 0.3 to 1, mirrored half of the time, timm's `rand-m9-mstd0.5-inc1`, but for the colour of what is
-    /// uncovered ([`RandAugment::fill`]).
+    /// Makes the paper's: area 0.3 to 1, mirrored half of the time, timm's `rand-m9-mstd0.5-inc1`, but for the colour of what is
+    /// uncovered.
     pub fn paper(size: u32) -> Self {
-        StrongView {
-            size,
-            scale: (0.3, 1.0),
-            flip: 0.5,
-            rand_augment: Some(RandAugment::default()),
-            filter: Filter::Bicubic,
-        }
+        StrongView { strong: Strong::default(), size, filter: Filter::Bicubic }
     }
 
-    /// One view: `size * size * 3` bytes in row order (height, width, channel). The same stream gives the same view.
+    /// Draws one view: `size * size * 3` bytes in row order (height, width, channel). The same stream gives the same view.
     ///
     /// # Errors
     /// Where the picture cannot be resized.
     pub fn strong_view(&self, picture: &Rgb, rng: &mut ChaCha8Rng) -> Result<Vec<u8>> {
-        let cut = random_resized_crop(picture.width, picture.height, self.scale, rng);
-        let mut pixels = views::crop(picture, &cut, self.size, self.filter)?;
-        if rng.random::<f64>() < self.flip {
-            mirror(&mut pixels, self.size);
+        let StrongView { strong, size, filter } = self;
+        let cut = random_resized_crop(picture.width, picture.height, strong.scale, rng);
+        let mut pixels = crops::crop(picture, &cut, *size, *filter)?;
+        if rng.random::<f64>() < strong.flip {
+            mirror(&mut pixels, *size);
         }
-        match &self.rand_augment {
-            Some(rand_augment) => Ok(rand_augment.apply(pixels, self.size, rng)),
-            None => Ok(pixels),
-        }
+        Ok(if strong.rand_augment { rand_augment(strong, pixels, *size, rng) } else { pixels })
     }
 }
 

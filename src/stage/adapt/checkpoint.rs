@@ -12,7 +12,7 @@ use crate::clip::Weights;
 use crate::clip::stored::Stored;
 use crate::error::{Context, Error, Kind, Result};
 use crate::fusion::adamw::AdamW;
-use crate::fusion::adapter::Adapter;
+use crate::fusion::model::Model;
 use crate::store::layout::Store;
 use crate::store::{seal, sound, temporary};
 
@@ -83,10 +83,10 @@ fn number(path: &Path) -> Option<u64> {
 ///
 /// # Errors
 /// [`Kind::Store`] where the disk is full or failed.
-pub fn write(folder: &Path, run: &str, done: u64, adapter: &Adapter, optimiser: &AdamW) -> Result<()> {
+pub fn write(folder: &Path, run: &str, done: u64, model: &Model, optimiser: &AdamW) -> Result<()> {
     let mut tensors = Vec::new();
-    for (n, name) in adapter.names().iter().enumerate() {
-        tensors.push(Stored::of(name, &adapter.parameters()[n])?);
+    for (n, name) in model.names().iter().enumerate() {
+        tensors.push(Stored::of(name, &model.parameters()[n])?);
         tensors.push(Stored::of(format!("adamw.first.{name}"), &optimiser.first[n])?);
         tensors.push(Stored::of(format!("adamw.second.{name}"), &optimiser.second[n])?);
     }
@@ -162,17 +162,16 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Kind::Model`] where it is of another model.
-    pub fn restore(&self, adapter: &mut Adapter, optimiser: &mut AdamW) -> Result<()> {
+    pub fn restore(&self, model: &mut Model, optimiser: &mut AdamW) -> Result<()> {
         let weights = &self.weights;
         let mut restore = || -> Result<()> {
-            let device = adapter.device();
-            let get = |prefix: &str, adapter: &Adapter| -> Result<Vec<Tensor>> {
-                let of = adapter.names().iter().zip(adapter.parameters());
+            let device = model.device();
+            let get = |prefix: &str, model: &Model| -> Result<Vec<Tensor>> {
+                let of = model.names().iter().zip(model.parameters());
                 of.map(|(name, p)| Ok(weights.get(&format!("{prefix}{name}"), &p.size())?.to_device(device))).collect()
             };
-            let (values, first, second) =
-                (get("", adapter)?, get("adamw.first.", adapter)?, get("adamw.second.", adapter)?);
-            adapter.restore(&values)?;
+            let (values, first, second) = (get("", model)?, get("adamw.first.", model)?, get("adamw.second.", model)?);
+            model.restore(&values)?;
             (optimiser.first, optimiser.second) = (first, second);
             optimiser.step = weights.get("adamw.step", &[])?.double_value(&[]) as i64;
             Ok(())

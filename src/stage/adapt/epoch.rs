@@ -10,12 +10,12 @@ use crate::cores;
 use crate::device::{guarded, upload};
 use crate::error::Result;
 use crate::fusion::adamw::AdamW;
-use crate::fusion::adapter::Adapter;
 use crate::fusion::loss::Fairness;
+use crate::fusion::model::Model;
 use crate::fusion::schedule;
 use crate::image::seed;
 use crate::stage::adapt::images::Input;
-use crate::stage::adapt::{AdaptSettings, Images};
+use crate::stage::adapt::{Images, Recipe};
 use crate::stage::pictures::Pictures;
 use crate::stop::Stop;
 
@@ -61,9 +61,9 @@ impl Totals {
 
 /// What a step needs besides the batch.
 pub(super) struct Step<'a> {
-    pub(super) adapter: &'a mut Adapter,
+    pub(super) model: &'a mut Model,
     pub(super) optimiser: &'a mut AdamW,
-    settings: &'a AdaptSettings,
+    recipe: &'a Recipe,
     fairness: Fairness,
     totals: Totals,
     /// Loss, cross-entropy and fairness of each step.
@@ -76,16 +76,16 @@ pub(super) struct Step<'a> {
 impl<'a> Step<'a> {
     /// The start of epoch `epoch`, which has `steps` steps; `shares` is the class distribution to pull towards.
     pub(super) fn begin(
-        adapter: &'a mut Adapter,
+        model: &'a mut Model,
         optimiser: &'a mut AdamW,
-        settings: &'a AdaptSettings,
+        recipe: &'a Recipe,
         shares: Option<&Tensor>,
         epoch: u64,
         steps: u64,
     ) -> Self {
-        let fairness = Fairness::new(settings.fairness_momentum, shares);
-        let (before, all) = (epoch * steps, settings.epochs * steps);
-        Step { adapter, optimiser, settings, fairness, totals: Totals::default(), parts: Vec::new(), before, all }
+        let fairness = Fairness::new(recipe.adapt.fairness_momentum, shares);
+        let (before, all) = (epoch * steps, recipe.adapt.epochs * steps);
+        Step { model, optimiser, recipe, fairness, totals: Totals::default(), parts: Vec::new(), before, all }
     }
 
     /// Loss, backward and the optimiser's step on a batch, which is worked on in shards, each on a core of its own. The loss is of the
@@ -96,13 +96,13 @@ impl<'a> Step<'a> {
     /// Where libtorch fails.
     pub(super) fn take(&mut self, shards: Vec<Input>, labels: &[i64]) -> Result<()> {
         // Before the forward pass is queued: a GPU would have to end that first.
-        let labels = upload(&Tensor::from_slice(labels), self.adapter.device())?;
-        let copies = shards.into_iter().map(|input| (self.adapter.shallow_clone(), input)).collect();
-        let logits = cores::map(copies, |(adapter, input)| {
-            guarded("a training step", || Ok(adapter.logits(&adapter.tokens(&input.see(&adapter)))))
+        let labels = upload(&Tensor::from_slice(labels), self.model.device())?;
+        let copies = shards.into_iter().map(|input| (self.model.shallow_clone(), input)).collect();
+        let logits = cores::map(copies, |(model, input)| {
+            guarded("a training step", || Ok(model.logits(&model.tokens(&input.see(&model)))))
         })?;
         let slopes = guarded("a training step's loss", || Ok(self.loss(&logits, &labels)))?;
-        let parameters = || self.adapter.parameters().iter().map(Tensor::shallow_clone).collect::<Vec<_>>();
+        let parameters = || self.model.parameters().iter().map(Tensor::shallow_clone).collect::<Vec<_>>();
         let shards = logits.into_iter().zip(slopes).map(|(logits, slope)| (logits, slope, parameters())).collect();
         let gradients = cores::map(shards, |(logits, slope, parameters)| {
             guarded("a training step's gradients", || {
@@ -112,9 +112,9 @@ impl<'a> Step<'a> {
         })?;
         guarded("the optimiser's step", || {
             let gradients = summed(gradients);
-            let (done, settings) = (self.before + self.totals.steps, self.settings);
-            let rate = schedule::cosine(settings.lr, settings.min_lr, done, self.all);
-            self.optimiser.step(self.adapter.parameters_mut(), &gradients, rate)?;
+            let (done, adapt) = (self.before + self.totals.steps, &self.recipe.adapt);
+            let rate = schedule::cosine(adapt.lr, adapt.min_lr, done, self.all);
+            self.optimiser.step(self.model.parameters_mut(), &gradients, rate)?;
             self.totals.steps += 1;
             self.totals.learning_rate = rate;
             Ok(())
@@ -129,7 +129,7 @@ impl<'a> Step<'a> {
             Tensor::cat(logits, 0)
         };
         let all = all.set_requires_grad(true);
-        let loss = self.fairness.loss(&all, labels, self.settings.loss);
+        let loss = self.fairness.loss(&all, labels, self.recipe.loss());
         loss.total.backward();
         // Kept where the model is: to read them here would make every step wait for the device.
         let parts = Tensor::stack(&[loss.total, loss.ce, loss.fairness].map(|part| part.detach()), 0);
@@ -171,14 +171,14 @@ pub(super) async fn train(
     epoch: u64,
     stop: &Stop,
 ) -> Result<Totals> {
-    let settings = learner.settings;
-    let order = shuffled(labelled, settings.seed, epoch);
-    let steps = order.len().div_ceil(settings.batch) as u64;
-    let mut step = Step::begin(learner.adapter, learner.optimiser, settings, shares, epoch, steps);
+    let recipe = learner.recipe;
+    let order = shuffled(labelled, recipe.seed, epoch);
+    let steps = order.len().div_ceil(recipe.adapt.batch) as u64;
+    let mut step = Step::begin(learner.model, learner.optimiser, recipe, shares, epoch, steps);
     if images.needs_pixels() {
-        let (strong, run_seed) = (settings.strong.clone(), settings.seed);
+        let (strong, run_seed) = (recipe.strong, recipe.seed);
         let places: Vec<usize> = order.iter().map(|&(at, _)| at).collect();
-        let mut batches = images.feed(&places, settings.batch, move |pictures: &Pictures, n| {
+        let mut batches = images.feed(&places, recipe.adapt.batch, move |pictures: &Pictures, n| {
             let mut rng = seed::rng(run_seed, &pictures.rows()[n].id, epoch, "strong");
             strong.strong_view(&pictures.load(n)?, &mut rng)
         });
@@ -188,18 +188,18 @@ pub(super) async fn train(
             let (places, labels) = unzip(batch.pictures.iter().map(|&at| order[at]));
             block_in_place(|| {
                 let shards = guarded("a batch's pixels", || {
-                    let picks = images.picks(step.adapter, &places)?;
+                    let picks = images.picks(step.model, &places)?;
                     Ok(images.inputs_of_pixels(&images.pixels(&batch)?, &picks))
                 })?;
                 step.take(shards, &labels)
             })?;
         }
     } else {
-        for batch in order.chunks(settings.batch) {
+        for batch in order.chunks(recipe.adapt.batch) {
             stop.check()?;
             let (places, labels) = unzip(batch.iter().copied());
             block_in_place(|| {
-                let device = step.adapter.device();
+                let device = step.model.device();
                 let shards = guarded("a batch's features", || images.inputs(&places, device))?;
                 step.take(shards, &labels)
             })?;
@@ -210,9 +210,9 @@ pub(super) async fn train(
 
 /// The model, its optimiser and how they are to learn.
 pub(super) struct Learner<'a> {
-    pub(super) adapter: &'a mut Adapter,
+    pub(super) model: &'a mut Model,
     pub(super) optimiser: &'a mut AdamW,
-    pub(super) settings: &'a AdaptSettings,
+    pub(super) recipe: &'a Recipe,
 }
 
 fn unzip(batch: impl Iterator<Item = Labelled>) -> (Vec<i64>, Vec<i64>) {

@@ -10,35 +10,29 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::cores::{self, PerThread};
 use crate::device::{guarded, upload};
-use crate::error::Result;
-use crate::fusion::adapter::{Adapter, Seen, Tokens};
-use crate::image::{Preprocess, seed, weak_view};
-use crate::stage::adapt::AdaptSettings;
+use crate::error::{Error, Kind, Result};
+use crate::fusion::design::{Coarse, StartsFrom};
+use crate::fusion::model::{Model, Seen, Tokens};
+use crate::image::seed::rng;
+use crate::image::{Preprocess, weak_view};
+use crate::stage::adapt::Recipe;
 use crate::stage::features;
 use crate::stage::feed::{PixelBatch, Views, feed};
-use crate::stage::forward::on_cores;
+use crate::stage::job::Job;
 use crate::stage::pictures::Pictures;
 use crate::stage::pixels::Normaliser;
+use crate::stage::prior::MultiView;
 use crate::stop::Stop;
 use crate::store::layout::Partition;
 
-/// What stands for a picture's coarse feature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Coarse {
-    /// [CLS] of the whole picture.
-    Cls,
-    /// The crops' composite.
-    Composite,
-}
-
-/// Where the frozen features of a dataset's pictures are.
+/// What the frozen tower made of a dataset's pictures.
 #[derive(Debug)]
-pub struct Frozen {
-    /// Of `embeddings`.
+pub struct Frozen<'a> {
+    /// What was read of it already.
+    pub seen: &'a MultiView,
+    /// The rest of it: the partition of `embeddings`.
     pub embeddings: Partition,
-    /// Of `view_features`.
-    pub views: Partition,
-    /// Of `block_tokens`; read only where training starts from a later block.
+    /// The partition of `block_tokens`, where training starts from a block.
     pub blocks: Option<Partition>,
 }
 
@@ -56,6 +50,8 @@ struct Known {
     source: Source,
     /// A number for each picture, (rows), by its id and the seed.
     picks: Tensor,
+    /// The rows of these tensors that the pictures have, where those are some of them and not all.
+    at: Option<Arc<Vec<i64>>>,
     /// Where its tensors are.
     place: Device,
 }
@@ -82,10 +78,10 @@ pub(super) enum Input {
 
 impl Input {
     /// What the model as it stands sees in it.
-    pub(super) fn see(self, adapter: &Adapter) -> Seen {
+    pub(super) fn see(self, model: &Model) -> Seen {
         match self {
-            Input::Pixels(pixels, picks) => adapter.see(&pixels, &picks),
-            Input::Block(block, tokens, picks) => adapter.see_from(block, &tokens, &picks),
+            Input::Pixels(pixels, picks) => model.see(&pixels, &picks),
+            Input::Block(block, tokens, picks) => model.see_from(block, &tokens, &picks),
             Input::Seen(seen) => seen,
         }
     }
@@ -94,7 +90,12 @@ impl Input {
 impl Known {
     /// The same for another thread; the tensors are shared.
     fn shallow_clone(&self) -> Self {
-        Known { source: self.source.map(&Tensor::shallow_clone), picks: self.picks.shallow_clone(), place: self.place }
+        Known {
+            source: self.source.map(&Tensor::shallow_clone),
+            picks: self.picks.shallow_clone(),
+            at: self.at.clone(),
+            place: self.place,
+        }
     }
 
     /// The same on `device`, where it has room.
@@ -104,14 +105,14 @@ impl Known {
         }
         let moved = guarded("bringing features to the GPU", || {
             let to = |tensor: &Tensor| tensor.to_device(device);
-            Ok(Known { source: self.source.map(&to), picks: to(&self.picks), place: device })
+            Ok(Known { source: self.source.map(&to), picks: to(&self.picks), at: self.at.clone(), place: device })
         });
         moved.unwrap_or(self)
     }
 
     /// What a model on `device` is given of some pictures without their pixels; `None` where it starts from these.
     fn input(&self, pictures: &[i64], device: Device) -> Result<Option<Input>> {
-        let index = upload(&Tensor::from_slice(pictures), self.place)?;
+        let index = self.index(pictures)?;
         let pick = |all: &Tensor| upload(&all.index_select(0, &index), device);
         let float = |all: &Tensor| Ok(pick(all)?.to_kind(Number::Float));
         Ok(match &self.source {
@@ -127,9 +128,20 @@ impl Known {
         })
     }
 
+    /// The row of these tensors that a picture has.
+    fn at(&self, picture: i64) -> i64 {
+        self.at.as_ref().map_or(picture, |at| at[picture as usize])
+    }
+
+    /// The rows of some pictures, where the tensors are.
+    fn index(&self, pictures: &[i64]) -> Result<Tensor> {
+        let rows: Vec<i64> = pictures.iter().map(|&picture| self.at(picture)).collect();
+        upload(&Tensor::from_slice(&rows), self.place)
+    }
+
     /// The numbers of some pictures.
     fn picks(&self, pictures: &[i64], device: Device) -> Result<Tensor> {
-        let index = upload(&Tensor::from_slice(pictures), self.place)?;
+        let index = self.index(pictures)?;
         upload(&self.picks.index_select(0, &index), device)
     }
 }
@@ -176,30 +188,33 @@ const FORWARD_ON_A_CORE: usize = 16;
 const SHARD: usize = 8;
 
 impl Images {
-    /// `rows` of the dataset. What the frozen tower saw of them is read where training does not need more; otherwise pixels
-    /// are decoded anew whenever they are needed.
+    /// Opens all pictures of the dataset. What the frozen tower saw of them is read where training does not need more; otherwise
+    /// pixels are decoded anew whenever they are needed.
     ///
     /// # Errors
     /// Where the store lacks a picture's tokens, or stopping was asked for.
     pub fn open(
         pictures: &Arc<Pictures>,
-        rows: Vec<usize>,
-        settings: &AdaptSettings,
-        frozen: &Frozen,
+        recipe: &Recipe,
+        frozen: &Frozen<'_>,
         preprocess: &Preprocess,
         normaliser: Normaliser,
         stop: &Stop,
     ) -> Result<Self> {
-        let source = match (settings.design.tune.from_block(), &frozen.blocks) {
-            (None, _) => cached(pictures, &rows, settings.coarse, frozen, stop)?,
-            (Some(block), Some(blocks)) if block > 0 => {
-                Source::Block(block, features::block_tokens(blocks, pictures, &rows, stop)?)
+        let rows: Vec<usize> = (0..pictures.rows().len()).collect();
+        let source = match recipe.design.starts_from {
+            StartsFrom::Features => cached(pictures, &rows, recipe.design.fusion.coarse, frozen, stop)?,
+            StartsFrom::Block(block) => {
+                let tokens = frozen.blocks.as_ref().ok_or_else(|| {
+                    Error::new(Kind::Internal, format!("no table has the tokens before block {block}"))
+                })?;
+                Source::Block(block, features::block_tokens(tokens, pictures, &rows, stop)?)
             }
-            _ => Source::Pixels,
+            StartsFrom::Pixels => Source::Pixels,
         };
-        let picks = rows.iter().map(|&n| pick(settings.seed, &pictures.rows()[n].image_id));
+        let picks = rows.iter().map(|&n| pick(recipe.seed, &pictures.rows()[n].image_id));
         let picks = Tensor::from_slice(&picks.collect::<Vec<i64>>());
-        let known = Known { source, picks, place: Device::Cpu }.nearer(normaliser.device());
+        let known = Known { source, picks, at: None, place: Device::Cpu }.nearer(normaliser.device());
         Ok(Images {
             pictures: pictures.clone(),
             rows: Arc::new(rows),
@@ -207,6 +222,19 @@ impl Images {
             normaliser,
             known,
         })
+    }
+
+    /// Returns some of them, by their places; what is known of them is shared.
+    #[must_use]
+    pub fn of(&self, places: &[i64]) -> Self {
+        let at: Vec<i64> = places.iter().map(|&place| self.known.at(place)).collect();
+        Images {
+            pictures: self.pictures.clone(),
+            rows: Arc::new(places.iter().map(|&place| self.rows[place as usize]).collect()),
+            preprocess: self.preprocess.clone(),
+            normaliser: self.normaliser.shallow_clone(),
+            known: Known { at: Some(Arc::new(at)), ..self.known.shallow_clone() },
+        }
     }
 
     /// How many there are.
@@ -269,8 +297,8 @@ impl Images {
     ///
     /// # Errors
     /// Where libtorch fails.
-    pub(super) fn picks(&self, adapter: &Adapter, places: &[i64]) -> Result<Tensor> {
-        self.known.picks(places, adapter.device())
+    pub(super) fn picks(&self, model: &Model, places: &[i64]) -> Result<Tensor> {
+        self.known.picks(places, model.device())
     }
 
     /// Normalised pixels of a batch.
@@ -282,58 +310,63 @@ impl Images {
     ///
     /// # Errors
     /// Where a picture or the device fails, or stopping was asked for.
-    pub async fn fusion_logits(
-        &self,
-        adapter: &Adapter,
-        settings: &AdaptSettings,
-        pass: u64,
-        stop: &Stop,
-    ) -> Result<Tensor> {
-        let (side, filter, run_seed) = (self.preprocess.crop, self.preprocess.filter, settings.seed);
+    pub async fn fusion_logits(&self, model: &Model, seed: u64, pass: u64, stop: &Stop) -> Result<Tensor> {
+        let (side, filter, run_seed) = (self.preprocess.crop, self.preprocess.filter, seed);
         let view = move |pictures: &Pictures, n: usize| {
             let picture = pictures.load(n)?;
-            let mut rng = seed::rng(run_seed, &pictures.rows()[n].id, pass, "weak");
+            let mut rng = rng(run_seed, &pictures.rows()[n].id, pass, "weak");
             weak_view(&picture, side, filter, &mut rng)
         };
-        self.forward(adapter, view, stop, |adapter, tokens| adapter.fusion_logits(tokens)).await
+        self.forward(model, view, stop, |model, tokens| model.fusion_logits(tokens)).await
     }
 
     /// Logits (rows, C) of the centre views: what is evaluated and predicted.
     ///
     /// # Errors
     /// Where a picture or the device fails, or stopping was asked for.
-    pub async fn logits(&self, adapter: &Adapter, stop: &Stop) -> Result<Tensor> {
+    pub async fn logits(&self, model: &Model, stop: &Stop) -> Result<Tensor> {
         let preprocess = self.preprocess.clone();
         let view = move |pictures: &Pictures, n: usize| preprocess.centre_view(&pictures.load(n)?);
-        self.forward(adapter, view, stop, |adapter, tokens| adapter.logits(tokens)).await
+        self.forward(model, view, stop, |model, tokens| model.logits(tokens)).await
+    }
+
+    /// The same, with progress: the adapted model's answers of a run.
+    ///
+    /// # Errors
+    /// As [`Images::logits`].
+    pub async fn evaluated(&self, model: &Model, run: &str, job: Job<'_>) -> Result<Tensor> {
+        let Job { stop, progress, .. } = job;
+        progress.begin("evaluate", "image", self.len() as u64, 0);
+        let logits = self.logits(model, stop).await?;
+        progress.advance(self.len() as u64);
+        progress.end(&format!("{} images by the adapted model of {run}", self.len()));
+        Ok(logits)
     }
 
     /// All pictures through the model as it stands, without gradients.
     async fn forward(
         &self,
-        adapter: &Adapter,
+        model: &Model,
         view: impl Fn(&Pictures, usize) -> Result<Vec<u8>> + Send + Sync + 'static,
         stop: &Stop,
-        read: fn(&Adapter, &Tokens) -> Tensor,
+        read: fn(&Model, &Tokens) -> Tensor,
     ) -> Result<Tensor> {
-        let device = adapter.device();
-        let model = (adapter.shallow_clone(), self.normaliser.shallow_clone(), self.known.shallow_clone());
-        let model = PerThread::new(model, |(adapter, normaliser, known)| {
-            (adapter.shallow_clone(), normaliser.shallow_clone(), known.shallow_clone())
+        let device = model.device();
+        let model = (model.shallow_clone(), self.normaliser.shallow_clone(), self.known.shallow_clone());
+        let model = PerThread::new(model, |(model, normaliser, known)| {
+            (model.shallow_clone(), normaliser.shallow_clone(), known.shallow_clone())
         });
         let batches = self.batches(device, view).map(|batch| stop.check().and(batch));
-        let scored = on_cores(batches, cores::workers(device), move |batch: PixelBatch| {
+        let scored = cores::buffered(batches, cores::workers(device), move |batch: PixelBatch| {
             guarded("scoring pictures", || {
                 let _no_grad = tch::no_grad_guard();
                 let places: Vec<i64> = batch.pictures.iter().map(|&at| at as i64).collect();
-                model.with(|(adapter, normaliser, known)| {
+                model.with(|(model, normaliser, known)| {
                     let input = match known.input(&places, device)? {
                         Some(input) => input,
                         None => Input::Pixels(normaliser.forward(&batch.pixels)?, known.picks(&places, device)?),
                     };
-                    Ok(read(adapter, &adapter.tokens(&input.see(adapter)))
-                        .to_kind(Number::Float)
-                        .to_device(Device::Cpu))
+                    Ok(read(model, &model.tokens(&input.see(model))).to_kind(Number::Float).to_device(Device::Cpu))
                 })
             })
         });
@@ -386,12 +419,17 @@ pub fn pick(seed: u64, image_id: &str) -> i64 {
     i64::from(u32::from_le_bytes([bytes.as_bytes()[0], bytes.as_bytes()[1], bytes.as_bytes()[2], 0]))
 }
 
-fn cached(pictures: &Arc<Pictures>, rows: &[usize], coarse: Coarse, frozen: &Frozen, stop: &Stop) -> Result<Source> {
-    let embeddings = &frozen.embeddings;
-    let cls = features::vectors(embeddings, "cls_feature", pictures, rows, stop)?;
+fn cached(
+    pictures: &Arc<Pictures>,
+    rows: &[usize],
+    coarse: Coarse,
+    frozen: &Frozen<'_>,
+    stop: &Stop,
+) -> Result<Source> {
+    let (embeddings, seen) = (&frozen.embeddings, frozen.seen);
     let coarse = match coarse {
-        Coarse::Cls => cls,
-        Coarse::Composite => features::composites(&frozen.views, pictures, rows, &cls, stop)?,
+        Coarse::Cls => seen.cls.shallow_clone(),
+        Coarse::Composite => seen.composite.shallow_clone(),
     };
     Ok(Source::Cached {
         coarse,

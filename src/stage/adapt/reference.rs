@@ -9,11 +9,12 @@ use crate::cores;
 use crate::device::guarded;
 use crate::dka::{PassInput, PseudoLabels, Steps, pseudo_labels};
 use crate::error::Result;
-use crate::fusion::adapter::{Adapter, Tokens};
-use crate::fusion::{normalize, views as multi_view};
-use crate::image::{seed, views, weak_view};
+use crate::fusion::design::MixedHeads;
+use crate::fusion::model::{Model, Tokens};
+use crate::fusion::{composite, normalize};
+use crate::image::{crops, seed, weak_view};
 use crate::stage::adapt::epoch::{Learner, Step, Totals, shuffled};
-use crate::stage::adapt::{AdaptSettings, Done, MixedHeads, Pass, Start};
+use crate::stage::adapt::{Done, Pass, Recipe, Start};
 use crate::stage::feed::PixelBatch;
 use crate::stage::pictures::Pictures;
 use crate::stop::Stop;
@@ -26,7 +27,7 @@ const FORWARD: i64 = 128;
 pub(super) async fn pass(pass: Pass<'_>, learner: &mut Learner<'_>, stop: &Stop) -> Result<Done> {
     let mut totals = Totals::default();
     let mut last = None;
-    for epoch in pass.epochs(learner.settings) {
+    for epoch in pass.epochs(learner.recipe) {
         let Done { fusion, labels, totals: of_epoch } = train(&pass, learner, epoch, stop).await?;
         totals.add(&of_epoch);
         last = Some((fusion, labels));
@@ -39,10 +40,10 @@ pub(super) async fn pass(pass: Pass<'_>, learner: &mut Learner<'_>, stop: &Stop)
 
 async fn train(pass: &Pass<'_>, learner: &mut Learner<'_>, epoch: u64, stop: &Stop) -> Result<Done> {
     let Pass { start: Start { images, prior, .. }, shares, .. } = *pass;
-    let settings = learner.settings;
+    let recipe = learner.recipe;
     let places: Vec<usize> = (0..images.len()).collect();
-    let order = shuffled(&places, settings.seed, epoch);
-    let (strong, crops, run_seed) = (settings.strong.clone(), settings.crops, settings.seed);
+    let order = shuffled(&places, recipe.seed, epoch);
+    let (strong, spec, run_seed) = (recipe.strong, recipe.crops, recipe.seed);
     let (side, filter) = (images.preprocess().crop, images.preprocess().filter);
     // The weak view, the strong view and the crops of one picture, from one decode.
     let make = move |pictures: &Pictures, n: usize| {
@@ -50,20 +51,20 @@ async fn train(pass: &Pass<'_>, learner: &mut Learner<'_>, epoch: u64, stop: &St
         let stream = |purpose| seed::rng(run_seed, id, epoch, purpose);
         let mut pixels = weak_view(&picture, side, filter, &mut stream("weak"))?;
         pixels.extend(strong.strong_view(&picture, &mut stream("strong"))?);
-        let cuts = views::draw(&crops, &mut stream("live views"), picture.width, picture.height);
-        pixels.extend(views::crops(&picture, &cuts, side, filter)?);
+        let cuts = crops::draw(&spec, &mut stream("live views"), picture.width, picture.height);
+        pixels.extend(crops::crops(&picture, &cuts, side, filter)?);
         Ok(pixels)
     };
-    let mut batches = images.feed(&order, settings.batch, make);
+    let mut batches = images.feed(&order, recipe.adapt.batch, make);
     let mut made = Made::new(images.len(), prior.size()[1]);
-    let steps = order.len().div_ceil(settings.batch) as u64;
-    let mut step = Step::begin(learner.adapter, learner.optimiser, settings, shares, epoch, steps);
+    let steps = order.len().div_ceil(recipe.adapt.batch) as u64;
+    let mut step = Step::begin(learner.model, learner.optimiser, recipe, shares, epoch, steps);
     while let Some(batch) = batches.recv().await {
         stop.check()?;
         let batch = batch?;
         let at: Vec<usize> = batch.pictures.iter().map(|&place| order[place]).collect();
-        let live = block_in_place(|| Live::of(&batch, &at, pass, step.adapter))?;
-        let labels = labels(&live, pass, &at, learner.settings).await?;
+        let live = block_in_place(|| Live::of(&batch, &at, pass, step.model))?;
+        let labels = labels(&live, pass, &at, learner.recipe).await?;
         made.add(&at, &live.fusion, &labels);
         // Pictures that the statement leaves out are not trained on.
         let kept: Vec<i64> =
@@ -117,23 +118,23 @@ struct Live {
 
 impl Live {
     /// Each core sees a share of the batch.
-    fn of(batch: &PixelBatch, at: &[usize], pass: &Pass<'_>, adapter: &Adapter) -> Result<Live> {
+    fn of(batch: &PixelBatch, at: &[usize], pass: &Pass<'_>, model: &Model) -> Result<Live> {
         let images = pass.start.images;
         let (all, picks) = guarded("a batch's pixels", || {
             let places: Vec<i64> = at.iter().map(|&at| at as i64).collect();
-            Ok((images.pixels(batch)?, images.picks(adapter, &places)?))
+            Ok((images.pixels(batch)?, images.picks(model, &places)?))
         })?;
         let (pictures, size) = (batch.pictures.len() as i64, all.size());
         let views = all.view([pictures, -1, size[1], size[2], size[3]]);
         let head = match pass.heads {
-            MixedHeads::Learnable => normalize(&adapter.head.detach()),
+            MixedHeads::Learnable => normalize(&model.head.detach()),
             MixedHeads::Both | MixedHeads::Frozen => pass.start.frozen.shallow_clone(),
         };
-        let shard = images.shard(at.len(), adapter.device()) as i64;
+        let shard = images.shard(at.len(), model.device()) as i64;
         let shards = views.split(shard, 0).into_iter().zip(picks.split(shard, 0));
-        let shards = shards.map(|(views, picks)| (adapter.shallow_clone(), head.shallow_clone(), views, picks));
-        let seen = cores::map(shards.collect(), |(adapter, head, views, picks)| {
-            guarded("a live prior", || Ok(believed(&adapter, &head, &views, &picks)))
+        let shards = shards.map(|(views, picks)| (model.shallow_clone(), head.shallow_clone(), views, picks));
+        let seen = cores::map(shards.collect(), |(model, head, views, picks)| {
+            guarded("a live prior", || Ok(believed(&model, &head, &views, &picks)))
         })?;
         let (prior, fusion): (Vec<Tensor>, Vec<Tensor>) = seen.into_iter().unzip();
         let strong = views.select(1, 1).contiguous();
@@ -152,26 +153,26 @@ impl Live {
 
 /// What the model as it stands believes of the views (B, 2 + V, 3, S, S) of pictures, weak, strong and crops: cosines (B, C) of the
 /// crops' composite to `head` (C, d), and of the weak view's fused feature to W*.
-fn believed(adapter: &Adapter, head: &Tensor, views: &Tensor, picks: &Tensor) -> (Tensor, Tensor) {
+fn believed(model: &Model, head: &Tensor, views: &Tensor, picks: &Tensor) -> (Tensor, Tensor) {
     let _no_grad = tch::no_grad_guard();
-    let weak = adapter.tokens(&adapter.see(&views.select(1, 0), picks));
+    let weak = model.tokens(&model.see(&views.select(1, 0), picks));
     let crops = views.narrow(1, 2, views.size()[1] - 2).flatten(0, 1);
-    let prior = live_prior(adapter, &crops, &weak, head).to_device(tch::Device::Cpu);
-    (prior, adapter.fusion_logits(&weak).to_device(tch::Device::Cpu))
+    let prior = live_prior(model, &crops, &weak, head).to_device(tch::Device::Cpu);
+    (prior, model.fusion_logits(&weak).to_device(tch::Device::Cpu))
 }
 
 /// Cosines (B, C) of the composite of crops (B * V, 3, S, S), seen by the tower as it stands, to a classifier (C, d).
-fn live_prior(adapter: &Adapter, crops: &Tensor, weak: &Tokens, head: &Tensor) -> Tensor {
+fn live_prior(model: &Model, crops: &Tensor, weak: &Tokens, head: &Tensor) -> Tensor {
     let features: Vec<Tensor> =
-        crops.split(FORWARD, 0).iter().map(|crops| normalize(&adapter.tower.forward(crops).cls)).collect();
+        crops.split(FORWARD, 0).iter().map(|crops| normalize(&model.tower.forward(crops).cls)).collect();
     let features = Tensor::cat(&features, 0);
     let width = features.size()[1];
-    multi_view::prior_logits(&features.view([weak.coarse.size()[0], -1, width]), &weak.coarse, head)
+    composite::prior_logits(&features.view([weak.coarse.size()[0], -1, width]), &weak.coarse, head)
         .to_kind(Number::Float)
 }
 
 /// The batch's pseudo-labels by the statement.
-async fn labels(live: &Live, pass: &Pass<'_>, at: &[usize], settings: &AdaptSettings) -> Result<PseudoLabels> {
+async fn labels(live: &Live, pass: &Pass<'_>, at: &[usize], recipe: &Recipe) -> Result<PseudoLabels> {
     let ids: Vec<String> = at.iter().map(|&at| pass.ids[at].clone()).collect();
     let previous = pass.previous.map(|labels| at.iter().map(|&at| labels[at]).collect::<Vec<i32>>());
     let input = PassInput {
@@ -181,8 +182,8 @@ async fn labels(live: &Live, pass: &Pass<'_>, at: &[usize], settings: &AdaptSett
         prior: &tensor::numbers(&live.prior)?,
         fusion: &tensor::numbers(&live.fusion)?,
         classes: live.prior.size()[1] as usize,
-        parameters: settings.parameters,
+        parameters: recipe.parameters,
         previous: previous.as_deref(),
     };
-    pseudo_labels(&settings.statement, input).await
+    pseudo_labels(&recipe.statement, input).await
 }

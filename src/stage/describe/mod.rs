@@ -13,14 +13,15 @@ use tch::{Kind as Number, Tensor};
 use crate::clip::{TextTower, Tokenizer};
 use crate::error::Result;
 use crate::fusion::heads;
-use crate::stage::progress::{Progress, Silent};
+use crate::stage::job::Job;
+use crate::stage::progress::Silent;
 use crate::stop::Stop;
 use crate::store::layout::{Partition, Store};
 use crate::store::space::Space;
 
 pub use embed::partitions;
 use embed::{Embedded, embed};
-pub use sentences::Sentences;
+pub use sentences::{Prototypes, Sentences, Text};
 
 /// The classifiers made from sentences, each (C, d) of unit rows, fp32 on the CPU.
 #[derive(Debug)]
@@ -31,6 +32,15 @@ pub struct Heads {
     pub descriptions: Tensor,
     /// `W_LLM`: sentences weighted by their likeness to the class name.
     pub frozen: Tensor,
+}
+
+/// What is said about the classes of a dataset.
+#[derive(Debug, Clone, Copy)]
+pub struct About<'a> {
+    /// The sentences.
+    pub sentences: &'a Sentences,
+    /// Partition of the dataset's tables.
+    pub dataset: &'a str,
 }
 
 /// Sentences that are not in the store yet.
@@ -48,17 +58,15 @@ pub fn missing(sentences: &Sentences, space: &Space, store: &Store) -> Result<u6
 ///
 /// # Errors
 /// Where the store, the tokenizer or the tower fails, or stopping was asked for: what was embedded until then is stored.
-#[expect(clippy::too_many_arguments, reason = "a stage names each thing it reads and writes")]
 pub fn describe(
-    sentences: &Sentences,
+    about: About<'_>,
     space: &Space,
-    dataset: &str,
     tokenizer: &Tokenizer,
     tower: impl FnOnce() -> Result<TextTower>,
-    store: &Store,
-    stop: &Stop,
-    progress: &dyn Progress,
+    job: Job<'_>,
 ) -> Result<(Heads, u64)> {
+    let (About { sentences, dataset }, Job { store, stop, progress }) = (about, job);
+    let progress = progress.as_ref();
     let lines = sentences.lines();
     tables::write_descriptions(&lines, dataset, store)?;
     let features =

@@ -1,18 +1,41 @@
 //! What is said about the classes: their names in templates, and sentences.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::clip::Tokenizer;
 use crate::error::{Context, Error, Kind, Result};
+use crate::settings::{Must, Want, choice, settings};
 use crate::store::space::Space;
-use crate::text_file;
+use crate::text::file as text_file;
 
 /// Bytes of a file of descriptions: some hundred sentences about each of ten thousand classes.
 const LONGEST: u64 = 256 << 20;
 
 /// Characters of a sentence that a message shows.
 const SHOWN: usize = 60;
+
+choice! {
+    /// What classifiers are made from.
+    Prototypes {
+        /// The sentences that a language model wrote about each class, as in the paper.
+        Descriptions = "descriptions",
+        /// The class names in the templates, as in plain CLIP: what handcrafted prompts are worth.
+        Templates = "templates",
+    }
+}
+
+settings! {
+    /// The classes in words.
+    Text {
+        /// A JSON file `{"class name": ["sentence", ...]}`, as a language model wrote them.
+        descriptions: PathBuf, Want::Path(Must::BeFile), ByContent;
+        /// Prompts for the class name, which takes the place of `{}`.
+        templates: Vec<String> = vec!["a photo of a {}.".to_owned()], Want::Templates, ByContent;
+        /// What both classifiers are made from.
+        prototypes: Prototypes = Prototypes::Descriptions, Prototypes::WANT, ByContent;
+    }
+}
 
 /// Everything that is said about the classes.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +57,17 @@ pub(super) struct Line {
 }
 
 impl Sentences {
+    /// Gathers what a pipeline says about `classes`.
+    ///
+    /// # Errors
+    /// As [`Sentences::read`].
+    pub fn of(text: &Text, classes: &[String]) -> Result<Self> {
+        match text.prototypes {
+            Prototypes::Descriptions => Sentences::read(&text.descriptions, classes, &text.templates),
+            Prototypes::Templates => Ok(Sentences::of_templates(classes, &text.templates)),
+        }
+    }
+
     /// The filled templates in the place of descriptions: what handcrafted prompts are worth.
     pub fn of_templates(classes: &[String], templates: &[String]) -> Self {
         let filled = |class: &String| templates.iter().map(|template| template.replace("{}", class)).collect();

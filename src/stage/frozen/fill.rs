@@ -18,19 +18,17 @@ use futures::future::join_all;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::spawn_blocking;
 
-use super::{FrozenTable, FrozenTower, partition};
+use super::{Embed, FrozenTable, FrozenTower, partition};
 use crate::cores;
 use crate::device::guarded;
 use crate::error::{Error, Kind, Result};
 use crate::image::ImageId;
 use crate::stage::cuts::{Mouths, Waiting, Wish, Wishes};
 use crate::stage::feed::{Batches, PixelBatch, Views};
-use crate::stage::forward::{Grouping, on_cores};
+use crate::stage::job::Job;
 use crate::stage::pictures::{self, Pictures};
 use crate::stage::pool::{self, Budget, Task};
-use crate::stage::progress::Progress;
-use crate::stop::Stop;
-use crate::store::layout::{Partition, Store};
+use crate::store::layout::Partition;
 use crate::store::part::PartWriter;
 use crate::table::{self, arrays};
 
@@ -38,13 +36,9 @@ use crate::table::{self, arrays};
 #[derive(Clone, Copy)]
 pub struct Filling<'a> {
     /// How pictures are grouped.
-    pub grouping: Grouping,
-    /// Where the tables are.
-    pub store: &'a Store,
-    /// Asks to stop.
-    pub stop: &'a Stop,
-    /// Is told how far it is.
-    pub progress: &'a Arc<dyn Progress>,
+    pub sizes: Embed,
+    /// The store, what asks to stop, and what is told how far it is.
+    pub job: Job<'a>,
 }
 
 /// Returns the places of the pictures that have no row in a partition.
@@ -67,7 +61,7 @@ pub async fn fill(
     tables: &[Arc<dyn FrozenTable>],
     tower: impl Fn() -> Result<FrozenTower>,
 ) -> Result<u64> {
-    let Filling { store, progress, .. } = filling;
+    let Job { store, progress, .. } = filling.job;
     let mut have = Vec::new();
     for table in tables {
         have.push(pictures::present(&partition(table.as_ref(), store)?)?);
@@ -110,16 +104,16 @@ impl Taps {
     /// Opens tables, each with the pictures that it has.
     pub(super) fn open(filling: Filling<'_>, tables: Vec<(Arc<dyn FrozenTable>, HashSet<ImageId>)>) -> Result<Self> {
         // A batch is of images, and a picture may be several.
-        let pictures = |table: &Arc<dyn FrozenTable>| (filling.grouping.batch / table.forwards()).max(1);
+        let pictures = |table: &Arc<dyn FrozenTable>| (filling.sizes.batch / table.forwards()).max(1);
         let sizes: Vec<usize> = tables.iter().map(|(table, _)| pictures(table)).collect();
-        let (mouths, batches) = Mouths::new(sizes.iter().copied(), filling.progress.clone());
+        let (mouths, batches) = Mouths::new(sizes.iter().copied(), filling.job.progress.clone());
         let mut opened = Vec::new();
         let mut wishes = Vec::new();
         for (((table, have), batches), size) in tables.into_iter().zip(batches).zip(sizes) {
             let cutter = table.clone();
             wishes.push(Wish { have: Arc::new(have), cut: Arc::new(move |id, picture| cutter.cut(id, picture)) });
             opened.push(Opened {
-                partition: partition(table.as_ref(), filling.store)?,
+                partition: partition(table.as_ref(), filling.job.store)?,
                 schema: table::table(table.table())?.arrow(&table.dims())?,
                 batch: size * table.forwards(),
                 table,
@@ -169,7 +163,7 @@ pub(super) async fn consume_all(
     // Where one fails, the others end by themselves, and what they have in hand is kept.
     let consumed = join_all(tables.into_iter().map(|table| consume(filling, table, &shared, &tower))).await;
     let forwards = consumed.into_iter().sum::<Result<u64>>()?;
-    filling.stop.check()?;
+    filling.job.stop.check()?;
     Ok(forwards)
 }
 
@@ -188,7 +182,7 @@ async fn consume(
     shared: &Shared,
     tower: &impl Fn() -> Result<FrozenTower>,
 ) -> Result<u64> {
-    let Filling { grouping, stop, progress, .. } = filling;
+    let Filling { sizes, job: Job { stop, progress, .. } } = filling;
     let Opened { table, partition, schema, mut batches, batch: at_once } = opened;
     let Some(first) = batches.recv().await else { return Ok(0) };
     let tower = shared.tower.get_or_try_init(|| async { tower().map(Arc::new) }).await?.clone();
@@ -201,7 +195,7 @@ async fn consume(
     let space = table.space().footer();
     let computed = {
         let (schema, spent) = (schema.clone(), shared.computing.clone());
-        on_cores(batches, workers, move |batch: PixelBatch<Waiting>| {
+        cores::buffered(batches, workers, move |batch: PixelBatch<Waiting>| {
             let began = Instant::now();
             let made = rows(table.as_ref(), &tower, &schema, batch, at_once)?;
             spent.fetch_add(began.elapsed().as_micros() as u64, Ordering::Relaxed);
@@ -211,7 +205,7 @@ async fn consume(
     let mut computed = std::pin::pin!(computed);
 
     let (send, receive) = mpsc::channel(1);
-    let writer = spawn_blocking(move || write(receive, &partition, &schema, &space, grouping.part_rows));
+    let writer = spawn_blocking(move || write(receive, &partition, &schema, &space, sizes.part_rows));
     let (mut done, mut outcome) = (0, Ok(()));
     while let Some(next) = computed.next().await {
         match next {

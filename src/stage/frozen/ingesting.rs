@@ -7,6 +7,7 @@ use super::{Filling, FrozenTable, FrozenTower, partition};
 use crate::error::Result;
 use crate::source::Source;
 use crate::stage::ingest::{self, IngestSettings, Ingested, Tap};
+use crate::stage::job::Job;
 use crate::stage::pictures;
 
 /// What ingest needs, for [`fill_while_ingesting`].
@@ -33,14 +34,14 @@ pub async fn fill_while_ingesting(
     tower: impl Fn() -> Result<FrozenTower>,
 ) -> Result<(Ingested, u64)> {
     let Ingesting { source, snapshot, settings } = ingesting;
-    let Filling { store, stop, progress, .. } = filling;
+    let Job { store, progress, .. } = filling.job;
     let mut lacking = Vec::new();
     for table in tables {
         lacking.push((table.clone(), pictures::present(&partition(table.as_ref(), store)?)?));
     }
     let Taps { wishes, mouths, tables } = Taps::open(filling, lacking)?;
     let filled = consume_all(filling, tables, tower);
-    let read = ingest::read(source, snapshot, settings, store, stop, progress, Some(Tap { wishes, mouths }));
+    let read = ingest::read(source, snapshot, settings, filling.job, Some(Tap { wishes, mouths }));
     let (read, filled) = tokio::join!(read, filled);
     // Where the tower or the store failed, that is why nobody took pictures any more.
     let forwards = filled?;

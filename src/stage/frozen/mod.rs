@@ -16,6 +16,7 @@ use arrow::array::ArrayRef;
 
 use crate::error::Result;
 use crate::image::{ImageId, Rgb};
+use crate::settings::{settings, whole};
 use crate::stage::feed::Views;
 use crate::store::layout::{Partition, Store};
 use crate::store::space::Space;
@@ -27,6 +28,16 @@ pub use fill::{Filling, fill, missing};
 pub use ingesting::{Ingesting, fill_while_ingesting};
 pub use tower::FrozenTower;
 pub use views::ViewFeatures;
+
+settings! {
+    /// Sizes of the streaming stages. They change speed and memory, not the result.
+    Embed: Copy {
+        /// Pictures of a forward pass of the frozen encoder.
+        batch: usize = 64, whole(1, 65_536), Nothing;
+        /// Pictures of a part on disk, rounded up to whole batches: what an interrupted run loses at most.
+        part_rows: usize = 2048, whole(1, 1_000_000), Nothing;
+    }
+}
 
 /// A table of what the frozen vision tower makes of pictures: a row for each picture of a space.
 pub trait FrozenTable: Send + Sync {

@@ -9,7 +9,7 @@ use super::embed::dims;
 use crate::clip::ClipConfig;
 use crate::error::Result;
 use crate::fusion::normalize;
-use crate::image::{ImageId, Preprocess, Rgb, ViewSpec, views};
+use crate::image::{Crops, ImageId, Preprocess, Rgb, crops};
 use crate::stage::feed::Views;
 use crate::stage::frozen::{FrozenTable, FrozenTower};
 use crate::store::space::Space;
@@ -24,7 +24,7 @@ pub struct ViewFeatures {
     /// The side that crops are resized to, and by which filter.
     pub preprocess: Preprocess,
     /// How crops are drawn.
-    pub crops: ViewSpec,
+    pub crops: Crops,
 }
 
 impl FrozenTable for ViewFeatures {
@@ -49,10 +49,10 @@ impl FrozenTable for ViewFeatures {
     }
 
     fn cut(&self, id: &ImageId, picture: &Rgb) -> Result<Views> {
-        let cuts = views::boxes(&self.crops, id, picture.width, picture.height);
+        let cuts = crops::boxes(&self.crops, id, picture.width, picture.height);
         let boxes = cuts.iter().flat_map(|cut| [cut.left, cut.top, cut.width, cut.height].map(|n| n as f32)).collect();
         let Preprocess { crop, filter, .. } = self.preprocess;
-        Ok(Views { pixels: views::crops(picture, &cuts, crop, filter)?, boxes })
+        Ok(Views { pixels: crops::crops(picture, &cuts, crop, filter)?, boxes })
     }
 
     fn columns(&self, tower: &FrozenTower, views: &Views, batch: usize) -> Result<Vec<(&'static str, ArrayRef)>> {

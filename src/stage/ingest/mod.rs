@@ -10,13 +10,14 @@ mod tables;
 
 use std::sync::Arc;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::image::Limits;
+use crate::settings::identity_of;
 use crate::source::Source;
 use crate::stage::cuts::{Mouths, Wishes};
+use crate::stage::job::Job;
 use crate::stage::pictures;
 use crate::stage::progress::Progress;
-use crate::stop::Stop;
 use crate::store::layout::{Partition, Store};
 use crate::store::reader;
 use crate::table::arrays;
@@ -47,6 +48,13 @@ pub struct Ingested {
     pub unchanged: bool,
 }
 
+impl Ingested {
+    /// Returns whether a greater share of the files was rejected than is tolerated.
+    pub fn too_many_rejected(&self, tolerance: f64) -> bool {
+        self.rejected as f64 > tolerance * (self.images + self.rejected) as f64
+    }
+}
+
 /// Who takes pictures while they are decoded: one decode serves ingest and the tables that are filled from pixels.
 pub(super) struct Tap {
     /// What is wanted of each picture.
@@ -55,13 +63,19 @@ pub(super) struct Tap {
     pub(super) mouths: Mouths,
 }
 
+/// Raised wherever the same files become other rows than before, or a default of `[dataset.limits]` becomes another: a dataset is
+/// then read again.
+const INGEST: u32 = 1;
+
 /// What the snapshot depends on: the source's files, the limits, and the named classes.
 ///
 /// # Errors
 /// Where the source cannot be read.
 pub fn snapshot(source: &dyn Source, settings: &IngestSettings) -> Result<String> {
-    let Limits { max_side, max_pixels, max_bytes } = settings.limits;
-    let text = format!("{} {max_side} {max_pixels} {max_bytes} {:?}", source.fingerprint()?, settings.classes);
+    let limits = identity_of(&settings.limits, |_| true)?;
+    let classes = serde_json::to_string(&settings.classes);
+    let classes = classes.context(Kind::Internal, || "cannot write the names of the classes".to_owned())?;
+    let text = format!("ingest {INGEST}; files {}; limits {limits}; classes {classes}", source.fingerprint()?);
     Ok(blake3::hash(text.as_bytes()).to_hex().to_string())
 }
 
@@ -142,18 +156,13 @@ pub fn class_names(store: &Store, dataset: &str) -> Result<Vec<String>> {
 /// # Errors
 /// Where the source as a whole cannot be read, has no picture that decodes, its labels and the named classes do not fit
 /// together, or the store cannot be written. A bad picture is no error: it is a row of `rejected`.
-pub async fn ingest(
-    source: Box<dyn Source>,
-    settings: &IngestSettings,
-    store: &Store,
-    stop: &Stop,
-    progress: &Arc<dyn Progress>,
-) -> Result<Ingested> {
+pub async fn ingest(source: Box<dyn Source>, settings: &IngestSettings, job: Job<'_>) -> Result<Ingested> {
+    let Job { store, progress, .. } = job;
     let snapshot = snapshot(source.as_ref(), settings)?;
     if let Some(known) = known_as(&snapshot, settings, store)? {
         return Ok(unchanged(known, progress.as_ref()));
     }
-    let found = read(source, snapshot, settings, store, stop, progress, None).await?.write(settings, store)?;
+    let found = read(source, snapshot, settings, job, None).await?.write(settings, store)?;
     progress.end(&found.to_string());
     Ok(found)
 }
@@ -179,11 +188,10 @@ pub(super) async fn read(
     source: Box<dyn Source>,
     snapshot: String,
     settings: &IngestSettings,
-    store: &Store,
-    stop: &Stop,
-    progress: &Arc<dyn Progress>,
+    job: Job<'_>,
     tap: Option<Tap>,
 ) -> Result<Unwritten> {
+    let Job { store, stop, progress } = job;
     let classes = classes(source.as_ref(), settings)?;
     progress.begin("ingest", "image", source.listing().items, 0);
     // What the snapshot before has was decoded once, and need not be again to know that it can be.

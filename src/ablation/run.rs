@@ -1,0 +1,135 @@
+//! Doing an ablation: what the store has is looked up, the rest is run, and the table is written after each run.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::cells::Cell;
+use super::spec::Ablation;
+use super::table;
+use crate::error::{Error, Kind, Result};
+use crate::pipeline::run::{self, Options};
+use crate::pipeline::wait_for_lock;
+use crate::runs::lookup::Upto;
+use crate::runs::lookup::{Finished, Lookup, Measured, measured};
+use crate::store::layout::Store;
+
+/// What a cell came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figure {
+    /// The run that it is of.
+    pub run: String,
+    /// The figure, from 0 to 1.
+    pub value: f64,
+    /// Duration of the invocation that computed the run.
+    pub seconds: f64,
+}
+
+/// What is known of each cell, in their order.
+pub type Figures = Vec<Option<Figure>>;
+
+/// The figures that the store has: of runs that are finished and measured, on the datasets as they are now. Nothing is
+/// computed and nothing written.
+///
+/// # Errors
+/// Where a dataset, a model or the store cannot be read.
+pub fn known(ablation: &Ablation, cells: &[Cell], store: &Store) -> Result<Figures> {
+    let (mut lookup, seconds) = (Lookup::new(store), table::seconds(ablation, store)?);
+    cells.iter().map(|cell| known_figure(ablation, cell, &mut lookup, &seconds)).collect()
+}
+
+/// One of them. A run that has not what the row shows was made by an older version: it is measured again.
+fn known_figure(
+    ablation: &Ablation,
+    cell: &Cell,
+    lookup: &mut Lookup<'_>,
+    seconds: &HashMap<String, f64>,
+) -> Result<Option<Figure>> {
+    let finished = lookup.finished(&cell.spec).map_err(|error| of_cell(cell.title(), error))?;
+    let figure = finished.and_then(|finished| figure(ablation, cell, &finished));
+    Ok(figure.map(|figure| Figure { seconds: seconds.get(&figure.run).copied().unwrap_or(figure.seconds), ..figure }))
+}
+
+fn figure(ablation: &Ablation, cell: &Cell, finished: &Finished) -> Option<Figure> {
+    let Finished { run, seconds, scores } = finished;
+    let (split, metric) = (ablation.split.name(), ablation.metric.name());
+    let wanted = |m: &&Measured| m.model == cell.model && m.split == split && m.metric == metric;
+    let Measured { value, .. } = scores.iter().find(wanted)?;
+    Some(Figure { run: run.clone(), value: *value, seconds: *seconds })
+}
+
+/// Gets the figure of every cell. Runs that the store has are not run again, and cells with the same settings are run once.
+/// The table `ablations` is written after each run, so that a stop loses none, and what an interrupted run has done is gone
+/// on from.
+///
+/// # Errors
+/// Of the first cell that fails, which the message names; [`Kind::Interrupted`] where stopping was asked for.
+pub async fn run(ablation: &Ablation, cells: &[Cell], options: &Options) -> Result<Figures> {
+    let Options { stop, progress } = options;
+    // Held until the end: the runs share it.
+    let store = wait_for_lock::take(&ablation.store, stop, progress).await?;
+    let mut figures = known(ablation, cells, &store)?;
+    let seconds = table::seconds(ablation, &store)?;
+    table::write(ablation, cells, &figures, &store)?;
+    let cached = figures.iter().flatten().count();
+    if cached > 0 {
+        progress.say(&format!("{cached} of {} cells are in the store", cells.len()));
+    }
+    let mut said = BTreeSet::new();
+    for (n, cell) in cells.iter().enumerate() {
+        if figures[n].is_some() {
+            continue;
+        }
+        let title = format!("cell {} of {}: {}", n + 1, cells.len(), cell.title());
+        // An earlier cell may have been the same run, or have read a dataset that was not known before.
+        figures[n] = known_figure(ablation, cell, &mut Lookup::new(&store), &seconds)?;
+        if figures[n].is_none() {
+            progress.say(&title);
+            stop.check().map_err(|error| of_cell(title.clone(), error))?;
+            let outcome = run::run(&cell.spec, Upto::Evaluate, options).await;
+            let outcome = outcome.map_err(|error| of_cell(title.clone(), error))?;
+            // Most pipelines say the same in every run.
+            outcome.notes.iter().filter(|note| said.insert((*note).clone())).for_each(|note| progress.say(note));
+            let finished = measured(&store, &outcome.run)?;
+            figures[n] = Some(wanted(ablation, cell, finished)?);
+        }
+        table::write(ablation, cells, &figures, &store)?;
+    }
+    Ok(figures)
+}
+
+/// The figure of a run that was just measured, or what it gives instead.
+fn wanted(ablation: &Ablation, cell: &Cell, finished: Option<Finished>) -> Result<Figure> {
+    let scores = finished.as_ref().map_or(&[][..], |finished| &finished.scores);
+    if let Some(figure) = finished.as_ref().and_then(|finished| figure(ablation, cell, finished)) {
+        return Ok(figure);
+    }
+    let Cell { place, row, pipeline, model, .. } = cell;
+    if scores.is_empty() {
+        return Err(Error::new(Kind::Input, format!("{pipeline} has no labels, so there is nothing to compare"))
+            .hint("an ablation needs a dataset that says what is right, at least for its test split"));
+    }
+    let list = |of: fn(&Measured) -> &String| {
+        let mut names: Vec<&str> = Vec::new();
+        for name in scores.iter().map(of) {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        names.join(", ")
+    };
+    let split = ablation.split.name();
+    if scores.iter().any(|score| score.model == *model) {
+        return Err(Error::new(Kind::Input, format!("{pipeline} has no labelled pictures in its split `{split}`"))
+            .hint(format!(
+                "it has some in {}; `split` in {} says which is measured",
+                list(|s| &s.split),
+                ablation.file.display()
+            )));
+    }
+    Err(Error::new(Kind::Input, format!("{place}: row '{row}' shows the model '{model}', which its run does not give"))
+        .hint(format!("it gives {}", list(|s| &s.model))))
+}
+
+/// The error of a cell, which it names.
+fn of_cell(title: String, error: Error) -> Error {
+    Error::new(error.kind(), title).cause(error)
+}

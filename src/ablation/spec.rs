@@ -1,0 +1,97 @@
+//! The ablation file as types.
+
+use std::path::{Path, PathBuf};
+
+use super::reader::Reader;
+use crate::config::check::Check;
+use crate::config::document::Document;
+use crate::config::mistakes::Mistakes;
+use crate::config::overrides::Applied;
+use crate::error::Result;
+use crate::settings::choice;
+
+/// Everything that an ablation file says. One that [`load`] returned is complete, and its overrides are of known keys and
+/// in range; whether they go together with the pipelines shows when the [cells](super::Cell) are made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ablation {
+    /// The file itself, as it was named.
+    pub file: PathBuf,
+    /// The ablation's name, which names its rows in the table `ablations`.
+    pub name: String,
+    /// The one store of all its runs, absolute. By default `.store` beside the file.
+    pub store: PathBuf,
+    /// The pipeline files, absolute: a column each.
+    pub pipelines: Vec<PathBuf>,
+    /// Seeds, each of which is a run of its own; all different.
+    pub seeds: Vec<u64>,
+    /// Overrides of all runs, as `KEY=VALUE`.
+    pub set: Vec<String>,
+    /// The pictures that are measured.
+    pub split: Split,
+    /// How they are measured.
+    pub metric: Metric,
+    /// The rows; their names are all different.
+    pub rows: Vec<Row>,
+    /// What is varied in every row, in the order of the file; none where there is no grid.
+    pub grid: Vec<Axis>,
+}
+
+/// A row of an ablation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// What it is called in the table.
+    pub name: String,
+    /// The model of `metrics` that it shows.
+    pub model: String,
+    /// Its overrides, as `KEY=VALUE`.
+    pub set: Vec<String>,
+    /// Where it stands, for messages: `FILE:LINE`.
+    pub place: String,
+}
+
+/// A key of the grid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Axis {
+    /// The key of the pipeline file, dotted.
+    pub key: &'static str,
+    /// Its values, as TOML; all different.
+    pub values: Vec<toml::Value>,
+}
+
+choice! {
+    /// The pictures that are measured.
+    Split {
+        /// Those that are trained on.
+        Train = "train",
+        /// Those that are not.
+        Test = "test",
+    }
+}
+
+choice! {
+    /// How a model's answers are measured.
+    Metric {
+        /// The share of pictures that are right.
+        Top1 = "top1",
+        /// The mean of that share over the classes.
+        MeanClass = "mean_class",
+    }
+}
+
+/// The model that a row shows unless it says which.
+pub(super) const DEFAULT_MODEL: &str = "adapted";
+
+/// Reads the ablation file at `path` and checks what can be checked without the pipelines.
+///
+/// # Errors
+/// [`Kind::Usage`](crate::error::Kind::Usage): the file cannot be read or is not TOML; a key is unknown or missing; a
+/// value, also one of an override, has the wrong type or is out of range. All mistakes are reported together, each with the
+/// line it stands on.
+pub fn load(path: &Path) -> Result<Ablation> {
+    let Document { table, lines, folder } = Document::read(path, "ablation file")?;
+    let (applied, mut mistakes) = (Applied::new(), Mistakes::new(path));
+    let check = Check { base: &folder, lines: &lines, applied: &applied, mistakes: &mut mistakes };
+    let ablation = Reader::new(path, check).ablation(&table);
+    mistakes.finish()?;
+    Ok(ablation)
+}

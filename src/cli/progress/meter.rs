@@ -1,0 +1,112 @@
+//! How far a stage is: counts, rate and time left.
+
+use std::time::{Duration, Instant};
+
+use crate::text::numbers::{count, duration};
+
+/// A stage in progress.
+#[derive(Debug, Clone)]
+pub(super) struct Meter {
+    pub(super) stage: String,
+    pub(super) unit: &'static str,
+    pub(super) todo: u64,
+    pub(super) cached: u64,
+    pub(super) done: u64,
+    pub(super) limit: Option<&'static str>,
+    began: Instant,
+}
+
+impl Meter {
+    pub(super) fn new(stage: &str, unit: &'static str, todo: u64, cached: u64) -> Self {
+        Meter { stage: stage.to_owned(), unit, todo, cached, done: 0, limit: None, began: Instant::now() }
+    }
+
+    /// What is to be done: `1,680 images to do, 20 cached`.
+    pub(super) fn announcement(&self) -> String {
+        let cached = if self.cached > 0 { format!(", {} cached", count(self.cached)) } else { String::new() };
+        match self.todo {
+            0 => format!("nothing to do{cached}"),
+            todo => format!("{} to do{cached}", units(todo, self.unit)),
+        }
+    }
+
+    /// How far it is: `640/1,680 images, 53 images/s, 20 s left, limited by decoding`.
+    pub(super) fn state(&self) -> String {
+        let elapsed = self.began.elapsed();
+        let mut text = format!("{}/{}", count(self.done), units(self.todo, self.unit));
+        if self.done > 0 && elapsed > Duration::ZERO {
+            text.push_str(&format!(", {}", self.rate(elapsed)));
+            let left = self.todo.saturating_sub(self.done) as f64 * elapsed.as_secs_f64() / self.done as f64;
+            text.push_str(&format!(", {} left", duration(Duration::try_from_secs_f64(left).unwrap_or_default())));
+        }
+        text.push_str(&self.limit());
+        text
+    }
+
+    /// What it waits for: `, limited by decoding`; empty where that is not known.
+    pub(super) fn limit(&self) -> String {
+        self.limit.map(|what| format!(", limited by {what}")).unwrap_or_default()
+    }
+
+    /// How it went: `12 s, 53 images/s`.
+    pub(super) fn summary(&self) -> String {
+        let elapsed = self.began.elapsed();
+        match self.done {
+            0 => duration(elapsed),
+            _ => format!("{}, {}", duration(elapsed), self.rate(elapsed)),
+        }
+    }
+
+    /// Since it began.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn rate(&self, elapsed: Duration) -> String {
+        rate(self.done as f64 / elapsed.as_secs_f64().max(1e-9), self.unit)
+    }
+}
+
+/// `53 images/s`, or `0.4 images/s` where it is slow.
+pub(super) fn rate(per_second: f64, unit: &str) -> String {
+    match per_second {
+        fast if fast >= 10.0 => format!("{} {}/s", count(fast as u64), plural(unit)),
+        slow => format!("{slow:.1} {}/s", plural(unit)),
+    }
+}
+
+/// `1 image`, `1,680 images`.
+fn units(number: u64, unit: &str) -> String {
+    match number {
+        1 => format!("1 {unit}"),
+        _ => format!("{} {}", count(number), plural(unit)),
+    }
+}
+
+fn plural(unit: &str) -> String {
+    if unit.ends_with('s') { format!("{unit}es") } else { format!("{unit}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_have_their_plural() {
+        assert_eq!([units(1, "pass"), units(2, "pass"), units(3, "image")], ["1 pass", "2 passes", "3 images"]);
+    }
+
+    #[test]
+    fn a_stage_says_what_it_waits_for() {
+        let mut meter = Meter::new("embed", "image", 1680, 0);
+        assert_eq!(meter.state(), "0/1,680 images");
+        meter.limit = Some("decoding");
+        assert_eq!(meter.state(), "0/1,680 images, limited by decoding");
+    }
+
+    #[test]
+    fn a_stage_with_nothing_to_do_says_so() {
+        assert_eq!(Meter::new("embed", "image", 0, 1680).announcement(), "nothing to do, 1,680 cached");
+        assert_eq!(Meter::new("embed", "image", 1680, 0).announcement(), "1,680 images to do");
+    }
+}

@@ -1,0 +1,220 @@
+//! Checks a pipeline file's values against [`keys`](super::keys), and makes its paths absolute on the way.
+
+use std::collections::HashSet;
+use std::path::{Component, Path, PathBuf};
+
+use toml::{Table, Value};
+
+use super::keys::{self, KEYS, join, split};
+use super::lines::Lines;
+use super::mistakes::Mistakes;
+use super::overrides::Applied;
+use super::suggest;
+use crate::settings::{Must, Want};
+
+/// What is needed to say where a value came from.
+pub(crate) struct Check<'a> {
+    /// Relative paths start here; absolute itself.
+    pub(crate) base: &'a Path,
+    pub(crate) lines: &'a Lines,
+    pub(crate) applied: &'a Applied,
+    pub(crate) mistakes: &'a mut Mistakes,
+}
+
+/// A mistake and, where there is one, what to do.
+pub(crate) type Mistake = (String, Option<String>);
+
+impl Check<'_> {
+    /// Reports every mistake in `table`, and replaces its paths by absolute ones.
+    pub(crate) fn all(&mut self, table: &mut Table) {
+        let mut suggested = HashSet::new();
+        self.section("", table, &mut suggested);
+        for key in KEYS.iter().filter(|key| key.of.default.is_none()) {
+            let (section, leaf) = split(&key.name);
+            // One mistake, one message: a mistyped key or table is not reported as missing as well.
+            if suggested.contains(key.name.as_str()) || suggested.contains(section) {
+                continue;
+            }
+            let there = match section {
+                "" => table.contains_key(leaf),
+                _ => match table.get(section) {
+                    Some(Value::Table(inner)) => inner.contains_key(leaf),
+                    Some(_) => true,
+                    None => false,
+                },
+            };
+            if !there {
+                let line = self.lines.get(section);
+                let place = if section.is_empty() { "at the top".to_owned() } else { format!("under [{section}]") };
+                let hint = format!("add {leaf} {place}: {}", key.of.want.describe());
+                self.mistakes.in_file(line, format!("missing key '{}'", key.name), Some(hint));
+            }
+        }
+    }
+
+    /// Reports a mistake at the place where `name` was given: a line of the file, or `--set`.
+    pub(crate) fn mistake(&mut self, name: &str, (what, hint): Mistake) {
+        match self.applied.get(name) {
+            Some(text) => self.mistakes.in_override(text, what, hint),
+            None => self.mistakes.in_file(self.lines.get(name), what, hint),
+        }
+    }
+
+    fn section(&mut self, section: &str, table: &mut Table, suggested: &mut HashSet<&'static str>) {
+        for (leaf, value) in table.iter_mut() {
+            let name = join(section, leaf);
+            if keys::is_table(&name) {
+                match value {
+                    Value::Table(inner) => self.section(&name, inner, suggested),
+                    other => {
+                        let hint = format!("begin it with a line [{name}]");
+                        self.mistake(&name, (format!("'{name}' must be a table, not {}", found(other)), Some(hint)));
+                    }
+                }
+            } else if let Some(key) = keys::find(&name) {
+                if let Err(mistake) = self.value(&key.name, key.of.want, value) {
+                    self.mistake(&name, mistake);
+                }
+            } else {
+                suggested.extend(suggest::key(&name));
+                let kind = if value.is_table() { "table" } else { "key" };
+                self.mistake(&name, (format!("unknown {kind} '{name}'"), Some(suggest::hint(&name))));
+            }
+        }
+    }
+
+    /// Checks one value, and makes it absolute where it is a path. `name` is what messages call it.
+    pub(crate) fn value(&self, name: &str, want: Want, value: &mut Value) -> Result<(), Mistake> {
+        let wrong = |value: &Value| (format!("'{name}' must be {}, not {}", want.describe(), found(value)), None);
+        match (want, &*value) {
+            (Want::Name, Value::String(text)) => {
+                let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+                if text.is_empty() || text.len() > 64 || !text.chars().all(fits) {
+                    return Err(wrong(value));
+                }
+            }
+            (Want::Path(must), Value::String(text)) => {
+                if text.is_empty() {
+                    return Err(wrong(value));
+                }
+                let path = absolute(self.base, Path::new(text));
+                there(name, text, &path, must)?;
+                let Some(path) = path.to_str() else {
+                    let folder = self.base.display();
+                    return Err((format!("'{name}': the folder {folder} has a name that is not UTF-8"), None));
+                };
+                *value = Value::String(path.to_owned());
+            }
+            (Want::Whole(least, greatest), Value::Integer(number)) => {
+                if !u64::try_from(*number).is_ok_and(|number| (least..=greatest).contains(&number)) {
+                    return Err(wrong(value));
+                }
+            }
+            (Want::Number(bounds), Value::Integer(_) | Value::Float(_)) => {
+                let number = number(value).filter(|number| bounds.hold(*number)).ok_or_else(|| wrong(value))?;
+                *value = Value::Float(number);
+            }
+            (Want::Flag, Value::Boolean(_)) => {}
+            (Want::Choice(choices), Value::String(text)) => {
+                let names = choices.names;
+                if !names.contains(&text.as_str()) {
+                    let what = format!("unknown value '{}' for {name}; {}", shorten(text), want.describe());
+                    return Err((what, suggest::name(text, names).map(|meant| format!("did you mean '{meant}'?"))));
+                }
+            }
+            (Want::Templates, Value::Array(list)) => {
+                if list.is_empty() {
+                    return Err((format!("'{name}' must be {}, but is empty", want.describe()), None));
+                }
+                if let Some(bad) = list.iter().find(|t| !t.as_str().is_some_and(|t| t.contains("{}"))) {
+                    return Err(wrong(bad));
+                }
+            }
+            (Want::Span, Value::Array(ends)) => {
+                let ends: Vec<f64> = ends.iter().filter_map(number).collect();
+                match (ends.as_slice(), &*value) {
+                    ([least, greatest], Value::Array(all))
+                        if all.len() == 2 && *least > 0.0 && least <= greatest && *greatest <= 1.0 =>
+                    {
+                        *value = Value::Array(vec![Value::Float(*least), Value::Float(*greatest)]);
+                    }
+                    _ => return Err(wrong(value)),
+                }
+            }
+            _ => return Err(wrong(value)),
+        }
+        Ok(())
+    }
+}
+
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Float(number) => Some(*number),
+        Value::Integer(number) => Some(*number as f64),
+        _ => None,
+    }
+}
+
+/// A path from a pipeline file whose folder is `base`. The `..` at its start are taken off `base`, which is free of
+/// symbolic links; those further on are left to the file system.
+pub(crate) fn absolute(base: &Path, path: &Path) -> PathBuf {
+    let mut whole = base.to_owned();
+    let mut plain = path.is_relative();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if plain => {
+                whole.pop();
+            }
+            other => {
+                plain = false;
+                whole.push(other);
+            }
+        }
+    }
+    whole
+}
+
+fn there(name: &str, text: &str, path: &Path, must: Must) -> Result<(), Mistake> {
+    if must == Must::MayBeNew {
+        if path.exists() && !path.is_dir() {
+            return Err((format!("'{name}' must be a folder, but {} is a file", path.display()), None));
+        }
+        return Ok(());
+    }
+    let text = shorten(text);
+    match std::fs::metadata(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let hint = format!("looked for {}; relative paths start at the pipeline file", path.display());
+            Err((format!("'{name}' names {text}, which does not exist"), Some(hint)))
+        }
+        Err(e) => Err((format!("'{name}' names {text}, which cannot be read: {e}"), None)),
+        Ok(meta) if must == Must::BeFile && !meta.is_file() => {
+            Err((format!("'{name}' names {text}, which is not a file"), None))
+        }
+        Ok(meta) if must == Must::BeFolder && !meta.is_dir() => {
+            Err((format!("'{name}' names {text}, which is not a folder"), None))
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+/// A value as a message shows it.
+pub(crate) fn found(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("\"{}\"", shorten(text)),
+        Value::Table(_) => "a table".to_owned(),
+        Value::Array(list) if list.iter().any(|v| v.is_table() || v.is_array()) => "a list".to_owned(),
+        other => shorten(&other.to_string()),
+    }
+}
+
+/// Text on one line and of a length that leaves room for the message.
+pub(crate) fn shorten(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut short: String = text.chars().take(LONGEST).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
+}

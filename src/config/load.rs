@@ -1,0 +1,107 @@
+//! Reads a pipeline file into a [`Spec`].
+
+use std::path::Path;
+
+use serde::Deserialize;
+use toml::Value;
+
+use super::check::Check;
+use super::document::Document;
+use super::lines::Lines;
+use super::mistakes::Mistakes;
+use super::overrides::{self, Applied};
+use super::{DEFAULT_STORE, Spec};
+use crate::error::{Context, Kind, Result};
+use crate::fusion::design::Coarse;
+use crate::source::SourceKind;
+use crate::stage::adapt::{ClassPrior, Tune};
+
+/// Reads the pipeline file at `path`, puts each `KEY=VALUE` of `overrides` in place of what it says, and checks it.
+///
+/// Relative paths, also those in overrides, start at the file's folder.
+///
+/// # Errors
+/// [`Kind::Usage`]: the file cannot be read, is not UTF-8 or not TOML; a key is unknown or missing; a value has the wrong
+/// type or is out of range; a file it names is not there. All mistakes of one kind of check are reported together, each
+/// with the line it stands on.
+pub fn load(path: &Path, overrides: &[String]) -> Result<Spec> {
+    let Document { mut table, lines, folder } = Document::read(path, "pipeline file")?;
+    table.entry("store").or_insert_with(|| Value::String(DEFAULT_STORE.to_owned()));
+
+    let mut mistakes = Mistakes::new(path);
+    let applied = overrides::apply(&mut table, overrides, &mut mistakes);
+    Check { base: &folder, lines: &lines, applied: &applied, mistakes: &mut mistakes }.all(&mut table);
+    mistakes.finish()?;
+
+    // What the check let through, serde takes: both go by the same declarations.
+    let mut spec = Spec::deserialize(table).at(Kind::Usage, "cannot read", path)?;
+    match (applied.contains_key("dka.policy"), applied.contains_key("dka.statement")) {
+        // What --set says comes in place of what the file says, though it is another key.
+        (true, false) => spec.dka.statement = None,
+        (false, true) => spec.dka.policy = None,
+        _ => {}
+    }
+    relations(path, &spec, &lines, &applied)?;
+    Ok(spec)
+}
+
+/// Checks what depends on more than one key.
+fn relations(path: &Path, spec: &Spec, lines: &Lines, applied: &Applied) -> Result<()> {
+    let mut mistakes = Mistakes::new(path);
+    let mut check = Check { base: Path::new(""), lines, applied, mistakes: &mut mistakes };
+    let dataset = &spec.dataset;
+    let wrong = match dataset.kind {
+        SourceKind::Folder if !dataset.path.is_dir() => Some("a folder"),
+        SourceKind::List if !dataset.path.is_file() => Some("a file"),
+        _ => None,
+    };
+    if let Some(expected) = wrong {
+        let what = format!("'dataset.path' must be {expected} for kind = \"{}\"", dataset.kind);
+        check.mistake("dataset.path", (what, None));
+    }
+    if dataset.root.is_some() && dataset.kind != SourceKind::List {
+        let what = format!("'dataset.root' is for kind = \"list\", not for \"{}\"", dataset.kind);
+        check.mistake("dataset.root", (what, Some("remove it".to_owned())));
+    }
+    if let (Some(policy), Some(_)) = (spec.dka.policy, &spec.dka.statement) {
+        let what = format!("'dka.policy' (\"{policy}\") and 'dka.statement' cannot both say how pictures are labelled");
+        check.mistake(
+            "dka.policy",
+            (what, Some("remove one of them; dka.gamma, dka.k and dka.floor go with either".to_owned())),
+        );
+    }
+    let adapt = &spec.adapt;
+    if adapt.min_lr > adapt.lr {
+        let given = |name: &str| lines.get(name).is_some() || applied.contains_key(name);
+        let name = if given("adapt.min_lr") { "adapt.min_lr" } else { "adapt.lr" };
+        let what = format!("'adapt.min_lr' ({:e}) must not exceed 'adapt.lr' ({:e})", adapt.min_lr, adapt.lr);
+        check.mistake(name, (what, None));
+    }
+    settings_that_need_others(spec, &mut check);
+    mistakes.finish()
+}
+
+/// Settings that mean nothing, or something else than they say, without another.
+fn settings_that_need_others(spec: &Spec, check: &mut Check<'_>) {
+    let mut wrong = |name: &str, what: String, hint: &str| check.mistake(name, (what, Some(hint.to_owned())));
+    let adapt = &spec.adapt;
+    if spec.fusion.coarse == Coarse::Composite && !matches!(adapt.tune, Tune::Head | Tune::None) {
+        let what = format!("'fusion.coarse' = \"composite\" is not for adapt.tune = \"{}\"", adapt.tune);
+        wrong("fusion.coarse", what, "the crops are cached features of the frozen tower: set adapt.tune = \"head\"");
+    }
+    if adapt.from_block > 0 && adapt.tune != Tune::LayerNorm && adapt.tune != Tune::None {
+        let what = format!("'adapt.from_block' is for adapt.tune = \"layernorm\", not for \"{}\"", adapt.tune);
+        wrong("adapt.from_block", what, "remove it");
+    }
+    match (adapt.class_prior, &adapt.class_shares) {
+        (ClassPrior::Table, None) => {
+            let what = "'adapt.class_prior' = \"table\" needs 'adapt.class_shares'".to_owned();
+            wrong("adapt.class_prior", what, "name a JSON file {class name: share}");
+        }
+        (ClassPrior::Uniform | ClassPrior::Estimated, Some(_)) => {
+            let what = "'adapt.class_shares' is for adapt.class_prior = \"table\"".to_owned();
+            wrong("adapt.class_shares", what, "set adapt.class_prior = \"table\", or remove it");
+        }
+        _ => {}
+    }
+}

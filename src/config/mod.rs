@@ -1,0 +1,63 @@
+//! The pipeline file: its keys, reading and checking it, and what is written about it.
+//!
+//! What a key is, is declared where it is used, with [`settings!`](crate::settings); [`Spec`] puts the tables together. A [`Spec`]
+//! that [`load()`] returned is complete and valid: every default is filled in, every number is in range, every path is absolute and
+//! every file that must be there is there. The defaults of the method's own settings are those of microCLIP's paper.
+
+pub(crate) mod check;
+pub(crate) mod document;
+pub mod json_schema;
+pub(crate) mod keys;
+mod lines;
+mod load;
+pub(crate) mod mistakes;
+mod non_defaults;
+pub(crate) mod overrides;
+pub mod settings_page;
+pub(crate) mod suggest;
+
+use std::path::PathBuf;
+
+use crate::clip::ModelSettings;
+use crate::device::DeviceSettings;
+use crate::dka::Dka;
+use crate::fusion::design::Fusion;
+use crate::fusion::foreground::Saliency;
+use crate::fusion::stata::Transduction;
+use crate::image::Crops;
+use crate::settings::{ANY_WHOLE, Must, Want, settings};
+use crate::source::Dataset;
+use crate::stage::adapt::Adapt;
+use crate::stage::answers::Predict;
+use crate::stage::describe::Text;
+use crate::stage::frozen::Embed;
+
+pub use load::load;
+pub(crate) use non_defaults::non_defaults;
+
+settings! {
+    /// Everything that a pipeline file says.
+    Spec {
+        /// The pipeline's name; runs are named by it.
+        name: String, Want::Name, Nothing;
+        /// The folder of all tables and checkpoints; several pipelines may share it.
+        store: PathBuf = PathBuf::from(DEFAULT_STORE), Want::Path(Must::MayBeNew), Nothing;
+        /// Seed of initialisation, batch order and augmentation. Crops have a seed of their own, `views.seed`.
+        seed: u64 = 0, ANY_WHOLE, Answers;
+        [dataset]: Dataset;
+        [model]: ModelSettings;
+        [text]: Text;
+        [embed]: Embed;
+        [views]: Crops;
+        [saliency]: Saliency;
+        [fusion]: Fusion;
+        [dka]: Dka;
+        [adapt]: Adapt;
+        [transduction]: Transduction;
+        [predict]: Predict;
+        [device]: DeviceSettings;
+    }
+}
+
+/// The name of the store's folder where the pipeline file gives none.
+pub(crate) const DEFAULT_STORE: &str = ".store";

@@ -1,0 +1,41 @@
+//! What a pipeline says about the making of pseudo-labels.
+
+use std::path::PathBuf;
+
+use super::{Parameters, Policy, Statement};
+use crate::error::Result;
+use crate::settings::{Must, SHARE, Want, settings, whole};
+
+settings! {
+    /// Dynamic Knowledge Aggregation: how pseudo-labels are made.
+    Dka {
+        /// The prior's share in the pseudo-logits; the model under training has the rest.
+        gamma: f64 = 0.5, SHARE, Answers;
+        /// The statement that makes pseudo-labels; `argmax` where neither it nor `dka.statement` is given.
+        policy: Option<Policy> = None, Policy::WANT, ByContent;
+        /// `$k` of the statement: pictures of a class.
+        k: u32 = 16, whole(1, 1_000_000), Answers;
+        /// `$floor` of the statement: least probability.
+        floor: f64 = 0.5, SHARE, Answers;
+        /// A SQL file whose statement makes the pseudo-labels in place of a shipped one.
+        statement: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
+    }
+}
+
+impl Dka {
+    /// Returns the user's own statement, or that of the policy.
+    ///
+    /// # Errors
+    /// Where the user's file cannot be read or is no statement.
+    pub fn statement(&self) -> Result<Statement> {
+        match &self.statement {
+            Some(path) => Statement::from_file(path),
+            None => Ok(self.policy.unwrap_or(Policy::Argmax).statement()),
+        }
+    }
+
+    /// Returns what the statement's parameters stand for, with cosines multiplied by `scale`.
+    pub fn parameters(&self, scale: f64) -> Parameters {
+        Parameters { gamma: self.gamma, scale, k: self.k, floor: self.floor }
+    }
+}

@@ -1,0 +1,86 @@
+//! What came of a run, and what there is to say about it.
+
+use crate::config::Spec;
+use crate::error::{Error, Kind, Result};
+use crate::runs::lookup::{MetricRow, Upto, Whole};
+use crate::stage::evaluate::Score;
+use crate::stage::ingest::Ingested;
+
+/// What came of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// The run's id; empty where it ended before adaptation.
+    pub run: String,
+    /// Accuracies, where labels exist.
+    pub table: Vec<MetricRow>,
+    /// Lines worth reading.
+    pub notes: Vec<String>,
+    /// The pass that it went on from, in words, if it did.
+    pub resume: Option<String>,
+    /// What the logits of the answers are divided by to be calibrated, where a model was adapted and measured.
+    pub temperature: Option<f64>,
+}
+
+/// Said where there is nothing to measure the outcome by.
+const NO_LABELS: &str = "no labels: nothing to measure; the table `predictions` has the answers";
+
+impl Outcome {
+    /// Begins with what there is to say of rejected files.
+    pub(super) fn of(found: &Ingested) -> Self {
+        let all = found.images + found.rejected;
+        let rejected = format!("{} of {all} files rejected; the table `rejected` says why", found.rejected);
+        Outcome { notes: (found.rejected > 0).then_some(rejected).into_iter().collect(), ..Outcome::default() }
+    }
+
+    /// Returns what came of a run of which the store has everything already.
+    pub(super) fn of_finished(run: String, upto: Upto, found: &Ingested, whole: Whole) -> Self {
+        let Whole { table, temperature } = whole;
+        let mut outcome = Outcome { run, temperature, ..Outcome::of(found) };
+        let run = &outcome.run;
+        outcome
+            .notes
+            .push(format!("run {run} is finished: nothing had to be computed, no forward pass of the frozen model"));
+        match upto {
+            Upto::Evaluate => outcome.with_table(table),
+            _ => Outcome { table, ..outcome },
+        }
+    }
+
+    /// Says how many forward passes of the frozen model there were.
+    pub(super) fn say_forwards(&mut self, images: u64, sentences: u64) {
+        self.notes.push(match images + sentences {
+            0 => "every embedding was cached: no forward pass of the frozen model".to_owned(),
+            _ => format!("frozen model: {images} image forwards, {sentences} text forwards"),
+        });
+    }
+
+    /// Adds the accuracies; where there are none, says why.
+    pub(super) fn with_table(mut self, table: Vec<MetricRow>) -> Self {
+        if table.is_empty() {
+            self.notes.push(NO_LABELS.to_owned());
+        }
+        Outcome { table, ..self }
+    }
+
+    /// Returns it, unless more files were rejected than the pipeline tolerates.
+    ///
+    /// # Errors
+    /// [`Kind::Tolerance`].
+    pub(super) fn tolerated(self, spec: &Spec, found: &Ingested) -> Result<Self> {
+        let tolerance = spec.dataset.tolerance;
+        if !found.too_many_rejected(tolerance) {
+            return Ok(self);
+        }
+        let (rejected, all) = (found.rejected, found.images + found.rejected);
+        let what = format!("{rejected} of {all} files were rejected, more than dataset.tolerance = {tolerance} allows");
+        Err(Error::new(Kind::Tolerance, what)
+            .hint("SELECT path, reason, detail FROM rejected shows them; everything else was done and is kept"))
+    }
+}
+
+impl From<Score> for MetricRow {
+    fn from(score: Score) -> Self {
+        let Score { model, split, top1, mean_class, images } = score;
+        MetricRow { model: model.to_owned(), split: split.to_owned(), top1, mean_class, images }
+    }
+}

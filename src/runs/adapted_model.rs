@@ -1,0 +1,147 @@
+//! The model of a run that is done, opened again.
+
+use std::sync::Arc;
+
+use tch::{Device, Tensor};
+
+use crate::clip::Clip;
+use crate::error::{Error, Kind, Result};
+use crate::fusion::adamw::AdamW;
+use crate::fusion::design::{Coarse, StartsFrom};
+use crate::fusion::model::Model;
+use crate::fusion::normalize;
+use crate::runs::reached::Reached;
+use crate::runs::record::{MadeFrom, differs};
+use crate::runs::stored_run::StoredRun;
+use crate::stage::adapt::checkpoint::{self, Checkpoint};
+use crate::stage::describe::{self, Sentences};
+use crate::stage::frozen::FrozenTower;
+use crate::stage::ingest;
+use crate::stage::pixels::Normaliser;
+use crate::stage::predict::{Predictor, Prior};
+use crate::stop::Stop;
+use crate::workspace::{Workspace, recipe};
+
+/// The adapted model of a run.
+pub struct AdaptedModel {
+    /// How far the run had come when it was as it is here.
+    pub reached: Reached,
+    /// What calibrates its answers; none where it was not measured as it is here.
+    pub temperature: Option<f64>,
+    /// Names of its classes, by class id.
+    pub classes: Vec<String>,
+    pub(crate) clip: Clip,
+    /// With the weights of its last pass.
+    pub(crate) model: Model,
+    /// `W_LLM`, where answers depend on it.
+    frozen_head: Option<Tensor>,
+    frozen: Option<FrozenTower>,
+    normaliser: Normaliser,
+}
+
+impl AdaptedModel {
+    /// Opens the model of a run as its last checkpoint has it. What answers depend on is compared with its checksums, or made anew.
+    ///
+    /// # Errors
+    /// [`Kind::Model`] where the CLIP it was made from is gone or has changed; [`Kind::Store`] where the run has no
+    /// checkpoint (nothing was trained, or not for a whole pass), its newest one is damaged, or is not its last and the run was not
+    /// asked for as far as it has come; [`Kind::Interrupted`] where stopping was asked for.
+    pub fn open(chosen: &StoredRun, stop: &Stop) -> Result<Self> {
+        let StoredRun { store, run, dataset, spec, .. } = chosen;
+        store.partition("classes", dataset)?.require_sound()?;
+        let classes = ingest::class_names(store, dataset)?;
+        if classes.is_empty() {
+            let what = format!("the store has no classes of dataset '{dataset}', which run '{run}' is about");
+            return Err(Error::new(Kind::Store, what).hint("run the pipeline again: the dataset is ingested anew"));
+        }
+        let w = Workspace::open(spec)?;
+        let Some(recipe) = recipe(spec, &w, &classes)? else {
+            return Err(Error::new(
+                Kind::Usage,
+                format!("run '{run}' has adapt.tune = \"none\": it has no adapted model"),
+            )
+            .hint("run the pipeline with another adapt.tune, e.g. --set adapt.tune=head"));
+        };
+        // A classifier that was learned answers without sentences, unless the prior is mixed in.
+        let answers_by_sentences = !recipe.design.trains_head() || spec.predict.gamma > 0.0;
+        let sentences = answers_by_sentences.then(|| Sentences::of(&spec.text, &classes)).transpose()?;
+        compare(chosen, &MadeFrom::of(&w.clip, &classes, sentences.as_ref()))?;
+        let Some(path) = checkpoint::latest(&store.checkpoints_of(run)?)? else {
+            return Err(Error::new(
+                Kind::Store,
+                format!("run '{run}' has no checkpoint in {}", store.root().display()),
+            )
+            .hint("run the pipeline: it goes on from where the run ended"));
+        };
+        let checkpoint = Checkpoint::read(&path, run)?;
+        let reached = Reached { passes: checkpoint.passes(), ..chosen.reached };
+        if !reached.has_all_passes() && !chosen.asked {
+            let what = format!("run '{run}' ended, but its newest checkpoint is {reached}");
+            return Err(Error::new(Kind::Store, what)
+                .hint("run the pipeline again: what is missing is computed; or ask for the run by its id"));
+        }
+        checkpoint.require_classes(classes.len())?;
+        let heads =
+            |sentences| describe::heads(sentences, &w.text_space, &w.clip.tokenizer, || w.clip.text(), store, stop);
+        let frozen_head = sentences.as_ref().map(heads).transpose()?.map(|heads| heads.frozen);
+        // What was learned is put in its place below.
+        let place = || Tensor::zeros([classes.len() as i64, w.clip.config.joint], tch::kind::FLOAT_CPU);
+        let start = frozen_head.as_ref().map_or_else(place, Tensor::shallow_clone).to_device(w.device);
+        let mut model = Model::new(&w.tower(spec)?, &start, recipe.design);
+        let mut optimiser = AdamW::new(model.parameters(), 0.0);
+        checkpoint.restore(&mut model, &mut optimiser)?;
+        let cached = recipe.design.starts_from != StartsFrom::Pixels;
+        let frozen = if cached || spec.predict.gamma > 0.0 { Some(w.frozen_tower()?) } else { None };
+        let normaliser = w.normaliser();
+        let temperature = chosen.temperature.filter(|_| reached.has_all_passes());
+        Ok(AdaptedModel { clip: w.clip, model, reached, temperature, classes, frozen_head, frozen, normaliser })
+    }
+
+    /// W* as answers are made with it: (C, d) of unit rows, on the CPU.
+    pub fn classifier(&self) -> Tensor {
+        let _no_grad = tch::no_grad_guard();
+        normalize(&self.model.head).to_device(Device::Cpu)
+    }
+
+    /// Makes it ready for pictures that are in no table.
+    pub fn predictor(self, chosen: &StoredRun) -> Predictor {
+        let AdaptedModel { clip, model, frozen_head, frozen, normaliser, .. } = self;
+        let gamma = chosen.spec.predict.gamma;
+        let design = model.design();
+        let composite = design.starts_from == StartsFrom::Features && design.fusion.coarse == Coarse::Composite;
+        Predictor {
+            frozen: frozen.map(Arc::new),
+            normaliser,
+            preprocess: clip.preprocess,
+            limits: chosen.spec.dataset.limits,
+            seed: chosen.spec.seed,
+            crops: (composite || gamma > 0.0).then_some(chosen.spec.views),
+            prior: frozen_head.filter(|_| gamma > 0.0).map(|head| Prior { head, gamma }),
+            model,
+        }
+    }
+}
+
+/// Refuses what a run was not made from: its answers would be wrong, and look right. Sentences are compared where there are some now.
+fn compare(chosen: &StoredRun, now: &MadeFrom) -> Result<()> {
+    let StoredRun { run, spec, made_from: then, .. } = chosen;
+    let refuse = |kind, what: String| {
+        Err(Error::new(kind, format!("{what} are not those that run '{run}' was made with"))
+            .hint("put those back, or run the pipeline again"))
+    };
+    if differs(then.weights.as_ref(), now.weights.as_ref()) {
+        return refuse(Kind::Model, format!("the weights at {}", spec.model.path.display()));
+    }
+    if differs(then.model.as_ref(), now.model.as_ref()) {
+        let files = "config.json, preprocessor_config.json and tokenizer.json";
+        return refuse(Kind::Model, format!("{files} of the model at {}", spec.model.path.display()));
+    }
+    chosen.require_its_classes()?;
+    if now.sentences.is_some() && differs(then.sentences.as_ref(), now.sentences.as_ref()) {
+        return refuse(
+            Kind::Input,
+            format!("the sentences about the classes, now in {},", spec.text.descriptions.display()),
+        );
+    }
+    Ok(())
+}

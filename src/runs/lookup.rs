@@ -1,0 +1,244 @@
+//! Looking up whether a run was made already, without computing anything, and what it came to.
+
+use arrow::array::Array;
+
+use super::record::is_of;
+use crate::config::Spec;
+use crate::dka::Dka;
+use crate::error::{Error, Result};
+use crate::fusion::design::Fusion;
+use crate::stage::adapt::Adapt;
+use crate::stage::adapt::checkpoint;
+use crate::stage::ingest::Ingested;
+use crate::store::layout::Store;
+use crate::store::reader;
+use crate::table::arrays;
+use crate::workspace::Opened;
+
+/// A run that was finished and measured.
+#[derive(Debug, Clone)]
+pub(crate) struct Finished {
+    /// Its id.
+    pub(crate) run: String,
+    /// Duration of its last invocation.
+    pub(crate) seconds: f64,
+    /// What was measured; nothing where no labels are known.
+    pub(crate) scores: Vec<Measured>,
+}
+
+/// A row of `metrics`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Measured {
+    pub(crate) model: String,
+    pub(crate) split: String,
+    pub(crate) metric: String,
+    pub(crate) value: f64,
+    /// Labelled pictures; none where an older version measured.
+    pub(crate) images: Option<u64>,
+}
+
+/// The last step of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Upto {
+    /// The pictures are in the tables.
+    Ingest,
+    /// The pictures and sentences are embedded, the crops are not.
+    Pictures,
+    /// Everything frozen is computed.
+    Embed,
+    /// The model is adapted.
+    Adapt,
+    /// The outcome is measured.
+    Evaluate,
+}
+
+/// One row of the accuracy table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricRow {
+    /// `zero_shot`, `descriptions`, `multi_view`, `transductive`, `adapted` or `predicted`.
+    pub model: String,
+    /// `train` or `test`.
+    pub split: String,
+    /// Share of pictures that are right.
+    pub top1: f64,
+    /// Mean over classes of that share.
+    pub mean_class: f64,
+    /// Pictures it was measured on.
+    pub images: u64,
+}
+
+/// A run of which the store has all that it leaves behind.
+pub(crate) struct Whole {
+    /// Accuracies, where it was measured and labels exist.
+    pub(crate) table: Vec<MetricRow>,
+    /// What calibrates its answers.
+    pub(crate) temperature: Option<f64>,
+}
+
+/// Look-ups in one store while nothing is written to it. Opening a model takes a hash of its weights, so what pipelines that
+/// differ only in how they adapt have in common is opened once.
+pub(crate) struct Lookup<'a> {
+    store: &'a Store,
+    opened: Vec<(Spec, Option<(Opened, Ingested)>)>,
+}
+
+impl<'a> Lookup<'a> {
+    pub(crate) fn new(store: &'a Store) -> Self {
+        Lookup { store, opened: Vec::new() }
+    }
+
+    /// The run that these settings make of the dataset as it is now, where the store has it whole: finished, and measured.
+    /// None also where more files were rejected than the pipeline file tolerates: running it again says so.
+    pub(crate) fn finished(&mut self, spec: &Spec) -> Result<Option<Finished>> {
+        let store = self.store;
+        let Some((opened, found)) = self.open(spec)? else { return Ok(None) };
+        if found.too_many_rejected(spec.dataset.tolerance) {
+            return Ok(None);
+        }
+        measured(store, &opened.run_id(spec, opened.recipe(spec)?.as_ref())?)
+    }
+
+    /// None where the pictures are not in the store, or not as they are now.
+    fn open(&mut self, spec: &Spec) -> Result<Option<&(Opened, Ingested)>> {
+        // Nothing of these is needed to open a pipeline.
+        let common =
+            Spec { seed: 0, fusion: Fusion::default(), dka: Dka::default(), adapt: Adapt::default(), ..spec.clone() };
+        let known = self.opened.iter().position(|(spec, _)| *spec == common);
+        let at = match known {
+            Some(at) => at,
+            None => {
+                let opened = Opened::new(spec)?;
+                let found = opened.known(self.store)?;
+                self.opened.push((common, found.map(|found| (opened, found))));
+                self.opened.len() - 1
+            }
+        };
+        Ok(self.opened[at].1.as_ref())
+    }
+}
+
+/// What a run leaves behind up to the step `upto`, adaptation or evaluation, where the store has all of it. `passes` is the number
+/// of its passes, none where nothing is trained.
+///
+/// What the outcome is read from is compared with its checksums. Of the other tables, which are large, it is only seen that they
+/// are there; and what it was computed from (pictures, features) is not looked at: the outcome stands without it.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub(crate) fn whole(store: &Store, run: &str, passes: Option<u64>, upto: Upto) -> Result<Option<Whole>> {
+    let Some(row) = Row::read(store, run)? else { return Ok(None) };
+    if store.partition("prior_logits", run)?.listed()?.is_empty() || !has_passes(store, run, passes.unwrap_or(0))? {
+        return Ok(None);
+    }
+    let mut whole = Whole { table: Vec::new(), temperature: row.temperature };
+    if upto < Upto::Evaluate {
+        return Ok(Some(whole));
+    }
+    // Calibration comes last, and adapting a run anew takes it away.
+    let trained = passes.is_some();
+    if trained && (row.temperature.is_none() || store.partition("predictions", run)?.parts()?.is_empty()) {
+        return Ok(None);
+    }
+    let Some(Finished { scores, .. }) = measured(store, run)? else { return Ok(None) };
+    match table(&scores) {
+        Some(table) => whole.table = table,
+        None => return Ok(None),
+    }
+    Ok(Some(whole))
+}
+
+/// Whether the store has the tables of so many passes, and the checkpoint after the last of them.
+fn has_passes(store: &Store, run: &str, passes: u64) -> Result<bool> {
+    if passes == 0 {
+        return Ok(true);
+    }
+    for table in ["fusion_logits", "pseudo_labels"] {
+        if (store.partition(table, run)?.listed()?.len() as u64) < passes {
+            return Ok(false);
+        }
+    }
+    let folder = store.checkpoints_of(run)?;
+    if (store.partition("passes", run)?.parts()?.len() as u64) < passes || checkpoint::passes_done(&folder)? != passes {
+        return Ok(false);
+    }
+    let Some(path) = checkpoint::latest(&folder)? else { return Ok(false) };
+    Ok(store.vouch(&path)? && checkpoint::is_in_place(&path, run)?)
+}
+
+/// The accuracies by model and split; none where a row does not say on how many pictures it was measured.
+fn table(scores: &[Measured]) -> Option<Vec<MetricRow>> {
+    let mut table: Vec<MetricRow> = Vec::new();
+    for Measured { model, split, metric, value, images } in scores {
+        let known = table.iter().position(|row| row.model == *model && row.split == *split);
+        let at = known.unwrap_or(table.len());
+        if known.is_none() {
+            let (model, split, images) = (model.clone(), split.clone(), (*images)?);
+            table.push(MetricRow { model, split, top1: f64::NAN, mean_class: f64::NAN, images });
+        }
+        match metric.as_str() {
+            "top1" => table[at].top1 = *value,
+            "mean_class" => table[at].mean_class = *value,
+            _ => {}
+        }
+    }
+    Some(table)
+}
+
+/// What a row of `runs` says of how a run ended.
+struct Row {
+    finished: bool,
+    seconds: Option<f64>,
+    temperature: Option<f64>,
+}
+
+impl Row {
+    /// None where the store has no such run.
+    fn read(store: &Store, run: &str) -> Result<Option<Self>> {
+        let mut row = None;
+        for batch in reader::batches(&store.partition("runs", run)?, None, 16)? {
+            let batch = batch?;
+            // One that lies in another run's place is none of this run.
+            if !is_of(&batch, run)? {
+                return Ok(None);
+            }
+            let first = |column: &str| Ok::<_, Error>(arrays::floats(&batch, column)?.first().copied().flatten());
+            row = Some(Row {
+                finished: batch.column_by_name("finished").is_some_and(|finished| finished.is_valid(0)),
+                seconds: first("seconds")?,
+                // Older versions had no such column.
+                temperature: first("temperature").unwrap_or_default(),
+            });
+        }
+        Ok(row)
+    }
+}
+
+/// A run of the store by its id, where it is finished and measured.
+pub(crate) fn measured(store: &Store, run: &str) -> Result<Option<Finished>> {
+    let seconds = Row::read(store, run)?.filter(|row| row.finished).and_then(|row| row.seconds);
+    let metrics = store.partition("metrics", run)?;
+    let Some(seconds) = seconds.filter(|_| metrics.parts().is_ok_and(|parts| !parts.is_empty())) else {
+        return Ok(None);
+    };
+    let mut scores = Vec::new();
+    for batch in reader::batches(&metrics, None, 1024)? {
+        let batch = batch?;
+        if !is_of(&batch, run)? {
+            return Ok(None);
+        }
+        let texts = |column: &str| arrays::strings(&batch, column);
+        let names = texts("model")?.into_iter().zip(texts("split")?).zip(texts("metric")?);
+        // Older versions had no such column.
+        let images = arrays::int64s(&batch, "images").unwrap_or_default();
+        for (at, (((model, split), metric), value)) in names.zip(arrays::floats(&batch, "value")?).enumerate() {
+            scores.extend(value.map(|value| Measured {
+                model: model.to_owned(),
+                split: split.to_owned(),
+                metric: metric.to_owned(),
+                value,
+                images: images.get(at).map(|images| images.cast_unsigned()),
+            }));
+        }
+    }
+    Ok(Some(Finished { run: run.to_owned(), seconds, scores }))
+}

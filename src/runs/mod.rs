@@ -1,0 +1,11 @@
+//! Runs of the past: their rows, finding one, opening its model, comparing them, and what of a store belongs to which.
+
+pub mod adapted_model;
+pub mod compare;
+pub mod holdings;
+pub mod lookup;
+pub mod reached;
+pub(crate) mod record;
+pub mod references;
+pub mod sql_scope;
+pub mod stored_run;

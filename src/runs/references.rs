@@ -1,0 +1,215 @@
+//! What of a store a pipeline uses, and why it does not use the rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use arrow::array::RecordBatch;
+
+use super::record::runs_of;
+use crate::config::Spec;
+use crate::error::Result;
+use crate::store::inventory::Holding;
+use crate::store::layout::{CHECKPOINTS, Store};
+use crate::store::lock::QUARANTINE;
+use crate::store::reader;
+use crate::store::space::Space;
+use crate::table::arrays;
+use crate::table::schema::{self, Scope, TableSchema};
+use crate::text::list::some_of;
+use crate::workspace::Opened;
+
+/// What a pipeline refers to in a store.
+pub struct References {
+    dataset: String,
+    /// Whether the pictures are as they were when they were ingested.
+    unchanged: bool,
+    spaces: BTreeMap<&'static str, Space>,
+    /// The run that the pipeline file makes as it stands.
+    run: Option<String>,
+    /// All runs of this pipeline on this dataset.
+    runs: BTreeSet<String>,
+    settings: serde_json::Value,
+}
+
+/// Whether a pipeline uses something of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reuse {
+    /// The next run reads it.
+    Yes,
+    /// It belongs to the pipeline, but the next run does not read it, because of this.
+    Belongs(String),
+    /// It is of something else, which differs in this.
+    No(String),
+}
+
+impl References {
+    /// What a pipeline refers to.
+    ///
+    /// # Errors
+    /// Where its pictures, its model or the store cannot be read: without them nobody knows what it refers to.
+    pub fn of(spec: &Spec, store: &Store) -> Result<Self> {
+        let opened = Opened::new(spec)?;
+        let unchanged = opened.known(store)?.is_some();
+        let run = match unchanged {
+            true => Some(opened.run_id(spec, opened.recipe(spec)?.as_ref())?),
+            false => None,
+        };
+        let workspace = opened.workspace;
+        let frozen = workspace.frozen_tables(spec);
+        let frozen = frozen.iter().map(|of| (of.table(), of.space().clone()));
+        let spaces = frozen.chain([("text_features", workspace.text_space.clone())]).collect();
+        let dataset = workspace.dataset;
+        Ok(References {
+            runs: runs_of(store, &spec.name, &dataset)?.into_iter().collect(),
+            settings: serde_json::to_value(spec).unwrap_or_default(),
+            unchanged,
+            dataset,
+            spaces,
+            run,
+        })
+    }
+
+    /// Whether the pipeline uses a holding, and why it does not.
+    pub fn reuse(&self, holding: &Holding) -> Reuse {
+        match holding.table.as_str() {
+            QUARANTINE => Reuse::No("set aside: damaged or outdated".to_owned()),
+            CHECKPOINTS => self.of_run(holding),
+            table => match schema::table(table).map(TableSchema::scope) {
+                Ok(Scope::Dataset) => self.of_dataset(holding),
+                Ok(Scope::Space) => self.of_space(holding),
+                Ok(Scope::Run) => self.of_run(holding),
+                Ok(Scope::All) => Reuse::Belongs("a table of ablations".to_owned()),
+                Err(_) => Reuse::No("no table of this version".to_owned()),
+            },
+        }
+    }
+
+    fn of_dataset(&self, holding: &Holding) -> Reuse {
+        match (holding.name == self.dataset, self.unchanged) {
+            (true, true) => Reuse::Yes,
+            (true, false) => Reuse::Belongs("the pictures have changed since".to_owned()),
+            (false, _) => Reuse::No("another dataset".to_owned()),
+        }
+    }
+
+    fn of_space(&self, holding: &Holding) -> Reuse {
+        let Some(space) = self.spaces.get(holding.table.as_str()) else {
+            return Reuse::No("the pipeline starts from no later block".to_owned());
+        };
+        let id = space.id();
+        // Text features have a partition for each list of sentences; each sentence is looked up in all of them.
+        if holding.name == id || (holding.table == "text_features" && holding.name.starts_with(&format!("{id}-"))) {
+            return Reuse::Yes;
+        }
+        let theirs = holding.footer.as_ref().and_then(|footer| Space::from_footer(&footer.pairs));
+        Reuse::No(theirs.map_or("another space".to_owned(), |theirs| different_parts(space, &theirs)))
+    }
+
+    fn of_run(&self, holding: &Holding) -> Reuse {
+        if self.run.as_ref() == Some(&holding.name) {
+            return Reuse::Yes;
+        }
+        if !self.runs.contains(&holding.name) {
+            return Reuse::No("a run of another pipeline or dataset".to_owned());
+        }
+        let theirs = (holding.table == "runs").then(|| settings_of(&holding.files)).flatten();
+        Reuse::Belongs(theirs.map_or("an earlier run".to_owned(), |theirs| {
+            match different_keys(&self.settings, &theirs).as_slice() {
+                [] => "an earlier run: pictures, sentences or model differ".to_owned(),
+                keys => format!("an earlier run: {} differ", some_of(keys, SHOWN)),
+            }
+        }))
+    }
+}
+
+/// A warning where the store has what earlier runs of this pipeline computed with other weights at the same path. Weights have no
+/// checksum of their own: this is how a damaged file shows. Whatever the reason, nothing of the one is used for the other.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub(crate) fn changed_weights(spec: &Spec, ours: &Space, dataset: &str, store: &Store) -> Result<Option<String>> {
+    let id = ours.id();
+    // Other spaces are looked at, not used: they are not compared with their checksums.
+    let store = &Store::open_read(store.root())?;
+    let names = store.partitions("embeddings")?;
+    if names.contains(&id) {
+        return Ok(None);
+    }
+    let footers = names.iter().filter_map(|name| {
+        let part = store.partition("embeddings", name).ok()?.parts().ok()?.pop()?;
+        Space::from_footer(&reader::footer(&part).ok()?.pairs)
+    });
+    let others: Vec<Space> = footers.filter(|space| different_parts(ours, space) == "other weights").collect();
+    let path = serde_json::json!(spec.model.path);
+    for run in runs_of(store, &spec.name, dataset)?.iter().rev() {
+        let files = store.partition("runs", run)?.parts()?;
+        if !others.is_empty() && settings_of(&files).is_some_and(|theirs| theirs["model"]["path"] == path) {
+            return Ok(Some(format!(
+                "warning: the weights in {} are not those that earlier runs found there, so everything is computed anew; \
+                 if nobody changed them, the file is damaged",
+                spec.model.path.display()
+            )));
+        }
+    }
+    Ok(None)
+}
+
+/// Parts of a space that differ.
+fn different_parts(ours: &Space, theirs: &Space) -> String {
+    // Another version has other parts altogether: to name them would say less.
+    const VERSION: &str = "schema_version";
+    if ours.parts.get(VERSION) != theirs.parts.get(VERSION) {
+        return format!("other {VERSION}");
+    }
+    let keys: BTreeSet<&String> = ours.parts.keys().chain(theirs.parts.keys()).collect();
+    let other: Vec<String> =
+        keys.into_iter().filter(|key| ours.parts.get(*key) != theirs.parts.get(*key)).cloned().collect();
+    format!("other {}", some_of(&other, SHOWN))
+}
+
+/// As many keys as are worth reading on one line.
+const SHOWN: usize = 3;
+
+/// The settings that a row of `runs` has.
+fn settings_of(files: &[PathBuf]) -> Option<serde_json::Value> {
+    let batches = reader::batches_of(files.to_vec(), Some(&["settings"]), 16);
+    let batch: RecordBatch = batches.last()?.ok()?;
+    serde_json::from_str(arrays::strings(&batch, "settings").ok()?.first()?).ok()
+}
+
+/// Keys, as they stand in a pipeline file, whose values differ. Where the store is does not matter.
+fn different_keys(ours: &serde_json::Value, theirs: &serde_json::Value) -> Vec<String> {
+    let (ours, theirs) = (flat(ours), flat(theirs));
+    let keys: BTreeSet<&String> = ours.keys().chain(theirs.keys()).filter(|key| *key != "store").collect();
+    keys.into_iter().filter(|key| ours.get(*key) != theirs.get(*key)).cloned().collect()
+}
+
+fn flat(value: &serde_json::Value) -> BTreeMap<String, &serde_json::Value> {
+    let mut found = BTreeMap::new();
+    for (key, value) in value.as_object().into_iter().flatten() {
+        match value.as_object() {
+            Some(_) => found.extend(flat(value).into_iter().map(|(inner, value)| (format!("{key}.{inner}"), value))),
+            None => drop(found.insert(key.clone(), value)),
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_differ_are_named_as_in_the_file() {
+        let ours = serde_json::json!({"seed": 0, "store": "a", "adapt": {"epochs": 3, "lr": 0.1}});
+        let theirs = serde_json::json!({"seed": 1, "store": "b", "adapt": {"epochs": 5, "lr": 0.1}});
+        assert_eq!(different_keys(&ours, &theirs), ["adapt.epochs", "seed"]);
+    }
+
+    #[test]
+    fn parts_of_a_space_that_differ_are_named() {
+        let ours = Space::new("img").with("weights", "a").with("precision", "fp32");
+        let theirs = Space::new("img").with("weights", "b").with("precision", "fp32").with("view", "centre");
+        assert_eq!(different_parts(&ours, &theirs), "other view, weights");
+    }
+}

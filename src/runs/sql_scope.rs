@@ -1,0 +1,91 @@
+//! What of a store belongs to a pipeline, and is visible in a SQL session.
+
+use super::record::{runs_of, runs_of_other_classes};
+use super::stored_run::StoredRun;
+use crate::config::Spec;
+use crate::error::Result;
+use crate::stage::describe::Sentences;
+use crate::stage::ingest;
+use crate::store::layout::Store;
+use crate::table::session::Visible;
+use crate::text::list::some_of;
+use crate::workspace::{Workspace, ids};
+
+/// What `sql` sees of a pipeline, and what it cannot see.
+pub struct SqlScope {
+    /// The store, for reading.
+    pub store: Store,
+    /// The pipeline's dataset, the spaces of its model, and its runs.
+    pub visible: Visible,
+    /// Lines worth reading.
+    pub notes: Vec<String>,
+}
+
+/// What `sql` sees of a pipeline. A model that is no longer there hides its own embeddings, and nothing else.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn scope(spec: &Spec) -> Result<SqlScope> {
+    let mut scope = scope_with_features(spec)?;
+    let classes = ingest::class_names(&scope.store, &scope.visible.dataset)?;
+    let others = runs_of_other_classes(&scope.store, &scope.visible.runs, &classes)?;
+    if !others.is_empty() {
+        scope.notes.push(format!(
+            "warning: the dataset had other classes when {} made: class ids in their rows are right, class names are not",
+            match others.as_slice() {
+                [run] => format!("run {run} was"),
+                runs => format!("runs {} were", some_of(runs, SHOWN)),
+            }
+        ));
+    }
+    Ok(scope)
+}
+
+/// What there is of a pipeline's dataset, runs and features, whatever classes the runs were made with.
+fn scope_with_features(spec: &Spec) -> Result<SqlScope> {
+    let SqlScope { store, mut visible, mut notes } = scope_of_runs(spec)?;
+    match Workspace::open(spec) {
+        Ok(workspace) => {
+            visible.spaces = workspace.frozen_tables(spec).iter().map(|of| (of.table(), of.space().id())).collect();
+            let classes = ingest::class_names(&store, &visible.dataset)?;
+            if !classes.is_empty() {
+                match Sentences::of(&spec.text, &classes) {
+                    Ok(sentences) => {
+                        visible.spaces.insert("text_features", sentences.partition(&workspace.text_space));
+                    }
+                    Err(error) => notes.push(format!("text_features is left empty: {error}")),
+                }
+            }
+        }
+        Err(error) if !store.partitions("embeddings")?.is_empty() => {
+            notes.push(format!("embeddings, view_features and text_features are left empty: {error}"));
+        }
+        Err(_) => {}
+    }
+    Ok(SqlScope { store, visible, notes })
+}
+
+/// As many runs as are worth reading at once.
+const SHOWN: usize = 3;
+
+/// What there is of a pipeline's dataset and runs: the tables of features are left empty, so that no model is opened.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn scope_of_runs(spec: &Spec) -> Result<SqlScope> {
+    let store = Store::open_read(&spec.store)?;
+    let dataset = ids::dataset(spec);
+    let visible = Visible { runs: runs_of(&store, &spec.name, &dataset)?, dataset, ..Visible::default() };
+    Ok(SqlScope { store, visible, notes: Vec::new() })
+}
+
+/// What there is of one run alone, by the settings that made it: it is the newest that the views know of.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn scope_of_run(chosen: &StoredRun) -> Result<SqlScope> {
+    let mut scope = scope_with_features(&chosen.spec)?;
+    scope.visible.dataset.clone_from(&chosen.dataset);
+    scope.visible.runs = vec![chosen.run.clone()];
+    Ok(scope)
+}

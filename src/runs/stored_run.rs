@@ -1,0 +1,177 @@
+//! A run that was made earlier: finding it in the store, and what made it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::Array;
+
+use crate::config::Spec;
+use crate::config::non_defaults;
+use crate::error::{Context, Error, Kind, Result};
+use crate::runs::reached::Reached;
+use crate::runs::record::{MadeFrom, differs, digest_of_classes, is_of, runs_of};
+use crate::stage::ingest;
+use crate::stage::pictures::Pictures;
+use crate::store::layout::Store;
+use crate::store::reader;
+use crate::table::arrays;
+use crate::text::list::some_of;
+use crate::workspace::ids;
+
+/// A run of the store.
+#[derive(Debug, Clone)]
+pub struct StoredRun {
+    /// Its store, for reading.
+    pub store: Store,
+    /// Its id.
+    pub run: String,
+    /// The partition of its dataset.
+    pub dataset: String,
+    /// The settings that made it, with the store as it was opened now.
+    pub spec: Spec,
+    /// What calibrates its answers.
+    pub temperature: Option<f64>,
+    /// What it was made from.
+    pub made_from: MadeFrom,
+    /// How far it has come.
+    pub reached: Reached,
+    /// Whether it was asked for by its id, and is meant as far as it has come.
+    pub asked: bool,
+    /// Lines worth reading: that it is not finished, or that a newer one was left out since that one is not.
+    pub notes: Vec<String>,
+}
+
+impl StoredRun {
+    /// The pictures of its dataset.
+    ///
+    /// # Errors
+    /// [`Kind::Store`] where the table `images` cannot be read.
+    pub fn pictures(&self) -> Result<Arc<Pictures>> {
+        Pictures::open(&self.store.partition("images", &self.dataset)?, self.spec.dataset.limits)
+    }
+
+    /// Refuses a run whose dataset had other classes when it was made: its answers would get wrong names.
+    ///
+    /// # Errors
+    /// [`Kind::Input`] where it had; [`Kind::Store`] where the store cannot be read.
+    pub fn require_its_classes(&self) -> Result<()> {
+        let classes = ingest::class_names(&self.store, &self.dataset)?;
+        if !differs(self.made_from.classes.as_ref(), Some(&digest_of_classes(&classes))) {
+            return Ok(());
+        }
+        let dataset = self.spec.dataset.path.display();
+        let what =
+            format!("the classes of the dataset at {dataset} are not those that run '{}' was made with", self.run);
+        Err(Error::new(Kind::Input, what).hint("put those back, or run the pipeline again"))
+    }
+
+    /// The settings that made it and are not the defaults, by their keys in the pipeline file; no paths.
+    ///
+    /// # Errors
+    /// [`Kind::Internal`] where a value cannot be written.
+    pub fn non_defaults(&self) -> Result<Vec<(String, String)>> {
+        non_defaults(&self.spec)
+    }
+}
+
+/// The newest run of a pipeline that is finished. `asking` says how a run that is not is asked for, given its id.
+///
+/// # Errors
+/// [`Kind::Usage`] where it has none; [`Kind::Store`] where the row of one cannot be read.
+pub fn newest(spec: &Spec, asking: impl Fn(&str) -> String) -> Result<StoredRun> {
+    let store = Store::open_read(&spec.store)?;
+    let mut unfinished = None;
+    for run in runs_of(&store, &spec.name, &ids::dataset(spec))?.iter().rev() {
+        let chosen = read(&store, run)?;
+        if chosen.reached.is_finished() {
+            let newer = unfinished.map(|StoredRun { run: newer, reached, .. }| {
+                format!(
+                    "run '{newer}' is newer, but not finished ({reached}): it is left out; ask for it with {}",
+                    asking(&newer)
+                )
+            });
+            return Ok(StoredRun { notes: newer.into_iter().collect(), ..chosen });
+        }
+        unfinished.get_or_insert(chosen);
+    }
+    let (shown, name) = (store.root().display(), &spec.name);
+    Err(match unfinished {
+        None => Error::new(Kind::Usage, format!("the store {shown} has no run of pipeline '{name}'"))
+            .hint("make one with microclip-pipe run"),
+        Some(StoredRun { run, reached, .. }) => {
+            let what = format!("the store {shown} has no finished run of pipeline '{name}': '{run}' stopped {reached}");
+            let finish = "microclip-pipe run finishes it";
+            Error::new(Kind::Usage, what).hint(match reached.passes {
+                0 => finish.to_owned(),
+                _ => format!("{finish}; to take it as far as it is, ask for it with {}", asking(&run)),
+            })
+        }
+    })
+}
+
+/// The run of a store that is called `name`, or whose id alone begins or ends so, however far it has come.
+///
+/// # Errors
+/// [`Kind::Usage`] where there is none, or more than one; [`Kind::Store`] where its row cannot be read.
+pub fn named(store: &Path, name: &str) -> Result<StoredRun> {
+    let store = Store::open_read(store)?;
+    let runs = store.partitions("runs")?;
+    if let Some(run) = runs.iter().find(|run| *run == name) {
+        return asked(&store, run);
+    }
+    let alike: Vec<&String> = runs.iter().filter(|run| run.starts_with(name) || run.ends_with(name)).collect();
+    let shown = store.root().display();
+    match alike.as_slice() {
+        [run] => asked(&store, run),
+        [] if runs.is_empty() => Err(Error::new(Kind::Usage, format!("the store {shown} has no run"))
+            .hint("name the pipeline file, or its store with --store DIR")),
+        [] => Err(Error::new(Kind::Usage, format!("the store {shown} has no run that begins or ends with '{name}'"))
+            .hint(format!("the runs are {}", some_of(&runs, SHOWN)))),
+        many => Err(Error::new(Kind::Usage, format!("{} runs begin or end with '{name}'", many.len()))
+            .hint(format!("say which: {}", some_of(many, SHOWN)))),
+    }
+}
+
+/// As many runs as are worth reading at once.
+const SHOWN: usize = 12;
+
+/// A run that is asked for by its id.
+fn asked(store: &Store, run: &str) -> Result<StoredRun> {
+    let chosen = read(store, run)?;
+    let reached = chosen.reached;
+    let warning = match (reached.is_finished(), reached.has_all_passes()) {
+        (true, true) => None,
+        (true, false) => Some(format!("warning: run '{run}' ended, but its newest checkpoint is {reached}")),
+        (false, _) => Some(format!("warning: run '{run}' is not finished: this is what it came to {reached}")),
+    };
+    Ok(StoredRun { asked: true, notes: warning.into_iter().collect(), ..chosen })
+}
+
+fn read(store: &Store, run: &str) -> Result<StoredRun> {
+    let gone = || Error::new(Kind::Store, format!("the row of run '{run}' cannot be read"));
+    let row = store.partition("runs", run)?;
+    row.require_sound()?;
+    let batch = reader::batches(&row, None, 16)?.next().ok_or_else(gone)??;
+    if !is_of(&batch, run)? {
+        let what = format!("the row of run '{run}' is another run's");
+        return Err(Error::new(Kind::Store, what).hint("run the pipeline again: it is written anew"));
+    }
+    let text = |column: &str| Ok::<_, Error>(arrays::strings(&batch, column)?.first().copied().unwrap_or_default());
+    let mut spec: Spec = serde_json::from_str(text("settings")?)
+        .context(Kind::Store, || format!("the settings of run '{run}' are of another version of this program"))?;
+    spec.store = store.root().to_owned();
+    // Older versions had no such column.
+    let temperature = arrays::floats(&batch, "temperature").ok().and_then(|t| t.first().copied().flatten());
+    let ended = batch.column_by_name("finished").is_some_and(|finished| finished.is_valid(0));
+    Ok(StoredRun {
+        reached: Reached::of(store, run, &spec, ended)?,
+        asked: false,
+        notes: Vec::new(),
+        run: run.to_owned(),
+        dataset: text("dataset")?.to_owned(),
+        temperature,
+        made_from: serde_json::from_str(text("versions")?).unwrap_or_default(),
+        spec,
+        store: store.clone(),
+    })
+}

@@ -1,0 +1,107 @@
+//! What the value of a key must be.
+
+use super::Choices;
+
+/// What a value must be. Types alone cannot say `in [0, 1]` or `a file that is there`.
+#[derive(Debug, Clone, Copy)]
+pub enum Want {
+    /// Lower-case letters, digits and hyphens.
+    Name,
+    /// A path; relative ones start at the pipeline file's folder.
+    Path(Must),
+    /// A whole number, both ends included.
+    Whole(u64, u64),
+    /// A finite number.
+    Number(Bounds),
+    /// `true` or `false`.
+    Flag,
+    /// One of these names.
+    Choice(Choices),
+    /// A list of sentences, each with `{}` for the class name.
+    Templates,
+    /// `[least, greatest]`, both in `(0, 1]`.
+    Span,
+}
+
+/// What must lie at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Must {
+    /// Nothing need be there yet.
+    MayBeNew,
+    /// A file or a folder.
+    Exist,
+    /// A file.
+    BeFile,
+    /// A folder.
+    BeFolder,
+}
+
+/// The interval of a number.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// The lower end.
+    pub least: f64,
+    /// Whether `least` itself is allowed.
+    pub closed: bool,
+    /// The upper end, which is allowed.
+    pub greatest: f64,
+}
+
+/// A whole number that is not negative. TOML's whole numbers end here.
+pub const ANY_WHOLE: Want = Want::Whole(0, i64::MAX as u64);
+
+/// A number in `[0, 1]`.
+pub const SHARE: Want = from(0.0, 1.0);
+
+/// `true` or `false`.
+pub const FLAG: Want = Want::Flag;
+
+/// `[least, greatest]`, both in `(0, 1]`.
+pub const SPAN: Want = Want::Span;
+
+/// Asks for a whole number, both ends included.
+pub const fn whole(least: u64, greatest: u64) -> Want {
+    Want::Whole(least, greatest)
+}
+
+/// Asks for a number, both ends included.
+pub const fn from(least: f64, greatest: f64) -> Want {
+    Want::Number(Bounds { least, closed: true, greatest })
+}
+
+/// Asks for a number above `least`, and of at most `greatest`.
+pub const fn above(least: f64, greatest: f64) -> Want {
+    Want::Number(Bounds { least, closed: false, greatest })
+}
+
+impl Bounds {
+    /// Returns whether a number lies in the interval.
+    pub fn hold(self, number: f64) -> bool {
+        // A comparison with NaN is false.
+        let over = if self.closed { number >= self.least } else { number > self.least };
+        over && number <= self.greatest
+    }
+}
+
+impl Want {
+    /// Returns the end of the sentence "... must be".
+    pub fn describe(self) -> String {
+        match self {
+            Want::Name => "a name of lower-case letters, digits and hyphens".into(),
+            Want::Path(Must::MayBeNew | Must::Exist) => "a path".into(),
+            Want::Path(Must::BeFile) => "the path of a file".into(),
+            Want::Path(Must::BeFolder) => "the path of a folder".into(),
+            Want::Whole(least, greatest) if greatest == i64::MAX as u64 => {
+                format!("a whole number of at least {least}")
+            }
+            Want::Whole(least, greatest) => format!("a whole number from {least} to {greatest}"),
+            Want::Number(Bounds { least, closed, greatest }) => {
+                format!("a number in {}{least}, {greatest}]", if closed { '[' } else { '(' })
+            }
+            Want::Flag => "true or false".into(),
+            Want::Choice(choices) => format!("one of {}", choices.names.join(", ")),
+            Want::Templates => "a list of sentences, each with {} where the class name goes".into(),
+            Want::Span => "[least, greatest] with 0 < least <= greatest <= 1".into(),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! How to adapt: what a pipeline says about training, and what training makes of it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use tch::Device;
+
+use crate::device::{Precision, PrecisionChoice};
+use crate::dka::{LOGIT_SCALE, Parameters, Statement};
+use crate::error::{Context, Error, Kind, Result};
+use crate::fusion::design::{Design, StartsFrom};
+use crate::fusion::loss::LossWeights;
+use crate::image::{Crops, Strong, StrongView};
+use crate::settings::{Must, SHARE, Want, above, choice, from, settings, whole};
+use crate::text::file as text_file;
+
+choice! {
+    /// What is trained (method section 9).
+    Tune {
+        /// Every LayerNorm of the vision tower, the pooling's projections and the head: the paper's recipe.
+        LayerNorm = "layernorm",
+        /// The pooling's projections and the head only, on cached features: seconds instead of minutes.
+        Head = "head",
+        /// The released code's recipe: as `layernorm`, with the weak view and the prior's crops through the model as it stands, and
+        /// pseudo-labels made anew, at every step.
+        Reference = "reference",
+        /// Nothing: the baselines are evaluated and no pass is made.
+        None = "none",
+    }
+}
+
+choice! {
+    /// The class distribution that the mean prediction is pulled towards.
+    ClassPrior {
+        /// Every class as often as any other, as in the paper.
+        Uniform = "uniform",
+        /// Estimated by clustering the pictures from the prior's answers, without a label.
+        Estimated = "estimated",
+        /// Given in the file that `adapt.class_shares` names.
+        Table = "table",
+    }
+}
+
+settings! {
+    /// How the model is trained on the pseudo-labels.
+    Adapt {
+        /// What is trained.
+        tune: Tune = Tune::LayerNorm, Tune::WANT, Answers;
+        /// For `layernorm`: the first block that runs while training, on cached tokens of the centre view; only LayerNorms from there
+        /// on are trained. 0 runs the whole tower on augmented views.
+        from_block: usize = 0, whole(0, 1_000), Answers;
+        /// Number type of the tower's products while training; `auto` is fp32 but for `layernorm`. What is trained, LayerNorms and
+        /// the residual stream are fp32 in any case.
+        precision: PrecisionChoice = PrecisionChoice::Auto, PrecisionChoice::WANT, ByContent;
+        /// Epochs over the training split.
+        epochs: u64 = 15, whole(1, 100_000), Answers;
+        /// Epochs between two makings of pseudo-labels.
+        epochs_per_pass: u64 = 1, whole(1, 100_000), Answers;
+        /// Pictures of a training step.
+        batch: usize = 64, whole(1, 65_536), Answers;
+        /// AdamW's learning rate at the first step; a cosine leads to `adapt.min_lr`.
+        lr: f64 = 1e-4, above(0.0, 1.0), Answers;
+        /// Factor of both learning rates for the classifier.
+        head_lr_factor: f64 = 1.0, above(0.0, 1_000.0), Answers;
+        /// AdamW's learning rate at the last step.
+        min_lr: f64 = 2e-6, from(0.0, 1.0), Answers;
+        /// AdamW's weight decay, on everything trained.
+        weight_decay: f64 = 0.1, from(0.0, 1.0), Answers;
+        /// Weight of the cross-entropy against the pseudo-labels.
+        ce_weight: f64 = 1.0, from(0.0, 1_000.0), Answers;
+        /// Weight of the fairness term, which pulls the mean prediction towards the class prior.
+        fairness_weight: f64 = 1.0, from(0.0, 1_000.0), Answers;
+        /// Share of the running average in the mean prediction that the fairness term sees.
+        fairness_momentum: f64 = 0.5, SHARE, Answers;
+        /// The class distribution that the fairness term pulls towards.
+        class_prior: ClassPrior = ClassPrior::Uniform, ClassPrior::WANT, Answers;
+        /// For `adapt.class_prior = "table"`: a JSON file `{"class name": share}`; shares are scaled to sum to 1.
+        class_shares: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
+        /// What cosines are multiplied by before a softmax: in training, answers and pseudo-labels (`$scale`).
+        logit_scale: f64 = LOGIT_SCALE, above(0.0, 1_000.0), Answers;
+        [strong]: Strong;
+    }
+}
+
+impl Adapt {
+    /// Returns how many passes a run makes; 0 where nothing is to be trained.
+    pub fn passes(&self) -> u64 {
+        match self.tune {
+            Tune::None => 0,
+            _ => self.epochs.div_ceil(self.epochs_per_pass.max(1)),
+        }
+    }
+
+    /// Returns the precision of a tower of this width while it is trained. The released recipe is fp32, and `head` runs no tower.
+    pub fn tower_precision(&self, device: Device, width: i64) -> Precision {
+        match (self.precision, self.tune) {
+            (PrecisionChoice::Auto, Tune::Head | Tune::Reference | Tune::None) => Precision::Fp32,
+            (choice, _) => choice.resolve(device, width),
+        }
+    }
+
+    /// Returns what a forward pass of the model starts from; none where there is no model to adapt. `blocks` is how many blocks the
+    /// vision tower has.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] where it has no block of that number.
+    pub fn starts_from(&self, blocks: usize) -> Result<Option<StartsFrom>> {
+        let from = self.from_block;
+        Ok(Some(match self.tune {
+            Tune::None => return Ok(None),
+            Tune::Head => StartsFrom::Features,
+            Tune::Reference => StartsFrom::Pixels,
+            Tune::LayerNorm if from == 0 => StartsFrom::Pixels,
+            Tune::LayerNorm if from < blocks => StartsFrom::Block(from),
+            Tune::LayerNorm => {
+                let what =
+                    format!("adapt.from_block = {from}: the vision tower has {blocks} blocks, 0 to {}", blocks - 1);
+                return Err(Error::new(Kind::Usage, what).hint("adapt.tune = \"head\" trains without any block"));
+            }
+        }))
+    }
+
+    /// Returns the shares of the classes that fairness pulls towards, by class id and summing to 1, where the pipeline gives them.
+    ///
+    /// # Errors
+    /// [`Kind::Input`] where the file cannot be read, names no share or another class, or a share is not above 0.
+    pub fn class_shares(&self, classes: &[String]) -> Result<Option<Vec<f32>>> {
+        match (self.class_prior, &self.class_shares) {
+            (ClassPrior::Table, Some(path)) => class_shares(path, classes).map(Some),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Everything that adaptation goes by.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// How the model is trained.
+    pub adapt: Adapt,
+    /// The model's parts, and what of it is trained.
+    pub design: Design,
+    /// The shares of the classes, by class id, where the pipeline gives them.
+    pub class_shares: Option<Vec<f32>>,
+    /// What the statement's parameters stand for.
+    pub parameters: Parameters,
+    /// The SQL that makes pseudo-labels.
+    pub statement: Statement,
+    /// What training steps see.
+    pub strong: StrongView,
+    /// The crops of [`Tune::Reference`], which are drawn anew at every step.
+    pub crops: Crops,
+    /// Seed of batch order and augmentation.
+    pub seed: u64,
+}
+
+impl Recipe {
+    /// Returns the weights of the loss's parts.
+    pub fn loss(&self) -> LossWeights {
+        LossWeights { ce: self.adapt.ce_weight, fairness: self.adapt.fairness_weight }
+    }
+
+    /// Returns whether a pass pulls towards a uniform distribution although another one was estimated: the first ones have labels
+    /// with the sentences' bias, which such a pull takes away, and an estimate does not.
+    pub(super) fn balances(&self, pass: u64) -> bool {
+        self.adapt.class_prior == ClassPrior::Estimated && (pass as f64) < UNIFORM_PASSES * self.adapt.passes() as f64
+    }
+}
+
+/// The share of the passes before an estimated class distribution is pulled towards.
+const UNIFORM_PASSES: f64 = 0.3;
+
+/// Bytes of a file of shares: a million classes.
+const LONGEST: u64 = 64 << 20;
+
+/// Reads shares, matches them to `classes` by name, and scales them to sum to 1.
+fn class_shares(path: &Path, classes: &[String]) -> Result<Vec<f32>> {
+    let refuse = |what: String| Error::new(Kind::Input, format!("{}: {what}", path.display()));
+    let text = text_file::read(path, Kind::Input, LONGEST)?;
+    let given: BTreeMap<String, f64> =
+        serde_json::from_str(&text).at(Kind::Input, "not class shares, {class name: share}:", path)?;
+    if let Some((name, share)) = given.iter().find(|(_, share)| !share.is_finite() || **share <= 0.0) {
+        return Err(refuse(format!("the share of '{name}' is {share}; shares are above 0")));
+    }
+    if let Some(name) = given.keys().find(|name| !classes.contains(name)) {
+        return Err(refuse(format!("'{name}' is no class of the dataset"))
+            .hint(format!("the classes are {}", classes.join(", "))));
+    }
+    let sum: f64 = given.values().sum();
+    let scaled = |name: &String| {
+        let share = given.get(name).ok_or_else(|| refuse(format!("no share of class '{name}'")))?;
+        // A sum that overflows makes nothing of every share.
+        Some((share / sum) as f32)
+            .filter(|scaled| *scaled > 0.0)
+            .ok_or_else(|| refuse(format!("the share of '{name}' is {share:e}: nothing beside the sum of {sum:e}")))
+    };
+    classes.iter().map(scaled).collect()
+}

@@ -1,0 +1,191 @@
+//! From logits to answers: the mixture with the prior, transduction and temperature, each written once.
+//!
+//! Logits are cosines times the pipeline's `adapt.logit_scale`, unless they are called cosines.
+
+use tch::{Kind as Number, Tensor};
+
+use crate::device::guarded;
+use crate::error::Result;
+use crate::fusion::blocks::{Blocks, picked};
+use crate::fusion::stata::Transduction;
+use crate::settings::{SHARE, settings};
+use crate::stage::describe::Heads;
+use crate::stage::pictures::Pictures;
+use crate::stage::prior::MultiView;
+use crate::stage::{calibrate, evaluate};
+use crate::stop::Stop;
+
+settings! {
+    /// How answers are made from logits.
+    Predict: Copy {
+        /// The prior's share in the answer: DKA's mixture, at prediction.
+        gamma: f64 = 0.0, SHARE, Answers;
+    }
+}
+
+/// DKA's mixture at prediction: the prior by its share, the adapted model by the rest.
+#[derive(Debug, Clone, Copy)]
+pub struct Mixture {
+    /// The prior's share.
+    pub gamma: f64,
+    /// What the prior's cosines are multiplied by; the adapted model's logits are so already.
+    pub scale: f64,
+}
+
+impl Mixture {
+    /// Returns the mixed logits (B, C) of the prior's cosines and the adapted model's logits, both (B, C).
+    pub fn of(self, prior: &Tensor, adapted: &Tensor) -> Tensor {
+        prior * (self.gamma * self.scale) + adapted * (1.0 - self.gamma)
+    }
+
+    /// Returns the same of some rows, a block at a time.
+    ///
+    /// # Errors
+    /// Where stopping was asked for.
+    pub fn of_rows(self, prior: &Tensor, adapted: &Tensor, rows: &Tensor, stop: &Stop) -> Result<Tensor> {
+        Blocks::of_numbers(rows.size()[0], prior.size()[1]).map(stop, |block| {
+            let rows = block.of(rows);
+            self.of(&prior.index_select(0, &rows), &adapted.index_select(0, &rows))
+        })
+    }
+}
+
+/// Cosine-like logits (rows, C) after transduction: all pictures are answered at once by StatA ([`Transduction`]), from their
+/// composite features (rows, d), first cosines (rows, C), and prototypes (C, d). An answer becomes `ln(answer) / scale`, whose
+/// softmax at that scale is the answer.
+///
+/// # Errors
+/// Where stopping was asked for.
+pub fn transduced(
+    composite: &Tensor,
+    first: &Tensor,
+    prototypes: &Tensor,
+    transduction: Transduction,
+    scale: f64,
+    stop: &Stop,
+) -> Result<Tensor> {
+    let rows = Blocks::of_numbers(first.size()[0], first.size()[1]);
+    let first = rows.map(stop, |block| (block.of(first) * scale).softmax(-1, None::<Number>))?;
+    let answers = transduction.answers(composite, prototypes, &first, stop)?;
+    rows.map(stop, |block| block.of(&answers).clamp_min(LEAST).log() / scale)
+}
+
+/// Answers below this are taken for this: no logit is infinite.
+const LEAST: f64 = 1e-12;
+
+/// The adapted model's side of all pictures.
+pub struct AdaptedLogits {
+    /// Its logits, (rows, C).
+    pub logits: Tensor,
+    /// Its classifier, (C, d) of unit rows, on the CPU.
+    pub head: Tensor,
+}
+
+/// What answers of all pictures are made from.
+pub struct Answering<'a> {
+    /// The pictures.
+    pub pictures: &'a Pictures,
+    /// What the frozen model says of them.
+    pub seen: &'a MultiView,
+    /// The classifiers made from sentences.
+    pub heads: &'a Heads,
+    /// What the pipeline says about transduction.
+    pub transduction: Transduction,
+    /// What it says about answers.
+    pub predict: Predict,
+    /// The pipeline's logit scale.
+    pub scale: f64,
+    /// Asks to stop.
+    pub stop: &'a Stop,
+}
+
+/// The classes that each model names, by the models' names, in the order of tables.
+pub type Named = Vec<(&'static str, Vec<i32>)>;
+
+impl Answering<'_> {
+    /// Returns the prior's cosine-like logits of the training pictures at these places, after transduction where it is asked for.
+    ///
+    /// # Errors
+    /// Where libtorch fails, or stopping was asked for.
+    pub fn prior(&self, train: &Tensor) -> Result<Tensor> {
+        let (composite, logits) = (self.picked(&self.seen.composite, train)?, self.picked(&self.seen.logits, train)?);
+        if !self.transduction.prior {
+            return Ok(logits);
+        }
+        let Self { heads, transduction, scale, stop, .. } = *self;
+        guarded("transduction before adaptation", || {
+            transduced(&composite, &logits, &heads.frozen, transduction, scale, stop)
+        })
+    }
+
+    /// Returns the classes that the frozen models name, and what the adapted model is to be mixed with: the prior's cosine-like
+    /// logits of all pictures.
+    ///
+    /// # Errors
+    /// Where libtorch fails, or stopping was asked for.
+    pub fn baselines(&self) -> Result<(Named, Tensor)> {
+        let Self { seen, heads, transduction, stop, .. } = *self;
+        let mut named = vec![
+            ("zero_shot", evaluate::nearest(&seen.cls, &heads.names, stop)?),
+            ("descriptions", evaluate::nearest(&seen.cls, &heads.descriptions, stop)?),
+            ("multi_view", evaluate::answers(&seen.logits)?),
+        ];
+        let mut prior = seen.logits.shallow_clone();
+        if transduction.prior || transduction.predictions {
+            let transduced = self.by_split(&seen.logits, &heads.frozen)?;
+            named.push(("transductive", evaluate::answers(&transduced)?));
+            if transduction.prior {
+                prior = transduced;
+            }
+        }
+        Ok((named, prior))
+    }
+
+    /// Returns the logits (rows, C) that answers are taken from, where they are not the adapted model's own: mixed with the
+    /// prior's, then transduced about the adapted classifier.
+    ///
+    /// # Errors
+    /// Where libtorch fails, or stopping was asked for.
+    pub fn predicted(&self, prior: &Tensor, adapted: &AdaptedLogits) -> Result<Option<Tensor>> {
+        if self.predict.gamma == 0.0 && !self.transduction.predictions {
+            return Ok(None);
+        }
+        let all = Tensor::arange(prior.size()[0], tch::kind::INT64_CPU);
+        let mixed = self.mixture().of_rows(prior, &adapted.logits, &all, self.stop)?;
+        Ok(Some(match self.transduction.predictions {
+            false => mixed,
+            true => self.by_split(&(mixed / self.scale), &adapted.head)? * self.scale,
+        }))
+    }
+
+    /// Returns the temperature of answers that need no other picture, which are mixed with the prior's logits where the pipeline
+    /// asks for it and not transduced, from the pseudo-labels of pictures at these places; none where there are none.
+    ///
+    /// # Errors
+    /// Where libtorch fails, or stopping was asked for.
+    pub fn temperature(&self, adapted: &AdaptedLogits, (places, labels): (&[i64], &[i64])) -> Result<Option<f64>> {
+        guarded("calibration", || {
+            let places = Tensor::from_slice(places);
+            let mixed = self.mixture().of_rows(&self.seen.logits, &adapted.logits, &places, self.stop)?;
+            calibrate::temperature(&mixed, labels, self.stop)
+        })
+    }
+
+    fn mixture(&self) -> Mixture {
+        Mixture { gamma: self.predict.gamma, scale: self.scale }
+    }
+
+    fn picked(&self, rows: &Tensor, places: &Tensor) -> Result<Tensor> {
+        picked(rows, places, self.stop)
+    }
+
+    /// Cosine-like logits (rows, C) of all pictures after transduction within their split.
+    fn by_split(&self, first: &Tensor, prototypes: &Tensor) -> Result<Tensor> {
+        guarded("transduction", || {
+            evaluate::by_split(&evaluate::splits(self.pictures), first, self.stop, |places| {
+                let (composite, first) = (self.picked(&self.seen.composite, places)?, self.picked(first, places)?);
+                transduced(&composite, &first, prototypes, self.transduction, self.scale, self.stop)
+            })
+        })
+    }
+}

@@ -1,0 +1,21 @@
+//! Names in a sentence, when there are more than anybody wants to read.
+
+/// Writes the first few names, and how many more there are: `a, b and 3 more`.
+pub(crate) fn some_of<S: AsRef<str>>(names: &[S], most: usize) -> String {
+    let shown: Vec<&str> = names.iter().take(most).map(AsRef::as_ref).collect();
+    match names.len().saturating_sub(most) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_is_counted() {
+        assert_eq!(some_of(&["a", "b", "c", "d", "e"], 3), "a, b, c and 2 more");
+        assert_eq!(some_of(&["a", "b", "c"], 3), "a, b, c");
+    }
+}

@@ -1,0 +1,38 @@
+//! Counts and times as people write them.
+
+use std::time::Duration;
+
+/// Writes a count: `12,345`.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Writes a time: `0.3 s`, `41 s`, `3 min 20 s`, `2 h 05 min`.
+pub(crate) fn duration(time: Duration) -> String {
+    match time.as_secs() {
+        0..10 => format!("{:.1} s", time.as_secs_f64()),
+        s @ 10..60 => format!("{s} s"),
+        s @ 60..3600 => format!("{} min {:02} s", s / 60, s % 60),
+        s => format!("{} h {:02} min", s / 3600, s % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!([count(0), count(999), count(1000), count(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
+        let times = [0.25, 41.9, 200.0, 7500.0].map(|s| duration(Duration::from_secs_f64(s)));
+        assert_eq!(times, ["0.2 s", "41 s", "3 min 20 s", "2 h 05 min"]);
+    }
+}

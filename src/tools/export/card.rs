@@ -1,0 +1,85 @@
+//! The model card: what the exported model is, how well it did, and how it was made.
+
+use std::fmt::Write;
+
+use crate::error::{Context, Kind, Result};
+use crate::fusion::design::StartsFrom;
+use crate::runs::adapted_model::AdaptedModel;
+use crate::runs::lookup::{self, Measured};
+use crate::runs::stored_run::StoredRun;
+use crate::stage::evaluate::MODELS;
+
+/// The card, in Markdown with the head that model hubs read.
+pub(super) fn card(chosen: &StoredRun, adapted: &AdaptedModel) -> Result<String> {
+    let StoredRun { run, spec, .. } = chosen;
+    let (name, tune, reached) = (&spec.name, spec.adapt.tune, adapted.reached);
+    let figures = figures(if reached.has_all_passes() { scores(chosen)? } else { None })?;
+    let pictures = chosen.pictures()?;
+    let test = pictures.rows().iter().filter(|picture| picture.test).count();
+    let probabilities = match adapted.temperature {
+        Some(t) => {
+            format!("divided by the temperature {t:.3}, which was fitted on pseudo-labels and not on true labels")
+        }
+        None => "not calibrated".to_owned(),
+    };
+    let trained = match adapted.model.design().starts_from {
+        StartsFrom::Features => {
+            "Only SOAP's maps and the classifier were trained: the towers are those of the CLIP it was made from."
+        }
+        StartsFrom::Block(_) | StartsFrom::Pixels => {
+            "LayerNorms of the vision tower, SOAP's maps and the classifier were trained; all else is as it was."
+        }
+    };
+    Ok(format!(
+        "---\nlibrary_name: transformers\npipeline_tag: zero-shot-image-classification\nlicense: other\n---\n\n# {name}\n\n\
+         A CLIP adapted to {classes} classes of pictures by the method microCLIP ([arXiv 2510.02270](https://arxiv.org/abs/2510.02270)), \
+         without labels. {trained}\n\n\
+         ## Data\n\n{train} pictures without labels were trained on; {test} more were kept apart to measure. Run `{run}` \
+         {reached}, `adapt.tune = \"{tune}\"`, seed {seed}.\n\n\
+         ## Figures\n\n{figures}\n\
+         ## Use\n\n```python\nfrom transformers import CLIPModel, CLIPProcessor\n\n\
+         model = CLIPModel.from_pretrained(\"FOLDER\")\nprocessor = CLIPProcessor.from_pretrained(\"FOLDER\")\n```\n\n\
+         `classifier.safetensors` has the rest of the model: `classifier` (a unit row for each name in `classes.json`), the maps \
+         `query_proj.weight`, `key_proj.weight` and `value_proj.weight` of SOAP{sink}. An answer is the softmax of \
+         {scale} x ({cls_share} [CLS] + {fg_share} [FG]) . classifier, {probabilities}; [FG] is SOAP's attention over the patch tokens by the \
+         value path of the last block. With [CLS] alone the answers are others, and usually worse. `microclip-pipe predict` gives \
+         those of the whole model.\n\n\
+         ## Licence\n\nThe licence of the CLIP that this was made from applies to these weights too.\n\n\
+         ## Settings that are not the defaults\n\n```toml\n{settings}```\n",
+        classes = adapted.classes.len(),
+        train = pictures.rows().len() - test,
+        seed = spec.seed,
+        sink = if adapted.model.soap.sink.is_some() { ", and its learned `sink`" } else { "" },
+        scale = spec.adapt.logit_scale,
+        cls_share = 1.0 - spec.fusion.ratio,
+        fg_share = spec.fusion.ratio,
+        settings = chosen.non_defaults()?.iter().map(|(key, value)| format!("{key} = {value}\n")).collect::<String>(),
+    ))
+}
+
+/// What the run was measured to be: none where it was not measured, and nothing where no labels are known.
+fn scores(chosen: &StoredRun) -> Result<Option<Vec<Measured>>> {
+    let StoredRun { store, run, .. } = chosen;
+    store.partition("metrics", run)?.require_sound()?;
+    Ok(lookup::measured(store, run)?.map(|finished| finished.scores))
+}
+
+/// Accuracies as a table, in per cent.
+fn figures(scores: Option<Vec<Measured>>) -> Result<String> {
+    let Some(scores) = scores else { return Ok("It was not measured as it is here.\n".to_owned()) };
+    if scores.is_empty() {
+        return Ok("No labels are known, so nothing was measured.\n".to_owned());
+    }
+    let columns = [("train", "top1"), ("train", "mean_class"), ("test", "top1"), ("test", "mean_class")];
+    let find = |model: &str, (split, metric): (&str, &str)| {
+        scores.iter().find(|s| s.model == model && s.split == split && s.metric == metric).map(|s| s.value)
+    };
+    let mut text =
+        "| % | train top-1 | train per class | test top-1 | test per class |\n|---|---:|---:|---:|---:|\n".to_owned();
+    for (model, name) in MODELS.iter().filter(|(model, _)| scores.iter().any(|s| s.model == *model)) {
+        let cells = columns.map(|column| find(model, column).map_or("-".to_owned(), |v| format!("{:.1}", 100.0 * v)));
+        writeln!(text, "| {name} | {} |", cells.join(" | "))
+            .context(Kind::Store, || "cannot write the card".to_owned())?;
+    }
+    Ok(text)
+}

@@ -1,0 +1,243 @@
+//! A pipeline file to begin with, for pictures that lie somewhere.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use crate::config;
+use crate::error::{Context, Error, Kind, Result};
+use crate::source::{self, Dataset, Listing, SourceKind};
+use crate::text::numbers::count;
+
+/// What a pipeline file is to be made of.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The folder of pictures, the CSV file, or the folder of Parquet files.
+    pub pictures: PathBuf,
+    /// The CLIP; one that lies beside the pipeline file where it is not said.
+    pub model: Option<PathBuf>,
+    /// The class names; a list to fill in where the pictures have no labels and it is not said.
+    pub classes: Option<PathBuf>,
+    /// The sentences; a file to fill in where it is not said.
+    pub descriptions: Option<PathBuf>,
+    /// The pipeline file; `NAME.toml` in the current folder where it is not said.
+    pub output: Option<PathBuf>,
+}
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The pipeline file.
+    pub pipeline: PathBuf,
+    /// A class list that is to be filled in.
+    pub classes: Option<PathBuf>,
+    /// A file of sentences that is to be filled in.
+    pub descriptions: Option<PathBuf>,
+}
+
+/// Writes the files; those that are there already are left as they are.
+///
+/// # Errors
+/// [`Kind::Usage`] where a file is there already, or no model is known; [`Kind::Input`] where there are no pictures.
+pub fn init(wanted: &Wanted) -> Result<Written> {
+    let pictures = std::path::absolute(&wanted.pictures).at(Kind::Usage, "cannot find", &wanted.pictures)?;
+    let kind = kind(&pictures);
+    let listing = source::open(&Dataset::at(kind, pictures.clone()))?.listing().clone();
+    let name = name(&pictures);
+    let pipeline = wanted.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.toml")));
+    let pipeline = std::path::absolute(&pipeline).at(Kind::Usage, "cannot find", &pipeline)?;
+    let folder = pipeline.parent().unwrap_or(Path::new("/")).to_path_buf();
+    if !folder.is_dir() {
+        return Err(Error::new(Kind::Usage, format!("there is no folder {}", folder.display()))
+            .hint("make it, or name another place with --output"));
+    }
+    let model = match &wanted.model {
+        Some(model) => std::path::absolute(model).at(Kind::Usage, "cannot find", model)?,
+        None => only_model(&folder)?,
+    };
+    let new_classes =
+        (listing.classes.is_empty() && wanted.classes.is_none()).then(|| folder.join(format!("{name}-classes.txt")));
+    let new_descriptions = wanted.descriptions.is_none().then(|| folder.join(format!("{name}-sentences.json")));
+    let written = Written { pipeline, classes: new_classes, descriptions: new_descriptions };
+    let file = |given: &Option<PathBuf>, new: &Option<PathBuf>| {
+        given.as_ref().or(new.as_ref()).map(|path| in_file(&folder, path)).transpose()
+    };
+    let text = pipeline_file(&Parts {
+        name: &name,
+        kind,
+        pictures: in_file(&folder, &pictures)?,
+        model: in_file(&folder, &model)?,
+        classes: file(&wanted.classes, &written.classes)?,
+        descriptions: file(&wanted.descriptions, &written.descriptions)?.unwrap_or_default(),
+        to_be_filled: written.descriptions.is_some(),
+        listing: &listing,
+    });
+    let files = [
+        (Some(&written.pipeline), text),
+        (written.classes.as_ref(), String::new()),
+        (written.descriptions.as_ref(), no_sentences(&listing.classes)?),
+    ];
+    let files: Vec<(&PathBuf, String)> = files.into_iter().filter_map(|(path, text)| Some((path?, text))).collect();
+    if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
+        return Err(there_already(path));
+    }
+    files.iter().try_for_each(|(path, text)| write_new(path, text))?;
+    config::load(&written.pipeline, &[])?;
+    Ok(written)
+}
+
+fn there_already(path: &Path) -> Error {
+    Error::new(Kind::Usage, format!("{} is there already, and is left as it is", path.display()))
+        .hint("name another pipeline file with --output, or another folder for it")
+}
+
+fn write_new(path: &Path, text: &str) -> Result<()> {
+    let mut file = match OpenOptions::new().write(true).create_new(true).open(path) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => return Err(there_already(path)),
+        opened => opened.at(Kind::Store, "cannot write", path)?,
+    };
+    file.write_all(text.as_bytes()).at(Kind::Store, "cannot write", path)
+}
+
+/// A CSV file is a list; a folder with Parquet files is of those; any other folder is of pictures.
+fn kind(pictures: &Path) -> SourceKind {
+    let parquet = |path: &Path| path.extension().is_some_and(|extension| extension == "parquet");
+    let mut inside = std::fs::read_dir(pictures).into_iter().flatten().flatten();
+    match pictures.is_file() {
+        true if parquet(pictures) => SourceKind::HfParquet,
+        true => SourceKind::List,
+        false if inside.any(|entry| parquet(&entry.path())) => SourceKind::HfParquet,
+        false => SourceKind::Folder,
+    }
+}
+
+/// A pipeline's name after its pictures.
+fn name(pictures: &Path) -> String {
+    let stem = pictures.file_stem().map(|stem| stem.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(64).collect();
+    let name = name.trim_matches('-');
+    if name.is_empty() { "pictures".to_owned() } else { name.to_owned() }
+}
+
+/// The one folder beside the pipeline file that looks like a CLIP's.
+fn only_model(folder: &Path) -> Result<PathBuf> {
+    let is_model = |path: &Path| path.join("config.json").is_file() && path.join("model.safetensors").is_file();
+    let entries = std::fs::read_dir(folder).at(Kind::Usage, "cannot read", folder)?;
+    let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| is_model(path)).collect();
+    match (found.pop(), found.len()) {
+        (Some(model), 0) => Ok(model),
+        (model, _) => {
+            let what = if model.is_none() { "no model is" } else { "more than one model is" };
+            Err(Error::new(Kind::Usage, format!("{what} in {}", folder.display())).hint(
+                "name a CLIP with --model: a Hugging Face directory with config.json, model.safetensors and tokenizer.json, or \
+                 a .safetensors file in OpenAI's naming",
+            ))
+        }
+    }
+}
+
+/// A path as the pipeline file says it: from its folder where it lies below that, else whole; quoted as TOML.
+fn in_file(folder: &Path, path: &Path) -> Result<String> {
+    let whole = std::path::absolute(path).at(Kind::Usage, "cannot find", path)?;
+    let shown = whole.strip_prefix(folder).ok().filter(|rest| !rest.as_os_str().is_empty()).unwrap_or(&whole);
+    let text = shown.to_str().ok_or_else(|| {
+        Error::new(Kind::Usage, format!("{}: the path is not UTF-8, and TOML can only say such", shown.display()))
+    })?;
+    Ok(toml::Value::String(text.to_owned()).to_string())
+}
+
+/// An empty list for each class.
+fn no_sentences(classes: &[String]) -> Result<String> {
+    let empty: serde_json::Map<String, serde_json::Value> =
+        classes.iter().map(|class| (class.clone(), serde_json::json!([]))).collect();
+    let text =
+        serde_json::to_string_pretty(&empty).context(Kind::Usage, || "cannot write the class names".to_owned())?;
+    Ok(text + "\n")
+}
+
+/// What the pipeline file says; paths are quoted.
+struct Parts<'a> {
+    name: &'a str,
+    kind: SourceKind,
+    pictures: String,
+    model: String,
+    classes: Option<String>,
+    descriptions: String,
+    /// Whether the sentences are still to be written.
+    to_be_filled: bool,
+    listing: &'a Listing,
+}
+
+fn pipeline_file(parts: &Parts<'_>) -> String {
+    let Parts { name, kind, pictures, model, classes, descriptions, to_be_filled, listing } = parts;
+    let found = match listing.classes.len() {
+        0 => format!("{} files without labels.", count(listing.items)),
+        classes => format!("{} files of {classes} classes. Labels are for evaluation alone.", count(listing.items)),
+    };
+    let classes = match classes {
+        Some(classes) => format!("classes = {classes}    # one name a line"),
+        None => "# classes = \"classes.txt\"    # one name a line, where the names of the folders are not those of the classes".to_owned(),
+    };
+    let prototypes = match to_be_filled {
+        true => {
+            "# The filled templates alone, until sentences about every class are written: then take the next line away.\n\
+             prototypes = \"templates\"\n"
+        }
+        false => "",
+    };
+    format!(
+        "# Only what differs from the defaults need be said: `microclip-pipe schema --settings` explains every key.\n\
+         # Relative paths start at this file's folder.\n\
+         name = \"{name}\"\n\
+         # store = \".store\"    # tables and checkpoints; several pipelines may share it\n\
+         \n\
+         # {found}\n\
+         [dataset]\n\
+         kind = \"{kind}\"\n\
+         path = {pictures}\n\
+         {classes}\n\
+         # tolerance = 0.05    # the share of files that may be rejected\n\
+         \n\
+         [model]\n\
+         path = {model}\n\
+         \n\
+         [text]\n\
+         # {{\"class name\": [\"a sentence about what it looks like\", ...]}}, as a language model writes them.\n\
+         descriptions = {descriptions}\n\
+         # Say what kind of thing the classes are: \"a photo of a {{}}, a type of bird.\"\n\
+         templates = [\"a photo of a {{}}.\"]\n\
+         {prototypes}\
+         \n\
+         [adapt]\n\
+         # \"head\" trains on cached features, in seconds; \"layernorm\" is the paper's recipe, for a GPU or a patient evening.\n\
+         tune = \"head\"\n\
+         # epochs = 15    # with few pictures more are needed: the paper makes about 1,000 steps\n\
+         # batch = 64\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_pipeline_files_allow() {
+        for (pictures, expected) in [
+            ("/a/Birds of 2024", "birds-of-2024"),
+            ("/a/b.csv", "b"),
+            ("/a/Blümchen", "bl-mchen"),
+            ("/", "pictures"),
+            ("/a/___", "pictures"),
+        ] {
+            assert_eq!(name(Path::new(pictures)), expected);
+        }
+    }
+
+    #[test]
+    fn paths_are_relative_where_they_can_be() {
+        let folder = Path::new("/data/mine");
+        assert_eq!(in_file(folder, Path::new("/data/mine/pictures")).unwrap(), "\"pictures\"");
+        assert_eq!(in_file(folder, Path::new("/data/other")).unwrap(), "\"/data/other\"");
+        assert_eq!(in_file(folder, Path::new("/data/mine")).unwrap(), "\"/data/mine\"");
+    }
+}

@@ -1,0 +1,252 @@
+//! The names under which results are kept: of a dataset, of spaces and of runs.
+//!
+//! They are made of what changes results and of nothing else, in the pipeline file's own words, without the defaults
+//! ([`identity_of`]): a setting says for itself what changes with it ([`Changes`]). Names that are known are pinned by a test below.
+
+use tch::Device;
+
+use super::Workspace;
+use crate::clip::Clip;
+use crate::config::Spec;
+use crate::device::Precision;
+use crate::error::Result;
+use crate::settings::{Changes, Given, identity, identity_of};
+use crate::stage::adapt::Recipe;
+use crate::stage::describe::Sentences;
+use crate::store::space::Space;
+
+/// Raised wherever the same settings adapt or measure otherwise than before, or a default of a key that changes answers becomes
+/// another: a run of an earlier program is then another run, not a finished one.
+const METHOD: u32 = 5;
+
+/// Raised wherever the same settings make other features than before, or a default of a key that changes features becomes another:
+/// features of an earlier program are then of another space.
+const FEATURES: u32 = 1;
+
+/// Returns the partition of a dataset's tables: the pipeline's name for people, and what tells two of that name apart.
+pub(crate) fn dataset(spec: &Spec) -> String {
+    let place = &spec.dataset;
+    let root = place.root.as_ref().map(|root| format!("; root = {}", root.display())).unwrap_or_default();
+    let text = format!("kind = {}; path = {}{root}", place.kind, place.path.display());
+    format!("{}-{}", spec.name, &blake3::hash(text.as_bytes()).to_hex()[..8])
+}
+
+/// The spaces of a pipeline's features.
+pub(super) struct Spaces {
+    pub(super) image: Space,
+    pub(super) view: Space,
+    pub(super) text: Space,
+    /// What all spaces of the vision tower have in common.
+    vision: Space,
+}
+
+impl Spaces {
+    /// Works them out for a model. The settings of a table bear upon the space of what they steer: `[saliency]` upon that of
+    /// `embeddings`, `[views]` upon that of `view_features`, `[text]` upon that of `text_features`. Those of any other table bear
+    /// upon every space of pictures, so that none can be forgotten.
+    pub(super) fn of(spec: &Spec, clip: &Clip, precision: Precision) -> Result<Self> {
+        const OWN: [&str; 3] = ["saliency.", "views.", "text."];
+        let features = |given: &Given| given.key.changes == Changes::Features;
+        let own = |table: &str| identity_of(spec, |given| features(given) && given.name.starts_with(table));
+        let shared = identity_of(spec, |given| features(given) && !OWN.iter().any(|own| given.name.starts_with(own)))?;
+        let weights = clip.weights_hash().to_hex();
+        let space = |kind| Space::new(kind).with("features", FEATURES).with("weights", weights);
+        let vision = space("vision")
+            .with("architecture", clip.config.vision.canonical())
+            .with("preprocessing", clip.preprocess.canonical())
+            .with("precision", precision.as_str())
+            .with("settings", shared);
+        Ok(Spaces {
+            image: vision.clone().of_kind("img").with("view", "centre").with("saliency", own("saliency.")?),
+            view: vision.clone().of_kind("view").with("view", format!("crops; {}", own("views.")?)),
+            text: space("txt")
+                .with("architecture", clip.config.text.canonical())
+                .with("tokenizer", clip.tokenizer.identity().to_hex())
+                .with("precision", Precision::Fp32.as_str())
+                .with("settings", own("text.")?),
+            vision,
+        })
+    }
+
+    /// Returns the space of the tokens before a block.
+    pub(super) fn block(&self, block: usize) -> Space {
+        self.vision.clone().of_kind("blk").with("view", "centre").with("block", block)
+    }
+}
+
+/// Returns the id of the run that these settings make of a snapshot of the dataset: the same settings on the same data are the
+/// same run, which is how a run that was stopped is found again.
+///
+/// # Errors
+/// [`Kind::Internal`](crate::error::Kind::Internal) where a setting cannot be written.
+pub(super) fn run(
+    spec: &Spec,
+    workspace: &Workspace,
+    snapshot: &str,
+    sentences: &Sentences,
+    recipe: Option<&Recipe>,
+) -> Result<String> {
+    // What settings name stands in their place: a statement's text, the shares of a file, the precision that was chosen.
+    let statement = recipe.map_or("none", |recipe| recipe.statement.sql());
+    let shares = recipe.and_then(|recipe| recipe.class_shares.as_deref());
+    let shares = shares.map_or("none".to_owned(), |shares| shares.iter().map(|share| format!("{share} ")).collect());
+    let parts = [
+        ("method", METHOD.to_string()),
+        ("pictures", snapshot.to_owned()),
+        ("embeddings", workspace.image_space.id()),
+        ("view_features", workspace.view_space.id()),
+        ("text_features", workspace.text_space.id()),
+        ("sentences", sentences.identity().to_hex().to_string()),
+        ("settings", identity(spec)?),
+        ("statement", statement.to_owned()),
+        ("class_shares", shares),
+        ("precision", workspace.adapt_precision(spec).as_str().to_owned()),
+        ("device", if workspace.device == Device::Cpu { "cpu" } else { "cuda" }.to_owned()),
+    ];
+    let mut hasher = blake3::Hasher::new();
+    // With lengths, so that no two different lists of parts run together into the same bytes.
+    for text in parts.iter().flat_map(|(part, value)| [*part, value.as_str()]) {
+        hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+    }
+    let digest = hasher.finalize().to_hex();
+    Ok(format!("{}-{}-s{}-{}", spec.name, spec.adapt.tune, spec.seed, &digest[..8]))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::config::keys::KEYS;
+    use crate::settings::Want;
+    use crate::workspace::recipe;
+
+    /// A pipeline whose ids depend on no place of this machine.
+    fn spec(set: serde_json::Value) -> Spec {
+        let model = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("data/clip-flora");
+        let mut spec = serde_json::json!({
+            "name": "flowers", "dataset": {"kind": "folder", "path": "/pictures"}, "model": {"path": model},
+            "text": {"descriptions": "/sentences.json"}, "device": {"kind": "cpu"},
+        });
+        for (key, value) in set.as_object().unwrap() {
+            spec[key] = value.clone();
+        }
+        serde_json::from_value(spec).unwrap()
+    }
+
+    /// The ids of the image, view and text spaces, of the tokens' where there are some, and of the run.
+    fn ids(set: serde_json::Value) -> String {
+        let spec = spec(set);
+        let workspace = Workspace::open(&spec).unwrap();
+        let classes = ["rose".to_owned(), "aster".to_owned()];
+        let sentences = Sentences::of_templates(&classes, &spec.text.templates);
+        let recipe = recipe(&spec, &workspace, &classes).unwrap();
+        let run = run(&spec, &workspace, "snapshot", &sentences, recipe.as_ref()).unwrap();
+        let block = workspace.block_space.map(|(space, _)| format!(" {}", space.id())).unwrap_or_default();
+        let [image, view, text] = [workspace.image_space, workspace.view_space, workspace.text_space].map(|s| s.id());
+        format!("{image} {view} {text}{block} {run}")
+    }
+
+    #[test]
+    fn known_ids_stay() {
+        insta::assert_snapshot!(dataset(&spec(serde_json::json!({}))), @"flowers-b45f0a75");
+        insta::assert_snapshot!(ids(serde_json::json!({})), @"img-e0c42fc467cdaa76 view-dbf10ae949f00286 txt-7e73d50c16ca30e8 flowers-layernorm-s0-a0e6dce0");
+        insta::assert_snapshot!(ids(serde_json::json!({"saliency": {"tau": 0.3}, "views": {"count": 4}})), @"img-4e023803d8358a7e view-d12cea5fe49d3623 txt-7e73d50c16ca30e8 flowers-layernorm-s0-203ec986");
+        insta::assert_snapshot!(ids(serde_json::json!({"adapt": {"from_block": 2, "epochs": 3}, "seed": 7})), @"img-e0c42fc467cdaa76 view-dbf10ae949f00286 txt-7e73d50c16ca30e8 blk-99b316c29e800e45 flowers-layernorm-s7-49836170");
+    }
+
+    #[test]
+    fn an_id_changes_with_what_changes_results_alone() {
+        let plain = ids(serde_json::json!({}));
+        let same = [
+            serde_json::json!({"embed": {"batch": 8}, "store": "/elsewhere"}),
+            serde_json::json!({"adapt": {"epochs": 15, "strong": {"flip": 0.5}}, "views": {"seed": 0}}),
+            serde_json::json!({"dka": {"policy": "argmax"}}),
+            serde_json::json!({"device": {"kind": "cpu", "threads": 3}}),
+        ];
+        for set in same {
+            assert_eq!(ids(set.clone()), plain, "{set}");
+        }
+        // Of each kind, what is to differ: the image space, the view space, the run.
+        let parts = |ids: &str| ids.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        for (set, differs) in [
+            (serde_json::json!({"saliency": {"eps": 1e-5}}), [true, false, false, true]),
+            (serde_json::json!({"views": {"scale": [0.4, 0.9]}}), [false, true, false, true]),
+            (serde_json::json!({"predict": {"gamma": 0.25}}), [false, false, false, true]),
+            (serde_json::json!({"dka": {"policy": "revive"}}), [false, false, false, true]),
+            (
+                serde_json::json!({"text": {"descriptions": "/a.json", "templates": ["{}"]}}),
+                [false, false, false, true],
+            ),
+        ] {
+            let found = parts(&ids(set.clone())).into_iter().zip(parts(&plain)).map(|(a, b)| a != b);
+            assert_eq!(found.collect::<Vec<_>>(), differs, "{set}");
+        }
+    }
+
+    /// Ids leave defaults out. So whoever changes one of these raises [`FEATURES`] for a key of features, [`METHOD`] for one of
+    /// answers, and the version of snapshots for `dataset.limits`; a new key is added here, and orphans nothing.
+    #[test]
+    fn defaults_stay() {
+        let lines: Vec<String> = KEYS
+            .iter()
+            .filter(|key| !matches!(key.of.want, Want::Path(_)))
+            .filter_map(|key| Some(format!("{} = {} ({:?})", key.name, key.of.default?(), key.of.changes)))
+            .filter(|line| !line.ends_with("(Nothing)"))
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        seed = 0 (Answers)
+        dataset.limits.max_side = 20000 (ByContent)
+        dataset.limits.max_pixels = 100000000 (ByContent)
+        dataset.limits.max_bytes = 67108864 (ByContent)
+        model.precision = "auto" (ByContent)
+        text.templates = ["a photo of a {}."] (ByContent)
+        text.prototypes = "descriptions" (ByContent)
+        views.count = 8 (Features)
+        views.scale = [0.5,0.9] (Features)
+        views.seed = 0 (Features)
+        saliency.affinity = "cosine" (Features)
+        saliency.threshold = "mean" (Features)
+        saliency.orientation = "seed" (Features)
+        saliency.tau = 0.2 (Features)
+        saliency.eps = 1e-6 (Features)
+        fusion.ratio = 0.5 (Answers)
+        fusion.coarse = "cls" (Answers)
+        fusion.query = "foreground" (Answers)
+        fusion.pooling = "attention" (Answers)
+        fusion.sink = "zero" (Answers)
+        fusion.heads = "both" (Answers)
+        dka.gamma = 0.5 (Answers)
+        dka.policy = null (ByContent)
+        dka.k = 16 (Answers)
+        dka.floor = 0.5 (Answers)
+        adapt.tune = "layernorm" (Answers)
+        adapt.from_block = 0 (Answers)
+        adapt.precision = "auto" (ByContent)
+        adapt.epochs = 15 (Answers)
+        adapt.epochs_per_pass = 1 (Answers)
+        adapt.batch = 64 (Answers)
+        adapt.lr = 0.0001 (Answers)
+        adapt.head_lr_factor = 1.0 (Answers)
+        adapt.min_lr = 2e-6 (Answers)
+        adapt.weight_decay = 0.1 (Answers)
+        adapt.ce_weight = 1.0 (Answers)
+        adapt.fairness_weight = 1.0 (Answers)
+        adapt.fairness_momentum = 0.5 (Answers)
+        adapt.class_prior = "uniform" (Answers)
+        adapt.logit_scale = 100.0 (Answers)
+        adapt.strong.scale = [0.3,1.0] (Answers)
+        adapt.strong.flip = 0.5 (Answers)
+        adapt.strong.rand_augment = true (Answers)
+        adapt.strong.magnitude = 9.0 (Answers)
+        adapt.strong.magnitude_std = 0.5 (Answers)
+        adapt.strong.ops = 2 (Answers)
+        transduction.prior = false (Answers)
+        transduction.predictions = false (Answers)
+        transduction.neighbours = 3 (Answers)
+        transduction.iterations = 10 (Answers)
+        predict.gamma = 0.0 (Answers)
+        device.kind = "auto" (ByContent)
+        "#);
+    }
+}
