@@ -1,7 +1,8 @@
 //! Saliency's solver against `eigh`, on one core, in turns: `cargo bench --bench fiedler`.
 //!
-//! Prints, for each number of patches and each affinity, the median time of a batch of 64 graphs by both, their ratio, and the share
-//! of mask cells that are equal for both thresholds, vectors oriented by their seed.
+//! Prints, for each number of patches and each affinity, the median time of a batch of 64 graphs by
+//! both, their ratio, and the share of mask cells that are equal for both thresholds, vectors
+//! oriented by their seed.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 #[path = "../tests/common/patches.rs"]

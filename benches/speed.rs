@@ -1,7 +1,9 @@
-//! Our side of what `make bench` measures inside a process; whole processes it measures from outside. See `benches/README.md`.
+//! Our side of what `make bench` measures inside a process; whole processes it measures from
+//! outside. See `benches/README.md`.
 //!
-//! `cargo bench --bench speed -- forward MODEL PRECISION[,PRECISION] BATCH SECONDS`, or `decode FOLDER`, `parquet FOLDER`,
-//! `labels STORE DATASET IMAGES CLASSES`, `ask PIPELINE STATEMENT`, `floor`. Each prints one line of JSON.
+//! `cargo bench --bench speed -- forward MODEL PRECISION[,PRECISION] BATCH SECONDS`, or
+//! `decode FOLDER`, `parquet FOLDER`, `labels STORE DATASET IMAGES CLASSES`,
+//! `ask PIPELINE STATEMENT`, `floor`. Each prints one line of JSON.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -49,8 +51,8 @@ fn main() {
     println!("{found}");
 }
 
-/// Pictures a second through the vision tower, a batch on each core as in a run, in turns where there are two precisions, and how far
-/// their features agree.
+/// Pictures a second through the vision tower, a batch on each core as in a run, in turns where
+/// there are two precisions, and how far their features agree.
 fn forward(model: &Path, precisions: &str, batch: i64, seconds: f64) -> serde_json::Value {
     let _no_grad = tch::no_grad_guard();
     let cores = cores::limit();
@@ -98,7 +100,8 @@ fn forward(model: &Path, precisions: &str, batch: i64, seconds: f64) -> serde_js
     json!({ "rates": rates, "least_cosine": cosine.min().double_value(&[]) })
 }
 
-/// Milliseconds a picture on one core: decoding it, the centre view, and eight crops of the one decoded picture.
+/// Milliseconds a picture on one core: decoding it, the centre view, and eight crops of the one
+/// decoded picture.
 fn pictures(folder: &Path) -> serde_json::Value {
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     files.sort();
@@ -129,7 +132,8 @@ fn pictures(folder: &Path) -> serde_json::Value {
     json!({ "decode_ms": decode, "centre_view_ms": centre, "crops_ms": crops, "rate": 1e3 / (decode + centre) })
 }
 
-/// Megabytes a second of B/32's patch tokens, from tensors into a part that is synced, and back into tensors.
+/// Megabytes a second of B/32's patch tokens, from tensors into a part that is synced, and back
+/// into tensors.
 fn parquet(folder: &Path) -> serde_json::Value {
     tch::set_num_threads(1);
     let dims = Dims::new().with("D", 768).with("T", 50);
@@ -163,8 +167,8 @@ fn parquet(folder: &Path) -> serde_json::Value {
     json!({ "write_mb_s": median(&mut written), "read_mb_s": median(&mut read) })
 }
 
-/// Fills a store with the tables that questions about two passes over many pictures read: every tenth label changes, and four of five
-/// are right.
+/// Fills a store with the tables that questions about two passes over many pictures read: every
+/// tenth label changes, and four of five are right.
 fn labels(store: &Path, dataset: &str, images: usize, classes: i32) -> serde_json::Value {
     let store = Store::open(store).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(0);
@@ -201,7 +205,8 @@ fn labels(store: &Path, dataset: &str, images: usize, classes: i32) -> serde_jso
         ];
         write("pseudo_labels", "bench", &format!("pass-{pass:05}"), columns);
     }
-    // Without its row in `runs` nobody would see the run; all that is asked for of it are these three names.
+    // Without its row in `runs` nobody would see the run; all that is asked for of it are these
+    // three names.
     let pipeline = store.root().parent().and_then(Path::file_name).unwrap().to_string_lossy().into_owned();
     let schema = table::table("runs").unwrap().arrow(&Dims::new()).unwrap();
     let nothing = Int64Array::from(vec![0]);
@@ -216,7 +221,8 @@ fn labels(store: &Path, dataset: &str, images: usize, classes: i32) -> serde_jso
     json!({ "images": images, "classes": classes })
 }
 
-/// Seconds from the pipeline file to the last row of a statement, and of the statement alone. The start of the process is not in them.
+/// Seconds from the pipeline file to the last row of a statement, and of the statement alone. The
+/// start of the process is not in them.
 fn ask(pipeline: &Path, statement: &str) -> serde_json::Value {
     let began = Instant::now();
     let seen = scope(&load(pipeline, &[]).unwrap()).unwrap();

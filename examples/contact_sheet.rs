@@ -1,4 +1,5 @@
-//! Draws the README's picture: two pictures of each species of the embedded data set, a group of look-alikes per row.
+//! Draws the README's picture: two pictures of each species of the embedded data set, a group of
+//! look-alikes per row.
 //!
 //! `cargo run --release --example contact_sheet -- data/flowers docs/flowers.jpg`
 

@@ -1,9 +1,11 @@
-//! Makes an imbalanced copy of a data set, to see what an estimated class prior is worth: the class of rank r of C keeps
-//! `ratio^(-r / (C - 1))` of its pictures, in both splits, so that the first has `ratio` times as many as the last. Which class has
-//! which rank is drawn by `order`. The true shares of the training split are written beside the copy, as `adapt.class_shares` reads
-//! them: what an estimate can be at best.
+//! Makes an imbalanced copy of a data set, to see what an estimated class prior is worth: the class
+//! of rank r of C keeps `ratio^(-r / (C - 1))` of its pictures, in both splits, so that the first
+//! has `ratio` times as many as the last. Which class has which rank is drawn by `order`. The true
+//! shares of the training split are written beside the copy, as `adapt.class_shares` reads them:
+//! what an estimate can be at best.
 //!
-//! `cargo run --release --example long_tail -- data/flowers flowers-tail 10 0` makes `flowers-tail` and `flowers-tail.json`
+//! `cargo run --release --example long_tail -- data/flowers flowers-tail 10 0` makes `flowers-tail`
+//! and `flowers-tail.json`
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,7 +28,8 @@ fn main() -> Result<()> {
     let (ratio, order) = (number("ratio", 10.0)?, number("order", 0.0)?);
     let source = source::open(&spec(&data)?)?;
     let mut classes = source.listing().classes.clone();
-    // Neither in the order of the alphabet nor in that of look-alikes, and the same on every machine.
+    // Neither in the order of the alphabet nor in that of look-alikes, and the same on every
+    // machine.
     let salt = if order == 0.0 { String::new() } else { format!("{order} ") };
     classes.sort_by_key(|name| *blake3::hash(format!("{salt}{name}").as_bytes()).as_bytes());
     let mut pictures: BTreeMap<(Split, String), Vec<Item>> = BTreeMap::new();
@@ -44,7 +47,7 @@ fn main() -> Result<()> {
         if split == Split::Train {
             trained.insert(class.clone(), kept);
         }
-        let folder = copy.join(if split == Split::Test { "test" } else { "train" }).join(class.replace(' ', "_"));
+        let folder = copy.join(split.name()).join(class.replace(' ', "_"));
         fs::create_dir_all(&folder).at(Kind::Input, "cannot make", &folder)?;
         for (number, item) in items.into_iter().take(kept).enumerate() {
             write(item, &folder, number)?;

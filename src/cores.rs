@@ -1,12 +1,12 @@
-//! Cores: how many this process may use, and turns on them.
+//! Bounds how many cores this process uses, and hands out turns on them.
 //!
-//! Every kernel runs on one thread, and work is spread by giving each core a batch of its own. Threads that share a
-//! kernel wait for each other at its end, tens of thousands of times a second, and libgomp waits by spinning: beside
-//! any other load on the machine most of the time goes there. Batches of one's own have nothing to wait for, and their
-//! results do not depend on how many run at once.
+//! Every kernel runs on one thread; work is spread by giving each core its own batch. Threads that
+//! share a kernel wait for each other at its end, tens of thousands of times a second, and libgomp
+//! waits by spinning: on a machine with any other load, most of the time goes there. Separate
+//! batches wait for nothing, and their results do not depend on how many run at once.
 //!
-//! Whatever computes takes a [`turn`] first, decoding and hashing included, so that a process that is given one core
-//! uses one.
+//! All computation takes a [`turn`] first, including decoding and hashing, so that a process given
+//! one core uses one.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -20,7 +20,7 @@ use tch::Device;
 
 use crate::error::{Error, Kind, Result};
 
-/// Turns that are taken, and how many there may be at once: none said yet is as many as the machine gives.
+/// Turns that are taken, and the most at once; without a limit, as many as [`available`] returns.
 #[derive(Debug)]
 struct Turns {
     limit: Option<NonZeroUsize>,
@@ -30,7 +30,7 @@ struct Turns {
 static TURNS: Mutex<Turns> = Mutex::new(Turns { limit: None, taken: 0 });
 static FREED: Condvar = Condvar::new();
 
-/// A panic elsewhere does not make two numbers unusable.
+/// Locks the turns; a panic elsewhere does not make two numbers unusable.
 fn turns() -> MutexGuard<'static, Turns> {
     TURNS.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -41,27 +41,27 @@ impl Turns {
     }
 }
 
-/// Cores that the machine gives this process: those that it may run on (`taskset`, `sched_setaffinity`), and no more
-/// than its control group's quota (versions 1 and 2) pays for.
+/// Returns how many cores the machine gives this process: those it may run on (`taskset`,
+/// `sched_setaffinity`), but at most its control group's quota (versions 1 and 2).
 pub fn available() -> usize {
-    // The system is asked once: it reads the control group's files.
+    // Asked only once, since the answer takes reading the control group's files.
     static AVAILABLE: OnceLock<usize> = OnceLock::new();
     *AVAILABLE.get_or_init(|| thread::available_parallelism().map_or(1, NonZeroUsize::get))
 }
 
-/// Cores that this process uses.
+/// Returns how many cores this process uses.
 pub fn limit() -> usize {
     turns().limit()
 }
 
-/// Bounds the cores that this process uses from now on; 0 is as many as the machine gives.
+/// Limits the cores that this process uses from now on; 0 means all that the machine gives.
 pub fn set_limit(cores: usize) {
     turns().limit = NonZeroUsize::new(cores);
     FREED.notify_all();
 }
 
-/// Batches that it is worth to compute at once on a device: one a core. A GPU works through them one after the other, but while it
-/// does, other threads bring pixels to it and rows from it.
+/// Returns how many batches to compute at once on a device: one per core on a CPU. A GPU works
+/// through them one after the other, while other threads bring it pixels and take rows from it.
 pub fn workers(device: Device) -> usize {
     match device {
         Device::Cpu => limit(),
@@ -69,16 +69,17 @@ pub fn workers(device: Device) -> usize {
     }
 }
 
-/// Enough for a GPU never to wait, and few enough for all of them to fit into its memory. They are at most half of the cores: while
-/// they wait for it, the others decode.
+/// Most batches at once on a GPU: enough that it never waits, and few enough that all fit into its
+/// memory. [`workers`] also takes at most half of the cores, so that the others can decode.
 const ON_A_GPU: usize = 4;
 
-/// A core to compute on, until this is dropped.
+/// A core to compute on, held until this is dropped.
 #[derive(Debug)]
 #[must_use]
 pub struct Turn(());
 
-/// Waits for a core. A thread that has one must not ask for another: where there is one only, it would wait for itself.
+/// Waits for a core. A thread that holds one must not ask for another: with only one core it would
+/// wait for itself.
 pub fn turn() -> Turn {
     one_thread_a_kernel();
     let mut turns = turns();
@@ -96,7 +97,8 @@ impl Drop for Turn {
     }
 }
 
-/// Makes kernels that this thread calls run on this thread alone. libtorch keeps the number for each thread.
+/// Makes kernels that this thread calls run on this thread alone; libtorch keeps this setting per
+/// thread.
 pub fn one_thread_a_kernel() {
     thread_local!(static SET: Cell<bool> = const { Cell::new(false) });
     SET.with(|set| {
@@ -109,7 +111,8 @@ pub fn one_thread_a_kernel() {
 /// Work that waits for a core.
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The threads that compute. They stay: libtorch keeps buffers for each thread that ever called it.
+/// The threads that compute. They never end, since libtorch keeps buffers for each thread that ever
+/// called it.
 #[derive(Default)]
 struct Pool {
     waiting: VecDeque<Job>,
@@ -125,7 +128,7 @@ fn pool() -> MutexGuard<'static, Pool> {
     POOL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Jobs are begun in the order in which they come.
+/// Queues a job; jobs begin in the order in which they come.
 fn submit(job: Job) {
     let mut pool = pool();
     pool.waiting.push_back(job);
@@ -133,7 +136,7 @@ fn submit(job: Job) {
         pool.threads += 1;
     }
     if pool.threads == 0 {
-        // The system gives no thread: this one has to do.
+        // The system refused every thread, so this one does the work.
         let job = pool.waiting.pop_back();
         drop(pool);
         job.into_iter().for_each(|job| job());
@@ -154,7 +157,7 @@ fn serve() {
         pool.busy += 1;
         drop(pool);
         let turn = turn();
-        // Whoever waits for the job learns of a panic, since nothing comes; the thread goes on.
+        // After a panic the job's receiver gets nothing and reports that; this thread goes on.
         let _ = catch_unwind(AssertUnwindSafe(job));
         drop(turn);
         self::pool().busy -= 1;
@@ -162,7 +165,8 @@ fn serve() {
     }
 }
 
-/// Waits until nothing computes any more. A process must not end before: libtorch takes itself apart then.
+/// Waits until nothing computes any more. The process must not end before, since libtorch tears
+/// itself down on exit.
 pub fn rest() {
     let mut pool = pool();
     while pool.busy > 0 || !pool.waiting.is_empty() {
@@ -170,10 +174,10 @@ pub fn rest() {
     }
 }
 
-/// `work` on a core, once there is one for it. Where nobody waits for it any more by then, it is dropped.
+/// Runs `work` on a core as soon as one is free, or drops it if this future was dropped by then.
 ///
 /// # Errors
-/// [`Kind::Internal`] where `work` panics.
+/// Returns [`Kind::Internal`] if `work` panics.
 pub async fn run<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R> {
     let (send, receive) = tokio::sync::oneshot::channel();
     submit(Box::new(move || {
@@ -184,11 +188,11 @@ pub async fn run<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -
     receive.await.map_err(|_| cut_short())
 }
 
-/// `work` on each item, on as many cores as there are; the results in the order of the items. The caller must not hold
-/// a turn.
+/// Runs `work` on each item, on all cores, and returns the results in the order of the items. The
+/// caller must not hold a turn.
 ///
 /// # Errors
-/// That of the first item that has one; [`Kind::Internal`] where `work` panics.
+/// Returns the error of the first item that fails, or [`Kind::Internal`] if `work` panics.
 pub fn map<T, R>(items: Vec<T>, work: impl Fn(T) -> Result<R> + Send + Sync + 'static) -> Result<Vec<R>>
 where
     T: Send + 'static,
@@ -196,7 +200,10 @@ where
 {
     if limit().min(items.len()) <= 1 {
         let _turn = turn();
-        return items.into_iter().map(work).collect();
+        return items
+            .into_iter()
+            .map(|item| catch_unwind(AssertUnwindSafe(|| work(item))).unwrap_or_else(|_| Err(cut_short())))
+            .collect();
     }
     let (work, count) = (Arc::new(work), items.len());
     let (send, receive) = mpsc::channel();
@@ -219,7 +226,8 @@ fn cut_short() -> Error {
     Error::new(Kind::Internal, "the computation was cut short")
 }
 
-/// Makes of each batch what `compute` makes of it, in the order of the batches, of as many at once as there are workers.
+/// Runs `compute` on each batch, `workers` of them at once, and yields the results in the order of
+/// the batches.
 ///
 /// Must be polled within a tokio runtime.
 pub fn buffered<B: Send + 'static, R: Send + 'static>(
@@ -238,8 +246,8 @@ pub fn buffered<B: Send + 'static, R: Send + 'static>(
     computed.buffered(workers)
 }
 
-/// Something that one thread at a time may use, with a copy for each thread that does. Tensors are such: copies share
-/// their memory, which nobody writes to.
+/// A value that only one thread at a time may use, with a copy for each thread that does, such as a
+/// tensor: copies share its memory, which is never written to.
 #[derive(Debug)]
 pub struct PerThread<T> {
     original: Mutex<T>,
@@ -248,12 +256,12 @@ pub struct PerThread<T> {
 }
 
 impl<T> PerThread<T> {
-    /// `copy` makes another one for another thread.
+    /// Wraps `original`; `copy` makes a copy for another thread.
     pub fn new(original: T, copy: fn(&T) -> T) -> Self {
         PerThread { original: Mutex::new(original), copy, idle: Mutex::new(Vec::new()) }
     }
 
-    /// `work` with a copy that no other thread has meanwhile.
+    /// Runs `work` with a copy that no other thread uses meanwhile.
     pub fn with<R>(&self, work: impl FnOnce(&T) -> R) -> R {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = idle().pop();
@@ -271,7 +279,7 @@ mod tests {
 
     use super::*;
 
-    /// The tests of this file share the process's turns.
+    /// Serialises the tests of this file, which share the process's turns.
     static ALONE: Mutex<()> = Mutex::new(());
 
     #[test]

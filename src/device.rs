@@ -1,9 +1,9 @@
-//! Where tensors live, in which precision, and what happens when libtorch fails.
+//! Which device and precision tensors have, and what happens when libtorch fails.
 //!
-//! The binary is linked against libtorch's CPU libraries only. CUDA is opened at run time where it is found, before the
-//! first tensor is made, so that one binary serves machines with and without a GPU.
+//! The binary is linked against libtorch's CPU libraries only. CUDA is opened at run time if it is
+//! found, before the first tensor is made, so that one binary serves machines with and without a
+//! GPU.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -11,6 +11,7 @@ use tch::{Device, Kind as Number, Tensor};
 
 use crate::cores;
 use crate::error::{Context, Error, Kind, Result};
+use crate::panics::caught;
 use crate::settings::{choice, settings, whole};
 
 settings! {
@@ -18,8 +19,8 @@ settings! {
     DeviceSettings: Copy {
         /// Where tensors live.
         kind: DeviceChoice = DeviceChoice::Auto, DeviceChoice::WANT, ByContent;
-        /// Cores to use, for decoding, hashing, SQL and computing; 0: all that the machine gives (its quota, its affinity). Results
-        /// are the same to the bit whatever the number.
+        /// Cores to use, for decoding, hashing, SQL and computing; 0: all that the machine gives
+        /// (its quota, its affinity). Results are the same to the bit whatever the number.
         threads: usize = 0, whole(0, 1_024), Nothing;
     }
 }
@@ -39,7 +40,8 @@ choice! {
 choice! {
     /// Which number type the user asked for.
     PrecisionChoice {
-        /// bf16 on a GPU, and for towers of 256 and wider on a CPU that multiplies it in hardware; fp32 elsewhere.
+        /// bf16 on a GPU, and for towers of 256 and wider on a CPU that multiplies it in hardware;
+        /// fp32 elsewhere.
         Auto = "auto",
         /// 32-bit floating point.
         Fp32 = "fp32",
@@ -49,7 +51,8 @@ choice! {
 }
 
 impl PrecisionChoice {
-    /// Returns what was asked for, or the faster one for a vision tower of this width where it was left open.
+    /// Returns the precision that was asked for or, with `auto`, the faster one for a vision tower
+    /// of this width.
     pub fn resolve(self, device: Device, width: i64) -> Precision {
         match self {
             PrecisionChoice::Auto => Precision::faster(device, width),
@@ -59,18 +62,19 @@ impl PrecisionChoice {
     }
 }
 
-/// The number type of the frozen tower's forward pass. Part of a space: features of another precision are other features.
+/// The number type of the frozen tower's forward pass. It is part of a space, since features of
+/// another precision are different features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
     /// 32-bit floats everywhere.
     #[default]
     Fp32,
-    /// bfloat16 weights and activations; features are stored as 32-bit floats all the same.
+    /// bfloat16 weights and activations; features are still stored as 32-bit floats.
     Bf16,
 }
 
 impl Precision {
-    /// The number type of tensors in this precision.
+    /// Returns the number type of tensors in this precision.
     pub fn number(self) -> Number {
         match self {
             Precision::Fp32 => Number::Float,
@@ -78,8 +82,9 @@ impl Precision {
         }
     }
 
-    /// The faster one for a frozen tower of this width: bf16 on a GPU, and on a CPU that multiplies it in hardware, unless the
-    /// tower is so narrow that its products are too small to gain what the conversions cost.
+    /// Returns the faster precision for a frozen tower of this width: bf16 on a GPU, and on a CPU
+    /// that multiplies it in hardware, unless the tower is so narrow that its small products gain
+    /// less than the conversions cost.
     pub fn faster(device: Device, width: i64) -> Precision {
         let bf16 = match device {
             Device::Cpu => width >= BF16_WIDTH && cpu_multiplies_bf16(),
@@ -88,7 +93,7 @@ impl Precision {
         if bf16 { Precision::Bf16 } else { Precision::Fp32 }
     }
 
-    /// The name it has in a pipeline file and in a space.
+    /// Returns its name in a pipeline file and in a space.
     pub fn as_str(self) -> &'static str {
         match self {
             Precision::Fp32 => "fp32",
@@ -97,10 +102,10 @@ impl Precision {
     }
 }
 
-/// The least width of a tower that a CPU runs faster in bf16.
+/// The smallest width of a tower that a CPU runs faster in bf16.
 const BF16_WIDTH: i64 = 256;
 
-/// Whether the CPU has instructions for products of bf16; every one with AMX has these too.
+/// Returns whether the CPU has instructions for bf16 products; every CPU with AMX has these too.
 pub(crate) fn cpu_multiplies_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
@@ -112,10 +117,10 @@ pub(crate) fn cpu_multiplies_bf16() -> bool {
     }
 }
 
-/// Why CUDA cannot be used, or `Ok` where it can. Opens CUDA's libraries at the first call.
+/// Checks whether CUDA can be used. Opens CUDA's libraries at the first call.
 ///
 /// # Errors
-/// What was looked for and where, in words.
+/// Returns what was looked for and where, in words, if CUDA cannot be used.
 pub fn cuda() -> std::result::Result<(), String> {
     static STATE: OnceLock<std::result::Result<(), String>> = OnceLock::new();
     STATE
@@ -131,10 +136,11 @@ pub fn cuda() -> std::result::Result<(), String> {
         .clone()
 }
 
-/// The folder of the libtorch that this process runs on.
+/// Returns the folder of the libtorch that this process runs on.
 ///
 /// # Errors
-/// Where the operating system does not say which files are mapped, or none of them is libtorch's.
+/// Fails if the operating system does not say which files are mapped, or none of them is
+/// libtorch's.
 pub fn libtorch() -> std::result::Result<PathBuf, String> {
     let maps = std::fs::read_to_string("/proc/self/maps").map_err(|e| format!("cannot read /proc/self/maps: {e}"))?;
     let mut mapped = maps.lines().filter_map(|line| line.find('/').map(|at| Path::new(&line[at..])));
@@ -143,7 +149,7 @@ pub fn libtorch() -> std::result::Result<PathBuf, String> {
     folder.ok_or_else(|| "no libtorch_cpu.so is mapped".to_owned())
 }
 
-/// Those instructions of the CPU that computing gains from and this program knows of.
+/// Returns the CPU's instruction sets that speed up computing, of those that this program knows.
 pub fn cpu_instructions() -> Vec<&'static str> {
     #[cfg(target_arch = "x86_64")]
     {
@@ -163,8 +169,9 @@ pub fn cpu_instructions() -> Vec<&'static str> {
     }
 }
 
-/// `libtorch_cuda.so`: in `MICROCLIP_CUDA_LIBS`, or near the libtorch that this process runs on: in the folder `cuda`
-/// beside it, where `make cuda` puts it, or in its own folder, as in PyTorch's wheel.
+/// Finds `libtorch_cuda.so` in `MICROCLIP_CUDA_LIBS` if that is set, else near the libtorch that
+/// this process runs on: in the folder `cuda` beside it, where `make cuda` puts it, or in its own
+/// folder, as in PyTorch's wheel.
 fn cuda_library() -> std::result::Result<PathBuf, String> {
     const NAME: &str = "libtorch_cuda.so";
     let folders = match std::env::var_os("MICROCLIP_CUDA_LIBS") {
@@ -180,28 +187,28 @@ fn cuda_library() -> std::result::Result<PathBuf, String> {
     })
 }
 
-/// Has libtorch choose flash attention before cuDNN's on GPUs where it would do otherwise, unless the user's environment says
-/// which. cuDNN compiles a kernel for every shape when it first meets it, one to two seconds in each process, and is no faster
-/// over the few tokens of a picture.
+/// Makes libtorch prefer flash attention to cuDNN's on GPUs where it would choose cuDNN's, unless
+/// the user's environment decides. cuDNN compiles a kernel for every new shape, one to two seconds
+/// in each process, and is no faster over the few tokens of a picture.
 ///
-/// To be called before there is a second thread.
+/// Must be called before there is a second thread.
 #[allow(unsafe_code)]
 pub fn prefer_flash_attention() {
     const VARIABLE: &str = "TORCH_CUDNN_SDPA_DEPRIORITIZED";
     if std::env::var_os(VARIABLE).is_none() {
-        // SAFETY: nobody else reads the environment, since this is the only thread.
+        // SAFETY: this is the only thread, so nothing else reads the environment.
         unsafe { std::env::set_var(VARIABLE, "1") };
     }
 }
 
-/// The same tensor where `device` is. From the CPU to a GPU it goes by way of pinned memory: the copy is queued like any kernel, and
-/// this thread goes on.
+/// Brings a tensor to `device`. From the CPU to a GPU it goes through pinned memory: the copy is
+/// queued like any kernel, and this thread goes on.
 ///
 /// # Errors
-/// [`Kind::Torch`] where libtorch fails, memory that ran out included.
+/// Returns [`Kind::Torch`] if libtorch fails, which includes running out of memory.
 pub fn upload(tensor: &Tensor, device: Device) -> Result<Tensor> {
     let uploaded = match (tensor.device(), device) {
-        // `pin_memory` itself warns of the device that tch always hands it.
+        // `pin_memory` itself would warn about the device argument, which tch always passes.
         (Device::Cpu, Device::Cuda(_)) => tensor
             .f_internal_pin_memory(device)
             .and_then(|pinned| pinned.f_to_device_(device, tensor.kind(), true, false)),
@@ -210,11 +217,13 @@ pub fn upload(tensor: &Tensor, device: Device) -> Result<Tensor> {
     uploaded.context(Kind::Torch, || "cannot bring a tensor to the device".to_owned())
 }
 
-/// Opens CUDA's side of libtorch so that its symbols and static initialisers are seen by the libtorch already loaded.
+/// Opens libtorch's CUDA library so that the libtorch already loaded sees its symbols and static
+/// initialisers.
 fn open_cuda(cuda: &Path) -> std::result::Result<(), String> {
     open_globally(cuda)?;
-    // libtorch_cpu looks these two up by name when they are first needed, and would not find them in a folder beside its
-    // own. Without them only some linear algebra and run-time fusion are missing, so failing is no reason to stop.
+    // libtorch_cpu looks these two up by name when they are first needed, and would not find them
+    // in a folder beside its own. Without them only some linear algebra and run-time fusion are
+    // missing, so a failure is ignored.
     for lazily in ["libtorch_cuda_linalg.so", "libcaffe2_nvrtc.so"] {
         let _ = open_globally(&cuda.with_file_name(lazily));
     }
@@ -227,15 +236,15 @@ fn open_globally(path: &Path) -> std::result::Result<(), String> {
     // SAFETY: the libraries' initialisers only register operators; nothing has used torch yet.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) };
     let library = library.map_err(|e| format!("cannot open {}: {e}", path.display()))?;
-    // It must stay for as long as the process: torch keeps pointers into it.
+    // It must live as long as the process, since torch keeps pointers into it.
     std::mem::forget(library);
     Ok(())
 }
 
-/// The device to use for `choice`.
+/// Returns the device to use for `choice`.
 ///
 /// # Errors
-/// [`Kind::Torch`] where CUDA was asked for and cannot be used.
+/// Returns [`Kind::Torch`] if CUDA was asked for and cannot be used.
 pub fn resolve(choice: DeviceChoice) -> Result<Device> {
     match choice {
         DeviceChoice::Cpu => Ok(Device::Cpu),
@@ -248,30 +257,22 @@ pub fn resolve(choice: DeviceChoice) -> Result<Device> {
 
 /// Runs work on tensors, turning libtorch's C++ exceptions into errors.
 ///
-/// tch's operators panic where libtorch throws (out of memory, a device lost). Shapes are checked before they get here,
-/// so such a panic is the machine's doing, and the user is owed a message, not a back-trace.
+/// tch's operators panic when libtorch throws (out of memory, a device lost). Shapes are checked
+/// before, so such a panic comes from the machine, and the user needs a message, not a back-trace.
 ///
 /// # Errors
-/// [`Kind::Torch`] with libtorch's first line; whatever `work` returns.
+/// Returns [`Kind::Torch`] with libtorch's first line, or the error of `work`.
 pub fn guarded<T>(doing: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     cores::one_thread_a_kernel();
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(result) => result,
-        Err(panic) => {
-            let text = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("unknown failure");
-            let line = text.lines().next().unwrap_or(text);
-            let error = Error::new(Kind::Torch, format!("{doing}: {line}"));
-            Err(if text.contains("out of memory") || text.contains("DefaultCPUAllocator") {
-                error.hint("a smaller embed.batch or adapt.batch needs less memory")
-            } else {
-                error
-            })
-        }
-    }
+    caught(work).unwrap_or_else(|message| {
+        let line = message.lines().next().unwrap_or(&message);
+        let error = Error::new(Kind::Torch, format!("{doing}: {line}"));
+        Err(if message.contains("out of memory") || message.contains("DefaultCPUAllocator") {
+            error.hint("a smaller embed.batch or adapt.batch needs less memory")
+        } else {
+            error
+        })
+    })
 }
 
 #[cfg(test)]

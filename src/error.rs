@@ -1,19 +1,17 @@
-//! The one error of the program: what was wrong, where, and what to do.
+//! The program's one error type: what was wrong, where, and what to do.
 //!
-//! Libraries' errors are turned into it at the place that knows the file, key or row, so that the message a user reads
-//! needs no back-trace. `Display` gives the message with its causes on one line each; the hint is kept apart for the
-//! printer, which shows it on a line of its own.
+//! Errors of libraries are wrapped where the file, key or row is known, so that the user's message
+//! needs no back-trace. `Display` writes the message and its causes on one line; the hint is
+//! separate, and the printer shows it on its own line.
 
-use std::cell::Cell;
 use std::fmt;
 use std::io::ErrorKind;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// `Result` with the crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What kind of thing went wrong. Decides the exit code.
+/// What kind of thing went wrong; it decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The command line or the pipeline file is wrong: nothing was started.
@@ -32,14 +30,15 @@ pub enum Kind {
     Tolerance,
     /// The user asked to stop.
     Interrupted,
-    /// The operating system refused something that is not of the store: a thread, a signal, the terminal, a file of results.
+    /// The operating system refused something outside the store: a thread, a signal, the terminal,
+    /// a file of results.
     System,
     /// The program is at fault.
     Internal,
 }
 
 impl Kind {
-    /// The process's exit code for this kind; `--help` lists them.
+    /// Returns the process's exit code for this kind; `--help` lists them.
     pub fn exit_code(self) -> u8 {
         match self {
             Kind::Usage => 2,
@@ -49,7 +48,7 @@ impl Kind {
         }
     }
 
-    /// What can be done about an error of this kind where nobody knew better.
+    /// Returns the general hint for this kind, for errors without a better one.
     fn hint(self) -> Option<&'static str> {
         match self {
             Kind::Usage => Some("`microclip-pipe schema --settings` lists every key, and --help every argument"),
@@ -70,7 +69,7 @@ impl Kind {
     }
 }
 
-/// What can be done about a cause, or about what caused it.
+/// Returns a hint for a cause, or for what caused it.
 fn hint_of<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a str> {
     if let Some(error) = cause.downcast_ref::<Error>() {
         return error.own_hint();
@@ -98,7 +97,8 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error of `kind` that says `message`: lower case, no full stop, names the file, key or row.
+    /// Makes an error of `kind`. `message` is in lower case without a full stop, and names the
+    /// file, key or row.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Error { kind, message: message.into(), hint: None, cause: None }
     }
@@ -117,17 +117,18 @@ impl Error {
         self
     }
 
-    /// What kind of thing went wrong.
+    /// Returns what kind of thing went wrong.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// What the user can do about it: said where the error was made, else known from its cause, else what helps with all of its kind.
+    /// Returns what the user can do about it: the error's own hint, else its cause's, else the
+    /// general one for its kind.
     pub fn hint_text(&self) -> Option<&str> {
         self.own_hint().or_else(|| self.kind.hint())
     }
 
-    /// The same without what only helps in general.
+    /// Like [`Error::hint_text`], but without the general hint for its kind.
     pub(crate) fn own_hint(&self) -> Option<&str> {
         self.hint.as_deref().or_else(|| hint_of(self.cause.as_deref()?))
     }
@@ -139,7 +140,7 @@ impl fmt::Display for Error {
         let mut cause = self.cause.as_deref().map(|c| c as &dyn std::error::Error);
         while let Some(c) = cause {
             write!(f, ": {c}")?;
-            // Our own Display prints its causes itself.
+            // `Error` prints its causes itself.
             cause = if c.is::<Error>() { None } else { c.source() };
         }
         Ok(())
@@ -152,18 +153,19 @@ impl std::error::Error for Error {
     }
 }
 
-/// Turns a library's error into ours at the place that knows what was being done.
+/// Turns a library's error into ours, in code that knows what was being done.
 pub trait Context<T> {
     /// Wraps the error as the cause of a new one.
     ///
     /// # Errors
-    /// The wrapped error, where `self` is one.
+    /// Returns the wrapped error if `self` is one.
     fn context(self, kind: Kind, message: impl FnOnce() -> String) -> Result<T>;
 
-    /// The same for work on a file: the message is `doing PATH`, e.g. `cannot read data/a.csv`.
+    /// Like [`Context::context`], for work on a file: the message is `doing PATH`, e.g.
+    /// `cannot read data/a.csv`.
     ///
     /// # Errors
-    /// The wrapped error, where `self` is one.
+    /// Returns the wrapped error if `self` is one.
     fn at(self, kind: Kind, doing: &str, path: &Path) -> Result<T>;
 }
 
@@ -178,25 +180,6 @@ where
     fn at(self, kind: Kind, doing: &str, path: &Path) -> Result<T> {
         self.map_err(|cause| Error::new(kind, format!("{doing} {}", path.display())).cause(cause))
     }
-}
-
-thread_local! {
-    /// Whether a panic of this thread is caught by [`caught`].
-    static EXPECTED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs a library's reader on a file that may be damaged. Some panic on such files; to a user these are as damaged as those for
-/// which they return an error, so a panic is `None`. What `read` borrows must not be used any more after it.
-pub fn caught<T>(read: impl FnOnce() -> T) -> Option<T> {
-    let before = EXPECTED.replace(true);
-    let done = catch_unwind(AssertUnwindSafe(read)).ok();
-    EXPECTED.set(before);
-    done
-}
-
-/// Whether a panic of this thread will be caught and turned into an error, so that nobody need be told of it.
-pub fn panic_is_expected() -> bool {
-    EXPECTED.get()
 }
 
 #[cfg(test)]
@@ -222,7 +205,7 @@ mod tests {
         assert_eq!(of(Error::new(Kind::Store, "stage embed failed").cause(known)), "name another store");
         assert!(of(Error::new(Kind::Store, "no such row")).contains("cache verify"));
         assert_eq!(Error::new(Kind::Interrupted, "stopped").hint_text(), None);
-        // Nothing of the store is at fault where a signal, a terminal or the program is.
+        // A signal, a terminal or the program is at fault here, not the store.
         for kind in [Kind::System, Kind::Internal] {
             assert!(!of(Error::new(kind, "cannot listen for Ctrl-C")).contains("cache verify"));
         }

@@ -1,15 +1,15 @@
-//! `microclip-pipe` adapts a CLIP model to a folder of unlabelled, fine-grained pictures by the method microCLIP
-//! (arXiv 2510.02270), as a streaming dataflow over Arrow and Parquet tables.
+//! `microclip-pipe` adapts a CLIP model to a folder of unlabelled, fine-grained pictures by the
+//! method microCLIP (arXiv 2510.02270), as a streaming dataflow over Arrow and Parquet tables.
 //!
-//! How data flows, from the street to the cellar; a module uses only those below it:
+//! How data flows, from top to bottom; a module uses only those below it:
 //!
 //! ```text
 //! cli        one file per verb; parses, prints, shows progress, decides the exit code
 //! report     a run as one HTML page: figures by SQL, charts, pictures, where the model looks
-//! tools      a first pipeline file, what may be wrong, a model for other programs
+//! tools      a first pipeline file, diagnosing problems, exporting a model for other programs
 //! ablation   grids of runs, and their figures
-//! pipeline   what remains to be done (plan), and doing it (run)
-//! runs       runs of the past: finding one, comparing them, what of a store belongs to which
+//! pipeline   what remains to be done (plan), and running it (run)
+//! runs       earlier runs: finding one, comparing them, what belongs to which in a store
 //! workspace  an opened pipeline: model, pictures, sentences, and the ids that results are kept under
 //! config     the TOML file: its keys, reading and checking it, its schema and page
 //! stage      ingest -> embed -> views -> describe -> prior -> adapt (passes) -> evaluate: tables in, table out
@@ -19,13 +19,14 @@
 //! clip       configuration, weights, tokenizer, text tower, vision tower
 //! image      decode, resize, crops, augmentation
 //! table      the schemas of all tables, the SQL session, its functions, Arrow <-> tensors
-//! store      spaces, parts: what is on disk, and when it counts as there
+//! store      spaces, parts: what is on disk, and when it counts as complete
 //! device     where tensors live, and in which precision
-//! cores      how many this process may use, and turns on them
+//! cores      how many cores this process may use, and turns on them
 //! settings   what a setting is: its type, default, bounds, meaning, and what changes with it
-//! text       words and numbers as people read and mistype them, small texts that users bring
-//! memory     what the allocator keeps
-//! stop       the flag by which running work is asked to end
+//! text       words and numbers as people read and mistype them, small text files of users
+//! memory     what the allocator does with freed memory
+//! panics     turning panics into errors
+//! stop       the flag that asks running work to stop
 //! error      what went wrong, where, and what to do
 //! ```
 
@@ -40,6 +41,7 @@ pub mod error;
 pub mod fusion;
 pub mod image;
 pub mod memory;
+pub mod panics;
 pub mod pipeline;
 pub mod report;
 pub mod runs;

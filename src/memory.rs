@@ -1,10 +1,11 @@
-//! What the allocator does with memory that is given back.
+//! What the allocator does with freed memory.
 
-/// Makes the allocator keep it. A step of training makes the same tensors as the one before; glibc hands every large one back to the
-/// kernel, and gets it again full of zeros a page at a time: 12 % of an epoch of `layernorm` on a small tower went there. The process
-/// never takes more than it took at its peak.
+/// Makes the allocator keep freed memory. A training step makes the same tensors as the one before;
+/// by default glibc returns every large one to the kernel and gets it back zeroed, a page at a
+/// time: 12 % of an epoch of `layernorm` on a small tower went there. The process never holds more
+/// than at its peak.
 ///
-/// To be called before other threads are started. Does nothing where the C library is not glibc.
+/// Must be called before other threads start. Does nothing if the C library is not glibc.
 pub fn keep_what_is_given_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {

@@ -1,6 +1,8 @@
-//! Asking a running pipeline to stop: it finishes the part in hand, and nothing that was computed is lost.
+//! Asking a running pipeline to stop: it finishes the current part, and loses nothing that was
+//! computed.
 //!
-//! Whatever may take longer than a second asks again and again, between pieces of work that are short on a slow machine too.
+//! Work that may take longer than a second asks repeatedly, between pieces that are short even on a
+//! slow machine.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,27 +13,28 @@ use tokio::time::timeout;
 
 use crate::error::{Error, Kind, Result};
 
-/// Nobody has asked to stop.
+/// The count of a flag that never stops by itself.
 const NEVER: u64 = u64::MAX;
 
-/// How long work that does not ask itself goes on before it is asked for it.
+/// How often [`Stop::or`] asks on behalf of its work.
 const OFTEN: Duration = Duration::from_millis(100);
 
 /// A flag shared by the signal handler and every stage.
 ///
-/// It counts how many questions are still answered with "go on": none once stopping was asked for.
+/// It counts how many more questions are answered with "go on": 0 once a stop was requested.
 #[derive(Debug, Clone)]
 pub struct Stop(Arc<AtomicU64>);
 
 impl Default for Stop {
-    /// Goes on until it is asked to stop.
+    /// Goes on until a stop is requested.
     fn default() -> Self {
         Stop::after(NEVER)
     }
 }
 
 impl Stop {
-    /// Stops by itself after that many questions: how a test knows that work asks while it is at it.
+    /// Makes a flag that stops by itself after `questions`, so that tests can check that running
+    /// work asks.
     pub fn after(questions: u64) -> Stop {
         Stop(Arc::new(AtomicU64::new(questions)))
     }
@@ -41,17 +44,17 @@ impl Stop {
         self.0.store(0, Ordering::SeqCst);
     }
 
-    /// Whether stopping was asked for.
+    /// Returns whether a stop was requested.
     pub fn requested(&self) -> bool {
         self.0.load(Ordering::SeqCst) == 0
     }
 
-    /// What comes of `work`, which is dropped where it next gives way once stopping was asked for.
+    /// Awaits `work`, or drops it when it next yields after a stop was requested.
     ///
     /// Must be awaited within a tokio runtime.
     ///
     /// # Errors
-    /// [`Kind::Interrupted`] where stopping was asked for; that of `work`.
+    /// Returns [`Kind::Interrupted`] if a stop was requested, or the error of `work`.
     pub async fn or<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let mut work = pin!(work);
         loop {
@@ -62,10 +65,10 @@ impl Stop {
         }
     }
 
-    /// Called at a safe point.
+    /// Asks whether to go on; called at safe points.
     ///
     /// # Errors
-    /// [`Kind::Interrupted`] where stopping was asked for.
+    /// Returns [`Kind::Interrupted`] if a stop was requested.
     pub fn check(&self) -> Result<()> {
         let one_less = |left: u64| (left != 0 && left != NEVER).then(|| left - 1);
         let (Ok(left) | Err(left)) = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);

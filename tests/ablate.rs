@@ -1,4 +1,5 @@
-//! The verb `ablate` with the real binary: a grid of runs on a small folder of pictures, what it reuses and survives.
+//! The verb `ablate` with the real binary: a grid of runs on a small folder of pictures, what it
+//! reuses and survives.
 
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -251,7 +252,7 @@ dka.gama = [1]
       grid.toml:4: unknown key 'adapt.epoch' (did you mean 'adapt.epochs'?)
       grid.toml:4: 'seed' cannot be set in an ablation (`seeds` at the top of the file lists them)
       grid.toml:5: unknown key 'metrics' (did you mean 'metric'?)
-      grid.toml:6: unknown value 'tset' for split; one of train, test (did you mean 'test'?)
+      grid.toml:6: unknown value 'tset' for split; one of train, validation, test (did you mean 'test'?)
       grid.toml:9: unknown value 'heads' for adapt.tune; one of layernorm, head, reference, none (did you mean 'head'?)
       grid.toml:9: 'rows[0].set' sets dka.gamma, which the grid varies (take it out of one of them)
       grid.toml:11: two rows are named 'head'

@@ -1,4 +1,5 @@
-//! Pictures that change between ingest and a later stage: nothing is kept of them under the id of what was there before.
+//! Pictures that change between ingest and a later stage: nothing is kept of them under the id of
+//! what was there before.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -139,8 +140,8 @@ fn set(pipeline: &Pipeline, settings: &[&str], store: &str) -> Vec<String> {
     settings.iter().map(|&setting| setting.to_owned()).chain([store]).collect()
 }
 
-/// Exchanges a picture at a moment: the run must end with an error that names it. Once it is put back, the next run must leave
-/// behind what an undisturbed one does.
+/// Exchanges a picture at a moment: the run must end with an error that names it. Once it is put
+/// back, the next run must leave behind what an undisturbed one does.
 #[track_caller]
 fn refuses(pipeline: &Pipeline, stage: &Stage, store: &str) {
     let settings = set(pipeline, stage.set, store);
@@ -172,7 +173,8 @@ fn no_stage_takes_another_picture_for_the_one_that_was_ingested() {
     }
 }
 
-/// Ingest, embedding, crops and block tokens share one decode: once pictures are ingested, nothing that is cached reads them again.
+/// Ingest, embedding, crops and block tokens share one decode: once pictures are ingested, nothing
+/// that is cached reads them again.
 #[test]
 fn a_first_run_reads_each_picture_once() {
     let pipeline = Pipeline::new(4, 1);

@@ -1,5 +1,5 @@
-//! What the real binary says of mistakes: one snapshot of many, so that they can be read side by side. Each says what was wrong and where,
-//! and what to do about it.
+//! What the real binary says of mistakes: one snapshot of many, so that they can be read side by
+//! side. Each says what was wrong and where, and what to do about it.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -101,7 +101,7 @@ fn mistakes_about_pictures_and_words() {
             ("no_path.csv", "file,label\na.png,rose\n"),
             ("no_rows.csv", "path,label\n"),
             ("blank.csv", "path,label\n,rose\n"),
-            ("split.csv", "path,label,split\na.png,rose,dev\n"),
+            ("split.csv", "path,label,split\na.png,rose,holdout\n"),
             ("short.csv", "path,label\na.png\n"),
         ],
     );

@@ -1,4 +1,5 @@
-//! The real binary's `init` and `doctor`: from a folder to a pipeline file, and whether all is there that a run needs.
+//! The real binary's `init` and `doctor`: from a folder to a pipeline file, and whether all is
+//! there that a run needs.
 
 use std::process::Output;
 

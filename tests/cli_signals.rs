@@ -9,7 +9,8 @@ use microclip_pipe::cli::progress::PlainProgress;
 use microclip_pipe::cli::signal;
 use microclip_pipe::stop::Stop;
 
-/// Not a test of its own: a run that never comes to a safe point. `a_second_signal_ends_it` starts it.
+/// Not a test of its own: a run that never comes to a safe point. `a_second_signal_ends_it` starts
+/// it.
 #[test]
 #[ignore = "started by another test, in a process of its own"]
 fn never_ends_by_itself() {

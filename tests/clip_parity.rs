@@ -1,6 +1,6 @@
 //! Both towers and the tokenizer against OpenAI's code and Hugging Face transformers.
 
-use microclip_pipe::clip::layout::Layout;
+use microclip_pipe::clip::naming::Naming;
 use microclip_pipe::clip::{ClipConfig, TextTower, Tokenizer, VisionTower, Weights};
 use microclip_pipe::fusion::normalize;
 use tch::{Device, Kind, Tensor};
@@ -25,12 +25,12 @@ fn openai_towers_match_the_released_code() {
     let config = ClipConfig::from_openai(&weights).unwrap();
     assert_eq!((config.vision.heads, config.vision.image_size, config.text.vocab), (2, 64, 512));
 
-    let vision = VisionTower::load(&weights, &config.vision, config.joint, Layout::of(&weights)).unwrap();
+    let vision = VisionTower::load(&weights, &config.vision, config.joint, Naming::of(&weights)).unwrap();
     let seen = vision.forward(&normalise_pixels(&expected.get("images/weak", 4)));
     assert_close("visual/cls_feature", &normalize(&seen.cls), &normalize(&expected.get("visual/cls_feature", 2)));
     assert_close("visual/patch_tokens", &seen.patch_tokens, &expected.get("visual/patch_tokens", 3));
 
-    let text = TextTower::load(&weights, &config.text, config.joint, Layout::of(&weights)).unwrap();
+    let text = TextTower::load(&weights, &config.text, config.joint, Naming::of(&weights)).unwrap();
     let ids = raw("microclip.safetensors", "text/token_ids", Kind::Int64);
     let end = ids.max().int64_value(&[]);
     let features = text.forward(&sequences(&ids, end), Device::Cpu);
@@ -43,14 +43,14 @@ fn hugging_face_directory_matches_transformers() {
     let weights = Weights::open(&directory).unwrap();
     let expected = Golden::open("hf-clip-tiny/expected.safetensors");
     let config = ClipConfig::from_hugging_face(&directory.join("config.json")).unwrap();
-    let layout = Layout::of(&weights);
-    assert_eq!(layout, Layout::HuggingFace);
+    let naming = Naming::of(&weights);
+    assert_eq!(naming, Naming::HuggingFace);
 
-    let vision = VisionTower::load(&weights, &config.vision, config.joint, layout).unwrap();
+    let vision = VisionTower::load(&weights, &config.vision, config.joint, naming).unwrap();
     let images = vision.forward(&expected.get("pixel_values", 4)).cls;
     assert_close("image_features", &images, &expected.get("image_features", 2));
 
-    let text = TextTower::load(&weights, &config.text, config.joint, layout).unwrap();
+    let text = TextTower::load(&weights, &config.text, config.joint, naming).unwrap();
     let ids = raw("hf-clip-tiny/expected.safetensors", "input_ids", Kind::Int64);
     let sentences = text.forward(&sequences(&ids, 511), Device::Cpu);
     assert_close("text_features", &sentences, &expected.get("text_features", 2));

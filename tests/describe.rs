@@ -1,4 +1,5 @@
-//! Sentences become features: which are cut, what a stop keeps, and that a feature is of its sentence alone.
+//! Sentences become features: which are cut, what a stop keeps, and that a feature is of its
+//! sentence alone.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

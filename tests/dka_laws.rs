@@ -1,5 +1,5 @@
-//! What holds of a pass whatever the logits are, tried on the statements themselves: they run in the same session as in
-//! training.
+//! What holds of a pass whatever the logits are, tried on the statements themselves: they run in
+//! the same session as in training.
 //!
 //! The tables are drawn from a fixed seed, so that a law either holds in every run or in none.
 
@@ -90,7 +90,8 @@ fn figures(labels: &PseudoLabels, column: &str) -> Vec<f32> {
     labels.batch.column_by_name(column).unwrap().as_primitive::<Float32Type>().values().to_vec()
 }
 
-/// Cosines as CLIP gives them: close to each other, so that at factors about 100 several classes have a chance.
+/// Cosines as CLIP gives them: close to each other, so that at factors about 100 several classes
+/// have a chance.
 fn tables() -> impl Strategy<Value = Table> {
     (1usize..=9, 2usize..=6).prop_flat_map(|(n, classes)| {
         let side = || prop::collection::vec(0.15f32..0.2, n * classes);
@@ -188,8 +189,8 @@ proptest! {
         for ((mixed, a), b) in mixed.iter().zip(&table.prior).zip(&table.fusion) {
             prop_assert!(*mixed >= a.min(*b) - 1e-7 && *mixed <= a.max(*b) + 1e-7, "{} of {} and {}", mixed, a, b);
         }
-        // Probabilities mix as weighted geometric means, made a distribution again: what both sides believe in a class stays,
-        // and may grow past both.
+        // Probabilities mix as weighted geometric means, made a distribution again: what both sides
+        // believe in a class stays, and may grow past both.
         let [prior, fusion] = ["a", "b"].map(|side| ask(&format!("softmax({side}, 100)")));
         let probabilities = ask(&format!("softmax(mix(a, b, {gamma:?}), 100)"));
         for row in [&prior, &fusion, &probabilities].iter().flat_map(|side| side.chunks(width)) {

@@ -1,4 +1,5 @@
-//! What the default run needs lies in the repository, whole and small: pictures, class names, sentences, a CLIP.
+//! What the default run needs lies in the repository, whole and small: pictures, class names,
+//! sentences, a CLIP.
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -20,7 +21,8 @@ fn folder_bytes(folder: &Path) -> u64 {
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
 }
 
-/// A split of the data set: class names as the file's metadata has them, and (encoded picture, label) by row.
+/// A split of the data set: class names as the file's metadata has them, and (encoded picture,
+/// label) by row.
 struct Split {
     names: Vec<String>,
     pictures: Vec<(Vec<u8>, i64)>,
@@ -120,6 +122,7 @@ fn clip_flora_reads_every_sentence_whole() {
     let room = clip.config.text.context as usize - 2;
     let lengths = sentences.values().flatten().map(|sentence| clip.tokenizer.ids(sentence).unwrap().len());
     let cut = lengths.filter(|&length| length > room).count();
-    // Words that no caption has fall apart into letters; a few sentences may lose their end to that.
+    // Words that no caption has fall apart into letters; a few sentences may lose their end to
+    // that.
     assert!(cut * 20 <= sentences.values().flatten().count(), "{cut} sentences are cut");
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use microclip_pipe::clip::ModelSettings;
-use microclip_pipe::clip::layout::Layout;
+use microclip_pipe::clip::naming::Naming;
 use microclip_pipe::clip::{Clip, ClipConfig, TextTower, VisionTower, Weights, hugging_face};
 use microclip_pipe::dka::LOGIT_SCALE;
 use microclip_pipe::fusion::design::{Design, Fusion, Sink, StartsFrom};
@@ -124,19 +124,19 @@ fn weights_in_openais_layout_are_renamed() {
     let config = ClipConfig::from_openai(&source).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
-    let renamed = hugging_face::tensors(&source, &config, Layout::OpenAi).unwrap();
+    let renamed = hugging_face::tensors(&source, &config, Naming::OpenAi).unwrap();
     hugging_face::write(&path, &renamed, &[]).unwrap();
     std::fs::write(folder.path().join("config.json"), hugging_face::config(&config).to_string()).unwrap();
 
     let written = Weights::open(&path).unwrap();
-    assert_eq!(Layout::of(&written), Layout::HuggingFace);
+    assert_eq!(Naming::of(&written), Naming::HuggingFace);
     let read = ClipConfig::from_hugging_face(&folder.path().join("config.json")).unwrap();
     assert_eq!(read, config);
-    let towers = |weights: &Weights, layout| {
-        let vision = VisionTower::load(weights, &config.vision, config.joint, layout).unwrap();
-        (vision, TextTower::load(weights, &config.text, config.joint, layout).unwrap())
+    let towers = |weights: &Weights, naming| {
+        let vision = VisionTower::load(weights, &config.vision, config.joint, naming).unwrap();
+        (vision, TextTower::load(weights, &config.text, config.joint, naming).unwrap())
     };
-    let (before, after) = (towers(&source, Layout::OpenAi), towers(&written, Layout::HuggingFace));
+    let (before, after) = (towers(&source, Naming::OpenAi), towers(&written, Naming::HuggingFace));
     let side = config.vision.image_size;
     let pixels = Tensor::randn([2, 3, side, side], (Kind::Float, Device::Cpu));
     assert!(before.0.forward(&pixels).cls.allclose(&after.0.forward(&pixels).cls, 1e-6, 1e-6, false));

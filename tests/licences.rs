@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-/// Whether an SPDX expression can be met by `allowed` alone. AND binds closer than OR; `/` is an old way to write OR.
+/// Whether an SPDX expression can be met by `allowed` alone. AND binds closer than OR; `/` is an
+/// old way to write OR.
 fn met(expression: &str, allowed: &[String]) -> bool {
     let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let tokens: Vec<&str> = spaced.split_whitespace().collect();

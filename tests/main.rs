@@ -1,6 +1,8 @@
-//! What a user would notice: the real binary, the tables it writes, and the library against golden values. A module a subject.
+//! What a user would notice: the real binary, the tables it writes, and the library against golden
+//! values. A module a subject.
 //!
-//! One executable, since each would link DataFusion and libtorch anew. What kills processes, and what is hostile, have their own.
+//! One executable, since each would link DataFusion and libtorch anew. What kills processes, and
+//! what is hostile, have their own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
 
 mod common;
@@ -25,6 +27,7 @@ mod cli_messages;
 mod cli_runs;
 mod cli_schema;
 mod cli_signals;
+mod cli_spans;
 mod cli_sql;
 mod clip_parity;
 mod describe;
@@ -54,3 +57,4 @@ mod sql_slt;
 mod stopping;
 mod store_parts;
 mod store_pictures;
+mod style;

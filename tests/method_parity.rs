@@ -1,6 +1,6 @@
 //! Every step of the method against the released code, on a small random CLIP.
 
-use microclip_pipe::clip::layout::Layout;
+use microclip_pipe::clip::naming::Naming;
 use microclip_pipe::clip::{ClipConfig, VisionTower, Weights};
 use microclip_pipe::dka::LOGIT_SCALE;
 use microclip_pipe::fusion::adamw::AdamW;
@@ -19,16 +19,19 @@ use crate::common::{self, Golden, assert_close, golden, normalise_pixels, relati
 const RELEASED: Saliency =
     Saliency { affinity: Affinity::Dot, threshold: Threshold::Std, orientation: Orientation::Raw, tau: 0.2, eps: 1e-6 };
 
-/// The signs of the Fiedler vectors that the eigensolver of the run behind the file returned, for the pictures of the weak and of
-/// the strong view at each of the four steps: whether the entry of largest magnitude was positive.
+/// The signs of the Fiedler vectors that the eigensolver of the run behind the file returned, for
+/// the pictures of the weak and of the strong view at each of the four steps: whether the entry of
+/// largest magnitude was positive.
 ///
-/// They are the only freedom that the released rule leaves, since no similarity and no entry lies within rounding of its
-/// threshold, and they depend on the LAPACK, so they are given here. A wrong one of a strong view moves that step's logits by 1 to
-/// 76 %; those of a weak view show where a label turns on them. `0`: in this picture every pair of patches is alike, any vector is as
-/// good as another, and the mask is [`UNCUT`].
+/// They are the only freedom that the released rule leaves, since no similarity and no entry lies
+/// within rounding of its threshold, and they depend on the LAPACK, so they are given here. A wrong
+/// one of a strong view moves that step's logits by 1 to 76 %; those of a weak view show where a
+/// label turns on them. `0`: in this picture every pair of patches is alike, any vector is as good
+/// as another, and the mask is [`UNCUT`].
 const SIGNS: [[&str; 2]; 4] = [["+--++-", "-+-+0-"], ["+-++++", "-+++0-"], ["+-++++", "-+-+0-"], ["+-++++", "-+-+0-"]];
-/// Background of the picture without a cut: the only mask that explains the file's first gradient of `Wq`, which has the mean of
-/// the foreground as a factor. The graph is the same at each step, and so is the mask.
+/// Background of the picture without a cut: the only mask that explains the file's first gradient
+/// of `Wq`, which has the mean of the foreground as a factor. The graph is the same at each step,
+/// and so is the mask.
 const UNCUT: [i64; 2] = [10, 12];
 
 fn expected() -> Golden {
@@ -43,7 +46,7 @@ fn raw(name: &str, kind: Kind) -> Tensor {
 fn tower() -> VisionTower {
     let weights = Weights::open(&golden("clip_openai_layout.safetensors")).unwrap();
     let config = ClipConfig::from_openai(&weights).unwrap();
-    VisionTower::load(&weights, &config.vision, config.joint, Layout::OpenAi).unwrap()
+    VisionTower::load(&weights, &config.vision, config.joint, Naming::OpenAi).unwrap()
 }
 
 fn golden_soap(expected: &Golden) -> Soap {
@@ -65,12 +68,14 @@ fn fiedler_vector_and_released_mask() {
     assert!(mask.equal(&released_mask()), "saliency/mask");
 }
 
-/// `saliency/mask`: the released masks of `visual/patch_tokens`, which are those of the weak view at the first step.
+/// `saliency/mask`: the released masks of `visual/patch_tokens`, which are those of the weak view
+/// at the first step.
 fn released_mask() -> Tensor {
     raw("saliency/mask", Kind::Uint8).view([6, 64]).to_kind(Kind::Bool)
 }
 
-/// The masks by the released rule of vectors whose entry of largest magnitude is positive, once they have these signs.
+/// The masks by the released rule of vectors whose entry of largest magnitude is positive, once
+/// they have these signs.
 fn under_signs(oriented: &Tensor, signs: &str) -> Tensor {
     let signs: Vec<f32> = signs.chars().map(|sign| if sign == '-' { -1.0 } else { 1.0 }).collect();
     released_rule(&(oriented * Tensor::from_slice(&signs).unsqueeze(1)))
@@ -105,8 +110,8 @@ fn uncut() -> Tensor {
     Tensor::ones([64], (Kind::Bool, Device::Cpu)).index_fill(0, &Tensor::from_slice(&UNCUT), 0)
 }
 
-/// Whether the eigensolver at hand is the one behind the file: it returns the signs that `saliency/mask` shows, and the same vector
-/// of a graph for which any would do.
+/// Whether the eigensolver at hand is the one behind the file: it returns the signs that
+/// `saliency/mask` shows, and the same vector of a graph for which any would do.
 fn same_eigensolver() -> bool {
     let signs = RELEASED.cut(&expected().get("visual/patch_tokens", 3)).mask.equal(&released_mask());
     let all_alike = by_released_eigh(&Tensor::ones([1, 64, 64], (Kind::Float, Device::Cpu))).vector;
@@ -205,8 +210,8 @@ fn pseudo_labels_mix_prior_and_fusion() {
     }
 }
 
-/// Four steps of the released recipe, everything live: weak view and crops through the tower as it stands, DKA at each
-/// step, then cross-entropy and fairness on the strong view.
+/// Four steps of the released recipe, everything live: weak view and crops through the tower as it
+/// stands, DKA at each step, then cross-entropy and fairness on the strong view.
 #[test]
 fn four_training_steps_of_the_released_recipe() {
     let expected = expected();
@@ -265,7 +270,8 @@ fn four_training_steps_of_the_released_recipe() {
     }
     for ((name, parameter), start) in model.names().iter().zip(model.parameters()).zip(&start) {
         let theirs = expected.get(&format!("train/final/{}", released_name(name)), parameter.dim());
-        // The steps move a parameter by 0.2 to 4 %, so a thousandth of the move is well below 1e-4 of the parameter.
+        // The steps move a parameter by 0.2 to 4 %, so a thousandth of the move is well below 1e-4
+        // of the parameter.
         let error = relative_error(&(parameter - start), &(theirs - start));
         assert!(error <= 1e-3, "what the steps moved {name} by: relative error {error:.2e}");
     }

@@ -1,4 +1,5 @@
-//! The real binary's `predict`: the answers of the table `predictions`, for pictures that are read from their files.
+//! The real binary's `predict`: the answers of the table `predictions`, for pictures that are read
+//! from their files.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +43,8 @@ fn pictures_are_answered_as_in_the_table_of_predictions() {
     ] {
         let set: Vec<&str> = settings.iter().flat_map(|setting| ["--set", *setting]).collect();
         pipeline.ok("run", &set);
-        // Confidences of the table are not calibrated: a temperature moves them all the same way, and no answer.
+        // Confidences of the table are not calibrated: a temperature moves them all the same way,
+        // and no answer.
         let temperature = pipeline.sql("SELECT temperature FROM runs ORDER BY started DESC LIMIT 1");
         let temperature = temperature[0]["temperature"].as_f64().expect("the run was measured");
         let answers = predicted(&pipeline, &[test.to_str().unwrap()]);
@@ -121,7 +123,8 @@ fn a_run_without_a_model_and_a_changed_model_are_refused() {
     assert!(String::from_utf8(refused.stderr).unwrap().contains("it has no adapted model"));
 }
 
-/// Classes are known by their order, and a frozen classifier by its sentences: what they are now decides what an answer says.
+/// Classes are known by their order, and a frozen classifier by its sentences: what they are now
+/// decides what an answer says.
 #[test]
 fn classes_and_sentences_that_the_run_was_not_made_from_are_refused() {
     let pipeline = Pipeline::new(4, 1);

@@ -1,4 +1,5 @@
-//! Preprocessing against what torchvision, transformers and Pillow give for the same files (`tests/golden/preprocess`).
+//! Preprocessing against what torchvision, transformers and Pillow give for the same files
+//! (`tests/golden/preprocess`).
 
 use std::path::{Path, PathBuf};
 

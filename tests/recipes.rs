@@ -22,8 +22,9 @@ fn the_reference_recipe_makes_the_tables_of_a_pass_and_is_reproducible() {
     let counts = "SELECT (SELECT count(*) FROM pseudo_labels) AS labels, (SELECT count(*) FROM fusion_logits) AS logits, \
          (SELECT sum(steps) FROM passes) AS steps, (SELECT count(*) FROM predictions) AS predictions";
     assert_eq!(pipeline.sql(counts), [json!({"labels": 24, "logits": 24, "steps": 6, "predictions": 15})]);
-    // Live labels are of the model as it then stood: the labels of a pass are not those that its logits and the fixed prior
-    // would give, but each is the best class of what its own step saw, with a confidence.
+    // Live labels are of the model as it then stood: the labels of a pass are not those that its
+    // logits and the fixed prior would give, but each is the best class of what its own step saw,
+    // with a confidence.
     let filled =
         "SELECT count(*) AS n FROM pseudo_labels WHERE confidence > 0 AND pass = 1 AND previous_class_id IS NOT NULL";
     assert_eq!(pipeline.sql(filled), [json!({"n": 12})]);
@@ -90,8 +91,9 @@ fn every_part_of_the_fusion_makes_a_difference() {
         // Enough passes for the class prior to be estimated.
         adapt_into(&pipeline, setting, &["adapt.tune=head", "adapt.epochs=5", setting]);
     }
-    // What the pass before last left: weights, by the names that two variants share, and the confidence of every label, which
-    // moves where a setting changes the pseudo-logits but no label.
+    // What the pass before last left: weights, by the names that two variants share, and the
+    // confidence of every label, which moves where a setting changes the pseudo-logits but no
+    // label.
     let confidences = |store: &str| {
         let store = pipeline.path(store);
         let statement = "SELECT image_id, pass, confidence FROM pseudo_labels ORDER BY pass, image_id";

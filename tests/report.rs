@@ -1,4 +1,5 @@
-//! The real binary's `report`: a page that needs nothing beside it, with labels and without, whatever the names in it.
+//! The real binary's `report`: a page that needs nothing beside it, with labels and without,
+//! whatever the names in it.
 
 use std::path::PathBuf;
 
@@ -54,7 +55,8 @@ fn a_run_with_labels_has_every_section() {
     for class in CLASSES {
         assert!(page.contains(&format!("<tr data-split=\"test\"><th scope=\"row\">{class}</th>")), "{class}");
     }
-    // A thumbnail for each test picture's card, and a picture, a mask and the attention of those that are looked into.
+    // A thumbnail for each test picture's card, and a picture, a mask and the attention of those
+    // that are looked into.
     assert!(page.matches("data:image/jpeg;base64,").count() > 24);
     assert!(page.matches("Saliency mask of").count() == page.matches("Attention over").count());
     assert!(page.contains("adapt.epochs</code></dt><dd><code>3<"), "settings that are not the defaults");

@@ -1,8 +1,9 @@
-//! The order of rooms that `src/lib.rs` draws is the order that the code keeps: a room uses only those below it.
+//! The order of rooms that `src/lib.rs` draws is the order that the code keeps: a room uses only
+//! those below it.
 
 use std::path::{Path, PathBuf};
 
-/// The rooms of the map, from the street to the cellar.
+/// The rooms of the map, from top to bottom.
 fn rooms() -> Vec<String> {
     let map = std::fs::read_to_string(source().join("lib.rs")).unwrap();
     let map = map.lines().skip_while(|line| !line.contains("```text")).skip(1);

@@ -202,7 +202,8 @@ fn pictures_are_embedded_while_they_are_ingested_and_never_twice() {
     let rows = "SELECT image_id, cls_feature FROM embeddings ORDER BY image_id";
     let whole = pipeline.sql(rows);
 
-    // As a kill leaves it before the tables of the dataset are written; and a picture that was whole once is no longer.
+    // As a kill leaves it before the tables of the dataset are written; and a picture that was
+    // whole once is no longer.
     std::fs::remove_dir_all(pipeline.path("store/images")).unwrap();
     assert!(said(pipeline.output("embed", &[])).contains("15 images, 0 rejected, 0 embedded on the way"));
     assert_eq!(pipeline.sql(rows), whole);
@@ -290,7 +291,8 @@ fn probabilities_and_floors_of_pseudo_labels_are_at_the_runs_own_scale() {
     assert!(all.iter().all(|(expected, found)| Some(*expected) == *found), "{all:?}");
     let at_another_scale = at("100", "0");
     assert!(all.iter().zip(&at_another_scale).all(|((a, _), (b, _))| a + 1e-3 < *b), "{all:?}, {at_another_scale:?}");
-    // A floor among the confidences at 20 leaves out those below it, and at 100 it would leave out others.
+    // A floor among the confidences at 20 leaves out those below it, and at 100 it would leave out
+    // others.
     let floor = all[9].0 - 1e-6;
     let some = at("20", &floor.to_string());
     assert!(some.iter().all(|(expected, found)| found.is_some() == (*expected >= floor)), "floor {floor}: {some:?}");

@@ -1,5 +1,5 @@
-//! What results do not depend on: the order and the names of the pictures, where they come from, what they are batched with, and
-//! how many cores compute.
+//! What results do not depend on: the order and the names of the pictures, where they come from,
+//! what they are batched with, and how many cores compute.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringArray, StructArray};
 use arrow::datatypes::{DataType, Field};
-use microclip_pipe::clip::Clip;
-use microclip_pipe::clip::ModelSettings;
+use microclip_pipe::clip::{Clip, ModelSettings};
 use microclip_pipe::stage::frozen::FrozenTower;
 use microclip_pipe::stage::pixels::Normaliser;
 use parquet::arrow::ArrowWriter;
+use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
 use crate::pipeline::{CLASSES, Pipeline, entries};
@@ -46,7 +46,8 @@ fn shuffled(pipeline: &Pipeline) -> Vec<(&'static str, String, Vec<u8>)> {
     all
 }
 
-/// Hugging Face's layout: a file for each split, a column of structs with a picture's bytes and name.
+/// Hugging Face's layout: a file for each split, a column of structs with a picture's bytes and
+/// name.
 fn parquet(folder: &Path, pictures: &[(&str, String, Vec<u8>)]) {
     std::fs::create_dir_all(folder).unwrap();
     for split in ["train", "test"] {
@@ -164,10 +165,35 @@ fn a_picture_in_both_splits_is_not_trained_on_whatever_its_names() {
         }
         let output = pipeline.output("ingest", &[]);
         let said = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.success() && said.contains("have the same bytes as a file of the other split"), "{said}");
+        assert!(output.status.success() && said.contains("2 of these lie in another split"), "{said}");
         pipeline.sql("SELECT image_id, split FROM images ORDER BY image_id")
     };
     let first = splits(["a.png", "z.png"]);
     assert_eq!(first, splits(["z.png", "a.png"]));
     assert_eq!(first.iter().filter(|row| row["split"] == "test").count(), 4);
+}
+
+/// Nothing is merged without a word: what each file says by itself can be asked for.
+#[test]
+fn equal_files_are_counted_and_listed_with_the_split_and_label_of_each() {
+    let pipeline = Pipeline::new(3, 1);
+    let picture = |place: &str| pipeline.path("pictures").join(place);
+    std::fs::copy(picture("train/red_rose/0001.png"), picture("train/blue_bell/again.png")).unwrap();
+    let output = pipeline.output("ingest", &[]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("1 file has the same bytes"), "{said}");
+    assert!(said.contains("1 of these has another label than the first"), "{said}");
+    let listed = pipeline.sql(
+        "SELECT split_part(path, '/', -2) AS folder, split, name FROM equal_files \
+         JOIN classes USING (class_id) ORDER BY folder",
+    );
+    assert_eq!(
+        listed,
+        [
+            json!({"folder": "blue_bell", "split": "train", "name": "blue bell"}),
+            json!({"folder": "red_rose", "split": "train", "name": "red rose"}),
+        ]
+    );
+    let pairs = pipeline.sql("SELECT cosine, truth, other_truth FROM duplicates");
+    assert_eq!(pairs, [json!({"cosine": 1.0, "truth": "blue bell", "other_truth": "red rose"})]);
 }

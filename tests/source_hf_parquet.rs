@@ -119,8 +119,8 @@ fn folders_name_splits_too() {
         let path = dir.path().join(split).join("0000.parquet");
         write(&path, vec![("image", plain_images(1)), ("label", numbers(&[0]))], Some(NAMES));
     }
-    let splits: Vec<&str> = items(dir.path()).iter().map(|i| i.split.unwrap().as_str()).collect();
-    assert_eq!(splits, ["train", "test"]);
+    let splits: Vec<&str> = items(dir.path()).iter().map(|i| i.split.unwrap().name()).collect();
+    assert_eq!(splits, ["train", "validation"]);
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn paths_labels_and_splits() {
         .into_iter()
         .map(|i| {
             let place = Path::new(&i.path).strip_prefix(dir.path()).unwrap().display().to_string();
-            (place, i.split.unwrap().as_str(), i.label)
+            (place, i.split.unwrap().name(), i.label)
         })
         .collect();
     let named = |name: &str| Some(name.to_owned());
@@ -47,7 +47,7 @@ fn paths_labels_and_splits() {
         seen,
         [
             ("a.png".to_owned(), "train", named("aster")),
-            ("b.png".to_owned(), "test", None),
+            ("b.png".to_owned(), "validation", None),
             ("sub/c.png".to_owned(), "test", named("lily, white")),
         ]
     );
@@ -86,7 +86,7 @@ fn faults_name_the_line() {
     assert!(error(b"label\nx\n").starts_with(":1: no column `path`"));
     assert!(error(b"path,path\na,b\n").starts_with(":1: column `path` stands twice"));
     assert_eq!(error(b"path,label\na.png,x\n,y\n"), ":3: `path` is empty | name the picture, or remove the line");
-    assert!(error(b"path,split\na.png,train\nb.png,dev\n").starts_with(":3: `split` is `dev` | a split is"));
+    assert!(error(b"path,split\na.png,train\nb.png,holdout\n").starts_with(":3: `split` is `holdout` | splits are"));
     assert!(error(b"path,label\na.png,x\nb.png,x,y\n").starts_with(":3: 3 fields, but the header has 2"));
     assert_eq!(error(b"path\na.png\n\xff\xfe.png\n"), ":3: not UTF-8 | save it as UTF-8");
     assert!(error(b"path\n").contains("names no picture"));

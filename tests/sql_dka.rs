@@ -1,4 +1,5 @@
-//! A pass of Dynamic Knowledge Aggregation gives the numbers of the paper's released code, and refuses rows that are wrong.
+//! A pass of Dynamic Knowledge Aggregation gives the numbers of the paper's released code, and
+//! refuses rows that are wrong.
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Float32Type;

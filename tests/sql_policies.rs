@@ -1,5 +1,5 @@
-//! The policies that ship: which pictures get which pseudo-labels, on tables small enough to do by hand, and what holds on
-//! every table.
+//! The policies that ship: which pictures get which pseudo-labels, on tables small enough to do by
+//! hand, and what holds on every table.
 
 use std::collections::BTreeMap;
 
@@ -83,7 +83,8 @@ async fn top_k_gives_each_class_its_most_probable_pictures() {
         [88.0, 1.0, 11.0],  // First for class 2, second for class 0.
     ]);
     assert_eq!(table.clone().k(1).classes(Policy::TopKPerClass).await, [0, -1, 1, 2]);
-    // With two each, class 0 wants picture 3 too, and it is more probable; class 2 ends without a picture.
+    // With two each, class 0 wants picture 3 too, and it is more probable; class 2 ends without a
+    // picture.
     let two = table.clone().k(2).label(Policy::TopKPerClass).await;
     assert_eq!(two.class_ids, [0, 1, 1, 0]);
     assert_near(&figures(&two, "confidence"), &[0.9, 0.15, 0.2, 0.88]);
@@ -134,7 +135,8 @@ async fn agreement_wants_both_sides_to_name_the_class() {
 
 #[tokio::test]
 async fn revive_gives_dead_classes_the_pictures_they_are_most_probable_in() {
-    // Class 2 is dead. Picture 0 is the surest of class 0, and picture 4 the only one of class 1: neither is taken.
+    // Class 2 is dead. Picture 0 is the surest of class 0, and picture 4 the only one of class 1:
+    // neither is taken.
     let table =
         Table::of(&[[85.0, 1.0, 14.0], [80.0, 15.0, 5.0], [70.0, 20.0, 10.0], [81.0, 11.0, 8.0], [6.0, 54.0, 40.0]]);
     assert_eq!(table.classes(Policy::Argmax).await, [0, 0, 0, 0, 1]);
@@ -149,8 +151,9 @@ async fn revive_gives_dead_classes_the_pictures_they_are_most_probable_in() {
 
 #[tokio::test]
 async fn revive_gives_every_dead_class_one_picture_before_any_gets_two() {
-    // Classes 1, 2 and 3 are dead, and want pictures 1, 2, 3, 4 in this order. Class 1 wants picture 1 most, class 2 then
-    // picture 2, and class 3, the least of all, comes away with 3; picture 4 is left, and most probable for class 1.
+    // Classes 1, 2 and 3 are dead, and want pictures 1, 2, 3, 4 in this order. Class 1 wants
+    // picture 1 most, class 2 then picture 2, and class 3, the least of all, comes away with 3;
+    // picture 4 is left, and most probable for class 1.
     let table = Table::of(&[
         [97.0, 1.0, 1.0, 1.0],
         [61.0, 17.0, 13.0, 9.0],
@@ -191,8 +194,8 @@ fn shipped() -> Vec<Statement> {
 
 #[tokio::test]
 async fn what_a_model_believes_counts_and_not_its_scale() {
-    // `revive` and `top_k_per_class` choose by probabilities, `confident` and `steady` by their floor: class 2 is dead, and
-    // picture 3 below the floor.
+    // `revive` and `top_k_per_class` choose by probabilities, `confident` and `steady` by their
+    // floor: class 2 is dead, and picture 3 below the floor.
     let table =
         Table::of(&[[90.0, 8.0, 2.0], [20.0, 75.0, 5.0], [80.0, 5.0, 15.0], [55.0, 40.0, 5.0]]).k(1).floor(0.58);
     for statement in shipped() {
@@ -308,7 +311,8 @@ proptest! {
         let (before, after) = (block_on(table.label(Policy::Argmax)), block_on(table.label(Policy::Revive)));
         let (was, is) = (sizes(&before.class_ids), sizes(&after.class_ids));
         prop_assert_eq!(after.batch.num_rows(), table.ids.len(), "every picture has a label");
-        // With at least as many pictures as classes no class is dead; with fewer, each picture is of a class of its own.
+        // With at least as many pictures as classes no class is dead; with fewer, each picture is
+        // of a class of its own.
         prop_assert_eq!(is.len(), table.classes.min(table.ids.len()));
         prop_assert!(was.keys().all(|class| is.contains_key(class)), "none is killed");
         for (row, (old, new)) in before.class_ids.iter().zip(&after.class_ids).enumerate() {

@@ -1,4 +1,5 @@
-//! The files in `tests/sql` say what SQL over a store gives; this runs them over a small store made by the real writers.
+//! The files in `tests/sql` say what SQL over a store gives; this runs them over a small store made
+//! by the real writers.
 
 use std::path::{Path, PathBuf};
 
@@ -149,7 +150,8 @@ async fn features_stream_past_the_ids_of_the_dataset() {
     let dir = tempfile::tempdir().unwrap();
     let (store, visible) = small_store::build(dir.path());
     let ctx = table::session(&store, &visible).await.unwrap();
-    // The side that a join keeps in memory is the left: 64 digits a picture, not gigabytes of patch tokens.
+    // The side that a join keeps in memory is the left: 64 digits a picture, not gigabytes of patch
+    // tokens.
     for table in ["embeddings", "block_tokens", "view_features"] {
         let df = table::query(&ctx, &format!("EXPLAIN SELECT * FROM {table}")).await.unwrap();
         let plan = arrow::util::pretty::pretty_format_batches(&df.collect().await.unwrap()).unwrap().to_string();

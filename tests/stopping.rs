@@ -1,5 +1,6 @@
-//! A request to stop is heard wherever work goes through all pictures: at once where it was made before, and at the next
-//! question where it is made in between. What asks within itself is tested beside it.
+//! A request to stop is heard wherever work goes through all pictures: at once where it was made
+//! before, and at the next question where it is made in between. What asks within itself is tested
+//! beside it.
 
 use std::sync::Arc;
 

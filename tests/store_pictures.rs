@@ -66,7 +66,8 @@ fn a_thousand_pictures_are_read_in_random_order() {
 fn rows_without_a_picture_and_all_row_groups_are_read_from_many_threads() {
     let dir = tempfile::tempdir().unwrap();
     let partition = Store::open(dir.path()).unwrap().partition("images", "flowers").unwrap();
-    // More than one row group of 32 MiB, pictures of very different sizes, and runs of rows without one.
+    // More than one row group of 32 MiB, pictures of very different sizes, and runs of rows without
+    // one.
     let mut pictures = random_pictures(60, 1_000_000);
     for row in [0, 1, 2, 17, 40, 41, 59] {
         pictures[row] = None;

@@ -1,4 +1,5 @@
-//! Writes pictures as the Hugging Face `datasets` library does: one Parquet file a split, class names in the metadata.
+//! Writes pictures as the Hugging Face `datasets` library does: one Parquet file a split, class
+//! names in the metadata.
 
 use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, StructArray};
 use arrow::datatypes::{DataType, Field, Fields, Schema};

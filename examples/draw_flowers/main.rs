@@ -49,7 +49,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The pictures of a split, species by turns, each with its label. The two splits draw from different random streams.
+/// The pictures of a split, species by turns, each with its label. The two splits draw from
+/// different random streams.
 fn draw_split(seed: u64, stream: u64, each: usize) -> Result<Vec<dataset::Picture>, Box<dyn Error>> {
     let mut pictures = Vec::with_capacity(each * species::ALL.len());
     for index in 0..each * species::ALL.len() {

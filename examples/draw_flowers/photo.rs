@@ -1,4 +1,5 @@
-//! A photograph-like scene: depth blur, clutter, light and shade, several blooms, something in the way.
+//! A photograph-like scene: depth blur, clutter, light and shade, several blooms, something in the
+//! way.
 
 use crate::flora::bloom::{self, Pose, Style};
 use crate::flora::canvas::{Rgb, glow, gradient, mix, shade, shrink, solid};

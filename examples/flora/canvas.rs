@@ -1,4 +1,5 @@
-//! Small steps between the rasteriser and the drawing: colours, paints, and the way back to 8-bit RGB.
+//! Small steps between the rasteriser and the drawing: colours, paints, and the way back to 8-bit
+//! RGB.
 
 use image::RgbImage;
 use tiny_skia::{
@@ -29,7 +30,8 @@ pub fn solid(rgb: Rgb, alpha: f32) -> Paint<'static> {
     Paint { shader: Shader::SolidColor(colour(rgb, alpha)), anti_alias: true, ..Paint::default() }
 }
 
-/// From one colour at `from` to another at `to`, through the stops between (position in [0, 1], colour, alpha).
+/// From one colour at `from` to another at `to`, through the stops between (position in [0, 1],
+/// colour, alpha).
 pub fn gradient(from: (f32, f32), to: (f32, f32), stops: &[(f32, Rgb, f32)]) -> Paint<'static> {
     let shader = LinearGradient::new(
         Point::from_xy(from.0, from.1),

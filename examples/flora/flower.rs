@@ -1,4 +1,5 @@
-//! The attributes of a flower: everything that tells one species from another, and nothing about how it is seen.
+//! The attributes of a flower: everything that tells one species from another, and nothing about
+//! how it is seen.
 
 /// A colour with a name that a caption can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! The 24 invented species: six groups of four that share colour and build and differ in small, local things.
+//! The 24 invented species: six groups of four that share colour and build and differ in small,
+//! local things.
 
 use super::flower::{Eye, Flower, Hue, Leaf, Marks, Stamens, Tip};
 

@@ -1,10 +1,12 @@
-//! Flowers of no species: attributes drawn at random, so that the model learns words and not just 24 pictures.
+//! Flowers of no species: attributes drawn at random, so that the model learns words and not just
+//! 24 pictures.
 
 use crate::flora::flower::{Eye, Flower, Hue, Leaf, Marks, Stamens, Tip};
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
-/// A flower whose every attribute is drawn on its own; details always differ from the petals in colour.
+/// A flower whose every attribute is drawn on its own; details always differ from the petals in
+/// colour.
 pub fn flower(rng: &mut impl Rng) -> Flower {
     let colour = *Hue::PETALS.choose(rng).unwrap_or(&Hue::White);
     let detail = |rng: &mut dyn rand::RngCore| {

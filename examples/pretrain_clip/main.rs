@@ -1,5 +1,5 @@
-//! Pre-trains `data/clip-flora`, a small CLIP, on captioned plates of drawn flowers: plain grounds, flat light, a single
-//! flower each. It never sees a picture of the data set.
+//! Pre-trains `data/clip-flora`, a small CLIP, on captioned plates of drawn flowers: plain grounds,
+//! flat light, a single flower each. It never sees a picture of the data set.
 //!
 //! ```sh
 //! cargo run --release --example pretrain_clip
@@ -79,7 +79,8 @@ struct Options {
     /// Share of the wrong names that are the best known of the group.
     #[arg(long, default_value_t = 0.7)]
     common: f64,
-    /// A folder for the weights after each phase of both towers: a phase whose weights are there is not done again.
+    /// A folder for the weights after each phase of both towers: a phase whose weights are there is
+    /// not done again.
     #[arg(long)]
     checkpoints: Option<PathBuf>,
     /// Threads.
@@ -135,7 +136,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
 
-    // The text tower starts again, from fewer and worse captions: what it gets wrong is what adaptation has to mend.
+    // The text tower starts again, from fewer and worse captions: what it gets wrong is what
+    // adaptation has to mend.
     tch::manual_seed(options.seed as i64);
     let text_vars = nn::VarStore::new(Device::Cpu);
     model.text = model::text_tower(&text_vars.root(), &config);

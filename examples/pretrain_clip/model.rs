@@ -112,8 +112,9 @@ fn block(path: &Path, width: i64, mlp: i64, heads: i64, layers: i64) -> Block {
     }
 }
 
-/// Patch filters start as the lowest frequencies of a cosine transform, half of them of brightness and a quarter of
-/// each of two colour contrasts: a transformer this small would spend most of its training finding them.
+/// Patch filters start as the lowest frequencies of a cosine transform, half of them of brightness
+/// and a quarter of each of two colour contrasts: a transformer this small would spend most of its
+/// training finding them.
 fn cosine_filters(config: &VisionConfig) -> Tensor {
     let side = config.patch as usize;
     let wave = |k: usize, x: usize| {

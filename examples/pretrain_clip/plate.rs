@@ -1,4 +1,5 @@
-//! The domain of pre-training: coloured prints of single flowers on a plain ground, in flat light, with a drawn contour.
+//! The domain of pre-training: coloured prints of single flowers on a plain ground, in flat light,
+//! with a drawn contour.
 
 use crate::flora::bloom::{self, Pose, Style};
 use crate::flora::canvas::{Rgb, colour, mix, shrink};

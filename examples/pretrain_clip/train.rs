@@ -1,4 +1,5 @@
-//! The two phases: both towers on captions by attributes; then the text tower alone, on names as well.
+//! The two phases: both towers on captions by attributes; then the text tower alone, on names as
+//! well.
 
 use crate::contrast::{contrastive, likeness, normalize};
 use crate::corpus::Corpus;
@@ -63,7 +64,8 @@ impl Schedule {
 /// From a caption to token ids.
 pub type Encode<'a> = &'a dyn Fn(&str) -> Result<Vec<i64>, Box<dyn Error>>;
 
-/// Matrix products run in bfloat16, twice as fast on a CPU that has it; the master weights stay fp32.
+/// Matrix products run in bfloat16, twice as fast on a CPU that has it; the master weights stay
+/// fp32.
 fn fast(tensor: &Tensor) -> Tensor {
     tensor.to_kind(Kind::BFloat16)
 }
@@ -128,7 +130,8 @@ pub fn both_towers(
     Ok(())
 }
 
-/// Phase two: the pictures' features stand still, the text tower learns names, and goes on with attributes.
+/// Phase two: the pictures' features stand still, the text tower learns names, and goes on with
+/// attributes.
 pub fn text_tower(
     vars: &nn::VarStore,
     model: &mut Model,
@@ -173,8 +176,9 @@ fn running(average: f64, value: f64, step: usize) -> f64 {
     if step == 0 { value } else { 0.95 * average + 0.05 * value }
 }
 
-/// The mean of a random eighth of each picture's patch tokens (B, N, D): every token, and so whatever a foreground mask
-/// picks out, has to line up with the caption, not just the mean of them all.
+/// The mean of a random eighth of each picture's patch tokens (B, N, D): every token, and so
+/// whatever a foreground mask picks out, has to line up with the caption, not just the mean of them
+/// all.
 fn some_mean(patches: &Tensor) -> Tensor {
     let size = patches.size();
     let chance = Tensor::rand([size[0], size[1]], (Kind::Float, Device::Cpu));
@@ -209,7 +213,8 @@ fn standard(pixels: &Tensor) -> Tensor {
     (pixels - channel(MEAN)) / channel(STD)
 }
 
-/// Replaces a share of the plates (B, 3, S, S) by strong views: a large CLIP has seen such pictures on the web.
+/// Replaces a share of the plates (B, 3, S, S) by strong views: a large CLIP has seen such pictures
+/// on the web.
 fn mistreat(pixels: &Tensor, share: f64, rng: &mut ChaCha8Rng) -> Result<Tensor, Box<dyn Error>> {
     if share == 0.0 {
         return Ok(pixels.shallow_clone());
@@ -230,7 +235,8 @@ fn mistreat(pixels: &Tensor, share: f64, rng: &mut ChaCha8Rng) -> Result<Tensor,
     Ok(Tensor::stack(&plates, 0))
 }
 
-/// Other light on the same plate: mirrored, tinted, faded, with grain, darker or flatter; then standardised.
+/// Other light on the same plate: mirrored, tinted, faded, with grain, darker or flatter; then
+/// standardised.
 fn vary(pixels: &Tensor) -> Tensor {
     let plates = pixels.size()[0];
     let draw = |channels: i64, low: f64, high: f64| {

@@ -1,4 +1,5 @@
-//! Learns a byte-pair vocabulary from the captions and writes it as transformers' CLIP tokenizer reads it.
+//! Learns a byte-pair vocabulary from the captions and writes it as transformers' CLIP tokenizer
+//! reads it.
 
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -25,7 +26,8 @@ pub struct Vocabulary {
     pub len: i64,
 }
 
-/// Learns at most `size` entries. The order is CLIP's: bytes, bytes at the end of a word, merges, marks.
+/// Learns at most `size` entries. The order is CLIP's: bytes, bytes at the end of a word, merges,
+/// marks.
 pub fn learn(captions: &[String], size: usize) -> Result<Vocabulary, Box<dyn Error + Send + Sync>> {
     let normalizer = Sequence::new(vec![
         NFC.into(),

@@ -1,5 +1,6 @@
-//! What each target does with its bytes: it hands them to the parser as a user would, and asks of what comes back what must
-//! hold. An error is a good answer; a panic, a hang or a gigabyte of memory is not.
+//! What each target does with its bytes: it hands them to the parser as a user would, and asks of
+//! what comes back what must hold. An error is a good answer; a panic, a hang or a gigabyte of
+//! memory is not.
 //!
 //! The fuzzers and `tests/corpora.rs` call the same functions.
 
@@ -95,8 +96,8 @@ fn file(name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// A pipeline file; after the first byte 0 come values of `--set`, each after another 0. What loads is the same when it is
-/// written and loaded again.
+/// A pipeline file; after the first byte 0 come values of `--set`, each after another 0. What loads
+/// is the same when it is written and loaded again.
 pub fn pipeline(bytes: &[u8]) {
     let mut parts = bytes.split(|byte| *byte == 0);
     let path = file("pipeline.toml", parts.next().unwrap_or_default());
@@ -150,7 +151,8 @@ pub fn descriptions(bytes: &[u8]) {
     assert!(read.descriptions.iter().all(|of_class| of_class.iter().any(|sentence| !sentence.trim().is_empty())));
 }
 
-/// A JPEG, PNG or WebP. The limit on pixels is a low one, so that many small pictures are tried and not a few large ones.
+/// A JPEG, PNG or WebP. The limit on pixels is a low one, so that many small pictures are tried and
+/// not a few large ones.
 pub fn picture(bytes: &[u8]) {
     let limits = Limits { max_pixels: 1 << 20, ..Limits::default() };
     let header = probe(bytes, &limits);
@@ -218,7 +220,8 @@ pub fn sentence(bytes: &[u8]) {
     });
 }
 
-/// SQL, as a statement of DKA and as one that a user asks: whatever is planned does no more than read.
+/// SQL, as a statement of DKA and as one that a user asks: whatever is planned does no more than
+/// read.
 pub fn statement(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     RUNTIME.with(|runtime| {

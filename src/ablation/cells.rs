@@ -1,4 +1,4 @@
-//! From an ablation to its runs.
+//! Turns an ablation into its runs.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::config::mistakes::Mistakes;
 use crate::error::{Error, Kind, Result};
 use crate::stage::adapt::Tune;
 
-/// More than these are a slip in the grid.
+/// The most runs of an ablation; more are a mistake in the grid.
 const MOST: usize = 10_000;
 
 /// One run of an ablation. Cells with the same settings are one run in the store.
@@ -25,7 +25,7 @@ pub struct Cell {
     pub seed: u64,
     /// The model of `metrics` that the row shows.
     pub model: String,
-    /// The overrides, `; ` between them.
+    /// The overrides, joined by `; `.
     pub settings: String,
     /// The pipeline file with all overrides in place.
     pub spec: Spec,
@@ -37,18 +37,20 @@ pub struct Cell {
 #[derive(Debug, Clone, PartialEq)]
 struct Variant<'a> {
     row: &'a Row,
-    /// The row's name, and where in the grid it is.
+    /// The row's name, and its point of the grid.
     name: String,
-    /// Its overrides, those of all runs first.
+    /// The overrides, those of all runs first.
     overrides: Vec<String>,
 }
 
 impl Cell {
-    /// Every cell: row by row, in each pipeline by pipeline, in each seed by seed. A cell that trains nothing is there for
-    /// the first seed alone: no result of it depends on the seed. `threads` wins over what the files say.
+    /// Returns every cell: row by row, in each pipeline by pipeline, in each seed by seed. A cell
+    /// that trains nothing is made for the first seed alone, since its results do not depend on the
+    /// seed. `threads` overrides what the files say.
     ///
     /// # Errors
-    /// [`Kind::Usage`] where a pipeline file has a mistake or does not go together with the overrides.
+    /// Returns [`Kind::Usage`] if a pipeline file has a mistake or does not go together with the
+    /// overrides.
     pub fn all(ablation: &Ablation, threads: Option<usize>) -> Result<Vec<Cell>> {
         let variants = variants(ablation)?;
         let mut cells = Vec::new();
@@ -88,13 +90,14 @@ impl Cell {
         Ok(cells)
     }
 
-    /// What the cell is called in messages: `head, flowers, seed 1`.
+    /// Returns the cell's name in messages: `head, flowers, seed 1`.
     pub fn title(&self) -> String {
         format!("{}, {}, seed {}", self.row, self.pipeline, self.seed)
     }
 }
 
-/// The pipeline file with the overrides in place. A mistake that the row brought about is said to be the row's.
+/// Loads the pipeline file with the overrides in place. A mistake caused by the row is reported as
+/// the row's.
 fn resolve(file: &Path, ablation: &Ablation, row: &Row, name: &str, overrides: &[String]) -> Result<Spec> {
     load(file, overrides).map_err(|error| {
         if load(file, &ablation.set).is_err_and(|own| own.to_string() == error.to_string()) {
@@ -104,7 +107,7 @@ fn resolve(file: &Path, ablation: &Ablation, row: &Row, name: &str, overrides: &
     })
 }
 
-/// Each row at every point of the grid; the last key of the grid changes fastest.
+/// Returns each row at every point of the grid; the last key of the grid changes fastest.
 fn variants(ablation: &Ablation) -> Result<Vec<Variant<'_>>> {
     let sizes = [ablation.pipelines.len(), ablation.seeds.len(), ablation.rows.len()];
     let lengths = sizes.into_iter().chain(ablation.grid.iter().map(|axis| axis.values.len()));
@@ -137,8 +140,9 @@ fn variant<'a>(ablation: &Ablation, row: &'a Row, point: &[(&Axis, &Value)]) -> 
 mod tests {
     use std::path::PathBuf;
 
-    use super::super::spec::{Metric, Split};
+    use super::super::spec::Metric;
     use super::*;
+    use crate::source::Split;
 
     fn row(name: &str, set: &[&str]) -> Row {
         let set = set.iter().map(|&text| text.to_owned()).collect();

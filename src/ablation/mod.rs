@@ -1,7 +1,9 @@
-//! Ablations: rows of settings, on several pipelines, with several seeds, and one figure of each such run.
+//! Ablations: rows of settings, on several pipelines, with several seeds, and one figure of each
+//! run.
 //!
-//! [`load`] reads the file, [`Cell::all`] makes its runs and checks them, [`known`] looks up which of them the store has,
-//! [`run()`] does the others and writes the table `ablations`, and [`markdown`] shows it.
+//! [`load`] reads the file, [`Cell::all`] makes its runs and checks them, [`known`] looks up which
+//! of them the store has, [`run()`] computes the others and writes the table `ablations`, and
+//! [`markdown`] shows it.
 
 mod cells;
 mod reader;
@@ -13,5 +15,5 @@ mod table;
 pub use cells::Cell;
 pub use report::markdown;
 pub use run::{Figure, Figures, known, run};
-pub use spec::{Ablation, Axis, Metric, Row, Split, load};
+pub use spec::{Ablation, Axis, Metric, Row, load};
 pub use table::batch;

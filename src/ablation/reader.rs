@@ -1,30 +1,32 @@
-//! From the TOML of an ablation file to its types; every mistake goes to the report, and something takes its place.
+//! Turns the TOML of an ablation file into its types; every mistake is reported, and a placeholder
+//! takes the value's place.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::spec::{Ablation, Axis, DEFAULT_MODEL, Metric, Row, Split};
+use super::spec::{Ablation, Axis, DEFAULT_MODEL, Metric, Row};
 use crate::config::DEFAULT_STORE;
 use crate::config::check::{Check, Mistake, absolute, found, shorten};
 use crate::config::keys::{self, join};
 use crate::config::{overrides, suggest};
 use crate::settings::{ANY_WHOLE, Must, Want};
+use crate::source::Split;
 
 /// The keys at the top of the file.
 const TOP: &[&str] = &["name", "store", "pipelines", "seeds", "set", "split", "metric", "rows", "grid"];
 /// The keys of a row.
 const ROW: &[&str] = &["name", "model", "set"];
 
-/// Keys of the pipeline file that the ablation itself decides on, and how.
+/// Keys of the pipeline file that the ablation itself decides, and how.
 const DECIDED: [(&str, &str); 3] = [
     ("name", "the pipeline's name heads its column"),
     ("store", "`store` at the top of the file is the store of all runs"),
     ("seed", "`seeds` at the top of the file lists them"),
 ];
 
-/// Reads one file.
+/// Reader of one file.
 pub(super) struct Reader<'a> {
     file: &'a Path,
     check: Check<'a>,
@@ -73,7 +75,7 @@ impl<'a> Reader<'a> {
         self.check.mistake(name, (what.into(), hint.map(str::to_owned)));
     }
 
-    /// Reports the keys that are none of `known`; gives those that were meant.
+    /// Reports the keys that are not `known`, and returns those that were meant.
     fn unknown(&mut self, section: &str, table: &Table, known: &'static [&'static str]) -> HashSet<&'static str> {
         let mut meant = HashSet::new();
         for key in table.keys().filter(|key| !known.contains(&key.as_str())) {
@@ -90,7 +92,7 @@ impl<'a> Reader<'a> {
         meant
     }
 
-    /// A checked value; none where there is none or a wrong one.
+    /// Checks a value; reports it and returns `None` if it is wrong.
     fn value(&mut self, name: &str, want: Want, value: &Value) -> Option<Value> {
         let mut value = value.clone();
         match self.check.value(name, want, &mut value) {
@@ -102,13 +104,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The text of a key at the top.
+    /// Returns the text of a key at the top.
     fn word(&mut self, table: &Table, key: &str, want: Want) -> Option<String> {
         let value = self.value(key, want, table.get(key)?)?;
         value.as_str().map(str::to_owned)
     }
 
-    /// The items of a list that must have some, each with its name for messages.
+    /// Returns the items of a list that must not be empty, each with its name for messages.
     fn items<'t>(&mut self, name: &str, value: &'t Value, what: &str) -> Vec<(String, &'t Value)> {
         match value {
             Value::Array(items) if !items.is_empty() => {
@@ -157,7 +159,7 @@ impl<'a> Reader<'a> {
         seeds
     }
 
-    /// The list `set` of a table: the keys that it overrides, and the overrides.
+    /// Reads the list `set` of a table: the keys that it overrides, and the overrides.
     fn overrides(&mut self, section: &str, table: &Table) -> Vec<(&'static str, String)> {
         let (name, what) = (join(section, "set"), "a list of overrides, e.g. [\"adapt.epochs=3\"]");
         let items = match table.get("set") {
@@ -177,14 +179,15 @@ impl<'a> Reader<'a> {
             };
             match self.over(text) {
                 Ok(key) => read.push((key, text.to_owned())),
-                // Without the option: here there is none.
+                // Without the option, which the file does not have.
                 Err((what, hint)) => self.check.mistake(&item_name, (what, hint.map(|h| h.replace("--set ", "")))),
             }
         }
         read
     }
 
-    /// The key of an override whose value is in range. What lies at a path shows only beside the pipeline file.
+    /// Returns the key of an override whose value is in range. Paths can only be checked beside the
+    /// pipeline file.
     fn over(&self, text: &str) -> Result<&'static str, Mistake> {
         let (key, mut value) = overrides::read(text)?;
         undecided(&key.name)?;
@@ -207,12 +210,12 @@ impl<'a> Reader<'a> {
                 );
             }
         }
-        // A table has no order of its own.
+        // A table does not keep the file's order.
         axes.sort_by_key(|(line, _)| *line);
         axes.into_iter().map(|(_, axis)| axis).collect()
     }
 
-    /// Axes of a table whose keys are dotted, whether they are quoted or nested.
+    /// Collects the axes of a table with dotted keys, whether they are quoted or nested.
     fn axes(&mut self, section: &str, prefix: &str, table: &Table, axes: &mut Vec<(Option<usize>, Axis)>) {
         for (leaf, value) in table {
             let name = join(section, leaf);
@@ -284,7 +287,7 @@ impl<'a> Reader<'a> {
         rows
     }
 
-    /// A text of a row, on one line.
+    /// Reads a text of a row, which must be on one line.
     fn text(&mut self, section: &str, table: &Table, key: &str) -> Option<String> {
         const LONGEST: usize = 200;
         let value = table.get(key)?;
@@ -302,7 +305,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Refuses keys that are not for a row to set.
+/// Refuses keys that the ablation itself decides.
 fn undecided(key: &str) -> Result<(), Mistake> {
     match DECIDED.iter().find(|(decided, _)| *decided == key) {
         Some((_, how)) => Err((format!("'{key}' cannot be set in an ablation"), Some((*how).to_owned()))),

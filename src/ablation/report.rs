@@ -3,9 +3,9 @@
 use super::cells::Cell;
 use super::run::Figure;
 
-/// A row per row of the ablation, a column per pipeline: mean ± sample deviation over the seeds, in per cent; the mean alone
-/// where there is one seed. With several pipelines a last column has the mean of their means. Columns are padded, so that the
-/// table can be read as it is.
+/// Returns a row per row of the ablation, a column per pipeline: mean ± sample deviation over the
+/// seeds, in per cent, or the mean alone if there is one seed. With several pipelines a last column
+/// has the mean of their means. Columns are padded, so that the table can be read as it is.
 pub fn markdown(cells: &[Cell], figures: &[Option<Figure>]) -> String {
     let rows = distinct(cells.iter().map(|cell| cell.row.as_str()));
     let pipelines = distinct(cells.iter().map(|cell| cell.pipeline.as_str()));
@@ -44,12 +44,12 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     found
 }
 
-/// A bar would end the cell.
+/// Escapes bars, which would end the cell.
 fn escaped(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
-/// `62.4 ± 0.3`; `62.4` of one value, `-` of none.
+/// Writes `62.4 ± 0.3`, or `62.4` for one value and `-` for none.
 fn per_cent(values: &[f64]) -> String {
     match (mean(values), deviation(values)) {
         (Some(mean), Some(deviation)) => format!("{:.1} ± {:.1}", 100.0 * mean, 100.0 * deviation),
@@ -62,17 +62,18 @@ fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// The sample deviation: of what other seeds would give, so the divisor is one less than the number of values.
+/// Returns the sample deviation. It estimates that of other seeds too, so the divisor is one less
+/// than the number of values.
 fn deviation(values: &[f64]) -> Option<f64> {
     let mean = mean(values).filter(|_| values.len() > 1)?;
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
     Some((squares / (values.len() - 1) as f64).sqrt())
 }
 
-/// The first column to the left, the others to the right.
+/// Draws the table, its first column aligned to the left, the others to the right.
 fn drawn(lines: &[Vec<String>]) -> String {
     let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|c| c.chars().count()).max();
-    // Three are the least that Markdown takes for a line under the head.
+    // Markdown needs at least three dashes under the head.
     let widths: Vec<usize> = (0..lines[0].len()).map(|column| width(column).unwrap_or(0).max(3)).collect();
     let mut text = String::new();
     for (n, line) in lines.iter().enumerate() {

@@ -1,4 +1,5 @@
-//! Doing an ablation: what the store has is looked up, the rest is run, and the table is written after each run.
+//! Running an ablation: what the store has is looked up, the rest is run, and the table is written
+//! after each run.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,10 +13,10 @@ use crate::runs::lookup::Upto;
 use crate::runs::lookup::{Finished, Lookup, Measured, measured};
 use crate::store::layout::Store;
 
-/// What a cell came to.
+/// The figure of a cell.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figure {
-    /// The run that it is of.
+    /// The run that it belongs to.
     pub run: String,
     /// The figure, from 0 to 1.
     pub value: f64,
@@ -23,20 +24,21 @@ pub struct Figure {
     pub seconds: f64,
 }
 
-/// What is known of each cell, in their order.
+/// The figure of each cell if it is known, in the order of the cells.
 pub type Figures = Vec<Option<Figure>>;
 
-/// The figures that the store has: of runs that are finished and measured, on the datasets as they are now. Nothing is
-/// computed and nothing written.
+/// Returns the figures that the store has: those of runs that are finished and measured, on the
+/// datasets as they are now. Computes and writes nothing.
 ///
 /// # Errors
-/// Where a dataset, a model or the store cannot be read.
+/// Fails if a dataset, a model or the store cannot be read.
 pub fn known(ablation: &Ablation, cells: &[Cell], store: &Store) -> Result<Figures> {
     let (mut lookup, seconds) = (Lookup::new(store), table::seconds(ablation, store)?);
     cells.iter().map(|cell| known_figure(ablation, cell, &mut lookup, &seconds)).collect()
 }
 
-/// One of them. A run that has not what the row shows was made by an older version: it is measured again.
+/// Returns the figure of one cell. A run without what the row shows was made by an older version,
+/// and is measured again.
 fn known_figure(
     ablation: &Ablation,
     cell: &Cell,
@@ -56,15 +58,16 @@ fn figure(ablation: &Ablation, cell: &Cell, finished: &Finished) -> Option<Figur
     Some(Figure { run: run.clone(), value: *value, seconds: *seconds })
 }
 
-/// Gets the figure of every cell. Runs that the store has are not run again, and cells with the same settings are run once.
-/// The table `ablations` is written after each run, so that a stop loses none, and what an interrupted run has done is gone
-/// on from.
+/// Computes the figure of every cell. Runs that the store has are not run again, and cells with the
+/// same settings are run once. The table `ablations` is written after each run, so that a stop
+/// loses none; an interrupted run is resumed.
 ///
 /// # Errors
-/// Of the first cell that fails, which the message names; [`Kind::Interrupted`] where stopping was asked for.
+/// Returns the error of the first cell that fails, which the message names; [`Kind::Interrupted`]
+/// if a stop was requested.
 pub async fn run(ablation: &Ablation, cells: &[Cell], options: &Options) -> Result<Figures> {
     let Options { stop, progress } = options;
-    // Held until the end: the runs share it.
+    // Held until the end, since the runs share it.
     let store = wait_for_lock::take(&ablation.store, stop, progress).await?;
     let mut figures = known(ablation, cells, &store)?;
     let seconds = table::seconds(ablation, &store)?;
@@ -79,14 +82,15 @@ pub async fn run(ablation: &Ablation, cells: &[Cell], options: &Options) -> Resu
             continue;
         }
         let title = format!("cell {} of {}: {}", n + 1, cells.len(), cell.title());
-        // An earlier cell may have been the same run, or have read a dataset that was not known before.
+        // An earlier cell may have been the same run, or have ingested a dataset that was not known
+        // before.
         figures[n] = known_figure(ablation, cell, &mut Lookup::new(&store), &seconds)?;
         if figures[n].is_none() {
             progress.say(&title);
             stop.check().map_err(|error| of_cell(title.clone(), error))?;
             let outcome = run::run(&cell.spec, Upto::Evaluate, options).await;
             let outcome = outcome.map_err(|error| of_cell(title.clone(), error))?;
-            // Most pipelines say the same in every run.
+            // Most pipelines have the same notes in every run.
             outcome.notes.iter().filter(|note| said.insert((*note).clone())).for_each(|note| progress.say(note));
             let finished = measured(&store, &outcome.run)?;
             figures[n] = Some(wanted(ablation, cell, finished)?);
@@ -96,7 +100,7 @@ pub async fn run(ablation: &Ablation, cells: &[Cell], options: &Options) -> Resu
     Ok(figures)
 }
 
-/// The figure of a run that was just measured, or what it gives instead.
+/// Returns the figure of a run that was just measured, or an error that says what it gives instead.
 fn wanted(ablation: &Ablation, cell: &Cell, finished: Option<Finished>) -> Result<Figure> {
     let scores = finished.as_ref().map_or(&[][..], |finished| &finished.scores);
     if let Some(figure) = finished.as_ref().and_then(|finished| figure(ablation, cell, finished)) {
@@ -129,7 +133,7 @@ fn wanted(ablation: &Ablation, cell: &Cell, finished: Option<Finished>) -> Resul
         .hint(format!("it gives {}", list(|s| &s.model))))
 }
 
-/// The error of a cell, which it names.
+/// Wraps the error of a cell in one that names the cell.
 fn of_cell(title: String, error: Error) -> Error {
     Error::new(error.kind(), title).cause(error)
 }

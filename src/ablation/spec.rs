@@ -9,9 +9,11 @@ use crate::config::mistakes::Mistakes;
 use crate::config::overrides::Applied;
 use crate::error::Result;
 use crate::settings::choice;
+use crate::source::Split;
 
-/// Everything that an ablation file says. One that [`load`] returned is complete, and its overrides are of known keys and
-/// in range; whether they go together with the pipelines shows when the [cells](super::Cell) are made.
+/// Everything that an ablation file says. If [`load`] returned it, it is complete, and its
+/// overrides have known keys and values in range; whether they go together with the pipelines shows
+/// when the [cells](super::Cell) are made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ablation {
     /// The file itself, as it was named.
@@ -20,9 +22,9 @@ pub struct Ablation {
     pub name: String,
     /// The one store of all its runs, absolute. By default `.store` beside the file.
     pub store: PathBuf,
-    /// The pipeline files, absolute: a column each.
+    /// The pipeline files, absolute; each is a column.
     pub pipelines: Vec<PathBuf>,
-    /// Seeds, each of which is a run of its own; all different.
+    /// The seeds, all different; each is a run of its own.
     pub seeds: Vec<u64>,
     /// Overrides of all runs, as `KEY=VALUE`.
     pub set: Vec<String>,
@@ -32,18 +34,18 @@ pub struct Ablation {
     pub metric: Metric,
     /// The rows; their names are all different.
     pub rows: Vec<Row>,
-    /// What is varied in every row, in the order of the file; none where there is no grid.
+    /// What is varied in every row, in the order of the file; empty without a grid.
     pub grid: Vec<Axis>,
 }
 
 /// A row of an ablation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// What it is called in the table.
+    /// The row's name in the table.
     pub name: String,
     /// The model of `metrics` that it shows.
     pub model: String,
-    /// Its overrides, as `KEY=VALUE`.
+    /// The row's overrides, as `KEY=VALUE`.
     pub set: Vec<String>,
     /// Where it stands, for messages: `FILE:LINE`.
     pub place: String,
@@ -54,18 +56,8 @@ pub struct Row {
 pub struct Axis {
     /// The key of the pipeline file, dotted.
     pub key: &'static str,
-    /// Its values, as TOML; all different.
+    /// The values, as TOML; all different.
     pub values: Vec<toml::Value>,
-}
-
-choice! {
-    /// The pictures that are measured.
-    Split {
-        /// Those that are trained on.
-        Train = "train",
-        /// Those that are not.
-        Test = "test",
-    }
 }
 
 choice! {
@@ -78,15 +70,15 @@ choice! {
     }
 }
 
-/// The model that a row shows unless it says which.
+/// The model that a row shows unless it names one.
 pub(super) const DEFAULT_MODEL: &str = "adapted";
 
 /// Reads the ablation file at `path` and checks what can be checked without the pipelines.
 ///
 /// # Errors
-/// [`Kind::Usage`](crate::error::Kind::Usage): the file cannot be read or is not TOML; a key is unknown or missing; a
-/// value, also one of an override, has the wrong type or is out of range. All mistakes are reported together, each with the
-/// line it stands on.
+/// Returns [`Kind::Usage`](crate::error::Kind::Usage) if the file cannot be read or is not TOML; if
+/// a key is unknown or missing; or if a value, including one of an override, has the wrong type or
+/// is out of range. All mistakes are reported together, each with its line.
 pub fn load(path: &Path) -> Result<Ablation> {
     let Document { table, lines, folder } = Document::read(path, "ablation file")?;
     let (applied, mut mistakes) = (Applied::new(), Mistakes::new(path));

@@ -16,10 +16,10 @@ use crate::table::{self, Dims, arrays};
 /// The name of the one part of an ablation.
 const PART: &str = "cells";
 
-/// Rows of the table `ablations`: a row for each cell that has its figure.
+/// Returns rows of the table `ablations`: one for each cell that has a figure.
 ///
 /// # Errors
-/// Where the columns do not make a table, which is a fault of the program.
+/// Fails only if the columns do not make a table, which is a fault of the program.
 pub fn batch(ablation: &Ablation, cells: &[Cell], figures: &[Option<Figure>]) -> Result<RecordBatch> {
     let rows: Vec<(&Cell, &Figure)> =
         cells.iter().zip(figures).filter_map(|(cell, figure)| Some((cell, figure.as_ref()?))).collect();
@@ -43,14 +43,15 @@ pub fn batch(ablation: &Ablation, cells: &[Cell], figures: &[Option<Figure>]) ->
     table::rows("ablations", &table::table("ablations")?.arrow(&Dims::new())?, columns)
 }
 
-/// Writes the rows of an ablation; those that it had before are replaced.
+/// Writes the rows of an ablation, replacing those that it had before.
 pub(super) fn write(ablation: &Ablation, cells: &[Cell], figures: &[Option<Figure>], store: &Store) -> Result<()> {
     let batch = batch(ablation, cells, figures)?;
     let partition = store.partition("ablations", &ablation.name)?;
     partition.replace(PART, &batch.schema(), &[batch], &[]).map(drop)
 }
 
-/// How long each run of an ablation took when it was computed: looking at a run again takes less, and is no figure.
+/// Returns how long each run of an ablation took when it was computed; looking up a finished run
+/// takes less, and does not count.
 pub(super) fn seconds(ablation: &Ablation, store: &Store) -> Result<HashMap<String, f64>> {
     let mut known = HashMap::new();
     let partition = store.partition("ablations", &ablation.name)?;

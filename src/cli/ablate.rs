@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::EXIT_CODES;
+use super::align::{Side, align};
 use super::common::{Cores, runtime, store_folder};
-use super::layout::{Side, align};
 use super::output::Target;
 use super::printer::Printer;
 use crate::ablation::{self, Ablation, Cell, Figures};
@@ -69,13 +69,15 @@ pub(super) struct Ablate {
     #[arg(long)]
     dry_run: bool,
 
-    /// How the outcome is printed: as a table in Markdown, or the rows of the table ablations as CSV or JSON lines
+    /// How the outcome is printed: as a table in Markdown, or the rows of the table ablations as
+    /// CSV or JSON lines
     #[arg(long, value_enum, default_value_t = Format::Markdown, value_name = "FORMAT")]
     format: Format,
 
     /// Keep tables and checkpoints of all runs in this folder
     ///
-    /// Instead of what `store` in the ablation file says. A relative path starts at the current folder.
+    /// Instead of what `store` in the ablation file says. A relative path starts at the current
+    /// folder.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Overrides")]
     store: Option<PathBuf>,
 
@@ -107,7 +109,8 @@ impl Ablate {
         }
         let options = Options { stop: Stop::default(), progress: printer.progress() };
         signal::watch(options.stop.clone(), options.progress.clone())?;
-        // A run bounds its cores by its own settings; the runs that are looked up, and the table, have none.
+        // A run limits its cores by its own settings; looking up runs and writing the table have
+        // none.
         cores::set_limit(self.cores.asked().unwrap_or(0));
         let runtime = runtime()?;
         let figures = runtime.block_on(ablation::run(&ablation, &cells, &options))?;
@@ -127,7 +130,7 @@ impl Ablate {
     }
 }
 
-/// A line per run.
+/// Writes a line per run.
 fn plan(cells: &[Cell], figures: &Figures) -> String {
     let titles = ["row", "pipeline", "seed", ""].map(str::to_owned).to_vec();
     let lines = cells.iter().zip(figures).map(|(cell, figure)| {
@@ -137,7 +140,7 @@ fn plan(cells: &[Cell], figures: &Figures) -> String {
     align(&[Side::Left, Side::Left, Side::Right, Side::Left], &std::iter::once(titles).chain(lines).collect::<Vec<_>>())
 }
 
-/// What the figures of the table are.
+/// Says what the figures of the table are.
 fn caption(ablation: &Ablation) -> String {
     let Ablation { split, metric, seeds, .. } = ablation;
     let seeds = match seeds.as_slice() {

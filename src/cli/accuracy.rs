@@ -1,17 +1,18 @@
 //! The accuracy table that `run` and `evaluate` end with.
 
-use super::layout::{Side, align};
+use super::align::{Side, align};
 use super::printer::Printer;
 use crate::error::Result;
 use crate::pipeline::outcome::Outcome;
 use crate::runs::lookup::MetricRow;
+use crate::source::Split;
 use crate::stage::evaluate::MODELS;
 use crate::text::numbers::count;
 
-/// Prints the accuracies, or that there are none.
+/// Prints the accuracies, or a note if there are none.
 ///
 /// # Errors
-/// Where stdout cannot be written to.
+/// Fails if stdout cannot be written to.
 pub fn print(outcome: &Outcome, printer: &Printer) -> Result<()> {
     if outcome.table.is_empty() {
         printer.note("no labels are known, so there is nothing to measure; the table predictions has the outcome");
@@ -20,11 +21,11 @@ pub fn print(outcome: &Outcome, printer: &Printer) -> Result<()> {
     printer.result(&show(&outcome.table))
 }
 
-/// The table: a row per model, and per split its top-1 and mean per class, in per cent.
+/// Writes the table: a row per model with its top-1 and mean per class for each split, in per cent.
 fn show(rows: &[MetricRow]) -> String {
-    let splits: Vec<(&str, u64)> = ["train", "test"]
-        .into_iter()
-        .filter_map(|split| rows.iter().find(|row| row.split == split).map(|row| (split, row.images)))
+    let splits: Vec<(&str, u64)> = Split::NAMES
+        .iter()
+        .filter_map(|split| rows.iter().find(|row| row.split == *split).map(|row| (*split, row.images)))
         .collect();
     let mut lines = vec![vec!["accuracy (%)".to_owned()], vec![String::new()]];
     for (split, images) in &splits {

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::common::Common;
 use super::printer::Printer;
-use super::{EXIT_CODES, stages};
+use super::{EXIT_CODES, run_upto};
 use crate::error::Result;
 use crate::runs::lookup::Upto;
 
@@ -27,7 +27,7 @@ pub(super) struct Adapt {
 
 impl Adapt {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
-        stages::execute(&self.common, Upto::Adapt, printer)?;
+        run_upto::execute(&self.common, Upto::Adapt, printer)?;
         Ok(())
     }
 }

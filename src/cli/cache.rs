@@ -1,4 +1,4 @@
-//! `cache`: what the store holds, whether it is whole, and what can go.
+//! `cache`: what the store holds, whether it is intact, and what can be removed.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -8,8 +8,8 @@ use clap::{Args, Subcommand, ValueHint};
 use jiff::Timestamp;
 
 use super::EXIT_CODES;
+use super::align::{Side, align};
 use super::common::{Common, runtime};
-use super::layout::{Side, align};
 use super::printer::Printer;
 use super::size::{self, in_words};
 use crate::cli::signal;
@@ -52,18 +52,20 @@ pub(super) struct Cache {
 enum Task {
     /// List what the store holds, and whether the pipeline uses it
     ///
-    /// A line for each table and partition: a dataset, a space of embeddings, or a run. `yes` in the last column says that
-    /// the next run reads it; otherwise it says what differs.
+    /// A line for each table and partition: a dataset, a space of embeddings, or a run. `yes` in
+    /// the last column says that the next run reads it; otherwise it says what differs.
     Ls(Ls),
     /// Compare every file with its checksum
     ///
-    /// Names each file that is not as it was written, and then fails. Nothing is changed: the next run that comes across such
-    /// a file moves it to the folder `quarantine` of the store, and computes what was in it anew.
+    /// Names each file that is not as it was written, and then fails. Nothing is changed: the next
+    /// run that comes across such a file moves it to the folder `quarantine` of the store, and
+    /// computes what was in it anew.
     Verify(Ls),
     /// Remove what the pipeline does not refer to, by age, by size, or all of it
     ///
-    /// What belongs to the pipeline (its dataset, its spaces, all its runs) is never removed, nor what belongs to those named
-    /// with --also. At least one of --unreferenced, --older-than and --max-size says what goes of the rest.
+    /// What belongs to the pipeline (its dataset, its spaces, all its runs) is never removed, nor
+    /// what belongs to those named with --also. At least one of --unreferenced, --older-than and
+    /// --max-size says what goes of the rest.
     Gc(Gc),
     /// Remove what has one of these names, as `ls` shows them, from all tables
     Rm(Rm),
@@ -178,7 +180,7 @@ impl Gc {
             let now = SystemTime::now();
             let age =
                 |holding: &Holding| holding.used.and_then(|used| now.duration_since(used).ok()).unwrap_or_default();
-            // A dataset or a run goes as a whole: the youngest of its tables counts.
+            // A dataset or a run goes as a whole, so its most recently used table counts.
             let oldest_first = |name: &str| free_age(&found, name, age);
             free.sort_by_key(|name| std::cmp::Reverse(oldest_first(name)));
             let mut excess = max_size.map_or(0, |max| total.saturating_sub(max));
@@ -197,16 +199,16 @@ impl Gc {
     }
 }
 
-/// Names that no pipeline refers to.
+/// Returns the names that no pipeline refers to.
 fn unused<'a>(found: &'a [Holding], references: &[References]) -> Vec<&'a str> {
     let referred = |holding: &Holding| references.iter().any(|r| !matches!(r.reuse(holding), Reuse::No(_)));
     let kept: BTreeSet<&str> = found.iter().filter(|h| referred(h)).map(|h| h.name.as_str()).collect();
-    // What was set aside is for a person to look at.
+    // What was set aside is left for a person to look at.
     let names = found.iter().filter(|h| h.table != crate::store::lock::QUARANTINE).map(|h| h.name.as_str());
     names.filter(|name| !kept.contains(name)).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// How long nothing of a name was used.
+/// Returns how long nothing of a name was used.
 fn free_age(found: &[Holding], name: &str, age: impl Fn(&Holding) -> Duration) -> Duration {
     found.iter().filter(|holding| holding.name == name).map(age).min().unwrap_or_default()
 }
@@ -228,7 +230,8 @@ impl Rm {
     }
 }
 
-/// Does some work on the store that no run may do at the same time; looking only needs no turn.
+/// Does some work on the store, keeping runs away from it meanwhile; work that is only `looking`
+/// does not wait for them.
 fn with_store(
     path: &std::path::Path,
     printer: &Printer,
@@ -241,11 +244,11 @@ fn with_store(
     let (stop, progress) = (Stop::default(), printer.progress());
     signal::watch(stop.clone(), progress.clone())?;
     let _held = runtime()?.block_on(wait_for_lock::take(path, &stop, &progress))?;
-    // What is to go need not be compared with its checksum first.
+    // Opened for reading, since what is removed need not be compared with its checksum first.
     work(&Store::open_read(path)?)
 }
 
-/// Removes what has these names, and says what went.
+/// Removes what has these names, and prints what was removed.
 fn remove(found: &[Holding], names: &BTreeSet<String>, dry_run: bool, printer: &Printer) -> Result<()> {
     let (mut all, mut lines) = (Removed::default(), Vec::new());
     for holding in found.iter().filter(|holding| names.contains(&holding.name)) {
@@ -269,7 +272,7 @@ fn remove(found: &[Holding], names: &BTreeSet<String>, dry_run: bool, printer: &
     printer.result(&format!("{}{sum}", align(&[Side::Left, Side::Left, Side::Right, Side::Right], &lines)))
 }
 
-/// A line for each holding.
+/// Writes a line for each holding.
 fn table(found: &[Holding], reuse: impl Fn(&Holding) -> String) -> String {
     let titles = ["table", "name", "parts", "rows", "size", "last use", "used by the next run"];
     let mut lines = vec![titles.map(str::to_owned).to_vec()];

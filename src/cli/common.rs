@@ -25,8 +25,8 @@ pub(super) struct Common {
 pub(super) struct Cores {
     /// Cores to use, for decoding, hashing, SQL and computing; 0: all that the machine gives
     ///
-    /// What the machine gives follows a container's or job's quota (cgroups) and `taskset`. Results are the same to the bit
-    /// whatever the number.
+    /// What the machine gives follows a container's or job's quota (cgroups) and `taskset`. Results
+    /// are the same to the bit whatever the number.
     #[arg(
         long,
         value_name = "N",
@@ -38,7 +38,7 @@ pub(super) struct Cores {
 }
 
 impl Cores {
-    /// The number that is asked for, if any.
+    /// Returns the number that was asked for, if any.
     pub(super) fn asked(&self) -> Option<usize> {
         self.threads.and_then(|threads| usize::try_from(threads).ok())
     }
@@ -49,7 +49,8 @@ impl Cores {
 pub(super) struct Overrides {
     /// Keep tables and checkpoints in this folder
     ///
-    /// Instead of what `store` in the pipeline file says. A relative path starts at the current folder.
+    /// Instead of what `store` in the pipeline file says. A relative path starts at the current
+    /// folder.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Overrides")]
     store: Option<PathBuf>,
 
@@ -67,8 +68,9 @@ pub(super) struct Overrides {
 
     /// Override a key of the pipeline file, e.g. adapt.epochs=3; repeatable
     ///
-    /// The value is read as TOML, or else as bare text: `--set views.scale=[0.4,0.8]`, `--set adapt.tune=head`. Relative
-    /// paths start at the pipeline file. The last one of a key wins.
+    /// The value is read as TOML, or else as bare text: `--set views.scale=[0.4,0.8]`,
+    /// `--set adapt.tune=head`. Relative paths start at the pipeline file. The last one of a key
+    /// wins.
     #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Overrides")]
     set: Vec<String>,
 
@@ -88,14 +90,14 @@ fn device(text: &str) -> Result<DeviceChoice, String> {
 }
 
 impl Common {
-    /// The pipeline file with all overrides in place.
+    /// Loads the pipeline file with all overrides in place.
     pub(super) fn load(&self) -> Result<Spec> {
         self.overrides.load(&self.pipeline)
     }
 }
 
 impl Overrides {
-    /// A pipeline file with all overrides in place.
+    /// Loads a pipeline file with all overrides in place, and limits the cores as it says.
     pub(super) fn load(&self, pipeline: &Path) -> Result<Spec> {
         let mut overrides = self.set.clone();
         if let Some(store) = &self.store {
@@ -115,7 +117,7 @@ impl Overrides {
     }
 }
 
-/// The folder that `--store` names, absolute; it need not be there yet.
+/// Returns the folder that `--store` names, as an absolute path; it need not exist yet.
 pub(super) fn store_folder(store: &Path) -> Result<PathBuf> {
     if store.exists() && !store.is_dir() {
         return Err(Error::new(Kind::Usage, format!("--store {}: not a folder", store.display()))
@@ -124,22 +126,22 @@ pub(super) fn store_folder(store: &Path) -> Result<PathBuf> {
     std::path::absolute(store).at(Kind::Usage, "--store: cannot find", store)
 }
 
-/// The runtime that verbs run on. It is there until it is dropped.
+/// The runtime that verbs run on; `None` only once it was shut down.
 pub(super) struct Runtime(Option<tokio::runtime::Runtime>);
 
 impl Runtime {
     /// Runs a verb to its end.
     ///
     /// # Errors
-    /// Those of the verb.
+    /// Returns the verb's error.
     pub(super) fn block_on<T>(&self, verb: impl Future<Output = Result<T>>) -> Result<T> {
         match &self.0 {
             Some(runtime) => runtime.block_on(verb),
-            None => Err(Error::new(Kind::Store, "the threads of the pipeline have ended")),
+            None => Err(Error::new(Kind::Internal, "the threads of the pipeline have ended")),
         }
     }
 
-    /// Ends without waiting for what still runs.
+    /// Shuts down without waiting for what still runs.
     pub(super) fn shutdown_background(mut self) {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
@@ -148,7 +150,7 @@ impl Runtime {
 }
 
 impl Drop for Runtime {
-    /// Ends the tasks of a verb that failed, and then waits for what they have left computing.
+    /// Ends the tasks of a verb that failed, then waits for the work they left on the cores.
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
             drop(runtime);
@@ -157,7 +159,7 @@ impl Drop for Runtime {
     }
 }
 
-/// A runtime with as many threads as the process may use cores.
+/// Builds a runtime with as many threads as the process may use cores.
 pub(super) fn runtime() -> Result<Runtime> {
     let built = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores::limit())

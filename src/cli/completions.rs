@@ -1,4 +1,4 @@
-//! `completions`: what shells need to complete the command line.
+//! `completions`: scripts with which shells complete the command line.
 
 use clap::{Args, CommandFactory};
 use clap_complete::{Shell, generate};

@@ -1,12 +1,12 @@
-//! `doctor`: whether everything is there that a run needs, and what to do where it is not.
+//! `doctor`: whether everything that a run needs is there, and what to do if not.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
 use super::EXIT_CODES;
+use super::align::{Side, align};
 use super::common::Overrides;
-use super::layout::{Side, align};
 use super::printer::Printer;
 use crate::error::{Error, Kind, Result};
 use crate::tools::doctor::{self, Finding, State};
@@ -49,7 +49,7 @@ impl Doctor {
         let broken = findings.iter().filter(|finding| finding.state == State::Broken).count();
         match (broken, spec) {
             (0, _) => Ok(()),
-            // A pipeline file that is wrong has the exit code that every verb has for it.
+            // A wrong pipeline file has the same exit code as with every verb.
             (_, Err(error)) => Err(error),
             (1, _) => Err(Error::new(Kind::Store, "one thing is broken").hint("the line below it says what mends it")),
             (many, _) => Err(Error::new(Kind::Store, format!("{many} things are broken"))
@@ -58,7 +58,7 @@ impl Doctor {
     }
 }
 
-/// A line for each finding, and below it what mends it.
+/// Writes a line for each finding, and below it how to fix it.
 fn show(findings: &[Finding]) -> String {
     let lines = findings.iter().flat_map(|finding| {
         let state = match finding.state {

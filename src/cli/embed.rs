@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::common::Common;
 use super::printer::Printer;
-use super::{EXIT_CODES, stages};
+use super::{EXIT_CODES, run_upto};
 use crate::error::Result;
 use crate::runs::lookup::Upto;
 
@@ -35,7 +35,7 @@ pub(super) struct Embed {
 impl Embed {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
         let upto = if self.without_views { Upto::Pictures } else { Upto::Embed };
-        stages::execute(&self.common, upto, printer)?;
+        run_upto::execute(&self.common, upto, printer)?;
         Ok(())
     }
 }

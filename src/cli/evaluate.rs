@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::common::Common;
 use super::printer::Printer;
-use super::{EXIT_CODES, accuracy, stages};
+use super::{EXIT_CODES, accuracy, run_upto};
 use crate::error::Result;
 use crate::runs::lookup::Upto;
 
@@ -27,7 +27,7 @@ pub(super) struct Evaluate {
 
 impl Evaluate {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
-        let outcome = stages::execute(&self.common, Upto::Evaluate, printer)?;
+        let outcome = run_upto::execute(&self.common, Upto::Evaluate, printer)?;
         accuracy::print(&outcome, printer)
     }
 }

@@ -1,4 +1,4 @@
-//! `init`: a pipeline file to begin with.
+//! `init`: a first pipeline file.
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,8 @@ pub(super) struct Init {
     #[arg(value_name = "FOLDER", value_hint = ValueHint::AnyPath)]
     pictures: PathBuf,
 
-    /// The CLIP: a Hugging Face directory or a .safetensors file; by default the only one beside the pipeline file
+    /// The CLIP: a Hugging Face directory or a .safetensors file; by default the only one beside
+    /// the pipeline file
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     model: Option<PathBuf>,
 

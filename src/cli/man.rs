@@ -30,15 +30,15 @@ pub(super) struct Man {
 impl Man {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
         let mut program = Cli::command();
-        // Verbs get their full names and the options that every verb takes.
+        // Gives verbs their full names and the options that every verb takes.
         program.build();
         let Some(folder) = &self.output else { return printer.result(&page(&program)?) };
-        std::fs::create_dir_all(folder).at(Kind::Store, "cannot make", folder)?;
+        std::fs::create_dir_all(folder).at(Kind::System, "cannot make", folder)?;
         let mut written = Vec::new();
         let mut left = vec![&program];
         while let Some(command) = left.pop() {
             let path = folder.join(format!("{}.1", command.get_display_name().unwrap_or(command.get_name())));
-            std::fs::write(&path, page(command)?).at(Kind::Store, "cannot write", &path)?;
+            std::fs::write(&path, page(command)?).at(Kind::System, "cannot write", &path)?;
             written.push(path.display().to_string());
             left.extend(command.get_subcommands().filter(|verb| verb.get_name() != "help"));
         }
@@ -49,6 +49,8 @@ impl Man {
 
 fn page(command: &clap::Command) -> Result<String> {
     let mut page = Vec::new();
-    Page::new(command.clone()).render(&mut page).context(Kind::Store, || "cannot make the manual page".to_owned())?;
+    Page::new(command.clone())
+        .render(&mut page)
+        .context(Kind::Internal, || "cannot make the manual page".to_owned())?;
     Ok(String::from_utf8_lossy(&page).into_owned())
 }

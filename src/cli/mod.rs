@@ -3,6 +3,7 @@
 mod ablate;
 pub mod accuracy;
 mod adapt;
+mod align;
 mod cache;
 mod common;
 mod completions;
@@ -12,7 +13,6 @@ mod evaluate;
 mod export;
 mod ingest;
 mod init;
-mod layout;
 mod man;
 mod output;
 pub mod panics;
@@ -23,12 +23,13 @@ pub mod progress;
 mod report;
 mod rows;
 mod run;
+mod run_upto;
 mod runs;
 mod schema;
 pub mod signal;
 mod size;
+mod spans;
 mod sql;
-mod stages;
 mod usage;
 mod which_run;
 
@@ -119,13 +120,14 @@ enum Verb {
 }
 
 impl Cli {
-    /// What the process was called with.
+    /// Parses the process's command line.
     ///
     /// # Errors
-    /// The exit code where there is nothing to execute: help was asked for, and is printed, or the line is wrong, and is told why.
+    /// Returns the exit code if there is nothing to execute: help was asked for and printed, or the
+    /// line is wrong and the reason was printed.
     pub fn from_command_line() -> Result<Self, ExitCode> {
         Cli::try_parse().map_err(|said| {
-            // What form messages have stands in the line that could not be read.
+            // The form of messages is an option of the line that could not be parsed.
             if said.use_stderr() && printer::json_is_asked_for(std::env::args_os()) {
                 let error = usage::error(&said.render().to_string());
                 printer::json(&error);
@@ -136,12 +138,15 @@ impl Cli {
         })
     }
 
-    /// Does what the command line says and prints what came of it.
+    /// Runs the verb and prints how it ended.
     pub fn execute(self) -> ExitCode {
-        let printer = Printer::new(self.messages);
+        let printer = Printer::new(&self.messages);
         let began = Instant::now();
-        // The hook of `panics` has printed what there is to say about a panic.
-        match catch_unwind(AssertUnwindSafe(|| self.dispatch(&printer))) {
+        // The hook of `panics` has reported a panic already.
+        match catch_unwind(AssertUnwindSafe(|| {
+            let _recording = printer.record(&self.messages)?;
+            self.dispatch(&printer)
+        })) {
             Ok(Ok(())) => {
                 printer.detail(|| format!("done in {:.1} s", began.elapsed().as_secs_f64()));
                 ExitCode::SUCCESS

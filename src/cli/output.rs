@@ -1,4 +1,4 @@
-//! Where rows go: standard output, or a file that has its name only once it is whole.
+//! Where rows go: standard output, or a file that gets its name only once it is complete.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
@@ -16,7 +16,7 @@ fn cannot_write() -> String {
 /// An open output.
 pub(super) enum Target {
     Stdout(BufWriter<Stdout>),
-    /// Something that is there and is no ordinary file, such as a pipe.
+    /// Something that exists and is not a regular file, such as a pipe.
     Special(BufWriter<File>),
     New(BufWriter<NamedTempFile>, PathBuf),
 }
@@ -40,14 +40,14 @@ impl Target {
         }
         let file = tempfile::Builder::new()
             .prefix(".rows-")
-            // The process's umask takes from this what it takes from any new file.
+            // The process's umask applies to this as to any new file.
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(folder)
             .at(Kind::System, "cannot write", &path)?;
         Ok(Target::New(BufWriter::new(file), path))
     }
 
-    /// Writes what is left; a file gets its name only now. That nobody reads any more is no error.
+    /// Writes what is left; a file gets its name only now. A closed pipe is not an error.
     pub(super) fn finish(mut self) -> Result<()> {
         match self.flush() {
             Err(e) if e.kind() == ErrorKind::BrokenPipe => {}

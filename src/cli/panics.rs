@@ -1,20 +1,21 @@
-//! A panic is a mistake of the program, or an exception of libtorch that had no other way out. Its user gets one line
-//! and what to report, not a back-trace.
+//! Reports panics: bugs of this program, or exceptions of libtorch that nothing caught. The user
+//! gets one line and what to report, not a back-trace.
 
 use std::panic::{PanicHookInfo, set_hook};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::printer::Printer;
-use crate::error::{Error, Kind, panic_is_expected};
+use crate::error::{Error, Kind};
+use crate::panics;
 
-/// Replaces Rust's message about a panic. `RUST_BACKTRACE=1` brings it back, for those who look for the cause.
+/// Replaces Rust's message about a panic. `RUST_BACKTRACE=1` brings it back, to look for the cause.
 pub fn install() {
     if std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0") {
         return;
     }
     static SAID: AtomicBool = AtomicBool::new(false);
     set_hook(Box::new(|info| {
-        if panic_is_expected() {
+        if panics::is_expected() {
             return;
         }
         // One cause often makes several threads panic; the first is the one to read.
@@ -38,10 +39,11 @@ fn error(message: &str, place: Option<String>) -> Error {
     Error::new(Kind::Internal, what)
 }
 
-/// The first line of a message, without Rust's and C++'s wrapping around it.
+/// Returns the first line of a message, without Rust's and C++'s wrapping around it.
 fn first_line(message: &str) -> String {
     const LONGEST: usize = 400;
-    // `unwrap` shows libtorch's message by its Debug form: line breaks are written as `\n`.
+    // `unwrap` shows the Debug form of libtorch's message, in which line breaks are written as
+    // `\n`.
     let inner = message.split_once("Torch(\"").map_or(message, |(_, inner)| inner);
     let end = inner.find(['\n']).into_iter().chain(inner.find("\\n")).min().unwrap_or(inner.len());
     inner[..end].chars().take(LONGEST).collect()

@@ -1,10 +1,10 @@
 //! The plan that `run --dry-run` prints.
 
-use super::layout::{Side, align};
+use super::align::{Side, align};
 use crate::pipeline::plan::PlanRow;
 use crate::text::numbers::count;
 
-/// A line per stage.
+/// Writes a line per stage.
 pub(super) fn show(rows: &[PlanRow]) -> String {
     let titles = ["stage", "key", "cached", "to do", "unit", ""].map(str::to_owned).to_vec();
     let lines = rows.iter().map(|row| {

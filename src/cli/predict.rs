@@ -15,7 +15,7 @@ use super::which_run::WhichRun;
 use crate::cli::signal;
 use crate::error::{Context, Error, Kind, Result};
 use crate::runs::adapted_model::AdaptedModel;
-use crate::source::named;
+use crate::source::inputs;
 use crate::stage::predict::Answer;
 use crate::stop::Stop;
 use crate::table::arrays;
@@ -67,7 +67,7 @@ impl Predict {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
         self.rows.check()?;
         let chosen = self.run.find()?;
-        let items: Vec<Vec<_>> = self.paths.iter().map(|path| named::pictures(path)).collect::<Result<_>>()?;
+        let items: Vec<Vec<_>> = self.paths.iter().map(|path| inputs::pictures(path)).collect::<Result<_>>()?;
         let total = items.iter().map(Vec::len).sum::<usize>() as u64;
         chosen.notes.iter().for_each(|note| printer.note(note));
         let (stop, progress) = (Stop::default(), printer.progress());
@@ -115,7 +115,7 @@ impl Predict {
     }
 }
 
-/// What probabilities are worth, in words.
+/// Says in words how far probabilities are calibrated.
 fn calibrated(temperature: Option<f64>) -> String {
     match temperature {
         Some(temperature) => {
@@ -147,7 +147,8 @@ struct Found {
 }
 
 impl Found {
-    /// The `top` best classes of a picture with these logits; of equal ones the first.
+    /// Adds the `top` best classes of a picture with these logits; of equal ones, the first come
+    /// first.
     fn add(&mut self, path: &str, logits: &[f32], temperature: f64, top: usize, classes: &[String]) {
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let weights: Vec<f64> = logits.iter().map(|l| (f64::from(l - largest) / temperature).exp()).collect();

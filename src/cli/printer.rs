@@ -1,31 +1,42 @@
 //! The one place that prints. Results go to stdout, everything else to stderr.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::progress::{self, Manner};
+use crate::cli::spans::{self, Recording};
 use crate::error::{Context, Error, Kind, Result};
 use crate::stage::progress::Progress;
+use crate::text::numbers::duration;
 
 const RED: &str = "\x1b[1;31m";
 const CYAN: &str = "\x1b[1;36m";
 const PLAIN: &str = "\x1b[0m";
 
 /// What is said besides results, and how. Every verb takes these.
-#[derive(Debug, Clone, Copy, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Messages")]
 pub(super) struct Messages {
     /// Print no progress and no notes
     #[arg(long, short, global = true)]
     quiet: bool,
 
-    /// Say more: what it runs on, progress every second, and how long it took
+    /// Say more: what it runs on, progress every second, and how long each stage, pass, part and
+    /// statement took
     #[arg(long, short, global = true, conflicts_with = "quiet")]
     verbose: bool,
+
+    /// Write a trace to FILE, for ui.perfetto.dev: when each decode, forward pass, write and
+    /// statement ran
+    #[arg(long, global = true, value_name = "FILE")]
+    trace: Option<PathBuf>,
 
     /// The form of progress, notes and errors: for people, or a JSON object a line
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
@@ -46,20 +57,36 @@ enum LogFormat {
 #[derive(Debug, Clone, Copy)]
 pub struct Printer {
     colour: bool,
-    messages: Messages,
+    quiet: bool,
+    verbose: bool,
+    log_format: LogFormat,
 }
 
 static CURRENT: OnceLock<Printer> = OnceLock::new();
 
+/// The progress on screen, which other lines must not be written across.
+static PROGRESS: OnceLock<Arc<dyn Progress>> = OnceLock::new();
+
 impl Printer {
-    /// Colour where stderr is a terminal, unless the environment has `NO_COLOR` or says that the terminal is dumb. What a
-    /// panic says is printed alike from now on.
-    pub(super) fn new(messages: Messages) -> Self {
-        let printer = Printer { messages, ..Printer::detect() };
+    /// Makes the printer of this process, which reports panics from now on too. It uses colour if
+    /// stderr is a terminal, unless the environment has `NO_COLOR` or says that the terminal is
+    /// dumb.
+    pub(super) fn new(messages: &Messages) -> Self {
+        let Messages { quiet, verbose, log_format, .. } = *messages;
+        let printer = Printer { quiet, verbose, log_format, ..Printer::detect() };
         *CURRENT.get_or_init(|| printer)
     }
 
-    /// The printer of this process; before the command line is known, one by the terminal alone.
+    /// Begins recording the spans that `messages` ask for.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Usage`] if the trace cannot be written.
+    pub(super) fn record(self, messages: &Messages) -> Result<Recording> {
+        spans::record(self, messages.verbose, messages.trace.as_deref())
+    }
+
+    /// Returns the printer of this process or, before the command line is known, one for the
+    /// terminal alone.
     pub fn current() -> Self {
         CURRENT.get().copied().unwrap_or_else(Printer::detect)
     }
@@ -68,13 +95,13 @@ impl Printer {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let colour = io::stderr().is_terminal() && !set("NO_COLOR") && !dumb;
-        Printer { colour, messages: Messages::default() }
+        Printer { colour, quiet: false, verbose: false, log_format: LogFormat::default() }
     }
 
-    /// A result: whole lines on stdout.
+    /// Prints a result: whole lines on stdout.
     ///
     /// # Errors
-    /// Where stdout cannot be written to, e.g. on a full disk. A reader that went away is not an error.
+    /// Fails if stdout cannot be written to, e.g. on a full disk. A closed pipe is not an error.
     pub fn result(&self, text: &str) -> Result<()> {
         let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
         let mut out = io::stdout().lock();
@@ -84,30 +111,47 @@ impl Printer {
         }
     }
 
-    /// Something worth knowing, on stderr; nothing where `--quiet`.
+    /// Prints something worth knowing on stderr, unless `--quiet` was given.
     pub fn note(&self, text: &str) {
-        if !self.messages.quiet {
+        if !self.quiet {
             self.say("note", text);
         }
     }
 
-    /// Something that only `--verbose` says.
+    /// Prints something on stderr if `--verbose` was given.
     pub fn detail(&self, text: impl FnOnce() -> String) {
-        if self.messages.verbose {
+        if self.verbose {
             self.say("detail", &text());
         }
     }
 
+    /// Prints that a span ended; its fields are what it was about.
+    pub(super) fn span(&self, name: &str, fields: &BTreeMap<&'static str, Value>, took: Duration) {
+        let line = match self.log_format {
+            LogFormat::Text => {
+                let about: String = fields.iter().map(|(field, value)| format!(" {field}={value}")).collect();
+                format!("{name}{about}: {}", duration(took))
+            }
+            LogFormat::Json => {
+                json!({"level": "span", "span": name, "fields": fields, "seconds": took.as_secs_f64()}).to_string()
+            }
+        };
+        match (PROGRESS.get(), self.log_format) {
+            (Some(progress), LogFormat::Text) => progress.say(&line),
+            _ => to_stderr(&format!("{line}\n")),
+        }
+    }
+
     fn say(&self, level: &str, text: &str) {
-        match self.messages.log_format {
+        match self.log_format {
             LogFormat::Text => to_stderr(&format!("{text}\n")),
             LogFormat::Json => to_stderr(&format!("{}\n", json!({"level": level, "message": text}))),
         }
     }
 
-    /// An error and what to do about it, on stderr.
+    /// Prints an error and what to do about it on stderr.
     pub fn error(&self, error: &Error) {
-        if self.messages.log_format == LogFormat::Json {
+        if self.log_format == LogFormat::Json {
             return json(error);
         }
         let mut text = self.label("error", RED, &error.to_string());
@@ -117,14 +161,17 @@ impl Printer {
         to_stderr(&text);
     }
 
-    /// How a stage says how far it is.
+    /// Returns what stages report their progress to.
     pub(super) fn progress(&self) -> Arc<dyn Progress> {
-        let Messages { quiet, verbose, log_format } = self.messages;
-        progress::choose(match log_format {
-            _ if quiet => Manner::Silent,
-            LogFormat::Json => Manner::Json { often: verbose },
-            LogFormat::Text => Manner::Text { often: verbose },
-        })
+        let Printer { quiet, verbose, log_format, .. } = *self;
+        let shown = || {
+            progress::choose(match log_format {
+                _ if quiet => Manner::Silent,
+                LogFormat::Json => Manner::Json { often: verbose },
+                LogFormat::Text => Manner::Text { often: verbose },
+            })
+        };
+        PROGRESS.get_or_init(shown).clone()
     }
 
     fn label(&self, label: &str, colour: &str, text: &str) -> String {
@@ -132,20 +179,20 @@ impl Printer {
     }
 }
 
-/// An error as a line for programs.
+/// Prints an error as a line for programs.
 pub(super) fn json(error: &Error) {
     let line = json!({"level": "error", "message": error.to_string(), "hint": error.hint_text()});
     to_stderr(&format!("{line}\n"));
 }
 
-/// Whether a command line, which may be wrong elsewhere, asks for messages in JSON.
+/// Returns whether a command line, which may be wrong elsewhere, asks for messages in JSON.
 pub(super) fn json_is_asked_for(line: impl IntoIterator<Item = OsString>) -> bool {
     let words: Vec<OsString> = line.into_iter().collect();
     words.iter().any(|word| word == "--log-format=json")
         || words.windows(2).any(|pair| pair[0] == "--log-format" && pair[1] == "json")
 }
 
-/// That stderr is closed is no reason to fail.
+/// Writes to stderr; a closed stderr is no reason to fail.
 fn to_stderr(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }

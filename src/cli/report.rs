@@ -38,8 +38,8 @@ pub(super) struct Report {
     #[command(flatten)]
     common: Common,
 
-    /// The run, by its id, or a beginning or an end that no other run of the store has; by default the newest of the pipeline that
-    /// is finished
+    /// The run, by its id, or a beginning or an end that no other run of the store has; by default
+    /// the newest of the pipeline that is finished
     #[arg(long, value_name = "ID")]
     run: Option<String>,
 
@@ -47,7 +47,8 @@ pub(super) struct Report {
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
 
-    /// How many pictures the map of embeddings shows; each goes through the model, and 0 leaves the map out
+    /// How many pictures the map of embeddings shows; each goes through the model, and 0 leaves the
+    /// map out
     #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u64).range(..=20_000))]
     map: u64,
 }
@@ -68,12 +69,12 @@ impl Report {
             Some(path) => path.clone(),
             None => {
                 let folder = chosen.store.root().join("reports");
-                std::fs::create_dir_all(&folder).at(Kind::Store, "cannot make", &folder)?;
+                std::fs::create_dir_all(&folder).at(Kind::System, "cannot make", &folder)?;
                 folder.join(format!("{}.html", chosen.run))
             }
         };
         let mut target = Target::open(Some(path.clone()))?;
-        target.write_all(page.as_bytes()).at(Kind::Store, "cannot write", &path)?;
+        target.write_all(page.as_bytes()).at(Kind::System, "cannot write", &path)?;
         target.finish()?;
         printer.result(&path.display().to_string())
     }

@@ -35,7 +35,7 @@ enum Format {
 }
 
 impl Rows {
-    /// The form.
+    /// Returns the form of the rows.
     pub(super) fn format(&self) -> format::Format {
         match self.format {
             Format::Table => format::Format::Table,
@@ -45,7 +45,7 @@ impl Rows {
         }
     }
 
-    /// Refuses what could not be read, before anything is computed.
+    /// Refuses binary rows on a terminal before anything is computed.
     pub(super) fn check(&self) -> Result<()> {
         if self.format == Format::Parquet && self.output.is_none() && std::io::stdout().is_terminal() {
             return Err(Error::new(Kind::Usage, "Parquet is binary and standard output is a terminal")
@@ -54,12 +54,12 @@ impl Rows {
         Ok(())
     }
 
-    /// The file that they go to, if any.
+    /// Returns the file that rows go to, if any.
     pub(super) fn output(&self) -> Option<&Path> {
         self.output.as_deref()
     }
 
-    /// Where they go.
+    /// Opens what rows go to.
     pub(super) fn target(&self) -> Result<Target> {
         Target::open(self.output.clone())
     }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::common::{Common, runtime};
 use super::printer::Printer;
-use super::{EXIT_CODES, accuracy, plan, stages};
+use super::{EXIT_CODES, accuracy, plan, run_upto};
 use crate::error::Result;
 use crate::runs::lookup::Upto;
 
@@ -43,7 +43,7 @@ impl Run {
             let rows = runtime()?.block_on(crate::pipeline::plan::plan(&spec))?;
             return printer.result(&plan::show(&rows));
         }
-        let outcome = stages::execute(&self.common, Upto::Evaluate, printer)?;
+        let outcome = run_upto::execute(&self.common, Upto::Evaluate, printer)?;
         accuracy::print(&outcome, printer)
     }
 }

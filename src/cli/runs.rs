@@ -30,7 +30,8 @@ Examples:
       Of an id, a beginning or an end that no other run of the store has is enough.
   microclip-pipe runs pipelines/flowers.toml --format csv --output runs.csv";
 
-/// Answers are the adapted model's, or what the pipeline made of them; the frozen model's where nothing was adapted.
+/// Lists runs. The accuracy is of what the pipeline made of the adapted model's answers, else of
+/// these, else of the frozen model's.
 const LIST: &str = "\
 SELECT run, started, CASE WHEN finished IS NULL THEN 'unfinished' ELSE 'finished' END AS state,
        round(total_seconds, 1) AS seconds, coalesce(done.passes, 0) AS passes, tune, round(coalesce(
@@ -49,7 +50,8 @@ pub(super) struct Runs {
     #[command(flatten)]
     common: Common,
 
-    /// Compare these runs of the store: two or more, by their ids, or a beginning or an end that no other has
+    /// Compare these runs of the store: two or more, by their ids, or a beginning or an end that no
+    /// other has
     #[arg(long, value_name = "RUN", num_args = 1..)]
     compare: Vec<String>,
 
@@ -85,7 +87,7 @@ impl Runs {
     }
 }
 
-/// A row for each setting and metric, a column for each run.
+/// Returns a row for each setting and metric, with a column for each run.
 fn side_by_side(runs: &[StoredRun]) -> Result<RecordBatch> {
     let mut named: Vec<&str> = runs.iter().map(|run| run.run.as_str()).collect();
     named.sort_unstable();

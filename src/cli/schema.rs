@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::EXIT_CODES;
-use super::layout::{Side, align};
+use super::align::{Side, align};
 use super::printer::Printer;
 use crate::config::json_schema::json_schema;
 use crate::config::settings_page::settings_page;
@@ -56,7 +56,7 @@ impl Schema {
     }
 }
 
-/// What a table or a view is.
+/// Describes a table or a view.
 pub(super) fn about(name: &str) -> Result<String> {
     if let Some(view) = VIEWS.iter().find(|view| view.name == name) {
         return Ok(view.sql.to_owned());
@@ -73,7 +73,7 @@ fn unknown(name: &str) -> Error {
     }
 }
 
-/// A line for each table and view.
+/// Writes a line for each table and view.
 pub(super) fn list() -> String {
     let tables = all().iter().map(|table| [table.name().to_owned(), "table".to_owned(), table.doc().to_owned()]);
     let views = VIEWS.iter().map(|view| [view.name.to_owned(), "view".to_owned(), view.doc()]);
@@ -81,7 +81,7 @@ pub(super) fn list() -> String {
     align(&[Side::Left; 3], &lines)
 }
 
-/// What a row is, then a line for each column.
+/// Writes what a row is, then a line for each column.
 fn columns(table: &TableSchema) -> String {
     let titles = ["column", "type", "unit", "null", "meaning"].map(str::to_owned).to_vec();
     let lines = table.columns().iter().map(|column| {

@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM: the first asks the run to stop at its next safe point, the second ends the process.
+//! Ctrl-C and SIGTERM: the first asks the run to stop at its next safe point, the second ends the
+//! process.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -11,10 +12,11 @@ use crate::stop::Stop;
 
 const STOPPING: &str = "stopping after the part in hand; press Ctrl-C again to stop at once";
 
-/// Listens from now on, on a thread of its own: the stages may keep every thread of the runtime busy.
+/// Listens from now on, on a separate thread, since the stages may keep every thread of the runtime
+/// busy.
 ///
 /// # Errors
-/// [`Kind::System`] where the operating system refuses a thread or a handler.
+/// Returns [`Kind::System`] if the operating system refuses a thread or a handler.
 pub fn watch(stop: Stop, progress: Arc<dyn Progress>) -> Result<()> {
     let refused = || "cannot listen for Ctrl-C".to_owned();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().context(Kind::System, refused)?;
@@ -44,8 +46,8 @@ pub fn watch(stop: Stop, progress: Arc<dyn Progress>) -> Result<()> {
     Ok(())
 }
 
-/// Ends the process without running destructors: those of libtorch must not run while its threads compute. Parts on
-/// disk are whole or absent at any moment, so nothing is lost but the part in hand.
+/// Ends the process without running destructors: those of libtorch must not run while its threads
+/// compute. Parts on disk are complete or absent at any moment, so only the current part is lost.
 fn end_now() -> ! {
     let _ = writeln!(std::io::stderr(), "stopped at once; the part in hand is lost, what was finished is kept");
     // SAFETY: POSIX's `_exit` takes any status, touches no memory of ours and does not return.

@@ -3,13 +3,13 @@
 /// Units of sizes, by thousands.
 const UNITS: [(&str, u64); 4] = [("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
 
-/// `41.2 MB`.
+/// Writes a size: `41.2 MB`.
 pub(super) fn in_words(bytes: u64) -> String {
     let unit = UNITS.iter().find(|(_, unit)| bytes >= *unit);
     unit.map_or(format!("{bytes} B"), |(name, unit)| format!("{:.1} {name}", bytes as f64 / *unit as f64))
 }
 
-/// Bytes of `500MB`, `1.5 GB` or `1000`.
+/// Parses `500MB`, `1.5 GB` or `1000` into bytes.
 pub(super) fn parse(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let ends_with = |unit: &str| {

@@ -1,4 +1,5 @@
-//! `sql`: statements over the tables: one that is given, those of standard input, or those of a shell.
+//! `sql`: statements over the tables: the one that is given, those on standard input, or those
+//! typed in a shell.
 
 mod commands;
 mod complete;
@@ -18,6 +19,8 @@ use super::common::{Common, runtime};
 use super::printer::Printer;
 use super::rows::Rows;
 use super::size;
+use tracing::Instrument;
+
 use crate::error::{Context, Error, Kind, Result};
 use crate::runs::sql_scope::{SqlScope, scope};
 use crate::table::schema::{self, TableSchema};
@@ -60,7 +63,8 @@ pub(super) struct Sql {
     #[command(flatten)]
     common: Common,
 
-    /// The statement; `-` reads statements from standard input; without one, so does a pipe, and a terminal opens a shell
+    /// The statement; `-` reads statements from standard input; without one, so does a pipe, and a
+    /// terminal opens a shell
     #[arg(value_name = "STATEMENT")]
     statement: Option<String>,
 
@@ -100,13 +104,15 @@ impl Sql {
                     .for_each(|warning| printer.note(&format!("warning: {warning}")));
                 let (mut target, mut written) = (None, 0);
                 for statement in &statements {
-                    // A first statement that cannot be planned leaves an older output as it is.
-                    let found = query(&session, statement).await?;
+                    let span = tracing::info_span!("statement", sql = statement.trim());
+                    // Opened only now: if the first statement cannot be planned, an older output
+                    // stays as it is.
+                    let found = query(&session, statement).instrument(span.clone()).await?;
                     let target = match &mut target {
                         Some(target) => target,
                         none => none.insert(rows.target()?),
                     };
-                    written += format::write(found, rows.format(), target).await?;
+                    written += format::write(found, rows.format(), target).instrument(span).await?;
                 }
                 printer.detail(|| format!("{written} rows"));
                 target.map_or(Ok(()), super::output::Target::finish)
@@ -127,7 +133,7 @@ impl Sql {
         shell.converse()
     }
 
-    /// The statement that is given, or those of standard input.
+    /// Returns the statement that was given, or those on standard input.
     fn statements(&self) -> Result<Vec<String>> {
         let hint = format!(
             "give one, e.g. microclip-pipe sql {} \"SELECT * FROM metrics\", or - to read it from standard input",

@@ -1,8 +1,8 @@
-//! What clap says of a wrong command line, in the parts of this program's errors.
+//! Turns clap's message about a wrong command line into an error of this program.
 
 use crate::error::{Error, Kind};
 
-/// clap's text: `error: WHAT`, then paragraphs: tips, the usage, and where to read more.
+/// Parses clap's text: `error: WHAT`, then paragraphs: tips, the usage, and where to read more.
 pub(super) fn error(text: &str) -> Error {
     let mut paragraphs = text.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
     let what = paragraphs.next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Which run a verb is about.
+//! The arguments that choose a run.
 
 use std::path::{Path, PathBuf};
 
@@ -14,8 +14,9 @@ use crate::runs::stored_run::{self, StoredRun};
 pub(super) struct WhichRun {
     /// A pipeline file, whose newest finished run is meant, or a run's id
     ///
-    /// Of an id, a beginning or an end that no other run has is enough. `microclip-pipe runs PIPELINE` lists them. A run that is
-    /// not finished is only taken by its id, as far as it has come.
+    /// Of an id, a beginning or an end that no other run has is enough.
+    /// `microclip-pipe runs PIPELINE` lists them. A run that is not finished is only taken by its
+    /// id, as far as it has come.
     #[arg(value_name = "RUN", value_hint = ValueHint::FilePath)]
     run: String,
 
@@ -30,7 +31,7 @@ pub(super) struct WhichRun {
 }
 
 impl WhichRun {
-    /// Finds the run, and bounds the cores as the command line or else the run's settings say.
+    /// Finds the run, and limits the cores as the command line or else the run's settings say.
     pub(super) fn find(&self) -> Result<StoredRun> {
         let chosen = self.chosen()?;
         cores::set_limit(self.cores.asked().unwrap_or(chosen.spec.device.threads));

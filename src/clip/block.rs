@@ -1,18 +1,18 @@
-//! The residual attention block that both towers are made of, in its pre-norm form.
+//! The pre-norm residual attention block that both towers consist of.
 
 use tch::{Device, Kind as Number, Tensor};
 
 use crate::clip::config::Activation;
 use crate::device::cpu_multiplies_bf16;
 
-/// A LayerNorm over the last dimension. These are the tensors that adaptation trains (method section 8).
+/// A LayerNorm over the last dimension. Adaptation trains these tensors (method section 8).
 #[derive(Debug)]
 pub struct LayerNorm {
     /// Scale, (D).
     pub weight: Tensor,
     /// Offset, (D).
     pub bias: Tensor,
-    /// Added to the variance.
+    /// The term added to the variance.
     pub eps: f64,
 }
 
@@ -26,14 +26,14 @@ impl LayerNorm {
 /// A linear map `x W^T + b`.
 #[derive(Debug)]
 pub struct Linear {
-    /// (out, in).
+    /// The matrix W, (out, in).
     pub weight: Tensor,
-    /// (out).
+    /// The offset b, (out).
     pub bias: Tensor,
 }
 
 impl LayerNorm {
-    /// The same LayerNorm with every tensor replaced by `f` of it.
+    /// Returns the LayerNorm with `f` applied to every tensor.
     #[must_use]
     pub fn map(&self, f: &dyn Fn(&Tensor) -> Tensor) -> Self {
         LayerNorm { weight: f(&self.weight), bias: f(&self.bias), eps: self.eps }
@@ -41,7 +41,7 @@ impl LayerNorm {
 }
 
 impl Linear {
-    /// The same map with every tensor replaced by `f` of it.
+    /// Returns the map with `f` applied to every tensor.
     #[must_use]
     pub fn map(&self, f: &dyn Fn(&Tensor) -> Tensor) -> Self {
         Linear { weight: f(&self.weight), bias: f(&self.bias) }
@@ -53,9 +53,10 @@ impl Linear {
         if self.suits_a_convolution(x) { self.convolve(x) } else { x.linear(&self.weight, Some(&self.bias)) }
     }
 
-    /// Whether [`convolve`](Self::convolve) is the faster way: on a CPU, where the product is large, and in fp32 nothing will be
-    /// differentiated, or in bf16 the CPU multiplies that (oneDNN refuses to on others, where a product is slow but works). It is
-    /// decided by the CPU, shapes and types alone, so that the same pictures always take the same way.
+    /// Returns whether [`convolve`](Self::convolve) is faster: on a CPU, for a large product with
+    /// frozen weights, and either in fp32 without gradients or in bf16 if the CPU multiplies bf16
+    /// (elsewhere oneDNN refuses, and a product is slow but works). Only the CPU, shapes and types
+    /// decide, so that the same pictures always take the same path.
     fn suits_a_convolution(&self, x: &Tensor) -> bool {
         let products = x.numel() as i64 * self.bias.numel() as i64;
         x.device() == Device::Cpu
@@ -68,10 +69,10 @@ impl Linear {
             && products >= 1 << 26
     }
 
-    /// The same as a convolution of 1 x 1 over one image of as many pixels as `x` has tokens. libtorch hands products in fp32 to
-    /// MKL and convolutions to oneDNN, which is the faster of the two on AMD, and in bf16 reads a convolution's weights as they
-    /// lie, where it brings a product's into another order at every call. No byte is moved for it: tokens by channels are an image
-    /// in channels-last order.
+    /// Applies the map as a 1 x 1 convolution over one image with as many pixels as `x` has tokens.
+    /// libtorch gives fp32 products to MKL and convolutions to oneDNN, which is faster on AMD; in
+    /// bf16, it reads a convolution's weights in place, but reorders a product's at every call. No
+    /// data is moved: tokens by channels are an image in channels-last order.
     fn convolve(&self, x: &Tensor) -> Tensor {
         let (input, output) = (self.weight.size()[1], self.weight.size()[0]);
         let image = x.reshape([1, 1, -1, input]).permute([0, 3, 1, 2]);
@@ -88,29 +89,30 @@ impl Linear {
 /// The factor in QuickGELU, `x * sigmoid(1.702 x)`.
 const QUICK_GELU: f64 = 1.702;
 
-/// `x + attention(ln_1 x)`, then `x + mlp(ln_2 x)`.
+/// The block `x + attention(ln_1 x)`, then `x + mlp(ln_2 x)`.
 #[derive(Debug)]
 pub struct Block {
-    /// Before the attention.
+    /// The norm before the attention.
     pub ln_1: LayerNorm,
-    /// Query, key and value stacked, (3 D, D): one matrix product instead of three.
+    /// The stacked query, key and value maps, (3 D, D): one matrix product instead of three.
     pub in_proj: Linear,
-    /// After the attention, (D, D).
+    /// The map after the attention, (D, D).
     pub out_proj: Linear,
-    /// Before the MLP.
+    /// The norm before the MLP.
     pub ln_2: LayerNorm,
-    /// Into the MLP, (mlp, D).
+    /// The map into the MLP, (mlp, D).
     pub fc: Linear,
-    /// Out of the MLP, (D, mlp).
+    /// The map out of the MLP, (D, mlp).
     pub proj: Linear,
-    /// Attention heads.
+    /// The number of attention heads.
     pub heads: i64,
-    /// Nonlinearity of the MLP.
+    /// The nonlinearity of the MLP.
     pub activation: Activation,
 }
 
 impl Block {
-    /// All tokens through the block; `x` and the result are (B, T, D). Causal for the text tower.
+    /// Passes all tokens through the block; `x` and the result are (B, T, D). Causal for the text
+    /// tower.
     pub fn forward(&self, x: &Tensor, causal: bool) -> Tensor {
         let (batch, tokens, width) = dims3(x);
         let [q, k, v] = self.query_key_value(&self.ln_1.forward(x));
@@ -120,10 +122,12 @@ impl Block {
         add(self.mlp(&self.ln_2.forward(&x)), &x)
     }
 
-    /// The first token through the block, and every other token by the value path (method section 1: no mixing between
-    /// tokens). The value projection is shared, so both readings together cost about one block.
+    /// Passes the first token through the block, and every other token through the value path
+    /// (method section 1: no mixing between tokens). Both share the value projection, so together
+    /// they cost about one block.
     ///
-    /// `x` is (B, 1 + N, D); returns the [CLS] token (B, D) and the patch tokens (B, N, D), both before `ln_post`.
+    /// `x` is (B, 1 + N, D); returns the [CLS] token (B, D) and the patch tokens (B, N, D), both
+    /// before `ln_post`.
     pub fn forward_last(&self, x: &Tensor) -> (Tensor, Tensor) {
         let (batch, tokens, width) = dims3(x);
         let [q, k, v] = self.query_key_value(&self.ln_1.forward(x));
@@ -142,8 +146,9 @@ impl Block {
         (both.select(1, 0), both.narrow(1, 1, patches))
     }
 
-    /// The same block with QuickGELU's factor in the weights of the MLP, which need no training then: as
-    /// `x * sigmoid(f x) = silu(f x) / f`, one pass over the hidden layer takes the place of three.
+    /// Returns the block with QuickGELU's factor folded into the weights of the MLP, which must not
+    /// be trained after that. Since `x * sigmoid(f x) = silu(f x) / f`, one pass over the hidden
+    /// layer replaces three.
     #[must_use]
     pub fn folded(mut self) -> Self {
         if self.activation == Activation::QuickGelu {
@@ -154,8 +159,8 @@ impl Block {
         self
     }
 
-    /// The same block with its four products in number type `number`: mixed precision. LayerNorms and the sums of the residual
-    /// stream keep theirs.
+    /// Returns the block with its four products in number type `number`: mixed precision.
+    /// LayerNorms and the sums of the residual stream keep their own type.
     #[must_use]
     pub fn with_products_in(mut self, number: Number) -> Self {
         for linear in [&mut self.in_proj, &mut self.out_proj, &mut self.fc, &mut self.proj] {
@@ -164,7 +169,7 @@ impl Block {
         self
     }
 
-    /// The same block with every tensor replaced by `f` of it.
+    /// Returns the block with `f` applied to every tensor.
     #[must_use]
     pub fn map(&self, f: &dyn Fn(&Tensor) -> Tensor) -> Self {
         Block {
@@ -179,7 +184,7 @@ impl Block {
         }
     }
 
-    /// Each (B, heads, T, D / heads).
+    /// Returns the query, key and value, each (B, heads, T, D / heads).
     fn query_key_value(&self, x: &Tensor) -> [Tensor; 3] {
         let (batch, tokens, width) = dims3(x);
         let stacked =
@@ -189,7 +194,8 @@ impl Block {
 
     fn mlp(&self, x: &Tensor) -> Tensor {
         let mut hidden = self.fc.forward(x);
-        // In place where nothing will be differentiated: a temporary of this size costs as much again in fresh pages.
+        // In place if no gradient is needed: a temporary of this size costs as much again in fresh
+        // pages.
         let hidden = match (self.activation, hidden.requires_grad()) {
             (Activation::Silu, false) => hidden.silu_(),
             (Activation::Silu, true) => hidden.silu(),
@@ -200,12 +206,14 @@ impl Block {
     }
 }
 
-/// What a branch of the block adds to the residual stream, in the stream's number type; in place where that is the branch's too.
+/// Adds a branch of the block to the residual stream, in the stream's number type; in place if the
+/// branch has that type too.
 fn add(mut branch: Tensor, stream: &Tensor) -> Tensor {
     if branch.kind() == stream.kind() { branch.g_add_(stream) } else { stream + branch }
 }
 
-/// The sizes of a rank-3 tensor. The towers make every tensor that comes here, with that rank.
+/// Returns the sizes of a rank-3 tensor. Every tensor that comes here is made by the towers with
+/// that rank.
 fn dims3(x: &Tensor) -> (i64, i64, i64) {
     let size = x.size();
     (size[0], size[1], size[2])
@@ -225,7 +233,7 @@ mod tests {
         tch::manual_seed(0);
         let map = linear(256, 128);
         let x = Tensor::randn([32, 65, 128], tch::kind::FLOAT_CPU);
-        // Also where tokens do not lie one after the other.
+        // Also with tokens that are not contiguous.
         for x in [x.shallow_clone(), x.narrow(1, 1, 64)] {
             assert!(map.suits_a_convolution(&x));
             let (got, wanted) = (map.forward(&x), x.linear(&map.weight, Some(&map.bias)));

@@ -1,4 +1,5 @@
-//! The sizes of a CLIP: read from a Hugging Face `config.json`, or from the shapes of weights in OpenAI's layout.
+//! The sizes of a CLIP: read from a Hugging Face `config.json`, or from the shapes of weights in
+//! OpenAI's naming.
 
 use std::path::Path;
 
@@ -8,14 +9,16 @@ use crate::clip::text_of;
 use crate::clip::weights::Weights;
 use crate::error::{Context, Error, Kind, Result};
 
-/// The nonlinearity of the MLPs. OpenAI's weights need `QuickGelu`; several open_clip ones `Gelu`.
+/// The nonlinearity of the MLPs. OpenAI's weights need `QuickGelu`, several of open_clip's need
+/// `Gelu`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
     /// `x * sigmoid(1.702 x)`.
     QuickGelu,
     /// The exact GELU.
     Gelu,
-    /// `x * sigmoid(x)`: what is left of QuickGELU when its factor is in the weights. No file asks for it.
+    /// `x * sigmoid(x)`: what remains of QuickGELU when its factor is in the weights. No file asks
+    /// for it.
     Silu,
 }
 
@@ -41,7 +44,7 @@ pub struct VisionConfig {
 }
 
 impl Activation {
-    /// Returns its name in a config.json.
+    /// Returns the activation's name in a config.json.
     pub fn as_str(self) -> &'static str {
         match self {
             Activation::QuickGelu => "quick_gelu",
@@ -52,7 +55,7 @@ impl Activation {
 }
 
 impl VisionConfig {
-    /// Returns what the tower computes besides its weights, as it stands in the identity of a space.
+    /// Returns what the tower computes besides its weights, as part of the identity of a space.
     pub fn canonical(&self) -> String {
         let VisionConfig { width, layers, heads, mlp, image_size, patch, eps, activation } = self;
         let activation = activation.as_str();
@@ -61,17 +64,18 @@ impl VisionConfig {
         )
     }
 
-    /// Patches per side, `g`.
+    /// Returns the patches per side, `g`.
     pub fn grid(&self) -> i64 {
         self.image_size / self.patch
     }
 
-    /// Patch tokens of one image, `N = g * g`.
+    /// Returns the number of patch tokens of one image, `N = g * g`.
     pub fn patches(&self) -> i64 {
         self.grid() * self.grid()
     }
 
-    /// What one picture costs in the products of the blocks, in GFLOP; a product and a sum are two.
+    /// Returns the cost of one picture in the products of the blocks, in GFLOP; a product and a sum
+    /// count as two.
     pub fn gflop(&self) -> f64 {
         let [tokens, width, mlp, layers] =
             [self.patches() + 1, self.width, self.mlp, self.layers].map(|size| size as f64);
@@ -91,7 +95,7 @@ pub struct TextConfig {
     pub heads: i64,
     /// Width of the MLP's hidden layer.
     pub mlp: i64,
-    /// Entries of the vocabulary.
+    /// Size of the vocabulary.
     pub vocab: i64,
     /// Longest token sequence, start and end marks included.
     pub context: i64,
@@ -102,7 +106,7 @@ pub struct TextConfig {
 }
 
 impl TextConfig {
-    /// Returns what the tower computes besides its weights, as it stands in the identity of a space.
+    /// Returns what the tower computes besides its weights, as part of the identity of a space.
     pub fn canonical(&self) -> String {
         let TextConfig { width, layers, heads, mlp, vocab, context, eps, activation } = self;
         let activation = activation.as_str();
@@ -111,7 +115,8 @@ impl TextConfig {
         )
     }
 
-    /// What one sequence of so many tokens costs in the products of the blocks, in GFLOP; a product and a sum are two.
+    /// Returns the cost of one sequence of `tokens` tokens in the products of the blocks, in GFLOP;
+    /// a product and a sum count as two.
     pub fn gflop(&self, tokens: usize) -> f64 {
         let [width, mlp, layers] = [self.width, self.mlp, self.layers].map(|size| size as f64);
         let tokens = tokens as f64;
@@ -131,7 +136,8 @@ pub struct ClipConfig {
     pub joint: i64,
 }
 
-/// Sizes past these are taken for a broken or hostile file: nothing of that size is known, and allocation comes next.
+/// Larger sizes mean a broken or hostile file: no known model has them, and the next step allocates
+/// memory.
 const MAX_WIDTH: i64 = 16_384;
 const MAX_LAYERS: i64 = 256;
 const MAX_TOKENS: i64 = 65_536;
@@ -157,7 +163,7 @@ struct RawVision {
     hidden_act: String,
 }
 
-// transformers leaves keys out of config.json that equal its defaults: those are the ones of ViT-B/32.
+// transformers omits keys from config.json that equal its defaults, which are those of ViT-B/32.
 impl Default for RawVision {
     fn default() -> Self {
         RawVision {
@@ -202,10 +208,11 @@ impl Default for RawText {
 }
 
 impl ClipConfig {
-    /// Reads a Hugging Face `config.json` of a `CLIPModel`.
+    /// Reads the Hugging Face `config.json` of a `CLIPModel`.
     ///
     /// # Errors
-    /// [`Kind::Model`] where the file cannot be read, is not that, or names absurd sizes.
+    /// Returns [`Kind::Model`] if the file cannot be read, is not a `CLIPModel`'s, or names absurd
+    /// sizes.
     pub fn from_hugging_face(path: &Path) -> Result<Self> {
         let text = text_of(path)?;
         let raw: RawConfig = serde_json::from_str(&text).at(Kind::Model, "not a CLIPModel's configuration:", path)?;
@@ -236,11 +243,12 @@ impl ClipConfig {
         Ok(config)
     }
 
-    /// Reads the sizes off weights in OpenAI's layout, which come without a configuration: heads are 64 wide and the
-    /// nonlinearity is QuickGELU, as in every model OpenAI released.
+    /// Derives the sizes from weights in OpenAI's naming, which come without a configuration: heads
+    /// are 64 wide and the nonlinearity is QuickGELU, as in every model OpenAI released.
     ///
     /// # Errors
-    /// [`Kind::Model`] where a tensor that the layout needs is missing or has another rank.
+    /// Returns [`Kind::Model`] if a required tensor is missing or has another rank, or a size is
+    /// absurd.
     pub fn from_openai(weights: &Weights) -> Result<Self> {
         let conv = weights.shape_of("visual.conv1.weight", 4)?;
         let positions = weights.shape_of("visual.positional_embedding", 2)?[0];

@@ -7,21 +7,21 @@ use serde_json::{Value, json};
 use tch::Tensor;
 
 use crate::clip::config::{Activation, ClipConfig};
-use crate::clip::expected;
-use crate::clip::layout::Layout;
+use crate::clip::manifest;
+use crate::clip::naming::Naming;
 use crate::clip::stored::Stored;
 use crate::clip::weights::Weights;
 use crate::error::{Context, Kind, Result};
 use crate::image::{Filter, Preprocess};
 
-/// `ln(1 / 0.07)`: where CLIP's logit scale starts, for weights that bring none.
+/// `ln(1 / 0.07)`: the start of CLIP's logit scale, for weights without one.
 const LOGIT_SCALE: f64 = 2.6592;
 
-/// Tensors by their names.
+/// Tensors by name.
 pub type Named = BTreeMap<String, Tensor>;
 
-/// Parts of names, OpenAI's and transformers'. The longest come first, so that no tower is taken for the other. The first norm of
-/// the vision tower has transformers' own spelling.
+/// Parts of names, OpenAI's and transformers'. The longest come first, so that one tower is not
+/// taken for the other. `pre_layrnorm` is transformers' own spelling.
 const NAMES: [(&str, &str); 17] = [
     ("visual.transformer.resblocks.", "vision_model.encoder.layers."),
     ("visual.positional_embedding", "vision_model.embeddings.position_embedding.weight"),
@@ -42,33 +42,33 @@ const NAMES: [(&str, &str); 17] = [
     (".mlp.c_proj.", ".mlp.fc2."),
 ];
 
-/// What transformers calls a tensor that OpenAI's code calls `openai`.
+/// Returns transformers' name of a tensor that OpenAI's code calls `openai`.
 pub fn name(openai: &str) -> String {
     let (starts, insides) = NAMES.split_at(12);
     let start = starts.iter().find_map(|(theirs, ours)| Some(format!("{ours}{}", openai.strip_prefix(theirs)?)));
     insides.iter().fold(start.unwrap_or_else(|| openai.to_owned()), |name, (theirs, ours)| name.replace(theirs, ours))
 }
 
-/// All tensors of a model, fp32 on the CPU, under transformers' names.
+/// Reads all tensors of a model, fp32 on the CPU, under transformers' names.
 ///
 /// # Errors
-/// [`Kind::Model`] naming the tensor that is missing or of another shape.
-pub fn tensors(weights: &Weights, config: &ClipConfig, layout: Layout) -> Result<Named> {
+/// Returns [`Kind::Model`], naming the tensor, if one is missing or has another shape.
+pub fn tensors(weights: &Weights, config: &ClipConfig, naming: Naming) -> Result<Named> {
     let mut all = Named::new();
-    for (stored, shape) in expected::tensors(config, layout) {
+    for (stored, shape) in manifest::tensors(config, naming) {
         let tensor = weights.get(&stored, &shape)?;
-        match (layout, stored.rsplit_once(".in_proj_")) {
-            (Layout::HuggingFace, _) => drop(all.insert(stored, tensor)),
+        match (naming, stored.rsplit_once(".in_proj_")) {
+            (Naming::HuggingFace, _) => drop(all.insert(stored, tensor)),
             // Query, key and value are stacked in one tensor.
-            (Layout::OpenAi, Some((block, which))) => {
+            (Naming::OpenAi, Some((block, which))) => {
                 let parts = ["q_proj", "k_proj", "v_proj"].iter().zip(tensor.chunk(3, 0));
                 all.extend(parts.map(|(part, tensor)| (name(&format!("{block}.{part}.{which}")), tensor)));
             }
             // A torch Linear keeps its matrix as (out, in); these two are plain matrices.
-            (Layout::OpenAi, None) if matches!(stored.as_str(), "visual.proj" | "text_projection") => {
+            (Naming::OpenAi, None) if matches!(stored.as_str(), "visual.proj" | "text_projection") => {
                 drop(all.insert(name(&stored), tensor.tr()));
             }
-            (Layout::OpenAi, None) => drop(all.insert(name(&stored), tensor)),
+            (Naming::OpenAi, None) => drop(all.insert(name(&stored), tensor)),
         }
     }
     let scale = if weights.has("logit_scale") { weights.get("logit_scale", &[])? } else { Tensor::from(LOGIT_SCALE) };
@@ -76,8 +76,8 @@ pub fn tensors(weights: &Weights, config: &ClipConfig, layout: Layout) -> Result
     Ok(all)
 }
 
-/// `config.json` of a `CLIPModel` of these sizes. The last two tokens of the vocabulary are the start and end marks, as in
-/// OpenAI's.
+/// Returns the `config.json` of a `CLIPModel` of these sizes. The last two tokens of the vocabulary
+/// are the start and end marks, as in OpenAI's.
 pub fn config(config: &ClipConfig) -> Value {
     let activation = |activation| match activation {
         Activation::QuickGelu | Activation::Silu => "quick_gelu",
@@ -121,7 +121,7 @@ pub fn config(config: &ClipConfig) -> Value {
     })
 }
 
-/// `preprocessor_config.json` for a model that came without one.
+/// Returns a `preprocessor_config.json` for a model that came without one.
 pub fn preprocessor(preprocess: &Preprocess) -> Value {
     let side = preprocess.crop;
     json!({
@@ -140,10 +140,12 @@ pub fn preprocessor(preprocess: &Preprocess) -> Value {
     })
 }
 
-/// Writes tensors as fp32 into a safetensors file, with the metadata that transformers asks for and `notes`.
+/// Writes tensors as fp32 into a safetensors file, with the metadata that transformers requires and
+/// `notes`.
 ///
 /// # Errors
-/// [`Kind::Store`] where the file cannot be written.
+/// Returns [`Kind::Store`] if the file cannot be written, and [`Kind::Torch`] if a tensor cannot be
+/// copied.
 pub fn write(path: &Path, tensors: &Named, notes: &[(&str, String)]) -> Result<()> {
     let stored = tensors.iter().map(|(name, tensor)| Stored::of(name, tensor)).collect::<Result<Vec<_>>>()?;
     let mut metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);

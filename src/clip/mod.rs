@@ -1,14 +1,15 @@
 //! CLIP: configuration, weights, tokenizer and the two towers.
 //!
-//! The towers are plain structs of tensors with a `forward`, so that the adapter can swap single tensors (the
-//! LayerNorms) for trainable ones and the pre-training example can train all of them, with no registry in between.
+//! The towers are plain structs of tensors with a `forward`, so that the adapter can replace single
+//! tensors (the LayerNorms) by trainable ones and the pre-training example can train all of them,
+//! with no registry in between.
 
 pub mod block;
 pub mod config;
-mod expected;
 pub mod hugging_face;
-pub mod layout;
+mod manifest;
 pub mod model;
+pub mod naming;
 mod openai_text;
 pub mod stored;
 pub mod text;
@@ -28,10 +29,11 @@ use std::path::Path;
 use crate::error::{Kind, Result};
 use crate::text::file as text_file;
 
-/// The text of a configuration, a tokenizer or an index of shards. CLIP's own tokenizer, the longest, has 2 MB.
+/// Reads the text of a configuration, a tokenizer or an index of shards. The longest, CLIP's own
+/// tokenizer, has 2 MB.
 ///
 /// # Errors
-/// [`Kind::Model`] where the file cannot be read, is absurdly long or no text.
+/// Returns [`Kind::Model`] if the file cannot be read, is longer than 16 MiB, or is not text.
 pub(crate) fn text_of(path: &Path) -> Result<String> {
     text_file::read(path, Kind::Model, 16 << 20)
 }

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::clip::config::ClipConfig;
-use crate::clip::expected;
 use crate::clip::hugging_face::{self, Named};
-use crate::clip::layout::Layout;
+use crate::clip::manifest;
+use crate::clip::naming::Naming;
 use crate::clip::text::TextTower;
 use crate::clip::text_of;
 use crate::clip::tokenizer::Tokenizer;
@@ -31,45 +31,45 @@ settings! {
 }
 
 impl ModelSettings {
-    /// Names a model whose companions lie beside its weights.
+    /// Returns the settings of a model whose companion files lie beside its weights.
     pub fn at(path: PathBuf) -> Self {
         ModelSettings { path, tokenizer: None, preprocessor: None, precision: PrecisionChoice::Auto }
     }
 }
 
-/// An opened model: sizes, tokenizer and preprocessing are known, the towers are built when they are needed, so that a
-/// run that finds everything cached builds none.
+/// An opened model: sizes, tokenizer and preprocessing are known. The towers are built on demand,
+/// so a run that finds everything cached builds none.
 pub struct Clip {
     /// The sizes of both towers.
     pub config: ClipConfig,
-    /// From sentences to token ids.
+    /// The map from sentences to token ids.
     pub tokenizer: Tokenizer,
-    /// From pictures to the tower's input.
+    /// The map from pictures to the tower's input.
     pub preprocess: Preprocess,
     weights: Weights,
     weights_hash: blake3::Hash,
-    layout: Layout,
+    naming: Naming,
 }
 
 impl Clip {
     /// Opens a model's files and checks that they belong together.
     ///
     /// # Errors
-    /// [`Kind::Model`] where a file is missing, damaged, a pickle, or does not fit the others.
+    /// Returns [`Kind::Model`] if a file is missing, damaged, a pickle, or does not fit the others.
     pub fn open(files: &ModelSettings) -> Result<Self> {
         let weights = Weights::open(&files.path)?;
-        let layout = Layout::of(&weights);
-        // The folder in which the companions of the weights lie.
+        let naming = Naming::of(&weights);
+        // The folder of the companion files.
         let folder =
             if files.path.is_dir() { files.path.as_path() } else { files.path.parent().unwrap_or(Path::new(".")) };
-        let config = match layout {
-            Layout::HuggingFace => ClipConfig::from_hugging_face(&folder.join("config.json"))?,
-            Layout::OpenAi => ClipConfig::from_openai(&weights)?,
+        let config = match naming {
+            Naming::HuggingFace => ClipConfig::from_hugging_face(&folder.join("config.json"))?,
+            Naming::OpenAi => ClipConfig::from_openai(&weights)?,
         };
-        expected::check(&weights, &config, layout)?;
+        manifest::check(&weights, &config, naming)?;
         let tokenizer = match companion(files.tokenizer.as_deref(), folder, "tokenizer.json") {
             Some(path) => Tokenizer::from_file(&path, config.text.context, config.text.vocab)?,
-            None if layout == Layout::OpenAi => Tokenizer::openai(config.text.context, config.text.vocab)?,
+            None if naming == Naming::OpenAi => Tokenizer::openai(config.text.context, config.text.vocab)?,
             None => {
                 return Err(Error::new(Kind::Model, format!("no tokenizer.json in {}", folder.display())).hint(
                     "it lies beside the weights on the hub; transformers writes it with AutoTokenizer.save_pretrained",
@@ -97,41 +97,41 @@ impl Clip {
             .hint("preprocessor_config.json and config.json are not of the same model"));
         }
         let weights_hash = weights.hash();
-        Ok(Clip { config, tokenizer, preprocess, weights, weights_hash, layout })
+        Ok(Clip { config, tokenizer, preprocess, weights, weights_hash, naming })
     }
 
-    /// blake3 of the weights' bytes: the model's identity in a space.
+    /// Returns the blake3 of the weights' bytes: the model's identity in a space.
     pub fn weights_hash(&self) -> blake3::Hash {
         self.weights_hash
     }
 
-    /// Every tensor as its file has it, in fp32 on the CPU under the names of transformers' `CLIPModel`, whatever the layout of
-    /// the file.
+    /// Reads every tensor in fp32 on the CPU, under the names of transformers' `CLIPModel`,
+    /// whatever the naming of the file.
     ///
     /// # Errors
-    /// [`Kind::Model`] naming the tensor that is missing or of another shape.
+    /// Returns [`Kind::Model`], naming the tensor, if one is missing or has another shape.
     pub fn tensors(&self) -> Result<Named> {
-        hugging_face::tensors(&self.weights, &self.config, self.layout)
+        hugging_face::tensors(&self.weights, &self.config, self.naming)
     }
 
     /// Builds the vision tower, fp32 on the CPU.
     ///
     /// # Errors
-    /// [`Kind::Model`] naming the tensor that is missing or of another shape.
+    /// Returns [`Kind::Model`], naming the tensor, if one is missing or has another shape.
     pub fn vision(&self) -> Result<VisionTower> {
-        VisionTower::load(&self.weights, &self.config.vision, self.config.joint, self.layout)
+        VisionTower::load(&self.weights, &self.config.vision, self.config.joint, self.naming)
     }
 
     /// Builds the text tower, fp32 on the CPU.
     ///
     /// # Errors
-    /// [`Kind::Model`] naming the tensor that is missing or of another shape.
+    /// Returns [`Kind::Model`], naming the tensor, if one is missing or has another shape.
     pub fn text(&self) -> Result<TextTower> {
-        TextTower::load(&self.weights, &self.config.text, self.config.joint, self.layout)
+        TextTower::load(&self.weights, &self.config.text, self.config.joint, self.naming)
     }
 }
 
-/// The file named by the user, or the one of this name beside the weights, where there is one.
+/// Returns the file that the user named, or the file `name` beside the weights, if there is one.
 fn companion(named: Option<&Path>, folder: &Path, name: &str) -> Option<PathBuf> {
     match named {
         Some(path) => Some(path.to_path_buf()),

@@ -1,7 +1,7 @@
-//! What OpenAI's tokenizer does to a text before it looks up tokens: mend it (the parts of ftfy that plain sentences
-//! meet), undo HTML escapes twice, and collapse white space.
+//! OpenAI's cleaning of a text before tokenization: mend it (the parts of ftfy that plain sentences
+//! need), unescape HTML twice, and collapse white space.
 
-/// The cleaned text.
+/// Returns the cleaned text.
 pub fn clean(text: &str) -> String {
     let once = html_escape::decode_html_entities(text);
     let twice = html_escape::decode_html_entities(once.as_ref());
@@ -9,7 +9,7 @@ pub fn clean(text: &str) -> String {
     mended.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The letters that a ligature, or a typographic quote, stands for.
+/// Returns the letters that a ligature or a typographic quote stands for.
 fn mend(c: char) -> &'static str {
     match c {
         '\u{FB00}' => "ff",
@@ -25,13 +25,13 @@ fn mend(c: char) -> &'static str {
     }
 }
 
-/// The character itself, unless it was mended or is an invisible control character.
+/// Returns the character itself, unless it was mended or is an invisible control character.
 fn keep(c: char) -> Option<char> {
     let dropped = !mend(c).is_empty() || c == '\u{FEFF}' || (c.is_control() && !c.is_whitespace());
     (!dropped).then_some(c)
 }
 
-/// The stretches of plain text, each with the mark that follows it.
+/// Returns the stretches of plain text, each with the mark that follows it.
 pub fn split_marks<'t>(text: &'t str, start: &'t str, end: &'t str) -> Vec<(&'t str, Option<&'t str>)> {
     let mut pieces = Vec::new();
     let mut rest = text;

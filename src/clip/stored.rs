@@ -1,11 +1,11 @@
-//! Tensors on their way into a safetensors file.
+//! Tensors to be written into a safetensors file.
 
 use safetensors::tensor::{Dtype, TensorView};
 use tch::{Device, Kind as Number, Tensor};
 
 use crate::error::{Context, Kind, Result};
 
-/// A tensor as a file has it: fp32, in row order.
+/// A tensor as the file stores it: fp32, in row order.
 pub struct Stored {
     name: String,
     shape: Vec<usize>,
@@ -16,7 +16,7 @@ impl Stored {
     /// Copies a tensor to the CPU, as fp32.
     ///
     /// # Errors
-    /// [`Kind::Torch`] where it cannot be copied.
+    /// Returns [`Kind::Torch`] if the tensor cannot be copied.
     pub fn of(name: impl Into<String>, tensor: &Tensor) -> Result<Self> {
         let name = name.into();
         let flat = tensor.detach().to_device(Device::Cpu).to_kind(Number::Float).contiguous();
@@ -25,10 +25,10 @@ impl Stored {
         Ok(Stored { name, shape: flat.size().iter().map(|&n| n as usize).collect(), bytes })
     }
 
-    /// Its name, and what the safetensors crate writes of it.
+    /// Returns the tensor's name, and the view that the safetensors crate writes.
     ///
     /// # Errors
-    /// [`Kind::Store`] where the crate refuses it.
+    /// Returns [`Kind::Store`] if the crate refuses the tensor.
     pub fn view(&self) -> Result<(&str, TensorView<'_>)> {
         let view = TensorView::new(Dtype::F32, self.shape.clone(), &self.bytes);
         Ok((&self.name, view.context(Kind::Store, || format!("cannot store tensor {}", self.name))?))

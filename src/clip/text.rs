@@ -4,7 +4,7 @@ use tch::{Device, Kind as Number, Tensor};
 
 use crate::clip::block::{Block, LayerNorm};
 use crate::clip::config::TextConfig;
-use crate::clip::layout::{self, BlockSizes, Layout};
+use crate::clip::naming::{self, BlockSizes, Naming};
 use crate::clip::weights::Weights;
 use crate::error::Result;
 
@@ -13,15 +13,15 @@ use crate::error::Result;
 pub struct TextTower {
     /// The sizes.
     pub config: TextConfig,
-    /// (vocabulary, width).
+    /// The token embeddings, (vocabulary, width).
     pub token_embedding: Tensor,
-    /// (context, width).
+    /// The position embeddings, (context, width).
     pub position_embedding: Tensor,
     /// The blocks.
     pub blocks: Vec<Block>,
-    /// After the last block.
+    /// The norm after the last block.
     pub ln_final: LayerNorm,
-    /// (width, d).
+    /// The projection into the joint space, (width, d).
     pub projection: Tensor,
 }
 
@@ -29,17 +29,18 @@ impl TextTower {
     /// Builds the tower from weights that match `config`; fp32 on the CPU.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Model`] naming the tensor that is missing or of another shape.
-    pub fn load(weights: &Weights, config: &TextConfig, joint: i64, layout: Layout) -> Result<Self> {
+    /// Returns [`crate::error::Kind::Model`], naming the tensor, if one is missing or has another
+    /// shape.
+    pub fn load(weights: &Weights, config: &TextConfig, joint: i64, naming: Naming) -> Result<Self> {
         let width = config.width;
-        let [tokens, positions, blocks, ln_final] = match layout {
-            Layout::HuggingFace => [
+        let [tokens, positions, blocks, ln_final] = match naming {
+            Naming::HuggingFace => [
                 "text_model.embeddings.token_embedding.weight",
                 "text_model.embeddings.position_embedding.weight",
                 "text_model.encoder.layers.",
                 "text_model.final_layer_norm",
             ],
-            Layout::OpenAi => ["token_embedding.weight", "positional_embedding", "transformer.resblocks.", "ln_final"],
+            Naming::OpenAi => ["token_embedding.weight", "positional_embedding", "transformer.resblocks.", "ln_final"],
         };
         let sizes =
             BlockSizes { width, mlp: config.mlp, heads: config.heads, eps: config.eps, activation: config.activation };
@@ -47,21 +48,22 @@ impl TextTower {
             token_embedding: weights.get(tokens, &[config.vocab, width])?,
             position_embedding: weights.get(positions, &[config.context, width])?,
             blocks: (0..config.layers)
-                .map(|n| layout::block(weights, layout, blocks, n, &sizes))
+                .map(|n| naming::block(weights, naming, blocks, n, &sizes))
                 .collect::<Result<_>>()?,
-            ln_final: layout::layer_norm(weights, ln_final, width, config.eps)?,
-            projection: match layout {
-                Layout::HuggingFace => weights.get("text_projection.weight", &[joint, width])?.tr().contiguous(),
-                Layout::OpenAi => weights.get("text_projection", &[width, joint])?,
+            ln_final: naming::layer_norm(weights, ln_final, width, config.eps)?,
+            projection: match naming {
+                Naming::HuggingFace => weights.get("text_projection.weight", &[joint, width])?.tr().contiguous(),
+                Naming::OpenAi => weights.get("text_projection", &[width, joint])?,
             },
             config: config.clone(),
         })
     }
 
-    /// Features (B, d), not normalised, of B token sequences (start and end marks included, each at most `context` long).
+    /// Returns the features (B, d), not normalised, of B token sequences (start and end marks
+    /// included, each at most `context` long).
     ///
-    /// Sequences are padded to the longest of the batch, not to the context: attention is causal, so what follows the
-    /// end mark cannot change its token.
+    /// Sequences are padded to the longest of the batch, not to the context: attention is causal,
+    /// so tokens after the end mark cannot change the feature.
     pub fn forward(&self, sequences: &[impl AsRef<[i64]>], device: Device) -> Tensor {
         let longest = sequences.iter().map(|s| s.as_ref().len()).max().unwrap_or(1);
         let mut ids = Vec::with_capacity(sequences.len() * longest);
@@ -85,7 +87,8 @@ impl TextTower {
         self.ln_final.forward(&at_end).matmul(&self.projection)
     }
 
-    /// The tower with every tensor replaced by `f` of it: moving to a device, changing the number type.
+    /// Returns the tower with `f` applied to every tensor, such as to move it to a device or change
+    /// the number type.
     #[must_use]
     pub fn map(&self, f: &dyn Fn(&Tensor) -> Tensor) -> Self {
         TextTower {

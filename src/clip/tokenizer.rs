@@ -1,12 +1,14 @@
-//! From text to token ids.
+//! Turns text into token ids.
 //!
-//! A Hugging Face directory brings its own `tokenizer.json`, read by the library that transformers uses. Weights in
-//! OpenAI's layout come without one: for them OpenAI's vocabulary of 49,408 entries is built in.
+//! A Hugging Face directory has its own `tokenizer.json`, read by the library that transformers
+//! uses. Weights in OpenAI's naming come without one: for them, OpenAI's vocabulary of 49,408
+//! entries is built in.
 
 use std::path::Path;
 
 use crate::clip::{openai_text, text_of};
-use crate::error::{Error, Kind, Result, caught};
+use crate::error::{Error, Kind, Result};
+use crate::panics::caught;
 
 /// Turns sentences into token sequences for a [`crate::clip::TextTower`].
 pub struct Tokenizer {
@@ -17,12 +19,13 @@ pub struct Tokenizer {
     identity: blake3::Hash,
 }
 
-/// A sentence as the text tower takes it.
+/// A sentence as the text tower's input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sequence {
     /// Start mark, words, end mark; no longer than the context.
     pub ids: Vec<i64>,
-    /// How many ids the whole sentence has, marks included: more than the context where it was cut.
+    /// The number of ids of the whole sentence, marks included: more than the context if it was
+    /// cut.
     pub tokens: usize,
 }
 
@@ -33,22 +36,25 @@ enum Vocabulary {
 
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
-/// The two of them, in every sequence.
+/// The number of marks in every sequence.
 const MARKS: usize = 2;
 
 impl Tokenizer {
-    /// Reads a `tokenizer.json`; `context` is the longest sequence of the tower, `vocab` its number of entries.
+    /// Reads a `tokenizer.json`; `context` is the tower's longest sequence, `vocab` its number of
+    /// entries.
     ///
     /// # Errors
-    /// [`Kind::Model`] where the file is not a CLIP's tokenizer or knows ids that the tower has no embedding for.
+    /// Returns [`Kind::Model`] if the file is not a CLIP's tokenizer or has ids that the tower has
+    /// no embedding for.
     pub fn from_file(path: &Path, context: i64, vocab: i64) -> Result<Self> {
         let bad = |what: String| Error::new(Kind::Model, format!("{}: {what}", path.display()));
         let text = text_of(path)?;
         // The library panics on some files that it should refuse.
         let mut inner = caught(|| tokenizers::Tokenizer::from_bytes(&text))
-            .ok_or_else(|| bad("damaged, or not a tokenizer.json".into()))?
+            .map_err(|_| bad("damaged, or not a tokenizer.json".into()))?
             .map_err(|e| bad(format!("not a tokenizer.json that this version reads: {e}")))?;
-        // The sequence's length is ours to decide: a padding or truncation saved with the tokenizer would get in the way.
+        // We choose the sequence's length: a padding or truncation saved with the tokenizer would
+        // interfere.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|e| bad(e.to_string()))?;
         let special = |token: &str| {
@@ -73,10 +79,10 @@ impl Tokenizer {
         })
     }
 
-    /// OpenAI's own vocabulary.
+    /// Returns a tokenizer with OpenAI's own vocabulary.
     ///
     /// # Errors
-    /// [`Kind::Model`] where the text tower has fewer embeddings than that vocabulary.
+    /// Returns [`Kind::Model`] if the text tower has fewer embeddings than that vocabulary.
     pub fn openai(context: i64, vocab: i64) -> Result<Self> {
         let inner = instant_clip_tokenizer::Tokenizer::new();
         let (start, end) = (i64::from(inner.start_of_text().to_u16()), i64::from(inner.end_of_text().to_u16()));
@@ -96,28 +102,28 @@ impl Tokenizer {
         })
     }
 
-    /// What distinguishes this tokenizer from another: part of a text space.
+    /// Returns a hash that distinguishes this tokenizer from others: part of a text space.
     pub fn identity(&self) -> blake3::Hash {
         self.identity
     }
 
-    /// The ids of a text without start and end marks, however many there are.
+    /// Returns the ids of a text without start and end marks, however many there are.
     ///
     /// # Errors
-    /// [`Kind::Input`] where the library cannot encode it.
+    /// Returns [`Kind::Input`] if the library cannot encode the text.
     pub fn ids(&self, text: &str) -> Result<Vec<i64>> {
         match &self.vocabulary {
             Vocabulary::HuggingFace(inner) => {
                 let refuse = |why: String| Error::new(Kind::Input, format!("cannot turn {text:?} into tokens{why}"));
-                // It panics in some parts of a tokenizer that loads and makes no sense.
+                // It panics in some parts of a tokenizer that loads but makes no sense.
                 let encoding = caught(|| inner.encode_fast(text, false))
-                    .ok_or_else(|| refuse(": the tokenizer.json makes no sense".into()))?
+                    .map_err(|_| refuse(": the tokenizer.json makes no sense".into()))?
                     .map_err(|e| refuse(format!(": {e}")))?;
                 Ok(encoding.get_ids().iter().map(|&id| i64::from(id)).collect())
             }
             Vocabulary::OpenAi(inner) => {
                 let mut tokens = Vec::new();
-                // The marks are tokens where they stand in a text literally; the library knows plain words only.
+                // Marks that a text spells out are tokens too; the library knows plain words only.
                 for (piece, mark) in openai_text::split_marks(&openai_text::clean(text), START, END) {
                     inner.encode(piece, &mut tokens);
                     match mark {
@@ -131,10 +137,10 @@ impl Tokenizer {
         }
     }
 
-    /// A sequence for the text tower: start mark, ids cut to the context, end mark.
+    /// Returns a sequence for the text tower: start mark, ids cut to the context, end mark.
     ///
     /// # Errors
-    /// As [`Tokenizer::ids`].
+    /// Fails as [`Tokenizer::ids`] does.
     pub fn sequence(&self, text: &str) -> Result<Sequence> {
         let words = self.ids(text)?;
         let tokens = words.len() + MARKS;
@@ -146,7 +152,7 @@ impl Tokenizer {
         Ok(Sequence { ids, tokens })
     }
 
-    /// The longest sequence, start and end marks included.
+    /// Returns the length of the longest sequence, start and end marks included.
     pub fn context(&self) -> usize {
         self.context
     }

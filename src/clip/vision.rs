@@ -4,7 +4,7 @@ use tch::{Device, Tensor};
 
 use crate::clip::block::{Block, LayerNorm};
 use crate::clip::config::VisionConfig;
-use crate::clip::layout::{self, BlockSizes, Layout};
+use crate::clip::naming::{self, BlockSizes, Naming};
 use crate::clip::weights::Weights;
 use crate::error::Result;
 
@@ -17,26 +17,27 @@ pub struct VisionTower {
     pub patch_embedding: Tensor,
     /// The [CLS] token before the first block, (D).
     pub class_embedding: Tensor,
-    /// Added to [CLS] and patches, (1 + N, D).
+    /// The position embeddings of [CLS] and patches, (1 + N, D).
     pub position_embedding: Tensor,
-    /// Before the first block.
+    /// The norm before the first block.
     pub ln_pre: LayerNorm,
     /// The blocks.
     pub blocks: Vec<Block>,
-    /// After the last block.
+    /// The norm after the last block.
     pub ln_post: LayerNorm,
-    /// P, (D, d).
+    /// The projection P, (D, d).
     pub projection: Tensor,
 }
 
-/// What the tower sees in B images.
+/// The tower's output for B images.
 #[derive(Debug)]
 pub struct VisionOutput {
     /// The projected [CLS] token, (B, d), not normalised.
     pub cls: Tensor,
     /// The [CLS] token after `ln_post`, (B, D), not projected.
     pub cls_token: Tensor,
-    /// The patch tokens by the value path after `ln_post`, (B, N, D): not normalised, not projected.
+    /// The patch tokens of the value path after `ln_post`, (B, N, D): not normalised, not
+    /// projected.
     pub patch_tokens: Tensor,
 }
 
@@ -44,11 +45,12 @@ impl VisionTower {
     /// Builds the tower from weights that match `config`; fp32 on the CPU.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Model`] naming the tensor that is missing or of another shape.
-    pub fn load(weights: &Weights, config: &VisionConfig, joint: i64, layout: Layout) -> Result<Self> {
+    /// Returns [`crate::error::Kind::Model`], naming the tensor, if one is missing or has another
+    /// shape.
+    pub fn load(weights: &Weights, config: &VisionConfig, joint: i64, naming: Naming) -> Result<Self> {
         let (width, patch, tokens) = (config.width, config.patch, config.patches() + 1);
-        let names = match layout {
-            Layout::HuggingFace => [
+        let names = match naming {
+            Naming::HuggingFace => [
                 "vision_model.embeddings.patch_embedding.weight",
                 "vision_model.embeddings.class_embedding",
                 "vision_model.embeddings.position_embedding.weight",
@@ -56,7 +58,7 @@ impl VisionTower {
                 "vision_model.encoder.layers.",
                 "vision_model.post_layernorm",
             ],
-            Layout::OpenAi => [
+            Naming::OpenAi => [
                 "visual.conv1.weight",
                 "visual.class_embedding",
                 "visual.positional_embedding",
@@ -72,15 +74,15 @@ impl VisionTower {
             patch_embedding: weights.get(patches, &[width, 3, patch, patch])?,
             class_embedding: weights.get(class, &[width])?,
             position_embedding: weights.get(position, &[tokens, width])?,
-            ln_pre: layout::layer_norm(weights, ln_pre, width, config.eps)?,
+            ln_pre: naming::layer_norm(weights, ln_pre, width, config.eps)?,
             blocks: (0..config.layers)
-                .map(|n| layout::block(weights, layout, blocks, n, &sizes))
+                .map(|n| naming::block(weights, naming, blocks, n, &sizes))
                 .collect::<Result<_>>()?,
-            ln_post: layout::layer_norm(weights, ln_post, width, config.eps)?,
-            projection: match layout {
+            ln_post: naming::layer_norm(weights, ln_post, width, config.eps)?,
+            projection: match naming {
                 // A torch Linear keeps its matrix as (out, in).
-                Layout::HuggingFace => weights.get("visual_projection.weight", &[joint, width])?.tr().contiguous(),
-                Layout::OpenAi => weights.get("visual.proj", &[width, joint])?,
+                Naming::HuggingFace => weights.get("visual_projection.weight", &[joint, width])?.tr().contiguous(),
+                Naming::OpenAi => weights.get("visual.proj", &[width, joint])?,
             },
             config: config.clone(),
         })
@@ -91,14 +93,15 @@ impl VisionTower {
         self.forward_from(0, &self.tokens_at(0, pixels))
     }
 
-    /// The input of block `block`, (B, 1 + N, D), of normalised pixels (B, 3, S, S): what [`forward_from`](Self::forward_from)
-    /// goes on with. `block` is at most the number of the last block.
+    /// Returns the input of block `block`, (B, 1 + N, D), for normalised pixels (B, 3, S, S), from
+    /// which [`forward_from`](Self::forward_from) continues. `block` is at most the index of the
+    /// last block.
     pub fn tokens_at(&self, block: usize, pixels: &Tensor) -> Tensor {
         let before = self.blocks.iter().take(block);
         before.fold(self.tokens(pixels), |h, block| block.forward(&h, false))
     }
 
-    /// Runs the blocks from `block` on over their input (B, 1 + N, D).
+    /// Runs the blocks from `block` on, given its input (B, 1 + N, D).
     pub fn forward_from(&self, block: usize, tokens: &Tensor) -> VisionOutput {
         let (last, before) = match self.blocks.split_last() {
             Some(split) => split,
@@ -114,7 +117,7 @@ impl VisionTower {
         }
     }
 
-    /// The input of the first block, (B, 1 + N, D).
+    /// Returns the input of the first block, (B, 1 + N, D).
     fn tokens(&self, pixels: &Tensor) -> Tensor {
         let (batch, width) = (pixels.size()[0], self.config.width);
         let patches = match pixels.device() {
@@ -125,26 +128,27 @@ impl VisionTower {
         self.ln_pre.forward(&(Tensor::cat(&[class, patches], 1) + &self.position_embedding))
     }
 
-    /// The patches' embeddings (B, N, D) of pixels (B, 3, S, S).
+    /// Returns the patches' embeddings (B, N, D) of pixels (B, 3, S, S).
     fn patches_by_convolution(&self, pixels: &Tensor) -> Tensor {
         let side = [self.config.patch; 2];
         pixels.conv2d::<&Tensor>(&self.patch_embedding, None, side, [0, 0], [1, 1], 1).flatten(2, 3).transpose(1, 2)
     }
 
-    /// The same as a product: patches do not overlap. On a GPU a convolution in fp32 is cuDNN's, which rounds its factors to TF32, 10
+    /// Like [`patches_by_convolution`](Self::patches_by_convolution), but as a product, since
+    /// patches do not overlap. On a GPU, cuDNN's fp32 convolution rounds its factors to TF32, 10
     /// bits; a product keeps all 23.
     fn patches_by_product(&self, pixels: &Tensor) -> Tensor {
         let (size, patch) = (pixels.size(), self.config.patch);
         let (batch, colours, rows, columns) = (size[0], size[1], size[2] / patch, size[3] / patch);
-        // What is left of a side that no whole patch covers is left out, as a convolution does.
+        // Like a convolution, ignores the rest of a side that no whole patch covers.
         let pixels = pixels.narrow(2, 0, rows * patch).narrow(3, 0, columns * patch);
         let patches = pixels.reshape([batch, colours, rows, patch, columns, patch]).permute([0, 2, 4, 1, 3, 5]);
         let patches = patches.reshape([batch, rows * columns, colours * patch * patch]);
         patches.matmul(&self.patch_embedding.view([self.config.width, -1]).tr())
     }
 
-    /// The LayerNorms that follow the input of block `from`, with their names in OpenAI's naming, in the order of the forward
-    /// pass; all of them, `ln_pre` included, for 0.
+    /// Returns the LayerNorms after the input of block `from`, with their names in OpenAI's naming,
+    /// in the order of the forward pass; for 0 all of them, `ln_pre` included.
     pub fn layer_norms_mut(&mut self, from: usize) -> Vec<(String, &mut LayerNorm)> {
         let mut all = Vec::new();
         if from == 0 {
@@ -158,20 +162,23 @@ impl VisionTower {
         all
     }
 
-    /// A tower with the same frozen tensors (shared, not copied) that can be changed on its own.
+    /// Returns a tower with the same frozen tensors (shared, not copied) that can be changed
+    /// independently.
     #[must_use]
     pub fn shallow_clone(&self) -> Self {
         self.map(&Tensor::shallow_clone)
     }
 
-    /// The tower with the products of its blocks in number type `number`, and all else as it is: mixed precision, for training.
+    /// Returns the tower with the products of its blocks in number type `number`, and everything
+    /// else unchanged: mixed precision, for training.
     #[must_use]
     pub fn with_products_in(mut self, number: tch::Kind) -> Self {
         self.blocks = self.blocks.into_iter().map(|block| block.with_products_in(number)).collect();
         self
     }
 
-    /// The tower with every tensor replaced by `f` of it: moving to a device, changing the number type.
+    /// Returns the tower with `f` applied to every tensor, such as to move it to a device or change
+    /// the number type.
     #[must_use]
     pub fn map(&self, f: &dyn Fn(&Tensor) -> Tensor) -> Self {
         VisionTower {
@@ -217,7 +224,7 @@ mod tests {
             ln_post: norm(),
             projection: random(&[5, 2]),
         };
-        // The second of two views of each of three pictures, which do not lie one after the other.
+        // The second of two views of each of three pictures, which are not contiguous.
         let pixels = random(&[3, 2, 3, 14, 14]).select(1, 1);
         let (product, convolution) = (tower.patches_by_product(&pixels), tower.patches_by_convolution(&pixels));
         assert_eq!(product.size(), [3, 9, 5]);

@@ -1,7 +1,8 @@
-//! Reading tensors out of safetensors files: one file, or several shards with an index.
+//! Reads tensors from safetensors files: one file, or several shards with an index.
 //!
-//! Only safetensors: a `.pt` or `.bin` file is a Python pickle, which runs code when it is opened. Files are mapped, not
-//! read; shapes are checked against the configuration before anything is allocated.
+//! Only safetensors: a `.pt` or `.bin` file is a Python pickle, which runs code when it is opened.
+//! Files are mapped, not read; shapes are checked against the configuration before anything is
+//! allocated.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -15,7 +16,7 @@ use tch::{Kind as Number, Tensor};
 use crate::clip::text_of;
 use crate::error::{Context, Error, Kind, Result};
 
-/// The tensors of a checkpoint, by the names they have in it.
+/// The tensors of a checkpoint, by their names in it.
 pub struct Weights {
     name: String,
     shards: Vec<(PathBuf, Bytes)>,
@@ -31,17 +32,18 @@ pub(super) struct Entry {
 }
 
 impl Weights {
-    /// Opens a `.safetensors` file, a `model.safetensors.index.json` with its shards, or the model of a Hugging Face
-    /// directory.
+    /// Opens a `.safetensors` file, a `model.safetensors.index.json` with its shards, or the model
+    /// of a Hugging Face directory.
     ///
     /// # Errors
-    /// [`Kind::Model`] where there is none, it is damaged, or it is a pickle.
+    /// Returns [`Kind::Model`] if there is no such file, it is damaged, or it is a pickle.
     pub fn open(path: &Path) -> Result<Self> {
         let shards = if path.is_dir() { find_shards(path)? } else { vec![refuse_pickle(path)?.to_path_buf()] };
         let mut weights = Weights::none(path);
         for shard in shards {
             let file = File::open(&shard).at(Kind::Model, "cannot open", &shard)?;
-            // SAFETY: the map is read-only; a file changed by another process while it is read is outside what we promise.
+            // SAFETY: the map is read-only; we make no promise about a file that another process
+            // changes while it is read.
             #[allow(unsafe_code)]
             let map = unsafe { Mmap::map(&file) }.at(Kind::Model, "cannot map", &shard)?;
             weights.add(shard, Box::new(map))?;
@@ -49,10 +51,11 @@ impl Weights {
         Ok(weights)
     }
 
-    /// The tensors of one safetensors file that was read; `path` is what messages call it.
+    /// Returns the tensors of one safetensors file that has been read into memory; messages call it
+    /// `path`.
     ///
     /// # Errors
-    /// [`Kind::Model`] where it is damaged.
+    /// Returns [`Kind::Model`] if the file is damaged.
     pub fn of_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self> {
         let mut weights = Weights::none(path);
         weights.add(path.to_owned(), Box::new(bytes))?;
@@ -74,12 +77,13 @@ impl Weights {
         Ok(())
     }
 
-    /// The path these weights were opened by, for messages.
+    /// Returns the path by which these weights were opened, for messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// blake3 over the bytes of all shards, in the order of their names: what a space is identified by.
+    /// Returns the blake3 over the bytes of all shards, in the order of their names: the weights'
+    /// identity in a space.
     pub fn hash(&self) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new();
         for (_, bytes) in &self.shards {
@@ -88,17 +92,17 @@ impl Weights {
         hasher.finalize()
     }
 
-    /// Whether a tensor of this name is there.
+    /// Returns whether there is a tensor of this name.
     pub fn has(&self, name: &str) -> bool {
         self.index.contains_key(name)
     }
 
-    /// The names of all tensors, sorted.
+    /// Returns the names of all tensors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.index.keys().map(String::as_str)
     }
 
-    /// How many consecutive blocks `PREFIX0.`, `PREFIX1.` … are there.
+    /// Returns how many consecutive blocks `PREFIX0.`, `PREFIX1.` … there are.
     pub fn count_blocks(&self, prefix: &str) -> i64 {
         let present = |n: i64| {
             let start = format!("{prefix}{n}.");
@@ -107,10 +111,10 @@ impl Weights {
         (0..).take_while(|&n| present(n)).count() as i64
     }
 
-    /// The shape of a tensor that must have `rank` dimensions.
+    /// Returns the shape of a tensor that must have `rank` dimensions.
     ///
     /// # Errors
-    /// [`Kind::Model`] where it is missing or has another rank.
+    /// Returns [`Kind::Model`] if the tensor is missing or has another rank.
     pub fn shape_of(&self, name: &str, rank: usize) -> Result<&[i64]> {
         let shape = &self.entry(name)?.shape;
         if shape.len() != rank {
@@ -120,10 +124,11 @@ impl Weights {
         Ok(shape)
     }
 
-    /// A tensor as fp32 on the CPU, which must have the shape that the configuration asks for.
+    /// Reads a tensor as fp32 on the CPU; it must have the shape that the configuration requires.
     ///
     /// # Errors
-    /// [`Kind::Model`] where it is missing, has another shape or a number type that is not a float.
+    /// Returns [`Kind::Model`] if the tensor is missing, has another shape or a number type that is
+    /// not a float, and [`Kind::Torch`] if libtorch cannot load it.
     pub fn get(&self, name: &str, shape: &[i64]) -> Result<Tensor> {
         let entry = self.require(name, shape)?;
         let (path, bytes) = &self.shards[entry.shard];
@@ -146,7 +151,7 @@ impl Weights {
         Ok(tensor.to_kind(Number::Float))
     }
 
-    /// A tensor's place, where it has that shape.
+    /// Returns a tensor's entry, if the tensor has that shape.
     pub(super) fn require(&self, name: &str, shape: &[i64]) -> Result<&Entry> {
         let entry = self.entry(name)?;
         if entry.shape != shape {

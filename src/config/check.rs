@@ -1,4 +1,5 @@
-//! Checks a pipeline file's values against [`keys`](super::keys), and makes its paths absolute on the way.
+//! Checks a pipeline file's values against [`keys`](super::keys), and makes its paths absolute on
+//! the way.
 
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
@@ -12,16 +13,16 @@ use super::overrides::Applied;
 use super::suggest;
 use crate::settings::{Must, Want};
 
-/// What is needed to say where a value came from.
+/// Checks values, and knows where each came from.
 pub(crate) struct Check<'a> {
-    /// Relative paths start here; absolute itself.
+    /// The absolute folder at which relative paths start.
     pub(crate) base: &'a Path,
     pub(crate) lines: &'a Lines,
     pub(crate) applied: &'a Applied,
     pub(crate) mistakes: &'a mut Mistakes,
 }
 
-/// A mistake and, where there is one, what to do.
+/// A mistake, and what to do about it if that is known.
 pub(crate) type Mistake = (String, Option<String>);
 
 impl Check<'_> {
@@ -83,7 +84,7 @@ impl Check<'_> {
         }
     }
 
-    /// Checks one value, and makes it absolute where it is a path. `name` is what messages call it.
+    /// Checks one value, and makes it absolute if it is a path. Messages call it `name`.
     pub(crate) fn value(&self, name: &str, want: Want, value: &mut Value) -> Result<(), Mistake> {
         let wrong = |value: &Value| (format!("'{name}' must be {}, not {}", want.describe(), found(value)), None);
         match (want, &*value) {
@@ -155,8 +156,8 @@ fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// A path from a pipeline file whose folder is `base`. The `..` at its start are taken off `base`, which is free of
-/// symbolic links; those further on are left to the file system.
+/// Resolves a path of a pipeline file in the folder `base`. Each `..` at its start is taken off
+/// `base`, which is free of symbolic links; later ones are left to the file system.
 pub(crate) fn absolute(base: &Path, path: &Path) -> PathBuf {
     let mut whole = base.to_owned();
     let mut plain = path.is_relative();
@@ -199,7 +200,7 @@ fn there(name: &str, text: &str, path: &Path, must: Must) -> Result<(), Mistake>
     }
 }
 
-/// A value as a message shows it.
+/// Writes a value as messages show it.
 pub(crate) fn found(value: &Value) -> String {
     match value {
         Value::String(text) => format!("\"{}\"", shorten(text)),
@@ -209,7 +210,7 @@ pub(crate) fn found(value: &Value) -> String {
     }
 }
 
-/// Text on one line and of a length that leaves room for the message.
+/// Puts a text on one line, short enough to leave room for the message.
 pub(crate) fn shorten(text: &str) -> String {
     const LONGEST: usize = 60;
     let mut short: String = text.chars().take(LONGEST).collect();

@@ -1,4 +1,4 @@
-//! A TOML file that a user writes: its values, and on which line each of them stands.
+//! A TOML file that a user writes: its values, and the line of each.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -12,15 +12,15 @@ use super::mistakes::Mistakes;
 use crate::error::{Context, Error, Kind, Result};
 use crate::text::file as text_file;
 
-/// Such a file is a page of text; what is longer was named by mistake.
+/// Such a file is a page of text; a longer one was named by mistake.
 const LONGEST: u64 = 1 << 20;
 
-/// A file that is TOML; what it says is not checked yet.
+/// A file of valid TOML, whose values are not checked yet.
 pub(crate) struct Document {
     pub(crate) table: Table,
     pub(crate) lines: Lines,
-    /// The file's folder, from which relative paths start: absolute, and free of symbolic links so that `..` means what it
-    /// says.
+    /// The file's folder, from which relative paths start: absolute, and free of symbolic links, so
+    /// that `..` is the folder above.
     pub(crate) folder: PathBuf,
 }
 
@@ -28,7 +28,8 @@ impl Document {
     /// Reads the file at `path`; messages call it a `kind`, e.g. `pipeline file`.
     ///
     /// # Errors
-    /// [`Kind::Usage`]: the file cannot be read, is not UTF-8 or not TOML; all mistakes in the TOML with their lines.
+    /// Returns [`Kind::Usage`] if the file cannot be read, is not UTF-8 or not TOML; it lists all
+    /// mistakes in the TOML with their lines.
     pub(crate) fn read(path: &Path, kind: &str) -> Result<Self> {
         let text = read(path, kind)?;
         let mut mistakes = Mistakes::new(path);
@@ -36,7 +37,7 @@ impl Document {
         let mut syntax = |mistake: &toml::de::Error| {
             let line = mistake.span().map(|span| line_at(&text, span.start));
             let what = mistake.message().replace('\n', ", ");
-            // What the parser makes of a word without quotes.
+            // The parser's messages about a word without quotes.
             let bare = what.contains("invalid boolean") || what.contains("string values must be quoted");
             let hint = bare.then(|| "text stands in quotes: name = \"flowers\"".to_owned());
             mistakes.in_file(line, format!("not valid TOML: {what}"), hint);

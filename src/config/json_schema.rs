@@ -1,6 +1,7 @@
-//! The pipeline file as a JSON schema, from which editors complete and check it while it is written.
+//! The pipeline file as a JSON schema, with which editors complete and check it while it is
+//! written.
 //!
-//! All of it comes from the declarations of the settings: nothing is said twice.
+//! All of it comes from the declarations of the settings, so nothing is declared twice.
 
 use serde_json::{Map, Value, json};
 
@@ -8,10 +9,11 @@ use super::Spec;
 use crate::error::{Context, Kind, Result};
 use crate::settings::{Bounds, Key, Settings, Table, Want};
 
-/// The schema (JSON Schema draft 7, which Taplo and the editors built on it read), as `schemas/pipeline.schema.json` has it.
+/// Returns the schema (JSON Schema draft 7, which Taplo and the editors built on it read), as in
+/// `schemas/pipeline.schema.json`.
 ///
 /// # Errors
-/// [`Kind::Internal`] where it cannot be written.
+/// Returns [`Kind::Internal`] if it cannot be written.
 pub fn json_schema() -> Result<String> {
     let schema = json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -57,7 +59,7 @@ fn value(key: &Key) -> Value {
     Value::Object(schema)
 }
 
-/// What a value must be, as far as a schema can say it: not whether a file is there.
+/// Returns what a value must be, as far as a schema can say it: not whether a file exists.
 fn must_be(want: Want) -> Value {
     match want {
         Want::Name => json!({"type": "string", "pattern": "^[a-z0-9-]{1,64}$"}),
@@ -82,7 +84,7 @@ fn must_be(want: Want) -> Value {
     }
 }
 
-/// The fields of an object; none of anything else.
+/// Returns the fields of an object, or none for any other value.
 fn fields_of(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(fields) => fields,

@@ -18,7 +18,7 @@ pub(crate) static KEYS: LazyLock<Vec<Named<Key>>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Tables of the pipeline file that hold keys; the top is not among them.
+/// The tables of the pipeline file, except the top.
 pub(crate) static TABLES: LazyLock<Vec<Named<Table>>> = LazyLock::new(|| inside("", Spec::TABLE));
 
 fn inside(above: &str, table: Table) -> Vec<Named<Table>> {
@@ -40,14 +40,15 @@ pub(crate) fn is_table(name: &str) -> bool {
     TABLES.iter().any(|table| table.name == name)
 }
 
-/// Joins a table's name and a key in it, which is quoted where TOML needs quotes, so that `"a.b"` is not `a.b`.
+/// Joins a table's name and a key in it, which is quoted if TOML needs quotes, so that `"a.b"` is
+/// not `a.b`.
 pub(crate) fn join(table: &str, key: &str) -> String {
     let bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     let key = if bare { key.to_owned() } else { format!("{key:?}") };
     if table.is_empty() { key } else { format!("{table}.{key}") }
 }
 
-/// Splits a dotted name into the table that it stands in (`""` for the top) and its last part.
+/// Splits a dotted name into its table (`""` for the top) and its last part.
 pub(crate) fn split(name: &str) -> (&str, &str) {
     name.rsplit_once('.').unwrap_or(("", name))
 }

@@ -1,4 +1,4 @@
-//! On which line of the file each key stands.
+//! Maps each key of a file to its line.
 
 use std::collections::HashMap;
 
@@ -6,20 +6,20 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys::join;
 
-/// Dotted names of keys and tables, and their lines, counted from 1. The items of a list `rows` are `rows[0]`, `rows[1]`
-/// and so on.
+/// Dotted names of keys and tables, and their lines, counted from 1. The items of a list `rows` are
+/// `rows[0]`, `rows[1]` and so on.
 #[derive(Debug, Default)]
 pub(crate) struct Lines(HashMap<String, usize>);
 
 impl Lines {
-    /// The lines of every key of `table`, which was parsed from `text`.
+    /// Collects the line of every key of `table`, which was parsed from `text`.
     pub(crate) fn of(text: &str, table: &DeTable<'_>) -> Self {
         let mut lines = Lines::default();
         lines.collect(text, "", table);
         lines
     }
 
-    /// The line of a dotted name, if the file has it.
+    /// Returns the line of a dotted name, if the file has it.
     pub(crate) fn get(&self, name: &str) -> Option<usize> {
         self.0.get(name).copied()
     }
@@ -47,7 +47,7 @@ impl Lines {
     }
 }
 
-/// The line, counted from 1, of a byte offset.
+/// Returns the line of a byte offset, counted from 1.
 pub(crate) fn line_at(text: &str, offset: usize) -> usize {
     1 + text.as_bytes().iter().take(offset).filter(|&&byte| byte == b'\n').count()
 }

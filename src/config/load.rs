@@ -16,14 +16,15 @@ use crate::fusion::design::Coarse;
 use crate::source::SourceKind;
 use crate::stage::adapt::{ClassPrior, Tune};
 
-/// Reads the pipeline file at `path`, puts each `KEY=VALUE` of `overrides` in place of what it says, and checks it.
+/// Reads the pipeline file at `path`, applies each `KEY=VALUE` of `overrides`, and checks the
+/// result.
 ///
-/// Relative paths, also those in overrides, start at the file's folder.
+/// Relative paths, including those in overrides, start at the file's folder.
 ///
 /// # Errors
-/// [`Kind::Usage`]: the file cannot be read, is not UTF-8 or not TOML; a key is unknown or missing; a value has the wrong
-/// type or is out of range; a file it names is not there. All mistakes of one kind of check are reported together, each
-/// with the line it stands on.
+/// Returns [`Kind::Usage`] if the file cannot be read, is not UTF-8 or not TOML; if a key is
+/// unknown or missing; if a value has the wrong type or is out of range; or if a file it names does
+/// not exist. All mistakes of one kind of check are reported together, each with its line.
 pub fn load(path: &Path, overrides: &[String]) -> Result<Spec> {
     let Document { mut table, lines, folder } = Document::read(path, "pipeline file")?;
     table.entry("store").or_insert_with(|| Value::String(DEFAULT_STORE.to_owned()));
@@ -33,10 +34,10 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Spec> {
     Check { base: &folder, lines: &lines, applied: &applied, mistakes: &mut mistakes }.all(&mut table);
     mistakes.finish()?;
 
-    // What the check let through, serde takes: both go by the same declarations.
+    // serde accepts what passed the check, since both use the same declarations.
     let mut spec = Spec::deserialize(table).at(Kind::Usage, "cannot read", path)?;
     match (applied.contains_key("dka.policy"), applied.contains_key("dka.statement")) {
-        // What --set says comes in place of what the file says, though it is another key.
+        // --set replaces what the file says, even under the other key.
         (true, false) => spec.dka.statement = None,
         (false, true) => spec.dka.policy = None,
         _ => {}
@@ -81,7 +82,7 @@ fn relations(path: &Path, spec: &Spec, lines: &Lines, applied: &Applied) -> Resu
     mistakes.finish()
 }
 
-/// Settings that mean nothing, or something else than they say, without another.
+/// Checks settings that mean nothing, or not what they say, without another setting.
 fn settings_that_need_others(spec: &Spec, check: &mut Check<'_>) {
     let mut wrong = |name: &str, what: String, hint: &str| check.mistake(name, (what, Some(hint.to_owned())));
     let adapt = &spec.adapt;

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
 
-/// How many mistakes are worth reading at once.
+/// The most mistakes shown at once.
 const SHOWN: usize = 20;
 
-/// Orders of mistakes that are on no line.
+/// Sort orders of mistakes that have no line.
 const WHOLE_FILE: usize = usize::MAX - 1;
 const COMMAND_LINE: usize = usize::MAX;
 
@@ -32,7 +32,7 @@ impl Mistakes {
         Mistakes { file: file.to_owned(), found: Vec::new() }
     }
 
-    /// A mistake on a line of the file, or in the file as a whole.
+    /// Adds a mistake on a line of the file, or in the file as a whole.
     pub(crate) fn in_file(&mut self, line: Option<usize>, what: impl Into<String>, hint: Option<String>) {
         let place = match line {
             Some(line) => format!("{}:{line}", self.file.display()),
@@ -41,16 +41,16 @@ impl Mistakes {
         self.found.push(Mistake { order: line.unwrap_or(WHOLE_FILE), place, what: what.into(), hint });
     }
 
-    /// A mistake in an override.
+    /// Adds a mistake in an override.
     pub(crate) fn in_override(&mut self, text: &str, what: impl Into<String>, hint: Option<String>) {
         let place = format!("--set {}", text.escape_debug());
         self.found.push(Mistake { order: COMMAND_LINE, place, what: what.into(), hint });
     }
 
-    /// The error that lists all mistakes, where there are any.
+    /// Returns an error that lists all mistakes, if there are any.
     pub(crate) fn finish(mut self) -> Result<()> {
         self.found.sort_by_key(|mistake| mistake.order);
-        // A syntax error may be found many times over at one place.
+        // The parser may report a syntax error many times at one place.
         self.found.dedup_by(|a, b| a.place == b.place && a.what == b.what);
         let error = match self.found.as_slice() {
             [] => return Ok(()),

@@ -1,8 +1,9 @@
 //! The pipeline file: its keys, reading and checking it, and what is written about it.
 //!
-//! What a key is, is declared where it is used, with [`settings!`](crate::settings); [`Spec`] puts the tables together. A [`Spec`]
-//! that [`load()`] returned is complete and valid: every default is filled in, every number is in range, every path is absolute and
-//! every file that must be there is there. The defaults of the method's own settings are those of microCLIP's paper.
+//! Keys are declared where they are used, with [`settings!`](crate::settings); [`Spec`] puts the
+//! tables together. A [`Spec`] returned by [`load()`] is complete and valid: every default is
+//! filled in, every number is in range, every path is absolute and every required file exists. The
+//! defaults of the method's own settings are those of microCLIP's paper, except for saliency.
 
 pub(crate) mod check;
 pub(crate) mod document;
@@ -42,7 +43,8 @@ settings! {
         name: String, Want::Name, Nothing;
         /// The folder of all tables and checkpoints; several pipelines may share it.
         store: PathBuf = PathBuf::from(DEFAULT_STORE), Want::Path(Must::MayBeNew), Nothing;
-        /// Seed of initialisation, batch order and augmentation. Crops have a seed of their own, `views.seed`.
+        /// Seed of initialisation, batch order and augmentation. Crops have a seed of their own,
+        /// `views.seed`.
         seed: u64 = 0, ANY_WHOLE, Answers;
         [dataset]: Dataset;
         [model]: ModelSettings;
@@ -59,5 +61,5 @@ settings! {
     }
 }
 
-/// The name of the store's folder where the pipeline file gives none.
+/// The name of the store's folder if the pipeline file gives none.
 pub(crate) const DEFAULT_STORE: &str = ".store";

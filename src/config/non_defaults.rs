@@ -1,14 +1,15 @@
-//! Which settings of a pipeline are not the defaults: what there is to say about how a run was made.
+//! Which settings of a pipeline are not the defaults, to describe how a run was made.
 
 use super::Spec;
 use crate::error::Result;
 use crate::settings::{Want, given};
 
-/// Returns the settings that are not the defaults, by their keys in the pipeline file, in its order. Keys that have
-/// no default are left out, and so are paths, which are of one machine, and what it ran on.
+/// Returns the settings that are not the defaults, by their keys in the pipeline file, in its
+/// order. Keys without a default are left out, as are paths, which hold for one machine only, and
+/// the device.
 ///
 /// # Errors
-/// [`Kind::Internal`](crate::error::Kind::Internal) where a value cannot be written.
+/// Returns [`Kind::Internal`](crate::error::Kind::Internal) if a value cannot be written.
 pub(crate) fn non_defaults(spec: &Spec) -> Result<Vec<(String, String)>> {
     let kept = given(spec)?.into_iter().filter(|given| {
         let has_default = given.key.default.is_some();

@@ -13,7 +13,8 @@ use crate::settings::{Key, Want};
 /// Overrides that were applied: dotted name to the text after `--set`, for messages.
 pub(crate) type Applied = HashMap<String, String>;
 
-/// Puts each `KEY=VALUE` into `table`; the last one of a key wins. Unknown keys and texts without `=` go to `mistakes`.
+/// Puts each `KEY=VALUE` into `table`; the last one of a key wins. Unknown keys and texts without
+/// `=` go to `mistakes`.
 pub(crate) fn apply(table: &mut Table, overrides: &[String], mistakes: &mut Mistakes) -> Applied {
     let mut applied = Applied::new();
     for text in overrides {
@@ -28,7 +29,7 @@ pub(crate) fn apply(table: &mut Table, overrides: &[String], mistakes: &mut Mist
     applied
 }
 
-/// The key of one `KEY=VALUE`, and the value, which is not checked yet.
+/// Splits one `KEY=VALUE` into its key and its value, which is not checked yet.
 pub(crate) fn read(text: &str) -> Result<(&'static Named<Key>, Value), Mistake> {
     let Some((name, value)) = text.split_once('=') else {
         let hint = "write --set KEY=VALUE, e.g. --set adapt.epochs=3";
@@ -45,7 +46,8 @@ pub(crate) fn read(text: &str) -> Result<(&'static Named<Key>, Value), Mistake> 
     Ok((key, parse(value, key.of.want)))
 }
 
-/// A TOML value, or else a bare string. What must be text is text even where it looks like a number.
+/// Parses a TOML value, or else takes it as a bare string. A key that wants text gets text even if
+/// it looks like a number.
 fn parse(text: &str, want: Want) -> Value {
     match (text.parse::<Value>(), want) {
         (Ok(Value::String(quoted)), _) => Value::String(quoted),
@@ -54,8 +56,8 @@ fn parse(text: &str, want: Want) -> Value {
     }
 }
 
-/// Sets a dotted name, making the tables above it. Where the file has something else in a table's place, that stays:
-/// the check that follows names it.
+/// Sets a dotted name, making the tables above it. If the file has something else in a table's
+/// place, it stays, and the check that follows reports it.
 fn put(table: &mut Table, name: &str, value: Value) {
     match name.split_once('.') {
         None => {

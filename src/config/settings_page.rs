@@ -1,4 +1,5 @@
-//! `docs/settings.md`: every key of the pipeline file in Markdown, from the declarations of the settings.
+//! `docs/settings.md`: every key of the pipeline file in Markdown, from the declarations of the
+//! settings.
 
 use serde_json::Value;
 

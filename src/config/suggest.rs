@@ -1,9 +1,9 @@
-//! "Did you mean": the known name that a mistyped one comes closest to.
+//! "Did you mean": the known name that is closest to a mistyped one.
 
 use super::keys::{KEYS, TABLES, split};
 use crate::text::nearest::nearest;
 
-/// The key or table that was probably meant by an unknown dotted name.
+/// Returns the key or table that was probably meant by an unknown dotted name.
 pub(crate) fn key(name: &str) -> Option<&'static str> {
     let known = || KEYS.iter().map(|key| key.name.as_str()).chain(TABLES.iter().map(|table| table.name.as_str()));
     let (section, leaf) = split(name);
@@ -14,7 +14,8 @@ pub(crate) fn key(name: &str) -> Option<&'static str> {
         .or_else(|| nearest(name, known().map(|k| (k, k))))
 }
 
-/// What to say about an unknown dotted name: the one that was meant, or else what its table holds.
+/// Returns a hint about an unknown dotted name: the one that was meant, or else what its table
+/// holds.
 pub(crate) fn hint(name: &str) -> String {
     if let Some(meant) = key(name) {
         return format!("did you mean '{meant}'?");
@@ -28,7 +29,7 @@ pub(crate) fn hint(name: &str) -> String {
     }
 }
 
-/// The name that was probably meant by `found`.
+/// Returns the name that was probably meant by `found`.
 pub(crate) fn name(found: &str, names: &[&'static str]) -> Option<&'static str> {
     nearest(found, names.iter().map(|n| (*n, *n)))
 }

@@ -1,4 +1,4 @@
-//! The rows that a statement returned, checked and put into the schema of `pseudo_labels`.
+//! Checks the rows that a statement returned and puts them into the schema of `pseudo_labels`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ struct Label {
     margin: Option<f32>,
 }
 
-/// Checks the statement's rows, and makes the table of them.
+/// Checks the statement's rows, and makes the table from them.
 pub(super) fn labels(batches: &[RecordBatch], input: &PassInput<'_>) -> Result<PseudoLabels> {
     let places: HashMap<&str, usize> = input.image_ids.iter().enumerate().map(|(i, id)| (id.as_str(), i)).collect();
     if places.len() != input.image_ids.len() {
@@ -60,11 +60,11 @@ const UNKNOWN: &str = "image_id must be one of prior_logits.image_id";
 const TWICE: &str =
     "a join may repeat rows; GROUP BY image_id, or row_number() OVER (PARTITION BY image_id ...) = 1, keeps one";
 
-/// The columns of a batch but `image_id`, as numbers.
+/// The columns of a batch except `image_id`, as numbers.
 struct Columns {
-    /// As it came, for messages.
+    /// The column `class_id` as returned, for messages.
     given: ArrayRef,
-    /// Null where the class is null or no i64.
+    /// The class ids; null if the class is null or does not fit an i64.
     classes: Int64Array,
     confidence: Option<Float32Array>,
     margin: Option<Float32Array>,
@@ -83,7 +83,7 @@ impl Columns {
         Ok(Columns { given, classes, confidence: figures("confidence")?, margin: figures("margin")? })
     }
 
-    /// The row's label, or what is wrong with it.
+    /// Returns the row's label, or what is wrong with it.
     fn label(&self, row: usize, classes: usize) -> Result<Label, String> {
         if self.given.is_null(row) {
             return Err("no class_id".into());
@@ -109,7 +109,7 @@ impl Columns {
     }
 }
 
-/// What does not fit becomes null, so that the row can be named.
+/// Casts a column. Values that do not fit become null, so that the error can name the row.
 fn cast(array: &ArrayRef, column: &str, to: &DataType) -> Result<ArrayRef> {
     cast_with_options(array, to, &CastOptions::default())
         .context(Kind::Query, || format!("column `{column}` cannot be read as {to}"))

@@ -1,8 +1,9 @@
 //! Dynamic Knowledge Aggregation: one pass, as SQL over tables (the paper's section 3.4).
 //!
-//! A pass joins what the frozen model believes of each picture (`prior_logits`) with what the model under training believes now
-//! (`fusion_logits`) into a pseudo-label. How, says a [`Statement`]: that of a [`Policy`], or one that a pipeline names.
-//! [`pass::pseudo_labels`] runs it and checks its rows.
+//! A pass combines what the frozen model predicts for each picture (`prior_logits`) with what the
+//! model under training predicts now (`fusion_logits`) into a pseudo-label. A [`Statement`] says
+//! how: that of a [`Policy`], or one that the pipeline names. [`pass::pseudo_labels`] runs it and
+//! checks its rows.
 
 mod checked;
 mod parameters;

@@ -3,20 +3,21 @@
 use super::Dka;
 use crate::error::{Error, Kind, Result};
 
-/// What CLIP multiplies cosines by: the bound that its learned temperature reaches.
+/// The factor by which CLIP multiplies cosines: the bound that its learned temperature reaches.
 pub const LOGIT_SCALE: f64 = 100.0;
 
-/// What `$gamma`, `$scale`, `$k` and `$floor` stand for in every statement, shipped or a user's own.
+/// The values of `$gamma`, `$scale`, `$k` and `$floor` in every statement, built in or the user's
+/// own.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Parameters {
     /// The prior's share, from 0 to 1.
     pub gamma: f64,
-    /// What cosines are multiplied by before the softmax, above 0: the scale at which the model is trained and answers, so that
-    /// a probability means the same in pseudo-labels as elsewhere.
+    /// The factor of cosines before the softmax, above 0: the scale at which the model is trained
+    /// and predicts, so that a probability means the same in pseudo-labels as elsewhere.
     pub scale: f64,
-    /// Pictures of a class, at least 1.
+    /// The number of pictures for each class, at least 1.
     pub k: u32,
-    /// Least probability, from 0 to 1.
+    /// The least probability, from 0 to 1.
     pub floor: f64,
 }
 
@@ -27,8 +28,10 @@ impl Default for Parameters {
 }
 
 impl Parameters {
+    /// Checks the values' ranges.
+    ///
     /// # Errors
-    /// [`Kind::Store`] where one is out of its range.
+    /// Returns [`Kind::Store`] if a value is out of its range.
     pub(super) fn check(&self) -> Result<()> {
         let refuse = |what: String| Err(Error::new(Kind::Store, what));
         for (name, share) in [("gamma", self.gamma), ("floor", self.floor)] {

@@ -1,4 +1,4 @@
-//! One pass: two tables of logits in, one table of pseudo-labels out.
+//! One pass: reads two tables of logits and makes one table of pseudo-labels.
 
 use std::sync::Arc;
 
@@ -15,55 +15,60 @@ use crate::table::query::explain;
 use crate::table::session::bare_session;
 use crate::table::{self, Dims, arrays};
 
-/// What a pass reads.
+/// The input of a pass.
 #[derive(Debug, Clone, Copy)]
 pub struct PassInput<'a> {
     /// The run's id.
     pub run: &'a str,
-    /// Number of the pass, from 0.
+    /// The number of the pass, from 0.
     pub pass: i32,
     /// The pictures, all different.
     pub image_ids: &'a [String],
-    /// Cosines of the prior, `classes` for each picture in turn.
+    /// The prior's cosines, `classes` for each picture in turn.
     pub prior: &'a [f32],
-    /// Cosines of the model as it stands, `classes` for each picture in turn.
+    /// The current model's cosines, `classes` for each picture in turn.
     pub fusion: &'a [f32],
-    /// Number of classes.
+    /// The number of classes.
     pub classes: usize,
     /// The numbers that the statement may use.
     pub parameters: Parameters,
-    /// The labels of the pass before, one a picture; negative where it had none. `None` in the first pass.
+    /// The labels of the pass before, one for each picture; negative if it had none. `None` in the
+    /// first pass.
     pub previous: Option<&'a [i32]>,
 }
 
-/// What a pass gives.
+/// The result of a pass.
 #[derive(Debug, Clone)]
 pub struct PseudoLabels {
-    /// Rows of the table `pseudo_labels`, by `image_id`.
+    /// Rows of the table `pseudo_labels`, sorted by `image_id`.
     pub batch: RecordBatch,
-    /// The class of each picture in the order of the input; -1 where the statement left it out. It is the next pass's
-    /// `previous`.
+    /// The class of each picture in the order of the input; -1 if the statement left it out. The
+    /// next pass reads it as `previous`.
     pub class_ids: Vec<i32>,
-    /// The pass in figures.
+    /// Statistics of the pass.
     pub summary: Summary,
 }
 
-/// A pass in figures.
+/// Statistics of a pass.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Summary {
-    /// Pictures whose label is not that of the pass before, with those that gained or lost one; 0 in the first pass.
+    /// Pictures whose label differs from the pass before, including those that gained or lost one;
+    /// 0 in the first pass.
     pub changed: u64,
-    /// Classes that this pass's labels give to no picture, whatever earlier passes gave.
+    /// Classes that this pass gives to no picture, whatever earlier passes gave.
     pub dead_classes: u64,
-    /// Mean confidence of the labels; NaN where the statement gives none.
+    /// Mean confidence of the labels; NaN if the statement gives none.
     pub mean_confidence: f64,
 }
 
-/// Runs the statement over the pass's two tables. The same input gives the same bits: one thread, rows by `image_id`.
+/// Runs the statement over the pass's two tables. The same input gives the same bits: one thread,
+/// and rows sorted by `image_id`.
 ///
 /// # Errors
-/// [`Kind::Query`] where the statement fails, or returns a row that is wrong: an unknown or repeated picture, a class that there is
-/// not. [`Kind::Store`] where the input does not fit together or has logits that are not finite.
+/// Returns [`Kind::Query`] if the statement fails, returns no row, or returns a wrong one: an
+/// unknown or repeated picture, or an unknown class. Returns [`Kind::Store`] if the input does not
+/// fit together or has logits that are not finite.
+#[tracing::instrument(name = "statement", skip_all, fields(sql = statement.name(), pass = input.pass))]
 pub async fn pseudo_labels(statement: &Statement, input: PassInput<'_>) -> Result<PseudoLabels> {
     check(&input)?;
     let ctx = session(&input)?;
@@ -98,7 +103,8 @@ fn check(input: &PassInput<'_>) -> Result<()> {
     }
 }
 
-/// A label-free session with the pass's tables: `prior_logits`, `fusion_logits`, `previous`.
+/// Returns a session without labels that has the pass's tables: `prior_logits`, `fusion_logits`,
+/// `previous`.
 pub(super) fn session(input: &PassInput<'_>) -> Result<SessionContext> {
     let ctx = bare_session();
     let rows = input.image_ids.len();

@@ -1,4 +1,5 @@
-//! The statements that ship with the program: one SQL file each, in `policies/`, with a comment that says what it does and why.
+//! The built-in statements: one SQL file each, in `policies/`, with a comment that says what it
+//! does and why.
 
 use crate::dka::statement::Statement;
 use crate::settings::choice;
@@ -20,7 +21,7 @@ choice! {
 }
 
 impl Policy {
-    /// Returns its statement, named as its file.
+    /// Returns the policy's statement, named after its file.
     pub fn statement(self) -> Statement {
         let (name, sql) = match self {
             Policy::Argmax => ("argmax.sql", include_str!("policies/argmax.sql")),

@@ -1,4 +1,4 @@
-//! What a pipeline says about the making of pseudo-labels.
+//! A pipeline's settings for making pseudo-labels.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,8 @@ settings! {
     Dka {
         /// The prior's share in the pseudo-logits; the model under training has the rest.
         gamma: f64 = 0.5, SHARE, Answers;
-        /// The statement that makes pseudo-labels; `argmax` where neither it nor `dka.statement` is given.
+        /// The statement that makes pseudo-labels; `argmax` where neither it nor `dka.statement` is
+        /// given.
         policy: Option<Policy> = None, Policy::WANT, ByContent;
         /// `$k` of the statement: pictures of a class.
         k: u32 = 16, whole(1, 1_000_000), Answers;
@@ -26,7 +27,7 @@ impl Dka {
     /// Returns the user's own statement, or that of the policy.
     ///
     /// # Errors
-    /// Where the user's file cannot be read or is no statement.
+    /// Returns [`crate::error::Kind::Input`] if the user's file cannot be read as text.
     pub fn statement(&self) -> Result<Statement> {
         match &self.statement {
             Some(path) => Statement::from_file(path),
@@ -34,7 +35,7 @@ impl Dka {
         }
     }
 
-    /// Returns what the statement's parameters stand for, with cosines multiplied by `scale`.
+    /// Returns the values of the statement's parameters; `scale` multiplies cosines.
     pub fn parameters(&self, scale: f64) -> Parameters {
         Parameters { gamma: self.gamma, scale, k: self.k, floor: self.floor }
     }

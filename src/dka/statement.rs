@@ -1,4 +1,4 @@
-//! The SQL that makes pseudo-labels: a policy's, or a user's own.
+//! The SQL that makes pseudo-labels: a policy's, or the user's own.
 
 use std::path::Path;
 
@@ -14,53 +14,55 @@ use crate::table;
 use crate::table::query::explain;
 use crate::text::file as text_file;
 
-/// A statement that gives `image_id` and `class_id`, and may give `confidence` and `margin`.
+/// A statement that returns `image_id` and `class_id`, and may return `confidence` and `margin`.
 ///
-/// It sees, of the pass in hand alone, `prior_logits` and `fusion_logits`, and `previous` (`image_id`, `class_id`), the
-/// labels of the pass before. `$run` and `$pass` stand for the pass's values, `$gamma`, `$scale`, `$k` and `$floor` for the
-/// [`Parameters`]. Pictures that it does not return have no pseudo-label, and the pass does not train on them. It cannot see
-/// `labels`.
+/// It sees the current pass's `prior_logits` and `fusion_logits`, and `previous` (`image_id`,
+/// `class_id`), the labels of the pass before. `$run` and `$pass` are the pass's values, `$gamma`,
+/// `$scale`, `$k` and `$floor` the [`Parameters`]. Pictures that it does not return have no
+/// pseudo-label, and the pass does not train on them. It cannot see `labels`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
     name: String,
     sql: String,
 }
 
-/// Bytes of its file: room for the ids of half a million pictures.
+/// The most bytes of a statement's file: room for the ids of half a million pictures.
 const LONGEST: u64 = 64 << 20;
 
-/// The columns a statement may give, and whether it must.
+/// The columns a statement may return, and whether each is required.
 const COLUMNS: [(&str, bool); 4] = [("image_id", true), ("class_id", true), ("confidence", false), ("margin", false)];
 
 impl Statement {
-    /// A user's own. It is read here, and checked by [`validate`](Self::validate).
+    /// Reads the user's own statement; [`validate`](Self::validate) checks it.
     ///
     /// # Errors
-    /// Where the file cannot be read as text.
+    /// Returns [`Kind::Input`] if the file cannot be read as text.
     pub fn from_file(path: &Path) -> Result<Statement> {
         let sql = text_file::read(path, Kind::Input, LONGEST)?;
         Ok(Statement { name: path.display().to_string(), sql })
     }
 
-    /// A statement given as text; `name` is what errors call it.
+    /// Returns a statement given as text; errors call it `name`.
     pub fn new(name: &str, sql: &str) -> Statement {
         Statement { name: name.into(), sql: sql.into() }
     }
 
-    /// What errors call it: the file's path.
+    /// Returns the name used in errors: the file's path, for one read from a file.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its text: part of what a run depends on.
+    /// Returns the statement's text, which the run's identity depends on.
     pub fn sql(&self) -> &str {
         &self.sql
     }
 
-    /// Plans it over tables without rows, so that a mistake is found before anything is trained.
+    /// Plans the statement over empty tables, so that a mistake is found before anything is
+    /// trained.
     ///
     /// # Errors
-    /// [`Kind::Query`] where the statement cannot be planned, does more than read, or gives other columns than it may.
+    /// Returns [`Kind::Query`] if the statement cannot be planned, does more than read, or returns
+    /// wrong columns.
     pub async fn validate(&self) -> Result<()> {
         let ctx = pass::session(&pass::PassInput {
             run: "run",
@@ -75,7 +77,7 @@ impl Statement {
         self.plan(&ctx, "run", 0, Parameters::default()).await.map(drop)
     }
 
-    /// Plans it with the pass's values, and checks its columns.
+    /// Plans the statement with the pass's values, and checks its columns.
     pub(super) async fn plan(
         &self,
         ctx: &SessionContext,
@@ -98,7 +100,7 @@ impl Statement {
         Ok(df)
     }
 
-    /// The error with the statement's name before it.
+    /// Adds the statement's name to an error.
     pub(super) fn named(&self, error: Error) -> Error {
         Error::new(error.kind(), format!("DKA statement {}", self.name)).cause(error)
     }
@@ -112,7 +114,7 @@ impl Statement {
             match fields.next().map(|f| f.data_type()) {
                 None if needed => return refuse(format!("it returns no column `{column}`")),
                 None => {}
-                // Also what row_number() - 1 gives: a decimal, though without a fraction.
+                // `row_number() - 1` gives this: a decimal without a fraction.
                 Some(t) if !fits(column, t) && column == "class_id" && t.is_numeric() => {
                     let what = format!("its column `class_id` is {t}, which is not a type of whole numbers");
                     return refuse_with(what, "write CAST(... AS INT) AS class_id");

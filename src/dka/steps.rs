@@ -1,5 +1,5 @@
-//! A pass that is made step by step, as the released code makes it: pseudo-labels of one batch after the other, each by the
-//! model as it then stood.
+//! A pass made step by step, as in the released code: pseudo-labels of one batch after another,
+//! each made by the model at that step.
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -12,12 +12,12 @@ use crate::error::{Context, Error, Kind, Result};
 pub struct Steps {
     batches: Vec<RecordBatch>,
     changed: u64,
-    /// Sum of the confidences, and how many there are.
+    /// The sum of the confidences, and their number.
     confidence: (f64, usize),
 }
 
 impl Steps {
-    /// Adds the labels of a step.
+    /// Adds the labels of one step.
     pub fn add(&mut self, labels: &PseudoLabels) {
         let rows = labels.batch.num_rows();
         self.changed += labels.summary.changed;
@@ -28,10 +28,10 @@ impl Steps {
         self.batches.push(labels.batch.clone());
     }
 
-    /// The pass they make; `class_ids` are the labels of all its pictures, -1 where there is none.
+    /// Returns the whole pass; `class_ids` are the labels of all its pictures, -1 for none.
     ///
     /// # Errors
-    /// [`Kind::Query`] where there was no step.
+    /// Returns [`Kind::Query`] if there was no step.
     pub fn finish(self, class_ids: Vec<i32>, classes: usize) -> Result<PseudoLabels> {
         let Some(first) = self.batches.first() else {
             return Err(Error::new(Kind::Query, "a pass without a step has no pseudo-labels"));

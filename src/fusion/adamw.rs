@@ -1,7 +1,7 @@
 //! AdamW (Loshchilov and Hutter, ICLR 2019), with moments that can be written to a checkpoint.
 //!
-//! tch's own optimiser keeps its moments inside libtorch, out of reach: a run that is resumed from one could not give
-//! the bits of a run that was not stopped.
+//! tch's own optimiser keeps its moments inside libtorch, where they cannot be read: a resumed run
+//! could not give the same bits as an uninterrupted one.
 
 use tch::{Device, Tensor};
 
@@ -21,13 +21,13 @@ pub struct AdamW {
     pub second: Vec<Tensor>,
     /// Steps taken.
     pub step: i64,
-    /// Of each parameter's rate.
+    /// Factor of each parameter's rate.
     factors: Vec<f64>,
     weight_decay: f64,
 }
 
 impl AdamW {
-    /// A fresh state for these parameters.
+    /// Returns a fresh state for these parameters.
     pub fn new(parameters: &[Tensor], weight_decay: f64) -> Self {
         let zeros = || parameters.iter().map(|p| p.detach().zeros_like()).collect();
         AdamW { first: zeros(), second: zeros(), step: 0, factors: vec![1.0; parameters.len()], weight_decay }
@@ -40,10 +40,12 @@ impl AdamW {
         self
     }
 
-    /// One step at rate `lr`. A parameter whose gradient is not defined (it took no part in the loss) stays as it is.
+    /// Takes one step at rate `lr`. A parameter with an undefined gradient (it took no part in the
+    /// loss) is unchanged.
     ///
     /// # Errors
-    /// Where libtorch fails.
+    /// Returns [`crate::error::Kind::Internal`] if libtorch fails on another thread; on this thread
+    /// it panics.
     pub fn step(&mut self, parameters: &mut [Tensor], gradients: &[Tensor], lr: f64) -> Result<()> {
         self.step += 1;
         let moments = self.first.iter().zip(&self.second);
@@ -72,10 +74,10 @@ impl AdamW {
     }
 }
 
-/// Values below which a step takes less time than starting a thread for it.
+/// The number of values below which a step takes less time than starting a thread for it.
 const WORTH_A_THREAD: usize = 1 << 19;
 
-/// One parameter's part of a step. The tensors are the model's and the optimiser's own.
+/// One parameter's part of a step. The tensors share the model's and the optimiser's memory.
 struct Update {
     parameter: Tensor,
     gradient: Tensor,
@@ -85,7 +87,8 @@ struct Update {
 }
 
 impl Update {
-    /// Step number `step`, from 1. What is large lies in memory, so it is gone through as few times as libtorch allows.
+    /// Applies step number `step`, from 1. Large tensors are bound by memory, so this goes over
+    /// them as few times as libtorch allows.
     fn apply(self, step: i32, weight_decay: f64) {
         let _no_grad = tch::no_grad_guard();
         let Update { mut parameter, gradient, mut first, mut second, lr } = self;
@@ -96,7 +99,7 @@ impl Update {
         if lr == 0.0 {
             return;
         }
-        // -(sqrt(v / c2) + eps) c1 / lr: the moment divided by it is what is added to the parameter.
+        // -(sqrt(v / c2) + eps) c1 / lr: the moment divided by this is added to the parameter.
         let scale = -correction_1 / lr;
         let mut divisor = second.sqrt();
         let _ = divisor.g_mul_scalar_(scale / correction_2.sqrt()).g_add_scalar_(scale * EPSILON);

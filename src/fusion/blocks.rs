@@ -1,26 +1,28 @@
-//! Work on the rows of large tables, a block at a time. A block is so small that a slow core is done with it in half a second: then
-//! [`Stop`] is asked, so that a request to stop is heard soon, however many rows there are. What a block makes besides its
-//! result is small, too.
+//! Work on the rows of large tables, one block at a time. A slow core finishes a block within half
+//! a second, and [`Stop`] is checked before each, so a request to stop takes effect soon, however
+//! many rows there are. What a block allocates besides its result is small, too.
 
 use tch::Tensor;
 
 use crate::error::Result;
 use crate::stop::Stop;
 
-/// Multiplications and additions of a block of matrix products: 0.4 s at 5 billion of each a second.
+/// Multiplications and additions in a block of matrix products: 0.4 s at 5 billion of each a
+/// second.
 const PRODUCTS: i64 = 1 << 31;
 
-/// Numbers of a block that is worked on number by number: a softmax of as many takes some hundredths of a second.
+/// Numbers in a block of elementwise work: a softmax of this many takes some hundredths of a
+/// second.
 const NUMBERS: i64 = 1 << 22;
 
-/// How many rows there are, and how many make a block.
+/// The number of rows, and of rows in a block.
 #[derive(Debug, Clone, Copy)]
 pub struct Blocks {
     rows: i64,
     block: i64,
 }
 
-/// Some rows, one after the other.
+/// A range of consecutive rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Block {
     from: i64,
@@ -28,29 +30,30 @@ pub struct Block {
 }
 
 impl Block {
-    /// These rows of a table, as a view.
+    /// Returns these rows of a table, as a view.
     pub fn of(&self, table: &Tensor) -> Tensor {
         table.narrow(0, self.from, self.rows)
     }
 
-    /// Their numbers, from the first up to but without the last.
+    /// Returns the indices of the rows, from the first up to but excluding the last.
     pub fn range(&self) -> (i64, i64) {
         (self.from, self.from + self.rows)
     }
 }
 
 impl Blocks {
-    /// For matrix products in which a row takes so many multiplications, each with an addition.
+    /// Returns blocks for matrix products in which a row takes `each` multiplications, each with an
+    /// addition.
     pub fn of_products(rows: i64, each: i64) -> Blocks {
         Blocks { rows, block: (PRODUCTS / each.max(1)).max(1) }
     }
 
-    /// For work that goes number by number, where a row has so many.
+    /// Returns blocks for elementwise work on rows of `each` numbers.
     pub fn of_numbers(rows: i64, each: i64) -> Blocks {
         Blocks { rows, block: (NUMBERS / each.max(1)).max(1) }
     }
 
-    /// With no more rows in a block than that.
+    /// Limits a block to at most `rows` rows.
     #[must_use]
     pub fn at_most(self, rows: i64) -> Blocks {
         Blocks { block: self.block.min(rows), ..self }
@@ -63,10 +66,10 @@ impl Blocks {
             .map(move |from| Block { from, rows: block.min(rows - from) })
     }
 
-    /// Does something with each block in turn.
+    /// Calls `work` with each block in turn.
     ///
     /// # Errors
-    /// Where stopping was asked for.
+    /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
     pub fn each(self, stop: &Stop, mut work: impl FnMut(Block)) -> Result<()> {
         self.try_each(stop, |block| {
             work(block);
@@ -74,10 +77,11 @@ impl Blocks {
         })
     }
 
-    /// Does something that can fail with each block in turn, until one fails.
+    /// Calls `work`, which may fail, with each block in turn, until it fails.
     ///
     /// # Errors
-    /// That of the block that failed, and where stopping was asked for.
+    /// Returns the error of the block that failed, or [`crate::error::Kind::Interrupted`] if a stop
+    /// was requested.
     pub fn try_each(self, stop: &Stop, mut work: impl FnMut(Block) -> Result<()>) -> Result<()> {
         self.iter().try_for_each(|block| {
             stop.check()?;
@@ -85,10 +89,11 @@ impl Blocks {
         })
     }
 
-    /// What is made of each block, one row for a row, put together.
+    /// Concatenates the results of `make` for all blocks; each has one row for each row of the
+    /// block.
     ///
     /// # Errors
-    /// Where stopping was asked for.
+    /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
     pub fn map(self, stop: &Stop, mut make: impl FnMut(Block) -> Tensor) -> Result<Tensor> {
         let mut all: Option<Tensor> = None;
         self.each(stop, |block| {
@@ -104,24 +109,25 @@ impl Blocks {
             });
             block.of(all).copy_(&made);
         })?;
-        // Of no rows the shape is known all the same.
+        // Without rows, `make` still determines the shape.
         Ok(all.unwrap_or_else(|| make(Block { from: 0, rows: 0 })))
     }
 }
 
-/// The products (n, m) of rows (n, d) with those of another table (m, d): cosines, where all are of unit length.
+/// Returns the products (n, m) of rows (n, d) with those of another table (m, d): cosines, if all
+/// are of unit length.
 ///
 /// # Errors
-/// Where stopping was asked for.
+/// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
 pub fn products(rows: &Tensor, others: &Tensor, stop: &Stop) -> Result<Tensor> {
     let each = others.numel() as i64;
     Blocks::of_products(rows.size()[0], each).map(stop, |block| block.of(rows).matmul(&others.tr()))
 }
 
-/// The rows of a table (n, m) at these places, in their order.
+/// Returns the rows of a table (n, m) at these indices, in their order.
 ///
 /// # Errors
-/// Where stopping was asked for.
+/// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
 pub fn picked(table: &Tensor, places: &Tensor, stop: &Stop) -> Result<Tensor> {
     let width = table.size()[1];
     Blocks::of_numbers(places.size()[0], width).map(stop, |block| table.index_select(0, &block.of(places)))
@@ -131,7 +137,7 @@ pub fn picked(table: &Tensor, places: &Tensor, stop: &Stop) -> Result<Tensor> {
 mod tests {
     use super::*;
 
-    /// Blocks of two rows.
+    /// Returns blocks of two rows.
     fn pairs(rows: i64) -> Blocks {
         Blocks::of_numbers(rows, 1).at_most(2)
     }
@@ -168,8 +174,8 @@ mod tests {
         assert_eq!(done, 3);
     }
 
-    /// What a slow and busy core can do in two seconds, by far: 5 billion multiplications and additions a second, and of
-    /// exponentials 50 million.
+    /// Assumes 5 billion multiplications and additions a second, and 50 million exponentials, which
+    /// even a slow and busy core can do.
     #[test]
     fn blocks_of_large_tables_are_short() {
         let (pictures, classes, width) = (50_000, 1_000, 512);

@@ -1,12 +1,14 @@
-//! How often each class occurs, estimated without a label.
+//! Estimates how often each class occurs, without labels.
 //!
-//! Counting the prior's answers, or expectation maximisation over its probabilities (Saerens et al., 2002), finds mostly the
-//! sentences' own bias: a class whose sentences fit everything is found everywhere. The pictures know better how many there
-//! are of a kind. So they are clustered by what they look like: spherical k-means over the frozen composite features, started
-//! from the prior's answers, which alone say which cluster is which class. The share of a class is the share of its cluster.
+//! Counting the prior's answers, or expectation maximisation over its probabilities (Saerens et
+//! al., 2002), mostly finds the sentences' own bias: a class whose sentences fit everything is
+//! found everywhere. The pictures are a better guide. So they are clustered by appearance:
+//! spherical k-means over the frozen composite features, started from the prior's answers, which
+//! only determine which cluster is which class. The share of a class is the share of its cluster.
 //!
-//! A class may have a high mean cosine because it is frequent, or because its sentences fit everything. Nobody can tell without
-//! labels, so that half of each class's mean is taken to be bias, and taken out of the answers that k-means starts from.
+//! A class may have a high mean cosine because it is frequent, or because its sentences fit
+//! everything. Labels would be needed to tell these apart, so half of each class's mean is taken to
+//! be bias, and subtracted from the answers that k-means starts from.
 
 use tch::{Kind as Number, Tensor};
 
@@ -15,19 +17,20 @@ use super::normalize;
 use crate::error::Result;
 use crate::stop::Stop;
 
-/// Assignments of all pictures; k-means on tens of thousands of pictures has settled by then.
+/// The number of assignments of all pictures; by then, k-means on tens of thousands of pictures has
+/// settled.
 const ROUNDS: usize = 20;
 
-/// Pictures that every class is taken to have besides those of its cluster: no share is zero.
+/// Pictures that every class is given besides those of its cluster, so that no share is zero.
 const PSEUDO_COUNT: f64 = 1.0;
 
-/// What of a class's mean cosine is taken for the sentences' bias.
+/// The part of a class's mean cosine that is taken to be the sentences' bias.
 const BIAS: f64 = 0.5;
 
-/// Shares (C) that sum to 1, from unit features (n, d) and the prior's cosines (n, C).
+/// Returns shares (C) that sum to 1, from unit features (n, d) and the prior's cosines (n, C).
 ///
 /// # Errors
-/// Where stopping was asked for.
+/// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
 pub fn estimate(features: &Tensor, prior: &Tensor, stop: &Stop) -> Result<Tensor> {
     let _no_grad = tch::no_grad_guard();
     let (pictures, classes, width) = (features.size()[0], prior.size()[1], features.size()[1]);
@@ -42,7 +45,8 @@ pub fn estimate(features: &Tensor, prior: &Tensor, stop: &Stop) -> Result<Tensor
             let members = block.of(&clusters).one_hot(classes).to_kind(Number::Float);
             sums += members.tr().matmul(&block.of(features));
         })?;
-        // A cluster that lost all its pictures stays where it was; one that never had any is at no picture's side.
+        // A cluster that lost all its pictures stays where it was; one that never had any stays at
+        // the origin.
         centres = normalize(&sums).where_self(&sizes(&clusters, classes).unsqueeze(1).gt(0.0), &centres);
         clusters = products.map(stop, |block| block.of(features).matmul(&centres.tr()).argmax(1, false))?;
     }
@@ -50,7 +54,7 @@ pub fn estimate(features: &Tensor, prior: &Tensor, stop: &Stop) -> Result<Tensor
     Ok(&count / count.sum(Number::Float))
 }
 
-/// How many pictures each cluster has, (C).
+/// Returns the number of pictures of each cluster, (C).
 fn sizes(clusters: &Tensor, classes: i64) -> Tensor {
     clusters.bincount::<&Tensor>(None, classes).to_kind(Number::Float)
 }
@@ -62,7 +66,8 @@ mod tests {
 
     const TRUTH: [i64; 3] = [160, 30, 10];
 
-    /// Features of pictures of three kinds, and cosines to their centres with noise and with a bias towards class 1.
+    /// Returns features of pictures of three kinds, and cosines to their centres with noise and
+    /// with a bias towards class 1.
     fn biased(bias: f64) -> (Tensor, Tensor) {
         tch::manual_seed(5);
         let options = tch::kind::FLOAT_CPU;

@@ -1,4 +1,5 @@
-//! The parts of the model that a pipeline chooses: TokenFusion's settings, and what a forward pass starts from.
+//! The parts of the model that a pipeline chooses: TokenFusion's settings, and the start of a
+//! forward pass.
 
 use crate::fusion::foreground::Saliency;
 use crate::fusion::soap::Pooling;
@@ -33,7 +34,8 @@ choice! {
     Coarse {
         /// `[CLS]` of the whole picture, as in the paper.
         Cls = "cls",
-        /// The crops' composite, which the prior is made from: `[CLS]` of many views. Cached, so for `adapt.tune = "head"`.
+        /// The crops' composite, which the prior is made from: `[CLS]` of many views. Cached, so
+        /// for `adapt.tune = "head"`.
         Composite = "composite",
     }
 }
@@ -68,12 +70,14 @@ settings! {
     }
 }
 
-/// What a forward pass of the model starts from.
+/// The point from which a forward pass of the model starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartsFrom {
-    /// What the frozen tower made of the picture, from the cache: nothing of the tower runs or is trained.
+    /// The frozen tower's output for the picture, from the cache: no part of the tower runs or is
+    /// trained.
     Features,
-    /// The frozen tokens before this block, which is not the first, from the cache: LayerNorms from there on are trained.
+    /// The frozen tokens before this block, which is not the first, from the cache: LayerNorms from
+    /// there on are trained.
     Block(usize),
     /// The picture's pixels: the whole tower runs, and all its LayerNorms are trained.
     Pixels,
@@ -82,7 +86,7 @@ pub enum StartsFrom {
 /// The parts of the model that a pipeline chooses.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Design {
-    /// What a forward pass starts from, and so what of the tower is trained.
+    /// The start of a forward pass, which also determines what of the tower is trained.
     pub starts_from: StartsFrom,
     /// The cut of the patch graph.
     pub saliency: Saliency,
@@ -93,7 +97,7 @@ pub struct Design {
 }
 
 impl Design {
-    /// Returns whether W* is trained; it stays at its start otherwise.
+    /// Returns whether W* is trained; otherwise it keeps its start.
     pub fn trains_head(&self) -> bool {
         self.fusion.heads != MixedHeads::Frozen
     }

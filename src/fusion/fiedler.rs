@@ -1,9 +1,11 @@
-//! The Fiedler vector of many small graphs at once, without an eigendecomposition (method section 2).
+//! The Fiedler vectors of many small graphs at once, without an eigendecomposition (method section
+//! 2).
 //!
-//! `eigh` finds all n vectors, one graph after the other; the cut needs one, and the first is known: `sqrt(degree)`. On a CPU a
-//! Lanczos run finds it in 8 to 20 products of the matrix with a vector ([`lanczos`]). A GPU is better at few large products:
-//! with the first vector taken out, the one sought is the dominant one of `M = D^-1/2 A D^-1/2 + I - 2 v v^T`, and squaring M a few
-//! times is a power iteration whose every step doubles the exponent.
+//! `eigh` finds all n vectors, one graph after the other; the cut needs one, and the first is
+//! known: `sqrt(degree)`. On a CPU, a Lanczos run finds it in 8 to 20 products of the matrix with a
+//! vector ([`lanczos`]). A GPU is better at few large products: with the first vector taken out,
+//! the Fiedler vector is the dominant one of `M = D^-1/2 A D^-1/2 + I - 2 v v^T`, and squaring M a
+//! few times is a power iteration whose every step doubles the exponent.
 
 mod lanczos;
 mod strips;
@@ -13,25 +15,28 @@ use tch::{Device, Kind as Number, Tensor};
 
 use lanczos::Solver;
 
-/// M to the power of 2^9: neighbouring eigenvalues that differ by 1 % are apart by a factor of 100.
+/// M is raised to the power of 2^9, which separates neighbouring eigenvalues that differ by 1 % by
+/// a factor of 100.
 const DOUBLINGS: usize = 9;
 /// Plain power steps with M itself, which remove the rounding of the squarings.
 const REFINEMENTS: usize = 3;
-/// `|M u - lambda u|` above which a graph goes to `eigh` instead.
+/// The bound of `|M u - lambda u|` above which a graph goes to `eigh` instead.
 const RESIDUAL: f64 = 1e-3;
-/// What the released code adds to `sqrt(degree)` before it divides by it.
+/// The value that the released code adds to `sqrt(degree)` before it divides by it.
 const DEGREE_EPS: f64 = 1e-6;
 
-/// Second and third eigenpair of B graphs.
+/// The second and third eigenpair of B graphs.
 #[derive(Debug)]
 pub struct Fiedler {
-    /// The vector to the second smallest eigenvalue of the normalised Laplacian, (B, n), of unit length; its sign is arbitrary.
+    /// The eigenvector of the second smallest eigenvalue of the normalised Laplacian, (B, n), of
+    /// unit length; its sign is arbitrary.
     pub vector: Tensor,
-    /// `lambda_3 - lambda_2`, (B).
+    /// The gap `lambda_3 - lambda_2`, (B).
     pub gap: Tensor,
 }
 
-/// Of symmetric affinities (B, n, n) with positive entries; n is at least 3. What does not converge is done by `eigh`.
+/// Returns the Fiedler vectors of symmetric affinities (B, n, n) with positive entries; n is at
+/// least 3. Graphs that do not converge go to `eigh`.
 pub fn fiedler(affinity: &Tensor) -> Fiedler {
     let (found, residual) = match affinity.device() {
         Device::Cpu => by_lanczos(affinity),
@@ -41,7 +46,7 @@ pub fn fiedler(affinity: &Tensor) -> Fiedler {
     if stray.size()[0] == 0 { found } else { found.replaced(affinity, &stray) }
 }
 
-/// Graphs one at a time; and how far each vector is from an eigenvector, (B).
+/// Solves one graph at a time, and returns how far each vector is from an eigenvector, (B).
 fn by_lanczos(affinity: &Tensor) -> (Fiedler, Tensor) {
     let size = affinity.size();
     let (graphs, n) = (size[0] as usize, size[1] as usize);
@@ -64,33 +69,36 @@ fn by_squaring(affinity: &Tensor) -> (Fiedler, Tensor) {
     let n = affinity.size()[1];
     let identity = Tensor::eye(n, (Number::Float, affinity.device()));
     let first = super::normalize(&degree.sqrt());
-    // The identity makes every eigenvalue positive, so that the dominant one is the largest, not the largest in magnitude.
+    // The identity makes every eigenvalue positive, so the dominant one is the largest, not the
+    // largest in magnitude.
     let without_first = normalised(affinity) + identity - outer(&first) * 2.0;
     let (vector, second) = dominant(&without_first);
     let without_both = &without_first - outer(&vector) * second.view([-1, 1, 1]);
     let (_, third) = dominant(&without_both);
     let residual = (without_first.bmm(&vector.unsqueeze(2)).squeeze_dim(2) - &vector * second.unsqueeze(1))
         .norm_scalaropt_dim(2, [1i64].as_slice(), false);
-    // The eigenvalues of the Laplacian are 2 minus those of M, so the gap is the other way round.
+    // The Laplacian's eigenvalues are 2 minus those of M, so the gap is reversed.
     (Fiedler { vector, gap: (second - third).clamp_min(0.0) }, residual)
 }
 
-/// `D^-1/2 A D^-1/2`.
+/// Returns `D^-1/2 A D^-1/2`.
 fn normalised(affinity: &Tensor) -> Tensor {
     let scale = affinity.sum_dim_intlist([-1i64].as_slice(), false, Number::Float).rsqrt();
     affinity * scale.unsqueeze(2) * scale.unsqueeze(1)
 }
 
-/// The same by an eigendecomposition of every graph: slow, and with the signs of the LAPACK at hand.
+/// Like [`fiedler`], by an eigendecomposition of every graph: slow, and with signs that depend on
+/// the LAPACK.
 pub fn by_eigh(affinity: &Tensor) -> Fiedler {
     let n = affinity.size()[1];
     decomposed(&(Tensor::eye(n, (Number::Float, affinity.device())) - normalised(affinity)))
 }
 
-/// The same with the Laplacian written as the released code writes it, down to the order of its products.
+/// Like [`by_eigh`], with the Laplacian written as in the released code, down to the order of its
+/// products.
 ///
-/// It is no better a Laplacian, but its last bits decide the signs that `eigh` returns, and the whole vector where every pair is
-/// connected and any vector would do.
+/// This Laplacian is no better, but its last bits decide the signs that `eigh` returns, and the
+/// whole vector if every pair is connected and any vector would do.
 pub fn by_released_eigh(affinity: &Tensor) -> Fiedler {
     let degree = affinity.sum_dim_intlist([-1i64].as_slice(), false, Number::Float);
     let scale = (degree.sqrt() + DEGREE_EPS).reciprocal();
@@ -103,7 +111,7 @@ fn decomposed(laplacian: &Tensor) -> Fiedler {
 }
 
 impl Fiedler {
-    /// The graphs of `rows` done by `eigh`.
+    /// Replaces the results of the graphs `rows` by those of `eigh`.
     fn replaced(mut self, affinity: &Tensor, rows: &Tensor) -> Self {
         let found = by_eigh(&affinity.index_select(0, rows));
         let _ = self.vector.index_copy_(0, rows, &found.vector);
@@ -116,7 +124,7 @@ fn outer(x: &Tensor) -> Tensor {
     x.unsqueeze(2).bmm(&x.unsqueeze(1))
 }
 
-/// The dominant eigenpair of positive semidefinite matrices (B, n, n).
+/// Returns the dominant eigenpair of positive semidefinite matrices (B, n, n).
 fn dominant(matrix: &Tensor) -> (Tensor, Tensor) {
     let mut power = matrix.shallow_clone();
     for _ in 0..DOUBLINGS {
@@ -124,7 +132,8 @@ fn dominant(matrix: &Tensor) -> (Tensor, Tensor) {
         let largest = power.abs().amax([1i64, 2].as_slice(), true).clamp_min(1e-30);
         power /= largest;
     }
-    // Every column is now a multiple of the vector; the one with the largest diagonal has the least rounding.
+    // Every column is now a multiple of the vector; the one with the largest diagonal has the least
+    // rounding.
     let column = power.diagonal(0, 1, 2).argmax(1, true).unsqueeze(1).expand([-1, power.size()[1], 1], false);
     let mut x = super::normalize(&power.gather(2, &column, false).squeeze_dim(2));
     for _ in 0..REFINEMENTS {
@@ -139,7 +148,7 @@ fn dominant(matrix: &Tensor) -> (Tensor, Tensor) {
 mod tests {
     use super::*;
 
-    /// Graphs of random tokens, as the cut makes them.
+    /// Returns graphs of random tokens, as the cut makes them.
     fn graphs(seed: i64, n: i64) -> Tensor {
         tch::manual_seed(seed);
         let tokens = super::super::normalize(&(Tensor::randn([32, n, 24], tch::kind::FLOAT_CPU) + 0.6));
@@ -159,7 +168,7 @@ mod tests {
                 let ours = solve(&affinity);
                 let cosine =
                     (&ours.vector * &theirs.vector).sum_dim_intlist([1i64].as_slice(), false, Number::Float).abs();
-                // Where the gap is small, any mixture of both vectors is as good.
+                // If the gap is small, any mixture of both vectors is as good.
                 let clear = theirs.gap.gt(0.02);
                 let worst = cosine.where_self(&clear, &Tensor::ones_like(&cosine)).min().double_value(&[]);
                 assert!(worst > 0.999_9, "{name}, n {n}: cosine {worst}");
@@ -171,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_gap_of_a_double_eigenvalue_is_nothing() {
-        // A ring, whose every eigenvalue but the first is there twice.
+        // A ring: every eigenvalue except the first is double.
         let place = Tensor::arange(49, tch::kind::FLOAT_CPU);
         let apart = (place.unsqueeze(1) - place.unsqueeze(0)).abs();
         let near = apart.lt(6.0).logical_or(&apart.gt(43.0)).to_kind(Number::Float);

@@ -1,8 +1,9 @@
-//! Saliency: a normalized cut of the patch graph tells foreground from background (method section 2).
+//! Saliency: a normalized cut of the patch graph separates foreground from background (method
+//! section 2).
 //!
-//! After TokenCut (Wang et al., CVPR 2022) with the changes that microCLIP's released code makes as options. The second
-//! smallest eigenvector of the normalised Laplacian splits the patches in two; the side that holds the patch of largest
-//! magnitude, the seed, is the foreground.
+//! Follows TokenCut (Wang et al., CVPR 2022), with the changes of microCLIP's released code as
+//! options. The second smallest eigenvector of the normalised Laplacian splits the patches in two;
+//! the side with the patch of largest magnitude, the seed, is the foreground.
 
 use tch::{Kind as Number, Tensor};
 
@@ -32,10 +33,12 @@ choice! {
 choice! {
     /// Which side of the cut is the foreground.
     Orientation {
-        /// The eigenvector is turned so that its strongest patch is positive, then cut: well defined.
+        /// The eigenvector is turned so that its strongest patch is positive, then cut: well
+        /// defined.
         Seed = "seed",
-        /// Cut first, then the mask is negated where the strongest patch fell outside, as the released code does. It
-        /// depends on the sign that the eigenvector happens to have; kept for comparison.
+        /// Cut first, then the mask is negated where the strongest patch fell outside, as the
+        /// released code does. It depends on the sign that the eigenvector happens to have; kept
+        /// for comparison.
         Raw = "raw",
     }
 }
@@ -61,19 +64,20 @@ settings! {
 pub struct Foreground {
     /// Whether a patch is foreground, (B, N), bool.
     pub mask: Tensor,
-    /// `lambda_3 - lambda_2` of the Laplacian, (B): near zero, the mask says nothing.
+    /// The gap `lambda_3 - lambda_2` of the Laplacian, (B): near zero, the mask is meaningless.
     pub gap: Tensor,
     /// The Fiedler vector, (B, N), oriented as the settings say.
     pub fiedler: Tensor,
 }
 
 impl Saliency {
-    /// Cuts the graph of patch tokens (B, N, D). No gradient passes.
+    /// Cuts the graph of patch tokens (B, N, D). No gradient flows through it.
     pub fn cut(&self, patch_tokens: &Tensor) -> Foreground {
         let _no_grad = tch::no_grad_guard();
         let affinity = self.affinities(patch_tokens);
         if affinity.size()[1] < 3 {
-            // No third eigenvalue, so no gap, and nothing worth cutting: everything is foreground.
+            // There is no third eigenvalue, so no gap, and nothing worth cutting: everything is
+            // foreground.
             let flat = affinity.select(2, 0);
             return Foreground {
                 mask: flat.ones_like().to_kind(Number::Bool),
@@ -81,7 +85,7 @@ impl Saliency {
                 fiedler: flat,
             };
         }
-        // What makes `Raw` what it is are the signs that the released code's eigendecomposition happens to return.
+        // `Raw` depends on the signs that the released code's eigendecomposition happens to return.
         let found = match self.orientation {
             Orientation::Seed => fiedler(&affinity),
             Orientation::Raw => by_released_eigh(&affinity),
@@ -89,7 +93,8 @@ impl Saliency {
         self.foreground(&found.vector, found.gap)
     }
 
-    /// The weighted graphs (B, N, N) of patch tokens (B, N, D): 1 where two are alike, eps elsewhere. No gradient passes.
+    /// Returns the weighted graphs (B, N, N) of patch tokens (B, N, D): 1 for two that are alike,
+    /// eps otherwise. No gradient flows through it.
     pub fn affinities(&self, patch_tokens: &Tensor) -> Tensor {
         let _no_grad = tch::no_grad_guard();
         let p = patch_tokens.detach().to_kind(Number::Float);
@@ -101,7 +106,8 @@ impl Saliency {
         connected * (1.0 - self.eps) + self.eps
     }
 
-    /// Thresholds and orients a Fiedler vector (B, N), whose sign is arbitrary; `gap` is handed on.
+    /// Thresholds and orients a Fiedler vector (B, N), whose sign is arbitrary; `gap` is passed
+    /// through.
     pub fn foreground(&self, fiedler: &Tensor, gap: Tensor) -> Foreground {
         let seed = fiedler.abs().argmax(1, true);
         let at_seed = fiedler.gather(1, &seed, false);
@@ -127,7 +133,8 @@ impl Saliency {
     }
 }
 
-/// The mean of the foreground's patch tokens, (B, D): SOAP's query. Gradients pass into the tokens.
+/// Returns the mean of the foreground's patch tokens, (B, D): SOAP's query. Gradients flow into the
+/// tokens.
 pub fn mean(patch_tokens: &Tensor, mask: &Tensor) -> Tensor {
     let weight = mask.to_kind(patch_tokens.kind());
     let count = weight.sum_dim_intlist([1i64].as_slice(), true, None::<Number>).clamp_min(1.0);

@@ -2,12 +2,12 @@
 
 use tch::{Kind as Number, Reduction, Tensor};
 
-/// Weights of the parts.
+/// Weights of the loss's parts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LossWeights {
-    /// Of the cross-entropy.
+    /// Weight of the cross-entropy.
     pub ce: f64,
-    /// Of the fairness term.
+    /// Weight of the fairness term.
     pub fairness: f64,
 }
 
@@ -22,7 +22,7 @@ pub struct Loss {
     pub fairness: Tensor,
 }
 
-/// The running class distribution of an epoch: made anew at its start.
+/// The running class distribution of an epoch, made anew at its start.
 #[derive(Debug)]
 pub struct Fairness {
     average: Option<Tensor>,
@@ -31,14 +31,16 @@ pub struct Fairness {
 }
 
 impl Fairness {
-    /// An epoch's start; `momentum` is the share of the average so far in the next one (0.5 in the released code), `shares`
-    /// (C) the class distribution to pull towards, which sums to 1; uniform where there is none.
+    /// Starts an epoch. `momentum` is the share of the old average in the next one (0.5 in the
+    /// released code); `shares` (C) is the class distribution to pull towards, which sums to 1, or
+    /// uniform if `None`.
     pub fn new(momentum: f64, shares: Option<&Tensor>) -> Self {
         Fairness { average: None, momentum, shares: shares.map(Tensor::shallow_clone) }
     }
 
-    /// `-(sum_c share_c log pbar_c) / 0.5`, pbar being the mean of the batch's class probabilities and of the average so far:
-    /// least where pbar is the distribution asked for. With equal shares it is the released code's mean over classes.
+    /// Returns `-(sum_c share_c log pbar_c) / 0.5`, where pbar is the running average with the
+    /// batch's mean class probabilities: least if pbar is the distribution asked for. With equal
+    /// shares it is the released code's mean over classes.
     fn term(&mut self, logits: &Tensor) -> Tensor {
         let batch = logits.softmax(-1, None::<Number>).mean_dim([0i64].as_slice(), false, None::<Number>);
         let average = match self.average.take() {
@@ -46,7 +48,7 @@ impl Fairness {
             None => batch,
         };
         self.average = Some(average.detach());
-        // A class that gets no probability at all must not make the loss infinite.
+        // A class without any probability must not make the loss infinite.
         let log = average.clamp_min(1e-30).log();
         match &self.shares {
             None => log.mean(None::<Number>) * -2.0,
@@ -54,7 +56,7 @@ impl Fairness {
         }
     }
 
-    /// The loss of logits (B, C) against pseudo-labels (B).
+    /// Returns the loss of logits (B, C) against pseudo-labels (B).
     pub fn loss(&mut self, logits: &Tensor, pseudo_labels: &Tensor, weights: LossWeights) -> Loss {
         let ce = logits.cross_entropy_loss::<&Tensor>(pseudo_labels, None, Reduction::Mean, -100, 0.0);
         let fairness = self.term(logits);

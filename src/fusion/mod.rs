@@ -1,7 +1,7 @@
 //! The method on tensors: saliency, SOAP, TokenFusion, heads, loss.
 //!
-//! Every file is one section of the method; none of them knows of tables or files. Shapes: B images, N patch tokens, D
-//! the vision tower's width, d the joint width, C classes, V crops.
+//! Every file is one section of the method; none depends on tables or files. Shapes: B images, N
+//! patch tokens, D the vision tower's width, d the joint width, C classes, V crops.
 
 pub mod adamw;
 pub mod blocks;
@@ -20,7 +20,8 @@ pub mod token_fusion;
 
 use tch::Tensor;
 
-/// Scales the last dimension to unit length, as `torch.nn.functional.normalize` does (a zero vector stays zero).
+/// Scales the last dimension to unit length, as `torch.nn.functional.normalize` does (a zero vector
+/// stays zero).
 pub fn normalize(x: &Tensor) -> Tensor {
     x / x.norm_scalaropt_dim(2, [-1i64].as_slice(), true).clamp_min(1e-12)
 }

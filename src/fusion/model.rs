@@ -1,6 +1,8 @@
-//! The model that adaptation trains: a vision tower with SOAP, TokenFusion and the learnable head on top.
+//! The model that adaptation trains: a vision tower with SOAP, TokenFusion and the learnable head
+//! on top.
 //!
-//! What is trained depends on its [`Design`]; all else is frozen and shares its memory with the tower it was made from.
+//! The [`Design`] determines what is trained; everything else is frozen and shares its memory with
+//! the original tower.
 
 use tch::{Device, Kind as Number, Tensor};
 
@@ -11,38 +13,38 @@ use crate::fusion::foreground;
 use crate::fusion::soap::{Pooling, Soap};
 use crate::fusion::{normalize, token_fusion};
 
-/// What the tower saw of B pictures.
+/// The tower's view of B pictures.
 #[derive(Debug)]
 pub struct Seen {
-    /// The coarse feature, (B, d), of unit length: [CLS] projected, or what stands in for it.
+    /// The coarse feature, (B, d), of unit length: the projected [CLS], or its substitute.
     pub coarse: Tensor,
-    /// The [CLS] token before the projection, (B, D): the query of [`Query::Cls`], of no use to others.
+    /// The [CLS] token before the projection, (B, D): used by [`Query::Cls`] only.
     pub cls_token: Tensor,
-    /// Patch tokens by the value path, (B, N, D).
+    /// The patch tokens of the value path, (B, N, D).
     pub patch_tokens: Tensor,
     /// Whether a patch is foreground, (B, N), bool.
     pub mask: Tensor,
-    /// A whole number for each picture, (B): it picks the patch of [`Query::Random`].
+    /// An integer for each picture, (B), which picks the patch of [`Query::Random`].
     pub picks: Tensor,
 }
 
 /// The two image features of B pictures, each (B, d) and of unit length.
 #[derive(Debug)]
 pub struct Tokens {
-    /// From [CLS], or what stands in for it.
+    /// The feature of [CLS], or its substitute.
     pub coarse: Tensor,
-    /// From the foreground.
+    /// The feature of the foreground.
     pub fg: Tensor,
 }
 
 /// The trainable model.
 #[derive(Debug)]
 pub struct Model {
-    /// The tower; its LayerNorms are trained where it runs.
+    /// The tower; the LayerNorms of the part that runs are trained.
     pub tower: VisionTower,
     /// The pooling's maps.
     pub soap: Soap,
-    /// W*, (C, d); normalised at each use.
+    /// The head W*, (C, d); normalised at each use.
     pub head: Tensor,
     design: Design,
     names: Vec<String>,
@@ -50,7 +52,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// A model before its first step. `head` is W* at its start, (C, d).
+    /// Returns a model before its first step. `head` is the start of W*, (C, d).
     pub fn new(tower: &VisionTower, head: &Tensor, design: Design) -> Self {
         let mut model = Model {
             tower: tower.shallow_clone(),
@@ -64,7 +66,8 @@ impl Model {
         model
     }
 
-    /// The same model for another thread: its tensors are shared, and a step on either is a step of both.
+    /// Returns the same model for another thread: its tensors are shared, so a step on either is a
+    /// step of both.
     #[must_use]
     pub fn shallow_clone(&self) -> Self {
         Model {
@@ -77,7 +80,7 @@ impl Model {
         }
     }
 
-    /// Replaces what is trained by leaves of their own that ask for gradients.
+    /// Replaces the trained tensors by copies that require gradients.
     fn make_trainable(&mut self) {
         let (mut names, mut parameters) = (Vec::new(), Vec::new());
         let mut train = |name: String, tensor: &mut Tensor| {
@@ -106,31 +109,33 @@ impl Model {
         (self.names, self.parameters) = (names, parameters);
     }
 
-    /// The parts that the pipeline chose.
+    /// Returns the parts that the pipeline chose.
     pub fn design(&self) -> &Design {
         &self.design
     }
 
-    /// Names of what is trained, in a fixed order; the tower's are in OpenAI's naming.
+    /// Returns the names of the trained tensors, in a fixed order; the tower's are in OpenAI's
+    /// naming.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// What is trained, in the order of [`Model::names`]. The tensors are the model's own: a step on them is a step of
-    /// the model.
+    /// Returns the trained tensors, in the order of [`Model::names`]. They are the model's own: a
+    /// step on them is a step of the model.
     pub fn parameters_mut(&mut self) -> &mut [Tensor] {
         &mut self.parameters
     }
 
-    /// What is trained, in the order of [`Model::names`].
+    /// Returns the trained tensors, in the order of [`Model::names`].
     pub fn parameters(&self) -> &[Tensor] {
         &self.parameters
     }
 
-    /// Overwrites what is trained with values read from a checkpoint, in the order of [`Model::names`].
+    /// Overwrites the trained tensors with values read from a checkpoint, in the order of
+    /// [`Model::names`].
     ///
     /// # Errors
-    /// [`Kind::Store`] where their number or a shape differs.
+    /// Returns [`Kind::Store`] if their number or a shape differs.
     pub fn restore(&mut self, values: &[Tensor]) -> Result<()> {
         let _no_grad = tch::no_grad_guard();
         if values.len() != self.parameters.len() {
@@ -150,17 +155,17 @@ impl Model {
         Ok(())
     }
 
-    /// Where the model lives.
+    /// Returns the model's device.
     pub fn device(&self) -> Device {
         self.head.device()
     }
 
-    /// What the tower as it stands sees in normalised pixels (B, 3, S, S); `picks` as in [`Seen`].
+    /// Runs the current tower on normalised pixels (B, 3, S, S); `picks` as in [`Seen`].
     pub fn see(&self, pixels: &Tensor, picks: &Tensor) -> Seen {
         self.see_from(0, &self.tower.tokens_at(0, pixels), picks)
     }
 
-    /// The same from the input (B, 1 + N, D) of block `block`.
+    /// Like [`see`](Self::see), from the input (B, 1 + N, D) of block `block`.
     pub fn see_from(&self, block: usize, tokens: &Tensor, picks: &Tensor) -> Seen {
         let seen = self.tower.forward_from(block, tokens);
         let mask = self.design.saliency.cut(&seen.patch_tokens).mask;
@@ -173,7 +178,7 @@ impl Model {
         }
     }
 
-    /// Both features of what was seen.
+    /// Returns both features of what was seen.
     pub fn tokens(&self, seen: &Seen) -> Tokens {
         let (patches, projection) = (&seen.patch_tokens, &self.tower.projection);
         let fg = match self.design.fusion.pooling {
@@ -187,13 +192,14 @@ impl Model {
         Tokens { coarse: seen.coarse.shallow_clone(), fg }
     }
 
-    /// Where SOAP looks in what was seen, (B, N + 1), the last being the sink; `None` where patches are pooled without attention.
+    /// Returns SOAP's attention, (B, N + 1), the last entry being the sink; `None` if patches are
+    /// pooled without attention.
     pub fn attention(&self, seen: &Seen) -> Option<Tensor> {
         let attends = self.design.fusion.pooling == Pooling::Attention;
         attends.then(|| self.soap.attention(&self.query(seen), &seen.patch_tokens))
     }
 
-    /// The token that asks, (B, D).
+    /// Returns the query token, (B, D).
     fn query(&self, seen: &Seen) -> Tensor {
         let patches = &seen.patch_tokens;
         match self.design.fusion.query {
@@ -204,24 +210,24 @@ impl Model {
         }
     }
 
-    /// The fused feature (B, d), of unit length, that pictures are told apart by.
+    /// Returns the fused feature (B, d), of unit length, by which pictures are classified.
     pub fn feature(&self, tokens: &Tokens) -> Tensor {
         token_fusion::feature(&tokens.coarse, &tokens.fg, self.design.fusion.ratio)
     }
 
-    /// Logits (B, C) for training and inference.
+    /// Returns the logits (B, C) for training and inference.
     pub fn logits(&self, tokens: &Tokens) -> Tensor {
         let Design { fusion, scale, .. } = self.design;
         token_fusion::logits(&tokens.coarse, &tokens.fg, fusion.ratio, &normalize(&self.head), scale)
     }
 
-    /// The fused feature's cosines to W*, (B, C): what DKA mixes with the prior.
+    /// Returns the fused feature's cosines to W*, (B, C), which DKA mixes with the prior.
     pub fn fusion_logits(&self, tokens: &Tokens) -> Tensor {
         self.feature(tokens).matmul(&normalize(&self.head).tr()).to_kind(Number::Float)
     }
 }
 
-/// One patch token of each picture, (B, D): the number in `picks` (B), counted round.
+/// Returns one patch token of each picture, (B, D), at the index in `picks` (B) modulo N.
 fn picked(patch_tokens: &Tensor, picks: &Tensor) -> Tensor {
     let size = patch_tokens.size();
     let (patches, width) = (size[1], size[2]);

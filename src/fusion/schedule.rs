@@ -1,6 +1,7 @@
-//! The learning rate: a cosine from `peak` to `floor` over all steps, without warm-up (method section 8).
+//! The learning rate: a cosine from `peak` to `floor` over all steps, without warm-up (method
+//! section 8).
 
-/// The rate of step `step` (from 0) of `steps`.
+/// Returns the rate of step `step` (from 0) of `steps`.
 pub fn cosine(peak: f64, floor: f64, step: u64, steps: u64) -> f64 {
     let progress = if steps == 0 { 1.0 } else { step.min(steps) as f64 / steps as f64 };
     floor + (peak - floor) * (1.0 + (std::f64::consts::PI * progress).cos()) / 2.0

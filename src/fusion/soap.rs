@@ -1,4 +1,5 @@
-//! SOAP, saliency-oriented attention pooling: the [FG] token (method section 3), and the paper's other poolings.
+//! SOAP, saliency-oriented attention pooling: the [FG] token (method section 3), and the paper's
+//! other poolings.
 
 use tch::{Device, Kind as Number, Tensor};
 
@@ -16,28 +17,28 @@ choice! {
     }
 }
 
-/// The three learned maps, each (D, D) without bias and initialised to the identity, and the sink.
+/// The three learned maps, each (D, D), without bias and initialised to the identity, and the sink.
 #[derive(Debug)]
 pub struct Soap {
-    /// Of the query.
+    /// The map of the query.
     pub query: Tensor,
-    /// Of the keys.
+    /// The map of the keys.
     pub key: Tensor,
-    /// Of the values.
+    /// The map of the values.
     pub value: Tensor,
-    /// The token (D) that is appended to the patches where it is learned; a zero token stands there otherwise.
+    /// The token (D) appended to the patches, if it is learned; otherwise a zero token is appended.
     pub sink: Option<Tensor>,
 }
 
 impl Soap {
-    /// The maps as they are before training; a learned sink starts at zero.
+    /// Returns the maps before training; a learned sink starts at zero.
     pub fn identity(width: i64, learned_sink: bool, device: Device) -> Self {
         let eye = || Tensor::eye(width, (Number::Float, device));
         let sink = learned_sink.then(|| Tensor::zeros([width], (Number::Float, device)));
         Soap { query: eye(), key: eye(), value: eye(), sink }
     }
 
-    /// The same maps for another thread; the tensors are shared.
+    /// Returns the same maps for another thread; the tensors are shared.
     #[must_use]
     pub fn shallow_clone(&self) -> Self {
         Soap {
@@ -48,12 +49,13 @@ impl Soap {
         }
     }
 
-    /// Attention of the query (B, D) over N patch tokens (B, N, D) and one appended token, the sink, (B, N + 1): attention to
-    /// a zero token goes nowhere.
+    /// Returns the attention (B, N + 1) of the query (B, D) over N patch tokens (B, N, D) and one
+    /// appended token, the sink: attention to a zero token goes nowhere.
     pub fn attention(&self, query: &Tensor, patch_tokens: &Tensor) -> Tensor {
         let size = patch_tokens.size();
         let (batch, width) = (size[0], size[2]);
-        // (Wq q) . (Wk p) = (Wk^T Wq q) . p: both maps meet the one query, not the N tokens.
+        // (Wq q) . (Wk p) = (Wk^T Wq q) . p: both maps are applied to the one query, not to the N
+        // tokens.
         let q = query.matmul(&self.query.tr()).matmul(&self.key);
         let scores = patch_tokens.bmm(&q.unsqueeze(2)).squeeze_dim(2);
         let sink = match &self.sink {
@@ -63,7 +65,8 @@ impl Soap {
         (Tensor::cat(&[scores, sink], 1) / (width as f64).sqrt()).softmax(-1, None::<Number>)
     }
 
-    /// The [FG] feature (B, d), of unit length, by attention; `projection` is the tower's P, (D, d).
+    /// Returns the [FG] feature (B, d), of unit length, by attention; `projection` is the tower's
+    /// P, (D, d).
     pub fn forward(&self, query: &Tensor, patch_tokens: &Tensor, projection: &Tensor) -> Tensor {
         let attention = self.attention(query, patch_tokens);
         let patches = patch_tokens.size()[1];
@@ -75,7 +78,8 @@ impl Soap {
         self.feature(&pooled, projection)
     }
 
-    /// The feature (B, d), of unit length, of a pooled token (B, D): the value map meets it alone, not the N tokens.
+    /// Returns the feature (B, d), of unit length, of a pooled token (B, D): the value map is
+    /// applied to it alone, not to the N tokens.
     pub fn feature(&self, pooled: &Tensor, projection: &Tensor) -> Tensor {
         super::normalize(&pooled.matmul(&self.value.tr()).matmul(projection))
     }
@@ -93,7 +97,8 @@ mod tests {
         let plain = Soap::identity(6, false, Device::Cpu).forward(&query, &tokens, &projection);
         let mut soap = Soap::identity(6, true, Device::Cpu);
         assert!(plain.allclose(&soap.forward(&query, &tokens, &projection), 1e-6, 1e-6, false));
-        // One that the query is drawn to takes attention from the patches, and has a value of its own.
+        // A sink that the query attends to takes attention from the patches, and has a value of its
+        // own.
         soap.sink = Some(query.get(0) * 20.0);
         let attention = soap.attention(&query, &tokens);
         assert!(attention.double_value(&[0, 9]) > 0.9);

@@ -1,10 +1,11 @@
-//! StatA: transduction with statistical anchors (Zanella, Fuchs, Ben Ayed, De Vleeschouwer: *Realistic Test-Time Adaptation of
-//! Vision-Language Models*, CVPR 2025, arXiv 2501.03729).
+//! StatA: transduction with statistical anchors (Zanella, Fuchs, Ben Ayed, De Vleeschouwer:
+//! *Realistic Test-Time Adaptation of Vision-Language Models*, CVPR 2025, arXiv 2501.03729).
 //!
-//! All pictures are answered at once. Each class is a Gaussian with a diagonal variance over the image features. Its mean and
-//! variance are fitted to the pictures it is given, and anchored to the class's text prototype by as much as it is given few:
-//! a class that is absent stays where the text says, and does no harm. Neighbouring pictures pull at each other's answers. Every
-//! step is in closed form, and nothing is learnt by gradients. Formulas: `docs/transduction.md`.
+//! All pictures are classified at once. Each class is a Gaussian with a diagonal variance over the
+//! image features. Its mean and variance are fitted to its pictures and anchored to the class's
+//! text prototype, more strongly the fewer pictures it has: an absent class stays at its text and
+//! does no harm. Neighbouring pictures attract each other's answers. Every step is in closed form,
+//! without gradients. Formulas: `docs/transduction.md`.
 //!
 //! Shapes: n pictures, C classes, d the joint width.
 
@@ -22,7 +23,7 @@ const INNER_STEPS: usize = 5;
 /// The weight of the neighbours, and the divisor of the whole exponent.
 const LAMBDA: f64 = 50.0;
 
-/// Rows at most of a block of the picture by picture cosines: their memory is this by n.
+/// The most rows in a block of picture-by-picture cosines, whose memory is this by n.
 const BLOCK: i64 = 1024;
 
 settings! {
@@ -40,11 +41,12 @@ settings! {
 }
 
 impl Transduction {
-    /// Answers (n, C), each row summing to 1, from unit features (n, d), unit text prototypes (C, d) and first answers
-    /// (n, C), which are what softmax makes of the cosines at the model's temperature.
+    /// Returns answers (n, C), each row summing to 1, from unit features (n, d), unit text
+    /// prototypes (C, d) and first answers (n, C), which are the softmax of the cosines at the
+    /// model's temperature.
     ///
     /// # Errors
-    /// Where stopping was asked for.
+    /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
     pub fn answers(&self, features: &Tensor, prototypes: &Tensor, first: &Tensor, stop: &Stop) -> Result<Tensor> {
         let _no_grad = tch::no_grad_guard();
         let pictures = features.size()[0];
@@ -54,7 +56,8 @@ impl Transduction {
         }
         let graph = Graph::nearest(features, neighbours, stop)?;
         let squares = features.square();
-        // Before the first fit every class has the same variance: that of all pictures about the prototypes.
+        // Before the first fit, every class has the same variance: that of all pictures about the
+        // prototypes.
         let spread = Moments::of(first, features, &squares, stop)?.variance_about(prototypes, first);
         let (mut means, mut variances) = (prototypes.shallow_clone(), spread.expand_as(prototypes));
         let rows = Blocks::of_numbers(pictures, first.size()[1]);
@@ -76,7 +79,8 @@ impl Transduction {
     }
 }
 
-/// The Gaussians of the answers, anchored to the prototypes: means and variances, (C, d) each.
+/// Fits the Gaussians to the answers, anchored to the prototypes; returns means and variances, (C,
+/// d) each.
 fn fit(
     features: &Tensor,
     squares: &Tensor,
@@ -87,7 +91,8 @@ fn fit(
 ) -> Result<(Tensor, Tensor)> {
     let classes = prototypes.size()[0];
     let count = answers.argmax(1, false).bincount::<&Tensor>(None, classes).to_kind(Number::Float);
-    // The share of what is seen; the anchor has the rest, as if one more picture lay at the prototype.
+    // The share of the observed pictures; the anchor has the rest, as if one more picture lay at
+    // the prototype.
     let seen = (&count / (&count + 1.0)).unsqueeze(1);
     let moments = Moments::of(answers, features, squares, stop)?;
     let means = normalize(&(normalize(&moments.mean) * &seen + prototypes * (1.0 - &seen)));
@@ -117,19 +122,22 @@ impl Moments {
         Ok(Moments { mean: mean / &weight, square: square / &weight })
     }
 
-    /// Of each class about `centre` (C, d): `E(x - m)^2 = E x^2 - 2 m E x + m^2`. A matrix product instead of n x C x d numbers.
+    /// Returns the variance of each class about `centre` (C, d):
+    /// `E(x - m)^2 = E x^2 - 2 m E x + m^2`. This takes a matrix product instead of n x C x d
+    /// numbers.
     fn variance(&self, centre: &Tensor) -> Tensor {
         (&self.square - &self.mean * centre * 2.0 + centre.square()).clamp_min(1e-12)
     }
 
-    /// Of all pictures about `centre` (C, d), each class by its share of the answers: (1, d).
+    /// Returns the variance of all pictures about `centre` (C, d), each class weighted by its share
+    /// of the answers: (1, d).
     fn variance_about(&self, centre: &Tensor, answers: &Tensor) -> Tensor {
         let shares = answers.mean_dim([0i64].as_slice(), true, None::<Number>);
         shares.matmul(&self.variance(centre))
     }
 }
 
-/// Log-density (n, C) of every picture under every class, without the constant.
+/// Returns the log-density (n, C) of every picture under every class, without the constant.
 fn log_density(features: &Tensor, squares: &Tensor, means: &Tensor, variances: &Tensor, stop: &Stop) -> Result<Tensor> {
     let precision = variances.reciprocal();
     let weighted = means * &precision;
@@ -141,11 +149,11 @@ fn log_density(features: &Tensor, squares: &Tensor, means: &Tensor, variances: &
     })
 }
 
-/// Pictures and their nearest neighbours, with the cosine as weight.
+/// The nearest neighbours of each picture, with the cosine as weight.
 struct Graph {
-    /// (n, k).
+    /// The neighbours' indices, (n, k).
     index: Tensor,
-    /// (n, k), not negative.
+    /// The weights, (n, k), not negative.
     weight: Tensor,
 }
 
@@ -164,7 +172,8 @@ impl Graph {
         Ok(Graph { index: Tensor::cat(&index, 0), weight: Tensor::cat(&weight, 0) })
     }
 
-    /// `sum_j (w_ij + w_ji) z_j` for every picture i: what its neighbours say, and those whose neighbour it is. (n, C).
+    /// Returns `sum_j (w_ij + w_ji) z_j` for every picture i, (n, C): the answers of its
+    /// neighbours, and of the pictures whose neighbour it is.
     fn sum(&self, answers: &Tensor, stop: &Stop) -> Result<Tensor> {
         let sum = answers.zeros_like();
         let rows = Blocks::of_numbers(answers.size()[0], answers.size()[1]);
@@ -202,7 +211,7 @@ mod tests {
         x.into_iter().map(|x| x / length).collect()
     }
 
-    /// The formulas as they are printed, number by number.
+    /// Computes the formulas as they are printed, number by number.
     fn plainly(x: &[Vec<f64>], t: &[Vec<f64>], y: &[Vec<f64>], k: usize, iterations: usize) -> Vec<Vec<f64>> {
         let (n, classes, d) = (x.len(), t.len(), t[0].len());
         let mut w = vec![vec![0.0; n]; n];
@@ -253,8 +262,8 @@ mod tests {
         z
     }
 
-    /// Pictures of `present` of `classes` classes about their own centres, prototypes that are a little off them, and whose
-    /// pictures they are.
+    /// Returns pictures of `present` of `classes` classes about their own centres, prototypes that
+    /// are a little off the centres, and the pictures' true classes.
     fn pictures(classes: i64, present: i64, each: i64, noise: f64) -> (Tensor, Tensor, Tensor) {
         let width = 32;
         let centres = normalize(&Tensor::randn([classes, width], tch::kind::FLOAT_CPU));
@@ -278,8 +287,9 @@ mod tests {
         tch::manual_seed(3);
         let (features, prototypes, _) = pictures(3, 3, 4, 1.0);
         let first = first_answers(&features, &prototypes);
-        // A question for each table of the start, and in an iteration for the densities, a fit, and in each step of the
-        // answers for both ways of every neighbour and for the answers.
+        // One check for each table of the start; in each iteration, one for the densities and one
+        // for a fit; in each step of the answers, one for both directions of every neighbour and
+        // one for the answers.
         let (neighbours, iterations) = (2, 4);
         let questions = 3 + iterations * (2 + INNER_STEPS * (2 * neighbours + 1));
         let stata = Transduction { neighbours, iterations, ..Transduction::default() };

@@ -1,4 +1,5 @@
-//! The crops of the multi-view prior (the method's fixed prior): random squares, each seen alone by the frozen model.
+//! The crops of the multi-view prior (the method's fixed prior): random squares, each seen
+//! separately by the frozen model.
 
 use rand::Rng;
 
@@ -14,7 +15,8 @@ settings! {
     Crops: Copy {
         /// Square crops of each picture.
         count: usize = 8, whole(1, 1_024), Features;
-        /// A crop's side as a share of the picture's shorter edge: least and greatest, drawn uniformly.
+        /// A crop's side as a share of the picture's shorter edge: least and greatest, drawn
+        /// uniformly.
         scale: [f64; 2] = [0.5, 0.9], SPAN, Features;
         /// Seed of the crops; apart from `seed`, so that seeds share cached crops.
         seed: u64 = 0, ANY_WHOLE, Features;
@@ -24,29 +26,30 @@ settings! {
 /// A crop, in pixels of the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CropBox {
-    /// Of the first column.
+    /// The first column.
     pub left: u32,
-    /// Of the first row.
+    /// The first row.
     pub top: u32,
-    /// At least 1.
+    /// The number of columns, at least 1.
     pub width: u32,
-    /// At least 1.
+    /// The number of rows, at least 1.
     pub height: u32,
 }
 
-/// The `count` squares of one picture of this size. The same picture has the same squares wherever it is found.
+/// Returns the `count` squares of one picture of this size. The same picture has the same squares
+/// wherever it is found.
 pub fn boxes(spec: &Crops, id: &ImageId, width: u32, height: u32) -> Vec<CropBox> {
     draw(spec, &mut seed::rng(spec.seed, id, 0, "views"), width, height)
 }
 
-/// The same from a stream of the caller's, for crops that are drawn anew; the spec's seed is of no use here.
+/// Like [`boxes`], but draws from `rng` and ignores `spec.seed`.
 pub fn draw(spec: &Crops, rng: &mut impl Rng, width: u32, height: u32) -> Vec<CropBox> {
     let shorter = width.min(height);
     let [least, most] = spec.scale;
     (0..spec.count)
         .map(|_| {
             let part = least + (most - least) * rng.random::<f64>();
-            // A picture of one pixel has a crop of one pixel.
+            // A one-pixel picture has a one-pixel crop.
             let side = ((part * f64::from(shorter)).round() as u32).clamp(1, shorter.max(1));
             let left = rng.random_range(0..=width.saturating_sub(side));
             let top = rng.random_range(0..=height.saturating_sub(side));
@@ -55,20 +58,20 @@ pub fn draw(spec: &Crops, rng: &mut impl Rng, width: u32, height: u32) -> Vec<Cr
         .collect()
 }
 
-/// Cuts a box out of a decoded picture and resizes it to `size` x `size`: `size * size * 3` bytes in row order (height,
-/// width, channel).
+/// Cuts a box out of a decoded picture and resizes it to `size` x `size`: `size * size * 3` bytes
+/// in row order (height, width, channel).
 ///
 /// # Errors
-/// Where the box is empty or reaches beyond the picture.
+/// Fails if the box is empty or reaches beyond the picture.
 pub fn crop(picture: &Rgb, cut: &CropBox, size: u32, filter: Filter) -> Result<Vec<u8>> {
     let window = Window { left: cut.left, top: cut.top, width: cut.width, height: cut.height };
     crop_then_resize(picture, window, (size, size), filter)
 }
 
-/// The same for several boxes, one after the other.
+/// Like [`crop`], for several boxes, one after the other.
 ///
 /// # Errors
-/// As [`crop`].
+/// Fails as [`crop`] does.
 pub fn crops(picture: &Rgb, cuts: &[CropBox], size: u32, filter: Filter) -> Result<Vec<u8>> {
     let mut pixels = Vec::with_capacity(cuts.len() * size as usize * size as usize * 3);
     for cut in cuts {

@@ -1,23 +1,23 @@
-//! From an encoded file to RGB, pixel for pixel as Pillow's `Image.open(f).convert("RGB")`: alpha is dropped, not
-//! blended, and a rotation that EXIF asks for is not applied, because CLIP's reference loaders do neither.
-
-use std::panic::{AssertUnwindSafe, catch_unwind};
+//! Decoding to RGB, pixel for pixel like Pillow's `Image.open(f).convert("RGB")`: alpha is dropped,
+//! not blended, and EXIF rotation is not applied, because CLIP's reference loaders do neither.
 
 use super::header::{Format, probe};
 use super::limits::Limits;
 use super::rejection::{Reason, Rejection};
 use super::rgb::Rgb;
 use super::{jpeg, png, webp};
+use crate::panics::caught;
 
-/// Decodes a picture whose header is within `limits`. It takes `width * height * 3` bytes and what the format's decoder needs beside
-/// them; callers that decode many at once bound the sum.
+/// Decodes a picture whose header is within `limits`. It takes `width * height * 3` bytes plus what
+/// the format's decoder needs; callers that decode many at once bound the sum.
 ///
 /// # Errors
-/// A [`Rejection`] where the header is refused (see [`probe`]) or the picture is truncated, corrupt or of a kind that
-/// is not read.
+/// Returns a [`Rejection`] if the header is refused (see [`probe`]) or the picture is truncated,
+/// corrupt or of an unsupported kind.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb, Rejection> {
+    let _span = tracing::debug_span!("decode", bytes = bytes.len()).entered();
     let header = probe(bytes, limits)?;
-    let pixels = guarded(|| match header.format {
+    let pixels = or_rejected(|| match header.format {
         Format::Jpeg => jpeg::rgb(bytes),
         Format::Png => png::rgb(bytes),
         Format::WebP => webp::rgb(bytes),
@@ -30,17 +30,11 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb, Rejection> {
     Ok(Rgb { width: header.width, height: header.height, pixels })
 }
 
-/// Runs a decoder so that a panic inside it costs one picture and not the run: files come from anywhere, and decoders
-/// have had such faults. Nothing outlives the closure, so no half-changed state can be seen afterwards.
-pub(super) fn guarded<T>(decoder: impl FnOnce() -> Result<T, Rejection>) -> Result<T, Rejection> {
-    catch_unwind(AssertUnwindSafe(decoder)).unwrap_or_else(|payload| {
-        let message = payload
-            .downcast_ref::<&str>()
-            .map(|m| (*m).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "no message".to_owned());
-        Err(Rejection::new(Reason::DecoderPanicked, message))
-    })
+/// Runs a decoder so that a panic inside it rejects one picture instead of ending the run: files
+/// are untrusted, and decoders have had such bugs. Nothing outlives the closure, so no half-changed
+/// state can be seen afterwards.
+pub(super) fn or_rejected<T>(decoder: impl FnOnce() -> Result<T, Rejection>) -> Result<T, Rejection> {
+    caught(decoder).unwrap_or_else(|message| Err(Rejection::new(Reason::DecoderPanicked, message)))
 }
 
 #[cfg(test)]
@@ -49,7 +43,7 @@ mod tests {
 
     #[test]
     fn a_panicking_decoder_rejects_one_picture() {
-        let result: Result<(), Rejection> = guarded(|| panic!("index out of bounds"));
+        let result: Result<(), Rejection> = or_rejected(|| panic!("index out of bounds"));
         let rejection = result.unwrap_err();
         assert_eq!(rejection.reason, Reason::DecoderPanicked);
         assert_eq!(rejection.detail, "index out of bounds");

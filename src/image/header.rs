@@ -1,4 +1,4 @@
-//! Reading the header alone: the format and the size, and whether they are within the limits.
+//! Reads only the header: the format and the size, checked against the limits.
 
 use std::io::Cursor;
 
@@ -6,24 +6,24 @@ use ::image::ImageDecoder;
 use ::image::codecs::png::PngDecoder;
 use ::image::codecs::webp::WebPDecoder;
 
-use super::decode::guarded;
+use super::decode::or_rejected;
 use super::limits::Limits;
 use super::rejection::{Reason, Rejection};
 use super::{jpeg, png, webp};
 
-/// The formats that are read.
+/// The supported formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     /// Baseline and progressive; grey, YCbCr, RGB, CMYK, YCCK.
     Jpeg,
     /// All colour types and bit depths, interlaced or not.
     Png,
-    /// Lossy and lossless; of an animation the first frame.
+    /// Lossy and lossless; only the first frame of an animation.
     WebP,
 }
 
 impl Format {
-    /// The word that tables hold: `jpeg`, `png` or `webp`.
+    /// Returns the word used in tables: `jpeg`, `png` or `webp`.
     pub fn as_str(self) -> &'static str {
         match self {
             Format::Jpeg => "jpeg",
@@ -32,13 +32,13 @@ impl Format {
         }
     }
 
-    /// The format by its word.
+    /// Returns the format of this word, if it is one.
     pub fn parse(word: &str) -> Option<Self> {
         [Format::Jpeg, Format::Png, Format::WebP].into_iter().find(|format| format.as_str() == word)
     }
 
-    /// What decoding takes at most, in bytes a pixel, with the RGB that comes of it: JPEG's coefficients where it is progressive,
-    /// PNG's four channels of 16 bits, WebP's ARGB.
+    /// Returns the most bytes a pixel that decoding takes, including the RGB result: JPEG's
+    /// coefficients if it is progressive, PNG's four channels of 16 bits, WebP's ARGB.
     fn bytes_a_pixel(self) -> usize {
         match self {
             Format::Jpeg => 9,
@@ -47,12 +47,12 @@ impl Format {
         }
     }
 
-    /// What decoding a picture of this size takes at most, in bytes.
+    /// Returns the most bytes that decoding a picture of this size takes.
     pub fn decoding_bytes(self, width: u32, height: u32) -> usize {
         width as usize * height as usize * self.bytes_a_pixel()
     }
 
-    /// The format by the file's first bytes; names of files are not asked.
+    /// Detects the format from the file's first bytes; file names are ignored.
     pub fn sniff(bytes: &[u8]) -> Option<Self> {
         if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
             Some(Format::Jpeg)
@@ -66,22 +66,23 @@ impl Format {
     }
 }
 
-/// What the header says.
+/// The format and size that the header states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// By the first bytes of the file.
+    /// The format, by the first bytes of the file.
     pub format: Format,
-    /// In pixels, before any rotation that EXIF asks for.
+    /// The width in pixels, before any EXIF rotation.
     pub width: u32,
-    /// In pixels, before any rotation that EXIF asks for.
+    /// The height in pixels, before any EXIF rotation.
     pub height: u32,
 }
 
-/// Reads the header of an encoded picture and checks it against `limits`. No pixel is decoded, and no memory is
-/// taken in proportion to the size that the header claims.
+/// Reads the header of an encoded picture and checks it against `limits`. Decodes no pixel and
+/// allocates nothing in proportion to the size that the header claims.
 ///
 /// # Errors
-/// A [`Rejection`] where the file is empty, unknown, damaged in its header, or beyond a limit.
+/// Returns a [`Rejection`] if the file is empty, of an unknown format, damaged in its header, or
+/// beyond a limit.
 pub fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, Rejection> {
     if bytes.is_empty() {
         return Err(Rejection::new(Reason::Empty, "the file has no bytes"));
@@ -93,7 +94,7 @@ pub fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, Rejection> {
     let format = Format::sniff(bytes).ok_or_else(|| {
         Rejection::new(Reason::UnknownFormat, "the first bytes are those of neither JPEG, PNG nor WebP")
     })?;
-    let (width, height) = guarded(|| match format {
+    let (width, height) = or_rejected(|| match format {
         Format::Jpeg => jpeg::dimensions(bytes),
         Format::Png => PngDecoder::with_limits(Cursor::new(bytes), png::allocation_limits())
             .map(|d| d.dimensions())

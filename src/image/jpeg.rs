@@ -1,5 +1,6 @@
-//! JPEG through zune-jpeg. Used directly, not through the `image` crate, for two reasons: CMYK and YCCK planes are
-//! wanted raw, to be converted by Pillow's formula, and a truncated body must be an error, not grey pixels.
+//! JPEG through zune-jpeg instead of the `image` crate, for two reasons: CMYK and YCCK planes are
+//! needed raw, to be converted by Pillow's formula, and a truncated body must be an error, not grey
+//! pixels.
 
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
@@ -9,15 +10,15 @@ use zune_jpeg::errors::DecodeErrors;
 
 use super::rejection::{Reason, Rejection};
 
-/// Width and height from the frame header.
+/// Reads the width and height from the frame header.
 pub(super) fn dimensions(bytes: &[u8]) -> Result<(u32, u32), Rejection> {
     let decoder = open(bytes)?;
     let (width, height) = decoder.dimensions().unwrap_or((0, 0));
-    // The format holds 16 bits for each.
+    // The format stores each in 16 bits.
     Ok((width as u32, height as u32))
 }
 
-/// The pixels as RGB.
+/// Decodes to RGB.
 pub(super) fn rgb(bytes: &[u8]) -> Result<Vec<u8>, Rejection> {
     let mut decoder = open(bytes)?;
     let raw = match decoder.input_colorspace() {
@@ -39,7 +40,8 @@ pub(super) fn rgb(bytes: &[u8]) -> Result<Vec<u8>, Rejection> {
     })
 }
 
-/// Headers are read leniently, as libjpeg does: stray bytes between them are common and harmless.
+/// Opens a decoder and reads the headers leniently, like libjpeg: stray bytes between them are
+/// common and harmless.
 fn open(bytes: &[u8]) -> Result<JpegDecoder<ZCursor<&[u8]>>, Rejection> {
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options());
     decoder.decode_headers().map_err(|e| rejection(&e))?;
@@ -47,35 +49,37 @@ fn open(bytes: &[u8]) -> Result<JpegDecoder<ZCursor<&[u8]>>, Rejection> {
 }
 
 fn options() -> DecoderOptions {
-    // The limits on the size are ours, and are checked between header and body.
+    // Our own size limits are checked between header and body.
     DecoderOptions::default()
         .set_strict_mode(false)
         .set_max_width(usize::from(u16::MAX))
         .set_max_height(usize::from(u16::MAX))
 }
 
-/// The decoder notices missing data only when it begins another row of blocks, so that a file cut in its last row would
-/// pass. A whole file has an end marker after its last scan's header (one before it belongs to a thumbnail).
+/// Returns whether the file has an end marker after its last scan's header (an earlier one belongs
+/// to a thumbnail). The decoder notices missing data only when it begins another row of blocks, so
+/// a file cut in its last row would otherwise pass.
 fn has_end(bytes: &[u8]) -> bool {
     let mut from_the_end = bytes.windows(2).rev();
     from_the_end.find(|pair| pair[0] == 0xff && matches!(pair[1], 0xd9 | 0xda)).is_some_and(|pair| pair[1] == 0xd9)
 }
 
-/// Pillow's CMYK to RGB, for the inverted values in which Adobe's programs store them: with C = 255 - c and so on,
-/// each channel is `(255 - K) - round(C * (255 - K) / 255)`.
+/// Converts CMYK to RGB as Pillow does, for the inverted values that Adobe's programs store: with C
+/// = 255 - c and so on, each channel is `(255 - K) - round(C * (255 - K) / 255)`.
 fn from_inverted_cmyk([c, m, y, k]: [u8; 4]) -> [u8; 3] {
     [c, m, y].map(|ink| k.saturating_sub(scaled(255 - ink, k)))
 }
 
-/// `round(a * b / 255)` in integers.
+/// Returns `round(a * b / 255)` in integers.
 fn scaled(a: u8, b: u8) -> u8 {
     let product = u32::from(a) * u32::from(b) + 128;
     (((product >> 8) + product) >> 8) as u8
 }
 
-/// libjpeg's YCCK to CMYK: the first three as YCbCr to RGB, then inverted; K stays as it is.
+/// Converts YCCK to CMYK as libjpeg does: the first three as YCbCr to RGB, then inverted; K is
+/// unchanged.
 fn ycck_to_cmyk([y, cb, cr, k]: [u8; 4]) -> [u8; 4] {
-    // 16-bit fixed point with rounding, as libjpeg's tables.
+    // 16-bit fixed point with rounding, like libjpeg's tables.
     let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
     let red = y + ((91_881 * cr + 32_768) >> 16);
     let green = y + ((-22_554 * cb - 46_802 * cr + 32_768) >> 16);
@@ -102,10 +106,11 @@ mod tests {
 
     #[test]
     fn cmyk_follows_pillow() {
-        // Stored inverted: full K (255) is no black, so the colour is the stored value itself.
+        // Stored inverted: full K (255) means no black, so the colour is the stored value itself.
         assert_eq!(from_inverted_cmyk([200, 100, 0, 255]), [200, 100, 0]);
         assert_eq!(from_inverted_cmyk([200, 100, 0, 0]), [0, 0, 0]);
-        // K = 128: 128 - round(55 * 128 / 255) = 128 - 28; 128 - round(155 * 128 / 255) = 128 - 78; 128 - 128.
+        // K = 128: 128 - round(55 * 128 / 255) = 128 - 28; 128 - round(155 * 128 / 255) = 128 - 78;
+        // 128 - 128.
         assert_eq!(from_inverted_cmyk([200, 100, 0, 128]), [100, 50, 0]);
     }
 

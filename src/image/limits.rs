@@ -1,4 +1,4 @@
-//! How large a picture may be before it is refused, checked on the header so that a hostile file costs no memory.
+//! Size limits of pictures, checked on the header so that a hostile file costs no memory.
 
 use crate::settings::{settings, whole};
 

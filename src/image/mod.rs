@@ -1,7 +1,7 @@
 //! Decoding, resizing, crops and augmentation of pictures.
 //!
-//! Everything here works on plain bytes: the encoded file in, 8-bit RGB in row order (height, width, channel) out.
-//! Pixels become tensors one room above.
+//! Everything here works on plain bytes: the encoded file in, 8-bit RGB in row order (height,
+//! width, channel) out. The layer above turns pixels into tensors.
 
 pub mod augment;
 pub mod crops;

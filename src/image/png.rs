@@ -1,4 +1,4 @@
-//! PNG through the `image` crate, with Pillow's rules for what is not 8-bit RGB.
+//! PNG through the `image` crate, with Pillow's rules for pixels that are not 8-bit RGB.
 
 use std::io::Cursor;
 
@@ -7,15 +7,15 @@ use ::image::{ColorType, ImageDecoder, ImageError, Limits as AllocationLimits};
 
 use super::rejection::{Reason, Rejection};
 
-/// Bounds the decoder's own buffers (one row, and ancillary chunks that may unpack to anything); the picture itself is
-/// bounded by the limits that were checked on the header.
+/// Returns the bounds of the decoder's own buffers (one row, and ancillary chunks that may unpack
+/// to anything); the picture itself is bounded by the limits checked on the header.
 pub(super) fn allocation_limits() -> AllocationLimits {
     let mut limits = AllocationLimits::no_limits();
     limits.max_alloc = Some(64 << 20);
     limits
 }
 
-/// The pixels as RGB.
+/// Decodes to RGB.
 pub(super) fn rgb(bytes: &[u8]) -> Result<Vec<u8>, Rejection> {
     let decoder = PngDecoder::with_limits(Cursor::new(bytes), allocation_limits()).map_err(|e| rejection(&e))?;
     let color = decoder.color_type();
@@ -26,11 +26,12 @@ pub(super) fn rgb(bytes: &[u8]) -> Result<Vec<u8>, Rejection> {
     to_rgb(color, pixels)
 }
 
-/// `pixels` in native byte order where they are 16-bit.
+/// Converts to RGB; 16-bit `pixels` are in native byte order.
 fn to_rgb(color: ColorType, pixels: Vec<u8>) -> Result<Vec<u8>, Rejection> {
     // Pillow keeps the high byte of 16-bit colour.
     let high = |pair: [u8; 2]| (u16::from_ne_bytes(pair) >> 8) as u8;
-    // ... but clips 16-bit grey at 255, so that nearly all of it turns white. CLIP's reference loaders see it so.
+    // ... but clips 16-bit grey at 255, so nearly all of it turns white. CLIP's reference loaders
+    // see it that way.
     let clipped = |pair: [u8; 2]| u16::from_ne_bytes(pair).min(255) as u8;
     Ok(match color {
         ColorType::Rgb8 => pixels,

@@ -1,41 +1,43 @@
-//! CLIP's preprocessing up to the 8-bit picture: the shorter edge to a fixed length, then a square from the centre.
-//! Scaling to [0, 1] and normalising with `mean` and `std` happen on tensors, one room above.
+//! CLIP's preprocessing up to the 8-bit picture: resize the shorter edge to a fixed length, then
+//! cut a square from the centre. Scaling to [0, 1] and normalising with `mean` and `std` happen on
+//! tensors, in the layer above.
 
 use super::resample::{Filter, Window, resize_then_crop};
 use super::rgb::Rgb;
 use crate::error::{Error, Kind, Result};
 
-/// How a picture is made ready for a vision tower.
+/// How a picture is prepared for a vision tower.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preprocess {
-    /// The shorter edge after resizing, in pixels. With `squash` both edges.
+    /// The shorter edge after resizing, in pixels; with `squash`, both edges.
     pub shortest_edge: u32,
     /// The side of the square cut from the centre, in pixels: the model's input size.
     pub crop: u32,
-    /// Per channel, of values in [0, 1].
+    /// Mean per channel, of values in [0, 1].
     pub mean: [f32; 3],
-    /// Per channel, of values in [0, 1].
+    /// Standard deviation per channel, of values in [0, 1].
     pub std: [f32; 3],
     /// The resizing kernel.
     pub filter: Filter,
-    /// Resize to a square without keeping the proportions (`size` given as height and width).
+    /// Whether to resize to a square without keeping the proportions (`size` given as height and
+    /// width).
     pub squash: bool,
-    /// Which way the centre falls where an odd number of pixels is cut off.
+    /// How the centre is rounded when an odd number of pixels is cut off.
     pub centre: Centre,
 }
 
-/// Where the middle is, when an odd number of pixels is to be cut off. The two libraries that CLIP models come with
-/// disagree, and one pixel is visible in the features.
+/// How the centre is rounded when an odd number of pixels is cut off. The two libraries that CLIP
+/// models come with disagree, and one pixel is visible in the features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Centre {
-    /// torchvision: the half is rounded to the even neighbour.
+    /// torchvision: half a pixel is rounded to the even neighbour.
     Even,
-    /// transformers: the half is dropped.
+    /// transformers: half a pixel is dropped.
     Down,
 }
 
 impl Centre {
-    /// The name, in lower case.
+    /// Returns the name, in lower case.
     pub fn as_str(self) -> &'static str {
         match self {
             Centre::Even => "even",
@@ -43,7 +45,7 @@ impl Centre {
         }
     }
 
-    /// Half of a number of pixels.
+    /// Returns half of a number of pixels.
     fn half(self, pixels: u64) -> u64 {
         match self {
             Centre::Even => (pixels as f64 / 2.0).round_ties_even() as u64,
@@ -58,7 +60,7 @@ pub const OPENAI_MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 pub const OPENAI_STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
 impl Preprocess {
-    /// CLIP's own settings for a model of this input size in pixels.
+    /// Returns CLIP's own settings for a model of this input size in pixels.
     pub fn openai(input_size: u32) -> Self {
         Preprocess {
             shortest_edge: input_size,
@@ -71,11 +73,12 @@ impl Preprocess {
         }
     }
 
-    /// The picture as the model sees it, before scaling and normalising: `crop * crop * 3` bytes in row order (height,
-    /// width, channel). Where the resized picture is smaller than the crop, black is added around it.
+    /// Returns the picture as the model sees it, before scaling and normalising: `crop * crop * 3`
+    /// bytes in row order (height, width, channel). A resized picture smaller than the crop is
+    /// padded with black.
     ///
     /// # Errors
-    /// Where the picture cannot be resized.
+    /// Fails if the picture cannot be resized.
     pub fn centre_view(&self, picture: &Rgb) -> Result<Vec<u8>> {
         let scaled = self.scaled_size(picture);
         let (left, kept_width, pad_left) = centred(scaled.0, self.crop, self.centre);
@@ -94,10 +97,10 @@ impl Preprocess {
         Ok(padded)
     }
 
-    /// The picture with its shorter edge at `shortest_edge`, whole.
+    /// Resizes the picture so that its shorter edge is `shortest_edge`, without cropping.
     ///
     /// # Errors
-    /// Where the longer edge would become more than 100,000 pixels, or the picture cannot be resized.
+    /// Fails if the longer edge would exceed 100,000 pixels, or the picture cannot be resized.
     pub fn resize_shortest(&self, picture: &Rgb) -> Result<Rgb> {
         let scaled = self.scaled_size(picture);
         let (Some(width), Some(height)) = (bounded(scaled.0), bounded(scaled.1)) else {
@@ -109,8 +112,8 @@ impl Preprocess {
         Rgb::new(width, height, resize_then_crop(picture, scaled, window, self.filter)?)
     }
 
-    /// A stable textual form, for the identity of an embedding space: equal exactly where the pixels handed to the
-    /// model are equal.
+    /// Returns a stable textual form for the identity of an embedding space: if two are equal, so
+    /// are the pixels handed to the model.
     pub fn canonical(&self) -> String {
         let resize = if self.squash { "square" } else { "shortest" };
         format!(
@@ -132,7 +135,8 @@ impl Preprocess {
     }
 }
 
-/// Width and height after resizing the shorter edge to `size`; torchvision's rule: the longer edge is truncated.
+/// Returns the width and height after resizing the shorter edge to `size`, by torchvision's rule:
+/// the longer edge is truncated.
 pub(super) fn shortest_to(size: u32, width: u32, height: u32) -> (u64, u64) {
     let longer = |long: u32, short: u32| (f64::from(size) * f64::from(long) / f64::from(short)) as u64;
     if width <= height { (u64::from(size), longer(height, width)) } else { (longer(width, height), u64::from(size)) }
@@ -142,8 +146,8 @@ fn bounded(side: u64) -> Option<u32> {
     u32::try_from(side).ok().filter(|&s| s <= 100_000)
 }
 
-/// Where a window of `crop` in the middle of `length` starts, how much of it is picture, and how much black comes first
-/// (an odd pixel of padding goes to the end).
+/// Returns where a window of `crop` in the middle of `length` starts, how much of it is picture,
+/// and how much black comes first (an odd pixel of padding goes to the end).
 fn centred(length: u64, crop: u32, centre: Centre) -> (u32, u32, u32) {
     if length >= u64::from(crop) {
         (centre.half(length - u64::from(crop)) as u32, crop, 0)

@@ -1,6 +1,6 @@
-//! Reading Hugging Face's `preprocessor_config.json`. What the file leaves out has the defaults of
-//! `CLIPImageProcessor`; what we do not do is refused by name, because a picture prepared otherwise than the model was
-//! trained with gives worse features without any sign of it.
+//! Reads Hugging Face's `preprocessor_config.json`. Missing keys have the defaults of
+//! `CLIPImageProcessor`; unsupported values are refused by name, because a picture prepared
+//! differently than in training gives worse features without any sign of it.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use super::resample::Filter;
 use crate::error::{Error, Kind, Result};
 
 impl Preprocess {
-    /// The settings of a `preprocessor_config.json` that has been parsed; `path` is for messages.
+    /// Reads the settings from a parsed `preprocessor_config.json`; `path` is for messages.
     ///
     /// # Errors
-    /// Where a value has the wrong type or asks for something that is not supported.
+    /// Returns [`Kind::Model`] if a value has the wrong type or asks for something unsupported.
     pub fn from_hf_json(config: &Value, path: &Path) -> Result<Self> {
         let reader = Reader { config, path };
         for (key, consequence) in [("do_resize", "without resizing"), ("do_rescale", "without scaling to [0, 1]")] {
@@ -90,7 +90,7 @@ impl Reader<'_> {
     fn channels(&self, key: &str) -> Result<Option<[f32; 3]>> {
         let Some(value) = self.config.get(key).filter(|v| !v.is_null()) else { return Ok(None) };
         let numbers: Option<Vec<f32>> =
-            value.as_array().map(|list| list.iter().filter_map(|v| v.as_f64().map(|n| n as f32)).collect());
+            value.as_array().and_then(|list| list.iter().map(|v| v.as_f64().map(|n| n as f32)).collect());
         numbers
             .and_then(|n| <[f32; 3]>::try_from(n).ok())
             .filter(|n| n.iter().all(|v| v.is_finite()))
@@ -98,7 +98,7 @@ impl Reader<'_> {
             .ok_or_else(|| self.unsupported(key, "must be a list of three numbers"))
     }
 
-    /// The edge, and whether both edges get it.
+    /// Returns the edge, and whether it applies to both edges.
     fn size(&self) -> Result<(u32, bool)> {
         let Some(size) = self.config.get("size").filter(|v| !v.is_null()) else { return Ok((224, false)) };
         if let Some(edge) = edge(size).or_else(|| size.get("shortest_edge").and_then(edge)) {

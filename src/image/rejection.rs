@@ -1,18 +1,19 @@
-//! Why a picture was refused. A refusal is a row of the `rejected` table, not an error: the run goes on.
+//! Reasons to refuse a picture. A refusal is a row of the `rejected` table, not an error: the run
+//! goes on.
 
 use std::fmt;
 
-/// A picture that cannot be used, and why.
+/// Why a picture cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
     /// The kind of fault, for counting.
     pub reason: Reason,
-    /// The particulars, for a reader: lower case, no full stop.
+    /// Details for the reader: lower case, no full stop.
     pub detail: String,
 }
 
 impl Rejection {
-    /// A rejection for `reason`, with the particulars.
+    /// Returns a rejection for `reason`, with its details.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Rejection { reason, detail: detail.into() }
     }
@@ -24,7 +25,7 @@ impl fmt::Display for Rejection {
     }
 }
 
-/// The kind of fault. [`Reason::as_str`] is what tables hold; the words are stable.
+/// The kind of fault. Tables hold the words of [`Reason::as_str`], which are stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
     /// No bytes, or a width or height of zero.
@@ -41,16 +42,16 @@ pub enum Reason {
     Truncated,
     /// The file contradicts itself: a bad checksum, an impossible code.
     Corrupt,
-    /// A legal file of a kind that is not read, such as arithmetic-coded JPEG.
+    /// A valid file of an unsupported kind, such as arithmetic-coded JPEG.
     Unsupported,
     /// The file could not be opened or read.
     Unreadable,
-    /// The decoder failed in a way that it should not have.
+    /// The decoder panicked.
     DecoderPanicked,
 }
 
 impl Reason {
-    /// The stable snake-case word.
+    /// Returns the stable snake-case word.
     pub fn as_str(self) -> &'static str {
         match self {
             Reason::Empty => "empty",

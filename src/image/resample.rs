@@ -1,5 +1,5 @@
-//! Resizing with antialiasing, as Pillow does it: separable convolution on 8-bit values, the kernel widened by the
-//! scale when the picture shrinks.
+//! Resizing with antialiasing as in Pillow: separable convolution on 8-bit values, with the kernel
+//! widened by the scale when the picture shrinks.
 
 use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::pixels::U16x3;
@@ -8,7 +8,7 @@ use fast_image_resize::{FilterType, IntoImageView, PixelType, ResizeAlg, ResizeO
 use super::rgb::Rgb;
 use crate::error::{Context, Kind, Result};
 
-/// The kernel. Pillow's numbers of them stand in `preprocessor_config.json` as `resample`.
+/// The resizing kernel. `resample` in `preprocessor_config.json` is Pillow's number for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Filter {
     /// 0: the pixel under the centre.
@@ -26,14 +26,14 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// The filter with Pillow's number.
+    /// Returns the filter with Pillow's number.
     pub fn from_pillow(number: u64) -> Option<Self> {
         [Filter::Nearest, Filter::Lanczos, Filter::Bilinear, Filter::Bicubic, Filter::Box, Filter::Hamming]
             .get(usize::try_from(number).ok()?)
             .copied()
     }
 
-    /// The name, in lower case.
+    /// Returns the name, in lower case.
     pub fn as_str(self) -> &'static str {
         match self {
             Filter::Nearest => "nearest",
@@ -66,8 +66,8 @@ pub(super) struct Window {
     pub height: u32,
 }
 
-/// Cuts `window` out of `source` and resizes it to `width` x `height`. Pixels outside the window have no influence:
-/// cut first, then resize, as torchvision's `resized_crop`.
+/// Cuts `window` out of `source` and resizes it to `width` x `height`. Pixels outside the window
+/// have no influence: cut first, then resize, like torchvision's `resized_crop`.
 pub(super) fn crop_then_resize(
     source: &Rgb,
     window: Window,
@@ -78,8 +78,9 @@ pub(super) fn crop_then_resize(
     resize(source, window, (width, height), all(window.width), all(window.height), filter)
 }
 
-/// What `window` would show of `source` after it had been resized as a whole to `scaled` (width, height). Only the
-/// window is computed, so that a picture of extreme proportions needs no extreme memory.
+/// Returns what `window` would show of `source` after resizing all of it to `scaled` (width,
+/// height). Only the window is computed, so a picture of extreme proportions needs no extreme
+/// memory.
 pub(super) fn resize_then_crop(source: &Rgb, scaled: (u64, u64), window: Window, filter: Filter) -> Result<Vec<u8>> {
     let columns = unscaled(window.left, window.width, source.width, scaled.0);
     let rows = unscaled(window.top, window.height, source.height, scaled.1);
@@ -87,7 +88,8 @@ pub(super) fn resize_then_crop(source: &Rgb, scaled: (u64, u64), window: Window,
     resize(source, whole, (window.width, window.height), columns, rows, filter)
 }
 
-/// The stretch of the source, start and length in its pixels, that a stretch of the scaled picture came from.
+/// Returns the stretch of the source (start and length, in its pixels) that a stretch of the scaled
+/// picture came from.
 fn unscaled(start: u32, length: u32, source: u32, scaled: u64) -> (f64, f64) {
     let factor = |v: u32| f64::from(v) * f64::from(source) / scaled as f64;
     let start = factor(start);
@@ -95,7 +97,8 @@ fn unscaled(start: u32, length: u32, source: u32, scaled: u64) -> (f64, f64) {
     (start, factor(length).min(f64::from(source) - start))
 }
 
-/// Resizes the given stretches (start, length) of the columns and rows of `part` to `width` x `height`.
+/// Resizes the given stretches (start, length) of the columns and rows of `part` to `target`
+/// (width, height).
 fn resize(
     source: &Rgb,
     part: Window,
@@ -112,8 +115,8 @@ fn resize(
     if !enlarges || filter == Filter::Nearest {
         return Ok(two_steps(&cut, target, columns, rows, filter, |_| ())?.into_vec());
     }
-    // The 8-bit path has weights of 15 bits; where few of them are large, as in enlarging, it strays by 2. The 16-bit path
-    // does not, and what is enlarged is small.
+    // The 8-bit path has weights of 15 bits; with only a few large weights, as in enlarging, it is
+    // off by 2. The 16-bit path is not, and an enlarged picture is small enough for it.
     let first = (part.top as usize * source.width as usize + part.left as usize) * 3;
     let rows_of_part = source.pixels[first..].chunks(source.width as usize * 3).take(part.height as usize);
     let wide: Vec<U16x3> = rows_of_part
@@ -130,16 +133,16 @@ fn resize(
     Ok(resized.buffer().as_chunks::<2>().0.iter().map(narrow).collect())
 }
 
-/// From 8 bits to 16: 255 becomes 65,535, so that both ranges are cut at the same place.
+/// Factor from 8 bits to 16: 255 becomes 65,535, so both ranges clip at the same value.
 const WIDENING: u16 = 257;
 
 fn narrowed(value: u16) -> u8 {
     ((u32::from(value) + 128) / u32::from(WIDENING)) as u8
 }
 
-/// Columns first, then rows, as Pillow: the values between the steps are rounded and cut to 8 bits (by `round` where the
-/// picture is deeper), so that the other order, which the library takes for speed, differs by up to 30 where a sharp
-/// edge overshoots.
+/// Resizes columns first, then rows, like Pillow: values between the steps are rounded and clipped
+/// to 8 bits (by `round` if the picture is deeper). The other order, which the library uses for
+/// speed, differs by up to 30 where a sharp edge overshoots.
 fn two_steps(
     source: &impl IntoImageView,
     (width, height): (u32, u32),

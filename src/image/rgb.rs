@@ -2,22 +2,24 @@
 
 use crate::error::{Error, Kind, Result};
 
-/// 8-bit RGB, `pixels` of length `height * width * 3` in row order (height, width, channel).
+/// An 8-bit RGB picture, with `pixels` of length `height * width * 3` in row order (height, width,
+/// channel).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rgb {
-    /// In pixels; never zero.
+    /// The width in pixels; never zero.
     pub width: u32,
-    /// In pixels; never zero.
+    /// The height in pixels; never zero.
     pub height: u32,
-    /// (height, width, 3).
+    /// The pixels, (height, width, 3).
     pub pixels: Vec<u8>,
 }
 
 impl Rgb {
-    /// A picture from its pixels.
+    /// Returns a picture from its pixels.
     ///
     /// # Errors
-    /// Where a side is zero or the number of bytes is not `width * height * 3`.
+    /// Returns [`Kind::Input`] if a side is zero or the number of bytes is not
+    /// `width * height * 3`.
     pub fn new(width: u32, height: u32, pixels: Vec<u8>) -> Result<Self> {
         let wanted = u64::from(width) * u64::from(height) * 3;
         if wanted == 0 || pixels.len() as u64 != wanted {
@@ -27,7 +29,7 @@ impl Rgb {
         Ok(Rgb { width, height, pixels })
     }
 
-    /// The length of the shorter edge, in pixels.
+    /// Returns the length of the shorter edge, in pixels.
     pub fn shorter_edge(&self) -> u32 {
         self.width.min(self.height)
     }

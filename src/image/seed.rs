@@ -1,12 +1,13 @@
-//! Random streams that depend only on the seed, the picture, the epoch and what they are for, so that neither the
-//! order of the pictures nor the number of threads changes a result.
+//! Random streams that depend only on the seed, the picture, the epoch and the purpose, so that
+//! neither the order of the pictures nor the number of threads changes a result.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::id::ImageId;
 
-/// The stream for one picture in one epoch and for one `purpose` (such as `"views"` or `"strong"`).
+/// Returns the stream for one picture in one epoch and for one `purpose` (such as `"views"` or
+/// `"strong"`).
 pub fn rng(seed: u64, id: &ImageId, epoch: u64, purpose: &str) -> ChaCha8Rng {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&seed.to_le_bytes());

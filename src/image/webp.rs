@@ -1,4 +1,4 @@
-//! WebP through the `image` crate; of an animation the first frame.
+//! WebP through the `image` crate; only the first frame of an animation.
 
 use std::io::Cursor;
 
@@ -7,7 +7,7 @@ use ::image::{ColorType, ImageDecoder, ImageError};
 
 use super::rejection::{Reason, Rejection};
 
-/// The pixels as RGB.
+/// Decodes to RGB.
 pub(super) fn rgb(bytes: &[u8]) -> Result<Vec<u8>, Rejection> {
     let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|e| rejection(&e))?;
     let color = decoder.color_type();

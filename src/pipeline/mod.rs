@@ -1,4 +1,4 @@
-//! Running a pipeline: what is missing ([`plan`]), and doing it ([`run`]).
+//! Running a pipeline: what is missing ([`plan`]), and computing it ([`run`]).
 
 pub mod outcome;
 pub mod plan;

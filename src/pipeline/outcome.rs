@@ -1,4 +1,4 @@
-//! What came of a run, and what there is to say about it.
+//! The outcome of a run, and the notes about it.
 
 use crate::config::Spec;
 use crate::error::{Error, Kind, Result};
@@ -6,33 +6,34 @@ use crate::runs::lookup::{MetricRow, Upto, Whole};
 use crate::stage::evaluate::Score;
 use crate::stage::ingest::Ingested;
 
-/// What came of a run.
+/// The outcome of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
-    /// The run's id; empty where it ended before adaptation.
+    /// The run's id; empty if it ended before adaptation.
     pub run: String,
-    /// Accuracies, where labels exist.
+    /// Accuracies, if labels exist.
     pub table: Vec<MetricRow>,
-    /// Lines worth reading.
+    /// Notes for the user.
     pub notes: Vec<String>,
-    /// The pass that it went on from, in words, if it did.
+    /// The pass that it resumed from, in words, if it did.
     pub resume: Option<String>,
-    /// What the logits of the answers are divided by to be calibrated, where a model was adapted and measured.
+    /// Temperature that the answers' logits are divided by to calibrate them, if a model was
+    /// adapted and measured.
     pub temperature: Option<f64>,
 }
 
-/// Said where there is nothing to measure the outcome by.
+/// The note for a dataset without labels to measure the outcome by.
 const NO_LABELS: &str = "no labels: nothing to measure; the table `predictions` has the answers";
 
 impl Outcome {
-    /// Begins with what there is to say of rejected files.
+    /// Begins an outcome with a note about rejected files, if there are any.
     pub(super) fn of(found: &Ingested) -> Self {
         let all = found.images + found.rejected;
         let rejected = format!("{} of {all} files rejected; the table `rejected` says why", found.rejected);
         Outcome { notes: (found.rejected > 0).then_some(rejected).into_iter().collect(), ..Outcome::default() }
     }
 
-    /// Returns what came of a run of which the store has everything already.
+    /// Returns the outcome of a run that the store already has whole.
     pub(super) fn of_finished(run: String, upto: Upto, found: &Ingested, whole: Whole) -> Self {
         let Whole { table, temperature } = whole;
         let mut outcome = Outcome { run, temperature, ..Outcome::of(found) };
@@ -46,7 +47,7 @@ impl Outcome {
         }
     }
 
-    /// Says how many forward passes of the frozen model there were.
+    /// Notes how many forward passes of the frozen model there were.
     pub(super) fn say_forwards(&mut self, images: u64, sentences: u64) {
         self.notes.push(match images + sentences {
             0 => "every embedding was cached: no forward pass of the frozen model".to_owned(),
@@ -54,7 +55,7 @@ impl Outcome {
         });
     }
 
-    /// Adds the accuracies; where there are none, says why.
+    /// Adds the accuracies, or notes why there are none.
     pub(super) fn with_table(mut self, table: Vec<MetricRow>) -> Self {
         if table.is_empty() {
             self.notes.push(NO_LABELS.to_owned());
@@ -62,10 +63,10 @@ impl Outcome {
         Outcome { table, ..self }
     }
 
-    /// Returns it, unless more files were rejected than the pipeline tolerates.
+    /// Returns the outcome, unless more files were rejected than the pipeline tolerates.
     ///
     /// # Errors
-    /// [`Kind::Tolerance`].
+    /// Returns [`Kind::Tolerance`] if more were rejected.
     pub(super) fn tolerated(self, spec: &Spec, found: &Ingested) -> Result<Self> {
         let tolerance = spec.dataset.tolerance;
         if !found.too_many_rejected(tolerance) {

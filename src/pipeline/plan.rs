@@ -12,24 +12,24 @@ use crate::workspace::Opened;
 /// One row of the plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlanRow {
-    /// The stage.
+    /// The stage's name.
     pub stage: String,
     /// What its result is cached under.
     pub key: String,
-    /// Units that are there already.
+    /// Units that are done already.
     pub cached: u64,
     /// Units to do.
     pub todo: u64,
     /// What a unit is.
     pub unit: &'static str,
-    /// What else is to be said.
+    /// A remark about the stage.
     pub note: String,
 }
 
-/// What a run would do.
+/// Returns what a run would do.
 ///
 /// # Errors
-/// Where the source, the model or the store cannot be read.
+/// Fails if the source, the model or the store cannot be read.
 pub async fn plan(spec: &Spec) -> Result<Vec<PlanRow>> {
     let store = Store::open_read(&spec.store)?;
     let opened = Opened::new(spec)?;
@@ -56,11 +56,11 @@ pub async fn plan(spec: &Spec) -> Result<Vec<PlanRow>> {
     let (recipe, sentences) = (opened.recipe(spec)?, &opened.sentences);
     let run = opened.run_id(spec, recipe.as_ref())?;
     let passes = recipe.as_ref().map(|recipe| recipe.adapt.passes());
-    // What the run would set aside is none of its outcome.
+    // Files that the run would set aside do not count as its outcome.
     let finished = lookup::whole(&store, &run, passes, Upto::Evaluate).is_ok_and(|whole| whole.is_some());
     let cached = |stage: &str, key: String, all: u64, missing: Result<u64>, unit: &'static str| {
         Ok::<_, Error>(match missing {
-            // A run that is finished reads nothing of it.
+            // A finished run reads none of it.
             missing if finished => {
                 let missing = missing.unwrap_or(all);
                 let note = if missing > 0 { "not needed: the run is finished" } else { "" };

@@ -15,6 +15,7 @@ use crate::fusion::normalize;
 use crate::runs::lookup::{MetricRow, Upto};
 use crate::runs::record::{MadeFrom, Record};
 use crate::runs::references;
+use crate::source::Split;
 use crate::stage::adapt::{self, Frozen, Images, Recipe};
 use crate::stage::answers::{AdaptedLogits, Answering};
 use crate::stage::describe::{self, Heads};
@@ -28,25 +29,25 @@ use crate::stage::{calibrate, prior};
 use crate::stop::Stop;
 use crate::workspace::{Opened, Workspace, opened};
 
-/// What a run is given besides the pipeline file.
+/// What a run takes besides the pipeline file.
 pub struct Options {
     /// Asks the run to stop.
     pub stop: Stop,
-    /// Is told how far it is.
+    /// Receives its progress.
     pub progress: Arc<dyn Progress>,
 }
 
-/// Runs a pipeline up to a step. What the store holds is not computed again, and of a run that it has whole only the outcome
-/// is read.
+/// Runs a pipeline up to a step. What the store holds is not computed again, and if it holds the
+/// whole run, only the outcome is read.
 ///
 /// # Errors
-/// Fails where a stage does; with [`Kind::Tolerance`] where more pictures were rejected than the file tolerates, after
-/// everything else was done; with [`Kind::Interrupted`] where stopping was asked for.
+/// Fails if a stage does; with [`Kind::Tolerance`] if more pictures were rejected than the file
+/// tolerates, after everything else was done; with [`Kind::Interrupted`] if a stop was requested.
 pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> {
     cores::set_limit(spec.device.threads);
     let Options { stop, progress } = options;
     let store = wait_for_lock::take(&spec.store, stop, progress).await?;
-    // Waiting for another process is none of the run.
+    // Waiting for another process does not count as time of the run.
     let (started, clock) = (Timestamp::now(), Instant::now());
     let job = Job { store: &store, stop, progress };
     if upto == Upto::Ingest {
@@ -70,7 +71,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     }
     let changed = references::changed_weights(spec, &workspace.image_space, &workspace.dataset, &store)?;
     changed.iter().for_each(|warning| progress.say(warning));
-    // A run that is killed is on record too.
+    // Written now too, so that a killed run is on record.
     if upto >= Upto::Adapt {
         record.write(spec, &store, false)?;
     }
@@ -110,7 +111,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
 pub(super) struct Stages<'a> {
     pub(super) spec: &'a Spec,
     pub(super) workspace: &'a Workspace,
-    /// What adaptation goes by; none where nothing is trained.
+    /// The recipe of adaptation; `None` if nothing is trained.
     pub(super) recipe: Option<&'a Recipe>,
     /// The run's id.
     pub(super) run: &'a str,
@@ -118,7 +119,7 @@ pub(super) struct Stages<'a> {
 }
 
 impl Stages<'_> {
-    /// The tables that the frozen vision tower fills up to that step.
+    /// Returns the tables that the frozen vision tower fills up to that step.
     fn frozen_tables(&self, upto: Upto) -> Vec<Arc<dyn FrozenTable>> {
         let mut tables = self.workspace.frozen_tables(self.spec);
         if upto == Upto::Pictures {
@@ -131,7 +132,7 @@ impl Stages<'_> {
         Filling { sizes: self.spec.embed, job: self.job }
     }
 
-    /// The number of the run's passes; 0 where nothing is trained.
+    /// Returns the number of the run's passes; 0 if nothing is trained.
     pub(super) fn passes(&self) -> u64 {
         self.recipe.map_or(0, |recipe| recipe.adapt.passes())
     }
@@ -145,10 +146,11 @@ impl Stages<'_> {
         outcome: Outcome,
     ) -> Result<Outcome> {
         let Stages { spec, workspace: w, recipe, run, job } = *self;
-        let train: Vec<i64> = (0..).zip(pictures.rows()).filter(|(_, row)| !row.test).map(|(n, _)| n).collect();
+        let train: Vec<i64> =
+            (0..).zip(pictures.rows()).filter(|(_, row)| row.split == Split::Train).map(|(n, _)| n).collect();
         if train.is_empty() {
             return Err(Error::new(Kind::Input, "the dataset has no training picture")
-                .hint("all its pictures are of the test split; name the split to adapt to `train`"));
+                .hint("all its pictures are kept apart for evaluation; name the split to adapt to `train`"));
         }
         let mut outcome = Outcome { run: run.to_owned(), ..outcome };
         // Read once: training sees some of its rows, evaluation all of them.

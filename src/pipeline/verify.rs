@@ -1,4 +1,5 @@
-//! What a run relies on: whether it is finished, and whether the files that it is about to read are as they were written.
+//! What a run relies on: whether it is finished, and whether the files that it is about to read are
+//! as they were written.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -14,25 +15,25 @@ use crate::store::layout::Partition;
 use crate::store::reader;
 
 impl Stages<'_> {
-    /// What the run left behind when it was done before, and what is `known` of its dataset; none where something of it is
-    /// missing, or is to be done up to `upto`.
+    /// Returns what is `known` of the dataset and what the run left behind if it was done before,
+    /// or `None` if anything up to `upto` is missing.
     pub(super) fn finished(&self, known: Option<&Ingested>, upto: Upto) -> Result<Option<(Ingested, Whole)>> {
         let (Some(known), true) = (known, upto >= Upto::Adapt) else { return Ok(None) };
         let passes = self.recipe.map(|recipe| recipe.adapt.passes());
         let Some(whole) = lookup::whole(self.job.store, self.run, passes, upto)? else { return Ok(None) };
-        // To be asked for it again is a use of what it was made from.
+        // Asking for the run again counts as a use of what it was made from.
         self.features()?.iter().for_each(Partition::touch);
         Ok(Some((ingest::unchanged(known.clone(), self.job.progress.as_ref()), whole)))
     }
 
-    /// The partitions of the frozen model's features of pictures.
+    /// Returns the partitions of the frozen model's features of pictures.
     fn features(&self) -> Result<Vec<Partition>> {
         let tables = self.workspace.frozen_tables(self.spec);
         tables.iter().map(|table| frozen::partition(table.as_ref(), self.job.store)).collect()
     }
 
-    /// Compares the tables of sentences, and of the dataset where they are `known` to be of it as it is, with their checksums: what is
-    /// damaged is ingested and embedded again.
+    /// Compares the tables of sentences, and those of the dataset if they are `known` to be up to
+    /// date, with their checksums: what is damaged is ingested and embedded again.
     pub(super) fn compare_inputs(&self, known: bool, dataset: &str) -> Result<()> {
         let Stages { workspace: w, job: Job { store, .. }, .. } = *self;
         let mut tables = describe::partitions(&w.text_space, store)?;
@@ -43,8 +44,9 @@ impl Stages<'_> {
         self.compare("dataset and sentences", files.concat())
     }
 
-    /// Compares with their checksums what adaptation and evaluation read of these pictures, and what an earlier invocation of the
-    /// run left: what is damaged is missing then, and is computed anew.
+    /// Compares with their checksums what adaptation and evaluation read about these pictures, and
+    /// what an earlier invocation of the run left: what is damaged then counts as missing, and is
+    /// recomputed.
     pub(super) fn compare_what_is_read(&self, pictures: &Pictures) -> Result<()> {
         let ids: HashSet<&str> = pictures.rows().iter().map(|picture| picture.image_id.as_str()).collect();
         let mut files = Vec::new();

@@ -10,13 +10,14 @@ use crate::stop::Stop;
 use crate::store::Turn;
 use crate::store::layout::Store;
 
-/// How often a store that is held by another process is asked for.
+/// How often to ask for a store that another process holds.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-/// Gets the store for this process alone, once no other works on it.
+/// Takes the store for this process alone, once no other works on it.
 ///
 /// # Errors
-/// Where the store cannot be made or written to; [`crate::error::Kind::Interrupted`] where stopping was asked for meanwhile.
+/// Fails if the store cannot be made or written to; with [`crate::error::Kind::Interrupted`] if a
+/// stop was requested meanwhile.
 pub(crate) async fn take(store: &Path, stop: &Stop, progress: &Arc<dyn Progress>) -> Result<Store> {
     let said = progress.clone();
     let say: Arc<dyn Fn(&str) + Send + Sync> = Arc::new(move |text| said.say(text));

@@ -1,5 +1,5 @@
-//! Charts as geometry: the template draws them, so that every word in them is escaped there. Each has a sentence for those who
-//! cannot see it, and its figures as a table.
+//! Charts as geometry: the template draws them, so that every word in them is escaped there. Each
+//! has a sentence for readers who cannot see it, and its figures as a table.
 
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ pub(super) enum Unit {
     Percent,
     /// A whole number.
     Count,
-    /// With so many decimals.
+    /// A number with this many decimals.
     Decimals(usize),
 }
 
@@ -31,7 +31,7 @@ impl Unit {
         }
     }
 
-    /// As a tick has it: no more digits than tell it from the next.
+    /// Writes a tick's label, with no more digits than tell it from the next.
     fn tick(self, value: f64, step: f64) -> String {
         let digits = |step: f64| (-step.log10()).ceil().clamp(0.0, 6.0) as usize;
         match self {
@@ -41,12 +41,13 @@ impl Unit {
     }
 }
 
-/// A line, or a storey of stacked bars. `style` is the number of its colour.
+/// A line, or a layer of stacked bars. `style` is the number of its colour.
 #[derive(Debug, Clone)]
 pub(super) struct Series {
     pub(super) name: &'static str,
     pub(super) style: usize,
-    /// Horizontal and vertical, in the units of the axes. A gap is left where there is no value.
+    /// Horizontal and vertical values, in the units of the axes. Points without a vertical value
+    /// are not drawn.
     pub(super) points: Vec<(f64, Option<f64>)>,
 }
 
@@ -116,7 +117,7 @@ pub(super) struct Chart {
     rows: Vec<Vec<String>>,
 }
 
-/// Where values lie between two ends.
+/// Maps values between two ends to places between two others.
 #[derive(Clone, Copy)]
 struct Scale {
     low: f64,
@@ -131,12 +132,12 @@ impl Scale {
     }
 }
 
-/// A tenth of a unit is finer than a screen shows.
+/// Rounds to a tenth of a unit, which is finer than a screen shows.
 fn rounded(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 
-/// 1, 2 or 5 times a power of ten, so that a span has about `count` steps.
+/// Returns 1, 2 or 5 times a power of ten, so that a span has about `count` steps.
 fn step(span: f64, count: f64) -> f64 {
     let rough = (span / count).max(f64::MIN_POSITIVE);
     let power = 10f64.powf(rough.log10().floor());
@@ -156,7 +157,7 @@ fn values(series: &[Series]) -> impl Iterator<Item = f64> {
     series.iter().flat_map(|s| s.points.iter().filter_map(|(_, y)| *y))
 }
 
-/// Lines over a common horizontal axis. `None` where there is nothing to draw.
+/// Draws lines over a common horizontal axis; returns `None` if there is nothing to draw.
 pub(super) fn lines(title: &str, note: &str, [x, y]: [Axis; 2], series: Vec<Series>) -> Option<Chart> {
     let least = values(&series).fold(f64::INFINITY, f64::min);
     let most = values(&series).fold(f64::NEG_INFINITY, f64::max);
@@ -187,7 +188,8 @@ pub(super) fn lines(title: &str, note: &str, [x, y]: [Axis; 2], series: Vec<Seri
     Some(frame.finish(x, y, &series))
 }
 
-/// Bars whose storeys are the series, which have the same horizontal places, each `width` wide. `None` where all are empty.
+/// Draws stacked bars, `width` wide, whose layers are the series; all have the same horizontal
+/// places. Returns `None` if all are empty.
 pub(super) fn bars(title: &str, note: &str, [x, y]: [Axis; 2], width: f64, series: Vec<Series>) -> Option<Chart> {
     let places: Vec<f64> = series.first()?.points.iter().map(|(x, _)| *x).collect();
     let total = |place: usize| series.iter().filter_map(|s| s.points.get(place)?.1).sum::<f64>();
@@ -225,7 +227,8 @@ pub(super) fn bars(title: &str, note: &str, [x, y]: [Axis; 2], width: f64, serie
     Some(frame.finish(x, y, &series))
 }
 
-/// Points in the unit square with the diagonal on which both axes agree.
+/// Draws points in the unit square, with the diagonal on which both axes agree; returns `None` if
+/// there are none.
 pub(super) fn against(title: &str, note: &str, [x, y]: [Axis; 2], series: Vec<Series>) -> Option<Chart> {
     values(&series).next()?;
     let mut frame = Frame::new(title, note, x, y, (0.0, 1.0), (0.0, 1.0));

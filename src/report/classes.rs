@@ -1,4 +1,4 @@
-//! The classes: how each fared, which died, and which are taken for each other.
+//! The classes: how each fared, which died, and which are confused with each other.
 
 use datafusion::execution::context::SessionContext;
 use serde::{Deserialize, Serialize};
@@ -9,13 +9,13 @@ use crate::error::Result;
 /// How many classes the map of confusions shows.
 const SHOWN: usize = 12;
 
-/// How many pairs of look-alikes are looked at for them.
+/// How many pairs of look-alikes these classes are taken from.
 const PAIRS: usize = 24;
 
 /// The sections about classes.
 #[derive(Debug, Serialize)]
 pub(super) struct Classes {
-    /// Names by class id.
+    /// Names of the classes, by class id.
     pub(super) names: Vec<String>,
     table: Vec<Class>,
     splits: Vec<String>,
@@ -52,7 +52,8 @@ struct Pair {
     confused: Option<i64>,
 }
 
-/// Pictures by two of their classes: the true one and the answer, or where no labels are known the answers before and after.
+/// Pictures by two of their classes: the true one and the answer or, if no labels are known, the
+/// answers before and after.
 #[derive(Debug, Serialize)]
 struct Confusion {
     names: Vec<String>,
@@ -62,7 +63,7 @@ struct Confusion {
 #[derive(Debug, Clone, Serialize)]
 struct Cell {
     images: i64,
-    /// Of the row's class.
+    /// Share of the row's class.
     share: f64,
 }
 
@@ -73,11 +74,11 @@ struct Crossed {
     images: i64,
 }
 
-/// Over both splits, as the look-alikes are.
+/// Counts over all splits, as the look-alikes do.
 const CONFUSION: &str = "\
 SELECT truth AS row, answer, sum(images) AS images FROM confusion GROUP BY truth, answer";
 
-/// What adaptation moved, where nothing is known of the truth.
+/// Counts what adaptation moved, for datasets without labels.
 const MOVED: &str = "\
 SELECT class_name(zero_shot_class_id) AS row, class_name(class_id) AS answer, count(*) AS images
 FROM predictions WHERE zero_shot_class_id IS NOT NULL GROUP BY 1, 2";
@@ -104,7 +105,7 @@ pub(super) async fn read(ctx: &SessionContext, labelled: bool) -> Result<Classes
     })
 }
 
-/// The classes of the worst pairs, each pair side by side, and what is answered for them.
+/// Crosses the classes of the worst pairs, each pair side by side, with what is answered for them.
 fn confusion(pairs: &[Pair], crossed: &[Crossed]) -> Confusion {
     let mut names: Vec<String> = Vec::new();
     for name in pairs.iter().flat_map(|pair| [&pair.class, &pair.other]) {

@@ -1,4 +1,4 @@
-//! How sure answers are, and how often that is right.
+//! How sure answers are, and how often they are right.
 
 use datafusion::execution::context::SessionContext;
 use serde::{Deserialize, Serialize};
@@ -10,11 +10,11 @@ use crate::error::Result;
 /// Bins of the confidence, from 0 to 1.
 const BINS: usize = 20;
 
-/// The histogram and, where labels are known, the reliability diagram.
+/// The histogram and, if labels are known, the reliability diagram.
 #[derive(Debug, Serialize)]
 pub(super) struct Confidence {
     charts: Vec<Chart>,
-    /// The mean distance of confidence and accuracy over the bins, weighted by their pictures.
+    /// The mean distance between confidence and accuracy over the bins, weighted by their pictures.
     calibration_error: Option<f64>,
 }
 
@@ -23,7 +23,7 @@ struct Bin {
     bin: usize,
     images: f64,
     confidence: f64,
-    /// Right answers; none without labels.
+    /// Right answers; `None` without labels.
     right: Option<f64>,
     /// Pictures whose label is known.
     known: f64,

@@ -9,10 +9,10 @@ use super::rows::rows;
 use super::thumbnail::Thumbnails;
 use crate::error::Result;
 
-/// Pictures of a gallery.
+/// The most pictures in a gallery.
 const SHOWN: usize = 24;
 
-/// Rejected pictures that are listed.
+/// The most rejected pictures that are listed.
 const LISTED: usize = 100;
 
 /// The galleries, and what could not be shown.
@@ -36,7 +36,7 @@ struct Gallery {
 struct Card {
     picture: Option<String>,
     path: String,
-    /// What is said first, and what after that.
+    /// The answer or label, which is shown first; `said` follows it.
     answer: String,
     said: Vec<String>,
     truth: Option<String>,
@@ -90,7 +90,7 @@ struct Disagreement {
 
 pub(super) async fn read(ctx: &SessionContext, thumbnails: &Thumbnails<'_>) -> Result<Galleries> {
     let uncertain: Vec<Answered> = rows(ctx, &format!("SELECT * FROM least_certain LIMIT {SHOWN}")).await?;
-    // A picture may have changed in several passes: the last time counts.
+    // A picture may have changed in several passes: only the last one counts.
     let mut seen = HashSet::new();
     let mut changed: Vec<Changed> = rows(ctx, &format!("SELECT * FROM changed_labels LIMIT {}", 4 * SHOWN)).await?;
     changed.retain(|row| seen.insert(row.image_id.clone()));
@@ -110,7 +110,7 @@ pub(super) async fn read(ctx: &SessionContext, thumbnails: &Thumbnails<'_>) -> R
         Gallery {
             id: "least-certain",
             title: "Least certain",
-            note: "Answers with the lowest confidence, of both splits.",
+            note: "Answers with the lowest confidence, of all splits.",
             cards: uncertain
                 .into_iter()
                 .map(|row| {
@@ -160,7 +160,8 @@ pub(super) async fn read(ctx: &SessionContext, thumbnails: &Thumbnails<'_>) -> R
     })
 }
 
-/// The file's name and that of its folder: enough to find it, and nothing of the machine.
+/// Returns the file's name and that of its folder: enough to find it, and nothing about the
+/// machine.
 pub(super) fn end_of(path: &str) -> String {
     let parts: Vec<&str> = path.rsplitn(3, '/').take(2).collect();
     parts.into_iter().rev().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")

@@ -23,13 +23,13 @@ const SHOWN: usize = 6;
 /// The side at which they are shown, in pixels.
 const SIDE: u32 = 176;
 
-/// What lies over the background.
+/// Colour over the background.
 const BACKGROUND: [u8; 3] = [12, 18, 28];
 
-/// What lies over where the model looks.
+/// Colour over where the model looks.
 const ATTENTION: [u8; 3] = [255, 120, 20];
 
-/// A picture as the model's input has it, with what is foreground in it, and where the model looks.
+/// A picture as the model's input has it, with its foreground, and where the model looks.
 #[derive(Debug, Serialize)]
 pub(super) struct Look {
     picture: String,
@@ -38,26 +38,28 @@ pub(super) struct Look {
     confidence: f64,
     zero_shot: Option<String>,
     truth: Option<String>,
-    /// Dark over the background.
+    /// A veil that is dark over the background.
     mask: String,
     foreground: f64,
-    /// Bright where the model looks; none where patches are pooled without attention.
+    /// A veil that is bright where the model looks; `None` if patches are pooled without attention.
     attention: Option<String>,
-    /// The share of the attention that falls on the foreground, and the share that goes to no patch.
+    /// The share of the attention that falls on the foreground, and the share that goes to no
+    /// patch.
     on_foreground: Option<f64>,
     nowhere: Option<f64>,
 }
 
-/// What came of looking.
+/// The result of [`look`].
 pub(super) struct Seen {
     pub(super) looks: Vec<Look>,
-    /// The adapted features (n, d) of the sample, and which of its rows they are of.
+    /// Rows of the sample, and their adapted features (n, d).
     pub(super) features: Option<(Vec<usize>, Tensor)>,
-    /// Whether pictures were left out, since their files are gone or have changed.
+    /// Whether pictures were left out because their files are gone or have changed.
     pub(super) gone: bool,
 }
 
-/// The surest of the answers that adaptation changed, then the least certain ones.
+/// Chooses the pictures to look into: the surest of the answers that adaptation changed, then the
+/// least certain ones.
 pub(super) async fn choose(ctx: &SessionContext) -> Result<Vec<Answered>> {
     let surest = "SELECT * FROM least_certain WHERE answer <> zero_shot ORDER BY confidence DESC, path";
     let mut asked: Vec<Answered> = rows(ctx, &format!("{surest} LIMIT {SHOWN}")).await?;
@@ -70,7 +72,7 @@ pub(super) async fn choose(ctx: &SessionContext) -> Result<Vec<Answered>> {
     Ok(asked)
 }
 
-/// Puts pictures through the adapted model. Those whose files are gone or have changed are left out.
+/// Runs pictures through the adapted model, leaving out those whose files are gone or have changed.
 pub(super) async fn look(
     chosen: &StoredRun,
     pictures: &Thumbnails<'_>,
@@ -110,7 +112,7 @@ pub(super) async fn look(
     Ok(Seen { looks, features, gone })
 }
 
-/// Pictures that are held decoded at once.
+/// The most decoded pictures held at once.
 const BATCH: usize = 32;
 
 fn look_into(predictor: &Predictor, asked: &Answered, picture: (ImageId, Rgb)) -> Result<Look> {

@@ -1,6 +1,7 @@
 //! A map of pictures: where the frozen model puts them, and where the adapted one does.
 //!
-//! Features have hundreds of dimensions; the two in which they differ most (principal components) are drawn.
+//! Features have hundreds of dimensions; the two in which they differ most (principal components)
+//! are drawn.
 
 use datafusion::execution::context::SessionContext;
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ const EDGE: f64 = 10.0;
 #[derive(Debug, Deserialize)]
 pub(super) struct Place {
     pub(super) image_id: String,
-    /// The true class where it is known, else the answer.
+    /// The true class if it is known, else the answer.
     class_id: usize,
     /// [CLS] of the frozen model, (d), of unit length.
     cls_feature: Vec<f32>,
@@ -30,12 +31,12 @@ pub(super) struct Place {
 pub(super) struct Map {
     pictures: usize,
     side: f64,
-    views: Vec<SqlScope>,
+    views: Vec<View>,
     classes: Vec<Class>,
 }
 
 #[derive(Debug, Serialize)]
-struct SqlScope {
+struct View {
     name: &'static str,
     /// The share of the variance that the two dimensions have.
     shown: f64,
@@ -59,7 +60,8 @@ struct Class {
     together: Vec<f64>,
 }
 
-/// As many pictures as asked for: ids are hashes, so the first are drawn at random, and always the same ones.
+/// Returns `count` pictures, or all if there are fewer. Ids are hashes, so the first are a random
+/// sample, and always the same one.
 pub(super) async fn sample(ctx: &SessionContext, count: usize) -> Result<Vec<Place>> {
     let statement = format!(
         "SELECT e.image_id, coalesce(l.class_id, p.class_id) AS class_id, e.cls_feature
@@ -70,7 +72,8 @@ pub(super) async fn sample(ctx: &SessionContext, count: usize) -> Result<Vec<Pla
     rows(ctx, &statement).await
 }
 
-/// Draws both maps of the pictures that have adapted features: rows of the sample, and (n, d).
+/// Draws both maps of the pictures that have adapted features: `adapted` has their rows of the
+/// sample, and (n, d).
 pub(super) fn draw(sample: &[Place], adapted: Option<(Vec<usize>, Tensor)>, names: &[String]) -> Result<Option<Map>> {
     let Some((of, adapted)) = adapted.filter(|(of, _)| of.len() > 2) else { return Ok(None) };
     let rows: Vec<&Place> = of.iter().map(|&row| &sample[row]).collect();
@@ -98,19 +101,19 @@ pub(super) fn draw(sample: &[Place], adapted: Option<(Vec<usize>, Tensor)>, name
         side: SIDE,
         views: views
             .into_iter()
-            .map(|(name, plane)| SqlScope { name, shown: plane.shown, groups: plane.groups(&classes, names.len()) })
+            .map(|(name, plane)| View { name, shown: plane.shown, groups: plane.groups(&classes, names.len()) })
             .collect(),
         classes: classes_shown.collect(),
     }))
 }
 
-/// Points in two dimensions, and how much of all variance these have.
+/// Points in two dimensions, and the share of all variance that these have.
 struct Plane {
     points: Vec<[f64; 2]>,
     shown: f64,
 }
 
-/// The two principal components of features (n, d).
+/// Projects features (n, d) onto their two principal components.
 fn principal(features: &Tensor) -> Result<Plane> {
     let x = features.to_kind(Number::Double);
     let x = &x - x.mean_dim([0i64].as_slice(), true, Number::Double);
@@ -132,8 +135,8 @@ fn principal(features: &Tensor) -> Result<Plane> {
 }
 
 impl Plane {
-    /// Axes of principal components may point either way: they are turned so that pictures stay where they were, as far as that
-    /// goes.
+    /// Flips axes so that pictures stay close to where they are in `other`: those of principal
+    /// components may point either way.
     fn turn_towards(&mut self, other: &Plane) {
         for axis in 0..2 {
             let agreement: f64 = self.points.iter().zip(&other.points).map(|(a, b)| a[axis] * b[axis]).sum();
@@ -143,7 +146,7 @@ impl Plane {
         }
     }
 
-    /// Each class's dots as a path of points, both axes at one scale.
+    /// Draws each class's dots as a path of points, both axes at one scale.
     fn groups(&self, classes: &[usize], count: usize) -> Vec<Group> {
         let ends = |axis: usize| {
             let values = || self.points.iter().map(|p| p[axis]);
@@ -163,7 +166,8 @@ impl Plane {
     }
 }
 
-/// For each class the mean cosine of its features (n, d), of unit length, to their mean: the length of that mean.
+/// Returns for each class the mean cosine of its features (n, d), of unit length, to their mean:
+/// the length of that mean.
 fn cohesion(features: &Tensor, classes: &[usize], count: usize) -> Result<Vec<f64>> {
     guarded("measuring the classes", || {
         (0..count)
@@ -189,7 +193,8 @@ mod tests {
 
     #[test]
     fn the_map_shows_where_points_differ_most() {
-        // Far apart along the second of three axes, a little along the third, not at all along the first.
+        // Far apart along the second of three axes, a little along the third, not at all along the
+        // first.
         let points = [[1.0f32, 5.0, 0.1], [1.0, -5.0, 0.1], [1.0, 3.0, -0.1], [1.0, -3.0, -0.1]];
         let features = Tensor::from_slice(&points.concat()).view([4, 3]);
         let plane = principal(&features).unwrap();

@@ -1,8 +1,10 @@
-//! The report of a run: one HTML file with its curves, classes, embeddings and pictures, which needs nothing beside it.
+//! The report of a run: one self-contained HTML file with its curves, classes, embeddings and
+//! pictures.
 //!
-//! Figures come from the SQL views and tables ([`overview`], [`passes`], [`confidence`], [`classes`], [`gallery`]); what only the
-//! model can say comes from the model ([`insight`]): where it looks, and where it puts pictures ([`map`]). [`chart`] turns
-//! figures into geometry, and [`page`] puts all of it into the template. Every section does without labels.
+//! Figures come from the SQL views and tables ([`overview`], [`passes`], [`confidence`],
+//! [`classes`], [`gallery`]); what only the model can say comes from the model ([`insight`]): where
+//! it looks, and where it puts pictures ([`map`]). [`chart`] turns figures into geometry, and
+//! [`page`] puts all of it into the template. Every section works without labels.
 
 mod chart;
 mod classes;
@@ -39,12 +41,14 @@ struct Report {
     notes: Vec<String>,
 }
 
-/// Makes the page of a run. At most `mapped` pictures are shown in the map of embeddings; each of them goes through the model,
-/// and 0 leaves the map out.
+/// Makes the page of a run. At most `mapped` pictures are shown in the map of embeddings; each of
+/// them goes through the model, and 0 leaves the map out.
 ///
 /// # Errors
-/// As [`StoredRun::require_its_classes`]; [`crate::error::Kind::Query`] or [`crate::error::Kind::Store`] where a table cannot be read, [`crate::error::Kind::Interrupted`]
-/// where stopping was asked for. That the model is gone, or pictures are, leaves out what they are needed for.
+/// Fails like [`StoredRun::require_its_classes`]; with [`crate::error::Kind::Query`] or
+/// [`crate::error::Kind::Store`] if a table cannot be read; with
+/// [`crate::error::Kind::Interrupted`] if a stop was requested. If the model or pictures are gone,
+/// what needs them is left out.
 pub async fn report(chosen: &StoredRun, mapped: usize, stop: &Stop, progress: &dyn Progress) -> Result<String> {
     chosen.require_its_classes()?;
     let SqlScope { store, visible, notes: mut missing } = scope_of_run(chosen)?;

@@ -1,4 +1,4 @@
-//! The head of the page: what was run, and what came of it.
+//! The head of the page: what was run, and its results.
 
 use datafusion::execution::context::SessionContext;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::runs::stored_run::StoredRun;
 use crate::stage::evaluate::MODELS;
 
-/// What was run, and what came of it.
+/// What was run, and its results.
 #[derive(Debug, Serialize)]
 pub(super) struct Overview {
     name: String,
@@ -19,7 +19,7 @@ pub(super) struct Overview {
     tune: String,
     seed: i64,
     passes: i64,
-    /// Passes that the run was to make.
+    /// Passes of the whole run.
     passes_of: u64,
     classes: i64,
     temperature: Option<f64>,
@@ -36,7 +36,7 @@ pub(super) struct Overview {
 struct Split {
     split: String,
     images: i64,
-    /// Answers that are not those before adaptation.
+    /// Answers that adaptation changed.
     changed: i64,
     confidence: Option<f64>,
     zero_shot: Option<f64>,
@@ -48,7 +48,7 @@ struct Model {
     name: String,
     /// Top-1 and the mean over classes, for each split.
     cells: Vec<[Option<f64>; 2]>,
-    /// Whether this is what the table `predictions` has.
+    /// Whether the table `predictions` has this model's answers.
     answers: bool,
 }
 

@@ -1,4 +1,5 @@
-//! From figures to HTML. The engine escapes every value; only what this program encoded itself is put in as it is.
+//! Turns figures into HTML. The engine escapes every value; only what this program encoded itself
+//! is inserted as it is.
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
@@ -42,19 +43,19 @@ pub(super) fn render(report: &Report) -> Result<String> {
     page.render(Value::from(Serde(report))).context(Kind::Internal, cannot)
 }
 
-/// What stands where there is no value.
+/// Shown in place of a missing value.
 const NONE: &str = "–";
 
 fn number(value: &Value) -> Option<f64> {
     f64::try_from(value.clone()).ok()
 }
 
-/// A share as per cent.
+/// Writes a share as per cent.
 fn percent(value: Value) -> String {
     number(&value).map_or(NONE.to_owned(), |v| format!("{:.1} %", 100.0 * v))
 }
 
-/// A difference of shares in percentage points, with its sign.
+/// Writes a difference of shares in percentage points, with its sign.
 fn points(value: Value) -> String {
     number(&value).map_or(NONE.to_owned(), |v| {
         let text = format!("{:.1}", 100.0 * v.abs());
@@ -66,7 +67,7 @@ fn points(value: Value) -> String {
     })
 }
 
-/// Writes a whole number with its thousands apart.
+/// Writes a whole number with thousands separators.
 fn count(value: Value) -> String {
     let Some(whole) = number(&value) else { return NONE.to_owned() };
     let digits = numbers::count(whole.abs().round() as u64);
@@ -77,7 +78,7 @@ fn decimals(value: Value, places: usize) -> String {
     number(&value).map_or(NONE.to_owned(), |v| format!("{v:.places$}"))
 }
 
-/// Seconds as people say them.
+/// Writes seconds as people say them.
 fn duration(value: Value) -> String {
     match number(&value) {
         None => NONE.to_owned(),

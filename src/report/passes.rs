@@ -23,10 +23,10 @@ struct Pass {
     loss: Option<f64>,
     ce: Option<f64>,
     fairness: Option<f64>,
-    /// The model's own answers before the pass, and those of the prior.
+    /// Accuracies of the model's own answers before the pass, and of the prior's.
     model: Option<f64>,
     prior: Option<f64>,
-    /// The share of pictures on which both say the same.
+    /// The share of pictures on which both agree.
     agree: Option<f64>,
 }
 

@@ -7,7 +7,7 @@ use crate::error::{Context, Kind, Result};
 use crate::table::format::{self, Format};
 use crate::table::query;
 
-/// Runs a statement of the report. Null is `None`, and so is a number that is none.
+/// Runs a statement of the report. Null and NaN are `None`.
 pub(super) async fn rows<T: DeserializeOwned>(ctx: &SessionContext, statement: &str) -> Result<Vec<T>> {
     let mut lines = Vec::new();
     format::write(query(ctx, statement).await?, Format::Json, &mut lines).await?;

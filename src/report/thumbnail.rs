@@ -16,7 +16,8 @@ use crate::stage::pictures::Pictures;
 /// The shorter edge of a thumbnail, in pixels.
 const SIDE: u32 = 132;
 
-/// How far a thumbnail may be from square; the page cuts the rest off.
+/// The greatest ratio of a thumbnail's edges: longer pictures are squeezed to it, and the page
+/// crops it to a square.
 const LONGEST: f64 = 2.0;
 
 const QUALITY: u8 = 80;
@@ -33,18 +34,18 @@ impl<'a> Thumbnails<'a> {
         Thumbnails { pictures, places }
     }
 
-    /// A whole picture; none where its file is gone or has changed.
+    /// Loads a whole picture; returns `None` if its file is gone or has changed.
     pub(super) fn whole(&self, image_id: &str) -> Option<Rgb> {
         self.pictures.load(*self.places.get(image_id)?).ok()
     }
 
-    /// The thumbnail of a picture, where there still is one.
+    /// Returns the thumbnail of a picture, if its file is still there.
     pub(super) fn of(&self, image_id: &str) -> Option<String> {
         jpeg(&self.whole(image_id)?, SIDE).ok()
     }
 }
 
-/// A picture with that shorter edge, or smaller where it is smaller.
+/// Encodes a picture as JPEG with a shorter edge of `side` pixels, or its own if that is smaller.
 pub(super) fn jpeg(picture: &Rgb, side: u32) -> Result<String> {
     let cannot = || "cannot make a thumbnail".to_owned();
     let scale = (f64::from(side) / f64::from(picture.shorter_edge())).min(1.0);
@@ -62,7 +63,8 @@ pub(super) fn jpeg(picture: &Rgb, side: u32) -> Result<String> {
     Ok(format!("data:image/jpeg;base64,{}", STANDARD.encode(bytes)))
 }
 
-/// A square veil of one colour: an opacity for each of `side * side` places, in row order.
+/// Encodes a square veil of one colour as PNG, with an opacity for each of `side * side` places, in
+/// row order.
 pub(super) fn veil(colour: [u8; 3], opacity: &[u8], side: u32) -> Result<String> {
     let pixels: Vec<u8> = opacity.iter().flat_map(|&alpha| [colour[0], colour[1], colour[2], alpha]).collect();
     let mut bytes = Vec::new();

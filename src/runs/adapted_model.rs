@@ -1,4 +1,4 @@
-//! The model of a run that is done, opened again.
+//! The adapted model of an earlier run, opened again.
 
 use std::sync::Arc;
 
@@ -24,28 +24,32 @@ use crate::workspace::{Workspace, recipe};
 
 /// The adapted model of a run.
 pub struct AdaptedModel {
-    /// How far the run had come when it was as it is here.
+    /// How far the run had come at this checkpoint.
     pub reached: Reached,
-    /// What calibrates its answers; none where it was not measured as it is here.
+    /// Temperature that calibrates the answers; `None` if the run was not measured at this
+    /// checkpoint.
     pub temperature: Option<f64>,
-    /// Names of its classes, by class id.
+    /// Names of the classes, by class id.
     pub classes: Vec<String>,
     pub(crate) clip: Clip,
-    /// With the weights of its last pass.
+    /// The model with the weights of the checkpoint.
     pub(crate) model: Model,
-    /// `W_LLM`, where answers depend on it.
+    /// `W_LLM`, if answers depend on it.
     frozen_head: Option<Tensor>,
     frozen: Option<FrozenTower>,
     normaliser: Normaliser,
 }
 
 impl AdaptedModel {
-    /// Opens the model of a run as its last checkpoint has it. What answers depend on is compared with its checksums, or made anew.
+    /// Opens the model of a run from its newest checkpoint. What answers depend on is compared with
+    /// its checksums, or recomputed.
     ///
     /// # Errors
-    /// [`Kind::Model`] where the CLIP it was made from is gone or has changed; [`Kind::Store`] where the run has no
-    /// checkpoint (nothing was trained, or not for a whole pass), its newest one is damaged, or is not its last and the run was not
-    /// asked for as far as it has come; [`Kind::Interrupted`] where stopping was asked for.
+    /// Returns [`Kind::Usage`] if nothing was trained; [`Kind::Model`] if the CLIP it was made from
+    /// is gone or has changed; [`Kind::Input`] if its classes or sentences have changed;
+    /// [`Kind::Store`] if the run has no checkpoint (no pass was completed), its newest one is
+    /// damaged, or is not its last and the run was not asked for by its id; [`Kind::Interrupted`]
+    /// if a stop was requested.
     pub fn open(chosen: &StoredRun, stop: &Stop) -> Result<Self> {
         let StoredRun { store, run, dataset, spec, .. } = chosen;
         store.partition("classes", dataset)?.require_sound()?;
@@ -62,7 +66,7 @@ impl AdaptedModel {
             )
             .hint("run the pipeline with another adapt.tune, e.g. --set adapt.tune=head"));
         };
-        // A classifier that was learned answers without sentences, unless the prior is mixed in.
+        // A trained classifier answers without sentences, unless the prior is mixed in.
         let answers_by_sentences = !recipe.design.trains_head() || spec.predict.gamma > 0.0;
         let sentences = answers_by_sentences.then(|| Sentences::of(&spec.text, &classes)).transpose()?;
         compare(chosen, &MadeFrom::of(&w.clip, &classes, sentences.as_ref()))?;
@@ -84,7 +88,7 @@ impl AdaptedModel {
         let heads =
             |sentences| describe::heads(sentences, &w.text_space, &w.clip.tokenizer, || w.clip.text(), store, stop);
         let frozen_head = sentences.as_ref().map(heads).transpose()?.map(|heads| heads.frozen);
-        // What was learned is put in its place below.
+        // A placeholder for the trained head, which is restored below.
         let place = || Tensor::zeros([classes.len() as i64, w.clip.config.joint], tch::kind::FLOAT_CPU);
         let start = frozen_head.as_ref().map_or_else(place, Tensor::shallow_clone).to_device(w.device);
         let mut model = Model::new(&w.tower(spec)?, &start, recipe.design);
@@ -97,13 +101,13 @@ impl AdaptedModel {
         Ok(AdaptedModel { clip: w.clip, model, reached, temperature, classes, frozen_head, frozen, normaliser })
     }
 
-    /// W* as answers are made with it: (C, d) of unit rows, on the CPU.
+    /// Returns W* as answers use it: (C, d) with unit rows, on the CPU.
     pub fn classifier(&self) -> Tensor {
         let _no_grad = tch::no_grad_guard();
         normalize(&self.model.head).to_device(Device::Cpu)
     }
 
-    /// Makes it ready for pictures that are in no table.
+    /// Makes a predictor for pictures that are in no table.
     pub fn predictor(self, chosen: &StoredRun) -> Predictor {
         let AdaptedModel { clip, model, frozen_head, frozen, normaliser, .. } = self;
         let gamma = chosen.spec.predict.gamma;
@@ -122,7 +126,8 @@ impl AdaptedModel {
     }
 }
 
-/// Refuses what a run was not made from: its answers would be wrong, and look right. Sentences are compared where there are some now.
+/// Refuses inputs that the run was not made from: its answers would be wrong, but look right.
+/// Sentences are compared only if answers use them.
 fn compare(chosen: &StoredRun, now: &MadeFrom) -> Result<()> {
     let StoredRun { run, spec, made_from: then, .. } = chosen;
     let refuse = |kind, what: String| {

@@ -1,4 +1,4 @@
-//! Comparing runs: the settings that differ, and what each came to.
+//! Comparing runs: the settings that differ, and the metrics of each.
 
 use serde_json::Value;
 
@@ -14,14 +14,15 @@ pub struct Compared {
     pub kind: &'static str,
     /// The setting's key in the pipeline file, or model, split and metric.
     pub name: String,
-    /// That of each run, in their order; none where a run has none.
+    /// The value of each run, in their order; `None` if a run has none.
     pub values: Vec<Option<String>>,
 }
 
-/// The settings that are not the same in all runs, in the order of the pipeline file, then every metric that one of them has.
+/// Returns the settings that are not the same in all runs, in the order of the pipeline file, then
+/// every metric that any of them has.
 ///
 /// # Errors
-/// Where the store cannot be read.
+/// Fails if the store cannot be read.
 pub fn compare(runs: &[StoredRun]) -> Result<Vec<Compared>> {
     let (mut settings, mut scores) = (Vec::new(), Vec::new());
     for StoredRun { store, run, spec, .. } in runs {
@@ -31,7 +32,8 @@ pub fn compare(runs: &[StoredRun]) -> Result<Vec<Compared>> {
     Ok(different(&settings).chain(metrics(&scores)).collect())
 }
 
-/// A line for each setting that differs. Where runs are kept is none of theirs.
+/// Returns a line for each setting that differs. `store` is ignored, since it only says where runs
+/// are kept.
 fn different(settings: &[Value]) -> impl Iterator<Item = Compared> {
     KEYS.iter().filter(|key| key.name != "store").filter_map(|key| {
         let values: Vec<Option<String>> = settings.iter().map(|run| at(run, &key.name).and_then(shown)).collect();
@@ -45,7 +47,7 @@ fn at<'a>(settings: &'a Value, name: &str) -> Option<&'a Value> {
     name.split('.').try_fold(settings, |at, part| at.get(part))
 }
 
-/// A value as `--set` takes it.
+/// Writes a value as `--set` takes it.
 fn shown(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
@@ -54,7 +56,7 @@ fn shown(value: &Value) -> Option<String> {
     }
 }
 
-/// A line for each metric, in the order in which runs measure them.
+/// Returns a line for each metric, in the order in which runs measure them.
 fn metrics(scores: &[Vec<Measured>]) -> Vec<Compared> {
     let name = |score: &Measured| format!("{} {} {}", score.model, score.split, score.metric);
     let mut names: Vec<String> = Vec::new();

@@ -1,4 +1,4 @@
-//! What a store holds, and whether it is as it was written.
+//! What a store holds, and whether its files are as they were written.
 
 use std::path::PathBuf;
 
@@ -9,30 +9,30 @@ use crate::store::lock::QUARANTINE;
 use crate::store::seal::Verdict;
 use crate::table::schema;
 
-/// All that the store holds.
+/// Returns everything that the store holds.
 ///
 /// # Errors
-/// Where the store cannot be read.
+/// Fails if the store cannot be read.
 pub fn holdings(store: &Store) -> Result<Vec<Holding>> {
     let tables: Vec<&str> = schema::all().iter().map(schema::TableSchema::name).collect();
     inventory::holdings(store, &tables)
 }
 
-/// What comparing every file of a store with its checksum has shown.
+/// The result of comparing every file of a store with its checksum.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Examined {
-    /// Files that were compared; what was set aside is not among them.
+    /// Files that were compared, without those that were set aside.
     pub files: usize,
-    /// Their bytes.
+    /// Bytes of those files.
     pub bytes: u64,
-    /// Those that cannot be relied on, and why.
+    /// Files that cannot be relied on, and why.
     pub unsound: Vec<(PathBuf, String)>,
 }
 
-/// Compares every file of a store with its checksum. Nothing is changed.
+/// Compares every file of a store with its checksum, and changes nothing.
 ///
 /// # Errors
-/// Where the store cannot be read.
+/// Fails if the store cannot be read.
 pub fn examine(store: &Store) -> Result<Examined> {
     let mut examined = Examined::default();
     for holding in holdings(store)?.iter().filter(|holding| holding.table != QUARANTINE) {

@@ -1,4 +1,4 @@
-//! Looking up whether a run was made already, without computing anything, and what it came to.
+//! Looks up whether a run exists already and what its results are, without computing anything.
 
 use arrow::array::Array;
 
@@ -18,11 +18,11 @@ use crate::workspace::Opened;
 /// A run that was finished and measured.
 #[derive(Debug, Clone)]
 pub(crate) struct Finished {
-    /// Its id.
+    /// The run's id.
     pub(crate) run: String,
     /// Duration of its last invocation.
     pub(crate) seconds: f64,
-    /// What was measured; nothing where no labels are known.
+    /// What was measured; empty if no labels are known.
     pub(crate) scores: Vec<Measured>,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Measured {
     pub(crate) split: String,
     pub(crate) metric: String,
     pub(crate) value: f64,
-    /// Labelled pictures; none where an older version measured.
+    /// Labelled pictures; `None` if an older version measured.
     pub(crate) images: Option<u64>,
 }
 
@@ -57,9 +57,9 @@ pub enum Upto {
 pub struct MetricRow {
     /// `zero_shot`, `descriptions`, `multi_view`, `transductive`, `adapted` or `predicted`.
     pub model: String,
-    /// `train` or `test`.
+    /// `train`, `validation` or `test`.
     pub split: String,
-    /// Share of pictures that are right.
+    /// Share of pictures that are answered right.
     pub top1: f64,
     /// Mean over classes of that share.
     pub mean_class: f64,
@@ -67,16 +67,16 @@ pub struct MetricRow {
     pub images: u64,
 }
 
-/// A run of which the store has all that it leaves behind.
+/// A run whose results are all in the store.
 pub(crate) struct Whole {
-    /// Accuracies, where it was measured and labels exist.
+    /// Accuracies, if it was measured and labels exist.
     pub(crate) table: Vec<MetricRow>,
-    /// What calibrates its answers.
+    /// Temperature that calibrates its answers.
     pub(crate) temperature: Option<f64>,
 }
 
-/// Look-ups in one store while nothing is written to it. Opening a model takes a hash of its weights, so what pipelines that
-/// differ only in how they adapt have in common is opened once.
+/// Look-ups in one store while nothing is written to it. Opening a model hashes its weights, so
+/// pipelines that differ only in how they adapt are opened once.
 pub(crate) struct Lookup<'a> {
     store: &'a Store,
     opened: Vec<(Spec, Option<(Opened, Ingested)>)>,
@@ -87,8 +87,9 @@ impl<'a> Lookup<'a> {
         Lookup { store, opened: Vec::new() }
     }
 
-    /// The run that these settings make of the dataset as it is now, where the store has it whole: finished, and measured.
-    /// None also where more files were rejected than the pipeline file tolerates: running it again says so.
+    /// Returns the run that these settings make of the dataset as it is now, if the store has it
+    /// finished and measured. Also returns `None` if more files were rejected than the pipeline
+    /// file tolerates: running it again says so.
     pub(crate) fn finished(&mut self, spec: &Spec) -> Result<Option<Finished>> {
         let store = self.store;
         let Some((opened, found)) = self.open(spec)? else { return Ok(None) };
@@ -98,9 +99,9 @@ impl<'a> Lookup<'a> {
         measured(store, &opened.run_id(spec, opened.recipe(spec)?.as_ref())?)
     }
 
-    /// None where the pictures are not in the store, or not as they are now.
+    /// Opens a pipeline; returns `None` if its pictures are not in the store as they are now.
     fn open(&mut self, spec: &Spec) -> Result<Option<&(Opened, Ingested)>> {
-        // Nothing of these is needed to open a pipeline.
+        // Opening a pipeline depends on none of these.
         let common =
             Spec { seed: 0, fusion: Fusion::default(), dka: Dka::default(), adapt: Adapt::default(), ..spec.clone() };
         let known = self.opened.iter().position(|(spec, _)| *spec == common);
@@ -117,14 +118,15 @@ impl<'a> Lookup<'a> {
     }
 }
 
-/// What a run leaves behind up to the step `upto`, adaptation or evaluation, where the store has all of it. `passes` is the number
-/// of its passes, none where nothing is trained.
+/// Returns what a run leaves behind up to the step `upto`, adaptation or evaluation, if the store
+/// has all of it. `passes` is the number of its passes, `None` if nothing is trained.
 ///
-/// What the outcome is read from is compared with its checksums. Of the other tables, which are large, it is only seen that they
-/// are there; and what it was computed from (pictures, features) is not looked at: the outcome stands without it.
+/// The tables that the outcome is read from are compared with their checksums. The others, which
+/// are large, are only checked to exist; what they were computed from (pictures, features) is not
+/// checked, since the outcome stands without it.
 ///
 /// # Errors
-/// Where the store cannot be read.
+/// Fails if the store cannot be read.
 pub(crate) fn whole(store: &Store, run: &str, passes: Option<u64>, upto: Upto) -> Result<Option<Whole>> {
     let Some(row) = Row::read(store, run)? else { return Ok(None) };
     if store.partition("prior_logits", run)?.listed()?.is_empty() || !has_passes(store, run, passes.unwrap_or(0))? {
@@ -134,7 +136,7 @@ pub(crate) fn whole(store: &Store, run: &str, passes: Option<u64>, upto: Upto) -
     if upto < Upto::Evaluate {
         return Ok(Some(whole));
     }
-    // Calibration comes last, and adapting a run anew takes it away.
+    // Calibration comes last, and adapting a run again removes it.
     let trained = passes.is_some();
     if trained && (row.temperature.is_none() || store.partition("predictions", run)?.parts()?.is_empty()) {
         return Ok(None);
@@ -147,7 +149,8 @@ pub(crate) fn whole(store: &Store, run: &str, passes: Option<u64>, upto: Upto) -
     Ok(Some(whole))
 }
 
-/// Whether the store has the tables of so many passes, and the checkpoint after the last of them.
+/// Returns whether the store has the tables of `passes` passes, and the checkpoint after the last
+/// of them.
 fn has_passes(store: &Store, run: &str, passes: u64) -> Result<bool> {
     if passes == 0 {
         return Ok(true);
@@ -162,10 +165,11 @@ fn has_passes(store: &Store, run: &str, passes: u64) -> Result<bool> {
         return Ok(false);
     }
     let Some(path) = checkpoint::latest(&folder)? else { return Ok(false) };
-    Ok(store.vouch(&path)? && checkpoint::is_in_place(&path, run)?)
+    Ok(store.verify(&path)? && checkpoint::is_in_place(&path, run)?)
 }
 
-/// The accuracies by model and split; none where a row does not say on how many pictures it was measured.
+/// Returns the accuracies by model and split, or `None` if a row does not say on how many pictures
+/// it was measured.
 fn table(scores: &[Measured]) -> Option<Vec<MetricRow>> {
     let mut table: Vec<MetricRow> = Vec::new();
     for Measured { model, split, metric, value, images } in scores {
@@ -184,7 +188,7 @@ fn table(scores: &[Measured]) -> Option<Vec<MetricRow>> {
     Some(table)
 }
 
-/// What a row of `runs` says of how a run ended.
+/// What a row of `runs` says about how a run ended.
 struct Row {
     finished: bool,
     seconds: Option<f64>,
@@ -192,12 +196,12 @@ struct Row {
 }
 
 impl Row {
-    /// None where the store has no such run.
+    /// Reads the row of a run; returns `None` if the store has no such run.
     fn read(store: &Store, run: &str) -> Result<Option<Self>> {
         let mut row = None;
         for batch in reader::batches(&store.partition("runs", run)?, None, 16)? {
             let batch = batch?;
-            // One that lies in another run's place is none of this run.
+            // A row of another run in this place does not count.
             if !is_of(&batch, run)? {
                 return Ok(None);
             }
@@ -213,7 +217,7 @@ impl Row {
     }
 }
 
-/// A run of the store by its id, where it is finished and measured.
+/// Returns a run of the store by its id, if it is finished and measured.
 pub(crate) fn measured(store: &Store, run: &str) -> Result<Option<Finished>> {
     let seconds = Row::read(store, run)?.filter(|row| row.finished).and_then(|row| row.seconds);
     let metrics = store.partition("metrics", run)?;

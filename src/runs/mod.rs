@@ -1,4 +1,5 @@
-//! Runs of the past: their rows, finding one, opening its model, comparing them, and what of a store belongs to which.
+//! Earlier runs: their rows, finding one, opening its model, comparing them, and what belongs to
+//! which in a store.
 
 pub mod adapted_model;
 pub mod compare;

@@ -10,33 +10,35 @@ use crate::store::layout::Store;
 /// How far a run has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reached {
-    /// Passes that its newest checkpoint is after.
+    /// Passes done at its newest checkpoint.
     pub passes: u64,
-    /// Passes that it is to make; 0 where nothing is trained.
+    /// Passes of the whole run; 0 if nothing is trained.
     pub of: u64,
-    /// Whether its last invocation came to its end.
+    /// Whether its last invocation ran to its end.
     pub ended: bool,
 }
 
 impl Reached {
-    /// How far a run has come that these settings made; `ended` is what its row says.
+    /// Looks up how far a run made by these settings has come; `ended` is what its row says.
     pub(crate) fn of(store: &Store, run: &str, spec: &Spec, ended: bool) -> Result<Self> {
         let passes = checkpoint::passes_done(&store.checkpoints_of(run)?)?;
         Ok(Reached { passes, of: spec.adapt.passes(), ended })
     }
 
-    /// Whether all of its passes are done, or it ended otherwise. It may not be measured yet.
+    /// Returns whether all of its passes are done, or its last invocation ended. It may not be
+    /// measured yet.
     pub fn is_finished(self) -> bool {
         self.ended || (self.of > 0 && self.has_all_passes())
     }
 
-    /// Whether its newest checkpoint is the last of all.
+    /// Returns whether its newest checkpoint is the last one.
     pub fn has_all_passes(self) -> bool {
         self.passes >= self.of
     }
 }
 
-/// `after 7 of 15 passes`, or `after 15 passes`.
+/// Writes `after 7 of 15 passes` or `after 15 passes`; `before it was measured` if nothing is
+/// trained.
 impl fmt::Display for Reached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.of {

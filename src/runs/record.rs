@@ -1,4 +1,4 @@
-//! The row of `runs`: what a run was, and what it cost.
+//! The row of `runs`: what a run was made from, and what it cost.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,21 +17,22 @@ use crate::store::layout::Store;
 use crate::store::reader;
 use crate::table::{self, Dims, arrays};
 
-/// What a run was made from, besides pictures and settings: digests, hexadecimal. One that an older version did not write is none.
+/// What a run was made from besides pictures and settings, as hexadecimal digests. One that an
+/// older version did not write is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MadeFrom {
-    /// Of the weights' bytes.
+    /// Digest of the weights' bytes.
     pub weights: Option<String>,
-    /// Of what the model is besides: its sizes, its preprocessing, its tokenizer.
+    /// Digest of the rest of the model: its sizes, its preprocessing, its tokenizer.
     pub model: Option<String>,
-    /// Of the names of the classes, in the order of their ids.
+    /// Digest of the class names, in the order of their ids.
     pub classes: Option<String>,
-    /// Of the sentences about them.
+    /// Digest of the sentences about the classes.
     pub sentences: Option<String>,
 }
 
 impl MadeFrom {
-    /// Takes the digests of what there is now.
+    /// Computes the digests of the current model, classes and sentences.
     pub(crate) fn of(clip: &Clip, classes: &[String], sentences: Option<&Sentences>) -> Self {
         let ClipConfig { vision, text, joint } = &clip.config;
         let (vision, text, tokenizer) = (vision.canonical(), text.canonical(), clip.tokenizer.identity());
@@ -55,11 +56,12 @@ pub(crate) fn digest_of_classes(classes: &[String]) -> String {
     names.finalize().to_hex().to_string()
 }
 
-/// Returns those runs that were made when the dataset had other classes than it has now: class ids in their rows are right, but stand
-/// for other names. Runs of earlier versions did not keep their classes, and are not among them.
+/// Returns the runs that were made when the dataset had other classes than now: class ids in their
+/// rows are right, but stand for other names. Runs of earlier versions did not record their
+/// classes, and are left out.
 ///
 /// # Errors
-/// Where the store cannot be read.
+/// Fails if the store cannot be read.
 pub(crate) fn runs_of_other_classes(store: &Store, runs: &[String], classes: &[String]) -> Result<Vec<String>> {
     let now = digest_of_classes(classes);
     let mut others = Vec::new();
@@ -76,12 +78,12 @@ pub(crate) fn runs_of_other_classes(store: &Store, runs: &[String], classes: &[S
     Ok(others)
 }
 
-/// Returns whether a row is of the run that its place says.
+/// Returns whether all rows belong to `run`, in whose place they were found.
 pub(crate) fn is_of(batch: &RecordBatch, run: &str) -> Result<bool> {
     Ok(arrays::strings(batch, "run")?.iter().all(|theirs| *theirs == run))
 }
 
-/// Whether a digest is known, and is another one now.
+/// Returns whether a digest is known, and is another one now.
 pub(crate) fn differs(then: Option<&String>, now: Option<&String>) -> bool {
     then.is_some_and(|then| !then.is_empty()) && then != now
 }
@@ -103,12 +105,13 @@ pub(crate) struct Record {
     pub(crate) text_forwards: u64,
     /// What the run is made from.
     pub(crate) made_from: MadeFrom,
-    /// What calibration found; `None` where nothing was trained, or not measured yet.
+    /// Temperature that calibration found; `None` if nothing was trained, or not measured yet.
     pub(crate) temperature: Option<f64>,
 }
 
 impl Record {
-    /// Begins an invocation of `run`, which started at `clock`; earlier ones are found in the store.
+    /// Begins an invocation of `run`, which started at `clock`; earlier ones are read from the
+    /// store.
     pub(crate) fn begin(store: &Store, run: &str, dataset: &str, started: Timestamp, clock: Instant) -> Result<Self> {
         let (mut invocations, mut before) = (0, 0.0);
         for batch in reader::batches(&store.partition("runs", run)?, None, 16)? {
@@ -131,7 +134,7 @@ impl Record {
         })
     }
 
-    /// Writes the row; the one of an earlier invocation of this run is replaced.
+    /// Writes the row, replacing that of an earlier invocation of this run.
     pub(crate) fn write(&self, spec: &Spec, store: &Store, finished: bool) -> Result<()> {
         let seconds = self.clock.elapsed().as_secs_f64();
         let settings = serde_json::to_string(spec).context(Kind::Store, || "cannot write the settings".to_owned())?;
@@ -179,7 +182,7 @@ impl Record {
     }
 }
 
-/// The runs of a pipeline on a dataset, oldest first.
+/// Returns the runs of a pipeline on a dataset, oldest first.
 pub(crate) fn runs_of(store: &Store, pipeline: &str, dataset: &str) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for name in store.partitions("runs")? {

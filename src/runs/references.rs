@@ -1,4 +1,4 @@
-//! What of a store a pipeline uses, and why it does not use the rest.
+//! What a pipeline uses of a store, and why it does not use the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -36,17 +36,18 @@ pub struct References {
 pub enum Reuse {
     /// The next run reads it.
     Yes,
-    /// It belongs to the pipeline, but the next run does not read it, because of this.
+    /// It belongs to the pipeline, but the next run does not read it, for this reason.
     Belongs(String),
-    /// It is of something else, which differs in this.
+    /// It belongs to something else, which differs in this.
     No(String),
 }
 
 impl References {
-    /// What a pipeline refers to.
+    /// Works out what a pipeline refers to.
     ///
     /// # Errors
-    /// Where its pictures, its model or the store cannot be read: without them nobody knows what it refers to.
+    /// Fails if its pictures, its model or the store cannot be read, since they decide what it
+    /// refers to.
     pub fn of(spec: &Spec, store: &Store) -> Result<Self> {
         let opened = Opened::new(spec)?;
         let unchanged = opened.known(store)?.is_some();
@@ -69,7 +70,7 @@ impl References {
         })
     }
 
-    /// Whether the pipeline uses a holding, and why it does not.
+    /// Returns whether the pipeline uses a holding, and if not, why.
     pub fn reuse(&self, holding: &Holding) -> Reuse {
         match holding.table.as_str() {
             QUARANTINE => Reuse::No("set aside: damaged or outdated".to_owned()),
@@ -97,7 +98,8 @@ impl References {
             return Reuse::No("the pipeline starts from no later block".to_owned());
         };
         let id = space.id();
-        // Text features have a partition for each list of sentences; each sentence is looked up in all of them.
+        // Text features have a partition for each list of sentences; each sentence is looked up in
+        // all of them.
         if holding.name == id || (holding.table == "text_features" && holding.name.starts_with(&format!("{id}-"))) {
             return Reuse::Yes;
         }
@@ -122,14 +124,15 @@ impl References {
     }
 }
 
-/// A warning where the store has what earlier runs of this pipeline computed with other weights at the same path. Weights have no
-/// checksum of their own: this is how a damaged file shows. Whatever the reason, nothing of the one is used for the other.
+/// Returns a warning if the store has what earlier runs of this pipeline computed with other
+/// weights at the same path. Weights have no checksum of their own, so this is how a damaged file
+/// shows. Either way, nothing computed with the one is used for the other.
 ///
 /// # Errors
-/// Where the store cannot be read.
+/// Fails if the store cannot be read.
 pub(crate) fn changed_weights(spec: &Spec, ours: &Space, dataset: &str, store: &Store) -> Result<Option<String>> {
     let id = ours.id();
-    // Other spaces are looked at, not used: they are not compared with their checksums.
+    // Other spaces are only looked at, so they are not compared with their checksums.
     let store = &Store::open_read(store.root())?;
     let names = store.partitions("embeddings")?;
     if names.contains(&id) {
@@ -154,9 +157,9 @@ pub(crate) fn changed_weights(spec: &Spec, ours: &Space, dataset: &str, store: &
     Ok(None)
 }
 
-/// Parts of a space that differ.
+/// Names the parts in which two spaces differ.
 fn different_parts(ours: &Space, theirs: &Space) -> String {
-    // Another version has other parts altogether: to name them would say less.
+    // Another version has entirely different parts, and naming them would say less.
     const VERSION: &str = "schema_version";
     if ours.parts.get(VERSION) != theirs.parts.get(VERSION) {
         return format!("other {VERSION}");
@@ -167,17 +170,17 @@ fn different_parts(ours: &Space, theirs: &Space) -> String {
     format!("other {}", some_of(&other, SHOWN))
 }
 
-/// As many keys as are worth reading on one line.
+/// The most keys named on one line.
 const SHOWN: usize = 3;
 
-/// The settings that a row of `runs` has.
+/// Reads the settings in a row of `runs`.
 fn settings_of(files: &[PathBuf]) -> Option<serde_json::Value> {
     let batches = reader::batches_of(files.to_vec(), Some(&["settings"]), 16);
     let batch: RecordBatch = batches.last()?.ok()?;
     serde_json::from_str(arrays::strings(&batch, "settings").ok()?.first()?).ok()
 }
 
-/// Keys, as they stand in a pipeline file, whose values differ. Where the store is does not matter.
+/// Returns the keys whose values differ, spelled as in a pipeline file. `store` is ignored.
 fn different_keys(ours: &serde_json::Value, theirs: &serde_json::Value) -> Vec<String> {
     let (ours, theirs) = (flat(ours), flat(theirs));
     let keys: BTreeSet<&String> = ours.keys().chain(theirs.keys()).filter(|key| *key != "store").collect();

@@ -1,4 +1,4 @@
-//! What of a store belongs to a pipeline, and is visible in a SQL session.
+//! What belongs to a pipeline in a store, and so is visible in a SQL session.
 
 use super::record::{runs_of, runs_of_other_classes};
 use super::stored_run::StoredRun;
@@ -17,14 +17,14 @@ pub struct SqlScope {
     pub store: Store,
     /// The pipeline's dataset, the spaces of its model, and its runs.
     pub visible: Visible,
-    /// Lines worth reading.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
-/// What `sql` sees of a pipeline. A model that is no longer there hides its own embeddings, and nothing else.
+/// Returns what `sql` sees of a pipeline. If the model is gone, only its embeddings are hidden.
 ///
 /// # Errors
-/// Where the store cannot be read.
+/// Fails if the store cannot be read.
 pub fn scope(spec: &Spec) -> Result<SqlScope> {
     let mut scope = scope_with_features(spec)?;
     let classes = ingest::class_names(&scope.store, &scope.visible.dataset)?;
@@ -41,7 +41,8 @@ pub fn scope(spec: &Spec) -> Result<SqlScope> {
     Ok(scope)
 }
 
-/// What there is of a pipeline's dataset, runs and features, whatever classes the runs were made with.
+/// Returns the scope of a pipeline's dataset, runs and features, whatever classes the runs were
+/// made with.
 fn scope_with_features(spec: &Spec) -> Result<SqlScope> {
     let SqlScope { store, mut visible, mut notes } = scope_of_runs(spec)?;
     match Workspace::open(spec) {
@@ -65,13 +66,14 @@ fn scope_with_features(spec: &Spec) -> Result<SqlScope> {
     Ok(SqlScope { store, visible, notes })
 }
 
-/// As many runs as are worth reading at once.
+/// The most runs named at once.
 const SHOWN: usize = 3;
 
-/// What there is of a pipeline's dataset and runs: the tables of features are left empty, so that no model is opened.
+/// Returns the scope of a pipeline's dataset and runs. The tables of features are left empty, so
+/// that no model is opened.
 ///
 /// # Errors
-/// Where the store cannot be read.
+/// Fails if the store cannot be read.
 pub fn scope_of_runs(spec: &Spec) -> Result<SqlScope> {
     let store = Store::open_read(&spec.store)?;
     let dataset = ids::dataset(spec);
@@ -79,10 +81,11 @@ pub fn scope_of_runs(spec: &Spec) -> Result<SqlScope> {
     Ok(SqlScope { store, visible, notes: Vec::new() })
 }
 
-/// What there is of one run alone, by the settings that made it: it is the newest that the views know of.
+/// Returns the scope of one run alone, by the settings that made it, so that the views take it for
+/// the newest.
 ///
 /// # Errors
-/// Where the store cannot be read.
+/// Fails if the store cannot be read.
 pub fn scope_of_run(chosen: &StoredRun) -> Result<SqlScope> {
     let mut scope = scope_with_features(&chosen.spec)?;
     scope.visible.dataset.clone_from(&chosen.dataset);

@@ -1,4 +1,4 @@
-//! A run that was made earlier: finding it in the store, and what made it.
+//! An earlier run: finding it in the store, and what it was made from.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,39 +21,41 @@ use crate::workspace::ids;
 /// A run of the store.
 #[derive(Debug, Clone)]
 pub struct StoredRun {
-    /// Its store, for reading.
+    /// The store, for reading.
     pub store: Store,
-    /// Its id.
+    /// The run's id.
     pub run: String,
     /// The partition of its dataset.
     pub dataset: String,
-    /// The settings that made it, with the store as it was opened now.
+    /// The settings that made it, with `store` as it was opened now.
     pub spec: Spec,
-    /// What calibrates its answers.
+    /// Temperature that calibrates its answers.
     pub temperature: Option<f64>,
     /// What it was made from.
     pub made_from: MadeFrom,
     /// How far it has come.
     pub reached: Reached,
-    /// Whether it was asked for by its id, and is meant as far as it has come.
+    /// Whether it was asked for by its id, and so is taken as far as it has come.
     pub asked: bool,
-    /// Lines worth reading: that it is not finished, or that a newer one was left out since that one is not.
+    /// Notes for the user: that it is not finished, or that a newer one was left out because it is
+    /// not.
     pub notes: Vec<String>,
 }
 
 impl StoredRun {
-    /// The pictures of its dataset.
+    /// Opens the pictures of its dataset.
     ///
     /// # Errors
-    /// [`Kind::Store`] where the table `images` cannot be read.
+    /// Returns [`Kind::Store`] if the table `images` cannot be read.
     pub fn pictures(&self) -> Result<Arc<Pictures>> {
         Pictures::open(&self.store.partition("images", &self.dataset)?, self.spec.dataset.limits)
     }
 
-    /// Refuses a run whose dataset had other classes when it was made: its answers would get wrong names.
+    /// Refuses a run whose dataset had other classes when it was made: its answers would get wrong
+    /// names.
     ///
     /// # Errors
-    /// [`Kind::Input`] where it had; [`Kind::Store`] where the store cannot be read.
+    /// Returns [`Kind::Input`] if it had; [`Kind::Store`] if the store cannot be read.
     pub fn require_its_classes(&self) -> Result<()> {
         let classes = ingest::class_names(&self.store, &self.dataset)?;
         if !differs(self.made_from.classes.as_ref(), Some(&digest_of_classes(&classes))) {
@@ -65,19 +67,21 @@ impl StoredRun {
         Err(Error::new(Kind::Input, what).hint("put those back, or run the pipeline again"))
     }
 
-    /// The settings that made it and are not the defaults, by their keys in the pipeline file; no paths.
+    /// Returns the settings that made it and are not the defaults, by their keys in the pipeline
+    /// file, without paths.
     ///
     /// # Errors
-    /// [`Kind::Internal`] where a value cannot be written.
+    /// Returns [`Kind::Internal`] if a value cannot be written.
     pub fn non_defaults(&self) -> Result<Vec<(String, String)>> {
         non_defaults(&self.spec)
     }
 }
 
-/// The newest run of a pipeline that is finished. `asking` says how a run that is not is asked for, given its id.
+/// Returns the newest finished run of a pipeline. `asking` says how to ask for an unfinished run,
+/// given its id.
 ///
 /// # Errors
-/// [`Kind::Usage`] where it has none; [`Kind::Store`] where the row of one cannot be read.
+/// Returns [`Kind::Usage`] if it has none; [`Kind::Store`] if the row of one cannot be read.
 pub fn newest(spec: &Spec, asking: impl Fn(&str) -> String) -> Result<StoredRun> {
     let store = Store::open_read(&spec.store)?;
     let mut unfinished = None;
@@ -109,10 +113,12 @@ pub fn newest(spec: &Spec, asking: impl Fn(&str) -> String) -> Result<StoredRun>
     })
 }
 
-/// The run of a store that is called `name`, or whose id alone begins or ends so, however far it has come.
+/// Returns the run of a store that is called `name`, or the only one whose id begins or ends with
+/// it, however far it has come.
 ///
 /// # Errors
-/// [`Kind::Usage`] where there is none, or more than one; [`Kind::Store`] where its row cannot be read.
+/// Returns [`Kind::Usage`] if there is none, or more than one; [`Kind::Store`] if its row cannot be
+/// read.
 pub fn named(store: &Path, name: &str) -> Result<StoredRun> {
     let store = Store::open_read(store)?;
     let runs = store.partitions("runs")?;
@@ -132,10 +138,10 @@ pub fn named(store: &Path, name: &str) -> Result<StoredRun> {
     }
 }
 
-/// As many runs as are worth reading at once.
+/// The most runs named at once.
 const SHOWN: usize = 12;
 
-/// A run that is asked for by its id.
+/// Reads a run that is asked for by its id.
 fn asked(store: &Store, run: &str) -> Result<StoredRun> {
     let chosen = read(store, run)?;
     let reached = chosen.reached;

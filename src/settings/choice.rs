@@ -1,4 +1,5 @@
-//! Settings that take one of a few names: an enum whose names stand in one place, for serde, messages and `--help`.
+//! Settings that take one of a few names: an enum whose names are declared once, for serde,
+//! messages and `--help`.
 
 /// The names of a choice, and what each means.
 #[derive(Debug, Clone, Copy)]
@@ -9,12 +10,12 @@ pub struct Choices {
 }
 
 impl Choices {
-    /// Makes them of the names and the documentation of each variant.
+    /// Makes choices from the names and documentation of all variants.
     pub const fn new(names: &'static [&'static str], abouts: &'static [&'static str]) -> Self {
         Choices { names, abouts }
     }
 
-    /// Returns each name with what it means, in Markdown.
+    /// Returns each name with its meaning, in Markdown.
     pub fn explained(self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.names.iter().copied().zip(self.abouts.iter().map(|about| about.trim()))
     }
@@ -24,7 +25,7 @@ impl Choices {
 macro_rules! choice {
     ($(#[$doc:meta])* $name:ident { $($(#[doc = $variant_doc:literal])+ $variant:ident = $text:literal,)+ }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         pub enum $name {
             $($(#[doc = $variant_doc])+ #[serde(rename = $text)] $variant,)+
         }

@@ -6,10 +6,11 @@
 /// name: type = default, what the value must be, what changes with it;
 /// ```
 ///
-/// A key without `= default` is required. Tables in the table come last, `[name]: type;`, and are documented by their own types.
-/// Traits to derive besides the usual ones follow the struct's name: `Saliency: Copy { ... }`.
+/// A key without `= default` is required. Nested tables come last, `[name]: type;`, and are
+/// documented by their own types. Additional traits to derive follow the struct's name:
+/// `Saliency: Copy { ... }`.
 macro_rules! settings {
-    // Nothing is required: there is a default.
+    // No key is required, so the table has a default.
     (
         $(#[doc = $about:literal])+ $name:ident $(: $($derive:ident),+)? {
             $($(#[doc = $doc:literal])+ $field:ident: $type:ty = $default:expr, $want:expr, $changes:ident;)*

@@ -1,8 +1,9 @@
-//! What of some settings stands in the ids of what is computed by them.
+//! Which settings are part of the ids of what is computed with them.
 //!
-//! An id is made of keys that change results, in the pipeline file's own words, and without those that have their defaults. So no
-//! type that is renamed and no key that is added moves a cache. A default that *changes* leaves the ids as they are, and must
-//! raise the version of what it changes: a test holds all defaults.
+//! An id is made of the keys that change results, spelled as in the pipeline file, without those
+//! that have their defaults. So renaming a type or adding a key does not invalidate a cache.
+//! *Changing* a default leaves the ids as they are, so it must raise the version of what it
+//! changes: a test pins all defaults.
 
 use serde_json::Value;
 
@@ -12,18 +13,19 @@ use crate::error::{Context, Kind, Result};
 /// A setting that is not the default.
 #[derive(Debug)]
 pub struct Given {
-    /// Its key, dotted from the top of the settings.
+    /// The key, dotted from the top of the settings.
     pub name: String,
-    /// What is known of the key.
+    /// The key's declaration.
     pub key: &'static Key,
-    /// Its value as a pipeline file writes it.
+    /// The value as a pipeline file writes it.
     pub value: String,
 }
 
-/// Returns the settings that are not the defaults, in the order of their declaration; keys that are required are among them.
+/// Returns the settings that are not the defaults, including required keys, in the order of
+/// declaration.
 ///
 /// # Errors
-/// [`Kind::Internal`] where a value cannot be written.
+/// Returns [`Kind::Internal`] if a value cannot be written.
 pub fn given<S: Settings>(settings: &S) -> Result<Vec<Given>> {
     let values = serde_json::to_value(settings).context(Kind::Internal, || "cannot write the settings".to_owned())?;
     let mut found = Vec::new();
@@ -34,7 +36,7 @@ pub fn given<S: Settings>(settings: &S) -> Result<Vec<Given>> {
 fn gather(above: &str, table: Table, values: &Value, found: &mut Vec<Given>) {
     for key in table.keys {
         let value = &values[key.name];
-        // TOML knows no null: such a key is left out.
+        // TOML has no null: such a key is left out.
         if !value.is_null() && key.default.is_none_or(|default| default() != *value) {
             found.push(Given { name: format!("{above}{}", key.name), key, value: value.to_string() });
         }
@@ -44,22 +46,23 @@ fn gather(above: &str, table: Table, values: &Value, found: &mut Vec<Given>) {
     }
 }
 
-/// Returns what of a table's settings changes results, as the part of an id: `key = value`, sorted and joined by `; `, or `defaults`.
+/// Returns a table's settings that change results, as part of an id: `key = value`, sorted and
+/// joined by `; `, or `defaults`.
 ///
 /// # Errors
-/// [`Kind::Internal`] where a value cannot be written.
+/// Returns [`Kind::Internal`] if a value cannot be written.
 pub fn identity<S: Settings>(settings: &S) -> Result<String> {
     identity_of(settings, |given| matches!(given.key.changes, Changes::Features | Changes::Answers))
 }
 
-/// Returns the same of those settings that are `wanted`.
+/// Like [`identity()`], but of the settings that are `wanted`.
 ///
 /// # Errors
-/// [`Kind::Internal`] where a value cannot be written.
+/// Returns [`Kind::Internal`] if a value cannot be written.
 pub fn identity_of<S: Settings>(settings: &S, wanted: impl Fn(&Given) -> bool) -> Result<String> {
     let given = given(settings)?.into_iter().filter(|given| wanted(given));
     let mut words: Vec<String> = given.map(|Given { name, value, .. }| format!("{name} = {value}")).collect();
-    // The order of their declaration means nothing.
+    // The order of declaration must not matter.
     words.sort();
     Ok(if words.is_empty() { "defaults".to_owned() } else { words.join("; ") })
 }

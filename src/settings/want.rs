@@ -2,7 +2,7 @@
 
 use super::Choices;
 
-/// What a value must be. Types alone cannot say `in [0, 1]` or `a file that is there`.
+/// What a value must be. Types alone cannot say `in [0, 1]` or `a file that exists`.
 #[derive(Debug, Clone, Copy)]
 pub enum Want {
     /// Lower-case letters, digits and hyphens.
@@ -23,10 +23,10 @@ pub enum Want {
     Span,
 }
 
-/// What must lie at a path.
+/// What must be at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Must {
-    /// Nothing need be there yet.
+    /// A folder, or nothing yet.
     MayBeNew,
     /// A file or a folder.
     Exist,
@@ -47,7 +47,7 @@ pub struct Bounds {
     pub greatest: f64,
 }
 
-/// A whole number that is not negative. TOML's whole numbers end here.
+/// A non-negative whole number, up to TOML's largest.
 pub const ANY_WHOLE: Want = Want::Whole(0, i64::MAX as u64);
 
 /// A number in `[0, 1]`.
@@ -69,7 +69,7 @@ pub const fn from(least: f64, greatest: f64) -> Want {
     Want::Number(Bounds { least, closed: true, greatest })
 }
 
-/// Asks for a number above `least`, and of at most `greatest`.
+/// Asks for a number above `least` and at most `greatest`.
 pub const fn above(least: f64, greatest: f64) -> Want {
     Want::Number(Bounds { least, closed: false, greatest })
 }
@@ -84,7 +84,7 @@ impl Bounds {
 }
 
 impl Want {
-    /// Returns the end of the sentence "... must be".
+    /// Returns the end of a sentence that begins with "... must be".
     pub fn describe(self) -> String {
         match self {
             Want::Name => "a name of lower-case letters, digits and hyphens".into(),

@@ -1,24 +1,27 @@
-//! A text file with one class name a line.
+//! Reads a text file with one class name a line.
 
 use std::path::Path;
 
 use crate::error::{Error, Kind, Result};
 use crate::text::file as text_file;
+use crate::text::names::plain;
 
-/// Bytes of a file of class names: a million of them.
+/// The most bytes of a file of class names: room for a million.
 const LONGEST: u64 = 64 << 20;
 
-/// Reads one class name a line; empty lines are nothing.
+/// Reads one class name a line; empty lines are ignored.
 ///
 /// # Errors
-/// [`Kind::Input`] where the file cannot be read, has fewer than two names, or one of them twice.
+/// Returns [`Kind::Input`] if the file cannot be read, has fewer than two names, or lists one of
+/// them twice.
 pub fn class_names(path: &Path) -> Result<Vec<String>> {
     let text = text_file::read(path, Kind::Input, LONGEST)?;
     let names: Vec<String> = text.lines().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect();
-    let mut sorted: Vec<&String> = names.iter().collect();
+    let mut sorted: Vec<(String, &String)> = names.iter().map(|name| (plain(name), name)).collect();
     sorted.sort();
-    if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(Error::new(Kind::Input, format!("{}: class '{}' is listed twice", path.display(), pair[0]))
+    if let Some([(_, one), (_, other)]) = sorted.array_windows().find(|[one, other]| one.0 == other.0) {
+        let again = if one == other { String::new() } else { format!(", once as '{other}'") };
+        return Err(Error::new(Kind::Input, format!("{}: class '{one}' is listed twice{again}", path.display()))
             .hint("remove one of the two lines"));
     }
     if names.len() < 2 {

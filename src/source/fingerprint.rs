@@ -1,12 +1,13 @@
-//! A digest of what a source consists of, from the file system's account of it.
+//! A digest of what a source consists of, as the file system reports it.
 
 use super::item::{Item, Origin};
 
-/// Collects parts of any number; each is preceded by its length, so that no two lists of parts look the same.
+/// Collects any number of parts. Each text is preceded by its length, so that different lists of
+/// parts are told apart.
 pub(super) struct Fingerprint(blake3::Hasher);
 
 impl Fingerprint {
-    /// `kind` keeps sources of different kinds apart.
+    /// Starts a fingerprint; `kind` keeps sources of different kinds apart.
     pub(super) fn new(kind: &str) -> Self {
         let mut fingerprint = Fingerprint(blake3::Hasher::new());
         fingerprint.text(kind);
@@ -23,10 +24,10 @@ impl Fingerprint {
         self.0.update(&modified_ns.to_le_bytes());
     }
 
-    /// Everything about an item but its bytes.
+    /// Adds everything about an item except its bytes.
     pub(super) fn item(&mut self, item: &Item) {
         self.text(&item.path);
-        self.text(item.split.map_or("", |s| s.as_str()));
+        self.text(item.split.map_or("", super::Split::name));
         self.text(item.label.as_deref().unwrap_or(""));
         match &item.origin {
             Origin::File { byte_len, modified_ns, .. } => self.file(*byte_len, *modified_ns),

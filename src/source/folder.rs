@@ -1,11 +1,13 @@
-//! A folder of pictures. Three layouts are understood:
+//! A folder of pictures. It may have three layouts:
 //!
 //! - `rose/1.jpg`: a subfolder per class, at any depth below it; all pictures are for training;
-//! - `train/rose/1.jpg` and `test/rose/2.jpg` (or `val`): the same below a folder per split;
+//! - `train/rose/1.jpg` and `test/rose/2.jpg` (or `validation`): the same layout below a folder per
+//!   split;
 //! - `1.jpg`, or `train/1.jpg`: pictures without labels.
 //!
-//! Class names are the folders' names with spaces for underscores. Files that are no pictures by their extension are
-//! passed over; pictures in a format that is not read are not, so that they are seen to be rejected.
+//! Class names are the folders' names with underscores replaced by spaces. Files without a
+//! picture's extension are skipped; pictures in an unsupported format are not, so that users see
+//! them rejected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -16,8 +18,9 @@ use super::fingerprint::Fingerprint;
 use super::item::{Item, Origin, Split};
 use super::{Listing, Source};
 use crate::error::{Error, Kind, Result};
+use crate::text::list::some_of;
 
-/// Extensions of pictures, whether or not the format is read.
+/// Extensions of pictures, in supported formats or not.
 const PICTURES: [&str; 15] =
     ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif", "jp2", "jxl"];
 
@@ -28,10 +31,11 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Finds the pictures below `root` and reads the classes off their places.
+    /// Finds the pictures below `root` and derives their classes from their folders.
     ///
     /// # Errors
-    /// Where `root` is not a folder, holds no picture, or mixes folders for splits with other folders of pictures.
+    /// Returns [`Kind::Input`] if `root` is not a folder, holds no picture, or mixes folders for
+    /// splits with other folders of pictures.
     pub fn open(root: &Path) -> Result<Self> {
         if !root.is_dir() {
             let what = if root.exists() { "is not a folder" } else { "does not exist" };
@@ -41,7 +45,7 @@ impl Folder {
             };
             return Err(Error::new(Kind::Input, format!("image folder {} {what}", root.display())).hint(hint));
         }
-        // Sorted by place below the root, component by component.
+        // Sorted by path below the root, component by component.
         let found: BTreeMap<PathBuf, Origin> = pictures_below(root).collect();
         if found.is_empty() {
             return Err(Error::new(Kind::Input, format!("no picture in {}", root.display()))
@@ -52,6 +56,7 @@ impl Folder {
         let classes: BTreeSet<&String> = items.iter().filter_map(|i| i.label.as_ref()).collect();
         let classes: Vec<String> = classes.into_iter().cloned().collect();
         let listing = Listing {
+            notes: empty_folders(root, by_split, &classes).into_iter().collect(),
             has_labels: !classes.is_empty(),
             classes,
             items: items.len() as u64,
@@ -60,6 +65,27 @@ impl Folder {
         Ok(Folder { items, listing })
     }
 }
+
+/// Names the folders that look like classes and hold no picture, which make no class.
+fn empty_folders(root: &Path, by_split: bool, classes: &[String]) -> Option<String> {
+    // Without a class folder, the folders below the root mean nothing.
+    let depth = if by_split { 2 } else { 1 };
+    let folders = WalkDir::new(root).follow_links(true).min_depth(depth).max_depth(depth).sort_by_file_name();
+    let names = folders.into_iter().flatten().filter(|entry| entry.file_type().is_dir() && !classes.is_empty());
+    let names = names.map(|entry| entry.file_name().to_string_lossy().replace('_', " "));
+    let empty: BTreeSet<String> = names.filter(|name| !name.starts_with('.') && !classes.contains(name)).collect();
+    let empty: Vec<String> = empty.into_iter().collect();
+    (!empty.is_empty()).then(|| {
+        format!(
+            "no picture lies in the folders of {} ({}); a class of that name must be listed in dataset.classes",
+            if empty.len() == 1 { "1 class".to_owned() } else { format!("{} classes", empty.len()) },
+            some_of(&empty, SHOWN)
+        )
+    })
+}
+
+/// As many names as are worth reading at once.
+const SHOWN: usize = 6;
 
 impl Source for Folder {
     fn listing(&self) -> &Listing {
@@ -77,18 +103,19 @@ impl Source for Folder {
     }
 }
 
-/// Every picture below the root, and every place that could not be looked into, by its place below the root.
+/// Returns every picture below the root, and every place that could not be read, by its path below
+/// the root.
 pub(super) fn pictures_below(root: &Path) -> impl Iterator<Item = (PathBuf, Origin)> {
     let visible = |entry: &DirEntry| entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".");
     WalkDir::new(root).follow_links(true).into_iter().filter_entry(visible).filter_map(move |entry| {
         let (path, origin) = match entry {
             Ok(entry) if entry.file_type().is_dir() || !is_picture(entry.path()) => return None,
             Ok(entry) => (entry.path().to_path_buf(), Origin::of_file(entry.path())),
-            // A link back to a folder above: what it leads to is found without it.
+            // A link back to a folder above: its target is found without it.
             Err(error) if error.loop_ancestor().is_some() => return None,
             Err(error) => {
                 let path = error.path()?.to_path_buf();
-                // A broken link matters only where a picture was meant.
+                // A broken link matters only if its name is a picture's.
                 if !path.is_dir() && !is_picture(&path) {
                     return None;
                 }
@@ -105,7 +132,7 @@ fn is_picture(path: &Path) -> bool {
     PICTURES.iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
-/// The folders above a file, below the root.
+/// Returns the folders above a file, below the root.
 fn folders(place: &Path) -> impl Iterator<Item = String> {
     let above = place.parent().unwrap_or(Path::new(""));
     above
@@ -114,7 +141,7 @@ fn folders(place: &Path) -> impl Iterator<Item = String> {
         .map(|c| c.as_os_str().to_string_lossy().into_owned())
 }
 
-/// Whether the folders directly below the root are splits.
+/// Returns whether the folders directly below the root are splits.
 fn has_splits<'a>(root: &Path, places: impl Iterator<Item = &'a PathBuf>) -> Result<bool> {
     let tops: BTreeSet<String> = places.filter_map(|place| folders(place).next()).collect();
     let (splits, others): (Vec<&String>, Vec<&String>) = tops.iter().partition(|name| Split::parse(name).is_some());
@@ -126,8 +153,10 @@ fn has_splits<'a>(root: &Path, places: impl Iterator<Item = &'a PathBuf>) -> Res
                 "{} has pictures both in `{split}`, which names a split, and in `{other}`, which does not",
                 root.display()
             );
-            Err(Error::new(Kind::Input, message)
-                .hint("keep either splits (train, test, val) or classes directly in the folder, or use a CSV list"))
+            Err(Error::new(Kind::Input, message).hint(format!(
+                "keep either splits or classes directly in the folder, or use a CSV list; splits are {}",
+                Split::words()
+            )))
         }
     }
 }

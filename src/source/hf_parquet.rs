@@ -1,7 +1,9 @@
-//! Pictures in Parquet as Hugging Face's `datasets` writes them: a column `image: struct<bytes, path>`, and a column of
-//! labels, either numbers with the classes' names in the schema's metadata, or the names themselves.
+//! Pictures in Parquet as Hugging Face's `datasets` writes them: a column
+//! `image: struct<bytes, path>`, and a column of labels, either numbers with the class names in the
+//! schema's metadata, or the names themselves.
 //!
-//! The split is read off the file's name (`train-00000-of-00002.parquet`) or its folder's (`test/0000.parquet`).
+//! The split is derived from the file's name (`train-00000-of-00002.parquet`) or its folder's
+//! (`test/0000.parquet`).
 
 mod guard;
 mod pages;
@@ -20,13 +22,13 @@ use super::item::{Item, Split, modified_ns};
 use super::{Listing, Source};
 use crate::error::{Context, Error, Kind, Result};
 
-/// Parquet files whose schemas and labels have been read; their pictures have not.
+/// Parquet files whose schemas and labels have been read, but not their pictures.
 pub struct HfParquet {
     files: Vec<Part>,
     listing: Listing,
 }
 
-/// One file.
+/// One Parquet file.
 #[derive(Debug, Clone)]
 struct Part {
     path: PathBuf,
@@ -35,10 +37,11 @@ struct Part {
 }
 
 impl HfParquet {
-    /// Opens files, or all `*.parquet` in folders and below them.
+    /// Opens files, or all `*.parquet` files in and below folders.
     ///
     /// # Errors
-    /// Where there is no file, one is not Parquet or holds no pictures, or files disagree about the classes.
+    /// Returns [`Kind::Input`] if there is no file, one is not Parquet or holds no pictures, or
+    /// files disagree about the classes.
     pub fn open(paths: &[PathBuf]) -> Result<Self> {
         let (mut files, mut items, mut bytes) = (Vec::new(), 0, 0);
         for path in find(paths)? {
@@ -55,7 +58,7 @@ impl HfParquet {
         }
         let classes = classes(&files)?;
         let has_labels = files.iter().any(|part| part.schema.label.is_some());
-        Ok(HfParquet { files, listing: Listing { classes, has_labels, items, bytes } })
+        Ok(HfParquet { files, listing: Listing { classes, has_labels, items, bytes, notes: Vec::new() } })
     }
 }
 
@@ -78,12 +81,13 @@ impl Source for HfParquet {
         let declared = self.files.iter().find_map(|part| part.schema.names.clone());
         let mut failed = false;
         let items = self.files.into_iter().flat_map(move |part| rows::items(part, declared.clone()));
-        // An error is the last thing that is seen: what comes after a damaged part would not be the whole data set.
+        // The iterator ends at an error: the rest after a damaged part would not be the whole data
+        // set.
         Box::new(items.take_while(move |item| !std::mem::replace(&mut failed, item.is_err())))
     }
 }
 
-/// The files meant by `paths`, sorted.
+/// Returns the files that `paths` refer to, sorted.
 fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let hint = "name Parquet files, or folders of them";
     let mut found = BTreeSet::new();
@@ -91,9 +95,16 @@ fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         if path.is_file() {
             found.insert(path.clone());
         } else if path.is_dir() {
-            let files = WalkDir::new(path).follow_links(true).into_iter().filter_map(std::result::Result::ok);
-            let is_parquet = |p: &Path| p.extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet"));
-            found.extend(files.map(|e| e.into_path()).filter(|p| is_parquet(p) && p.is_file()));
+            for entry in WalkDir::new(path).follow_links(true) {
+                // A folder that cannot be read may hold a part of the pictures. A link back to a
+                // folder above: its target is found without it.
+                if entry.as_ref().is_err_and(|error| error.loop_ancestor().is_some()) {
+                    continue;
+                }
+                let entry = entry.at(Kind::Input, "cannot look through", path)?;
+                let is_parquet = entry.path().extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet"));
+                found.extend((is_parquet && entry.file_type().is_file()).then(|| entry.into_path()));
+            }
         } else {
             return Err(Error::new(Kind::Input, format!("{} does not exist", path.display())).hint(hint));
         }
@@ -107,10 +118,10 @@ fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
 
 fn open(path: &Path) -> Result<Pages> {
     let file = File::open(path).at(Kind::Input, "cannot open", path)?;
-    guard::guarded(path, || Pages::open(file).at(Kind::Input, "cannot read as Parquet:", path))
+    guard::or_damaged(path, || Pages::open(file).at(Kind::Input, "cannot read as Parquet:", path))
 }
 
-/// By a word of the file's name, or of the folder's; else for training.
+/// Returns the split named by a word of the file's name, or of its folder's; otherwise `Train`.
 fn split_of(path: &Path) -> Split {
     let words = |name: Option<&std::ffi::OsStr>| {
         let name = name.unwrap_or_default().to_string_lossy().into_owned();
@@ -119,7 +130,8 @@ fn split_of(path: &Path) -> Split {
     words(path.file_stem()).or_else(|| words(path.parent().and_then(Path::file_name))).unwrap_or(Split::Train)
 }
 
-/// The names that the files declare, which must be the same in all; or else the labels that occur, sorted.
+/// Returns the names that the files declare, which must be the same in all, or otherwise the labels
+/// that occur, sorted.
 fn classes(files: &[Part]) -> Result<Vec<String>> {
     let mut declared = files.iter().filter_map(|part| Some((part, part.schema.names.as_ref()?)));
     if let Some((first, names)) = declared.next() {

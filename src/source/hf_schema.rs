@@ -1,4 +1,5 @@
-//! Which columns of a Hugging Face Parquet file hold the pictures and their labels, and what the classes are called.
+//! Finds which columns of a Hugging Face Parquet file hold the pictures and their labels, and the
+//! class names.
 
 use std::path::Path;
 
@@ -7,20 +8,20 @@ use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
 
-/// What a file's schema says.
+/// The columns and class names that a file's schema declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HfSchema {
     /// The column of pictures: a struct with a binary field `bytes`.
     pub image: String,
     /// The column of labels, if there is one.
     pub label: Option<String>,
-    /// The classes' names in the order of their numbers, where the file knows them.
+    /// The class names in the order of their numbers, if the file declares them.
     pub names: Option<Vec<String>>,
 }
 
 impl HfSchema {
-    /// Reads the schema of the file at `path`; `features` is the JSON that `datasets` leaves under the metadata key
-    /// `huggingface`.
+    /// Reads the schema of the file at `path`; `features` is the JSON that `datasets` stores under
+    /// the metadata key `huggingface`.
     pub(super) fn of(schema: &Schema, features: Option<&str>, path: &Path) -> Result<Self> {
         let features = features.and_then(|text| serde_json::from_str::<Value>(text).ok()).unwrap_or(Value::Null);
         let features = features.pointer("/info/features").cloned().unwrap_or(Value::Null);
@@ -50,7 +51,8 @@ fn without_pictures(schema: &Schema, path: &Path) -> Error {
     Error::new(Kind::Input, message).hint("a column `image` of type struct<bytes: binary, path: string> is wanted")
 }
 
-/// The column by its usual names, or else the first one that is declared to hold classes.
+/// Returns the label column by its usual names, or otherwise the first column that is declared to
+/// hold classes.
 fn label_column(schema: &Schema, features: &Value) -> Option<String> {
     let usable = |field: &&Field| field.data_type().is_integer() || is_text(field.data_type());
     let named = ["label", "labels", "fine_label", "class", "target"]
@@ -61,7 +63,7 @@ fn label_column(schema: &Schema, features: &Value) -> Option<String> {
     named.or_else(|| declared().filter(usable)).map(|field| field.name().clone())
 }
 
-/// Whether labels of this type are names rather than numbers.
+/// Returns whether labels of this type are names rather than numbers.
 pub(super) fn is_text(data_type: &DataType) -> bool {
     match data_type {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
@@ -70,7 +72,7 @@ pub(super) fn is_text(data_type: &DataType) -> bool {
     }
 }
 
-/// `names` is a list, or an object from number to name.
+/// Reads the class names from `names`, which is a list, or an object from number to name.
 fn class_names(feature: &Value) -> Option<Vec<String>> {
     match &feature["names"] {
         Value::Array(names) => names.iter().map(|name| name.as_str().map(str::to_owned)).collect(),

@@ -4,14 +4,16 @@ use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-/// A picture, or what should have been one.
+use crate::settings::choice;
+
+/// A picture, or a file that should be one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    /// As shown to users; unique within the source, except where a list names a file twice.
+    /// The path shown to users; unique within the source, unless a list names a file twice.
     pub path: String,
     /// Where the bytes are.
     pub origin: Origin,
-    /// `None` where the source does not say; such pictures are for training.
+    /// The picture's split; `None` if the source does not say, and such pictures are for training.
     pub split: Option<Split>,
     /// The name of the class, one of [`super::Listing::classes`].
     pub label: Option<String>,
@@ -20,21 +22,21 @@ pub struct Item {
 /// Where the encoded bytes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// In a file of their own, which has not been read.
+    /// In its own file, which has not been read.
     File {
         /// The file.
         path: PathBuf,
-        /// Its length in bytes.
+        /// The file's length in bytes.
         byte_len: u64,
-        /// When it was last changed, in nanoseconds since 1970 UTC.
+        /// When the file was last changed, in nanoseconds since 1970 UTC.
         modified_ns: i64,
     },
-    /// In a larger file, from which they have been read.
+    /// In a larger file, from which the bytes have been read.
     Embedded {
         /// The encoded picture.
         bytes: Vec<u8>,
     },
-    /// Nowhere: the file is missing or may not be read.
+    /// Nowhere: the file is missing or cannot be read.
     Unreadable {
         /// What was wrong.
         detail: String,
@@ -42,7 +44,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Bytes of the encoded picture; 0 where there is none.
+    /// Returns the number of bytes of the encoded picture; 0 if it is unreadable.
     pub(crate) fn byte_len(&self) -> u64 {
         match self {
             Origin::File { byte_len, .. } => *byte_len,
@@ -51,7 +53,7 @@ impl Origin {
         }
     }
 
-    /// The origin for a file that should exist.
+    /// Returns the origin of a file that should exist.
     pub(super) fn of_file(path: &Path) -> Self {
         match std::fs::metadata(path) {
             Ok(metadata) => Origin::of_metadata(path, &metadata),
@@ -59,8 +61,13 @@ impl Origin {
         }
     }
 
-    /// The same, where the metadata are known. Only ordinary files are ever opened: to read a pipe could hang.
+    /// Like [`Origin::of_file`], for known metadata. Accepts only ordinary files: reading a pipe
+    /// could hang.
     pub(super) fn of_metadata(path: &Path, metadata: &Metadata) -> Self {
+        if path.to_str().is_none() {
+            // Tables, lists and messages hold text.
+            return Origin::Unreadable { detail: "the file's name is not UTF-8; rename it".to_owned() };
+        }
         if !metadata.is_file() {
             return Origin::Unreadable { detail: "not an ordinary file".to_owned() };
         }
@@ -68,7 +75,8 @@ impl Origin {
     }
 }
 
-/// When a file was last changed, in nanoseconds since 1970 UTC; 0 where the file system does not say.
+/// Returns when a file was last changed, in nanoseconds since 1970 UTC; 0 if the file system does
+/// not say.
 pub(crate) fn modified_ns(metadata: &Metadata) -> i64 {
     let Ok(time) = metadata.modified() else { return 0 };
     match time.duration_since(UNIX_EPOCH) {
@@ -77,30 +85,50 @@ pub(crate) fn modified_ns(metadata: &Metadata) -> i64 {
     }
 }
 
-/// What a picture is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Split {
-    /// Adaptation sees it.
-    Train,
-    /// Only evaluation sees it.
-    Test,
+choice! {
+    /// The part of a dataset that a picture belongs to, in the order of tables.
+    Split {
+        /// The pictures that are trained on.
+        Train = "train",
+        /// Pictures that are kept apart to choose settings by.
+        Validation = "validation",
+        /// Pictures that are kept apart to measure.
+        Test = "test",
+    }
 }
 
+/// The words for each split, in lower case: those of `datasets` and of folders on disk. Whatever
+/// names a split, a folder, a file or a column, is looked up here.
+const WORDS: [(Split, &[&str]); 3] = [
+    (Split::Train, &["train", "training"]),
+    (Split::Validation, &["validation", "valid", "val", "dev"]),
+    (Split::Test, &["test", "testing", "eval", "evaluation"]),
+];
+
 impl Split {
-    /// The word that tables hold.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Split::Train => "train",
-            Split::Test => "test",
-        }
+    /// Parses one of the usual words, in any case.
+    pub fn parse(word: &str) -> Option<Self> {
+        let word = word.to_lowercase();
+        WORDS.iter().find(|(_, words)| words.contains(&word.as_str())).map(|(split, _)| *split)
     }
 
-    /// Reads the usual words, in any case; validation pictures are for evaluation too.
-    pub fn parse(word: &str) -> Option<Self> {
-        match word.to_ascii_lowercase().as_str() {
-            "train" | "training" => Some(Split::Train),
-            "test" | "val" | "valid" | "validation" => Some(Split::Test),
-            _ => None,
+    /// Lists the words for each split: `train (training), ...`.
+    pub(super) fn words() -> String {
+        let each = WORDS.iter().map(|(_, words)| format!("{} ({})", words[0], words[1..].join(", ")));
+        each.collect::<Vec<_>>().join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_split_is_found_by_each_of_its_words_and_by_no_other() {
+        for (split, words) in WORDS {
+            assert_eq!(Split::parse(split.name()), Some(split));
+            assert!(words.iter().all(|word| Split::parse(&word.to_uppercase()) == Some(split)));
         }
+        assert_eq!(["", "trains", "holdout"].map(Split::parse), [None; 3]);
     }
 }

@@ -1,5 +1,5 @@
-//! A CSV file that names pictures: a header line, a column `path`, and if wanted `label` and `split`. UTF-8, comma
-//! separated, quoted where needed.
+//! A CSV file that names pictures: a header line, a column `path`, and optionally `label` and
+//! `split`. UTF-8, comma separated, quoted where needed.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -15,8 +15,9 @@ use crate::text::nearest::nearest;
 
 const COLUMNS: [&str; 3] = ["path", "label", "split"];
 
-/// A list whose lines have been read; its pictures have not. What the file system says of them is asked once, here: on a
-/// network disk the answer takes a millisecond a picture, and whoever asks twice may be told two things.
+/// A list whose lines have been read, but not its pictures. The files' metadata are read only once,
+/// here: on a network disk that takes a millisecond a picture, and a second read could give a
+/// different answer.
 pub struct List {
     items: Vec<Item>,
     listing: Listing,
@@ -29,10 +30,11 @@ struct Row {
 }
 
 impl List {
-    /// Reads the list. Its paths are relative to `root`, or else to the folder that the list is in.
+    /// Reads the list. Its paths are relative to `root`, or by default to the folder of the list.
     ///
     /// # Errors
-    /// Where the file cannot be read or a line of it is wrong; the message names the line.
+    /// Returns [`Kind::Input`] if the file cannot be read or one of its lines is wrong; the message
+    /// names the line.
     pub fn open(path: &Path, root: Option<&Path>) -> Result<Self> {
         let file = File::open(path)
             .at(Kind::Input, "cannot open list", path)
@@ -53,6 +55,7 @@ impl List {
         let root = root.or(path.parent()).unwrap_or(Path::new(""));
         let items: Vec<Item> = rows.into_iter().map(|row| item(root, row)).collect();
         let listing = Listing {
+            notes: Vec::new(),
             has_labels: !classes.is_empty(),
             classes,
             items: items.len() as u64,
@@ -88,7 +91,7 @@ fn item(root: &Path, row: Row) -> Item {
     }
 }
 
-/// Where the known columns stand: path, label, split.
+/// Returns the positions of the known columns: path, label, split.
 fn columns(reader: &mut Reader<File>, path: &Path) -> Result<[Option<usize>; 3]> {
     let header = reader.headers().map_err(|e| refused(path, &e))?;
     let mut places = [None; 3];
@@ -130,7 +133,7 @@ fn row(record: &StringRecord, places: [Option<usize>; 3], path: &Path) -> Result
         None => None,
         Some(word) => Some(Split::parse(&word).ok_or_else(|| {
             Error::new(Kind::Input, format!("{}:{line}: `split` is `{word}`", path.display()))
-                .hint("a split is `train` or `test` (or `val`)")
+                .hint(format!("splits are {}", Split::words()))
         })?),
     };
     Ok(Row { path: file, label, split })

@@ -1,14 +1,14 @@
-//! Where pictures come from. A source lists its classes at once and yields its pictures one after the other, always in
-//! the same order; the pictures' bytes are never all in memory.
+//! Sources of pictures. A source lists its classes at once and yields its pictures one after the
+//! other, always in the same order; the pictures' bytes are never all in memory.
 
 mod class_names;
 mod fingerprint;
 pub mod folder;
 pub mod hf_parquet;
 mod hf_schema;
+pub mod inputs;
 pub mod item;
 pub mod list;
-pub mod named;
 
 use std::path::PathBuf;
 
@@ -22,9 +22,11 @@ use crate::settings::{Must, SHARE, Want, choice, settings};
 choice! {
     /// How the pictures are stored.
     SourceKind {
-        /// Hugging Face Parquet: a file or a folder of them, `image: struct<bytes, path>` and a label if there is one.
+        /// Hugging Face Parquet: a file or a folder of them, `image: struct<bytes, path>` and a
+        /// label if there is one.
         HfParquet = "hf-parquet",
-        /// Picture files in folders: one per class or none, with or without `train` and `test` above.
+        /// Picture files in folders: one per class or none, with or without `train` and `test`
+        /// above.
         Folder = "folder",
         /// A CSV file that names picture files, their split and their label if known.
         List = "list",
@@ -49,54 +51,58 @@ settings! {
 }
 
 impl Dataset {
-    /// Names pictures at a path, with defaults for all else.
+    /// Returns the pictures at a path, with defaults for everything else.
     pub fn at(kind: SourceKind, path: PathBuf) -> Self {
         Dataset { kind, path, root: None, classes: None, tolerance: 0.05, limits: Limits::default() }
     }
 
-    /// Reads the class names that the pipeline gives, where it gives some.
+    /// Reads the class names from the pipeline's file of them, if it names one.
     ///
     /// # Errors
-    /// As [`class_names`].
+    /// Fails as [`class_names`] does.
     pub fn class_names(&self) -> Result<Option<Vec<String>>> {
         self.classes.as_deref().map(class_names).transpose()
     }
 }
 
-/// What is known of a source before any picture is read.
+/// What a source says about itself before any picture is read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// Names of the classes; a class's place is its id. Empty where there are no labels.
+    /// What the user should know of what was found.
+    pub notes: Vec<String>,
+    /// The class names; a class's index is its id. Empty if there are no labels.
     pub classes: Vec<String>,
     /// Whether any picture has a label.
     pub has_labels: bool,
-    /// How many items it yields, good pictures or not.
+    /// The number of items, good pictures or not.
     pub items: u64,
-    /// Bytes of all of them, encoded.
+    /// The encoded bytes of all items.
     pub bytes: u64,
 }
 
 /// An opened source.
 pub trait Source: Send {
-    /// Its classes.
+    /// Returns the source's classes and sizes.
     fn listing(&self) -> &Listing;
 
-    /// 64 hexadecimal digits that change when a file is added, removed or modified, or a label in a list changes, so
-    /// that an unchanged source need not be read again. Pictures themselves are not read for it.
+    /// Returns 64 hexadecimal digits that change when a file is added, removed or modified, or a
+    /// label in a list changes, so that an unchanged source need not be read again. The pictures
+    /// themselves are not read.
     ///
     /// # Errors
-    /// Where the source can no longer be read.
+    /// Fails if the source can no longer be read.
     fn fingerprint(&self) -> Result<String>;
 
-    /// All pictures, sorted by path. What cannot be read is an item of [`Origin::Unreadable`]; an error means that the
-    /// source as a whole is at fault, and is the last thing the iterator yields.
+    /// Returns all pictures, sorted by path, and those of a Parquet file by row. An unreadable
+    /// picture is an item of [`Origin::Unreadable`]; an error means that the source as a whole is
+    /// at fault, and is the last thing the iterator yields.
     fn items(self: Box<Self>) -> Box<dyn Iterator<Item = Result<Item>> + Send>;
 }
 
 /// Opens a source: finds its files and its classes.
 ///
 /// # Errors
-/// Where it does not exist, is empty, or is not of the kind that the pipeline says.
+/// Fails if the source does not exist, is empty, or is not of the kind that the pipeline says.
 pub fn open(dataset: &Dataset) -> Result<Box<dyn Source>> {
     let path = &dataset.path;
     Ok(match dataset.kind {

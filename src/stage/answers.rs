@@ -1,6 +1,8 @@
-//! From logits to answers: the mixture with the prior, transduction and temperature, each written once.
+//! Turns logits into answers: mixture with the prior, transduction and temperature, each
+//! implemented once.
 //!
-//! Logits are cosines times the pipeline's `adapt.logit_scale`, unless they are called cosines.
+//! Logits are cosines times the pipeline's `adapt.logit_scale`, unless they are called cosines or
+//! cosine-like.
 
 use tch::{Kind as Number, Tensor};
 
@@ -23,25 +25,27 @@ settings! {
     }
 }
 
-/// DKA's mixture at prediction: the prior by its share, the adapted model by the rest.
+/// DKA's mixture at prediction: `gamma` weights the prior, `1 - gamma` the adapted model.
 #[derive(Debug, Clone, Copy)]
 pub struct Mixture {
     /// The prior's share.
     pub gamma: f64,
-    /// What the prior's cosines are multiplied by; the adapted model's logits are so already.
+    /// Factor that turns the prior's cosines into logits; the adapted model's logits already
+    /// include it.
     pub scale: f64,
 }
 
 impl Mixture {
-    /// Returns the mixed logits (B, C) of the prior's cosines and the adapted model's logits, both (B, C).
+    /// Returns the mixed logits (B, C) of the prior's cosines and the adapted model's logits, both
+    /// (B, C).
     pub fn of(self, prior: &Tensor, adapted: &Tensor) -> Tensor {
         prior * (self.gamma * self.scale) + adapted * (1.0 - self.gamma)
     }
 
-    /// Returns the same of some rows, a block at a time.
+    /// Like [`of`](Self::of), but only for these `rows`, a block at a time.
     ///
     /// # Errors
-    /// Where stopping was asked for.
+    /// Fails if a stop was requested.
     pub fn of_rows(self, prior: &Tensor, adapted: &Tensor, rows: &Tensor, stop: &Stop) -> Result<Tensor> {
         Blocks::of_numbers(rows.size()[0], prior.size()[1]).map(stop, |block| {
             let rows = block.of(rows);
@@ -50,12 +54,13 @@ impl Mixture {
     }
 }
 
-/// Cosine-like logits (rows, C) after transduction: all pictures are answered at once by StatA ([`Transduction`]), from their
-/// composite features (rows, d), first cosines (rows, C), and prototypes (C, d). An answer becomes `ln(answer) / scale`, whose
-/// softmax at that scale is the answer.
+/// Returns cosine-like logits (rows, C) after transduction: StatA ([`Transduction`]) answers all
+/// pictures at once, from their composite features (rows, d), first cosines (rows, C), and
+/// prototypes (C, d). An answer becomes `ln(answer) / scale`, whose softmax at that scale is the
+/// answer.
 ///
 /// # Errors
-/// Where stopping was asked for.
+/// Fails if a stop was requested.
 pub fn transduced(
     composite: &Tensor,
     first: &Tensor,
@@ -70,43 +75,44 @@ pub fn transduced(
     rows.map(stop, |block| block.of(&answers).clamp_min(LEAST).log() / scale)
 }
 
-/// Answers below this are taken for this: no logit is infinite.
+/// Lower bound of answers, so that no logit is infinite.
 const LEAST: f64 = 1e-12;
 
-/// The adapted model's side of all pictures.
+/// The adapted model's logits of all pictures, and its classifier.
 pub struct AdaptedLogits {
-    /// Its logits, (rows, C).
+    /// Logits, (rows, C).
     pub logits: Tensor,
-    /// Its classifier, (C, d) of unit rows, on the CPU.
+    /// Classifier, (C, d) with unit rows, on the CPU.
     pub head: Tensor,
 }
 
-/// What answers of all pictures are made from.
+/// Inputs from which all pictures are answered.
 pub struct Answering<'a> {
     /// The pictures.
     pub pictures: &'a Pictures,
-    /// What the frozen model says of them.
+    /// The frozen model's features and logits of the pictures.
     pub seen: &'a MultiView,
     /// The classifiers made from sentences.
     pub heads: &'a Heads,
-    /// What the pipeline says about transduction.
+    /// The pipeline's transduction settings.
     pub transduction: Transduction,
-    /// What it says about answers.
+    /// The pipeline's prediction settings.
     pub predict: Predict,
     /// The pipeline's logit scale.
     pub scale: f64,
-    /// Asks to stop.
+    /// Tells whether to stop.
     pub stop: &'a Stop,
 }
 
-/// The classes that each model names, by the models' names, in the order of tables.
+/// The predicted classes of each model, with its name, in the order of [`evaluate::MODELS`].
 pub type Named = Vec<(&'static str, Vec<i32>)>;
 
 impl Answering<'_> {
-    /// Returns the prior's cosine-like logits of the training pictures at these places, after transduction where it is asked for.
+    /// Returns the prior's cosine-like logits of the training pictures at the places `train`, after
+    /// transduction if the pipeline asks for it.
     ///
     /// # Errors
-    /// Where libtorch fails, or stopping was asked for.
+    /// Fails if libtorch reports an error, or a stop was requested.
     pub fn prior(&self, train: &Tensor) -> Result<Tensor> {
         let (composite, logits) = (self.picked(&self.seen.composite, train)?, self.picked(&self.seen.logits, train)?);
         if !self.transduction.prior {
@@ -118,11 +124,11 @@ impl Answering<'_> {
         })
     }
 
-    /// Returns the classes that the frozen models name, and what the adapted model is to be mixed with: the prior's cosine-like
-    /// logits of all pictures.
+    /// Returns the classes that the frozen models predict, and the prior's cosine-like logits of
+    /// all pictures, to be mixed with the adapted model's.
     ///
     /// # Errors
-    /// Where libtorch fails, or stopping was asked for.
+    /// Fails if libtorch reports an error, or a stop was requested.
     pub fn baselines(&self) -> Result<(Named, Tensor)> {
         let Self { seen, heads, transduction, stop, .. } = *self;
         let mut named = vec![
@@ -141,11 +147,11 @@ impl Answering<'_> {
         Ok((named, prior))
     }
 
-    /// Returns the logits (rows, C) that answers are taken from, where they are not the adapted model's own: mixed with the
-    /// prior's, then transduced about the adapted classifier.
+    /// Returns the logits (rows, C) that answers are taken from: mixed with the prior's, then
+    /// transduced about the adapted classifier. Returns `None` if they are the adapted model's own.
     ///
     /// # Errors
-    /// Where libtorch fails, or stopping was asked for.
+    /// Fails if libtorch reports an error, or a stop was requested.
     pub fn predicted(&self, prior: &Tensor, adapted: &AdaptedLogits) -> Result<Option<Tensor>> {
         if self.predict.gamma == 0.0 && !self.transduction.predictions {
             return Ok(None);
@@ -158,11 +164,12 @@ impl Answering<'_> {
         }))
     }
 
-    /// Returns the temperature of answers that need no other picture, which are mixed with the prior's logits where the pipeline
-    /// asks for it and not transduced, from the pseudo-labels of pictures at these places; none where there are none.
+    /// Returns the temperature for answering a picture on its own (mixed with the prior's logits if
+    /// the pipeline asks for it, and not transduced), from the pseudo-labels of pictures at these
+    /// places. Returns `None` without pseudo-labels.
     ///
     /// # Errors
-    /// Where libtorch fails, or stopping was asked for.
+    /// Fails if libtorch reports an error, or a stop was requested.
     pub fn temperature(&self, adapted: &AdaptedLogits, (places, labels): (&[i64], &[i64])) -> Result<Option<f64>> {
         guarded("calibration", || {
             let places = Tensor::from_slice(places);
@@ -179,7 +186,7 @@ impl Answering<'_> {
         picked(rows, places, self.stop)
     }
 
-    /// Cosine-like logits (rows, C) of all pictures after transduction within their split.
+    /// Returns cosine-like logits (rows, C) of all pictures after transduction within their split.
     fn by_split(&self, first: &Tensor, prototypes: &Tensor) -> Result<Tensor> {
         guarded("transduction", || {
             evaluate::by_split(&evaluate::splits(self.pictures), first, self.stop, |places| {

@@ -1,7 +1,8 @@
-//! Calibration: one number that the logits are divided by, so that confidences are as high as answers agree with pseudo-labels.
+//! Calibration: fits one number that the logits are divided by, so that confidences match how often
+//! answers agree with pseudo-labels.
 //!
-//! True labels would be better, but there are none: what is calibrated is agreement with the labels of the last pass, and
-//! whoever shows such a probability says so.
+//! True labels would be better, but there are none: what is calibrated is agreement with the labels
+//! of the last pass, and output that shows such a probability says so.
 
 use std::collections::HashMap;
 
@@ -15,14 +16,14 @@ use crate::store::layout::Store;
 use crate::store::reader;
 use crate::table::arrays;
 
-/// Temperatures are looked for between this and its inverse.
+/// Lower bound of temperatures; the upper bound is its inverse.
 const COLDEST: f64 = 0.05;
 
-/// The temperature that makes pseudo-labels most likely under `softmax(logits / temperature)`: logits (B, C), labels (B).
-/// `None` without labels.
+/// Returns the temperature that makes pseudo-labels most likely under
+/// `softmax(logits / temperature)`: logits (B, C), labels (B). Returns `None` without labels.
 ///
 /// # Errors
-/// Where stopping was asked for.
+/// Fails if a stop was requested.
 pub fn temperature(logits: &Tensor, labels: &[i64], stop: &Stop) -> Result<Option<f64>> {
     if labels.is_empty() {
         return Ok(None);
@@ -30,7 +31,7 @@ pub fn temperature(logits: &Tensor, labels: &[i64], stop: &Stop) -> Result<Optio
     let labels = Tensor::from_slice(labels).view([-1, 1]);
     let of_labels = logits.gather(1, &labels, false).to_kind(Number::Double).mean(None::<Number>).double_value(&[]);
     let rows = Blocks::of_numbers(logits.size()[0], logits.size()[1]);
-    // The slope of the mean cross-entropy in the inverse temperature; it only ever rises.
+    // The slope of the mean cross-entropy in the inverse temperature, which never decreases.
     let slope = |inverse: f64| -> Result<f64> {
         let mut sum = 0.0;
         rows.each(stop, |block| {
@@ -57,10 +58,10 @@ pub fn temperature(logits: &Tensor, labels: &[i64], stop: &Stop) -> Result<Optio
     Ok(Some(2.0 / (low + high)))
 }
 
-/// The places of the pictures that the last pass of a run labelled, and their labels.
+/// Returns the places of the pictures that the last pass of a run labelled, and their labels.
 ///
 /// # Errors
-/// Where the store cannot be read, or stopping was asked for.
+/// Fails if the store cannot be read, or a stop was requested.
 pub fn last_labels(
     run: &str,
     last: i32,
@@ -88,7 +89,8 @@ mod tests {
     use super::*;
     use crate::error::Kind;
 
-    /// Log-odds of 4 and of 0 for the first of two classes.
+    /// Returns the logits of four pictures, each 4 for the first of two classes and 0 for the
+    /// second.
     fn logits() -> Tensor {
         Tensor::from_slice(&[4.0f32, 0.0, 4.0, 0.0, 4.0, 0.0, 4.0, 0.0]).view([4, 2])
     }

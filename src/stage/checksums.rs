@@ -1,5 +1,5 @@
-//! Checksums: files are compared with their seals before a run reads them, so that what is damaged is known to be missing while
-//! there is still time to compute it anew.
+//! Compares files with their seals before a run reads them, so that damaged files are found while
+//! there is still time to recompute them.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,16 +11,18 @@ use crate::stage::progress::Progress;
 use crate::stop::Stop;
 use crate::store::Store;
 
-/// Bytes of the unit that progress counts in.
+/// Bytes per unit of progress.
 const MEGABYTE: u64 = 1_000_000;
 
-/// Compares those of `files` with their seals that this process has neither written nor compared yet, on all cores; `what` they
-/// are is said at the end. What is not as it was written is set aside, and is missing from then on.
+/// Compares those of `files` with their seals that this process has neither written nor compared
+/// yet, on all cores; `what` names them in the final message. Sets aside files that are not as they
+/// were written; they are missing from then on.
 ///
-/// Must be called within a tokio runtime of several threads.
+/// Must be called within a multi-threaded tokio runtime.
 ///
 /// # Errors
-/// Where a file cannot be opened or moved, a later version of the program wrote it, or stopping was asked for.
+/// Fails if a file cannot be opened or moved, a later version of the program wrote it, or a stop
+/// was requested.
 pub fn compare(what: &str, files: Vec<PathBuf>, store: &Store, stop: &Stop, progress: &dyn Progress) -> Result<()> {
     let files = store.uncompared(files);
     if files.is_empty() {

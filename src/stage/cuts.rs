@@ -1,5 +1,5 @@
-//! One decode for several tables: what each wants of a picture is cut while its pixels are in memory, and goes to that table's
-//! batches.
+//! One decode for several tables: each table's views are cut while the picture's pixels are in
+//! memory, and go to that table's batches.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,22 +9,22 @@ use crate::image::{ImageId, Rgb};
 use crate::stage::feed::{Batcher, Batches, Closed, Views};
 use crate::stage::progress::Progress;
 
-/// Cuts what a table wants from a decoded picture.
+/// Cuts a table's views from a decoded picture.
 pub(super) type Cut = Arc<dyn Fn(&ImageId, &Rgb) -> Result<Views> + Send + Sync>;
 
-/// What a table wants: a cut of each picture that it does not have.
+/// A table's wish: a cut of each picture that it lacks.
 #[derive(Clone)]
 pub(super) struct Wish {
-    /// The pictures that it has.
+    /// The pictures that the table has.
     pub(super) have: Arc<HashSet<ImageId>>,
-    /// Cuts the others.
+    /// Cuts the table's views of the others.
     pub(super) cut: Cut,
 }
 
-/// What was cut of a picture, by the number of the table.
+/// The views cut from a picture, by the number of the table.
 pub(super) type Cuts = Vec<(usize, Views)>;
 
-/// What all tables want.
+/// The wishes of all tables.
 #[derive(Clone)]
 pub(super) struct Wishes(Arc<[Wish]>);
 
@@ -38,29 +38,31 @@ impl Wishes {
         self.0.iter().any(|wish| !wish.have.contains(id))
     }
 
-    /// Returns whether a table has the picture, which shows that it can be decoded.
+    /// Returns whether a table has the picture, which proves that it can be decoded.
     pub(super) fn know(&self, id: &ImageId) -> bool {
         self.0.iter().any(|wish| wish.have.contains(id))
     }
 
-    /// Cuts what tables lack of the picture.
+    /// Cuts the picture's views for the tables that lack it.
     ///
     /// # Errors
-    /// Where it cannot be cut.
+    /// Fails if the picture cannot be cut.
     pub(super) fn cut(&self, id: &ImageId, picture: &Rgb) -> Result<Cuts> {
+        let _span = tracing::debug_span!("cut").entered();
         let lacking = self.0.iter().enumerate().filter(|(_, wish)| !wish.have.contains(id));
         lacking.map(|(table, wish)| Ok((table, (wish.cut)(id, picture)?))).collect()
     }
 }
 
-/// A picture on its way through a table's batches. It counts as done once no table has it in hand.
+/// A picture on its way through a table's batches. It counts as done when no table holds it any
+/// more.
 pub(super) struct Waiting {
-    /// The picture's id, as tables have it.
+    /// The picture's id, as in the tables.
     pub(super) image_id: String,
     _done: Arc<Done>,
 }
 
-/// Tells progress of a picture when the last table drops it.
+/// Advances the progress by one picture when the last table drops it.
 struct Done(Arc<dyn Progress>);
 
 impl Drop for Done {
@@ -69,14 +71,15 @@ impl Drop for Done {
     }
 }
 
-/// Where cuts go in, one mouth for each table.
+/// Sends cuts to the tables, through one batcher each.
 pub(super) struct Mouths {
     batchers: Vec<Batcher<Waiting>>,
     progress: Arc<dyn Progress>,
 }
 
 impl Mouths {
-    /// Makes a mouth for each table, and what comes out behind it. `sizes` are the pictures of a batch.
+    /// Returns a batcher for each table, and the receivers of their batches. `sizes` are pictures
+    /// per batch.
     pub(super) fn new(
         sizes: impl IntoIterator<Item = usize>,
         progress: Arc<dyn Progress>,
@@ -85,10 +88,10 @@ impl Mouths {
         (Mouths { batchers, progress }, batches)
     }
 
-    /// Hands over what was cut of a picture, and waits where a table has no room for it.
+    /// Sends what was cut from a picture, waiting if a table has no room for it.
     ///
     /// # Errors
-    /// Where a table takes no more pictures.
+    /// Fails if a table's receiver was dropped.
     pub(super) async fn push(&mut self, image_id: String, cuts: Cuts) -> Result<(), Closed> {
         let done = Arc::new(Done(self.progress.clone()));
         for (table, views) in cuts {
@@ -98,10 +101,10 @@ impl Mouths {
         Ok(())
     }
 
-    /// Hands over what does not make a whole batch.
+    /// Sends the last, incomplete batches.
     ///
     /// # Errors
-    /// As [`push`](Self::push).
+    /// Fails as [`push`](Self::push) does.
     pub(super) async fn flush(&mut self) -> Result<(), Closed> {
         for batcher in &mut self.batchers {
             batcher.flush().await?;
@@ -109,7 +112,7 @@ impl Mouths {
         Ok(())
     }
 
-    /// Hands over an error, which ends every table.
+    /// Sends an error to the first table; the others end when their batchers are dropped.
     pub(super) async fn fail(&mut self, error: crate::error::Error) {
         if let Some(batcher) = self.batchers.first_mut() {
             batcher.fail(error).await;

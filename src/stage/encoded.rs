@@ -1,4 +1,5 @@
-//! Encoded pictures as a source gives them: read, named by their bytes, and refused where their header says too much.
+//! Encoded pictures from a source: read, identified by their bytes, and rejected if their header
+//! exceeds the limits.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -18,23 +19,23 @@ use crate::stage::pool::{self, Budget, Share, Task};
 pub(super) struct Encoded {
     /// The file's bytes.
     pub(super) bytes: Vec<u8>,
-    /// Their identity.
+    /// Identity of the bytes.
     pub(super) id: ImageId,
     /// Format and sizes.
     pub(super) header: Header,
-    /// The room that the bytes take: given back with them.
+    /// Memory share of the bytes, given back on drop.
     pub(super) room: Share,
 }
 
 impl Encoded {
-    /// What decoding the picture takes.
+    /// Returns the bytes that decoding the picture takes.
     pub(super) fn decoding_bytes(&self) -> usize {
         self.header.format.decoding_bytes(self.header.width, self.header.height)
     }
 }
 
-/// `work` on each item of a source and on what was read of it, in the order of the source. A picture is read in a first step, and worked
-/// on in a second, when its size is known and there is room to decode it.
+/// Runs `work` on each item of a source and on what was read of it, in the order of the source. A
+/// picture is read first; `work` starts when its size is known and there is room to decode it.
 ///
 /// Must be polled within a tokio runtime.
 pub(super) fn each<T: Send + 'static>(
@@ -43,7 +44,8 @@ pub(super) fn each<T: Send + 'static>(
     work: impl Fn(Item, Result<Encoded, Rejection>) -> Result<T> + Clone + Send + 'static,
 ) -> impl Stream<Item = Result<T>> + Send {
     let budget = Budget::new();
-    // The next item is not taken from its source before there is room for this one: it may bring its bytes along.
+    // The next item is taken from the source only when there is room for this one, because an item
+    // may carry its bytes.
     let with_room = {
         let budget = budget.clone();
         futures::stream::iter(items).then(move |item| {
@@ -74,7 +76,7 @@ pub(super) fn each<T: Send + 'static>(
     pool::in_order(tasks, budget).map(Result::flatten)
 }
 
-/// Reads a picture. Its bytes are taken out of the item where they are in it.
+/// Reads a picture, taking its bytes out of the item if they are embedded there.
 fn read(item: &mut Item, limits: &Limits, room: Share) -> Result<Encoded, Rejection> {
     let bytes = match &mut item.origin {
         Origin::File { path, byte_len, .. } => read_file(path, *byte_len, limits)?,
@@ -87,7 +89,7 @@ fn read(item: &mut Item, limits: &Limits, room: Share) -> Result<Encoded, Reject
 }
 
 fn read_file(path: &Path, byte_len: u64, limits: &Limits) -> Result<Vec<u8>, Rejection> {
-    // A file that is too large is not even read.
+    // A file that is too large is not read at all.
     if byte_len > limits.max_bytes {
         let detail = format!("{byte_len} bytes, more than dataset.limits.max_bytes = {}", limits.max_bytes);
         return Err(Rejection::new(Reason::TooLargeBytes, detail));
@@ -95,8 +97,8 @@ fn read_file(path: &Path, byte_len: u64, limits: &Limits) -> Result<Vec<u8>, Rej
     read_ordinary(path, limits.max_bytes).map_err(|e| Rejection::new(Reason::Unreadable, e.to_string()))
 }
 
-/// The bytes of a file, up to one more than `longest`: it may have grown since it was listed. What has become something else than
-/// an ordinary file is not opened: to read a pipe could hang.
+/// Reads a file, up to one byte more than `longest`, because it may have grown since it was listed.
+/// Refuses anything but an ordinary file: reading a pipe could hang.
 pub(super) fn read_ordinary(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {

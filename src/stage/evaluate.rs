@@ -1,7 +1,7 @@
 //! Evaluate: the only stage that reads `labels`.
 //!
-//! Top-1 and the true mean per class (a class without a right answer counts, other than in the released code), of the
-//! baselines and the adapted model, on both splits.
+//! Measures top-1 and the true mean per class (a class without a right answer counts, unlike in the
+//! released code) of the baselines and the adapted model, on all splits.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,13 +11,15 @@ use tch::{Kind as Number, Tensor};
 
 use crate::error::{Context, Kind, Result};
 use crate::fusion::blocks::Blocks;
+use crate::source::Split;
 use crate::stage::pictures::Pictures;
 use crate::stop::Stop;
 use crate::store::layout::Store;
 use crate::store::reader;
 use crate::table::{self, Dims, arrays, tensor};
 
-/// The models that are measured, in the order of tables: as `metrics` and as people call them.
+/// The measured models, in the order of tables: the name in `metrics`, and the name shown to
+/// people.
 pub const MODELS: [(&str, &str); 6] = [
     ("zero_shot", "zero-shot"),
     ("descriptions", "descriptions"),
@@ -32,20 +34,20 @@ pub const MODELS: [(&str, &str); 6] = [
 pub struct Score {
     /// One of [`MODELS`].
     pub model: &'static str,
-    /// `train` or `test`.
+    /// `train`, `validation` or `test`.
     pub split: &'static str,
-    /// Share of pictures that are right.
+    /// Share of pictures answered correctly.
     pub top1: f64,
-    /// Mean over the classes that have pictures of that share.
+    /// Mean of that share over the classes that have pictures.
     pub mean_class: f64,
-    /// Labelled pictures it was measured on.
+    /// Number of labelled pictures measured.
     pub images: u64,
 }
 
-/// The ground truth of a dataset, by row of its pictures.
+/// Returns the ground truth of a dataset, in the order of its pictures.
 ///
 /// # Errors
-/// Where the store cannot be read, or stopping was asked for.
+/// Fails if the store cannot be read, or a stop was requested.
 pub fn labels(pictures: &Pictures, dataset: &str, store: &Store, stop: &Stop) -> Result<Vec<Option<i32>>> {
     let mut known = HashMap::new();
     for batch in reader::batches(&store.partition("labels", dataset)?, None, 8192)? {
@@ -57,21 +59,22 @@ pub fn labels(pictures: &Pictures, dataset: &str, store: &Store, stop: &Stop) ->
     Ok(pictures.rows().iter().map(|picture| known.get(&picture.image_id).copied()).collect())
 }
 
-/// Scores of one model's answers, a class for every picture, on each split that has labels.
+/// Returns the scores of one model's answers, a class for every picture, on each split that has
+/// labels.
 pub fn scores(model: &'static str, answers: &[i32], labels: &[Option<i32>], pictures: &Pictures) -> Vec<Score> {
-    ["train", "test"].into_iter().filter_map(|split| score(model, split, answers, labels, pictures)).collect()
+    Split::ALL.iter().filter_map(|&split| score(model, split, answers, labels, pictures)).collect()
 }
 
 fn score(
     model: &'static str,
-    split: &'static str,
+    split: Split,
     answers: &[i32],
     labels: &[Option<i32>],
     pictures: &Pictures,
 ) -> Option<Score> {
     let mut classes: HashMap<i32, (u64, u64)> = HashMap::new();
     for ((picture, label), answer) in pictures.rows().iter().zip(labels).zip(answers) {
-        if let (Some(label), true) = (label, picture.test == (split == "test")) {
+        if let (Some(label), true) = (label, picture.split == split) {
             let (right, all) = classes.entry(*label).or_default();
             *right += u64::from(label == answer);
             *all += 1;
@@ -84,27 +87,29 @@ fn score(
     shares.sort_by(f64::total_cmp);
     (images > 0).then(|| Score {
         model,
-        split,
+        split: split.name(),
         top1: right as f64 / images as f64,
         mean_class: shares.iter().sum::<f64>() / shares.len() as f64,
         images,
     })
 }
 
-/// The places of the pictures of each split, in their order: pictures that are answered at once are answered with their own
-/// split alone, as if the other were not there.
+/// Returns the places of the pictures of each split, in order. Pictures that are answered at once
+/// are answered with their own split alone, as if the other did not exist.
 pub fn splits(pictures: &Pictures) -> Vec<Tensor> {
-    let of = |test: bool| {
-        let places = (0..).zip(pictures.rows()).filter(|(_, picture)| picture.test == test).map(|(place, _)| place);
+    let of = |split: Split| {
+        let places = (0..).zip(pictures.rows()).filter(|(_, picture)| picture.split == split).map(|(place, _)| place);
         places.collect::<Vec<i64>>()
     };
-    [of(false), of(true)].iter().filter(|places| !places.is_empty()).map(|places| Tensor::from_slice(places)).collect()
+    let splits: Vec<Vec<i64>> = Split::ALL.iter().copied().map(of).collect();
+    splits.iter().filter(|places| !places.is_empty()).map(|places| Tensor::from_slice(places)).collect()
 }
 
-/// `answer` of each split, put together in the order of the pictures; `like` has the shape and type of the result.
+/// Returns `answer` of each split, put together in the order of the pictures; `like` has the shape
+/// and type of the result.
 ///
 /// # Errors
-/// Of `answer`, or where stopping was asked for.
+/// Fails if `answer` fails, or a stop was requested.
 pub fn by_split(
     splits: &[Tensor],
     like: &Tensor,
@@ -121,20 +126,20 @@ pub fn by_split(
     Ok(all)
 }
 
-/// The class of the classifier (C, d) that each feature (rows, d) is nearest to.
+/// Returns the class of the classifier (C, d) that each feature (rows, d) is nearest to.
 ///
 /// # Errors
-/// Where libtorch cannot copy the result, or stopping was asked for.
+/// Fails if libtorch cannot copy the result, or a stop was requested.
 pub fn nearest(features: &Tensor, classifier: &Tensor, stop: &Stop) -> Result<Vec<i32>> {
     let blocks = Blocks::of_products(features.size()[0], classifier.numel() as i64);
     let best = blocks.map(stop, |block| block.of(features).matmul(&classifier.tr()).argmax(1, false))?;
     classes(&best)
 }
 
-/// The best class of each row of logits (rows, C).
+/// Returns the best class of each row of logits (rows, C).
 ///
 /// # Errors
-/// Where libtorch cannot copy the result.
+/// Fails if libtorch cannot copy the result.
 pub fn answers(logits: &Tensor) -> Result<Vec<i32>> {
     classes(&logits.argmax(1, false))
 }
@@ -146,7 +151,7 @@ fn classes(best: &Tensor) -> Result<Vec<i32>> {
 /// Writes `metrics` of a run; `pass` is the number of the last pass.
 ///
 /// # Errors
-/// Where the store cannot be written.
+/// Fails if the store cannot be written.
 pub fn write_metrics(run: &str, pass: i32, scores: &[Score], store: &Store) -> Result<()> {
     let rows: Vec<(&Score, &str, f64)> =
         scores.iter().flat_map(|s| [(s, "top1", s.top1), (s, "mean_class", s.mean_class)]).collect();
@@ -164,11 +169,11 @@ pub fn write_metrics(run: &str, pass: i32, scores: &[Score], store: &Store) -> R
     store.partition("metrics", run)?.replace("metrics", &schema, &[batch], &[]).map(drop)
 }
 
-/// Writes `predictions` of a run: the adapted model's answer for every picture, from its logits (rows, C), and the zero-shot
-/// answer beside it.
+/// Writes `predictions` of a run: the adapted model's answer for every picture, from its logits
+/// (rows, C), and the zero-shot answer beside it.
 ///
 /// # Errors
-/// Where the store cannot be written, or stopping was asked for.
+/// Fails if the store cannot be written, or a stop was requested.
 pub fn write_predictions(
     run: &str,
     pictures: &Pictures,
@@ -193,7 +198,7 @@ pub fn write_predictions(
     let columns: [(&str, ArrayRef); 7] = [
         ("run", arrays::repeated(run, rows.len())),
         ("image_id", arrays::text(rows.iter().map(|p| &p.image_id))),
-        ("split", arrays::text(rows.iter().map(|p| if p.test { "test" } else { "train" }))),
+        ("split", arrays::text(rows.iter().map(|p| p.split.name()))),
         ("class_id", Arc::new(Int32Array::from(answers(logits)?))),
         ("confidence", Arc::new(Float32Array::from(confidence))),
         ("margin", Arc::new(Float32Array::from(margin))),

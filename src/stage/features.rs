@@ -1,4 +1,4 @@
-//! Reading cached features back, in the order of the pictures.
+//! Reads cached features back, in the order of the pictures.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,8 +13,9 @@ use crate::store::layout::Partition;
 use crate::store::reader;
 use crate::table::{arrays, tensor};
 
-/// The rows of some pictures in a partition, in their order. `make` gets rows as they are read: a batch of the store, which of
-/// its rows are wanted, and at which places of the result they belong. It gives the result's rows.
+/// Returns the rows of the `wanted` pictures in a partition, in that order. `make` gets a batch of
+/// the store, which of its rows are wanted, and their places in the result; it returns the result's
+/// rows.
 fn gather(
     partition: &Partition,
     column: &str,
@@ -27,7 +28,7 @@ fn gather(
         wanted.iter().zip(0..).map(|(&n, place)| (pictures.rows()[n].image_id.as_str(), place)).collect();
     let mut all: Option<Tensor> = None;
     let mut filled = HashSet::new();
-    // The same space has the pictures of other datasets as well.
+    // The space may hold pictures of other datasets too.
     for batch in reader::batches_with(partition, Some(&["image_id", column]), 1024, |id| places.contains_key(id))? {
         stop.check()?;
         let batch = batch?;
@@ -57,10 +58,11 @@ fn gather(
     }
 }
 
-/// Vectors (rows, d), fp32, with a row for each of `wanted` pictures in that order.
+/// Returns vectors (rows, d), fp32, with a row for each of the `wanted` pictures in that order.
 ///
 /// # Errors
-/// [`Kind::Store`] where a picture has no row, or a part cannot be read; [`Kind::Interrupted`] where stopping was asked for.
+/// Returns [`Kind::Store`] if a picture has no row or a part cannot be read, and
+/// [`Kind::Interrupted`] if a stop was requested.
 pub fn vectors(
     partition: &Partition,
     column: &str,
@@ -73,11 +75,12 @@ pub fn vectors(
     })
 }
 
-/// The composite (rows, d) of each picture's crops, of unit length, from the features of the whole pictures (rows, d). The crops,
-/// which are several times as much, are never all in memory.
+/// Returns the composite (rows, d) of each picture's crops, of unit length, from the features of
+/// the whole pictures (rows, d). The crops, which are several times as large, are never all in
+/// memory.
 ///
 /// # Errors
-/// As [`vectors`].
+/// Fails as [`vectors`] does.
 pub fn composites(
     partition: &Partition,
     pictures: &Pictures,
@@ -92,26 +95,26 @@ pub fn composites(
     })
 }
 
-/// The mask (rows, N), bool.
+/// Returns the foreground masks (rows, N), bool.
 ///
 /// # Errors
-/// As [`vectors`].
+/// Fails as [`vectors`] does.
 pub fn masks(partition: &Partition, pictures: &Pictures, wanted: &[usize], stop: &Stop) -> Result<Tensor> {
     Ok(tensors(partition, "mask", pictures, wanted, stop)?.to_kind(Number::Bool))
 }
 
-/// Patch tokens (rows, N, D), fp16 as they are stored.
+/// Returns patch tokens (rows, N, D), fp16 as they are stored.
 ///
 /// # Errors
-/// As [`vectors`].
+/// Fails as [`vectors`] does.
 pub fn patch_tokens(partition: &Partition, pictures: &Pictures, wanted: &[usize], stop: &Stop) -> Result<Tensor> {
     tensors(partition, "patch_tokens", pictures, wanted, stop)
 }
 
-/// The input of a block (rows, 1 + N, D), fp16 as it is stored.
+/// Returns the input of a block (rows, 1 + N, D), fp16 as it is stored.
 ///
 /// # Errors
-/// As [`vectors`].
+/// Fails as [`vectors`] does.
 pub fn block_tokens(partition: &Partition, pictures: &Pictures, wanted: &[usize], stop: &Stop) -> Result<Tensor> {
     tensors(partition, "tokens", pictures, wanted, stop)
 }

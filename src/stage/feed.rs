@@ -1,8 +1,10 @@
-//! From a list of pictures to batches of pixels: the decode pool, and a bounded channel to whoever consumes.
+//! Turns a list of pictures into batches of pixels: the decode pool, then a bounded channel to the
+//! consumer.
 //!
-//! What is in flight is bounded, whatever the size of the dataset and of its pictures: decoded pictures by the pool's budget, views,
-//! which have a fixed size, by the channel's length, the batch and the pool's depth. Batches come in the order of the list, so that
-//! the same list gives the same batches.
+//! Memory is bounded, whatever the size of the dataset and of its pictures: decoded pictures by the
+//! pool's budget, and views, which have a fixed size, by the channel's length, the batch and the
+//! pool's depth. Batches come in the order of the list, so that the same list gives the same
+//! batches.
 
 use futures::StreamExt;
 use tokio::sync::mpsc;
@@ -10,27 +12,27 @@ use tokio::sync::mpsc;
 use crate::error::{Error, Result};
 use crate::stage::pool::{self, Budget, Task};
 
-/// Views of some pictures, ready for the device. `K` is what a picture is known by.
+/// Views of some pictures, ready for the device. `K` identifies a picture.
 #[derive(Debug)]
 pub struct PixelBatch<K = usize> {
-    /// Which pictures: places in the list that a feed was given, or their ids.
+    /// The pictures: places in the list that a feed was given, or ids.
     pub pictures: Vec<K>,
-    /// 8-bit RGB, `pictures.len()` times the views of a picture times S x S x 3.
+    /// 8-bit RGB, `pictures.len()` times the views per picture times S x S x 3.
     pub pixels: Vec<u8>,
-    /// What the view maker wants to hand on besides pixels, in the order of `pictures`.
+    /// Boxes as in [`Views::boxes`], in the order of `pictures`.
     pub boxes: Vec<f32>,
 }
 
-/// The views of one picture.
+/// The views of one or more pictures.
 #[derive(Debug, Default)]
 pub struct Views {
-    /// Their pixels, one after the other.
+    /// Pixels of the views, one view after the other.
     pub pixels: Vec<u8>,
-    /// Where they were cut, four numbers each; empty where nobody asks.
+    /// Where the views were cut, four numbers each; empty if not needed.
     pub boxes: Vec<f32>,
 }
 
-/// Where batches come out.
+/// Receiver of batches.
 pub type Batches<K = usize> = mpsc::Receiver<Result<PixelBatch<K>>>;
 
 /// Batches that may wait in the channel: one is consumed while the next is filled.
@@ -44,18 +46,18 @@ pub(super) struct Batcher<K> {
     send: mpsc::Sender<Result<PixelBatch<K>>>,
 }
 
-/// Nobody takes batches any more.
+/// The receiver was dropped.
 #[derive(Debug)]
 pub(super) struct Closed;
 
 impl<K> Batcher<K> {
-    /// For batches of `size` pictures.
+    /// Returns a batcher for batches of `size` pictures, and the receiver.
     pub(super) fn new(size: usize) -> (Self, Batches<K>) {
         let (send, receive) = mpsc::channel(WAITING);
         (Batcher { size, filling: PixelBatch::empty(), send }, receive)
     }
 
-    /// Adds a picture's views, and waits for room where that makes a batch.
+    /// Adds a picture's views; if they complete a batch, sends it, waiting for room.
     pub(super) async fn push(&mut self, picture: K, views: Views) -> Result<(), Closed> {
         if self.filling.pictures.is_empty() {
             self.filling.pixels.reserve_exact(views.pixels.len() * self.size);
@@ -71,7 +73,7 @@ impl<K> Batcher<K> {
         let _ = self.send.send(Err(error)).await;
     }
 
-    /// Sends what does not make a whole batch.
+    /// Sends the last, incomplete batch, if there is one.
     pub(super) async fn flush(&mut self) -> Result<(), Closed> {
         if self.filling.pictures.is_empty() {
             return Ok(());
@@ -87,17 +89,17 @@ impl<K> PixelBatch<K> {
     }
 }
 
-/// What a picture takes while its views are made.
+/// Memory that a picture takes while its views are made.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Size {
-    /// Bytes of its file.
+    /// Bytes of the picture's file.
     pub(super) encoded: u64,
-    /// Bytes of its pixels and of what its decoder needs besides.
+    /// Bytes of the picture's pixels and of what its decoder needs besides.
     pub(super) decoded: usize,
 }
 
-/// Starts to make views of `len` pictures, in order, in batches of `batch`; `size` is what a picture takes meanwhile. Ends when the
-/// receiver is dropped.
+/// Starts making views of `len` pictures, in order, in batches of `batch`; `size` returns the
+/// memory that a picture takes meanwhile. Ends early if the receiver is dropped.
 ///
 /// Must be called within a tokio runtime.
 pub(super) fn feed<D, F>(len: usize, batch: usize, size: D, make: F) -> Batches

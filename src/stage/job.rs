@@ -1,4 +1,4 @@
-//! What every stage works with, besides what it reads and writes.
+//! What every stage needs besides its inputs and outputs.
 
 use std::sync::Arc;
 
@@ -6,13 +6,13 @@ use crate::stage::progress::Progress;
 use crate::stop::Stop;
 use crate::store::layout::Store;
 
-/// The store that a stage works on, what asks it to stop, and what it tells how far it is.
+/// The store that a stage works on, the stop request and the progress.
 #[derive(Clone, Copy)]
 pub struct Job<'a> {
     /// Where the tables are.
     pub store: &'a Store,
-    /// Asks to stop.
+    /// Tells whether to stop.
     pub stop: &'a Stop,
-    /// Is told how far the work is.
+    /// Receives the stage's progress.
     pub progress: &'a Arc<dyn Progress>,
 }

@@ -1,5 +1,5 @@
-//! Tables of logits, which have a row of C numbers for each picture. They are written some rows at a time: it takes long where there are
-//! many, and stopping may be asked for meanwhile.
+//! Tables of logits, with a row of C numbers for each picture. They are written in blocks: a large
+//! table takes long, and a stop may be requested meanwhile.
 
 use std::ops::Range;
 
@@ -13,10 +13,11 @@ use crate::store::layout::Store;
 use crate::store::part::PartInfo;
 use crate::table::{self, Dims, tensor};
 
-/// Writes logits (rows, C) as part `part` of a run's `table`; `others` makes the other columns, of some of the rows.
+/// Writes logits (rows, C) as part `part` of a run's `table`; `others` makes the other columns for
+/// a range of rows.
 ///
 /// # Errors
-/// Where the store cannot be written, or stopping was asked for: then there is no such part.
+/// Fails if the store cannot be written, or a stop was requested; no such part is then left behind.
 pub(super) fn write(
     store: &Store,
     table: &str,

@@ -1,8 +1,8 @@
-//! One file per stage: tables in, one table out.
+//! The stages, one module each: a stage reads tables and writes tables.
 //!
-//! A stage knows its tables, the model's rooms below it, how to say how far it is ([`progress`]) and when to stop ([`crate::stop`]);
-//! it knows nothing of the pipeline file. What is cached is decided by an anti-join on the table's key, so that resuming,
-//! adding pictures and reusing a cache are one mechanism.
+//! A stage knows its tables, the modules below it, how to report progress ([`progress`]) and when
+//! to stop ([`crate::stop`]); it knows nothing of the pipeline file. An anti-join on a table's key
+//! decides what is cached, so that resuming, adding pictures and reusing a cache are one mechanism.
 
 pub mod adapt;
 pub mod answers;

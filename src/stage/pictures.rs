@@ -1,4 +1,5 @@
-//! The pictures of a dataset as later stages see them: rows of `images`, and how to get at their pixels.
+//! The pictures of a dataset as later stages see them: rows of `images`, and access to their
+//! pixels.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -10,6 +11,7 @@ use arrow::datatypes::Int64Type;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::{Format, ImageId, Limits, Rgb, decode};
+use crate::source::Split;
 use crate::source::item::modified_ns;
 use crate::stage::encoded;
 use crate::stage::feed::Size;
@@ -21,17 +23,17 @@ use crate::table::arrays;
 /// One row of `images`.
 #[derive(Debug, Clone)]
 pub struct Picture {
-    /// Identity of its bytes.
+    /// Identity of the picture's bytes.
     pub id: ImageId,
-    /// The same as text, as in every table.
+    /// The id as text, as in every table.
     pub image_id: String,
-    /// As shown to users.
+    /// Path, as shown to users.
     pub path: String,
-    /// Whether it is of the test split.
-    pub test: bool,
-    /// Bytes of its file.
+    /// The part of the dataset that the picture belongs to.
+    pub split: Split,
+    /// Bytes of the encoded picture.
     pub byte_len: u64,
-    /// What decoding it takes.
+    /// Bytes that decoding the picture takes.
     pub decoding_bytes: usize,
     place: Place,
 }
@@ -39,21 +41,21 @@ pub struct Picture {
 /// Where a picture's bytes are.
 #[derive(Debug, Clone, Copy)]
 enum Place {
-    /// In a file of their own, which was last changed then (nanoseconds since 1970 UTC).
+    /// In a file of their own, last modified at this time (nanoseconds since 1970 UTC).
     File { modified_ns: i64 },
     /// In this row of the part of `images`.
     Row(usize),
 }
 
 impl Picture {
-    /// What it takes while it is read and decoded.
+    /// Returns what the picture takes while it is read and decoded.
     pub(super) fn size(&self) -> Size {
         Size { encoded: self.byte_len, decoded: self.decoding_bytes }
     }
 }
 
-/// All pictures of a dataset, by their ids: whatever is made of them in this order is the same for the same pictures, under any
-/// names and from any kind of source.
+/// All pictures of a dataset, sorted by id, so that results are the same for the same pictures,
+/// under any names and from any kind of source.
 #[derive(Debug)]
 pub struct Pictures {
     rows: Vec<Picture>,
@@ -68,7 +70,7 @@ impl Pictures {
     /// Reads the rows of an `images` partition.
     ///
     /// # Errors
-    /// [`Kind::Store`] where a part cannot be read.
+    /// Returns [`Kind::Store`] if a part cannot be read.
     pub fn open(images: &Partition, limits: Limits) -> Result<Arc<Self>> {
         let mut rows = Vec::new();
         for batch in reader::batches(
@@ -81,13 +83,14 @@ impl Pictures {
             let formats = arrays::strings(&batch, "format")?;
             let (splits, byte_lens) = (arrays::strings(&batch, "split")?, arrays::int64s(&batch, "byte_len")?);
             let (widths, heights) = (arrays::int32s(&batch, "width")?, arrays::int32s(&batch, "height")?);
-            // A file of its own has a time of modification; a picture inside a larger file has none.
+            // A picture in its own file has a modification time; one inside a larger file has none.
             let modified = batch.column_by_name("modified").and_then(|column| column.as_primitive_opt::<Int64Type>());
             for (n, image_id) in ids.iter().enumerate() {
                 let id = ImageId::parse(image_id).ok_or_else(|| {
                     Error::new(Kind::Store, format!("'{image_id}' in {} is no image id", images.dir().display()))
                 })?;
-                // A word that this version does not know is of a picture that it will refuse to decode.
+                // A picture in a format that this version does not know will fail to decode, so any
+                // format does here.
                 let format = Format::parse(formats[n]).unwrap_or(Format::Png);
                 let place = match modified.filter(|modified| modified.is_valid(n)) {
                     Some(modified) => Place::File { modified_ns: modified.value(n) },
@@ -97,7 +100,7 @@ impl Pictures {
                     id,
                     image_id: (*image_id).to_string(),
                     path: paths[n].to_string(),
-                    test: splits[n] == "test",
+                    split: Split::parse(splits[n]).unwrap_or(Split::Train),
                     byte_len: byte_lens[n].max(0).cast_unsigned(),
                     decoding_bytes: format.decoding_bytes(widths[n].max(0) as u32, heights[n].max(0) as u32),
                     place,
@@ -117,16 +120,17 @@ impl Pictures {
         Ok(Arc::new(Pictures { rows, reader, limits, images: images.clone(), outdated: AtomicBool::new(false) }))
     }
 
-    /// The rows.
+    /// Returns the rows, sorted by id.
     pub fn rows(&self) -> &[Picture] {
         &self.rows
     }
 
-    /// Decodes picture `index`, whose bytes are those that it was ingested with: what is made of them is kept under their id.
+    /// Decodes picture `index`, after checking that its bytes are those that were ingested, because
+    /// results are kept under their id.
     ///
     /// # Errors
-    /// [`Kind::Input`] where the file vanished or changed since it was ingested; [`Kind::Store`] where the bytes that `images` has
-    /// of it are damaged.
+    /// Returns [`Kind::Input`] if the file vanished, changed since it was ingested or no longer
+    /// decodes, and [`Kind::Store`] if its bytes in `images` are damaged.
     pub fn load(&self, index: usize) -> Result<Rgb> {
         let picture = &self.rows[index];
         let bytes = match (picture.place, &self.reader) {
@@ -145,8 +149,9 @@ impl Pictures {
         decode(&bytes, &self.limits).map_err(|rejection| undecodable(rejection.detail))
     }
 
-    /// What to say of a picture that is not the one that was ingested. Where the next run could not see that by itself, and would
-    /// end as this one, the rows of `images` are set aside: then it reads the dataset anew.
+    /// Returns the error for a picture that is not the one that was ingested. If the next run could
+    /// not see that by itself and would fail the same way, sets the rows of `images` aside, so that
+    /// it reads the dataset again.
     fn changed(&self, picture: &Picture) -> Error {
         let Picture { path, place, byte_len, .. } = picture;
         let (error, why) = match *place {
@@ -163,7 +168,8 @@ impl Pictures {
             }
         };
         match why {
-            // Several pictures are decoded at the same time.
+            // Several pictures are decoded at the same time; only the first one sets `images`
+            // aside.
             Some(why) if !self.outdated.swap(true, Ordering::Relaxed) => {
                 self.images.set_aside(&why).err().unwrap_or(error)
             }
@@ -172,18 +178,19 @@ impl Pictures {
     }
 }
 
-/// What to do where a file is not what was ingested.
+/// Hint for a file that is not what was ingested.
 const AGAIN: &str = "run again to ingest what is there now, or put back the picture that was there";
 
-/// Whether a file has the length and the time of change that a source is known by ([`crate::source::Source::fingerprint`]).
+/// Returns whether a file has the length and modification time that a source is identified by
+/// ([`crate::source::Source::fingerprint`]).
 fn looks_the_same(path: &Path, byte_len: u64, modified: i64) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.len() == byte_len && modified_ns(&metadata) == modified)
 }
 
-/// The pictures that a partition has rows of.
+/// Returns the pictures that have rows in a partition.
 ///
 /// # Errors
-/// [`Kind::Store`] where a part cannot be read.
+/// Returns [`Kind::Store`] if a part cannot be read.
 pub(super) fn present(partition: &Partition) -> Result<HashSet<ImageId>> {
     let mut ids = HashSet::new();
     reader::each_image_id(partition, |id| ids.extend(ImageId::parse(id)))?;

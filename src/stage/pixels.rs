@@ -1,4 +1,4 @@
-//! From 8-bit pixels to a tower's input.
+//! Turns 8-bit pixels into a tower's input.
 
 use tch::{Device, Kind as Number, Tensor};
 
@@ -6,7 +6,7 @@ use crate::device::upload;
 use crate::error::{Context, Kind, Result};
 use crate::image::Preprocess;
 
-/// Normalises pixels on the device: they travel as bytes, a quarter of what floats would be.
+/// Normalises pixels on the device, so that they travel as bytes, a quarter of the size of floats.
 #[derive(Debug)]
 pub struct Normaliser {
     side: i64,
@@ -18,7 +18,7 @@ pub struct Normaliser {
 }
 
 impl Normaliser {
-    /// For a tower that lives on `device` in number type `number`.
+    /// Returns a normaliser for a tower on `device` in number type `number`.
     pub fn new(preprocess: &Preprocess, device: Device, number: Number) -> Self {
         let Preprocess { mean, std, crop, .. } = preprocess;
         let channels = |value: fn(f64, f64) -> f64| {
@@ -35,7 +35,7 @@ impl Normaliser {
         }
     }
 
-    /// The same for another thread; the tensors are shared.
+    /// Returns a copy for another thread, which shares the tensors.
     #[must_use]
     pub fn shallow_clone(&self) -> Self {
         let Normaliser { side, scale, shift, device, number } = self;
@@ -43,20 +43,20 @@ impl Normaliser {
         Normaliser { side: *side, scale, shift, device: *device, number: *number }
     }
 
-    /// Where the tower lives.
+    /// Returns the tower's device.
     pub fn device(&self) -> Device {
         self.device
     }
 
-    /// Bytes of one picture.
+    /// Returns the bytes of one picture.
     pub fn picture_bytes(&self) -> usize {
         (self.side * self.side * 3).max(1) as usize
     }
 
-    /// (B, 3, S, S) from B * S * S * 3 bytes in row order.
+    /// Returns normalised pixels (B, 3, S, S) from B * S * S * 3 bytes in row order.
     ///
     /// # Errors
-    /// [`Kind::Torch`] where the bytes are not whole pictures, or the device is out of memory.
+    /// Returns [`Kind::Torch`] if the bytes are not whole pictures, or the device is out of memory.
     pub fn forward(&self, pixels: &[u8]) -> Result<Tensor> {
         let count = pixels.len() as i64 / (self.side * self.side * 3).max(1);
         let bytes = Tensor::f_from_data_size(pixels, &[count, self.side, self.side, 3], Number::Uint8)

@@ -1,4 +1,4 @@
-//! The decode pool: work on pictures, on all cores, in order, within a bound on memory.
+//! The decode pool: runs work on pictures on all cores, in order, within a memory budget.
 
 use std::sync::Arc;
 
@@ -8,22 +8,23 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::cores;
 use crate::error::Result;
 
-/// Bytes that decoding may take at any time: ten photographs of 12 million pixels. A picture that takes more waits for all of it, and is
-/// decoded alone.
+/// Bytes that decoding may take at any time: ten photographs of 12 million pixels. A picture that
+/// takes more waits for the whole budget and is decoded alone.
 pub(super) const DECODED: usize = 1 << 30;
 
-/// Bytes of encoded pictures in memory at any time, for each core: some photographs. One that is larger than all of it is alone.
+/// Bytes of encoded pictures in memory at any time, per core: a few photographs. A picture that is
+/// larger than the whole budget is read alone.
 const ENCODED: usize = 32 << 20;
 
-/// What pictures in hand may take. Shares are given in the order in which they are asked for, so that a picture that is waited for
-/// is never kept waiting by those after it.
+/// Memory budget of the pictures in progress. Shares are granted in the order of the requests, so
+/// that the next picture in order never waits for later ones.
 #[derive(Debug, Clone)]
 pub(super) struct Budget {
     encoded: Pool,
     decoded: Pool,
 }
 
-/// A part of a budget, given back when it is dropped.
+/// A part of a budget, given back on drop.
 #[derive(Debug)]
 pub(super) struct Share {
     _permit: Option<OwnedSemaphorePermit>,
@@ -52,7 +53,7 @@ impl Budget {
         Budget { encoded: Pool::new(ENCODED * cores::limit()), decoded: Pool::new(DECODED) }
     }
 
-    /// Room for the bytes of an encoded picture, which are about to be read.
+    /// Reserves room for the bytes of an encoded picture before they are read.
     pub(super) async fn encoded(&self, bytes: u64) -> Share {
         self.encoded.share(usize::try_from(bytes).unwrap_or(usize::MAX)).await
     }
@@ -60,11 +61,11 @@ impl Budget {
 
 /// Work on one picture.
 pub(super) struct Task<T> {
-    /// Bytes that it reads of the picture as it is encoded; 0 where they were read before.
+    /// Encoded bytes that the work reads; 0 if they were read before.
     pub(super) encoded: u64,
-    /// What the picture takes while it is decoded.
+    /// Bytes that decoding the picture takes.
     pub(super) decoded: usize,
-    /// Decodes it and does the rest.
+    /// Decodes the picture and does the rest.
     pub(super) work: Box<dyn FnOnce() -> T + Send>,
 }
 
@@ -74,12 +75,14 @@ impl<T> Task<T> {
     }
 }
 
-/// How many pictures are in hand at once: enough that no core waits for the one that comes next in order.
+/// Returns how many pictures are in progress at once: enough that no core waits for the next one in
+/// order.
 pub(super) fn depth() -> usize {
     2 * cores::limit()
 }
 
-/// What comes of each task, in the order of the tasks. An item is an error where a task was cut short by a fault of the program.
+/// Runs the tasks and returns their results, in the order of the tasks. An item is an error if its
+/// task panicked.
 ///
 /// Must be polled within a tokio runtime.
 pub(super) fn in_order<T: Send + 'static>(

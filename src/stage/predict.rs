@@ -1,7 +1,7 @@
-//! Predict: an adapted model on pictures that are in no table.
+//! Predict: runs an adapted model on pictures that are in no table.
 //!
-//! A picture goes the way it would go through `embed`, `views` and evaluation, in the same number types, so that it is
-//! answered as if it had been in the dataset; nothing is written to the store.
+//! A picture goes the same way as through `embed`, `views` and evaluation, in the same number
+//! types, so that it is answered as if it were in the dataset; nothing is written to the store.
 
 use std::sync::Arc;
 
@@ -27,28 +27,28 @@ use crate::stop::Stop;
 pub struct Predictor {
     /// The model.
     pub model: Model,
-    /// The frozen tower in the precision of its space, and what feeds it; not needed where the adapted tower sees pixels
-    /// and no prior is mixed in.
+    /// The frozen tower in the precision of its space, with its normaliser; not needed if the
+    /// adapted tower sees pixels and no prior is mixed in.
     pub frozen: Option<Arc<FrozenTower>>,
-    /// What feeds the adapted tower.
+    /// Normaliser of the adapted tower's input.
     pub normaliser: Normaliser,
-    /// From pictures to the towers' input.
+    /// How a picture is resized to the towers' input.
     pub preprocess: Preprocess,
-    /// What a picture's header may claim.
+    /// Limits on what a picture's header may claim.
     pub limits: Limits,
     /// The seed of the run.
     pub seed: u64,
-    /// The crops of a picture, where the coarse feature or the prior asks for them.
+    /// How a picture's crops are drawn, if the coarse feature or the prior needs them.
     pub crops: Option<Crops>,
-    /// The prior, where answers are mixed with it.
+    /// The prior, if answers are mixed with it.
     pub prior: Option<Prior>,
 }
 
-/// What the frozen model's opinion is worth.
+/// The frozen model's classifier, and its weight in answers.
 pub struct Prior {
-    /// `W_LLM`, (C, d), of unit rows, on the CPU.
+    /// `W_LLM`, (C, d) with unit rows, on the CPU.
     pub head: Tensor,
-    /// Its share in the answer.
+    /// The prior's share in the answer.
     pub gamma: f64,
 }
 
@@ -59,25 +59,28 @@ struct Prepared {
     crops: Vec<u8>,
 }
 
-/// What an adapted model makes of B pictures besides its answers; fp32 on the CPU.
+/// An adapted model's intermediate results for B pictures; fp32 on the CPU.
 #[derive(Debug)]
 pub struct Insight {
-    /// The features by which it tells them apart, (B, d), of unit length.
+    /// Features that are classified, (B, d), of unit length.
     pub features: Tensor,
-    /// 1 where a patch is foreground, (B, N).
+    /// Foreground masks, (B, N): 1 if a patch is foreground.
     pub masks: Tensor,
-    /// SOAP's attention to the patches and to the sink, (B, N + 1); `None` where patches are pooled without attention.
+    /// SOAP's attention to the patches and to the sink, (B, N + 1); `None` if patches are pooled
+    /// without attention.
     pub attention: Option<Tensor>,
 }
 
-/// What came of a picture: its logits (C), or why it cannot be read.
+/// A picture's logits (C), or why it cannot be read.
 pub type Answer = Result<Vec<f32>, Rejection>;
 
 impl Predictor {
-    /// Answers pictures in their order, `batch` at a time; `give` gets each batch's. Ends early where `give` says false.
+    /// Answers pictures in order, `batch` at a time, and passes each batch's answers to `give`.
+    /// Ends early if `give` returns false.
     ///
     /// # Errors
-    /// Of the device or of `give`, or where stopping was asked for. A picture that cannot be read is an [`Answer`].
+    /// Fails if the device or `give` fails, or a stop was requested. A picture that cannot be read
+    /// is an [`Answer`], not an error.
     pub async fn predict(
         &self,
         items: impl Iterator<Item = Item> + Send,
@@ -109,7 +112,7 @@ impl Predictor {
         Ok(())
     }
 
-    /// The same for another thread; the tensors are shared.
+    /// Returns a copy for another thread, which shares the tensors.
     fn shallow_clone(&self) -> Self {
         Predictor {
             model: self.model.shallow_clone(),
@@ -149,10 +152,11 @@ impl Predictor {
         Ok(answers)
     }
 
-    /// What the model makes of pictures besides the answer. Nothing of it is in the tables.
+    /// Returns what the model computes for pictures besides the answer. None of it is in the
+    /// tables.
     ///
     /// # Errors
-    /// Of the device, or where a picture is too long and thin to be resized.
+    /// Fails if the device fails, or a picture is too long and thin to be resized.
     pub fn insight(&self, pictures: &[(ImageId, Rgb)]) -> Result<Insight> {
         let prepare = |(id, picture): &(ImageId, Rgb)| prepared(*id, picture, &self.preprocess, self.crops.as_ref());
         let pictures: Vec<Prepared> = pictures.iter().map(prepare).collect::<Result<_>>()?;
@@ -168,7 +172,7 @@ impl Predictor {
         })
     }
 
-    /// Logits (B, C), fp32 on the CPU.
+    /// Returns the logits (B, C), fp32 on the CPU.
     fn logits(&self, pictures: &[Prepared]) -> Result<Tensor> {
         let (seen, composite) = self.see(pictures)?;
         let cpu = tch::Device::Cpu;
@@ -182,14 +186,15 @@ impl Predictor {
         }
     }
 
-    /// What the model sees, and the composite feature of the crops (B, d), where there are crops.
+    /// Returns what the model sees, and the composite feature of the crops (B, d), if there are
+    /// crops.
     fn see(&self, pictures: &[Prepared]) -> Result<(Seen, Option<Tensor>)> {
         let joined = |of: fn(&Prepared) -> &Vec<u8>| pictures.iter().flat_map(of).copied().collect::<Vec<u8>>();
         let centre = joined(|p| &p.centre);
         let picks: Vec<i64> = pictures.iter().map(|p| pick(self.seed, &p.id.to_string())).collect();
         let picks = Tensor::from_slice(&picks).to_device(self.model.device());
 
-        // What the tables would have of these pictures.
+        // What the tables would hold for these pictures.
         let design = self.model.design();
         let frozen = match &self.frozen {
             Some(tower) if design.starts_from == StartsFrom::Features || self.crops.is_some() => {

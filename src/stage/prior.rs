@@ -1,4 +1,4 @@
-//! The prior: what the frozen model believes of every picture, from its crops and the frozen head.
+//! The prior: the frozen model's logits of every picture, from its crops and the frozen head.
 
 use tch::{Kind as Number, Tensor};
 
@@ -10,7 +10,7 @@ use crate::stage::pictures::Pictures;
 use crate::stage::{features, logits};
 use crate::table::arrays;
 
-/// Where the frozen features of a dataset are.
+/// Partitions of a dataset's frozen features.
 #[derive(Debug, Clone)]
 pub struct FrozenSpaces {
     /// Partition of `embeddings`.
@@ -19,21 +19,23 @@ pub struct FrozenSpaces {
     pub view: String,
 }
 
-/// What the frozen model says of all pictures.
+/// The frozen model's features and logits of all pictures.
 #[derive(Debug)]
 pub struct MultiView {
-    /// The features of the whole pictures, (rows, d), of unit length: `[CLS]` projected.
+    /// Features of the whole pictures, (rows, d), of unit length: `[CLS]` projected.
     pub cls: Tensor,
-    /// The composite features of their crops, (rows, d), of unit length.
+    /// Composite features of the pictures' crops, (rows, d), of unit length.
     pub composite: Tensor,
     /// Cosines of the composites to the frozen head, (rows, C).
     pub logits: Tensor,
 }
 
-/// Reads the features of all pictures, and of their crops the composite and its cosines, in the order of the pictures.
+/// Reads the features of all pictures, and computes the composite of their crops and its cosines,
+/// in the order of the pictures.
 ///
 /// # Errors
-/// Where the store lacks a picture's features, or stopping was asked for.
+/// Fails if the store lacks a picture's features, or a stop was requested.
+#[tracing::instrument(name = "stage", skip_all, fields(stage = "prior"))]
 pub fn multi_view(pictures: &Pictures, heads: &Heads, spaces: &FrozenSpaces, job: Job<'_>) -> Result<MultiView> {
     let Job { store, stop, .. } = job;
     let embeddings = store.partition("embeddings", &spaces.image)?;
@@ -48,7 +50,7 @@ pub fn multi_view(pictures: &Pictures, heads: &Heads, spaces: &FrozenSpaces, job
 /// Writes `prior_logits` (rows, C) of the training pictures of a run.
 ///
 /// # Errors
-/// Where the store cannot be written, or stopping was asked for.
+/// Fails if the store cannot be written, or a stop was requested.
 pub fn write_prior(run: &str, pictures: &Pictures, train: &[i64], logits: &Tensor, job: Job<'_>) -> Result<()> {
     let Job { store, stop, .. } = job;
     let written = logits::write(store, "prior_logits", run, "prior", logits, stop, |rows| {

@@ -1,5 +1,6 @@
-//! How each type of column is written. Measured on this project's data: the writer's defaults (dictionary for every column,
-//! row groups of 1,048,576 rows whatever their size) suit neither vectors nor tensors.
+//! Chooses how each type of column is written. Measured on this project's data, the writer's
+//! defaults (dictionary for every column, row groups of 1,048,576 rows whatever their size) suit
+//! neither vectors nor tensors.
 
 use arrow::datatypes::{DataType, Field, Schema};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -9,16 +10,17 @@ use parquet::schema::types::ColumnPath;
 
 use crate::error::{Context, Kind, Result};
 
-/// Bytes of a row group: what a reader holds of one column group at a time, and a writer in memory before it writes.
+/// Maximum bytes of a row group: what a reader holds at a time, and a writer in memory before it
+/// writes.
 const ROW_GROUP_BYTES: usize = 32 << 20;
 
-/// Rows of a row group at most, for tables of small rows.
+/// Maximum rows of a row group, for tables with small rows.
 const ROW_GROUP_ROWS: usize = 1 << 17;
 
-/// Bytes of a row where its type does not say: an id, a path, a sentence.
+/// Assumed bytes of a value whose type does not give its size: an id, a path, a sentence.
 const VARIABLE_BYTES: usize = 64;
 
-/// Writer properties for parts of this schema.
+/// Returns the writer properties for parts with this schema.
 pub(super) fn properties(schema: &Schema, footer: Vec<KeyValue>) -> Result<WriterProperties> {
     let zstd = ZstdLevel::try_new(1).context(Kind::Store, || "cannot set the compression".into())?;
     let row: usize = schema.fields().iter().map(|f| row_bytes(f.data_type())).sum();
@@ -27,15 +29,16 @@ pub(super) fn properties(schema: &Schema, footer: Vec<KeyValue>) -> Result<Write
         .set_key_value_metadata(Some(footer))
         .set_compression(Compression::ZSTD(zstd))
         .set_max_row_group_row_count(Some((ROW_GROUP_BYTES / row.max(1)).clamp(1, ROW_GROUP_ROWS)))
-        // The pictures' bytes have no size that the schema knows.
+        // The schema does not give the size of pictures.
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES));
     let has_pictures = schema.fields().iter().any(|f| f.data_type() == &DataType::Binary);
-    // A page ends only after a batch of values: one picture a page needs batches of one.
+    // A page ends only after a batch of values: one picture per page needs batches of one.
     let builder = if has_pictures { builder.set_write_batch_size(1) } else { builder };
     Ok(schema.fields().iter().fold(builder, |builder, field| column(builder, field)).build())
 }
 
-/// Settings of one column. Paths are given as lists: a dotted string would be one name with dots, matching nothing.
+/// Adds the settings of one column. Paths are given as lists: a dotted string would be a single
+/// name that matches nothing.
 fn column(builder: WriterPropertiesBuilder, field: &Field) -> WriterPropertiesBuilder {
     let path = ColumnPath::new(vec![field.name().clone()]);
     match field.data_type() {
@@ -46,9 +49,10 @@ fn column(builder: WriterPropertiesBuilder, field: &Field) -> WriterPropertiesBu
                 .set_column_statistics_enabled(path.clone(), EnabledStatistics::None)
                 .set_column_encoding(path, Encoding::BYTE_STREAM_SPLIT)
         }
-        // Half-precision tokens do not shrink under zstd, and plain bytes are read at the disk's speed.
+        // Half-precision tokens do not shrink under zstd, and plain bytes are read at the disk's
+        // speed.
         DataType::FixedSizeBinary(_) => plain_bytes(builder, path),
-        // One picture a page, so that one can be read without its neighbours (see `pictures`).
+        // One picture per page, so that one can be read without its neighbours (see `pictures`).
         DataType::Binary => plain_bytes(builder, path.clone()).set_column_data_page_size_limit(path, 1),
         _ => builder,
     }

@@ -1,4 +1,4 @@
-//! What a store holds, by table and partition: looking, comparing, removing.
+//! Lists, checks and removes what a store holds, by table and partition.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -24,9 +24,9 @@ pub struct Holding {
     pub table: String,
     /// The partition: the id of a dataset, a space or a run.
     pub name: String,
-    /// Its parts or checkpoints, sorted.
+    /// The parts or checkpoints, sorted.
     pub files: Vec<PathBuf>,
-    /// Rows, as far as footers can be read; none of checkpoints.
+    /// Rows, as far as footers can be read; `None` for checkpoints and the quarantine.
     pub rows: Option<u64>,
     /// Bytes of the files.
     pub bytes: u64,
@@ -36,22 +36,22 @@ pub struct Holding {
     pub footer: Option<Footer>,
 }
 
-/// What became of removing one.
+/// The result of removing a holding.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Removed {
-    /// Files that are gone.
+    /// Number of removed files.
     pub files: usize,
-    /// Their bytes.
+    /// Bytes of the removed files.
     pub bytes: u64,
-    /// Files that do not look like any that this program wrote, and were left alone.
+    /// Files that were left alone because this program does not seem to have written them.
     pub left: Vec<PathBuf>,
 }
 
-/// Everything that the store holds of these tables, then checkpoints, then what was set aside; by table and name. Files of other
-/// names and folders are not looked at.
+/// Returns everything that the store holds of these tables, then checkpoints, then the quarantine,
+/// by table and name. Ignores files and folders with other names.
 ///
 /// # Errors
-/// Where a folder cannot be read.
+/// Returns [`Kind::Store`] if a folder cannot be read.
 pub fn holdings(store: &Store, tables: &[&str]) -> Result<Vec<Holding>> {
     let mut found = Vec::new();
     for table in tables.iter().copied().chain([CHECKPOINTS]) {
@@ -74,7 +74,7 @@ pub fn holdings(store: &Store, tables: &[&str]) -> Result<Vec<Holding>> {
     Ok(found)
 }
 
-/// The parts or checkpoints of a folder.
+/// Returns the parts or checkpoints of a folder, sorted.
 fn files_in(table: &str, dir: &Path) -> Result<Vec<PathBuf>> {
     let extension = OsStr::new(if table == CHECKPOINTS { CHECKPOINT } else { PART });
     let mut files: Vec<PathBuf> = entries(dir)?;
@@ -99,18 +99,20 @@ fn holding(table: &str, name: String, dir: &Path, files: Vec<PathBuf>) -> Holdin
     }
 }
 
-/// Compares a file with its seal. Parts from before there were seals are told from damaged ones by their footers.
+/// Compares a file with its seal. Footers tell parts written before there were seals from damaged
+/// ones.
 ///
 /// # Errors
-/// Where it cannot be opened.
+/// Returns [`Kind::Store`] if it cannot be opened.
 pub fn examine(path: &Path) -> Result<Verdict> {
     examine_by_blocks(path, &|_| Ok(()))
 }
 
-/// The same; `block` is called for each block that was read, with its bytes. Where it fails, comparing ends.
+/// Like [`examine`], but calls `block` with the number of bytes of each block read. If it fails,
+/// the comparison stops.
 ///
 /// # Errors
-/// Where the file cannot be opened, and of `block`.
+/// Returns [`Kind::Store`] if the file cannot be opened, or the error of `block`.
 pub(super) fn examine_by_blocks(path: &Path, block: &dyn Fn(u64) -> Result<()>) -> Result<Verdict> {
     let verdict = seal::verdict(path, block)?;
     if !matches!(verdict, Verdict::Damaged(_)) || seal::has_one(path) {
@@ -125,19 +127,20 @@ pub(super) fn examine_by_blocks(path: &Path, block: &dyn Fn(u64) -> Result<()>) 
     })
 }
 
-/// Whether a part seems to be as it was written, by its footer alone: what is left of a file that was cut short or written over
-/// has none. A flipped byte is not seen.
+/// Returns whether a part seems to be as it was written, by its footer alone: a file that was
+/// truncated or overwritten has none. A flipped byte goes unnoticed.
 ///
 /// # Errors
-/// Where it cannot be opened.
+/// Returns [`Kind::Store`] if it cannot be opened.
 pub(super) fn seems_sound(part: &Path) -> Result<bool> {
     Ok(seal::is_current(part)? && reader::footer(part).is_ok())
 }
 
-/// Removes a holding's files. What this program did not write stays, and so does its folder.
+/// Removes a holding's files. Outside the quarantine, files that this program did not write stay,
+/// and so does their folder.
 ///
 /// # Errors
-/// Where a file cannot be removed.
+/// Returns [`Kind::Store`] if a file cannot be removed.
 pub fn remove(holding: &Holding) -> Result<Removed> {
     let mut removed = Removed::default();
     for path in &holding.files {
@@ -155,13 +158,14 @@ pub fn remove(holding: &Holding) -> Result<Removed> {
     }
     for dir in holding.files.iter().filter_map(|path| path.parent()) {
         temporary::sweep(dir);
-        // Fails where something is left in it.
+        // Fails if something is left in it.
         let _ = fs::remove_dir(dir);
     }
     Ok(removed)
 }
 
-/// Whether this program wrote a file: it has a seal, or the footer of an earlier version's part.
+/// Returns whether this program wrote a file: it has a seal, or the footer of a part from an
+/// earlier version.
 fn is_ours(holding: &Holding, path: &Path) -> bool {
     let named = path.file_stem().and_then(OsStr::to_str).is_some_and(|stem| check_name("part", stem).is_ok());
     let of_table = || reader::footer(path).is_ok_and(|f| f.pairs.get("table") == Some(&holding.table));

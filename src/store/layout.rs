@@ -1,4 +1,4 @@
-//! Where things lie in the store.
+//! Defines where files are in the store.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -20,31 +20,33 @@ pub const CHECKPOINTS: &str = "checkpoints";
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
-    /// Held by the store of a process that works on it: see [`Store::try_lock`].
+    /// Lock of the store, if this process holds it: see [`Store::try_lock`].
     lock: Option<Arc<Lock>>,
 }
 
 impl Store {
-    /// Opens the store for writing, and makes its folder where there is none. Parts are read as they are found; a process that
-    /// is to work on a store that others may use takes [`Store::try_lock`].
+    /// Opens the store for writing, and creates its folder if there is none. Parts are read without
+    /// being checked; a process that works on a store that others may use calls [`Store::try_lock`]
+    /// instead.
     ///
     /// # Errors
-    /// Where the folder cannot be made or written to.
+    /// Returns [`Kind::Store`] if the folder cannot be created or written to.
     pub fn open(path: impl Into<PathBuf>) -> Result<Store> {
         let root = path.into();
         let hint = "name a folder that you may write to with --store DIR, or with `store` in the pipeline file";
         temporary::make_folder(&root).map_err(|e| {
             Error::new(Kind::Store, format!("cannot make the store {}", root.display())).cause(e).hint(hint)
         })?;
-        // The only question that permissions, read-only mounts and full disks all answer.
+        // Creating a file is the only check that covers permissions, read-only mounts and full
+        // disks.
         tempfile::tempfile_in(&root).at(Kind::Store, "cannot write to the store", &root).map_err(|e| e.hint(hint))?;
         Store::absolute(root)
     }
 
-    /// Opens the store for reading only: a folder that is not there is an empty store, and none is made.
+    /// Opens the store for reading only: a missing folder is an empty store, and is not created.
     ///
     /// # Errors
-    /// Where the path is something else than a folder.
+    /// Returns [`Kind::Store`] if the path exists but is not a folder.
     pub fn open_read(path: impl Into<PathBuf>) -> Result<Store> {
         let root = path.into();
         if root.exists() && !root.is_dir() {
@@ -59,66 +61,70 @@ impl Store {
         Ok(Store { root, lock: None })
     }
 
-    /// The same store, held by this process.
+    /// Returns the same store, held by this process.
     pub(super) fn held(self, lock: Arc<Lock>) -> Store {
         Store { lock: Some(lock), ..self }
     }
 
-    /// Whether a file of the store can be relied on: always, unless this process holds the store and finds that the file is
-    /// not as it was written. Then it is set aside, and is there no more.
+    /// Returns whether a file of the store can be relied on: always, unless this process holds the
+    /// store and finds that the file is not as it was written. Such a file is set aside.
     ///
     /// # Errors
-    /// Where the file cannot be opened or moved, or a later version of the program wrote it.
-    pub fn vouch(&self, path: &Path) -> Result<bool> {
-        self.lock.as_ref().map_or(Ok(true), |lock| lock.vouch(path))
+    /// Returns [`Kind::Store`] if the file cannot be opened or moved, or a later version of the
+    /// program wrote it.
+    pub fn verify(&self, path: &Path) -> Result<bool> {
+        self.lock.as_ref().map_or(Ok(true), |lock| lock.verify(path))
     }
 
-    /// Those of some files that this process has neither written nor compared with their seals yet; none where it does not hold
-    /// the store, since then it compares nothing.
+    /// Returns the files that this process has neither written nor compared with their seals yet,
+    /// or none if it does not hold the store, since it then compares nothing.
     pub fn uncompared(&self, files: Vec<PathBuf>) -> Vec<PathBuf> {
         self.lock.as_ref().map_or_else(Vec::new, |lock| lock.uncompared(files))
     }
 
-    /// Compares files with their seals, before they are relied on. What is not as it was written is set aside. Returns the number
-    /// of such files. Nothing happens where this process does not hold the store.
+    /// Compares files with their seals before they are relied on. Sets aside those that are not as
+    /// they were written, and returns their number. Does nothing if this process does not hold the
+    /// store.
     ///
     /// # Errors
-    /// Where a file cannot be opened or moved, or a later version of the program wrote it; and of `watch`.
+    /// Returns [`Kind::Store`] if a file cannot be opened or moved, or a later version of the
+    /// program wrote it, or the error of `watch`.
     pub fn compare(&self, files: &[PathBuf], watch: Watch<'_>) -> Result<usize> {
         let Some(lock) = &self.lock else { return Ok(0) };
         Ok(lock.compare(files, watch)?.into_iter().filter(|sound| !sound).count())
     }
 
-    /// Sets a file aside that is as it was written, but of no use any more; says why. Nothing happens where this process does
-    /// not hold the store.
+    /// Sets aside a file that is as it was written but no longer of use, and says `why`. Does
+    /// nothing if this process does not hold the store.
     ///
     /// # Errors
-    /// Where it cannot be moved.
+    /// Returns [`Kind::Store`] if it cannot be moved.
     pub fn set_aside(&self, path: &Path, why: &str) -> Result<()> {
         self.lock.as_ref().map_or(Ok(()), |lock| lock.set_aside(path, why))
     }
 
-    /// The store's folder, as an absolute path.
+    /// Returns the store's folder, as an absolute path.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// A table's partition, whether or not anything is in it.
+    /// Returns a table's partition, whether or not it contains anything.
     ///
     /// # Errors
-    /// Where a name has other characters than `a-z0-9._-`, or starts with a dot.
+    /// Returns [`Kind::Store`] if a name has characters other than `a-z0-9._-`, or starts with a
+    /// dot.
     pub fn partition(&self, table: &str, partition: &str) -> Result<Partition> {
-        // Tables are words of the program: `pseudo_labels`.
+        // Names of tables have underscores: `pseudo_labels`.
         check_name("table", &table.replace('_', "-"))?;
         check_name("partition", partition)?;
         let dir = self.root.join(table).join(partition);
         Ok(Partition { dir, table: table.to_owned(), name: partition.to_owned(), lock: self.lock.clone() })
     }
 
-    /// Names of the table's partitions that are on disk, sorted.
+    /// Returns the names of the table's partitions that are on disk, sorted.
     ///
     /// # Errors
-    /// Where the table's folder cannot be read.
+    /// Returns [`Kind::Store`] if the table's folder cannot be read.
     pub fn partitions(&self, table: &str) -> Result<Vec<String>> {
         let mut names: Vec<String> = entries(&self.root.join(table))?
             .into_iter()
@@ -130,19 +136,20 @@ impl Store {
         Ok(names)
     }
 
-    /// The folder of a run's checkpoints, whether it is there or not.
+    /// Returns the folder of a run's checkpoints, whether or not it exists.
     ///
     /// # Errors
-    /// Where the run's name is no partition name.
+    /// Returns [`Kind::Store`] if the run's name is not a valid partition name.
     pub fn checkpoints_of(&self, run: &str) -> Result<PathBuf> {
         check_name("run", run)?;
         Ok(self.root.join(CHECKPOINTS).join(run))
     }
 
-    /// The folder of a run's checkpoints, made where there is none.
+    /// Returns the folder of a run's checkpoints, and creates it if there is none.
     ///
     /// # Errors
-    /// Where the run's name is no partition name, or the folder cannot be made.
+    /// Returns [`Kind::Store`] if the run's name is not a valid partition name, or the folder
+    /// cannot be created.
     pub fn checkpoints(&self, run: &str) -> Result<PathBuf> {
         let dir = self.checkpoints_of(run)?;
         temporary::make_folder(&dir)?;
@@ -160,41 +167,42 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// Its folder.
+    /// Returns the partition's folder.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The table it is of.
+    /// Returns the name of the partition's table.
     pub fn table(&self) -> &str {
         &self.table
     }
 
-    /// Its name: the id of a dataset, a space or a run.
+    /// Returns the partition's name: the id of a dataset, a space or a run.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The whole parts in it, sorted by name, to be read. None where the folder is not there. Where this process holds the
-    /// store, each is read once and compared with its seal; one that is damaged is set aside. Where that takes long,
-    /// [`Store::compare`] does it before, and says how far it is.
+    /// Returns the parts, sorted by name, for reading; none if the folder does not exist. If this
+    /// process holds the store, it compares each part with its seal once, and sets damaged ones
+    /// aside. If that takes long, call [`Store::compare`] first, which reports progress.
     ///
     /// # Errors
-    /// Where the folder cannot be read, a damaged part cannot be moved, or a later version of the program wrote one.
+    /// Returns [`Kind::Store`] if the folder cannot be read, a damaged part cannot be moved, or a
+    /// later version of the program wrote one.
     pub fn parts(&self) -> Result<Vec<PathBuf>> {
         let parts = self.files()?;
         match &self.lock {
-            Some(lock) => lock.vouch_all(&self.dir, parts),
+            Some(lock) => lock.verified(&self.dir, parts),
             None => Ok(parts),
         }
     }
 
-    /// The parts in it, sorted by name, to see what there is: of each the footer is looked at, and no more. Where this process
-    /// holds the store, one that is damaged at a glance is set aside. Before its rows are relied on, a part must be asked
-    /// for by [`parts`](Self::parts) or [`vouch`](Self::vouch).
+    /// Returns the parts, sorted by name, for listing. If this process holds the store, it checks
+    /// only their footers, and sets aside parts whose footer shows damage. Before its rows are
+    /// relied on, a part must be checked by [`parts`](Self::parts) or [`verify`](Self::verify).
     ///
     /// # Errors
-    /// As [`parts`](Self::parts).
+    /// Fails like [`parts`](Self::parts).
     pub fn listed(&self) -> Result<Vec<PathBuf>> {
         let parts = self.files()?;
         match &self.lock {
@@ -203,22 +211,23 @@ impl Partition {
         }
     }
 
-    /// Whether one of its parts can be relied on, as [`Store::vouch`].
+    /// Returns whether a part can be relied on, like [`Store::verify`].
     ///
     /// # Errors
-    /// As [`Store::vouch`].
-    pub fn vouch(&self, part: &Path) -> Result<bool> {
-        self.lock.as_ref().map_or(Ok(true), |lock| lock.vouch(part))
+    /// Fails like [`Store::verify`].
+    pub fn verify(&self, part: &Path) -> Result<bool> {
+        self.lock.as_ref().map_or(Ok(true), |lock| lock.verify(part))
     }
 
-    /// Notes that it was used now. Nothing happens where this process does not hold the store.
+    /// Records that the partition was used now. Does nothing if this process does not hold the
+    /// store.
     pub fn touch(&self) {
         if let Some(lock) = &self.lock {
             lock.uses(&self.dir);
         }
     }
 
-    /// The parts as they are found.
+    /// Returns the parts without checking them.
     pub(super) fn files(&self) -> Result<Vec<PathBuf>> {
         let mut parts: Vec<PathBuf> =
             entries(&self.dir)?.into_iter().filter(|path| path.extension() == Some(OsStr::new(PART))).collect();
@@ -226,35 +235,38 @@ impl Partition {
         Ok(parts)
     }
 
-    /// The path of the part of that name.
+    /// Returns the path of the part with that name.
     ///
     /// # Errors
-    /// Where the name has other characters than `a-z0-9._-`, or starts with a dot.
+    /// Returns [`Kind::Store`] if the name has characters other than `a-z0-9._-`, or starts with a
+    /// dot.
     pub fn part(&self, name: &str) -> Result<PathBuf> {
         check_name("part", name)?;
         Ok(self.dir.join(format!("{name}.{PART}")))
     }
 
-    /// A part that this process has just written.
+    /// Records a part that this process has just written.
     pub(super) fn written(&self, part: &Path) {
         if let Some(lock) = &self.lock {
             lock.written(part);
         }
     }
 
-    /// Sets its parts aside, which are of no use any more; says why. Nothing happens where this process does not hold the store.
+    /// Sets aside the parts, which are no longer of use, and says `why`. Does nothing if this
+    /// process does not hold the store.
     ///
     /// # Errors
-    /// Where the folder cannot be read, or a part cannot be moved.
+    /// Returns [`Kind::Store`] if the folder cannot be read, or a part cannot be moved.
     pub fn set_aside(&self, why: &str) -> Result<()> {
         let Some(lock) = &self.lock else { return Ok(()) };
         self.files()?.iter().try_for_each(|part| lock.set_aside(part, why))
     }
 
-    /// Removes the parts for which `keep` is false. Temporaries of others are left alone.
+    /// Removes the parts for which `keep` is false. Temporary files of other writers are left
+    /// alone.
     ///
     /// # Errors
-    /// Where a part cannot be removed.
+    /// Returns [`Kind::Store`] if a part cannot be removed.
     pub fn retain(&self, keep: impl Fn(&Path) -> bool) -> Result<()> {
         for part in self.files()?.into_iter().filter(|part| !keep(part)) {
             match fs::remove_file(&part) {
@@ -266,7 +278,7 @@ impl Partition {
     }
 }
 
-/// Paths of what is in a folder; nothing where there is no folder.
+/// Returns the paths in a folder, or none if there is no folder.
 pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     let found = match fs::read_dir(dir) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -275,7 +287,8 @@ pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     found.map(|entry| entry.map(|e| e.path()).at(Kind::Store, "cannot read", dir)).collect()
 }
 
-/// Names become folders and files on every file system, and parts of URLs.
+/// Rejects names that would not work as folders and files on every file system, and as parts of
+/// URLs.
 pub(super) fn check_name(what: &str, name: &str) -> Result<()> {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
     if name.is_empty() || name.len() > 200 || name.starts_with('.') || !name.bytes().all(allowed) {

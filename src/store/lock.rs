@@ -1,9 +1,11 @@
-//! Holding a store: one process works on it at a time, and looks after what it finds there.
+//! Locks a store: one process works on it at a time, and cleans up what it finds there.
 //!
-//! The lock is an `flock` of `<store>/lock`, which the kernel takes back when the process ends, however it ends. Whoever
-//! holds it sweeps what others left unfinished, and compares a file with its [`seal`](super::seal) before it is read for the
-//! first time; what nobody reads is not compared. What is not as it was written is set aside in `<store>/quarantine`, never
-//! deleted. Readers (`sql`) take no lock: they see whole parts only, since parts appear and disappear at once.
+//! The lock is an `flock` on `<store>/lock`, which the kernel releases when the process ends,
+//! however it ends. The holder removes what killed processes left unfinished, and compares a file
+//! with its [`seal`](super::seal) before reading it for the first time; files that are never read
+//! are not compared. A file that is not as it was written is set aside in `<store>/quarantine`,
+//! never deleted. Readers (`sql`) take no lock: they only see whole parts, since parts appear and
+//! disappear atomically.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,50 +24,51 @@ use crate::store::layout::{Store, entries};
 use crate::store::seal::Verdict;
 use crate::store::temporary;
 
-/// The folder below the store that damaged files are moved to.
+/// The folder of the store that damaged files are moved to.
 pub const QUARANTINE: &str = "quarantine";
 
 /// The file that is locked.
 const LOCK: &str = "lock";
 
-/// Where a lock says what its user should know.
+/// Receives a lock's messages to the user.
 pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// What became of asking for a store.
+/// The result of [`Store::try_lock`].
 #[derive(Debug)]
 pub enum Turn {
-    /// This process holds it, until the last copy of the store is dropped.
+    /// This process holds the store until its last clone is dropped.
     Ours(Store),
-    /// Another process does; which, as far as it says.
+    /// Another process holds the store; the text says which, as far as is known.
     Busy(String),
 }
 
-/// Called for every block that was read of a file while it is compared with its seal, with the block's bytes and by any thread. An error
-/// ends comparing.
+/// Called by any thread with the number of bytes of each block read, while files are compared with
+/// their seals. An error stops the comparison.
 pub type Watch<'a> = &'a (dyn Fn(u64) -> Result<()> + Sync);
 
-/// A store's lock, and what its holder knows of the files.
+/// A store's lock, and what its holder knows about the files.
 pub(super) struct Lock {
     root: PathBuf,
-    /// Open as long as the lock is to be held.
+    /// Open for as long as the lock is held.
     _file: File,
     say: Say,
     /// Files that this process has written or compared with their seals.
     known: Mutex<BTreeSet<PathBuf>>,
     /// Files that seem sound by their footers.
     glanced: Mutex<BTreeSet<PathBuf>>,
-    /// Folders that it has used.
+    /// Folders that this process has used.
     used: Mutex<BTreeSet<PathBuf>>,
 }
 
-/// A process holds a store once, however often it asks.
+/// The locks of this process: it locks each store once, however often it asks.
 static HELD: Mutex<BTreeMap<PathBuf, Weak<Lock>>> = Mutex::new(BTreeMap::new());
 
 impl Store {
-    /// Opens the store for a process that works on it, unless another one does. `say` is told what is found damaged.
+    /// Opens the store and locks it, unless another process holds it. `say` receives warnings, e.g.
+    /// about damaged files.
     ///
     /// # Errors
-    /// Where the folder cannot be made or written to.
+    /// Returns [`Kind::Store`] if the folder cannot be created or written to.
     pub fn try_lock(path: impl Into<PathBuf>, say: Say) -> Result<Turn> {
         let store = Store::open(path)?;
         let mut held = guard(&HELD);
@@ -83,7 +86,7 @@ impl Store {
                 store.root().display()
             )),
         }
-        // Only for those who wait to read.
+        // Only tells waiting processes who holds the lock.
         let _ = file.set_len(0).and_then(|()| write!(file, "process {}", std::process::id()));
         let (known, glanced, used) = (Mutex::default(), Mutex::default(), Mutex::default());
         let lock = Arc::new(Lock { root: store.root().to_owned(), _file: file, say, known, glanced, used });
@@ -107,14 +110,14 @@ fn sweep(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A panic elsewhere does not make a set unusable.
+/// Locks a mutex, even if it is poisoned: a panic elsewhere does not make a set unusable.
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Lock {
-    /// Those of the parts of a folder that are as they were written; the rest is set aside.
-    pub(super) fn vouch_all(&self, dir: &Path, parts: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+    /// Returns the parts of a folder that are as they were written, and sets the others aside.
+    pub(super) fn verified(&self, dir: &Path, parts: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
         self.uses(dir);
         let new = self.uncompared(parts.clone());
         let sound = self.compare(&new, &|_| Ok(()))?;
@@ -122,8 +125,8 @@ impl Lock {
         Ok(parts.into_iter().filter(|part| !lost.contains(part)).collect())
     }
 
-    /// Those of the parts of a folder that seem to be as they were written. What does not is looked at in full, and is set aside
-    /// where it is damaged.
+    /// Returns the parts of a folder that seem to be as they were written. The others are compared
+    /// in full, and set aside if they are damaged.
     pub(super) fn glance_at(&self, dir: &Path, parts: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
         self.uses(dir);
         let mut there = Vec::with_capacity(parts.len());
@@ -133,29 +136,30 @@ impl Lock {
             } else if inventory::seems_sound(&part)? {
                 guard(&self.glanced).insert(part.clone());
                 there.push(part);
-            } else if self.vouch(&part)? {
+            } else if self.verify(&part)? {
                 there.push(part);
             }
         }
         Ok(there)
     }
 
-    /// Those of some files that were neither written nor compared yet.
+    /// Returns the files that this process has neither written nor compared yet.
     pub(super) fn uncompared(&self, mut files: Vec<PathBuf>) -> Vec<PathBuf> {
         let known = guard(&self.known);
         files.retain(|file| !known.contains(file));
         files
     }
 
-    /// The same as [`vouch_all`](Self::vouch_all) for one file.
-    pub(super) fn vouch(&self, path: &Path) -> Result<bool> {
+    /// Like [`verified`](Self::verified), but returns whether one file is as it was written.
+    pub(super) fn verify(&self, path: &Path) -> Result<bool> {
         if guard(&self.known).contains(path) {
             return Ok(true);
         }
         self.judge(path, inventory::examine(path))
     }
 
-    /// Whether each of some files is as it was written. They are judged in their order, and read by several threads.
+    /// Returns whether each file is as it was written. Files are read by several threads, and
+    /// judged in order.
     pub(super) fn compare(&self, files: &[PathBuf], watch: Watch<'_>) -> Result<Vec<bool>> {
         let examine = |path: &Path| inventory::examine_by_blocks(path, watch);
         let workers = cores::limit().min(files.len());
@@ -205,7 +209,7 @@ impl Lock {
         Ok(false)
     }
 
-    /// Moves a file to the quarantine, and says so.
+    /// Moves a file to the quarantine, and warns about it.
     pub(super) fn set_aside(&self, path: &Path, why: &str) -> Result<()> {
         let to = quarantine(&self.root, path)?;
         guard(&self.known).remove(path);
@@ -215,12 +219,12 @@ impl Lock {
         Ok(())
     }
 
-    /// A file that needs no comparing.
+    /// Records a file that need not be compared.
     pub(super) fn written(&self, path: &Path) {
         guard(&self.known).insert(path.to_owned());
     }
 
-    /// A folder's time of change is the time of its last use by a run.
+    /// Records that a folder is used: its modification time is the time of its last use by a run.
     pub(super) fn uses(&self, dir: &Path) {
         if guard(&self.used).insert(dir.to_owned()) {
             let _ = File::open(dir).and_then(|folder| folder.set_modified(SystemTime::now()));
@@ -234,7 +238,7 @@ impl fmt::Debug for Lock {
     }
 }
 
-/// Moves a file of the store to the same place below the quarantine; returns where it is now.
+/// Moves a file of the store to the same relative path in the quarantine, and returns its new path.
 fn quarantine(root: &Path, path: &Path) -> Result<PathBuf> {
     let place = root.join(QUARANTINE).join(path.strip_prefix(root).unwrap_or(path));
     if let Some(folder) = place.parent() {
@@ -246,7 +250,7 @@ fn quarantine(root: &Path, path: &Path) -> Result<PathBuf> {
         return Err(Error::new(Kind::Store, format!("no free name in {}", place.display())));
     };
     match fs::rename(path, &to) {
-        // Somebody else was faster.
+        // Another process was faster.
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(to),
         moved => moved.at(Kind::Store, "cannot set aside", path)?,
     }

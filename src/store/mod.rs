@@ -1,9 +1,11 @@
-//! What is on disk, and when it counts as there.
+//! Stores parts on disk, and defines when one exists.
 //!
-//! `<store>/<table>/<partition>/<part>.parquet`, where a partition is a dataset, a space or a run. **A part exists if and
-//! only if it is whole** ([`part`]); there is no log beside it. Each carries a checksum of itself ([`seal`]), which the one
-//! process that works on a store ([`lock`]) compares before it reads a part's rows; [`inventory`] is for looking after it all.
-//! [`space`] is the identity of embeddings, [`reader`] reads parts one after the other, [`pictures`] one picture at a time.
+//! The layout is `<store>/<table>/<partition>/<part>.parquet`, where a partition is a dataset, a
+//! space or a run. **A part exists if and only if it is whole** ([`part`]); there is no separate
+//! log. Each part carries a checksum of itself ([`seal`]), which the one process that works on a
+//! store ([`lock`]) verifies before it reads the part's rows; [`inventory`] lists, checks and
+//! removes files. [`space`] identifies embeddings, [`reader`] reads parts one after another,
+//! [`pictures`] one picture at a time.
 
 pub mod encoding;
 pub mod inventory;

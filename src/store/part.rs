@@ -1,7 +1,8 @@
-//! Writing parts: a part exists if and only if it is whole.
+//! Writes parts: a part exists if and only if it is whole.
 //!
-//! A part is written under a temporary name in its own folder ([`temporary`](super::temporary)); its footer is written and
-//! sealed ([`seal`](super::seal)), the file is synced, renamed, and the folder is synced.
+//! A part is written under a temporary name in its own folder ([`temporary`](super::temporary));
+//! its footer is written and sealed ([`seal`](super::seal)), the file is synced and renamed, and
+//! the folder is synced.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, ErrorKind};
@@ -22,18 +23,18 @@ use crate::store::temporary::{self, Temporary};
 /// A part that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartInfo {
-    /// Where it is.
+    /// The part's path.
     pub path: PathBuf,
-    /// Rows in it.
+    /// Rows in the part.
     pub rows: u64,
     /// Bytes of the file.
     pub bytes: u64,
 }
 
-/// What name a part gets.
+/// The name that a part gets.
 #[derive(Debug)]
 enum Name {
-    /// This one; a part that has it already is replaced.
+    /// A given name; a part that has it already is replaced.
     Fixed(PathBuf),
     /// The next number that is free when the part is whole.
     Next,
@@ -42,7 +43,7 @@ enum Name {
 /// Writes one part, batch by batch. Dropping it unfinished leaves nothing behind.
 #[derive(Debug)]
 pub struct PartWriter {
-    // Declared first, to be dropped before the file is removed.
+    // Declared first, so that it is dropped before the file is removed.
     writer: ArrowWriter<BufWriter<Sealing<File>>>,
     file: File,
     temporary: Temporary,
@@ -53,29 +54,31 @@ pub struct PartWriter {
 }
 
 impl Partition {
-    /// Begins a part that will have the next free name: `part-00000`, `part-00001` and so on. Several writers may do so at
-    /// the same time. Nothing is seen of it before [`PartWriter::finish`].
+    /// Begins a part that will get the next free name: `part-00000`, `part-00001` and so on.
+    /// Several writers may do so at the same time. The part is not visible before
+    /// [`PartWriter::finish`].
     ///
     /// `footer` is added to the table's name and the schema's version in the part's metadata.
     ///
     /// # Errors
-    /// Where the folder or the file cannot be made.
+    /// Returns [`Kind::Store`] if the folder or the file cannot be created.
     pub fn append(&self, schema: &SchemaRef, footer: &[(String, String)]) -> Result<PartWriter> {
         PartWriter::begin(self, Name::Next, schema, footer)
     }
 
-    /// Begins the part of that name; a whole part that has the name is replaced at the end, all at once.
+    /// Begins the part with that name; a whole part that has the name is replaced atomically at the
+    /// end.
     ///
     /// # Errors
-    /// As [`append`](Self::append), and where the name is not allowed.
+    /// Fails like [`append`](Self::append), or if the name is not allowed.
     pub fn writer(&self, part: &str, schema: &SchemaRef, footer: &[(String, String)]) -> Result<PartWriter> {
         PartWriter::begin(self, Name::Fixed(self.part(part)?), schema, footer)
     }
 
-    /// Writes a whole part of that name from batches in memory.
+    /// Writes a whole part with that name from batches in memory.
     ///
     /// # Errors
-    /// As [`writer`](Self::writer), and where a batch does not fit the schema.
+    /// Fails like [`writer`](Self::writer), or if a batch does not fit the schema.
     pub fn write_part(
         &self,
         part: &str,
@@ -88,11 +91,11 @@ impl Partition {
         writer.finish()
     }
 
-    /// Writes a whole part of that name, then removes all others: the partition has these rows and no more. With the same
-    /// name each time, a reader sees either all old or all new rows.
+    /// Writes a whole part with that name, then removes all others, so that the partition has only
+    /// these rows. If the name is the same each time, a reader sees either all old or all new rows.
     ///
     /// # Errors
-    /// As [`write_part`](Self::write_part).
+    /// Fails like [`write_part`](Self::write_part), or if another part cannot be removed.
     pub fn replace(
         &self,
         part: &str,
@@ -117,7 +120,7 @@ impl PartWriter {
         let footer = pairs
             .into_iter()
             .chain(footer.iter().map(|(k, v)| (k.as_str(), v.as_str())))
-            // The seal is looked for from the end.
+            // The seal comes last, since it is searched for from the end.
             .chain([(seal::KEY, blank.as_str())])
             .map(|(k, v)| KeyValue::new(k.to_owned(), v.to_owned()))
             .collect();
@@ -131,9 +134,10 @@ impl PartWriter {
     /// Adds rows.
     ///
     /// # Errors
-    /// Where the batch does not have the part's schema, or the disk is full.
+    /// Returns [`Kind::Store`] if the batch does not have the part's schema, or the disk is full.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         let folder = self.partition.dir();
+        let _span = tracing::debug_span!("write", rows = batch.num_rows()).entered();
         if let Some((want, have)) = mismatch(&self.schema, batch) {
             let what = format!("rows for {} do not fit: {have} where the table has {want}", folder.display());
             return Err(Error::new(Kind::Store, what));
@@ -143,22 +147,25 @@ impl PartWriter {
         Ok(())
     }
 
-    /// Rows written so far.
+    /// Returns the number of rows written so far.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Bytes of the file so far, with what is still in memory.
+    /// Returns the bytes of the file so far, including what is still in memory.
     pub fn bytes(&self) -> u64 {
         (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
     }
 
-    /// Makes the part whole and gives it its name.
+    /// Completes the part and gives it its name.
     ///
     /// # Errors
-    /// Where the disk is full or failed. Then there is no part.
+    /// Returns [`Kind::Store`] if the disk is full or fails. Then there is no new part, unless only
+    /// the last sync failed.
     pub fn finish(self) -> Result<PartInfo> {
         let PartWriter { writer, file, temporary, partition, name, rows, .. } = self;
+        let folder = partition.dir().display().to_string();
+        let _span = tracing::info_span!("part", folder, rows).entered();
         let from = temporary.path();
         let out = writer.into_inner().at(Kind::Store, "cannot write", from)?.into_inner();
         let out = out.map_err(std::io::IntoInnerError::into_error).at(Kind::Store, "cannot write", from)?;
@@ -182,7 +189,8 @@ impl PartWriter {
     }
 }
 
-/// Links the file to the first free name: unlike a rename, a link fails where another writer was faster.
+/// Links the file to the first free name: unlike a rename, a link fails if another writer was
+/// faster.
 fn take_next_name(partition: &Partition, from: &Path) -> Result<PathBuf> {
     let number = |path: &PathBuf| path.file_stem()?.to_str()?.strip_prefix("part-")?.parse::<u64>().ok();
     let first_free = partition.files()?.iter().filter_map(number).max().map_or(0, |n| n + 1);
@@ -191,7 +199,7 @@ fn take_next_name(partition: &Partition, from: &Path) -> Result<PathBuf> {
         match fs::hard_link(from, &path) {
             Ok(()) => return Ok(path),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-            // Some file systems have no links; there the rename must do.
+            // Some file systems have no hard links; there the file is renamed.
             Err(e) if matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) && !path.exists() => {
                 fs::rename(from, &path).at(Kind::Store, "cannot name", &path)?;
                 return Ok(path);
@@ -202,7 +210,7 @@ fn take_next_name(partition: &Partition, from: &Path) -> Result<PathBuf> {
     Err(Error::new(Kind::Store, format!("no free name in {}", partition.dir().display())))
 }
 
-/// The first column that differs, as the schema wants it and as the batch has it.
+/// Returns the first column that differs, as the schema requires it and as the batch has it.
 fn mismatch(schema: &SchemaRef, batch: &RecordBatch) -> Option<(String, String)> {
     let describe = |f: &arrow::datatypes::Field| format!("`{}` {}", f.name(), f.data_type());
     let (want, have) = (schema.fields(), batch.schema_ref().fields());

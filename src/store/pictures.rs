@@ -1,7 +1,8 @@
-//! Reading one picture at a time from an `images` part: training draws pictures in shuffled order.
+//! Reads one picture at a time from an `images` part: training draws pictures in shuffled order.
 //!
-//! Parts have one page per picture in the column `bytes`, plain and uncompressed ([`super::encoding`]). The index of pages is
-//! loaded once; a picture is then one positioned read, whatever the part's size.
+//! Parts have one page per picture in the column `bytes`, plain and uncompressed
+//! ([`super::encoding`]). The page index is loaded once; a picture then takes one positioned read,
+//! whatever the part's size.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -21,7 +22,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use crate::error::{Context, Error, Kind, Result};
 use crate::store::reader;
 
-/// Parquet's type for shared bytes, under the only name by which it can be had without a dependency on its crate.
+/// Parquet's type for shared bytes, under the only name that needs no dependency on its crate.
 type Bytes = <datafusion::object_store::PutPayload as IntoIterator>::Item;
 
 /// Reads pictures of one part by row. May be shared between threads.
@@ -31,15 +32,15 @@ pub struct PictureReader {
     file: Positioned,
     metadata: ArrowReaderMetadata,
     mask: ProjectionMask,
-    /// First row of each row group, then the number of rows.
+    /// First row of each row group, then the total number of rows.
     starts: Vec<usize>,
 }
 
 impl PictureReader {
-    /// Opens a part of `images` and loads its index of pages.
+    /// Opens a part of `images` and loads its page index.
     ///
     /// # Errors
-    /// Where the part cannot be read or has no column `bytes` of type binary.
+    /// Returns [`Kind::Store`] if the part cannot be read or has no column `bytes` of type binary.
     pub fn open(part: &Path) -> Result<PictureReader> {
         let file = Positioned(Arc::new(File::open(part).at(Kind::Store, "cannot read", part)?));
         let options = ArrowReaderOptions::new()
@@ -61,22 +62,23 @@ impl PictureReader {
         Ok(PictureReader { path: part.to_owned(), file, metadata, mask, starts })
     }
 
-    /// Rows in the part.
+    /// Returns the number of rows in the part.
     pub fn rows(&self) -> usize {
         self.starts.last().copied().unwrap_or(0)
     }
 
-    /// The encoded picture of a row; `None` where the row has none (its source is a file of its own).
+    /// Returns the encoded picture of a row, or `None` if the row has none (its source is a
+    /// separate file).
     ///
     /// # Errors
-    /// Where there is no such row, or the part cannot be read.
+    /// Returns [`Kind::Store`] if there is no such row, or the part cannot be read.
     pub fn read(&self, row: usize) -> Result<Option<Vec<u8>>> {
         let group = self.starts.partition_point(|start| *start <= row);
         if group == 0 || group >= self.starts.len() {
             let what = format!("there is no row {row} in {}: it has {}", self.path.display(), self.rows());
             return Err(Error::new(Kind::Store, what));
         }
-        reader::guarded(&self.path, || self.read_from(group - 1, row))
+        reader::or_damaged(&self.path, || self.read_from(group - 1, row))
     }
 
     fn read_from(&self, group: usize, row: usize) -> Result<Option<Vec<u8>>> {
@@ -103,7 +105,7 @@ impl PictureReader {
 #[derive(Debug, Clone)]
 struct Positioned(Arc<File>);
 
-/// Reads on from a position.
+/// Reads sequentially from a position.
 struct From {
     file: Arc<File>,
     position: u64,

@@ -1,4 +1,4 @@
-//! Reading parts, one after the other.
+//! Reads parts one after another.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,11 +12,12 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 
-use crate::error::{Context, Error, Kind, Result, caught};
+use crate::error::{Context, Error, Kind, Result};
+use crate::panics::caught;
 use crate::store::layout::Partition;
 use crate::store::seal;
 
-/// What a part's footer says.
+/// The contents of a part's footer.
 #[derive(Debug, Clone)]
 pub struct Footer {
     /// Columns and their types.
@@ -25,16 +26,17 @@ pub struct Footer {
     pub rows: u64,
     /// Bytes of the file.
     pub bytes: u64,
-    /// The table, the schema's version, and what the writer added (e.g. the parts of the space).
+    /// Metadata: the table, the schema's version, and what the writer added (e.g. the parts of the
+    /// space).
     pub pairs: BTreeMap<String, String>,
-    /// Whether it has a seal; parts of version 2 of the schemas have none.
+    /// Whether the part has a seal; parts of version 2 of the schemas have none.
     pub sealed: bool,
 }
 
 /// Reads a part's footer.
 ///
 /// # Errors
-/// Where the file cannot be read or is no Parquet file.
+/// Returns [`Kind::Store`] if the file cannot be read or is not a Parquet file.
 pub fn footer(part: &Path) -> Result<Footer> {
     let (file, metadata) = open(part)?;
     let bytes = file.metadata().at(Kind::Store, "cannot read", part)?.len();
@@ -52,19 +54,19 @@ pub fn footer(part: &Path) -> Result<Footer> {
     })
 }
 
-/// Rows of a partition, from the footers alone.
+/// Returns the number of rows of a partition, from the footers alone.
 ///
 /// # Errors
-/// Where a footer cannot be read.
+/// Returns [`Kind::Store`] if a footer cannot be read.
 pub fn count_rows(partition: &Partition) -> Result<u64> {
     partition.listed()?.iter().try_fold(0, |sum, part| Ok(sum + footer(part)?.rows))
 }
 
-/// Calls `with` for the `image_id` of every row of a partition, so that ids can be kept as small as they can be. Only that column is
-/// read, and nothing compared with its checksum.
+/// Passes the `image_id` of every row of a partition to `with`, so that the caller can store ids
+/// compactly. Reads only that column, and verifies no checksums.
 ///
 /// # Errors
-/// Where a part cannot be read or has no such column.
+/// Returns [`Kind::Store`] if a part cannot be read or has no such column.
 pub fn each_image_id(partition: &Partition, mut with: impl FnMut(&str)) -> Result<()> {
     for part in partition.listed()? {
         ids_of(partition, &part)?.iter().flatten().for_each(|id| with(id));
@@ -72,11 +74,11 @@ pub fn each_image_id(partition: &Partition, mut with: impl FnMut(&str)) -> Resul
     Ok(())
 }
 
-/// The parts of a partition that have a row of a picture that is `wanted`, sorted by name; only ids are read, and nothing
-/// compared with its checksum.
+/// Returns the parts of a partition that have a row of a `wanted` picture, sorted by name. Reads
+/// only ids, and verifies no checksums.
 ///
 /// # Errors
-/// As [`each_image_id`].
+/// Fails like [`each_image_id`].
 pub fn parts_with(partition: &Partition, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
     let mut parts = Vec::new();
     for part in partition.listed()? {
@@ -87,11 +89,12 @@ pub fn parts_with(partition: &Partition, wanted: impl Fn(&str) -> bool) -> Resul
     Ok(parts)
 }
 
-/// The `image_id`s of a part, in its order; `None` where it turns out to be damaged, and is there no more.
+/// Returns the `image_id`s of a part, in order, or `None` if it turns out to be damaged and is set
+/// aside.
 fn ids_of(partition: &Partition, part: &Path) -> Result<Option<Vec<String>>> {
     match read_ids(part) {
-        // The part was only glanced at.
-        Err(error) if partition.vouch(part)? => Err(error),
+        // Until now only the footer was checked, so the part may be damaged.
+        Err(error) if partition.verify(part)? => Err(error),
         Err(_) => Ok(None),
         Ok(ids) => Ok(Some(ids)),
     }
@@ -109,11 +112,11 @@ fn read_ids(part: &Path) -> Result<Vec<String>> {
     Ok(ids)
 }
 
-/// Reads the parts of a partition that have a row of a picture that is `wanted`, as [`batches`] does; other rows of these parts
-/// are among them.
+/// Like [`batches`], but reads only the parts that have a row of a `wanted` picture, including the
+/// other rows of these parts.
 ///
 /// # Errors
-/// As [`batches`] and [`each_image_id`].
+/// Fails like [`batches`] and [`each_image_id`].
 pub fn batches_with(
     partition: &Partition,
     columns: Option<&[&str]>,
@@ -122,23 +125,23 @@ pub fn batches_with(
 ) -> Result<Batches> {
     let mut parts = Vec::new();
     for part in parts_with(partition, wanted)? {
-        if partition.vouch(&part)? {
+        if partition.verify(&part)? {
             parts.push(part);
         }
     }
     Ok(batches_of(parts, columns, batch_size))
 }
 
-/// Reads a partition's parts in the order of their names: all columns, or those of `columns` in the order of the table.
-/// Batches have `batch_size` rows, but for the last of each part.
+/// Reads a partition's parts in the order of their names: all columns, or those of `columns` in the
+/// order of the table. Batches have `batch_size` rows, except for the last of each part.
 ///
 /// # Errors
-/// Where the folder cannot be read. Errors of a part come with the batches.
+/// Fails like [`Partition::parts`]. Errors while reading a part come with the batches.
 pub fn batches(partition: &Partition, columns: Option<&[&str]>, batch_size: usize) -> Result<Batches> {
     Ok(batches_of(partition.parts()?, columns, batch_size))
 }
 
-/// The same for parts by their paths, in the order given.
+/// Like [`batches`], but reads parts by their paths, in the order given.
 pub fn batches_of(parts: Vec<PathBuf>, columns: Option<&[&str]>, batch_size: usize) -> Batches {
     Batches {
         parts: parts.into_iter(),
@@ -148,7 +151,8 @@ pub fn batches_of(parts: Vec<PathBuf>, columns: Option<&[&str]>, batch_size: usi
     }
 }
 
-/// Iterates over the batches of several parts; only one is open at a time. Ends after the first error.
+/// Iterates over the batches of several parts; only one is open at a time. Ends after the first
+/// error.
 #[derive(Debug)]
 pub struct Batches {
     parts: std::vec::IntoIter<PathBuf>,
@@ -174,7 +178,7 @@ impl Batches {
     fn advance(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             if let Some((part, reader)) = &mut self.current {
-                match guarded(part, || Ok(reader.next()))? {
+                match or_damaged(part, || Ok(reader.next()))? {
                     Some(batch) => {
                         let batch = batch.map_err(|cause| damaged(part).cause(cause))?;
                         let schema = without_pairs(batch.schema_ref());
@@ -204,22 +208,23 @@ impl Iterator for Batches {
     }
 }
 
-/// The reader puts the footer's pairs into the schema, which would make batches of different parts differ.
+/// Returns a schema without metadata. The Parquet reader puts the footer's pairs there, which would
+/// make batches of different parts differ.
 fn without_pairs(schema: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(schema.fields().clone()))
 }
 
 fn open(part: &Path) -> Result<(File, ArrowReaderMetadata)> {
     let file = File::open(part).at(Kind::Store, "cannot read", part)?;
-    let metadata = guarded(part, || {
+    let metadata = or_damaged(part, || {
         ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|cause| damaged(part).cause(cause))
     })?;
     Ok((file, metadata))
 }
 
-/// The Parquet reader panics on some damaged files.
-pub(super) fn guarded<T>(part: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
-    caught(read).unwrap_or_else(|| Err(damaged(part)))
+/// Turns a panic of `read` into an error, since the Parquet reader panics on some damaged files.
+pub(super) fn or_damaged<T>(part: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    caught(read).unwrap_or_else(|_| Err(damaged(part)))
 }
 
 fn damaged(part: &Path) -> Error {
@@ -227,7 +232,7 @@ fn damaged(part: &Path) -> Error {
         .hint("the file is damaged: the next run sets it aside and computes its rows anew; `cache verify` names all such files")
 }
 
-/// The mask of the named top-level columns.
+/// Returns the mask of the named top-level columns.
 fn columns(metadata: &ArrowReaderMetadata, names: &[String], part: &Path) -> Result<ProjectionMask> {
     let schema = metadata.schema();
     let indices = names

@@ -1,8 +1,9 @@
-//! Seals: a checksum that a file carries within itself.
+//! Seals files: a seal is a checksum that a file carries within itself.
 //!
-//! A file is written with a blank seal in its metadata, `microclip-pipe:v3:blake3:` and 64 zeros. blake3 over the whole
-//! file, blank seal included, then takes the place of the zeros. So every byte is covered, footer and seal too; there is
-//! no second file to lose, and a file keeps its name when its content changes. The number is the version of the schemas.
+//! A file is written with a blank seal in its metadata, `microclip-pipe:v3:blake3:` and 64 zeros.
+//! The blake3 hash of the whole file, blank seal included, then replaces the zeros. So every byte
+//! is covered, including footer and seal; there is no second file to lose, and a file keeps its
+//! name when its content changes. The number after `v` is the version of the schemas.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -20,25 +21,25 @@ const BEGIN: &str = "microclip-pipe:v";
 const MIDDLE: &str = ":blake3:";
 /// Hexadecimal digits of a checksum.
 const DIGITS: usize = 64;
-/// Metadata that would be longer are none of ours.
+/// Maximum bytes of metadata: this program writes none that are longer.
 const LONGEST: u64 = 1 << 30;
-/// Read at once.
+/// Bytes read at once.
 const BLOCK: usize = 1 << 20;
 
-/// What a file turned out to be.
+/// The result of comparing a file with its seal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// As it was written.
     Sound,
-    /// Not as it was written, and in which way.
+    /// Not as it was written, with the reason.
     Damaged(String),
-    /// Written by an earlier version of the program, whose tables were others.
+    /// Written by an earlier version of the program, with other tables.
     Older(String),
-    /// Whole, but of a later version.
+    /// As it was written, but by a later version.
     Newer(String),
 }
 
-/// The seal that a file is written with at first.
+/// Returns the seal that a file is written with at first.
 pub fn blank() -> String {
     format!("{BEGIN}{SCHEMA_VERSION}{MIDDLE}{}", "0".repeat(DIGITS))
 }
@@ -55,7 +56,7 @@ impl<W: Write> Sealing<W> {
         Sealing { inner, hasher: blake3::Hasher::new() }
     }
 
-    /// The checksum of everything written.
+    /// Returns the checksum of everything written.
     pub(super) fn digest(self) -> blake3::Hash {
         self.hasher.finalize()
     }
@@ -76,7 +77,7 @@ impl<W: Write> Write for Sealing<W> {
 /// Puts the checksum into the blank seal of a file that was written through [`Sealing`].
 ///
 /// # Errors
-/// Where the file cannot be read back or written to, or has no blank seal.
+/// Returns [`Kind::Store`] if the file cannot be read back or written to, or has no seal.
 pub(super) fn close(file: &File, path: &Path, digest: &blake3::Hash) -> Result<()> {
     let seal = find(file).at(Kind::Store, "cannot read", path)?.ok_or_else(|| without(path))?;
     file.write_all_at(digest.to_hex().as_bytes(), seal.digits.start).at(Kind::Store, "cannot write", path)
@@ -85,7 +86,7 @@ pub(super) fn close(file: &File, path: &Path, digest: &blake3::Hash) -> Result<(
 /// Puts the checksum into the blank seal of a file in memory.
 ///
 /// # Errors
-/// Where it has none; `path` is the file's name to be.
+/// Returns [`Kind::Store`] if it has none; `path` is the file's future path.
 pub(super) fn close_in_memory(bytes: &mut [u8], path: &Path) -> Result<()> {
     let digest = blake3::hash(bytes).to_hex();
     let digits = find_in_memory(bytes).ok_or_else(|| without(path))?.digits;
@@ -97,11 +98,12 @@ fn without(path: &Path) -> Error {
     Error::new(Kind::Store, format!("{} was written without a seal", path.display()))
 }
 
-/// Reads the whole file and compares it with its seal. `block` is called for each block of it, with its bytes; where it fails,
-/// comparing ends.
+/// Reads the whole file and compares it with its seal. Calls `block` with the number of bytes of
+/// each block; if it fails, the comparison stops.
 ///
 /// # Errors
-/// Where the file cannot be opened, and of `block`. A file that cannot be read to its end is damaged.
+/// Returns [`Kind::Store`] if the file cannot be opened, or the error of `block`. A file that
+/// cannot be read to its end is damaged.
 pub fn verdict(path: &Path, block: &dyn Fn(u64) -> Result<()>) -> Result<Verdict> {
     let file = File::open(path).at(Kind::Store, "cannot read", path)?;
     match compare(&file, block) {
@@ -111,7 +113,8 @@ pub fn verdict(path: &Path, block: &dyn Fn(u64) -> Result<()>) -> Result<Verdict
     }
 }
 
-/// Compares a safetensors file in memory with the seal in it, so that what is used is what was compared.
+/// Compares a safetensors file in memory with its seal, so that the bytes used are the bytes
+/// compared.
 pub fn verdict_in_memory(bytes: &[u8]) -> Verdict {
     let Some(Seal { version, digits }) = find_in_memory(bytes) else {
         return Verdict::Damaged("it has no checksum".to_owned());
@@ -123,15 +126,16 @@ pub fn verdict_in_memory(bytes: &[u8]) -> Verdict {
     }
 }
 
-/// Whether a file has a seal, whatever it says.
+/// Returns whether a file has a seal, whatever it says.
 pub(super) fn has_one(path: &Path) -> bool {
     File::open(path).and_then(|file| find(&file)).is_ok_and(|seal| seal.is_some())
 }
 
-/// Whether a file has a seal of this version of the schemas, whatever the rest of it is.
+/// Returns whether a file has a seal of this version of the schemas, whatever the rest of the file
+/// is.
 ///
 /// # Errors
-/// Where the file cannot be opened.
+/// Returns [`Kind::Store`] if the file cannot be opened.
 pub(super) fn is_current(path: &Path) -> Result<bool> {
     let file = File::open(path).at(Kind::Store, "cannot read", path)?;
     Ok(find(&file).is_ok_and(|seal| seal.is_some_and(|seal| seal.version == current())))
@@ -149,7 +153,7 @@ impl From<io::Error> for Cut {
     }
 }
 
-/// The version of the schemas, as a number.
+/// Returns the version of the schemas, as a number.
 fn current() -> u64 {
     SCHEMA_VERSION.parse().unwrap_or(0)
 }
@@ -165,7 +169,7 @@ fn compare(file: &File, block: &dyn Fn(u64) -> Result<()>) -> Result<Verdict, Cu
     Ok(judged(&said, &digest(from_start, &digits, block)?, version))
 }
 
-/// The verdict on a file whose seal says one checksum and whose bytes have another, or the same.
+/// Returns the verdict on a file, from the checksum in its seal and that of its bytes.
 fn judged(said: &[u8], digest: &blake3::Hash, version: u64) -> Verdict {
     if digest.to_hex().as_bytes() != said {
         return Verdict::Damaged("its checksum does not match".to_owned());
@@ -179,7 +183,7 @@ fn judged(said: &[u8], digest: &blake3::Hash, version: u64) -> Verdict {
     }
 }
 
-/// The checksum of a file, read from its start, with its seal taken for blank.
+/// Returns the checksum of a file, read from its start, as if its seal were blank.
 fn digest(mut file: impl Read, digits: &Range<u64>, block: &dyn Fn(u64) -> Result<()>) -> Result<blake3::Hash, Cut> {
     let (mut hasher, mut bytes, mut at) = (blake3::Hasher::new(), vec![0; BLOCK], 0);
     loop {
@@ -200,7 +204,7 @@ fn digest(mut file: impl Read, digits: &Range<u64>, block: &dyn Fn(u64) -> Resul
 #[derive(Debug, PartialEq, Eq)]
 struct Seal {
     version: u64,
-    /// Where its digits are.
+    /// Byte range of the digits in the file.
     digits: Range<u64>,
 }
 
@@ -225,20 +229,22 @@ fn find(file: &File) -> io::Result<Option<Seal>> {
     Ok(locate(&metadata, range.start))
 }
 
-/// The seal of a safetensors file in memory.
+/// Returns the seal of a safetensors file in memory.
 fn find_in_memory(bytes: &[u8]) -> Option<Seal> {
     let header = header_of_safetensors(bytes, bytes.len() as u64)?;
     locate(bytes.get(header.start as usize..header.end as usize)?, header.start)
 }
 
-/// Where the header of a safetensors file is, by its first 8 bytes and its length.
+/// Returns the byte range of the header of a safetensors file, from its first 8 bytes and its
+/// length.
 fn header_of_safetensors(bytes: &[u8], length: u64) -> Option<Range<u64>> {
     let header = u64::from_le_bytes(bytes.first_chunk::<8>().copied()?);
     let end = header.checked_add(8)?;
     (end <= length).then_some(8..end)
 }
 
-/// The last seal in some metadata that begin at `start`: what users choose, such as paths in statistics, comes before it.
+/// Returns the last seal in metadata that begins at `start`: what users choose, such as paths in
+/// statistics, comes before it.
 fn locate(metadata: &[u8], start: u64) -> Option<Seal> {
     let begin = metadata.windows(BEGIN.len()).rposition(|window| window == BEGIN.as_bytes())?;
     let rest = &metadata[begin + BEGIN.len()..];

@@ -1,5 +1,5 @@
-//! Files that are read by a process that does not hold the store. It sets nothing aside, so what is not as it was written is refused
-//! or passed over.
+//! Checks files for a process that does not hold the store. Such a process sets nothing aside, so
+//! it rejects or skips files that are not as they were written.
 
 use std::path::{Path, PathBuf};
 
@@ -9,18 +9,19 @@ use crate::store::layout::Partition;
 use crate::store::seal::Verdict;
 
 impl Partition {
-    /// Compares all of its parts with their seals.
+    /// Compares all parts with their seals.
     ///
     /// # Errors
-    /// [`Kind::Store`] where a part cannot be read, or is not as this version of the program wrote it.
+    /// Returns [`Kind::Store`] if a part cannot be read, or is not as this version of the program
+    /// wrote it.
     pub fn require_sound(&self) -> Result<()> {
         self.parts()?.iter().try_for_each(|part| require(part, inventory::examine(part)?))
     }
 
-    /// Those of its parts that are as this version of the program wrote them.
+    /// Returns the parts that are as this version of the program wrote them.
     ///
     /// # Errors
-    /// Where the folder or a part cannot be read.
+    /// Returns [`Kind::Store`] if the folder cannot be read or a part cannot be opened.
     pub fn sound_parts(&self) -> Result<Vec<PathBuf>> {
         let mut sound = Vec::new();
         for part in self.parts()? {
@@ -32,10 +33,10 @@ impl Partition {
     }
 }
 
-/// Nothing where a file is as it was written.
+/// Accepts a file that is as it was written.
 ///
 /// # Errors
-/// [`Kind::Store`] with the file's name and what to do, where it is not.
+/// If the file is not as it was written, returns [`Kind::Store`] with its name and what to do.
 pub fn require(path: &Path, verdict: Verdict) -> Result<()> {
     let again = "run the pipeline again: it sets the file aside and computes anew what was in it";
     let (what, hint) = match verdict {

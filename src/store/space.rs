@@ -1,25 +1,28 @@
-//! The identity of embeddings.
+//! Identifies embeddings by what they depend on.
 
 use std::collections::BTreeMap;
 
-/// Version of the tables' schemas; in every part's footer, and in every space.
+/// Version of the tables' schemas, in every part's footer and in every space.
 pub const SCHEMA_VERSION: &str = "3";
 
 /// Prefix of a space's parts in a footer.
 const FOOTER: &str = "space.";
 
-/// What an embedding depends on, and nothing else: the weights' bytes, the preprocessing, the view's definition, the
-/// number type, the version of the schemas. Two embeddings may be compared, and one used for the other, if and only if their
-/// spaces are equal. Paths, names and the program's version are not in it.
+/// What an embedding depends on, and nothing else: the weights' bytes, the preprocessing, the
+/// view's definition, the number type, the version of the schemas. Two embeddings may be compared,
+/// and one used in place of the other, if and only if their spaces are equal. Paths, names and the
+/// program's version are not part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Space {
     prefix: String,
-    /// The parts, readable: they stand in the footer of every part, so that a user sees why something was not reused.
+    /// The parts, in readable form: the footer of every Parquet part has them, so that a user sees
+    /// why something was not reused.
     pub parts: BTreeMap<String, String>,
 }
 
 impl Space {
-    /// A space of a kind, e.g. `img`, `view` or `txt`, with the schemas' version as its only part so far.
+    /// Returns a space of a kind, e.g. `img`, `view` or `txt`, with the schemas' version as its
+    /// only part so far.
     pub fn new(prefix: &str) -> Self {
         let parts = BTreeMap::from([("schema_version".to_owned(), SCHEMA_VERSION.to_owned())]);
         Space { prefix: prefix.to_owned(), parts }
@@ -38,10 +41,11 @@ impl Space {
         self
     }
 
-    /// The id: the kind, and 16 hexadecimal digits of blake3 over the parts. It is the name of the space's partitions.
+    /// Returns the id: the kind, and 16 hexadecimal digits of blake3 over kind and parts. It is the
+    /// name of the space's partitions.
     pub fn id(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        // With lengths, so that no two different lists of parts run together into the same bytes.
+        // Lengths are hashed too, so that no two different lists of parts give the same bytes.
         for text in std::iter::once(&self.prefix).chain(self.parts.iter().flat_map(|(k, v)| [k, v])) {
             hasher.update(&(text.len() as u64).to_le_bytes());
             hasher.update(text.as_bytes());
@@ -49,13 +53,14 @@ impl Space {
         format!("{}-{}", self.prefix, &hasher.finalize().to_hex()[..16])
     }
 
-    /// The parts as pairs for a part's footer: `space`, the id, and `space.<part>` for each.
+    /// Returns the pairs for a Parquet part's footer: `space` with the id, and `space.<part>` for
+    /// each part.
     pub fn footer(&self) -> Vec<(String, String)> {
         let parts = self.parts.iter().map(|(k, v)| (format!("{FOOTER}{k}"), v.clone()));
         std::iter::once(("space".to_owned(), self.id())).chain(parts).collect()
     }
 
-    /// Reads the space back from a footer; `None` where it has none.
+    /// Reads the space back from a footer; returns `None` if it has none.
     pub fn from_footer(footer: &BTreeMap<String, String>) -> Option<Space> {
         let (prefix, _) = footer.get("space")?.rsplit_once('-')?;
         let parts = footer.iter().filter_map(|(k, v)| Some((k.strip_prefix(FOOTER)?.to_owned(), v.clone()))).collect();

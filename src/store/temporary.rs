@@ -1,7 +1,9 @@
-//! Files that are not whole yet. A file is written under a temporary name in the folder it is meant for, synced, named, and
-//! the folder is synced: whoever finds the final name finds a whole file, also after the power failed.
+//! Writes files atomically. A file is written under a temporary name in its final folder, synced
+//! and renamed, and the folder is synced: a file under its final name is whole, even after a power
+//! failure.
 //!
-//! A temporary is held by a file lock as long as its writer lives, so that a forgotten one can be told from one in use.
+//! A temporary file is locked as long as its writer lives, so that an abandoned one can be told
+//! from one in use.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -14,12 +16,12 @@ use crate::store::seal;
 /// The extension of a file that is not whole yet.
 const TEMPORARY: &str = "tmp";
 
-/// A temporary's path; the file is removed when this is dropped, unless it was named.
+/// The path of a temporary file, which is removed on drop unless it was renamed.
 #[derive(Debug)]
 pub(super) struct Temporary(PathBuf);
 
 impl Temporary {
-    /// Makes a file that no other process has, and locks it. Its folder must be there.
+    /// Creates a file that no other process has, and locks it. The folder must exist.
     pub(super) fn create(dir: &Path) -> Result<(File, Temporary)> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         loop {
@@ -29,22 +31,22 @@ impl Temporary {
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
                 opened => opened.at(Kind::Store, "cannot make", &path)?,
             };
-            // Between making and locking, another process may have swept it: then make another.
+            // Another process may have swept the file before it was locked: then create another.
             match file.try_lock() {
                 Ok(()) if path.exists() => return Ok((file, Temporary(path))),
                 Ok(()) | Err(fs::TryLockError::WouldBlock) => {}
-                // A file system without locks: sweeping does nothing there either.
+                // The file system has no locks, so sweeping does nothing there either.
                 Err(fs::TryLockError::Error(_)) => return Ok((file, Temporary(path))),
             }
         }
     }
 
-    /// Where it is as long as it has no name.
+    /// Returns the temporary path.
     pub(super) fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Gives it its name. What had the name is replaced, all at once.
+    /// Gives the file its final name, and atomically replaces one that had it.
     pub(super) fn rename(mut self, path: &Path) -> Result<()> {
         fs::rename(&self.0, path).at(Kind::Store, "cannot name", path)?;
         self.0 = PathBuf::new();
@@ -60,10 +62,11 @@ impl Drop for Temporary {
     }
 }
 
-/// Writes a whole safetensors file that has a blank seal, and closes the seal.
+/// Writes a whole safetensors file that has a blank seal, and fills in the seal.
 ///
 /// # Errors
-/// [`Kind::Store`] where the disk is full or failed. Then there is no such file, or still the one from before.
+/// Returns [`Kind::Store`] if the disk is full or fails. Then there is no such file, or still the
+/// previous one.
 pub fn write_sealed(path: &Path, mut bytes: Vec<u8>) -> Result<()> {
     seal::close_in_memory(&mut bytes, path)?;
     let (mut file, temporary) = Temporary::create(path.parent().unwrap_or(Path::new(".")))?;
@@ -72,25 +75,28 @@ pub fn write_sealed(path: &Path, mut bytes: Vec<u8>) -> Result<()> {
     temporary.rename(path)
 }
 
-/// Removes temporaries of a folder that no living process holds. Only files that are named as ours are looked at.
+/// Removes temporary files of a folder that no running process holds. Ignores files that are not
+/// named like this program's.
 pub(super) fn sweep(dir: &Path) {
     let Ok(entries) = fs::read_dir(dir) else { return };
     for path in entries.flatten().map(|entry| entry.path()).filter(|path| is_ours(path)) {
-        // The lock is had only where the writer is gone. Failing to remove one is no reason to stop.
+        // The lock is free only if the writer is gone. Failing to remove a file is no reason to
+        // stop.
         if File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
             let _ = fs::remove_file(&path);
         }
     }
 }
 
-/// `4242-0.tmp`: a process and a count.
+/// Returns whether a file is named like `4242-0.tmp`: a process and a count.
 fn is_ours(path: &Path) -> bool {
     let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let stem = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".tmp"));
     stem.and_then(|stem| stem.split_once('-')).is_some_and(|(process, count)| number(process) && number(count))
 }
 
-/// Makes a folder and those above it. A folder is on disk only once the one above it is.
+/// Creates a folder and its parents, and syncs the parents: a folder is on disk only once its
+/// parent is.
 pub(super) fn make_folder(dir: &Path) -> Result<()> {
     if dir.is_dir() {
         return Ok(());
@@ -98,14 +104,14 @@ pub(super) fn make_folder(dir: &Path) -> Result<()> {
     let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
     above.map_or(Ok(()), make_folder)?;
     match fs::create_dir(dir) {
-        // Somebody else made it meanwhile; a file in its place is an error.
+        // Another process created it meanwhile; a file in its place is an error.
         Err(e) if e.kind() == ErrorKind::AlreadyExists && dir.is_dir() => {}
         made => made.at(Kind::Store, "cannot make", dir)?,
     }
     sync_folder_of(dir)
 }
 
-/// A name is on disk only once its folder is.
+/// Syncs the folder of a file: a name is on disk only once its folder is.
 pub(super) fn sync_folder_of(path: &Path) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).at(Kind::Store, "cannot sync", folder)

@@ -1,4 +1,4 @@
-//! Rows as slices, and slices as columns.
+//! Converts rows to slices, and slices to columns.
 //!
 //! Readers name the column in every error; those that return slices copy nothing.
 
@@ -13,10 +13,10 @@ use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Int32Type, Int
 
 use crate::error::{Context, Error, Kind, Result};
 
-/// A vector column from its rows' values, one after the other: `values.len() / width` rows.
+/// Returns a vector column from the concatenated values of its rows: `values.len() / width` rows.
 ///
 /// # Errors
-/// Where the values do not make whole rows.
+/// Returns [`Kind::Store`] if the values do not make whole rows.
 pub fn fixed_list_f32(values: &[f32], width: usize) -> Result<ArrayRef> {
     whole_rows(values.len(), width)?;
     let field = Arc::new(Field::new_list_field(DataType::Float32, false));
@@ -26,10 +26,11 @@ pub fn fixed_list_f32(values: &[f32], width: usize) -> Result<ArrayRef> {
     Ok(Arc::new(array.context(Kind::Store, || "cannot make a vector column".into())?))
 }
 
-/// A fixed-size binary column from its rows' bytes, one after the other: `bytes.len() / width` rows.
+/// Returns a fixed-size binary column from the concatenated bytes of its rows:
+/// `bytes.len() / width` rows.
 ///
 /// # Errors
-/// Where the bytes do not make whole rows.
+/// Returns [`Kind::Store`] if the bytes do not make whole rows.
 pub fn fixed_binary(bytes: Vec<u8>, width: usize) -> Result<ArrayRef> {
     whole_rows(bytes.len(), width)?;
     let width = i32::try_from(width).context(Kind::Store, || format!("rows of {width} bytes are too long"))?;
@@ -37,17 +38,17 @@ pub fn fixed_binary(bytes: Vec<u8>, width: usize) -> Result<ArrayRef> {
     Ok(Arc::new(array.context(Kind::Store, || "cannot make a tensor column".into())?))
 }
 
-/// A text column with the same value in `rows` rows, such as `run` or `space`.
+/// Returns a text column with the same value in `rows` rows, such as `run` or `space`.
 pub fn repeated(value: &str, rows: usize) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(std::iter::repeat_n(value, rows)))
 }
 
-/// A text column.
+/// Returns a text column.
 pub fn text<S: AsRef<str>>(values: impl IntoIterator<Item = S>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(values))
 }
 
-/// A column of lists of text, such as `paths`.
+/// Returns a column of lists of text, such as `paths`.
 pub fn text_lists<L, S>(rows: impl IntoIterator<Item = L>) -> ArrayRef
 where
     L: IntoIterator<Item = S>,
@@ -61,20 +62,20 @@ where
     Arc::new(lists.finish())
 }
 
-/// An `int32` column with the same value in `rows` rows, such as `pass`.
+/// Returns an `int32` column with the same value in `rows` rows, such as `pass`.
 pub fn repeated_i32(value: i32, rows: usize) -> ArrayRef {
     Arc::new(Int32Array::from(vec![value; rows]))
 }
 
-/// An `int64` column.
+/// Returns an `int64` column.
 pub fn int64(values: Vec<i64>) -> ArrayRef {
     Arc::new(Int64Array::from(values))
 }
 
-/// The values of a vector column, one row after the other, and the width of a row. Copies nothing.
+/// Returns the concatenated rows of a vector column, and the width of a row. Copies nothing.
 ///
 /// # Errors
-/// Where the column is missing, is of another type, or has null in it.
+/// Returns [`Kind::Store`] if the column is missing, has another type, or contains null.
 pub fn rows_f32<'a>(batch: &'a RecordBatch, column: &str) -> Result<(&'a [f32], usize)> {
     let wanted = "a list of f32 of fixed length";
     let array = get(batch, column)?;
@@ -85,10 +86,11 @@ pub fn rows_f32<'a>(batch: &'a RecordBatch, column: &str) -> Result<(&'a [f32], 
     Ok((values.values(), usize::try_from(list.value_length()).unwrap_or(0)))
 }
 
-/// The bytes of a tensor column, one row after the other, and the bytes of a row. Copies nothing.
+/// Returns the concatenated rows of a tensor column, and the number of bytes of a row. Copies
+/// nothing.
 ///
 /// # Errors
-/// Where the column is missing, is of another type, or has null in it.
+/// Returns [`Kind::Store`] if the column is missing, has another type, or contains null.
 pub fn rows_bytes<'a>(batch: &'a RecordBatch, column: &str) -> Result<(&'a [u8], usize)> {
     let array = get(batch, column)?;
     let rows = array.as_fixed_size_binary_opt().ok_or_else(|| wrong_type(array, column, "binary of fixed length"))?;
@@ -96,19 +98,19 @@ pub fn rows_bytes<'a>(batch: &'a RecordBatch, column: &str) -> Result<(&'a [u8],
     Ok((rows.value_data(), usize::try_from(rows.value_length()).unwrap_or(0)))
 }
 
-/// A text column, of whichever of Arrow's three layouts, without null.
+/// Returns a text column without null, in any of Arrow's three layouts.
 ///
 /// # Errors
-/// Where the column is missing, is of another type, or has null in it.
+/// Returns [`Kind::Store`] if the column is missing, has another type, or contains null.
 pub fn strings<'a>(batch: &'a RecordBatch, column: &str) -> Result<Vec<&'a str>> {
     no_null(get(batch, column)?, column)?;
     Ok(optional_strings(batch, column)?.into_iter().flatten().collect())
 }
 
-/// A text column in which rows may have no value.
+/// Returns a text column that may contain null.
 ///
 /// # Errors
-/// Where the column is missing or is of another type.
+/// Returns [`Kind::Store`] if the column is missing or has another type.
 pub fn optional_strings<'a>(batch: &'a RecordBatch, column: &str) -> Result<Vec<Option<&'a str>>> {
     let array = get(batch, column)?;
     match array.data_type() {
@@ -119,10 +121,10 @@ pub fn optional_strings<'a>(batch: &'a RecordBatch, column: &str) -> Result<Vec<
     }
 }
 
-/// A binary column in which rows may have no value.
+/// Returns a binary column that may contain null.
 ///
 /// # Errors
-/// Where the column is missing or is of another type.
+/// Returns [`Kind::Store`] if the column is missing or has another type.
 pub fn optional_bytes<'a>(batch: &'a RecordBatch, column: &str) -> Result<Vec<Option<&'a [u8]>>> {
     let array = get(batch, column)?;
     match array.data_type() {
@@ -133,10 +135,10 @@ pub fn optional_bytes<'a>(batch: &'a RecordBatch, column: &str) -> Result<Vec<Op
     }
 }
 
-/// An `int32` column without null. Copies nothing.
+/// Returns an `int32` column without null. Copies nothing.
 ///
 /// # Errors
-/// Where the column is missing, is of another type, or has null in it.
+/// Returns [`Kind::Store`] if the column is missing, has another type, or contains null.
 pub fn int32s<'a>(batch: &'a RecordBatch, column: &str) -> Result<&'a [i32]> {
     let array = get(batch, column)?;
     let values = array.as_primitive_opt::<Int32Type>().ok_or_else(|| wrong_type(array, column, "int32"))?;
@@ -144,20 +146,20 @@ pub fn int32s<'a>(batch: &'a RecordBatch, column: &str) -> Result<&'a [i32]> {
     Ok(values.values())
 }
 
-/// An `int32` column in which rows may have no value.
+/// Returns an `int32` column that may contain null.
 ///
 /// # Errors
-/// Where the column is missing or is of another type.
+/// Returns [`Kind::Store`] if the column is missing or has another type.
 pub fn optional_int32s(batch: &RecordBatch, column: &str) -> Result<Vec<Option<i32>>> {
     let array = get(batch, column)?;
     let values = array.as_primitive_opt::<Int32Type>().ok_or_else(|| wrong_type(array, column, "int32"))?;
     Ok(values.iter().collect())
 }
 
-/// An `int64` column without null. Copies nothing.
+/// Returns an `int64` column without null. Copies nothing.
 ///
 /// # Errors
-/// Where the column is missing, is of another type, or has null in it.
+/// Returns [`Kind::Store`] if the column is missing, has another type, or contains null.
 pub fn int64s<'a>(batch: &'a RecordBatch, column: &str) -> Result<&'a [i64]> {
     let array = get(batch, column)?;
     let values = array.as_primitive_opt::<Int64Type>().ok_or_else(|| wrong_type(array, column, "int64"))?;
@@ -165,10 +167,10 @@ pub fn int64s<'a>(batch: &'a RecordBatch, column: &str) -> Result<&'a [i64]> {
     Ok(values.values())
 }
 
-/// A `float32` or `float64` column as f64; null becomes `None`.
+/// Returns a `float32` or `float64` column as f64; null becomes `None`.
 ///
 /// # Errors
-/// Where the column is missing or is of another type.
+/// Returns [`Kind::Store`] if the column is missing or has another type.
 pub fn floats(batch: &RecordBatch, column: &str) -> Result<Vec<Option<f64>>> {
     let array = get(batch, column)?;
     match array.data_type() {
@@ -198,11 +200,12 @@ fn wrong_type(array: &ArrayRef, column: &str, wanted: &str) -> Error {
 }
 
 fn no_null(array: &dyn Array, column: &str) -> Result<()> {
+    if array.null_count() == 0 {
+        return Ok(());
+    }
     match (0..array.len()).find(|row| array.is_null(*row)) {
-        Some(row) if array.null_count() > 0 => {
-            Err(Error::new(Kind::Store, format!("column `{column}` has no value in row {row}")))
-        }
-        _ => Ok(()),
+        Some(row) => Err(Error::new(Kind::Store, format!("column `{column}` has no value in row {row}"))),
+        None => Ok(()),
     }
 }
 

@@ -1,4 +1,5 @@
-//! A table of the store as DataFusion sees it: the parts of some partitions, found once, when the session is made.
+//! Exposes a table of the store to DataFusion: the parts of some partitions, listed once when the
+//! session is opened.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::error::{Context, Kind, Result};
 use crate::store::{Partition, reader};
 use crate::table::schema::TableSchema;
 
-/// Bytes of a batch at most: DataFusion's 8,192 rows would be 600 MB of patch tokens.
+/// Maximum bytes of a batch: DataFusion's 8,192 rows would be 600 MB of patch tokens.
 const BATCH_BYTES: usize = 16 << 20;
 
 /// The parts of a table, and their common schema.
@@ -30,13 +31,13 @@ const BATCH_BYTES: usize = 16 << 20;
 pub(super) struct Parts {
     schema: SchemaRef,
     files: Vec<PartitionedFile>,
-    /// None where the planner must not count on it.
+    /// Number of rows; `None` hides it from the planner.
     rows: Option<usize>,
 }
 
 impl Parts {
-    /// Reads the footers of all parts. The last part decides how long vectors are; a part that differs (another number of
-    /// classes, another model) is left out, and `warnings` says so.
+    /// Reads the footers of all parts. The last part determines the length of vectors; a part that
+    /// differs (another number of classes, another model) is left out and reported in `warnings`.
     pub(super) fn find(table: &TableSchema, partitions: &[Partition], warnings: &mut Vec<String>) -> Result<Parts> {
         let mut found = Vec::new();
         for part in partitions.iter().map(Partition::parts).collect::<Result<Vec<_>>>()?.into_iter().flatten() {
@@ -59,15 +60,15 @@ impl Parts {
         Ok(Parts { schema, files, rows: Some(rows) })
     }
 
-    /// Keeps the number of rows from the planner. A join then reads this table as a stream and keeps the other side in
-    /// memory, whichever has more rows: rows of patch tokens are too large to keep.
+    /// Hides the number of rows from the planner. A join then streams this table and keeps the
+    /// other side in memory, whichever has more rows: rows of patch tokens are too large to keep.
     pub(super) fn streamed(mut self) -> Self {
         self.rows = None;
         self
     }
 }
 
-/// The table's columns with the lengths that a part has.
+/// Returns the table's schema with the lengths that a part has.
 fn stored_schema(table: &TableSchema, part: &Schema) -> Result<SchemaRef> {
     let empty = table.arrow_of_empty()?;
     let fields = empty.fields().iter().map(|field| match part.field_with_name(field.name()) {
@@ -79,7 +80,7 @@ fn stored_schema(table: &TableSchema, part: &Schema) -> Result<SchemaRef> {
     Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
 }
 
-/// Equal but for the length.
+/// Returns whether two types are equal except for their length.
 fn same_kind(a: &DataType, b: &DataType) -> bool {
     match (a, b) {
         (DataType::FixedSizeList(a, _), DataType::FixedSizeList(b, _)) => a.data_type() == b.data_type(),
@@ -88,7 +89,8 @@ fn same_kind(a: &DataType, b: &DataType) -> bool {
     }
 }
 
-/// Why a part cannot be read as the schema, in words. A nullable column that it lacks (an older version) is read as null.
+/// Returns why a part cannot be read with the schema, or `None` if it can. A nullable column that
+/// the part lacks (an older version) is read as null.
 fn difference(schema: &Schema, part: &Schema) -> Option<String> {
     schema.fields().iter().find_map(|field| match part.field_with_name(field.name()) {
         Err(_) if field.is_nullable() => None,
@@ -106,18 +108,20 @@ fn difference(schema: &Schema, part: &Schema) -> Option<String> {
     })
 }
 
-/// By its metadata rather than by a string, so that no character of the path has a meaning.
+/// Addresses a part by its metadata rather than by a string, so that no character of the path has a
+/// special meaning.
 fn file(part: PathBuf, size: u64) -> Result<PartitionedFile> {
     let location = ObjectPath::from_absolute_path(&part).at(Kind::Store, "cannot address", &part)?;
     let meta = ObjectMeta { location, last_modified: Default::default(), size, e_tag: None, version: None };
     Ok(PartitionedFile::new_from_meta(meta))
 }
 
-/// Bytes of a part that is worth reading by several threads.
+/// Minimum bytes of a part that is worth reading with several threads.
 const LARGE: u64 = 4 << 20;
 
-/// Parts for as many threads: each has its share of every large part, and whole small ones in turn. So work stays even where the
-/// statement needs a few of the parts only, such as one pass of many: the others are passed over once their footer is read.
+/// Distributes parts over `threads`: each thread gets a share of every large part, and small parts
+/// are dealt out whole. This balances the work even if the statement needs only a few of the parts,
+/// such as one pass of many: the others are skipped once their footer is read.
 fn shared(files: &[PartitionedFile], threads: usize) -> Vec<FileGroup> {
     let threads = threads.max(1);
     let mut groups = vec![Vec::new(); threads];
@@ -129,7 +133,8 @@ fn shared(files: &[PartitionedFile], threads: usize) -> Vec<FileGroup> {
         }
         let bound = |share: usize| (size as i64) / (threads as i64) * (share as i64);
         for (share, group) in groups.iter_mut().enumerate() {
-            // The last share has what the division leaves. A row group is read by whose share its middle is in.
+            // The last share takes the remainder. A row group belongs to the share in which its
+            // first page begins.
             let end = if share + 1 == threads { size as i64 } else { bound(share + 1) };
             group.push(file.clone().with_range(bound(share), end));
         }
@@ -137,12 +142,12 @@ fn shared(files: &[PartitionedFile], threads: usize) -> Vec<FileGroup> {
     groups.into_iter().filter(|group| !group.is_empty()).map(FileGroup::new).collect()
 }
 
-/// Rows of a batch, from the width of the columns that are read.
+/// Returns the number of rows of a batch, from the width of the columns that are read.
 fn batch_rows(schema: &Schema, projection: Option<&Vec<usize>>) -> usize {
     let width = |index: usize| match schema.field(index).data_type() {
         DataType::FixedSizeList(_, n) => usize::try_from(*n).unwrap_or(0) * 4,
         DataType::FixedSizeBinary(n) => usize::try_from(*n).unwrap_or(0),
-        // A picture: its size is in no schema.
+        // A picture, whose size the schema does not give.
         DataType::Binary => 64 << 10,
         _ => 32,
     };

@@ -1,4 +1,5 @@
-//! The lengths that a schema leaves open (`d`, `N`, `D`, `V`, `C`) and the numbers that a model or a dataset gives them.
+//! Symbolic lengths in schemas (`d`, `N`, `D`, `V`, `C`), and the values that a model or a dataset
+//! binds them to.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 pub struct Dims(BTreeMap<String, usize>);
 
 impl Dims {
-    /// No symbol bound yet.
+    /// Returns an empty map: no symbol is bound yet.
     pub fn new() -> Self {
         Dims::default()
     }
@@ -23,7 +24,7 @@ impl Dims {
         self
     }
 
-    /// The value of a symbol, where it is bound.
+    /// Returns the value of a symbol, or `None` if it is not bound.
     pub fn get(&self, symbol: &str) -> Option<usize> {
         self.0.get(symbol).copied()
     }
@@ -35,7 +36,7 @@ impl<const K: usize> From<[(&str, usize); K]> for Dims {
     }
 }
 
-/// A length as a schema writes it: a product of numbers and symbols, such as `V*4`.
+/// A length as written in a schema: a product of numbers and symbols, such as `V*4`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Length(Vec<Factor>);
 
@@ -46,10 +47,11 @@ enum Factor {
 }
 
 impl Length {
-    /// The number it stands for.
+    /// Returns the value of the product.
     ///
     /// # Errors
-    /// Where a symbol is not bound, or the product is no `i32` (Arrow's limit on the length of a row).
+    /// Returns [`Kind::Store`] if a symbol is not bound, or the product does not fit in an `i32`
+    /// (Arrow's limit on the length of a row).
     pub fn bind(&self, dims: &Dims) -> Result<usize> {
         let mut product = 1usize;
         for factor in &self.0 {
@@ -67,7 +69,7 @@ impl Length {
         Ok(product)
     }
 
-    /// The symbols in it.
+    /// Returns the symbols in the product.
     pub fn symbols(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|f| match f {
             Factor::Symbol(s) => Some(s.as_str()),

@@ -1,12 +1,11 @@
-//! Tables: what they are called and hold ([`schema`]), how rows become tensors and back ([`arrays`], [`tensor`]), and how
-//! they are asked in SQL ([`mod@session`], [`sql_views`], [`udf`], [`mod@format`]).
+//! Defines the tables ([`schema`]), converts their rows to tensors and back ([`arrays`],
+//! [`tensor`]), and queries them in SQL ([`mod@session`], [`sql_views`], [`udf`], [`mod@format`]).
 
 pub mod arrays;
 pub mod catalog;
-mod depth;
+mod cooperative_joins;
 pub mod dims;
 pub mod format;
-mod giving_way;
 mod joins_by_name;
 pub mod names;
 pub mod query;
@@ -15,6 +14,7 @@ mod same_names;
 pub mod schema;
 pub mod session;
 pub mod sql_views;
+mod statement_depth;
 pub mod tensor;
 pub mod udf;
 

@@ -1,4 +1,4 @@
-//! The names that a statement may use: what a shell completes.
+//! Lists the names that a statement may use, for completion in a shell.
 
 use std::collections::BTreeSet;
 
@@ -8,18 +8,18 @@ use datafusion::logical_expr::registry::FunctionRegistry;
 use crate::table::query::tables;
 use crate::table::sql_views::{ALL_RUNS, VIEWS};
 
-/// The names of a session.
+/// The names that a statement may use in a session.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
-    /// Tables and views; those over all runs with their schema.
+    /// Tables and views; views over all runs with their schema.
     pub tables: Vec<String>,
-    /// Columns of any table, each once.
+    /// Columns of all tables, without duplicates.
     pub columns: Vec<String>,
     /// Functions, aggregates and window functions.
     pub functions: Vec<String>,
 }
 
-/// The names that a session knows.
+/// Returns the names that a session knows.
 pub async fn names(ctx: &SessionContext) -> Names {
     let mut tables = tables(ctx);
     let mut columns = BTreeSet::new();

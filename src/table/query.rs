@@ -1,4 +1,4 @@
-//! Asking the session: statements that read, and errors that say what to write instead.
+//! Plans statements that read, and rewords errors to say what to write instead.
 
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::dataframe::DataFrame;
@@ -7,15 +7,18 @@ use datafusion::sql::sqlparser::parser::ParserError;
 
 use crate::error::{Error, Kind, Result};
 use crate::table::schema::all;
-use crate::table::{depth, joins_by_name};
+use crate::table::{joins_by_name, statement_depth};
 use crate::text::nearest::nearest;
 
-/// Plans one statement, which may only read: `SELECT`, `WITH`, `VALUES`, `EXPLAIN`, `SHOW`, `DESCRIBE`.
+/// Plans one statement, which may only read: `SELECT`, `WITH`, `VALUES`, `EXPLAIN`, `SHOW`,
+/// `DESCRIBE`.
 ///
 /// # Errors
-/// [`Kind::Query`], with the nearest name as a hint where a table or a column does not exist.
+/// Returns [`Kind::Query`] if the statement cannot be planned; if a table or a column does not
+/// exist, the hint is the nearest name.
+#[tracing::instrument(name = "plan", level = "debug", skip_all)]
 pub async fn query(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
-    depth::check(sql)?;
+    statement_depth::check(sql)?;
     let explained = |e| explain(e, Some(ctx));
     let state = ctx.state();
     let dialect = state.config_options().sql_parser.dialect;
@@ -30,7 +33,7 @@ pub async fn query(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
     ctx.execute_logical_plan(plan).await.map_err(explained)
 }
 
-/// DataFusion's error in this program's words. `ctx` gives the names of the tables that there are.
+/// Rewords DataFusion's error. `ctx` provides the names of the existing tables.
 pub(crate) fn explain(error: DataFusionError, ctx: Option<&SessionContext>) -> Error {
     let root = error.find_root();
     if let DataFusionError::SchemaError(schema_error, _) = root
@@ -50,7 +53,7 @@ pub(crate) fn explain(error: DataFusionError, ctx: Option<&SessionContext>) -> E
         return Error::new(Kind::Query, "the statement has too many brackets or operators within one another")
             .hint("name its inner parts: WITH part AS (SELECT ...) SELECT ... FROM part");
     }
-    // The parser's error as it says it, not as the variant that it is.
+    // The parser's own message, not the debug form that DataFusion gives it.
     let text = match root {
         DataFusionError::SQL(error, _) => error.to_string(),
         _ => root.strip_backtrace(),
@@ -70,29 +73,31 @@ pub(crate) fn explain(error: DataFusionError, ctx: Option<&SessionContext>) -> E
     Error::new(Kind::Query, format!("the statement failed: {text}"))
 }
 
-/// What DataFusion puts before its messages.
+/// Prefixes of DataFusion's messages.
 const PREFIXES: [&str; 4] = ["Error during planning: ", "Execution error: ", "sql parser error: ", "Arrow error: "];
 
-/// What it puts around what one of this program's functions says of its arguments.
+/// What DataFusion puts before and after a message of one of this program's functions about its
+/// arguments.
 const AROUND: (&str, &str) = ("user-defined coercion failed with: Error during planning: ", ". No function matches");
 
-/// What a function says of its arguments, where that is why a statement cannot be planned.
+/// Returns a function's message about its arguments, if that is why a statement cannot be planned.
 fn of_arguments(text: &str) -> Option<&str> {
     let (_, said) = text.split_once(AROUND.0)?;
     Some(said.split_once(AROUND.1).map_or(said, |(said, _)| said))
 }
 
-/// How DataFusion begins the refusal of a statement that does not only read.
+/// Prefixes of DataFusion's refusal of a statement that does not only read.
 const REFUSED: [&str; 3] = ["DDL not supported", "DML not supported", "Statement not supported"];
 
-/// There is no table of a name.
+/// Returns the error for a table that does not exist.
 pub(super) fn missing_table(ctx: Option<&SessionContext>, name: &str) -> Error {
     let tables = ctx.map(tables).unwrap_or_default();
     let names: Vec<&str> = tables.iter().map(String::as_str).collect();
     missing("table", name, &names)
 }
 
-/// There is no table or column of a name, but others.
+/// Returns the error for a table or column that does not exist; the hint is the nearest of the
+/// `known` names, or all of them.
 pub(super) fn missing(what: &str, name: &str, known: &[&str]) -> Error {
     let error = Error::new(Kind::Query, format!("there is no {what} `{name}`"));
     match nearest(name, known.iter().map(|known| (*known, *known))) {
@@ -102,7 +107,8 @@ pub(super) fn missing(what: &str, name: &str, known: &[&str]) -> Error {
     }
 }
 
-/// The program's tables that the session has, in their order, then those that the session added.
+/// Returns the names of the session's tables: the program's in their order, then all others by
+/// name.
 pub(super) fn tables(ctx: &SessionContext) -> Vec<String> {
     let schema = ctx.catalog("datafusion").and_then(|catalog| catalog.schema("public"));
     let mut names = schema.map(|schema| schema.table_names()).unwrap_or_default();

@@ -1,15 +1,16 @@
-//! Rows of a table, made from columns by their names: two columns of one type cannot be taken for each other.
+//! Builds rows of a table from columns by name, so that two columns of the same type cannot be
+//! swapped.
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 
 use crate::error::{Context, Error, Kind, Result};
 
-/// Makes rows of `table`, whose columns `schema` has, from columns in any order.
+/// Builds rows of `table`, whose schema is `schema`, from columns in any order.
 ///
 /// # Errors
-/// [`Kind::Internal`] where a column is missing, is not one of the table's, is given twice, is of another type or length, or has null
-/// where it may not; the message names it.
+/// Returns [`Kind::Internal`] if a column is missing, is not one of the table's, is given twice,
+/// has another type or length, or contains null but is not nullable; the message names it.
 pub fn rows<'a>(
     table: &str,
     schema: &SchemaRef,

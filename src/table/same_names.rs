@@ -1,10 +1,12 @@
-//! Filters that stay where they are.
+//! Keeps filters from moving past columns of the same name.
 //!
-//! DataFusion moves filters towards the tables, and makes more of them while a statement runs. On that way it takes
-//! columns by their names, so that of two called `image_id` in the result of a join the first is filtered where the
-//! second is meant: `labels RIGHT JOIN images USING (image_id) WHERE labels.image_id IS NULL AND split = 'train'` then
-//! has no row. It takes them by their places since <https://github.com/apache/datafusion/pull/25259>; with a version
-//! that has it, this file can go.
+//! DataFusion pushes filters down towards the tables, and adds more of them while a statement runs.
+//! In doing so it looks up columns by name: if the result of a join has two called `image_id`, it
+//! filters the first where the second is meant, and
+//! `labels RIGHT JOIN images USING (image_id) WHERE labels.image_id IS NULL AND split = 'train'`
+//! returns no rows. It looks them up by index since
+//! <https://github.com/apache/datafusion/pull/25259>; with a version that includes it, this file
+//! can be removed.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -23,7 +25,8 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 
 type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
-/// DataFusion's rules, of which those that move filters do so only past columns of different names.
+/// Returns DataFusion's rules; those that push filters down do so only past columns of different
+/// names.
 pub(super) fn rules() -> Vec<Rule> {
     let guarded = |rule: Rule| match rule.name().starts_with("FilterPushdown") {
         true => Arc::new(Guarded(rule)) as Rule,
@@ -32,7 +35,7 @@ pub(super) fn rules() -> Vec<Rule> {
     PhysicalOptimizer::new().rules.into_iter().map(guarded).collect()
 }
 
-/// A rule that sees a plan with fences in it.
+/// A rule that is applied to a plan with fences in it.
 #[derive(Debug)]
 struct Guarded(Rule);
 
@@ -69,7 +72,7 @@ fn has_same_names(schema: &Schema) -> bool {
     !schema.fields().iter().all(|field| names.insert(field.name()))
 }
 
-/// Lets no filter through: what a node does that says nothing of filters.
+/// Lets no filter through, which is the default of a node that does not handle filters.
 #[derive(Debug)]
 struct Fence(Arc<dyn ExecutionPlan>);
 

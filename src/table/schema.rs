@@ -1,4 +1,5 @@
-//! The schemas of all tables, from `schemas/*.toml`: the single source of every Arrow schema in the program.
+//! Loads the schemas of all tables from `schemas/*.toml`, the single source of every Arrow schema
+//! in the program.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -11,15 +12,16 @@ use crate::error::{Error, Kind, Result};
 use crate::table::dims::{Dims, Length};
 use crate::text::nearest::nearest;
 
-/// Metadata key of a tensor column: its lengths after the rows, e.g. `49,768`.
+/// Metadata key of a tensor column: the shape of a row, e.g. `49,768`.
 pub const SHAPE: &str = "shape";
 /// Metadata key of a tensor column: the type of its numbers, `f16` or `u8`.
 pub const DTYPE: &str = "dtype";
 
-const SOURCES: [&str; 17] = [
+const SOURCES: [&str; 18] = [
     include_str!("../../schemas/images.toml"),
     include_str!("../../schemas/rejected.toml"),
     include_str!("../../schemas/labels.toml"),
+    include_str!("../../schemas/equal_files.toml"),
     include_str!("../../schemas/classes.toml"),
     include_str!("../../schemas/descriptions.toml"),
     include_str!("../../schemas/text_features.toml"),
@@ -55,11 +57,11 @@ pub struct TableSchema {
 pub enum Scope {
     /// A dataset.
     Dataset,
-    /// A space of the frozen model; whatever dataset uses it shares the rows.
+    /// A space of the frozen model; all datasets that use it share the rows.
     Space,
     /// A run.
     Run,
-    /// Neither: its rows are about several runs, of any pipeline.
+    /// None of these: the rows are about several runs, of any pipeline.
     All,
 }
 
@@ -67,33 +69,33 @@ pub enum Scope {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Column {
-    /// Its name.
+    /// The column's name.
     pub name: String,
-    /// Its type, with lengths still as symbols.
+    /// The column's type, with lengths still as symbols.
     #[serde(rename = "type")]
     pub kind: ColumnType,
-    /// Unit of its values, where they have one.
+    /// Unit of the values, if they have one.
     pub unit: Option<String>,
     /// Whether a row may have no value.
     #[serde(default)]
     pub nullable: bool,
-    /// What it means.
+    /// What the column means.
     pub doc: String,
 }
 
-/// The types that columns have.
+/// The type of a column.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum ColumnType {
-    /// A type that Arrow has by itself.
+    /// A type that Arrow itself has.
     Plain(DataType),
-    /// `vector<f32, d>`: a list of f32, of one length in the whole table.
+    /// `vector<f32, d>`: a list of f32, of the same length in the whole table.
     Vector(Length),
     /// `tensor<f16, N, D>`: the bytes of a row-major tensor, little endian.
     Tensor(Dtype, Vec<Length>),
 }
 
-/// Type of a tensor column's numbers.
+/// Number type of a tensor column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dtype {
     /// IEEE half precision, 2 bytes.
@@ -103,7 +105,7 @@ pub enum Dtype {
 }
 
 impl Dtype {
-    /// Bytes of one number.
+    /// Returns the bytes of one number.
     pub fn size(self) -> usize {
         match self {
             Dtype::F16 => 2,
@@ -170,10 +172,10 @@ impl fmt::Display for ColumnType {
 }
 
 impl Column {
-    /// The Arrow field, with the symbols' values put in.
+    /// Returns the Arrow field, with symbols replaced by their values.
     ///
     /// # Errors
-    /// Where a length cannot be bound.
+    /// Returns [`Kind::Store`] if a length cannot be bound.
     pub fn field(&self, dims: &Dims) -> Result<Field> {
         Ok(match &self.kind {
             ColumnType::Plain(t) => Field::new(&self.name, t.clone(), self.nullable),
@@ -185,7 +187,7 @@ impl Column {
         })
     }
 
-    /// The symbols in its type.
+    /// Returns the symbols in the column's type.
     pub fn symbols(&self) -> Vec<&str> {
         match &self.kind {
             ColumnType::Plain(_) => Vec::new(),
@@ -195,15 +197,16 @@ impl Column {
     }
 }
 
-/// The Arrow type of a vector column of `width` f32.
+/// Returns the Arrow type of a vector column of `width` f32.
 pub fn vector_type(width: usize) -> DataType {
     DataType::new_fixed_size_list(DataType::Float32, i32::try_from(width).unwrap_or(i32::MAX), false)
 }
 
-/// The Arrow field of a tensor column: one fixed-size binary a row, shape and type in the field's metadata.
+/// Returns the Arrow field of a tensor column: one fixed-size binary per row, with shape and type
+/// in the field's metadata.
 ///
 /// # Errors
-/// Where a row would be larger than Arrow allows (2 GiB).
+/// Returns [`Kind::Store`] if a row would be larger than Arrow allows (2 GiB).
 pub fn tensor_field(name: &str, dtype: Dtype, shape: &[usize], nullable: bool) -> Result<Field> {
     let bytes = shape.iter().try_fold(dtype.size(), |product, n| product.checked_mul(*n));
     let width = bytes.and_then(|b| i32::try_from(b).ok()).ok_or_else(|| {
@@ -215,45 +218,47 @@ pub fn tensor_field(name: &str, dtype: Dtype, shape: &[usize], nullable: bool) -
 }
 
 impl TableSchema {
-    /// The table's name.
+    /// Returns the table's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What a row is.
+    /// Returns what a row is.
     pub fn doc(&self) -> &str {
         &self.doc
     }
 
-    /// The columns that tell rows apart.
+    /// Returns the columns that identify a row.
     pub fn key(&self) -> &[String] {
         &self.key
     }
 
-    /// What its partitions belong to.
+    /// Returns what the table's partitions belong to.
     pub fn scope(&self) -> Scope {
         self.scope
     }
 
-    /// Whether it says what is right. Adaptation is label-free by construction: its session lacks such tables.
+    /// Returns whether the table holds labels or results of evaluation. Adaptation is label-free by
+    /// construction: its session lacks such tables.
     pub fn has_answers(&self) -> bool {
         self.answers
     }
 
-    /// Whether its rows are pictures of a space, which several datasets may share.
+    /// Returns whether the rows are pictures of a space, which several datasets may share.
     pub fn has_pictures_of_a_space(&self) -> bool {
         self.scope == Scope::Space && self.key.iter().any(|column| column == "image_id")
     }
 
-    /// The columns, in the order of the table.
+    /// Returns the columns, in the order of the table.
     pub fn columns(&self) -> &[Column] {
         &self.columns
     }
 
-    /// The Arrow schema, with the symbols' values put in.
+    /// Returns the Arrow schema, with symbols replaced by their values.
     ///
     /// # Errors
-    /// Where `dims` has no value for a symbol of the table, which the message names.
+    /// Returns [`Kind::Store`] if `dims` has no value for a symbol of the table; the message names
+    /// it.
     pub fn arrow(&self, dims: &Dims) -> Result<SchemaRef> {
         let fields = self
             .columns
@@ -267,12 +272,12 @@ impl TableSchema {
         Ok(Arc::new(Schema::new(fields)))
     }
 
-    /// The symbols that [`arrow`](Self::arrow) needs values for.
+    /// Returns the symbols that [`arrow`](Self::arrow) needs values for.
     pub fn symbols(&self) -> BTreeSet<&str> {
         self.columns.iter().flat_map(Column::symbols).collect()
     }
 
-    /// The Arrow schema of the table before anything is stored: every open length is 1.
+    /// Returns the Arrow schema of the table before anything is stored: every symbol is 1.
     pub(crate) fn arrow_of_empty(&self) -> Result<SchemaRef> {
         self.arrow(&self.symbols().into_iter().fold(Dims::new(), |dims, symbol| dims.with(symbol, 1)))
     }
@@ -287,15 +292,15 @@ static TABLES: LazyLock<Vec<TableSchema>> = LazyLock::new(|| {
     SOURCES.iter().map(parse).collect()
 });
 
-/// Every table, in the order in which the pipeline fills them.
+/// Returns all tables, in the order in which the pipeline fills them.
 pub fn all() -> &'static [TableSchema] {
     &TABLES
 }
 
-/// The table of that name.
+/// Returns the table with that name.
 ///
 /// # Errors
-/// Where there is none; the hint is the nearest name.
+/// Returns [`Kind::Usage`] if there is none; the hint is the nearest name.
 pub fn table(name: &str) -> Result<&'static TableSchema> {
     all().iter().find(|t| t.name == name).ok_or_else(|| {
         let error = Error::new(Kind::Usage, format!("there is no table `{name}`"));

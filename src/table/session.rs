@@ -1,4 +1,5 @@
-//! The SQL session over a store: every table by its name, the views of [`super::sql_views`] and the functions of [`super::udf`].
+//! Opens the SQL session over a store: every table by its name, the views of [`super::sql_views`]
+//! and the functions of [`super::udf`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,41 +14,44 @@ use crate::cores;
 use crate::error::{Context, Kind, Result};
 use crate::store::{Partition, Store, reader};
 use crate::table::catalog::Parts;
-use crate::table::giving_way::GivingWay;
+use crate::table::cooperative_joins::GivingWay;
 use crate::table::schema::{self, Scope, TableSchema};
 use crate::table::{arrays, same_names, sql_views, udf};
 
 /// The part of a store that a session sees.
 #[derive(Debug, Clone, Default)]
 pub struct Visible {
-    /// The dataset, whose partitions are seen, and of the pictures of a space those that are its own.
+    /// The dataset: a session sees its partitions and, in tables of a space, only its pictures.
     pub dataset: String,
-    /// The partition of each table of a space; a table that has none here is empty.
+    /// The partition of each table of a space; a table without one here is empty.
     pub spaces: BTreeMap<&'static str, String>,
     /// The runs, oldest first.
     pub runs: Vec<String>,
 }
 
-/// Bytes that a statement may take in memory, where nobody says otherwise.
+/// Bytes of memory that a statement may take by default.
 pub const MEMORY: u64 = 4_000_000_000;
 
-/// What a statement may write to disk while it runs, in multiples of what it may take in memory.
+/// What a statement may write to disk while it runs, as a multiple of its memory limit.
 const SPILL: u64 = 4;
 
-/// A session over every table and view of the program. A table that nothing was stored in is there, with its columns and no rows.
+/// Opens a session over every table and view of the program. A table in which nothing was stored
+/// has its columns and no rows.
 ///
-/// Parts are found now: what is written later is not seen. [`warnings`] tells which parts were left out.
+/// Parts are listed now: what is written later is not seen. [`warnings`] returns which parts were
+/// left out.
 ///
 /// # Errors
-/// Where what is visible has names that are no partition names, or a part cannot be read.
+/// Fails if `visible` has names that are not valid partition names, or if a part cannot be read.
 pub async fn session(store: &Store, visible: &Visible) -> Result<SessionContext> {
     session_within(MEMORY, store, visible).await
 }
 
-/// The same, where a statement may take so many bytes. It fails where it needs more, and does not slow down the machine.
+/// Like [`session`], but limits a statement to `memory` bytes. A statement that needs more fails
+/// instead of slowing down the machine.
 ///
 /// # Errors
-/// As [`session`].
+/// Fails like [`session`].
 pub async fn session_within(memory: u64, store: &Store, visible: &Visible) -> Result<SessionContext> {
     let ctx = open(memory, store, visible, |_| true).await?;
     udf::register_class_name(&ctx, class_names(store, visible)?);
@@ -56,22 +60,24 @@ pub async fn session_within(memory: u64, store: &Store, visible: &Visible) -> Re
     Ok(ctx)
 }
 
-/// The session that training has: without the tables that have answers, such as `labels`, and without the views. Asking for one of them
-/// fails as asking for any table that does not exist.
+/// Opens the session for training: without the tables that [have
+/// answers](TableSchema::has_answers), such as `labels`, and without the views. Querying one of
+/// them fails like querying any table that does not exist.
 ///
 /// # Errors
-/// As [`session`].
+/// Fails like [`session`].
 pub async fn training_session(store: &Store, visible: &Visible) -> Result<SessionContext> {
     open(MEMORY, store, visible, |table| !table.has_answers()).await
 }
 
-/// A session with the functions and no table, that runs on one thread: rows come in the order in which they went in.
+/// Opens a session with the functions and no tables. It runs on one thread, so that rows come out
+/// in the order in which they went in.
 pub fn bare_session() -> SessionContext {
     let config = configured(SessionConfig::new().with_target_partitions(1), Vec::new());
     context(config, Arc::new(RuntimeEnv::default()))
 }
 
-/// What was left out when the session was made, one line each.
+/// Returns what was left out when the session was opened, one line each.
 pub fn warnings(ctx: &SessionContext) -> Vec<String> {
     ctx.copied_config().get_extension::<Warnings>().map(|w| w.0.clone()).unwrap_or_default()
 }
@@ -120,15 +126,15 @@ async fn open(
     Ok(ctx)
 }
 
-/// `images` comes before the tables that are restricted to its rows.
+/// Registers a table. `images` must come before the tables that are restricted to its rows.
 async fn register(ctx: &SessionContext, table: &TableSchema, parts: Parts) -> datafusion::common::Result<()> {
     let name = table.name();
     if !table.has_pictures_of_a_space() {
         ctx.register_table(name, Arc::new(parts))?;
         return Ok(());
     }
-    // A space is shared by all datasets that use the model; this session is about one. The ids are kept in memory, the
-    // features stream past them.
+    // A space is shared by all datasets that use the model; this session is about one. The ids are
+    // kept in memory, and the features are streamed.
     let images = ctx.table("images").await?.select(vec![col("image_id").alias("known")])?;
     let features = ctx.read_table(Arc::new(parts.streamed()))?;
     let view = images.join(features, JoinType::RightSemi, &["known"], &["image_id"], None)?;
@@ -136,7 +142,7 @@ async fn register(ctx: &SessionContext, table: &TableSchema, parts: Parts) -> da
     Ok(())
 }
 
-/// Names of the dataset's classes, by their ids.
+/// Returns the names of the dataset's classes, by class id.
 fn class_names(store: &Store, visible: &Visible) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for batch in reader::batches(&store.partition("classes", &visible.dataset)?, Some(&["name"]), 4096)? {
@@ -151,7 +157,7 @@ fn partitions(store: &Store, visible: &Visible, table: &TableSchema) -> Result<V
         Scope::Dataset => vec![&visible.dataset],
         Scope::Space => visible.spaces.get(table.name()).into_iter().collect(),
         Scope::Run => visible.runs.iter().collect(),
-        // They compare pipelines, so no pipeline hides those of others.
+        // These tables compare pipelines, so every pipeline sees the rows of all others.
         Scope::All => {
             all = store.partitions(table.name())?;
             all.iter().collect()

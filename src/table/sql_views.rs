@@ -1,8 +1,8 @@
-//! Views that answer what is asked of every run, each a statement in `sql_views/`.
+//! Defines views for common questions about a run, each a statement in `sql_views/`.
 //!
-//! A view is there twice. By its bare name it shows the newest run, which is what a user who has just run something means;
-//! `all_runs.NAME` shows every run of the pipeline, told apart by the column `run`. They read `labels` and `predictions`, so only
-//! the user's session has them.
+//! Each view exists twice. Its bare name shows the newest run, which is what a user who has just
+//! run something means; `all_runs.NAME` shows every run of the pipeline, distinguished by the
+//! column `run`. Views read `labels` and `predictions`, so only the user's session has them.
 
 use std::sync::Arc;
 
@@ -27,13 +27,13 @@ pub const ALL_RUNS: &str = "all_runs";
 /// A view: its name, and the statement that makes it.
 #[derive(Debug, Clone, Copy)]
 pub struct SqlView {
-    /// As it is asked for.
+    /// The view's name.
     pub name: &'static str,
     /// A comment that says what a row is, then one `SELECT`.
     pub sql: &'static str,
 }
 
-/// All views, in the order in which a run is usually looked at.
+/// All views, in the order in which a user usually looks at them.
 pub const VIEWS: [SqlView; 9] = [
     SqlView { name: "pass_summary", sql: include_str!("sql_views/pass_summary.sql") },
     SqlView { name: "changed_labels", sql: include_str!("sql_views/changed_labels.sql") },
@@ -47,15 +47,15 @@ pub const VIEWS: [SqlView; 9] = [
 ];
 
 impl SqlView {
-    /// What a row is, in a sentence or two: the comment that the statement begins with.
+    /// Returns what a row is, in a sentence or two: the comment that the statement begins with.
     pub fn doc(&self) -> String {
         let lines = self.sql.lines().map_while(|line| line.strip_prefix("--"));
         lines.map(str::trim).collect::<Vec<_>>().join(" ")
     }
 }
 
-/// Makes the views known to a session that has every table. `newest` is the run that bare names show; without one they are
-/// empty.
+/// Registers the views with a session that has every table. `newest` is the run that bare names
+/// show; without it, views of runs are empty.
 pub(super) async fn register(ctx: &SessionContext, newest: Option<&str>) -> Result<()> {
     if let Some(catalog) = ctx.catalog("datafusion") {
         catalog.register_schema(ALL_RUNS, Arc::new(MemorySchemaProvider::new()))?;
@@ -63,7 +63,7 @@ pub(super) async fn register(ctx: &SessionContext, newest: Option<&str>) -> Resu
     for SqlView { name, sql } in VIEWS {
         let all = query(ctx, sql).await.map_err(|error| DataFusionError::External(Box::new(error)))?;
         ctx.register_table(TableReference::partial(ALL_RUNS, name), Ordered::new(all.clone()))?;
-        // What is about the pictures alone is the same for every run.
+        // Views of pictures alone are the same for every run.
         let shown = match all.schema().has_column_with_unqualified_name("run") {
             true => all.filter(col("run").eq(lit(newest.unwrap_or_default())))?,
             false => all,
@@ -73,8 +73,9 @@ pub(super) async fn register(ctx: &SessionContext, newest: Option<&str>) -> Resu
     Ok(())
 }
 
-/// A view whose rows keep the order that its statement asks for, so that `SELECT * FROM least_certain LIMIT 10` is what it
-/// says. Of a view that it can look into, the planner takes the order away.
+/// A view whose rows keep the order of its statement, so that
+/// `SELECT * FROM least_certain LIMIT 10` returns the least certain ones. The planner would remove
+/// the order of a view that it can inline.
 #[derive(Debug)]
 struct Ordered(ViewTable);
 

@@ -1,4 +1,4 @@
-//! Columns as tensors, and tensors as columns.
+//! Converts columns to tensors, and tensors to columns.
 
 use arrow::array::{ArrayRef, RecordBatch};
 use tch::{Device, Kind as Type, Tensor};
@@ -7,30 +7,33 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::table::arrays;
 use crate::table::schema::{DTYPE, SHAPE};
 
-/// A vector column as a tensor: f32, shape (rows, width), on the CPU.
+/// Returns a vector column as a tensor: f32, shape (rows, width), on the CPU.
 ///
 /// # Errors
-/// As [`arrays::rows_f32`].
+/// Fails like [`arrays::rows_f32`], or with [`Kind::Torch`] if libtorch fails.
 pub fn from_vectors(batch: &RecordBatch, column: &str) -> Result<Tensor> {
     let (values, width) = arrays::rows_f32(batch, column)?;
     let shape = [length(batch.num_rows())?, length(width)?];
     Tensor::f_from_slice(values).and_then(|t| t.f_reshape(shape)).context(Kind::Torch, || cannot_read(column))
 }
 
-/// A vector column from a tensor of shape (rows, ...), of any type and on any device; all but the rows is flattened.
+/// Returns a vector column from a tensor of shape (rows, ...), of any type and on any device; all
+/// dimensions after the first are flattened.
 ///
 /// # Errors
-/// Where the tensor is empty, or libtorch fails.
+/// Returns [`Kind::Store`] if the tensor is empty, and [`Kind::Torch`] if libtorch fails.
 pub fn to_vectors(tensor: &Tensor) -> Result<ArrayRef> {
     let (width, flat) = flat(tensor, Type::Float)?;
     let values = Vec::<f32>::try_from(&flat).context(Kind::Torch, || "cannot copy a tensor".into())?;
     arrays::fixed_list_f32(&values, width)
 }
 
-/// A tensor column, f16 or u8, as a tensor on the CPU: shape (rows, ...) as the column's metadata says, e.g. (rows, N, D).
+/// Returns a tensor column, f16 or u8, as a tensor on the CPU. The column's metadata gives the
+/// shape (rows, ...), e.g. (rows, N, D).
 ///
 /// # Errors
-/// Where the column is missing, of another type, null, or has no shape in its metadata.
+/// Returns [`Kind::Store`] if the column is missing, has another type, contains null, or has no
+/// shape in its metadata, and [`Kind::Torch`] if libtorch fails.
 pub fn from_tensors(batch: &RecordBatch, column: &str) -> Result<Tensor> {
     let (bytes, width) = arrays::rows_bytes(batch, column)?;
     let schema = batch.schema_ref();
@@ -57,10 +60,10 @@ pub fn from_tensors(batch: &RecordBatch, column: &str) -> Result<Tensor> {
     Tensor::f_from_data_size(bytes, &shape, dtype).context(Kind::Torch, || cannot_read(column))
 }
 
-/// All numbers of a tensor of any type and shape, on any device, row by row.
+/// Returns all numbers of a tensor of any type and shape, on any device, row by row.
 ///
 /// # Errors
-/// Where libtorch fails.
+/// Returns [`Kind::Torch`] if libtorch fails.
 pub fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
     let flat = tensor
         .f_detach()
@@ -70,18 +73,19 @@ pub fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
     flat.and_then(Vec::<f32>::try_from).context(Kind::Torch, || "cannot copy a tensor".into())
 }
 
-/// The column of a half-precision tensor (rows, N, D), of any type and on any device. The field comes from the schema.
+/// Returns a half-precision column from a tensor (rows, N, D), of any type and on any device. The
+/// field comes from the schema.
 ///
 /// # Errors
-/// Where the tensor is empty, or libtorch fails.
+/// Returns [`Kind::Store`] if the tensor is empty, and [`Kind::Torch`] if libtorch fails.
 pub fn to_tensors_f16(tensor: &Tensor) -> Result<ArrayRef> {
     to_tensors(tensor, Type::Half, 2)
 }
 
-/// The column of a tensor of bytes (rows, N), e.g. a mask of 0 and 1 (also as bool).
+/// Returns a column of bytes from a tensor (rows, N), e.g. a mask of 0 and 1 (also as bool).
 ///
 /// # Errors
-/// Where the tensor is empty, or libtorch fails.
+/// Returns [`Kind::Store`] if the tensor is empty, and [`Kind::Torch`] if libtorch fails.
 pub fn to_tensors_u8(tensor: &Tensor) -> Result<ArrayRef> {
     to_tensors(tensor, Type::Uint8, 1)
 }
@@ -93,7 +97,8 @@ fn to_tensors(tensor: &Tensor, dtype: Type, size: usize) -> Result<ArrayRef> {
     arrays::fixed_binary(bytes, width * size)
 }
 
-/// The tensor as one contiguous row of numbers on the CPU, and how many of them make a row of the column.
+/// Returns how many numbers make a row of the column, and the tensor as one contiguous row of
+/// numbers on the CPU.
 fn flat(tensor: &Tensor, dtype: Type) -> Result<(usize, Tensor)> {
     let rows = usize::try_from(tensor.size().first().copied().unwrap_or(0)).unwrap_or(0);
     if rows == 0 || tensor.numel() == 0 {
@@ -149,7 +154,8 @@ mod tests {
         assert!(from_tensors(&batch, "mask").unwrap().equal(&mask));
 
         let vectors = Tensor::from_slice(&[0.5f32, -1.0, 2.0, 0.1, 0.2, 0.3]).reshape([3, 2]);
-        // A transposed view is not contiguous: its values, not its memory, are what is stored.
+        // A transposed view is not contiguous: it is stored in the order of its indices, not of its
+        // memory.
         let column = to_vectors(&vectors.tr()).unwrap();
         let batch = RecordBatch::try_from_iter([("v", column)]).unwrap();
         assert!(from_vectors(&batch, "v").unwrap().equal(&vectors.tr()));

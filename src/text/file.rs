@@ -1,4 +1,5 @@
-//! Text files that a user or a model brings, read up to a bound: a path may lead to a file of another kind, and of any size.
+//! Reads text files of users and models up to a limit: a path may lead to a file of any kind and
+//! size.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,10 +7,10 @@ use std::path::Path;
 
 use crate::error::{Context, Error, Kind, Result};
 
-/// The text of a file of at most `longest` bytes.
+/// Reads the text of a file of at most `longest` bytes.
 ///
 /// # Errors
-/// An error of `kind` where the file cannot be read, is longer, or is not UTF-8.
+/// Returns an error of `kind` if the file cannot be read, is longer, or is not UTF-8.
 pub(crate) fn read(path: &Path, kind: Kind, longest: u64) -> Result<String> {
     let mut bytes = Vec::new();
     let file = File::open(path).at(kind, "cannot read", path)?;
@@ -21,11 +22,15 @@ pub(crate) fn read(path: &Path, kind: Kind, longest: u64) -> Result<String> {
     decoded(bytes, path, kind)
 }
 
-/// The text of a file's bytes.
+/// Decodes a file's bytes as UTF-8. Skips a byte order mark, which some editors put before the
+/// text.
 ///
 /// # Errors
-/// An error of `kind` that names the line, where they are not UTF-8.
-pub(crate) fn decoded(bytes: Vec<u8>, path: &Path, kind: Kind) -> Result<String> {
+/// Returns an error of `kind` that names the line if they are not UTF-8.
+pub(crate) fn decoded(mut bytes: Vec<u8>, path: &Path, kind: Kind) -> Result<String> {
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        bytes.drain(..3);
+    }
     String::from_utf8(bytes).map_err(|e| {
         let good = &e.as_bytes()[..e.utf8_error().valid_up_to()];
         let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
@@ -36,6 +41,12 @@ pub(crate) fn decoded(bytes: Vec<u8>, path: &Path, kind: Kind) -> Result<String>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_text() {
+        let text = decoded(b"\xef\xbb\xbfrose\n".to_vec(), Path::new("classes.txt"), Kind::Input);
+        assert_eq!(text.unwrap(), "rose\n");
+    }
 
     #[test]
     fn no_file_is_read_past_its_bound() {

@@ -1,4 +1,4 @@
-//! Names in a sentence, when there are more than anybody wants to read.
+//! Names in a sentence, shortened when there are too many to read.
 
 /// Writes the first few names, and how many more there are: `a, b and 3 more`.
 pub(crate) fn some_of<S: AsRef<str>>(names: &[S], most: usize) -> String {

@@ -1,6 +1,7 @@
-//! Words and numbers as people read and mistype them, and small texts that users bring.
+//! Words and numbers as people read and mistype them, and small text files of users.
 
 pub(crate) mod file;
 pub(crate) mod list;
+pub(crate) mod names;
 pub mod nearest;
 pub(crate) mod numbers;

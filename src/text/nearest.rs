@@ -1,6 +1,7 @@
-//! "Did you mean": the known name that a mistyped one comes closest to.
+//! "Did you mean": the known name that is closest to a mistyped one.
 
-/// Returns the value whose name is at most a third of its letters away from `found`, and the nearest of all.
+/// Returns the value whose name is nearest to `found`, if at most a third of the name's letters
+/// differ, or one.
 pub fn nearest<'a, V>(found: &str, names: impl IntoIterator<Item = (&'a str, V)>) -> Option<V> {
     // Distances cost the product of both lengths; no typing mistake is this long.
     if found.len() > 100 {

@@ -1,4 +1,5 @@
-//! What may be wrong with a machine, a pipeline and its store: looked at without computing anything, each with what mends it.
+//! Checks a machine, a pipeline and its store without running anything, and says how to fix what is
+//! wrong.
 
 use std::path::Path;
 
@@ -15,25 +16,25 @@ use crate::stage::ingest;
 use crate::store::Store;
 use crate::workspace::opened;
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What was looked at.
+    /// What was checked.
     pub what: &'static str,
-    /// How it is.
+    /// Whether it is in order.
     pub state: State,
     /// What was found.
     pub detail: String,
-    /// What mends it, where that is known.
+    /// How to fix it, if that is known.
     pub mend: Option<String>,
 }
 
-/// How something is.
+/// Whether something is in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// As it should be.
     Fine,
-    /// Worth knowing, and no obstacle.
+    /// Worth knowing, but no obstacle.
     Note,
     /// A run would fail.
     Broken,
@@ -48,7 +49,7 @@ impl Finding {
         Finding { mend: Some(mend.into()), ..self }
     }
 
-    /// Fine with what `looked` says, or broken with its error and hint.
+    /// Makes a finding: fine with what `looked` says, or broken with its error and hint.
     fn of(what: &'static str, looked: Result<String>) -> Self {
         match looked {
             Ok(detail) => Finding::new(what, State::Fine, detail),
@@ -56,21 +57,22 @@ impl Finding {
         }
     }
 
-    /// Broken by an error.
+    /// Makes a finding of what is broken by an error.
     pub fn broken(what: &'static str, error: &Error) -> Self {
         Finding { mend: error.own_hint().map(str::to_owned), ..Finding::new(what, State::Broken, error.to_string()) }
     }
 }
 
-/// Less than this on the store's disk is too little for any run.
+/// Free bytes on the store's disk that any run needs.
 const LEAST_FREE: u64 = 100_000_000;
 
-/// Less than this is worth knowing: the patch tokens of 10,000 pictures with a ViT-B/16 are 3 GB.
+/// Free bytes below which the disk gets a note: the patch tokens of 10,000 pictures with a ViT-B/16
+/// are 3 GB.
 const LITTLE_FREE: u64 = 5_000_000_000;
 
-/// Looks at the machine; `spec` says which device is wanted.
+/// Checks the machine; `spec` says which device is wanted.
 pub fn machine(spec: Option<&Spec>) -> Vec<Finding> {
-    // Before torch is used: its CUDA side is not seen any more after that.
+    // Must come before torch is used, which would not see its CUDA side any more.
     let cuda = cuda(spec);
     let instructions = device::cpu_instructions();
     let instructions = if instructions.is_empty() { "none known".to_owned() } else { instructions.join(", ") };
@@ -125,7 +127,8 @@ fn cuda(spec: Option<&Spec>) -> Finding {
     }
 }
 
-/// Looks at what a pipeline file names: the model, the pictures, the sentences and the store. Every file of the store is read.
+/// Checks what a pipeline file names: the model, the pictures, the sentences and the store. Reads
+/// every file of the store.
 pub fn pipeline(spec: &Spec) -> Vec<Finding> {
     let clip = Clip::open(&spec.model);
     let tokenizer = clip.as_ref().ok().map(|clip| &clip.tokenizer);
@@ -148,7 +151,7 @@ pub fn pipeline(spec: &Spec) -> Vec<Finding> {
     findings
 }
 
-/// What a pipeline computes on, in words.
+/// Says in words what a pipeline computes on.
 pub fn ground(spec: &Spec) -> String {
     let threads = if spec.device.threads == 0 { cores() } else { spec.device.threads };
     match device::resolve(spec.device.kind) {
@@ -158,7 +161,7 @@ pub fn ground(spec: &Spec) -> String {
     }
 }
 
-/// What is said about the classes; `tokenizer` is the model's, where it could be opened.
+/// Checks the sentences about the classes; `tokenizer` is the model's, if that could be opened.
 fn words(spec: &Spec, classes: &[String], tokenizer: Option<&Tokenizer>) -> Finding {
     let looked = Sentences::of(&spec.text, classes).and_then(|sentences| {
         let cut = tokenizer.map(|tokenizer| sentences.too_long(tokenizer)).transpose()?.flatten();
@@ -197,7 +200,7 @@ fn model(spec: &Spec, clip: &Result<Clip>) -> Finding {
 
 fn store(root: &Path) -> Vec<Finding> {
     let shown = root.display();
-    // A store that is not there yet is made in the nearest folder that is.
+    // A new store is made in the nearest folder that exists.
     let Some(ground) = root.ancestors().find(|folder| folder.is_dir()) else {
         return vec![Finding::new("store", State::Broken, format!("no folder above {shown}"))];
     };
@@ -247,7 +250,7 @@ fn parts(root: &Path) -> Finding {
         more => format!(", and {more} more"),
     };
     let what = format!("of {} files cannot be relied on: {} ({why}){more}", examined.files, path.display());
-    // The next run computes anew what it needs; queries until then lack it.
+    // The next run recomputes what it needs; until then, queries lack it.
     Finding::new("parts", State::Broken, what)
         .mend("microclip-pipe run PIPELINE: it sets damaged files aside and computes what was in them anew")
 }

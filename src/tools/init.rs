@@ -1,4 +1,4 @@
-//! A pipeline file to begin with, for pictures that lie somewhere.
+//! Writes a first pipeline file for a set of pictures.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -9,36 +9,37 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::source::{self, Dataset, Listing, SourceKind};
 use crate::text::numbers::count;
 
-/// What a pipeline file is to be made of.
+/// What to make a pipeline file from.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     /// The folder of pictures, the CSV file, or the folder of Parquet files.
     pub pictures: PathBuf,
-    /// The CLIP; one that lies beside the pipeline file where it is not said.
+    /// The CLIP; by default the only one beside the pipeline file.
     pub model: Option<PathBuf>,
-    /// The class names; a list to fill in where the pictures have no labels and it is not said.
+    /// The class names; by default the pictures' labels, or a list to fill in if they have none.
     pub classes: Option<PathBuf>,
-    /// The sentences; a file to fill in where it is not said.
+    /// The sentences; by default a file to fill in.
     pub descriptions: Option<PathBuf>,
-    /// The pipeline file; `NAME.toml` in the current folder where it is not said.
+    /// The pipeline file; by default `NAME.toml` in the current folder.
     pub output: Option<PathBuf>,
 }
 
-/// What was written.
+/// The files that were written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
     /// The pipeline file.
     pub pipeline: PathBuf,
-    /// A class list that is to be filled in.
+    /// A class list to fill in.
     pub classes: Option<PathBuf>,
-    /// A file of sentences that is to be filled in.
+    /// A file of sentences to fill in.
     pub descriptions: Option<PathBuf>,
 }
 
-/// Writes the files; those that are there already are left as they are.
+/// Writes the files; if one exists already, nothing is written.
 ///
 /// # Errors
-/// [`Kind::Usage`] where a file is there already, or no model is known; [`Kind::Input`] where there are no pictures.
+/// Returns [`Kind::Usage`] if a file exists already, or no model is known; [`Kind::Input`] if there
+/// are no pictures.
 pub fn init(wanted: &Wanted) -> Result<Written> {
     let pictures = std::path::absolute(&wanted.pictures).at(Kind::Usage, "cannot find", &wanted.pictures)?;
     let kind = kind(&pictures);
@@ -99,7 +100,8 @@ fn write_new(path: &Path, text: &str) -> Result<()> {
     file.write_all(text.as_bytes()).at(Kind::Store, "cannot write", path)
 }
 
-/// A CSV file is a list; a folder with Parquet files is of those; any other folder is of pictures.
+/// Guesses the kind of source: a Parquet file or a folder with some is a Parquet dataset, any other
+/// file is a list, and any other folder holds pictures.
 fn kind(pictures: &Path) -> SourceKind {
     let parquet = |path: &Path| path.extension().is_some_and(|extension| extension == "parquet");
     let mut inside = std::fs::read_dir(pictures).into_iter().flatten().flatten();
@@ -111,7 +113,7 @@ fn kind(pictures: &Path) -> SourceKind {
     }
 }
 
-/// A pipeline's name after its pictures.
+/// Names a pipeline after its pictures.
 fn name(pictures: &Path) -> String {
     let stem = pictures.file_stem().map(|stem| stem.to_string_lossy().to_lowercase()).unwrap_or_default();
     let name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(64).collect();
@@ -119,7 +121,7 @@ fn name(pictures: &Path) -> String {
     if name.is_empty() { "pictures".to_owned() } else { name.to_owned() }
 }
 
-/// The one folder beside the pipeline file that looks like a CLIP's.
+/// Finds the one folder beside the pipeline file that looks like a CLIP's.
 fn only_model(folder: &Path) -> Result<PathBuf> {
     let is_model = |path: &Path| path.join("config.json").is_file() && path.join("model.safetensors").is_file();
     let entries = std::fs::read_dir(folder).at(Kind::Usage, "cannot read", folder)?;
@@ -136,7 +138,8 @@ fn only_model(folder: &Path) -> Result<PathBuf> {
     }
 }
 
-/// A path as the pipeline file says it: from its folder where it lies below that, else whole; quoted as TOML.
+/// Writes a path for the pipeline file, quoted as TOML: relative if it lies below the file's
+/// folder, else absolute.
 fn in_file(folder: &Path, path: &Path) -> Result<String> {
     let whole = std::path::absolute(path).at(Kind::Usage, "cannot find", path)?;
     let shown = whole.strip_prefix(folder).ok().filter(|rest| !rest.as_os_str().is_empty()).unwrap_or(&whole);
@@ -146,7 +149,7 @@ fn in_file(folder: &Path, path: &Path) -> Result<String> {
     Ok(toml::Value::String(text.to_owned()).to_string())
 }
 
-/// An empty list for each class.
+/// Writes an empty list for each class, as JSON.
 fn no_sentences(classes: &[String]) -> Result<String> {
     let empty: serde_json::Map<String, serde_json::Value> =
         classes.iter().map(|class| (class.clone(), serde_json::json!([]))).collect();

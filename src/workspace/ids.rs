@@ -1,7 +1,8 @@
-//! The names under which results are kept: of a dataset, of spaces and of runs.
+//! The names under which results are kept: those of a dataset, of spaces and of runs.
 //!
-//! They are made of what changes results and of nothing else, in the pipeline file's own words, without the defaults
-//! ([`identity_of`]): a setting says for itself what changes with it ([`Changes`]). Names that are known are pinned by a test below.
+//! They are made only of what changes results, spelled as in the pipeline file, without the
+//! defaults ([`identity_of`]): each setting declares what changes with it ([`Changes`]). A test
+//! below pins known names.
 
 use tch::Device;
 
@@ -15,15 +16,17 @@ use crate::stage::adapt::Recipe;
 use crate::stage::describe::Sentences;
 use crate::store::space::Space;
 
-/// Raised wherever the same settings adapt or measure otherwise than before, or a default of a key that changes answers becomes
-/// another: a run of an earlier program is then another run, not a finished one.
+/// Raised whenever the same settings adapt or measure differently than before, or the default of a
+/// key that changes answers is changed: a run of an earlier program is then another run, not a
+/// finished one.
 const METHOD: u32 = 5;
 
-/// Raised wherever the same settings make other features than before, or a default of a key that changes features becomes another:
-/// features of an earlier program are then of another space.
+/// Raised whenever the same settings make other features than before, or the default of a key that
+/// changes features is changed: features of an earlier program are then in another space.
 const FEATURES: u32 = 1;
 
-/// Returns the partition of a dataset's tables: the pipeline's name for people, and what tells two of that name apart.
+/// Returns the partition of a dataset's tables: the pipeline's name for people, and a digest that
+/// tells two of that name apart.
 pub(crate) fn dataset(spec: &Spec) -> String {
     let place = &spec.dataset;
     let root = place.root.as_ref().map(|root| format!("; root = {}", root.display())).unwrap_or_default();
@@ -41,9 +44,10 @@ pub(super) struct Spaces {
 }
 
 impl Spaces {
-    /// Works them out for a model. The settings of a table bear upon the space of what they steer: `[saliency]` upon that of
-    /// `embeddings`, `[views]` upon that of `view_features`, `[text]` upon that of `text_features`. Those of any other table bear
-    /// upon every space of pictures, so that none can be forgotten.
+    /// Works out the spaces for a model. The settings of some tables affect one space only:
+    /// `[saliency]` that of `embeddings`, `[views]` that of `view_features`, `[text]` that of
+    /// `text_features`. Settings of any other table affect every space of pictures, so that none
+    /// can be forgotten.
     pub(super) fn of(spec: &Spec, clip: &Clip, precision: Precision) -> Result<Self> {
         const OWN: [&str; 3] = ["saliency.", "views.", "text."];
         let features = |given: &Given| given.key.changes == Changes::Features;
@@ -74,11 +78,11 @@ impl Spaces {
     }
 }
 
-/// Returns the id of the run that these settings make of a snapshot of the dataset: the same settings on the same data are the
-/// same run, which is how a run that was stopped is found again.
+/// Returns the id of the run that these settings make of a snapshot of the dataset. The same
+/// settings on the same data are the same run, which is how a stopped run is found again.
 ///
 /// # Errors
-/// [`Kind::Internal`](crate::error::Kind::Internal) where a setting cannot be written.
+/// Returns [`Kind::Internal`](crate::error::Kind::Internal) if a setting cannot be written.
 pub(super) fn run(
     spec: &Spec,
     workspace: &Workspace,
@@ -86,7 +90,8 @@ pub(super) fn run(
     sentences: &Sentences,
     recipe: Option<&Recipe>,
 ) -> Result<String> {
-    // What settings name stands in their place: a statement's text, the shares of a file, the precision that was chosen.
+    // What a setting names replaces its value: a statement's text, the shares of a file, the
+    // precision that was chosen.
     let statement = recipe.map_or("none", |recipe| recipe.statement.sql());
     let shares = recipe.and_then(|recipe| recipe.class_shares.as_deref());
     let shares = shares.map_or("none".to_owned(), |shares| shares.iter().map(|share| format!("{share} ")).collect());
@@ -104,7 +109,7 @@ pub(super) fn run(
         ("device", if workspace.device == Device::Cpu { "cpu" } else { "cuda" }.to_owned()),
     ];
     let mut hasher = blake3::Hasher::new();
-    // With lengths, so that no two different lists of parts run together into the same bytes.
+    // Lengths are hashed too, so that no two different lists of parts give the same bytes.
     for text in parts.iter().flat_map(|(part, value)| [*part, value.as_str()]) {
         hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
     }
@@ -121,7 +126,7 @@ mod tests {
     use crate::settings::Want;
     use crate::workspace::recipe;
 
-    /// A pipeline whose ids depend on no place of this machine.
+    /// Makes a pipeline whose ids depend on no path of this machine.
     fn spec(set: serde_json::Value) -> Spec {
         let model = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("data/clip-flora");
         let mut spec = serde_json::json!({
@@ -134,7 +139,8 @@ mod tests {
         serde_json::from_value(spec).unwrap()
     }
 
-    /// The ids of the image, view and text spaces, of the tokens' where there are some, and of the run.
+    /// Returns the ids of the image, view and text spaces, of the block tokens' space if there is
+    /// one, and of the run.
     fn ids(set: serde_json::Value) -> String {
         let spec = spec(set);
         let workspace = Workspace::open(&spec).unwrap();
@@ -167,7 +173,7 @@ mod tests {
         for set in same {
             assert_eq!(ids(set.clone()), plain, "{set}");
         }
-        // Of each kind, what is to differ: the image space, the view space, the run.
+        // Which ids should differ: those of the image, view and text spaces, and the run's.
         let parts = |ids: &str| ids.split(' ').map(str::to_owned).collect::<Vec<_>>();
         for (set, differs) in [
             (serde_json::json!({"saliency": {"eps": 1e-5}}), [true, false, false, true]),
@@ -184,8 +190,9 @@ mod tests {
         }
     }
 
-    /// Ids leave defaults out. So whoever changes one of these raises [`FEATURES`] for a key of features, [`METHOD`] for one of
-    /// answers, and the version of snapshots for `dataset.limits`; a new key is added here, and orphans nothing.
+    /// Ids leave defaults out. So changing one of these must raise [`FEATURES`] for a key of
+    /// features, [`METHOD`] for one of answers, and the version of snapshots for `dataset.limits`;
+    /// a new key is only added here, and orphans nothing.
     #[test]
     fn defaults_stay() {
         let lines: Vec<String> = KEYS

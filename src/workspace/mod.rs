@@ -1,6 +1,8 @@
-//! A pipeline that is opened on this machine: its model, its pictures and sentences, and the names under which results are kept.
+//! A pipeline opened on this machine: its model, its pictures and sentences, and the names under
+//! which results are kept.
 //!
-//! [`Workspace`] is the model alone, with the spaces of its features. [`Opened`] is all that the id of a run depends on.
+//! [`Workspace`] is the model alone, with the spaces of its features. [`Opened`] is everything that
+//! the id of a run depends on.
 
 pub(crate) mod ids;
 pub(crate) mod opened;
@@ -35,7 +37,7 @@ pub(crate) struct Workspace {
     pub(crate) image_space: Space,
     /// Space of the table `view_features`.
     pub(crate) view_space: Space,
-    /// Space of the table `block_tokens` and the block, where adaptation starts from one.
+    /// Space of the table `block_tokens` and the block, if adaptation starts from one.
     pub(crate) block_space: Option<(Space, usize)>,
     /// Space of the table `text_features`.
     pub(crate) text_space: Space,
@@ -44,7 +46,7 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// Opens the model and works out the spaces. No tower is built and no picture read.
+    /// Opens the model and works out the spaces. Builds no tower and reads no picture.
     pub(crate) fn open(spec: &Spec) -> Result<Self> {
         let device = device::resolve(spec.device.kind)?;
         let clip = Clip::open(&spec.model)?;
@@ -66,14 +68,15 @@ impl Workspace {
         })
     }
 
-    /// Builds the frozen vision tower in the space's precision, and what feeds it.
+    /// Builds the frozen vision tower in the space's precision, and the normaliser that feeds it.
     pub(crate) fn frozen_tower(&self) -> Result<FrozenTower> {
         let number = self.precision.number();
         let tower = self.clip.vision()?.map(&|t| t.to_device(self.device).to_kind(number));
         Ok(FrozenTower::new(tower, Normaliser::new(&self.clip.preprocess, self.device, number)))
     }
 
-    /// Builds the tower that adaptation starts from: fp32, with its products in the precision that the pipeline says.
+    /// Builds the tower that adaptation starts from: fp32, with its products in the pipeline's
+    /// precision.
     pub(crate) fn tower(&self, spec: &Spec) -> Result<VisionTower> {
         let tower = self.clip.vision()?.map(&|t| t.to_device(self.device));
         Ok(match self.adapt_precision(spec) {
@@ -87,12 +90,13 @@ impl Workspace {
         spec.adapt.tower_precision(self.device, self.clip.config.vision.width)
     }
 
-    /// Returns what feeds a tower that is being trained.
+    /// Returns the normaliser that feeds a tower in training.
     pub(crate) fn normaliser(&self) -> Normaliser {
         Normaliser::new(&self.clip.preprocess, self.device, tch::Kind::Float)
     }
 
-    /// Returns the tables that the frozen vision tower fills, in the order in which they are needed.
+    /// Returns the tables that the frozen vision tower fills, in the order in which they are
+    /// needed.
     pub(crate) fn frozen_tables(&self, spec: &Spec) -> Vec<Arc<dyn FrozenTable>> {
         let (config, preprocess) = (self.clip.config.clone(), self.clip.preprocess.clone());
         let mut tables: Vec<Arc<dyn FrozenTable>> = vec![

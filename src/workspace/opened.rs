@@ -10,27 +10,27 @@ use crate::store::layout::Store;
 
 use super::{Workspace, ids, recipe};
 
-/// A pipeline with its model, its pictures as they are now, and what is said about its classes.
+/// A pipeline with its model, its pictures as they are now, and the sentences about its classes.
 pub(crate) struct Opened {
     /// The model.
     pub(crate) workspace: Workspace,
-    /// The pictures, of which none is read yet.
+    /// The pictures; none is read yet.
     pub(crate) source: Box<dyn Source>,
-    /// How they are ingested.
+    /// How the pictures are ingested.
     pub(crate) ingest: IngestSettings,
     /// Identity of the pictures as they are now.
     pub(crate) snapshot: String,
     /// Names of the classes, by class id.
     pub(crate) classes: Vec<String>,
-    /// What is said about them.
+    /// The sentences about the classes.
     pub(crate) sentences: Sentences,
 }
 
 impl Opened {
-    /// Opens a pipeline. No tower is built and no picture read.
+    /// Opens a pipeline. Builds no tower and reads no picture.
     ///
     /// # Errors
-    /// Where the pictures, the model or the sentences cannot be read, or do not fit together.
+    /// Fails if the pictures, the model or the sentences cannot be read, or do not fit together.
     pub(crate) fn new(spec: &Spec) -> Result<Self> {
         let (source, ingest) = pictures(spec)?;
         let workspace = Workspace::open(spec)?;
@@ -40,18 +40,19 @@ impl Opened {
         Ok(Opened { workspace, source, ingest, snapshot, classes, sentences })
     }
 
-    /// Returns what the store knows of the pictures as they are now; none where they are not ingested.
+    /// Returns what the store knows of the pictures as they are now, or `None` if they are not
+    /// ingested.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// Fails if the store cannot be read.
     pub(crate) fn known(&self, store: &Store) -> Result<Option<Ingested>> {
         ingest::known_as(&self.snapshot, &self.ingest, store)
     }
 
-    /// Returns what adaptation goes by; none where nothing is to be trained.
+    /// Returns the recipe of adaptation, or `None` if nothing is trained.
     ///
     /// # Errors
-    /// As [`recipe`].
+    /// Fails like [`recipe`].
     pub(crate) fn recipe(&self, spec: &Spec) -> Result<Option<Recipe>> {
         recipe(spec, &self.workspace, &self.classes)
     }
@@ -59,16 +60,16 @@ impl Opened {
     /// Returns the id of the run that these settings make of the pictures as they are now.
     ///
     /// # Errors
-    /// As [`ids::run`].
+    /// Fails like [`ids::run`].
     pub(crate) fn run_id(&self, spec: &Spec, recipe: Option<&Recipe>) -> Result<String> {
         ids::run(spec, &self.workspace, &self.snapshot, &self.sentences, recipe)
     }
 }
 
-/// Opens the pictures of a pipeline, and returns how they are ingested.
+/// Opens the pictures of a pipeline, and returns them with how they are ingested.
 ///
 /// # Errors
-/// Where they, or the file of class names, cannot be read.
+/// Fails if the pictures or the file of class names cannot be read.
 pub(crate) fn pictures(spec: &Spec) -> Result<(Box<dyn Source>, IngestSettings)> {
     let source = source::open(&spec.dataset)?;
     let (limits, classes) = (spec.dataset.limits, spec.dataset.class_names()?);

@@ -1,4 +1,4 @@
-//! From what a pipeline file says to what adaptation goes by.
+//! Turns a pipeline file into the recipe of adaptation.
 
 use crate::config::Spec;
 use crate::error::Result;
@@ -8,10 +8,12 @@ use crate::stage::adapt::Recipe;
 
 use super::Workspace;
 
-/// Returns what adaptation goes by; none where nothing is to be trained. `classes` are the dataset's class names.
+/// Returns the recipe of adaptation, or `None` if nothing is trained. `classes` are the dataset's
+/// class names.
 ///
 /// # Errors
-/// Where the tower has no block of the number that training is to start from, or the user's statement or shares cannot be read.
+/// Fails if the tower has no block of the number that training starts from, or the user's statement
+/// or shares cannot be read.
 pub(crate) fn recipe(spec: &Spec, workspace: &Workspace, classes: &[String]) -> Result<Option<Recipe>> {
     let (config, preprocess) = (&workspace.clip.config, &workspace.clip.preprocess);
     let Some(starts_from) = spec.adapt.starts_from(config.vision.layers as usize)? else { return Ok(None) };

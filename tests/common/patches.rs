@@ -1,4 +1,5 @@
-//! Patch tokens of made-up pictures, and how alike two solvers' masks of them are: for the test and the bench of saliency's solver.
+//! Patch tokens of made-up pictures, and how alike two solvers' masks of them are: for the test and
+//! the bench of saliency's solver.
 
 use microclip_pipe::fusion::fiedler::Fiedler;
 use microclip_pipe::fusion::foreground::{Affinity, Orientation, Saliency, Threshold};
@@ -12,8 +13,9 @@ pub fn saliency(affinity: Affinity, threshold: Threshold) -> Saliency {
     Saliency { affinity, threshold, orientation: Orientation::Seed, tau: 0.2, eps: 1e-6 }
 }
 
-/// Patch tokens (64, side^2, D) of pictures with a round foreground, larger or smaller, somewhere: a foreground and a background
-/// direction with noise, strong enough that no two pictures have the same graph.
+/// Patch tokens (64, side^2, D) of pictures with a round foreground, larger or smaller, somewhere:
+/// a foreground and a background direction with noise, strong enough that no two pictures have the
+/// same graph.
 pub fn tokens(seed: i64, side: i64) -> Tensor {
     tch::manual_seed(seed);
     let options = tch::kind::FLOAT_CPU;
@@ -29,7 +31,8 @@ pub fn tokens(seed: i64, side: i64) -> Tensor {
     kinds.get(0) * &inside + kinds.get(1) * (1.0 - &inside) + noise
 }
 
-/// A gap below which the eigenvalue sought is there twice: any mixture of its vectors is as good, and no mask is the right one.
+/// A gap below which the eigenvalue sought is there twice: any mixture of its vectors is as good,
+/// and no mask is the right one.
 const GAP: f64 = 1e-4;
 
 /// The share of mask cells that both solvers give alike, of the pictures that have a cut.

@@ -24,7 +24,8 @@ impl Terminal {
         let (mut ours, mut theirs) = (0, 0);
         let size = libc::winsize { ws_row: 40, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
         let name = std::ptr::null_mut();
-        // SAFETY: the pointers are valid for the call; null asks for no name and the default settings.
+        // SAFETY: the pointers are valid for the call; null asks for no name and the default
+        // settings.
         assert_eq!(unsafe { libc::openpty(&mut ours, &mut theirs, name, std::ptr::null(), &size) }, 0);
         // SAFETY: both were opened just now, and nobody else has them.
         let (ours, theirs) = unsafe { (File::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) };

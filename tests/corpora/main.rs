@@ -1,4 +1,5 @@
-//! What the fuzzers begin with, and what they once found, through the same functions: none panics, and none takes long.
+//! What the fuzzers begin with, and what they once found, through the same functions: none panics,
+//! and none takes long.
 //!
 //! `cargo test --release --test corpora -- --ignored` makes the seeds anew.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]

@@ -1,5 +1,5 @@
-//! Small files of every kind that a target reads: whole ones, so that a fuzzer need not find out what a whole one looks like,
-//! and some that are wrong in ways of their own.
+//! Small files of every kind that a target reads: whole ones, so that a fuzzer need not find out
+//! what a whole one looks like, and some that are wrong in ways of their own.
 
 use std::collections::HashMap;
 use std::fs;
@@ -202,7 +202,8 @@ fn pictures() -> Vec<Seed> {
     let named = |path: PathBuf| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap());
     let small = |(name, bytes): &(String, Vec<u8>)| name.starts_with("kind_") && bytes.len() < 6_000;
     let hostile = hostile::corpus().into_iter().map(|hostile| (hostile.name, hostile.bytes));
-    // Of the hostile ones those that are neither large nor named so that a file system might refuse them.
+    // Of the hostile ones those that are neither large nor named so that a file system might refuse
+    // them.
     let plain = |(name, bytes): &(String, Vec<u8>)| {
         bytes.len() < 2_500 && name.len() < 40 && name.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c))
     };
@@ -334,7 +335,8 @@ fn tensors() -> Vec<Seed> {
     files.map(|(name, bytes)| ("weights", name.to_owned(), bytes)).into()
 }
 
-/// What a store holds: parts with a seal, of now and of before there were seals, and the state after a pass.
+/// What a store holds: parts with a seal, of now and of before there were seals, and the state
+/// after a pass.
 fn store() -> Vec<Seed> {
     let folder = tempfile::tempdir().unwrap();
     let mut seeds: Vec<Seed> = Vec::new();

@@ -255,7 +255,8 @@ fn many_scans() -> Vec<u8> {
     [&bytes[..end], &short.repeat(20_000), &bytes[end..]].concat()
 }
 
-// WebP: a RIFF file; its lossless stream begins with 0x2f and 14 bits each for width and height less one.
+// WebP: a RIFF file; its lossless stream begins with 0x2f and 14 bits each for width and height
+// less one.
 
 fn webp_sized(webp: &[u8], width: u32, height: u32) -> Vec<u8> {
     let mut bytes = webp.to_vec();

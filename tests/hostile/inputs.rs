@@ -1,7 +1,8 @@
-//! Every parser of what users bring, on thousands of spoilt files: each gives a result or an error that says which file, and
-//! none panics.
+//! Every parser of what users bring, on thousands of spoilt files: each gives a result or an error
+//! that says which file, and none panics.
 //!
-//! `MICROCLIP_SPOILT` says how many of each kind (150 if it does not), and `MICROCLIP_SEED` begins another sequence.
+//! `MICROCLIP_SPOILT` says how many of each kind (150 if it does not), and `MICROCLIP_SEED` begins
+//! another sequence.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,4 +1,5 @@
-//! Models: weights are compared with the configuration, tensor by tensor, before anything is allocated.
+//! Models: weights are compared with the configuration, tensor by tensor, before anything is
+//! allocated.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,5 @@
-//! Hostile pictures: each ends in `images` or in `rejected` with its reason; none hangs the program or fills the memory.
+//! Hostile pictures: each ends in `images` or in `rejected` with its reason; none hangs the program
+//! or fills the memory.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,8 +10,8 @@ use std::time::{Duration, Instant};
 use crate::corpus::{Fate, Hostile};
 use crate::pipeline::Pipeline;
 
-/// Bytes in memory by which a run on the whole corpus may pass a run on a few small pictures: one picture of 81 million pixels,
-/// decoded and as RGB, and what the allocator keeps.
+/// Bytes in memory by which a run on the whole corpus may pass a run on a few small pictures: one
+/// picture of 81 million pixels, decoded and as RGB, and what the allocator keeps.
 const MORE_MEMORY: u64 = 600 << 20;
 
 /// After this a program that has not ended hangs. The corpus takes seconds.

@@ -1,4 +1,5 @@
-//! Statements whose planning would take more stack than there is: a chain of operators or tables is a call within a call.
+//! Statements whose planning would take more stack than there is: a chain of operators or tables is
+//! a call within a call.
 
 use microclip_pipe::error::Kind;
 use microclip_pipe::table::{query, session::bare_session};

@@ -1,5 +1,5 @@
-//! `predict`, `export` and `report` answer by models that are whole: what is damaged is refused, and what is not finished is only
-//! taken when it is asked for.
+//! `predict`, `export` and `report` answer by models that are whole: what is damaged is refused,
+//! and what is not finished is only taken when it is asked for.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -255,11 +255,11 @@ fn what_is_of_another_run_or_pass_is_refused_or_computed_anew() {
     let predict = || pipeline.program(&["predict", run, test.to_str().unwrap(), "--store", "store", "--quiet"]);
     let answers = predict().stdout;
     let ends = [theirs.join("pass-0002.safetensors"), ours.join("pass-0001.safetensors")];
-    for other in ends {
-        fs::copy(&other, ours.join("pass-0002.safetensors")).unwrap();
+    for (other, why) in ends.iter().zip(["in the place of run", "under the number of another"]) {
+        fs::copy(other, ours.join("pass-0002.safetensors")).unwrap();
         let refused = predict();
         let said = String::from_utf8(refused.stderr).unwrap();
-        assert!(refused.status.code() == Some(1) && said.contains("as its place says"), "{said}");
+        assert!(refused.status.code() == Some(1) && said.contains(why), "{said}");
         assert_eq!(pipeline.ok("run", &settings), accuracy);
         assert!(!answers.is_empty() && predict().stdout == answers);
     }

@@ -1,4 +1,5 @@
-//! Checksums are compared for what is read, before it is read, and nobody waits for them who wants to stop.
+//! Checksums are compared for what is read, before it is read, and nobody waits for them who wants
+//! to stop.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -12,7 +13,8 @@ const NONE: [&str; 2] = ["--set", "adapt.tune=none"];
 /// Takes any machine long to hash, and no disk any room.
 const HOLE: u64 = 256 << 30;
 
-/// Puts a hole between a part's rows and its footer: what it has can be read as before, and its checksum does not match.
+/// Puts a hole between a part's rows and its footer: what it has can be read as before, and its
+/// checksum does not match.
 fn hollow(part: &Path) {
     let bytes = fs::read(part).unwrap();
     let length = u32::from_le_bytes(bytes[bytes.len() - 8..][..4].try_into().unwrap()) as usize;

@@ -1,6 +1,7 @@
 //! Flipped bytes: found by checksum, named, set aside and computed anew.
 //!
-//! `MICROCLIP_FLIPS` says how many bytes are flipped in each file (40 if it does not), and `MICROCLIP_SEED` which.
+//! `MICROCLIP_FLIPS` says how many bytes are flipped in each file (40 if it does not), and
+//! `MICROCLIP_SEED` which.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,7 +52,8 @@ fn no_flipped_byte_of_any_kind_of_file_goes_unseen() {
     let pipeline = Pipeline::new(3, 1);
     pipeline.ok("run", &["--set", "adapt.tune=head"]);
     let kinds = one_of_each_kind(&pipeline.path("store"));
-    // All tables but `ablations` and `block_tokens`, which this pipeline does not write, and the checkpoints.
+    // All tables but `ablations` and `block_tokens`, which this pipeline does not write, and the
+    // checkpoints.
     assert_eq!(kinds.len(), schema::all().len() - 2 + 1);
     fs::create_dir(pipeline.path("copies")).unwrap();
     for kind in &kinds {
@@ -129,13 +131,15 @@ fn what_is_damaged_is_named_set_aside_and_computed_anew() {
     let said = String::from_utf8_lossy(&again.stderr);
     assert!(again.status.success(), "{said}");
     for (kind, bytes) in kinds.iter().zip(damaged) {
-        // The tables of a dataset are replaced together as soon as one is lost, and a run's results whenever it is done.
+        // The tables of a dataset are replaced together as soon as one is lost, and a run's results
+        // whenever it is done.
         let replaced = ["rejected", "labels", "images", "descriptions", "prior_logits", "predictions", "metrics"];
         let place = kind.strip_prefix(&store).unwrap();
         if replaced.iter().any(|table| place.starts_with(table)) {
             continue;
         }
-        // The last pass is done again because its tables are lost; its checkpoint is damaged as well.
+        // The last pass is done again because its tables are lost; its checkpoint is damaged as
+        // well.
         let why = if place.starts_with("checkpoints") {
             "is after 3 passes, and the tables of only 2 are there"
         } else {

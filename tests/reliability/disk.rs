@@ -1,4 +1,5 @@
-//! Full disks, read-only folders, missing permissions, vanished pictures: a clear error, nothing harmed, and going on works.
+//! Full disks, read-only folders, missing permissions, vanished pictures: a clear error, nothing
+//! harmed, and going on works.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -117,7 +118,8 @@ fn a_store_that_may_only_be_read_can_be_read() {
     pipeline.ok("run", &arguments);
 }
 
-/// The program without the superuser's right to pass over permissions. None where that cannot be had.
+/// The program without the superuser's right to pass over permissions. None where that cannot be
+/// had.
 fn as_anybody(pipeline: &Pipeline, verb: &str, rest: &[&str]) -> Option<Output> {
     let program = pipeline.command(verb, rest);
     let mut command = Command::new("setpriv");

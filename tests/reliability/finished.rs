@@ -1,4 +1,5 @@
-//! A run that is finished is not done again: its outcome is read, and nothing that it was computed from.
+//! A run that is finished is not done again: its outcome is read, and nothing that it was computed
+//! from.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,8 @@
-//! The real binary, killed at random moments in every stage: nothing is lost, nothing is there twice, and the end is the same.
+//! The real binary, killed at random moments in every stage: nothing is lost, nothing is there
+//! twice, and the end is the same.
 //!
-//! `MICROCLIP_KILLS` says how often (20 if it does not); `MICROCLIP_SEED` begins another sequence of moments.
+//! `MICROCLIP_KILLS` says how often (20 if it does not); `MICROCLIP_SEED` begins another sequence
+//! of moments.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -43,7 +45,8 @@ impl Run {
         Run { child, stages }
     }
 
-    /// Waits until it is in that stage, and the time after that; returns the stage that it is in then. None where it ended before.
+    /// Waits until it is in that stage, and the time after that; returns the stage that it is in
+    /// then. None where it ended before.
     fn until(&mut self, stage: usize, then: Duration) -> Option<usize> {
         let mut now = 0;
         while now < stage {
@@ -95,7 +98,8 @@ fn a_run_that_is_killed_at_any_moment_ends_as_an_undisturbed_one() {
     let seed = from_environment("MICROCLIP_SEED", 0);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let pipeline = Pipeline::new(4, 1);
-    // Pictures are embedded while they are ingested, or, where they are ingested already, in a stage of its own.
+    // Pictures are embedded while they are ingested, or, where they are ingested already, in a
+    // stage of its own.
     let together = undisturbed(&pipeline, "undisturbed");
     ingest(&pipeline, "apart");
     let apart = undisturbed(&pipeline, "apart");

@@ -1,4 +1,5 @@
-//! A store that never loses work: the real binary killed, starved of space and started twice, and its files damaged.
+//! A store that never loses work: the real binary killed, starved of space and started twice, and
+//! its files damaged.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
 
 #[path = "../common/pipeline.rs"]

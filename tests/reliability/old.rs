@@ -86,7 +86,8 @@ fn a_run_sets_aside_what_it_meets_of_it_and_computes_it_anew() {
         "{said}"
     );
     assert_eq!(pipeline.sql("SELECT count(*) AS n FROM images"), [json!({"n": 9})]);
-    // Spaces of another version have other names: they stay where they are until somebody clears them.
+    // Spaces of another version have other names: they stay where they are until somebody clears
+    // them.
     assert!(pipeline.path("store/embeddings/img-e4563c5cc3683bf7/part-00000.parquet").exists());
     let listed = pipeline.ok("cache ls", &[]);
     let old = listed.lines().find(|line| line.contains("img-e4563c5cc3683bf7")).unwrap();

@@ -1,4 +1,5 @@
-//! What is on disk when the power fails: a name is given only to what is synced, and a folder is synced after it.
+//! What is on disk when the power fails: a name is given only to what is synced, and a folder is
+//! synced after it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +11,8 @@ use microclip_pipe::store::Store;
 use microclip_pipe::store::inventory;
 use microclip_pipe::table::schema;
 
-/// Compiles the library that writes down the order of calls. The linker of a Rust toolchain is a C compiler.
+/// Compiles the library that writes down the order of calls. The linker of a Rust toolchain is a C
+/// compiler.
 fn recorder(folder: &Path) -> PathBuf {
     let library = folder.join("order.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reliability/order.c");
@@ -82,7 +84,8 @@ fn what_has_no_name_yet_is_never_read_and_swept_at_the_next_start() {
     let count = "SELECT (SELECT count(*) FROM images) AS i, (SELECT count(*) FROM embeddings) AS e, \
                  (SELECT count(*) FROM passes) AS p, (SELECT count(*) FROM metrics) AS m";
     let before = pipeline.sql(count);
-    // Whole copies and halves under temporary names, everywhere, as a process leaves them that is gone.
+    // Whole copies and halves under temporary names, everywhere, as a process leaves them that is
+    // gone.
     let mut left = Vec::new();
     for partition in entries(&store).iter().filter(|path| path.is_dir()).flat_map(|table| entries(table)) {
         let bytes = fs::read(entries(&partition).pop().unwrap()).unwrap();

@@ -11,8 +11,8 @@ use microclip_pipe::table::schema;
 const CLOCKS: [&str; 7] =
     ["seconds", "total_seconds", "started", "finished", "invocations", "image_forwards", "text_forwards"];
 
-/// Every row of every table as text, sorted, by table; without what differs from one run to the next, and with the settings'
-/// store left out. A row that is there twice is twice in the list.
+/// Every row of every table as text, sorted, by table; without what differs from one run to the
+/// next, and with the settings' store left out. A row that is there twice is twice in the list.
 pub fn rows(store: &Path) -> BTreeMap<&'static str, Vec<String>> {
     let store = Store::open_read(store).unwrap();
     let options = FormatOptions::new().with_null("null");

@@ -1,4 +1,4 @@
-//! How progress looks: bars on a terminal, plain lines elsewhere. Always on stderr.
+//! Progress for people: bars on a terminal, plain lines elsewhere. Always on stderr.
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,27 +10,27 @@ use super::json_lines::JsonProgress;
 use super::meter::{Meter, rate};
 use crate::stage::progress::{Progress, Silent};
 
-/// How often lines say how far a stage is; also where that is to be often.
+/// How often lines say how far a stage is: by default, and with `often`.
 const INTERVALS: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(1)];
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
-    /// Not at all.
+    /// No progress.
     Silent,
     /// For people: bars where stderr is a terminal, lines elsewhere.
     Text {
-        /// Every second instead of every ten.
+        /// Lines every second instead of every ten.
         often: bool,
     },
     /// For programs: JSON lines.
     Json {
-        /// Every second instead of every ten.
+        /// Lines every second instead of every ten.
         often: bool,
     },
 }
 
-/// The progress that shows itself so.
+/// Returns the progress that is shown in this manner.
 pub fn choose(manner: Manner) -> Arc<dyn Progress> {
     match manner {
         Manner::Silent => Arc::new(Silent),
@@ -42,17 +42,17 @@ pub fn choose(manner: Manner) -> Arc<dyn Progress> {
     }
 }
 
-/// One line on stderr. That stderr is closed is no reason to stop working.
+/// Writes one line to stderr; a closed stderr is no reason to stop working.
 fn line(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// The name of a stage and a text about it, aligned with those of other stages.
+/// Writes the name of a stage and a text about it, aligned with those of other stages.
 fn about(stage: &str, text: &str) -> String {
     format!("{stage:>10}  {text}")
 }
 
-/// The outcome of a stage that ended.
+/// Writes the outcome of a stage that ended.
 fn outcome(meter: &Meter, note: &str) -> String {
     match note {
         "" => about(&meter.stage, &meter.summary()),
@@ -60,12 +60,12 @@ fn outcome(meter: &Meter, note: &str) -> String {
     }
 }
 
-/// A panic elsewhere does not make counts unusable.
+/// Locks counts; a panic elsewhere does not make them unusable.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A bar for the stage in hand; stages that ended leave a line each.
+/// A bar for the current stage; stages that ended leave a line each.
 #[derive(Debug, Default)]
 pub struct TerminalProgress {
     current: Mutex<Option<(Meter, ProgressBar)>>,
@@ -125,7 +125,8 @@ fn style(unit: &'static str) -> ProgressStyle {
         })
 }
 
-/// Lines for logs: one when a stage begins, one at times while it advances, one when it ends.
+/// Lines for logs: one when a stage begins, one at most every `interval` while it advances, one
+/// when it ends.
 #[derive(Debug, Default)]
 pub struct PlainProgress {
     interval: Duration,

@@ -22,13 +22,13 @@ impl JsonProgress {
         JsonProgress { interval, current: Mutex::default() }
     }
 
-    /// A panic elsewhere does not make counts unusable.
+    /// Locks the current stage; a panic elsewhere does not make its counts unusable.
     fn current(&self) -> MutexGuard<'_, Option<(Meter, Instant)>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One line on stderr. That stderr is closed is no reason to stop working.
+/// Writes one line to stderr; a closed stderr is no reason to stop working.
 fn line(value: &Value) {
     let _ = writeln!(std::io::stderr().lock(), "{value}");
 }

@@ -21,7 +21,7 @@ impl Meter {
         Meter { stage: stage.to_owned(), unit, todo, cached, done: 0, limit: None, began: Instant::now() }
     }
 
-    /// What is to be done: `1,680 images to do, 20 cached`.
+    /// Says what is to be done: `1,680 images to do, 20 cached`.
     pub(super) fn announcement(&self) -> String {
         let cached = if self.cached > 0 { format!(", {} cached", count(self.cached)) } else { String::new() };
         match self.todo {
@@ -30,7 +30,7 @@ impl Meter {
         }
     }
 
-    /// How far it is: `640/1,680 images, 53 images/s, 20 s left, limited by decoding`.
+    /// Says how far it is: `640/1,680 images, 53 images/s, 20 s left, limited by decoding`.
     pub(super) fn state(&self) -> String {
         let elapsed = self.began.elapsed();
         let mut text = format!("{}/{}", count(self.done), units(self.todo, self.unit));
@@ -43,12 +43,12 @@ impl Meter {
         text
     }
 
-    /// What it waits for: `, limited by decoding`; empty where that is not known.
+    /// Says what it waits for: `, limited by decoding`; empty if that is not known.
     pub(super) fn limit(&self) -> String {
         self.limit.map(|what| format!(", limited by {what}")).unwrap_or_default()
     }
 
-    /// How it went: `12 s, 53 images/s`.
+    /// Says how it went: `12 s, 53 images/s`.
     pub(super) fn summary(&self) -> String {
         let elapsed = self.began.elapsed();
         match self.done {
@@ -57,7 +57,7 @@ impl Meter {
         }
     }
 
-    /// Since it began.
+    /// Returns the time since it began.
     pub(super) fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
@@ -67,7 +67,7 @@ impl Meter {
     }
 }
 
-/// `53 images/s`, or `0.4 images/s` where it is slow.
+/// Writes `53 images/s`, or `0.4 images/s` if it is slow.
 pub(super) fn rate(per_second: f64, unit: &str) -> String {
     match per_second {
         fast if fast >= 10.0 => format!("{} {}/s", count(fast as u64), plural(unit)),
@@ -75,7 +75,7 @@ pub(super) fn rate(per_second: f64, unit: &str) -> String {
     }
 }
 
-/// `1 image`, `1,680 images`.
+/// Writes `1 image`, `1,680 images`.
 fn units(number: u64, unit: &str) -> String {
     match number {
         1 => format!("1 {unit}"),

@@ -1,4 +1,5 @@
-//! Progress on screen: bars on a terminal, plain lines elsewhere, JSON lines for programs; always on stderr.
+//! Progress on screen: bars on a terminal, plain lines elsewhere, JSON lines for programs; always
+//! on stderr.
 
 mod bar;
 mod json_lines;

@@ -15,7 +15,7 @@ pub(super) const COMMANDS: [(&str, &str, &str); 7] = [
     ("\\q", "", "leave, as Ctrl-D does"),
 ];
 
-/// A command, read.
+/// A command that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Command {
     Describe(Option<String>),
@@ -30,7 +30,7 @@ pub(super) enum Command {
 /// Reads a line that begins with a backslash.
 ///
 /// # Errors
-/// [`Kind::Usage`] where there is no such command, or too much or too little follows it.
+/// Returns [`Kind::Usage`] if there is no such command, or it has too many or too few arguments.
 pub(super) fn read(line: &str) -> Result<Command> {
     let line = line.trim().trim_end_matches(';').trim();
     let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));

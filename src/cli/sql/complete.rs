@@ -60,7 +60,7 @@ const KEYWORDS: &[&str] = &[
     "WITH",
 ];
 
-/// What can be typed.
+/// The words that are completed.
 pub(super) struct Words {
     words: Vec<String>,
     columns: Vec<String>,
@@ -76,7 +76,8 @@ impl Words {
         Words { words: words.collect(), columns }
     }
 
-    /// What a beginning may become. After a point stands a column, if the whole is no table.
+    /// Returns what a beginning may become. What follows a point is completed as a column, unless
+    /// the whole begins another word.
     fn candidates(&self, start: &str) -> Vec<String> {
         if start.is_empty() {
             return Vec::new();
@@ -99,7 +100,8 @@ impl Completer for Words {
     }
 }
 
-/// Words of SQL, as ranges of characters: names with points in them, and commands with their backslash.
+/// Returns the words of SQL as ranges of characters: names include their points, and commands their
+/// backslash.
 pub(super) fn words(buffer: &Buffer) -> Vec<(usize, usize)> {
     let (mut words, mut start) = (Vec::new(), None);
     for (at, c) in buffer.chars().enumerate() {

@@ -8,17 +8,19 @@ use futures::future::{AbortHandle, AbortRegistration};
 use super::interrupts::Interrupts;
 use crate::error::{Context, Error, Kind, Result};
 
-/// Bytes of the stack that a statement is planned on, as many as the main thread's.
+/// Bytes of the stack that a statement is planned on, as large as the main thread's.
 const STACK: usize = 8 << 20;
 
-/// How often it is looked whether a statement was interrupted.
+/// How often to check whether a statement was interrupted.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Does some work on a thread of its own, and does not wait for it longer than that: a plan may compute for long without giving
-/// way to a timer of its runtime. Work that is given up is told by the registration, and ends where it next gives way.
+/// Does some work on a separate thread, and waits for it no longer than `limit`: a plan may compute
+/// for long without yielding to a timer of its runtime. Abandoned work learns of it through the
+/// registration, and ends when it next yields.
 ///
 /// # Errors
-/// Those of the work; [`Kind::Query`] where it took too long; [`Kind::Interrupted`] where it was interrupted.
+/// Returns the error of the work; [`Kind::Query`] if it took too long; [`Kind::Interrupted`] if it
+/// was interrupted.
 pub(super) fn within<T: Send + 'static>(
     limit: Duration,
     interrupts: &Interrupts,
@@ -36,7 +38,7 @@ pub(super) fn within<T: Send + 'static>(
         let left = deadline.saturating_duration_since(Instant::now());
         match receive.recv_timeout(left.min(LOOK)) {
             Ok(done) => return done,
-            // Whoever panicked has said why.
+            // The thread panicked, and the panic hook has reported why.
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(Error::new(Kind::Internal, "the statement was cut short"));
             }

@@ -1,4 +1,5 @@
-//! The shell that `sql` opens on a terminal: statements over several lines, commands, history, completion.
+//! The shell that `sql` opens on a terminal: statements over several lines, commands, history,
+//! completion.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -16,7 +17,7 @@ use super::interrupts::Interrupts;
 use super::limits::within;
 use super::pager;
 use super::split::{Split, split};
-use crate::cli::layout::{Side, align};
+use crate::cli::align::{Side, align};
 use crate::cli::output::Target;
 use crate::cli::printer::Printer;
 use crate::cli::{common, schema};
@@ -31,7 +32,7 @@ use crate::text::numbers::count;
 /// What a statement may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Bytes.
+    /// Memory, in bytes.
     pub(super) memory: u64,
     pub(super) time: Duration,
 }
@@ -45,7 +46,7 @@ pub(super) struct Shell<'a> {
     words: Words,
     interrupts: Interrupts,
     format: Format,
-    /// Where rows go instead of to the terminal.
+    /// The file that rows go to instead of the terminal.
     output: Option<PathBuf>,
     timing: bool,
 }
@@ -58,7 +59,7 @@ enum Next {
 }
 
 impl<'a> Shell<'a> {
-    /// Opens the tables.
+    /// Opens the tables, and listens for Ctrl-C from now on.
     pub(super) fn open(spec: &'a Spec, limits: Limits, format: Format, printer: &Printer) -> Result<Self> {
         let (session, words) = tables(spec, limits, printer)?;
         let interrupts = Interrupts::watch()?;
@@ -66,7 +67,7 @@ impl<'a> Shell<'a> {
         Ok(Shell { spec, limits, printer, session, words, interrupts, format, output: None, timing: false })
     }
 
-    /// Reads and answers until the user leaves.
+    /// Reads and answers statements until the user leaves.
     pub(super) fn converse(mut self) -> Result<()> {
         self.printer.note(&format!("pipeline {}: SQL up to a `;`, or \\? for help, \\q to leave", self.spec.name));
         let mut editor = liner::Context::new();
@@ -80,7 +81,7 @@ impl<'a> Shell<'a> {
             let prompt = Prompt::from(format!("{}{sign}> ", self.spec.name));
             let line = match editor.read_line(prompt, None, &mut self.words) {
                 Ok(line) => line,
-                // Ctrl-C gives up what was begun, and not the shell.
+                // Ctrl-C discards the statement that was begun, not the shell.
                 Err(e) if e.kind() == ErrorKind::Interrupted => {
                     begun.clear();
                     continue;
@@ -135,7 +136,7 @@ impl<'a> Shell<'a> {
         Ok(Next::Go)
     }
 
-    /// Rows go to this file from now on; what it held is gone.
+    /// Sends rows to this file from now on, and empties it.
     pub(super) fn redirect(&mut self, file: PathBuf) -> Result<()> {
         std::fs::write(&file, "").at(Kind::System, "cannot write", &file)?;
         self.output = Some(file);
@@ -147,14 +148,15 @@ impl<'a> Shell<'a> {
         pager::show(&format!("{text}{end}")).context(Kind::System, || "cannot write to the terminal".to_owned())
     }
 
-    /// Runs one statement; a table is shown whole, other forms as they come.
+    /// Runs one statement; a table is shown at the end, other forms as rows come.
     fn statement(&self, statement: &str) -> Result<()> {
         let began = Instant::now();
         self.interrupts.forget();
         let (session, format) = (self.session.clone(), self.format);
         let (statement, output) = (statement.to_owned(), self.output.clone());
         let (rows, drawn) = within(self.limits.time, &self.interrupts, move |stopped| {
-            // Of its own: the threads of a statement that was given up may be busy until it next gives way.
+            // A runtime for this statement alone: the threads of an abandoned one may be busy until
+            // it next yields.
             let runtime = common::runtime()?;
             let work = Abortable::new(answer(&session, &statement, format, output.as_deref()), stopped);
             let answered = runtime.block_on(async { Ok(work.await) })?;
@@ -169,7 +171,7 @@ impl<'a> Shell<'a> {
     }
 }
 
-/// Writes the rows of a statement; gives their number, and what is still to be shown.
+/// Writes the rows of a statement, and returns their number and what is still to be shown.
 async fn answer(
     session: &SessionContext,
     statement: &str,
@@ -195,7 +197,7 @@ async fn answer(
     Ok((rows, String::new()))
 }
 
-/// What the store holds now.
+/// Opens what the store holds now.
 fn tables(spec: &Spec, limits: Limits, printer: &Printer) -> Result<(SessionContext, Words)> {
     let SqlScope { store, visible, notes } = scope(spec)?;
     let (session, names) = common::runtime()?.block_on(async {
@@ -216,7 +218,7 @@ fn help() -> String {
     )
 }
 
-/// Keeps statements from one shell to the next, readable for their user alone.
+/// Keeps history from one shell to the next, in a file that only its user can read.
 fn history(editor: &mut liner::Context) -> std::io::Result<()> {
     let Some(folder) = state_folder() else { return Err(std::io::Error::other("HOME is not set")) };
     std::fs::create_dir_all(&folder)?;
@@ -227,21 +229,22 @@ fn history(editor: &mut liner::Context) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Where the XDG base directories keep such things.
+/// Returns this program's state folder, by the XDG base directories.
 fn state_folder() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")))?;
     Some(state.join("microclip-pipe"))
 }
 
-/// A line of history has one line; with a comment in it, joining lines would change what it says.
+/// Adds a text to the history, joined to one line. Lines with a comment are kept apart, since
+/// joining them would change what they say.
 fn remember(editor: &mut liner::Context, text: &str) {
     let entries: Vec<String> = match text.contains("--") {
         true => text.lines().map(str::to_owned).collect(),
         false => vec![text.lines().map(str::trim).collect::<Vec<_>>().join(" ")],
     };
     for entry in entries {
-        // History is a convenience: that it cannot be written is no reason to stop.
+        // History is a convenience, so a failure to write it is ignored.
         let _ = editor.history.push(entry.into());
     }
 }

@@ -1,18 +1,18 @@
-//! Where one statement ends and the next begins: at semicolons that are in no string, no quoted name and no comment.
+//! Splits statements at semicolons outside of strings, quoted names and comments.
 
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
-/// A text of statements, taken apart.
+/// A text of statements, split.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Split {
-    /// Those that a semicolon ends, without it; none is empty.
+    /// The statements that a semicolon ends, without it; none is empty.
     pub(super) statements: Vec<String>,
-    /// What is left; empty where it is but space and comments.
+    /// What is left; empty if it is only space and comments.
     pub(super) rest: String,
 }
 
-/// Takes a text apart. A string or comment that nothing ends is part of the rest.
+/// Splits a text. An unterminated string or comment is part of the rest.
 pub(super) fn split(text: &str) -> Split {
     let mut tokens: Vec<TokenWithSpan> = Vec::new();
     let whole = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location_into_buf(&mut tokens).is_ok();
@@ -51,7 +51,8 @@ impl<'a> Places<'a> {
         Places { text, lines }
     }
 
-    /// Of a line and a column, both from 1 and in characters.
+    /// Returns the byte offset of a line and a column, both counted from 1, the column in
+    /// characters.
     fn offset(&self, at: Location) -> usize {
         let line = usize::try_from(at.line).unwrap_or(usize::MAX).saturating_sub(1);
         let start = self.lines.get(line).copied().unwrap_or(self.text.len());

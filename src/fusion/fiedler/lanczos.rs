@@ -1,52 +1,56 @@
-//! Second and third eigenpair of one graph at a time, by Lanczos runs: what a CPU is good at.
+//! The second and third eigenpair of one graph at a time, by Lanczos runs, which suit a CPU.
 //!
-//! A run builds an orthonormal basis whose every vector costs one product of the matrix, and in which the matrix is
-//! tridiagonal; the largest eigenpair settles in 8 to 20 of them. It sees one vector of an eigenvalue that is there twice,
-//! so that the third one is asked for by a run of its own, with the second vector taken out: two patches that nothing
-//! else is like must not look like a clear cut. The second run also finds what the first one missed.
+//! A run builds an orthonormal basis in which the matrix is tridiagonal; every vector costs one
+//! product of the matrix, and the largest eigenpair settles in 8 to 20 of them. A run sees only one
+//! vector of a double eigenvalue, so the third eigenpair needs a run of its own, with the second
+//! vector taken out: two patches that are unlike all others must not look like a clear cut. The
+//! second run also finds what the first one missed.
 
 use super::strips::{Strips, dot};
 use super::tridiagonal::Tridiagonal;
 
-/// Most vectors of a basis, those that are taken out included.
+/// The most vectors of a basis, including those that are taken out.
 const ROOM: usize = 64;
-/// Steps before a run is looked at for the first time.
+/// The number of steps before the first check of a run.
 const FIRST_LOOK: usize = 6;
-/// Residual at which a run stops. An eigenvalue's error is about the square of it; but at five times as much a run still stops
-/// now and then while it looks at the pair below the one sought, and a patch in ten thousand is on the other side of a threshold.
+/// The residual at which a run stops. An eigenvalue's error is about its square; but at five times
+/// this bound, a run occasionally stops at the pair below the one sought, and one patch in ten
+/// thousand crosses a threshold.
 const BOUND: f64 = 1e-5;
-/// Length of a new direction that is nothing but rounding: the basis holds all that can be reached.
+/// The length below which a new direction is only rounding: the basis spans all that can be
+/// reached.
 const EXHAUSTED: f64 = 1e-6;
 
-/// What was found of one graph.
+/// The result for one graph.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Found {
     /// The second largest eigenvalue of `D^-1/2 A D^-1/2`, to which the vector belongs.
     pub(super) second: f32,
-    /// The third largest.
+    /// The third largest eigenvalue.
     pub(super) third: f32,
-    /// `|S u - lambda u|`, measured.
+    /// The measured residual `|S u - lambda u|`.
     pub(super) residual: f32,
 }
 
-/// Room for graphs of one size.
+/// Buffers for graphs of one size.
 pub(super) struct Solver {
     n: usize,
     /// The affinity, then `S = D^-1/2 A D^-1/2`.
     matrix: Strips,
-    /// First the eigenvectors that are taken out, then the vectors of the run; a row each.
+    /// First the eigenvectors that are taken out, then the vectors of the run; one per row.
     basis: Strips,
-    /// The same, a column each: products with all of them at once, without a sum across a vector register.
+    /// The same, one per column: products with all of them at once, without a sum across a vector
+    /// register.
     across: Strips,
-    /// What the run for the second pair begins with, and the one for the third.
+    /// The start vectors of the runs for the second and the third pair.
     starts: [Vec<f32>; 2],
     /// `D^-1/2`.
     scale: Vec<f32>,
-    /// The vector at work.
+    /// The current vector.
     x: Vec<f32>,
-    /// What the matrix makes of it.
+    /// The product of the matrix with `x`.
     product: Vec<f32>,
-    /// How much of each vector of the basis is in another.
+    /// The coefficients of a vector in the basis.
     shares: Vec<f32>,
     tridiagonal: Tridiagonal,
 }
@@ -68,17 +72,19 @@ impl Solver {
         }
     }
 
-    /// Of a symmetric affinity (n x n) with positive entries; `vector` (n) becomes the second eigenvector.
+    /// Solves a symmetric affinity (n x n) with positive entries; `vector` (n) becomes the second
+    /// eigenvector.
     pub(super) fn solve(&mut self, affinity: &[f32], vector: &mut [f32]) -> Found {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has what the function is compiled for.
+            // SAFETY: the CPU supports AVX2, which the function is compiled for.
             return unsafe { self.solve_by_avx2(affinity, vector) };
         }
         self.solve_by_any(affinity, vector)
     }
 
-    /// The same code in registers of eight numbers: about twice as fast as what every x86-64 has, and the same bits.
+    /// Runs the same code in registers of eight numbers: about twice as fast as the x86-64
+    /// baseline, with the same bits.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
     fn solve_by_avx2(&mut self, affinity: &[f32], vector: &mut [f32]) -> Found {
@@ -95,7 +101,8 @@ impl Solver {
         vector.copy_from_slice(&self.x);
         let mut third = self.run(2);
         if third > second {
-            // The first run had settled on the pair below the one sought, of which its start had next to nothing.
+            // The first run settled on the pair below the one sought, of which its start had almost
+            // nothing.
             self.recover(2, third);
             vector.copy_from_slice(&self.x);
             (second, third) = (third, second);
@@ -107,7 +114,7 @@ impl Solver {
         Found { second: second as f32, third: third as f32, residual: residual.sqrt() }
     }
 
-    /// `x` becomes the eigenvector of the value that a run ended with.
+    /// Sets `x` to the eigenvector of the eigenvalue that a run returned.
     #[inline(always)]
     fn recover(&mut self, known: usize, value: f64) {
         self.shares.clear();
@@ -118,7 +125,7 @@ impl Solver {
         normalize(&mut self.x);
     }
 
-    /// `matrix` becomes S, and `x` its first eigenvector, the square roots of the degrees.
+    /// Sets `matrix` to S, and `x` to its first eigenvector, the square roots of the degrees.
     #[inline(always)]
     fn normalise(&mut self, affinity: &[f32]) {
         for (at, row) in affinity.chunks_exact(self.n).enumerate() {
@@ -134,28 +141,30 @@ impl Solver {
         self.matrix.scale(&self.scale);
     }
 
-    /// `product` becomes `matrix x`.
+    /// Sets `product` to `matrix x`.
     #[inline(always)]
     fn apply(&mut self) {
         self.product.fill(0.0);
         self.matrix.multiply(1.0, &self.x, &mut self.product);
     }
 
-    /// Puts `x` into the basis.
+    /// Stores `x` in the basis.
     #[inline(always)]
     fn keep(&mut self, at: usize) {
         self.basis.set_row(at, &self.x);
         self.across.set_column(at, &self.x);
     }
 
-    /// The largest eigenvalue in what is orthogonal to the first `known` vectors of the basis, or the best that the room allows.
+    /// Returns the largest eigenvalue orthogonal to the first `known` vectors of the basis, or the
+    /// best that the room allows.
     #[inline(always)]
     fn run(&mut self, known: usize) -> f64 {
         let room = ROOM.min(self.n) - known;
         self.tridiagonal.clear();
         self.product.copy_from_slice(&self.starts[known - 1]);
         self.orthogonalize(known);
-        // The search for an eigenvalue begins above 1, which none of S exceeds, and then above the last one found.
+        // The search for an eigenvalue begins above 1, which no eigenvalue of S exceeds, and later
+        // above the last one found.
         let (mut near, mut reach) = (1.0, 1e-6);
         let mut look = FIRST_LOOK;
         let mut length = norm(&self.product);
@@ -175,14 +184,16 @@ impl Solver {
                 if exhausted || residual < BOUND {
                     return found.value;
                 }
-                // It still grows, by about the residual's square over what lies between it and the next.
+                // It still grows, by about the square of the residual over the distance to the next
+                // eigenvalue.
                 (near, reach) = (found.value, 16.0 * residual * residual);
                 look = steps + 1 + (residual / BOUND).log10() as usize;
             }
         }
     }
 
-    /// Takes the first `count` vectors of the basis out of `product`; `shares` are what there was of them.
+    /// Removes the first `count` vectors of the basis from `product`; `shares` are their
+    /// coefficients.
     #[inline(always)]
     fn orthogonalize(&mut self, count: usize) {
         self.shares.clear();
@@ -192,7 +203,8 @@ impl Solver {
     }
 }
 
-/// A number in [-0.5, 0.5) that looks random: a start that no structure of a graph is orthogonal to.
+/// Returns a pseudo-random number in [-0.5, 0.5): a start that no structure of a graph is
+/// orthogonal to.
 fn noise(at: u32) -> f32 {
     let mut x = at.wrapping_add(1).wrapping_mul(0x9E37_79B9);
     x = (x ^ (x >> 16)).wrapping_mul(0x85EB_CA6B);

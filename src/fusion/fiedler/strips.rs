@@ -1,13 +1,15 @@
 //! A matrix cut into strips of 32 columns, for products with a vector.
 //!
-//! The rows of a strip lie one after the other, and its 32 sums stay in vector registers from the first row to the last: nothing
-//! is stored on the way. These are plain loops over arrays of a fixed length, which the compiler turns into vector instructions;
-//! all of them are inlined, and so compiled for the processor that the caller is compiled for.
+//! The rows of a strip are contiguous, and its 32 sums stay in vector registers from the first row
+//! to the last: nothing is stored in between. These are plain loops over arrays of a fixed length,
+//! which the compiler vectorises; all are inlined, so they are compiled for their caller's target
+//! features.
 
-/// Columns of a strip.
+/// The number of columns of a strip.
 const WIDTH: usize = 32;
 
-/// A row of a strip. It begins on a cache line, since a load across two of them takes twice the time.
+/// A row of a strip. It begins on a cache line, since a load across two of them takes twice the
+/// time.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Row([f32; WIDTH]);
@@ -49,7 +51,8 @@ impl Strips {
         }
     }
 
-    /// `y += factor * M^T x`. Where x or y are shorter than a column or a row, only the first entries of those are looked at.
+    /// Adds `factor * M^T x` to `y`. If x or y are shorter than a column or a row, only their first
+    /// entries are used.
     #[inline(always)]
     pub(super) fn multiply(&self, factor: f32, x: &[f32], y: &mut [f32]) {
         for (strip, y) in self.strips.chunks_exact(self.rows).zip(y.chunks_mut(WIDTH)) {

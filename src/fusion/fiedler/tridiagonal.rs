@@ -1,18 +1,20 @@
-//! The largest eigenpair of a small symmetric tridiagonal matrix T: what a Lanczos run asks for at every look.
+//! The largest eigenpair of a small symmetric tridiagonal matrix T, which a Lanczos run needs at
+//! every check.
 //!
-//! All of it comes out of `p_i(x)`, the characteristic polynomials of T's leading i x i parts, each of which follows from the
-//! two before it without a division.
+//! Everything follows from `p_i(x)`, the characteristic polynomials of T's leading i x i parts,
+//! each computed from the two before it without a division.
 
-/// Most of Newton's steps; 4 or 5 do from a good guess, and twice the size of the matrix from a bad one.
+/// The most Newton steps; a good guess needs 4 or 5, a bad one twice the size of the matrix.
 const ROUNDS: usize = 300;
-/// A step this short ends the search: what is left is about its square.
+/// A step this short ends the search: the remaining error is about its square.
 const PRECISION: f64 = 1e-8;
 
-/// T, which grows by a row and a column at a time.
+/// The matrix T, which grows by one row and column at a time.
 #[derive(Debug, Default)]
 pub(super) struct Tridiagonal {
     diagonal: Vec<f64>,
-    /// The squares of what couples each entry to the one before it; the first is not looked at.
+    /// The squares of the entries that couple each diagonal entry to the one before it; the first
+    /// has no effect.
     squares: Vec<f64>,
 }
 
@@ -33,21 +35,24 @@ impl Tridiagonal {
         self.diagonal.len()
     }
 
-    /// Adds an entry of the diagonal and the one beside it that couples it to the entry before; the first couples to nothing.
+    /// Adds a diagonal entry and the off-diagonal entry that couples it to the one before; the
+    /// first couples to nothing.
     pub(super) fn push(&mut self, beside: f64, entry: f64) {
         self.diagonal.push(entry);
         self.squares.push(beside * beside);
     }
 
-    /// The largest eigenvalue. The search begins `reach` above `near`, or higher where that is not above it.
+    /// Returns the largest eigenvalue. The search begins `reach` above `near`, or higher if that is
+    /// not above the eigenvalue.
     ///
-    /// Newton's method comes down to the largest zero of a polynomial from above and never crosses it, if all zeros are real.
+    /// If all zeros of a polynomial are real, Newton's method descends to the largest one from
+    /// above and never crosses it.
     pub(super) fn largest(&self, near: f64, mut reach: f64) -> Largest {
         let mut x = near + reach;
         for _ in 0..ROUNDS {
             match self.step(x) {
                 Some((step, last)) if step < PRECISION => return Largest { value: x - step, last },
-                // A little less, so that rounding does not carry it across.
+                // A little less, so that rounding does not cross the zero.
                 Some((step, _)) => x -= step - 0.01 * PRECISION,
                 None => {
                     reach = 8.0 * reach + PRECISION;
@@ -55,12 +60,13 @@ impl Tridiagonal {
                 }
             }
         }
-        // Something in it is not a number.
+        // T contains a NaN.
         Largest { value: near, last: 1.0 }
     }
 
-    /// Newton's step down from x, and the last entry of the eigenvector, which is right if x is the eigenvalue; nothing if x is
-    /// below it: all `p_i` are positive above the largest eigenvalue, and only there.
+    /// Returns Newton's step down from x, and the last entry of the eigenvector, which is right if
+    /// x is the eigenvalue; returns `None` if x is below it: all `p_i` are positive above the
+    /// largest eigenvalue, and only there.
     fn step(&self, x: f64) -> Option<(f64, f64)> {
         let (mut p, mut slope) = (1.0, 0.0);
         let (mut p_before, mut slope_before) = (0.0, 0.0);
@@ -75,8 +81,8 @@ impl Tridiagonal {
         above.then(|| (p / slope, (p_before / slope).sqrt()))
     }
 
-    /// The eigenvector of the largest eigenvalue, not scaled: entry i is `p_i` over the product of the first i entries beside
-    /// the diagonal.
+    /// Appends the eigenvector of the largest eigenvalue, not scaled: entry i is `p_i` over the
+    /// product of the first i off-diagonal entries.
     pub(super) fn vector(&self, value: f64, vector: &mut Vec<f32>) {
         let (mut entry, mut before) = (1.0, 0.0);
         for (at, diagonal) in self.diagonal.iter().enumerate() {

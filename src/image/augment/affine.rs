@@ -1,12 +1,13 @@
-//! Rotating, shearing and shifting: Pillow's affine transform. Each pixel of the result looks up where it came from; what
-//! came from outside is the fill colour.
+//! Rotation, shear and shift: Pillow's affine transform. Each pixel of the result looks up its
+//! source; a source outside the picture gives the fill colour.
 
 use crate::image::resample::Filter;
 
-/// `[a, b, c, d, e, f]`: the pixel at (x, y) comes from (a x + b y + c, d x + e y + f), in pixels, at pixel centres.
+/// `[a, b, c, d, e, f]`: the pixel at (x, y) comes from (a x + b y + c, d x + e y + f), in pixels,
+/// at pixel centres.
 pub(super) type Matrix = [f64; 6];
 
-/// By `degrees` counter-clockwise about the centre.
+/// Returns the matrix of a rotation by `degrees` counter-clockwise about the centre.
 pub(super) fn rotation(degrees: f64, side: u32) -> Matrix {
     let (sin, cos) = (-degrees.to_radians()).sin_cos();
     let centre = f64::from(side) / 2.0;
@@ -14,7 +15,8 @@ pub(super) fn rotation(degrees: f64, side: u32) -> Matrix {
     [cos, sin, start(cos, sin), -sin, cos, start(-sin, cos)]
 }
 
-/// Transforms a square picture. Nearest, bilinear, or else bicubic interpolation.
+/// Transforms a square picture with nearest or bilinear interpolation, or bicubic for every other
+/// filter.
 pub(super) fn transform(pixels: &[u8], side: u32, matrix: &Matrix, filter: Filter, fill: [u8; 3]) -> Vec<u8> {
     let source = Source { pixels, side: side as i32 };
     let [a, b, c, d, e, f] = *matrix;
@@ -44,7 +46,7 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// The pixel, or the nearest one on the border.
+    /// Returns the pixel at (x, y), or the nearest one on the border.
     fn at(&self, x: i32, y: i32) -> [u8; 3] {
         let (x, y) = (x.clamp(0, self.side - 1), y.clamp(0, self.side - 1));
         let start = (y * self.side + x) as usize * 3;
@@ -80,14 +82,15 @@ impl Source<'_> {
     }
 }
 
-/// Weights of the four neighbours for a place `d` beyond the second: Keys' cubic with a = -1, which Pillow uses in
-/// transforms (its resizing has a = -0.5).
+/// Returns the weights of the four neighbours of a point `d` beyond the second: Keys' cubic with a
+/// = -1, which Pillow uses in transforms (its resizing has a = -0.5).
 fn cubic_weights(d: f64) -> [f64; 4] {
     let (d2, d3) = (d * d, d * d * d);
     [-d + 2.0 * d2 - d3, 1.0 - 2.0 * d2 + d3, d + d2 - d3, d3 - d2]
 }
 
-/// Cut to 0..=255 and truncated. The sum of weights is one up to rounding, so a flat area must not fall below itself.
+/// Clamps to 0..=255 and truncates. The weights sum to one only up to rounding, so a small offset
+/// keeps a flat area from darkening.
 fn truncated(value: f64) -> u8 {
     (value + 1e-9) as u8
 }
@@ -96,7 +99,7 @@ fn truncated(value: f64) -> u8 {
 mod tests {
     use super::*;
 
-    /// A 4 x 4 picture whose red is ten times x plus y.
+    /// Returns a 4 x 4 picture whose red is ten times x plus y.
     fn grid() -> Vec<u8> {
         (0..4u8).flat_map(|y| (0..4u8).flat_map(move |x| [x * 10 + y, 0, 0])).collect()
     }
@@ -117,7 +120,7 @@ mod tests {
     #[test]
     fn half_a_pixel_is_the_mean_of_two() {
         let out = transform(&grid(), 4, &[1.0, 0.0, 0.5, 0.0, 1.0, 0.0], Filter::Bilinear, [0; 3]);
-        // The last one would come from the very edge, which is outside.
+        // The last pixel would come from the very edge, which is outside.
         assert_eq!(reds(&out)[..4], [5, 15, 25, 0]);
     }
 

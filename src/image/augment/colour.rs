@@ -1,4 +1,4 @@
-//! Operations that map each value by a table of 256: Pillow's `ImageOps`.
+//! Operations that map each value through a table of 256 entries: Pillow's `ImageOps`.
 
 /// Applies one table to every channel.
 pub(super) fn map(pixels: &mut [u8], table: impl Fn(u8) -> u8) {
@@ -8,7 +8,7 @@ pub(super) fn map(pixels: &mut [u8], table: impl Fn(u8) -> u8) {
     }
 }
 
-/// Negative.
+/// Inverts every value.
 pub(super) fn invert(pixels: &mut [u8]) {
     map(pixels, |v| 255 - v);
 }
@@ -21,12 +21,12 @@ pub(super) fn posterize(pixels: &mut [u8], bits: u32) {
     }
 }
 
-/// Inverts what is not below `threshold` (0 to 256).
+/// Inverts values of at least `threshold` (0 to 256).
 pub(super) fn solarize(pixels: &mut [u8], threshold: u32) {
     map(pixels, |v| if u32::from(v) < threshold { v } else { 255 - v });
 }
 
-/// Adds to what is below 128.
+/// Adds `add` to values below 128.
 pub(super) fn solarize_add(pixels: &mut [u8], add: u32) {
     map(pixels, |v| if v < 128 { (u32::from(v) + add).min(255) as u8 } else { v });
 }
@@ -63,7 +63,7 @@ pub(super) fn equalize(pixels: &mut [u8]) {
     });
 }
 
-/// A table for each channel, made from its histogram; `None` leaves the channel as it is.
+/// Maps each channel through a table made from its histogram; `None` leaves the channel unchanged.
 fn per_channel(pixels: &mut [u8], table: impl Fn(&[u32; 256]) -> Option<[u8; 256]>) {
     let mut histograms = [[0u32; 256]; 3];
     for pixel in pixels.as_chunks::<3>().0 {
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn auto_contrast_stretches_each_channel_alone() {
-        // Red 50..150: scale 2.55; green constant: left alone; blue 0..255: as it is.
+        // Red 50..150: scale 2.55; green is constant and blue is 0..255, so both are unchanged.
         let pixels = vec![50, 9, 0, 100, 9, 128, 150, 9, 255];
         assert_eq!(done(pixels, auto_contrast), [0, 9, 0, 127, 9, 128, 255, 9, 255]);
     }

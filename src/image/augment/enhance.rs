@@ -1,19 +1,22 @@
-//! Operations that move a picture away from, or towards, a plain version of itself: Pillow's `ImageEnhance`. A factor
-//! of 1 changes nothing, 0 gives the plain version, more than 1 exaggerates.
+//! Operations that move a picture away from, or towards, a plain version of itself: Pillow's
+//! `ImageEnhance`. A factor of 1 changes nothing, 0 gives the plain version, more than 1
+//! exaggerates.
 
-/// `plain + factor * (value - plain)` in single precision, cut to 0..=255 and truncated, as Pillow's `blend`.
+/// Returns `plain + factor * (value - plain)` in single precision, clamped to 0..=255 and
+/// truncated, like Pillow's `blend`.
 fn blend(plain: u8, value: u8, factor: f32) -> u8 {
     let (plain, value) = (i32::from(plain), i32::from(value));
-    // A float cast to u8 saturates and truncates: what Pillow does in three branches.
+    // A float cast to u8 saturates and truncates, which takes Pillow three branches.
     (plain as f32 + factor * (value - plain) as f32) as u8
 }
 
-/// Luma as Pillow's `convert("L")`: ITU-R 601 weights in 16-bit fixed point, rounded.
+/// Returns the luma as Pillow's `convert("L")` computes it: ITU-R 601 weights in 16-bit fixed
+/// point, rounded.
 fn luma([r, g, b]: [u8; 3]) -> u8 {
     ((u32::from(r) * 19_595 + u32::from(g) * 38_470 + u32::from(b) * 7_471 + 0x8000) >> 16) as u8
 }
 
-/// Against the grey version.
+/// Blends with the grey version.
 pub(super) fn saturation(pixels: &mut [u8], factor: f32) {
     for pixel in pixels.as_chunks_mut::<3>().0 {
         let grey = luma(*pixel);
@@ -23,7 +26,7 @@ pub(super) fn saturation(pixels: &mut [u8], factor: f32) {
     }
 }
 
-/// Against a flat grey of the mean luma.
+/// Blends with a flat grey of the mean luma.
 pub(super) fn contrast(pixels: &mut [u8], factor: f32) {
     let all = pixels.as_chunks::<3>().0;
     let sum: u64 = all.iter().map(|&p| u64::from(luma(p))).sum();
@@ -31,12 +34,13 @@ pub(super) fn contrast(pixels: &mut [u8], factor: f32) {
     super::colour::map(pixels, |v| blend(mean, v, factor));
 }
 
-/// Against black.
+/// Blends with black.
 pub(super) fn brightness(pixels: &mut [u8], factor: f32) {
     super::colour::map(pixels, |v| blend(0, v, factor));
 }
 
-/// Against a smoothed version: 3 x 3 with weight 5 in the middle, over 13; the border is not smoothed.
+/// Blends with a smoothed version: a 3 x 3 kernel with weight 5 in the middle, over 13; the border
+/// is not smoothed.
 pub(super) fn sharpness(pixels: &mut [u8], side: usize, factor: f32) {
     if side < 3 {
         return;

@@ -1,4 +1,5 @@
-//! Random views for training: the strong view that the loss sees, and the weak one of the released recipe.
+//! Random views for training: the strong view that the loss sees, and the weak view of the released
+//! recipe.
 
 mod affine;
 mod colour;

@@ -1,5 +1,5 @@
-//! RandAugment (Cubuk et al. 2019) with operations that all grow stronger with the magnitude: timm's
-//! `rand-m9-mstd0.5-inc1`.
+//! RandAugment (Cubuk et al. 2019) in which every operation grows stronger with the magnitude:
+//! timm's `rand-m9-mstd0.5-inc1`.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -8,57 +8,59 @@ use super::strong_view::Strong;
 use super::{affine, colour, enhance};
 use crate::image::resample::Filter;
 
-/// The magnitude at which an operation is at its strongest.
+/// The magnitude at which an operation is strongest.
 const FULL: f64 = 10.0;
 
-/// How often an operation that was drawn is applied at all.
+/// The probability that a drawn operation is applied.
 const PROBABILITY: f64 = 0.5;
 
-/// The colour of what a shift or rotation uncovers: CLIP's mean, which is zero to the tower. The released code leaves it black.
+/// The colour of the area that a rotation, shear or shift uncovers: CLIP's mean, which is zero to
+/// the tower. The released code leaves it black.
 const FILL: [u8; 3] = [123, 117, 104];
 
-/// Interpolation of shifts and rotations.
+/// The interpolation of rotations, shears and shifts.
 const FILTER: Filter = Filter::Bicubic;
 
 /// An operation with its strength, ready to be applied.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Op {
-    /// Each channel stretched to the full range.
+    /// Stretches each channel to the full range.
     AutoContrast,
-    /// Each channel's histogram flattened.
+    /// Flattens each channel's histogram.
     Equalize,
-    /// Negative.
+    /// Inverts every value.
     Invert,
-    /// Degrees, counter-clockwise.
+    /// Rotates by this many degrees, counter-clockwise.
     Rotate(f64),
-    /// Bits kept.
+    /// Keeps this many of the highest bits of each value.
     Posterize(u32),
-    /// Values from here on are inverted.
+    /// Inverts values of at least this.
     Solarize(u32),
-    /// Added to values below 128.
+    /// Adds this to values below 128.
     SolarizeAdd(u32),
-    /// Factor of the distance from grey.
+    /// Multiplies the distance from grey.
     Colour(f64),
-    /// Factor of the distance from the mean.
+    /// Multiplies the distance from the mean.
     Contrast(f64),
-    /// Factor of the values.
+    /// Multiplies the values.
     Brightness(f64),
-    /// Factor of the distance from the smoothed picture.
+    /// Multiplies the distance from the smoothed picture.
     Sharpness(f64),
-    /// Columns per row.
+    /// Shears by this many columns per row.
     ShearX(f64),
-    /// Rows per column.
+    /// Shears by this many rows per column.
     ShearY(f64),
-    /// Part of the width.
+    /// Shifts by this part of the width.
     TranslateX(f64),
-    /// Part of the height.
+    /// Shifts by this part of the height.
     TranslateY(f64),
 }
 
-/// How many operations there are to draw from.
+/// The number of operations to draw from.
 const KINDS: usize = 15;
 
-/// Draws operations with replacement and applies them to a square picture of `side` pixels, (height, width, 3).
+/// Draws operations with replacement and applies them to a square picture of `side` pixels,
+/// (height, width, 3).
 pub(super) fn rand_augment(strong: &Strong, mut pixels: Vec<u8>, side: u32, rng: &mut ChaCha8Rng) -> Vec<u8> {
     let drawn: Vec<usize> = (0..strong.ops).map(|_| rng.random_range(0..KINDS)).collect();
     for kind in drawn {
@@ -72,11 +74,12 @@ pub(super) fn rand_augment(strong: &Strong, mut pixels: Vec<u8>, side: u32, rng:
 }
 
 impl Op {
-    /// The operation number `kind` at `magnitude` (0 to 10); directions are drawn.
+    /// Returns operation number `kind` at `magnitude` (0 to 10), with its direction drawn at
+    /// random.
     fn of_magnitude(kind: usize, magnitude: f64, rng: &mut ChaCha8Rng) -> Self {
         let level = magnitude / FULL;
         let mut either_way = |amount: f64| if rng.random::<bool>() { -amount } else { amount };
-        // Enhancements go as far below one as above it, but not to nothing.
+        // Enhancement factors go as far below one as above it, but not to zero.
         let factor = |signed: f64| (1.0 + signed).max(0.1);
         match kind {
             0 => Op::AutoContrast,
@@ -121,7 +124,8 @@ impl Op {
     }
 }
 
-/// A standard normal number (Box and Muller); the one place where a distribution beyond the uniform is needed.
+/// Draws a standard normal number (Box and Muller); nothing else needs a distribution other than
+/// the uniform.
 fn standard_normal(rng: &mut ChaCha8Rng) -> f64 {
     let (u, v) = (1.0 - rng.random::<f64>(), rng.random::<f64>());
     (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
@@ -172,7 +176,8 @@ mod tests {
 
     #[test]
     fn about_a_quarter_of_the_pictures_stay_as_they_are() {
-        // Neither of two operations applied: 0.5 * 0.5, and a few more by operations that change nothing here.
+        // Neither of the two operations is applied with probability 0.5 * 0.5, and some operations
+        // change nothing here.
         let picture: Vec<u8> = (0..16 * 16 * 3).map(|i| (i * 37 % 256) as u8).collect();
         let mut rng = ChaCha8Rng::seed_from_u64(9);
         let same =

@@ -5,11 +5,12 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::image::crops::CropBox;
 
-/// Width to height, of the drawn rectangle.
+/// The range of width over height of the drawn rectangle.
 const RATIO: (f64, f64) = (3.0 / 4.0, 4.0 / 3.0);
 
-/// A rectangle whose area is `scale` (uniformly) of the picture's and whose proportions lie between 3:4 and 4:3
-/// (uniformly in the logarithm). After ten that do not fit, the largest one in the centre that does.
+/// Draws a rectangle whose area is `scale` (uniformly) of the picture's and whose proportions lie
+/// between 3:4 and 4:3 (uniformly in the logarithm). After ten draws that do not fit, returns the
+/// largest centred rectangle that does.
 pub fn random_resized_crop(width: u32, height: u32, scale: [f64; 2], rng: &mut ChaCha8Rng) -> CropBox {
     let (full_width, full_height) = (f64::from(width), f64::from(height));
     let mut uniform = |from: f64, to: f64| from + (to - from) * rng.random::<f64>();

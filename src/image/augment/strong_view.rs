@@ -1,4 +1,5 @@
-//! The strong view, which training sees: a random part of the picture, perhaps mirrored, then RandAugment.
+//! The strong view, which training sees: a random resized crop, possibly mirrored, then
+//! RandAugment.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -29,7 +30,7 @@ settings! {
     }
 }
 
-/// How strong views are made for a model.
+/// How a model's strong views are made.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StrongView {
     /// The augmentation.
@@ -41,16 +42,17 @@ pub struct StrongView {
 }
 
 impl StrongView {
-    /// Makes the paper's: area 0.3 to 1, mirrored half of the time, timm's `rand-m9-mstd0.5-inc1`, but for the colour of what is
-    /// uncovered.
+    /// Returns the paper's augmentation (area 0.3 to 1, mirrored half of the time, timm's
+    /// `rand-m9-mstd0.5-inc1`), except for the colour of uncovered areas.
     pub fn paper(size: u32) -> Self {
         StrongView { strong: Strong::default(), size, filter: Filter::Bicubic }
     }
 
-    /// Draws one view: `size * size * 3` bytes in row order (height, width, channel). The same stream gives the same view.
+    /// Draws one view: `size * size * 3` bytes in row order (height, width, channel). The same
+    /// stream gives the same view.
     ///
     /// # Errors
-    /// Where the picture cannot be resized.
+    /// Fails if the picture cannot be resized.
     pub fn strong_view(&self, picture: &Rgb, rng: &mut ChaCha8Rng) -> Result<Vec<u8>> {
         let StrongView { strong, size, filter } = self;
         let cut = random_resized_crop(picture.width, picture.height, strong.scale, rng);

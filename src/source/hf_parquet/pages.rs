@@ -1,6 +1,7 @@
-//! Pages that may be decoded. For two encodings the Parquet reader sets memory aside for as many values as a page says it has, before it
-//! looks for them: thirty bytes can ask for more than there is, and then the process ends, which no caller can prevent. Writers do not
-//! use these encodings unless they are asked to.
+//! Refuses pages that are unsafe to decode. For two encodings the Parquet reader allocates memory
+//! for as many values as a page claims before it looks for them: thirty bytes can ask for more than
+//! there is, which ends the process, and no caller can prevent that. Writers use these encodings
+//! only when asked to.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -15,17 +16,17 @@ use parquet::file::metadata::{FileMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::FileReader;
 use parquet::file::serialized_reader::SerializedFileReader;
 
-/// An open file, whose pages are looked at before they are decoded.
+/// An open file whose pages are checked before they are decoded.
 pub(super) struct Pages {
     file: Arc<dyn FileReader>,
     schema: Schema,
 }
 
 impl Pages {
-    /// Reads the footer.
+    /// Opens a file and reads its footer.
     ///
     /// # Errors
-    /// Where the file is not Parquet.
+    /// Fails if the file is not Parquet.
     pub(super) fn open(file: File) -> Result<Self> {
         let file = SerializedFileReader::new(file)?;
         let footer = file.metadata().file_metadata();
@@ -33,20 +34,20 @@ impl Pages {
         Ok(Pages { file: Arc::new(file), schema })
     }
 
-    /// Its columns, as Arrow has them.
+    /// Returns the file's columns, as Arrow types.
     pub(super) fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    /// What the footer says of the whole file.
+    /// Returns the footer's metadata of the whole file.
     pub(super) fn footer(&self) -> &FileMetaData {
         self.metadata().file_metadata()
     }
 
-    /// Batches of at most `rows` rows, of these columns only.
+    /// Reads batches of at most `rows` rows, of these columns only.
     ///
     /// # Errors
-    /// Where the footer contradicts itself.
+    /// Fails if the footer contradicts itself.
     pub(super) fn read(&self, columns: &[&String], rows: usize) -> Result<ParquetRecordBatchReader> {
         let parquet = self.footer().schema_descr();
         let places = columns.iter().filter_map(|name| self.schema.index_of(name).ok());

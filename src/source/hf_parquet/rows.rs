@@ -1,4 +1,4 @@
-//! The rows of one Parquet file, a few at a time.
+//! Reads the rows of one Parquet file, a few at a time.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,16 +7,16 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 
-use super::guard::guarded;
+use super::guard::or_damaged;
 use super::{Part, open};
 use crate::error::{Context, Error, Kind, Result};
 use crate::source::hf_schema::is_text;
 use crate::source::item::{Item, Origin};
 
-/// Pictures held in memory at once.
+/// The number of pictures held in memory at once.
 const BATCH: usize = 16;
 
-/// A label as the file has it. Numbers sort as numbers.
+/// A label as the file stores it. Numbers sort as numbers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Label {
     Number(i64),
@@ -32,7 +32,7 @@ impl Label {
     }
 }
 
-/// Every label of a file, without reading its pictures.
+/// Returns every label of a file, without reading its pictures.
 pub(super) fn labels(part: &Part) -> Result<Vec<Label>> {
     let Some(column) = &part.schema.label else { return Ok(Vec::new()) };
     let mut labels = Vec::new();
@@ -44,7 +44,8 @@ pub(super) fn labels(part: &Part) -> Result<Vec<Label>> {
     Ok(labels)
 }
 
-/// The pictures of a file; `declared` gives names to labels that are numbers, where a file of the set declares them.
+/// Returns the pictures of a file; `declared` names the labels that are numbers, if a file of the
+/// set declares them.
 pub(super) fn items(part: Part, declared: Option<Vec<String>>) -> Box<dyn Iterator<Item = Result<Item>> + Send> {
     let columns: Vec<&String> = std::iter::once(&part.schema.image).chain(&part.schema.label).collect();
     let batches = match batches(&part, &columns, BATCH) {
@@ -63,7 +64,8 @@ pub(super) fn items(part: Part, declared: Option<Vec<String>>) -> Box<dyn Iterat
     }))
 }
 
-/// Batches of at most `rows` rows, of these columns only; the first error is the last thing they yield.
+/// Returns batches of at most `rows` rows, of these columns only; iteration ends at the first
+/// error.
 fn batches(
     part: &Part,
     columns: &[&String],
@@ -72,10 +74,10 @@ fn batches(
     let pages = open(&part.path)?;
     let path = part.path.clone();
     let damaged = "cannot read rows of Parquet file";
-    let mut reader = Some(guarded(&path, || pages.read(columns, rows).at(Kind::Input, damaged, &path))?);
+    let mut reader = Some(or_damaged(&path, || pages.read(columns, rows).at(Kind::Input, damaged, &path))?);
     Ok(std::iter::from_fn(move || {
         let open = reader.as_mut()?;
-        let batch = guarded(&path, || open.next().transpose().at(Kind::Input, damaged, &path)).transpose();
+        let batch = or_damaged(&path, || open.next().transpose().at(Kind::Input, damaged, &path)).transpose();
         if !matches!(batch, Some(Ok(_))) {
             reader = None;
         }
@@ -111,7 +113,7 @@ fn items_of(batch: &RecordBatch, part: &Part, declared: Option<&[String]>, first
     Ok(items)
 }
 
-/// The class's name. -1 is how `datasets` marks a hidden label.
+/// Returns the class's name. `datasets` marks a hidden label with -1.
 fn named(label: Label, part: &Part, declared: Option<&[String]>, row: usize) -> Result<Option<String>> {
     match (label, declared) {
         (Label::Number(-1), Some(_)) => Ok(None),

@@ -1,6 +1,8 @@
-//! Checkpoints: everything a pass leaves behind that the next one needs, in one safetensors file.
+//! Checkpoints: everything that the next pass needs from the previous ones, in one safetensors
+//! file.
 //!
-//! Written under a temporary name, sealed, synced and renamed, as parts are: a checkpoint exists if and only if it is whole.
+//! A checkpoint is written under a temporary name, sealed, synced and renamed, as parts are: it
+//! exists if and only if it is whole.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,44 +18,45 @@ use crate::fusion::model::Model;
 use crate::store::layout::Store;
 use crate::store::{seal, sound, temporary};
 
-/// How many checkpoints of a run are kept.
+/// Number of checkpoints kept per run.
 const KEPT: usize = 2;
 
-/// The newest checkpoint of a folder.
+/// Returns the newest checkpoint of a folder.
 ///
 /// # Errors
-/// Where the folder cannot be read.
+/// Fails if the folder cannot be read.
 pub fn latest(folder: &Path) -> Result<Option<PathBuf>> {
     Ok(all(folder)?.pop())
 }
 
-/// Passes that are done, by the newest checkpoint of a folder; 0 where there is none.
+/// Returns the number of completed passes, by the newest checkpoint of a folder; 0 if there is
+/// none.
 ///
 /// # Errors
-/// Where the folder cannot be read.
+/// Fails if the folder cannot be read.
 pub fn passes_done(folder: &Path) -> Result<u64> {
     Ok(latest(folder)?.and_then(|path| number(&path)).unwrap_or(0))
 }
 
-/// Returns whether a checkpoint is of the run and pass that its place says.
+/// Returns whether a checkpoint belongs to the run and pass that its path says.
 ///
 /// # Errors
-/// Where it cannot be read.
+/// Fails if the checkpoint cannot be read.
 pub fn is_in_place(path: &Path, run: &str) -> Result<bool> {
     let bytes = fs::read(path).at(Kind::Store, "cannot read", path)?;
     Ok(misplaced(path, run, &bytes).is_none())
 }
 
-/// The newest checkpoint that can be gone on from, given the number of passes whose tables the store has: what is damaged, or
-/// is after a pass whose tables were lost, is set aside.
+/// Returns the newest checkpoint to resume from, given the number of passes whose tables the store
+/// has. Sets aside checkpoints that are damaged, misplaced, or after a pass whose tables were lost.
 ///
 /// # Errors
-/// Where the store cannot be read, or a file cannot be set aside.
+/// Fails if the store cannot be read, or a file cannot be set aside.
 pub(super) fn usable(store: &Store, run: &str, passes: u64) -> Result<Option<PathBuf>> {
     for path in all(&store.checkpoints(run)?)?.into_iter().rev() {
         if let Some(done) = number(&path).filter(|done| *done > passes) {
             store.set_aside(&path, &format!("is after {done} passes, and the tables of only {passes} are there"))?;
-        } else if store.vouch(&path)? {
+        } else if store.verify(&path)? {
             let bytes = fs::read(&path).at(Kind::Store, "cannot read", &path)?;
             match misplaced(&path, run, &bytes) {
                 Some(other) => store.set_aside(&path, &format!("is {other}"))?,
@@ -74,7 +77,8 @@ fn all(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// `pass-0007.safetensors` is the state after seven passes.
+/// Returns the number of passes in a checkpoint's name: `pass-0007.safetensors` is the state after
+/// seven passes.
 fn number(path: &Path) -> Option<u64> {
     path.file_name()?.to_str()?.strip_prefix("pass-")?.strip_suffix(".safetensors")?.parse().ok()
 }
@@ -82,7 +86,7 @@ fn number(path: &Path) -> Option<u64> {
 /// Writes the state after `done` passes, and removes all but the newest few.
 ///
 /// # Errors
-/// [`Kind::Store`] where the disk is full or failed.
+/// Returns [`Kind::Store`] if the disk is full or fails.
 pub fn write(folder: &Path, run: &str, done: u64, model: &Model, optimiser: &AdamW) -> Result<()> {
     let mut tensors = Vec::new();
     for (n, name) in model.names().iter().enumerate() {
@@ -106,46 +110,49 @@ pub fn write(folder: &Path, run: &str, done: u64, model: &Model, optimiser: &Ada
     Ok(())
 }
 
-/// Returns what a checkpoint says that it is, where that is not what its place says.
+/// Returns what a checkpoint says that it is, if that is not what its path says.
 fn misplaced(path: &Path, run: &str, bytes: &[u8]) -> Option<String> {
     let (_, header) = safetensors::SafeTensors::read_metadata(bytes).ok()?;
     let says = header.metadata().as_ref()?;
     let (theirs, passes) = (says.get("run")?, says.get("passes")?);
     let placed = theirs == run && number(path).is_some_and(|number| number.to_string() == *passes);
-    (!placed).then(|| format!("of run '{theirs}' after pass {passes}"))
+    (!placed).then(|| match theirs == run {
+        true => format!("the checkpoint after pass {passes} under the number of another"),
+        false => format!("the checkpoint of run '{theirs}' after pass {passes}, in the place of run '{run}'"),
+    })
 }
 
-/// A checkpoint that was read, and is as it was written.
+/// A checkpoint that was read and verified.
 pub struct Checkpoint {
     path: PathBuf,
     weights: Weights,
 }
 
 impl Checkpoint {
-    /// Reads a checkpoint of a run once, and compares what was read with its seal, its run and its name.
+    /// Reads a checkpoint of a run once, and compares it with its seal, its run and its name.
     ///
     /// # Errors
-    /// [`Kind::Store`] where the file cannot be read, is damaged, is of another version of the program, or is of another run or
-    /// pass than its place says.
+    /// Returns [`Kind::Store`] if the file cannot be read, is damaged, is of another version of the
+    /// program, or is of another run or pass than its path says.
     pub fn read(path: &Path, run: &str) -> Result<Self> {
         let bytes = fs::read(path).at(Kind::Store, "cannot read", path)?;
         sound::require(path, seal::verdict_in_memory(&bytes))?;
         if let Some(other) = misplaced(path, run, &bytes) {
-            let what = format!("{} is {other}, and not of run '{run}' as its place says", path.display());
+            let what = format!("{} is {other}", path.display());
             return Err(Error::new(Kind::Store, what).hint("remove it and run again: its passes are done anew"));
         }
         Ok(Checkpoint { path: path.to_owned(), weights: Weights::of_bytes(path, bytes)? })
     }
 
-    /// The number of passes it is after.
+    /// Returns the number of passes that the checkpoint comes after.
     pub fn passes(&self) -> u64 {
         number(&self.path).unwrap_or(0)
     }
 
-    /// Refuses it where it was made for another number of classes.
+    /// Refuses a checkpoint made for another number of classes.
     ///
     /// # Errors
-    /// [`Kind::Input`] where it was.
+    /// Returns [`Kind::Input`] if the number differs.
     pub fn require_classes(&self, classes: usize) -> Result<()> {
         match self.weights.shape_of("classifier", 2) {
             Ok([rows, _]) if *rows != classes as i64 => {
@@ -153,15 +160,15 @@ impl Checkpoint {
                     format!("{} tells {rows} classes apart, and the dataset has {classes} now", self.path.display());
                 Err(Error::new(Kind::Input, what).hint("put those classes back, or run the pipeline again"))
             }
-            // A frozen classifier is not among what was learned.
+            // A frozen classifier is not learned, so the checkpoint does not have it.
             _ => Ok(()),
         }
     }
 
-    /// Puts it into a model and its optimiser.
+    /// Restores a model and its optimiser.
     ///
     /// # Errors
-    /// [`Kind::Model`] where it is of another model.
+    /// Returns [`Kind::Model`] if the checkpoint is of another model.
     pub fn restore(&self, model: &mut Model, optimiser: &mut AdamW) -> Result<()> {
         let weights = &self.weights;
         let mut restore = || -> Result<()> {

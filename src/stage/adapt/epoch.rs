@@ -1,4 +1,4 @@
-//! One epoch: every picture that has a pseudo-label, once, in a shuffled order.
+//! One epoch: trains on every picture that has a pseudo-label, once, in shuffled order.
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -30,7 +30,7 @@ pub(super) struct Totals {
     fairness: f64,
     /// Steps taken.
     pub(super) steps: u64,
-    /// Rate of the last step.
+    /// Learning rate of the last step.
     pub(super) learning_rate: f64,
 }
 
@@ -43,23 +43,23 @@ impl Totals {
         self.learning_rate = other.learning_rate;
     }
 
-    /// Mean loss of a step; NaN where there was none.
+    /// Returns the mean loss of a step; NaN if there was none.
     pub(super) fn loss(&self) -> f64 {
         self.loss / self.steps as f64
     }
 
-    /// Mean cross-entropy of a step.
+    /// Returns the mean cross-entropy of a step.
     pub(super) fn ce(&self) -> f64 {
         self.ce / self.steps as f64
     }
 
-    /// Mean fairness term of a step.
+    /// Returns the mean fairness term of a step.
     pub(super) fn fairness(&self) -> f64 {
         self.fairness / self.steps as f64
     }
 }
 
-/// What a step needs besides the batch.
+/// Everything a step needs besides the batch.
 pub(super) struct Step<'a> {
     pub(super) model: &'a mut Model,
     pub(super) optimiser: &'a mut AdamW,
@@ -68,13 +68,14 @@ pub(super) struct Step<'a> {
     totals: Totals,
     /// Loss, cross-entropy and fairness of each step.
     parts: Vec<Tensor>,
-    /// Steps before this epoch, and in all.
+    /// Steps before this epoch, and steps in total.
     before: u64,
     all: u64,
 }
 
 impl<'a> Step<'a> {
-    /// The start of epoch `epoch`, which has `steps` steps; `shares` is the class distribution to pull towards.
+    /// Begins epoch `epoch`, which has `steps` steps; `shares` is the class distribution to pull
+    /// towards.
     pub(super) fn begin(
         model: &'a mut Model,
         optimiser: &'a mut AdamW,
@@ -88,14 +89,17 @@ impl<'a> Step<'a> {
         Step { model, optimiser, recipe, fairness, totals: Totals::default(), parts: Vec::new(), before, all }
     }
 
-    /// Loss, backward and the optimiser's step on a batch, which is worked on in shards, each on a core of its own. The loss is of the
-    /// whole batch (fairness looks at all its classes), so the way goes forward in shards, through the loss, and back in shards.
-    /// Gradients are summed in the order of the shards: the same bits on any number of cores.
+    /// Computes the loss and gradients of a batch and takes the optimiser's step. The batch is
+    /// split into shards that run on separate cores. The loss is of the whole batch (fairness looks
+    /// at all its classes), so the computation goes forward in shards, through the loss, and back
+    /// in shards. Gradients are summed in the order of the shards: the same bits on any number of
+    /// cores.
     ///
     /// # Errors
-    /// Where libtorch fails.
+    /// Fails if libtorch reports an error.
     pub(super) fn take(&mut self, shards: Vec<Input>, labels: &[i64]) -> Result<()> {
-        // Before the forward pass is queued: a GPU would have to end that first.
+        let _span = tracing::debug_span!("step", pictures = labels.len()).entered();
+        // Uploaded before the forward pass is queued: a GPU would have to finish that first.
         let labels = upload(&Tensor::from_slice(labels), self.model.device())?;
         let copies = shards.into_iter().map(|input| (self.model.shallow_clone(), input)).collect();
         let logits = cores::map(copies, |(model, input)| {
@@ -121,7 +125,7 @@ impl<'a> Step<'a> {
         })
     }
 
-    /// The loss's slope in each shard's logits (B, C).
+    /// Returns the gradient of the loss with respect to each shard's logits (B, C).
     fn loss(&mut self, logits: &[Tensor], labels: &Tensor) -> Vec<Tensor> {
         let sizes: Vec<i64> = logits.iter().map(|shard| shard.size()[0]).collect();
         let all = {
@@ -131,13 +135,13 @@ impl<'a> Step<'a> {
         let all = all.set_requires_grad(true);
         let loss = self.fairness.loss(&all, labels, self.recipe.loss());
         loss.total.backward();
-        // Kept where the model is: to read them here would make every step wait for the device.
+        // Kept on the model's device: reading them here would make every step wait for it.
         let parts = Tensor::stack(&[loss.total, loss.ce, loss.fairness].map(|part| part.detach()), 0);
         self.parts.push(parts);
         all.grad().split_with_sizes(sizes, 0)
     }
 
-    /// The sums over the steps taken.
+    /// Returns the sums over the steps taken.
     pub(super) fn finish(mut self) -> Totals {
         if !self.parts.is_empty() {
             let sums = Tensor::stack(&self.parts, 0).to_kind(Number::Double).sum_dim_intlist(0, false, None);
@@ -147,7 +151,7 @@ impl<'a> Step<'a> {
     }
 }
 
-/// The sum of the shards' gradients for each parameter, in the order of the shards.
+/// Returns the sum of the shards' gradients for each parameter, in the order of the shards.
 fn summed(shards: Vec<Vec<Tensor>>) -> Vec<Tensor> {
     let _no_grad = tch::no_grad_guard();
     let mut shards = shards.into_iter();
@@ -208,7 +212,7 @@ pub(super) async fn train(
     guarded("an epoch's sums", || Ok(step.finish()))
 }
 
-/// The model, its optimiser and how they are to learn.
+/// The model, its optimiser and the recipe.
 pub(super) struct Learner<'a> {
     pub(super) model: &'a mut Model,
     pub(super) optimiser: &'a mut AdamW,
@@ -219,14 +223,14 @@ fn unzip(batch: impl Iterator<Item = Labelled>) -> (Vec<i64>, Vec<i64>) {
     batch.map(|(at, class)| (at as i64, class)).unzip()
 }
 
-/// The order of an epoch.
+/// Returns `items` in the order of an epoch.
 pub(super) fn shuffled<T: Copy>(items: &[T], seed: u64, epoch: u64) -> Vec<T> {
     let mut order = items.to_vec();
     order.shuffle(&mut shuffler(seed, epoch));
     order
 }
 
-/// The generator of an epoch's order.
+/// Returns the random generator of an epoch's order.
 fn shuffler(seed: u64, epoch: u64) -> ChaCha8Rng {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"batch order").update(&seed.to_le_bytes()).update(&epoch.to_le_bytes());

@@ -1,5 +1,5 @@
-//! Pictures as the model under training sees them: cached tokens, cached tokens of an earlier block, or pixels through the
-//! tower as it stands.
+//! Pictures as the model in training sees them: cached features, cached tokens of an earlier block,
+//! or pixels through the current tower.
 
 use std::sync::Arc;
 
@@ -25,14 +25,14 @@ use crate::stage::prior::MultiView;
 use crate::stop::Stop;
 use crate::store::layout::Partition;
 
-/// What the frozen tower made of a dataset's pictures.
+/// The frozen tower's outputs for a dataset's pictures.
 #[derive(Debug)]
 pub struct Frozen<'a> {
-    /// What was read of it already.
+    /// Outputs that are already in memory.
     pub seen: &'a MultiView,
-    /// The rest of it: the partition of `embeddings`.
+    /// Partition of `embeddings`, which has the rest.
     pub embeddings: Partition,
-    /// The partition of `block_tokens`, where training starts from a block.
+    /// Partition of `block_tokens`, if training starts from a block.
     pub blocks: Option<Partition>,
 }
 
@@ -45,39 +45,39 @@ pub struct Images {
     known: Known,
 }
 
-/// What is known of each picture before the model sees it.
+/// Everything known of each picture before the model sees it.
 struct Known {
     source: Source,
-    /// A number for each picture, (rows), by its id and the seed.
+    /// A number for each picture, (rows), derived from its id and the seed.
     picks: Tensor,
-    /// The rows of these tensors that the pictures have, where those are some of them and not all.
+    /// The pictures' rows in these tensors; `None` if the pictures are all of them.
     at: Option<Arc<Vec<i64>>>,
-    /// Where its tensors are.
+    /// Device of the tensors.
     place: Device,
 }
 
 /// What a forward pass starts from.
 enum Source {
-    /// What the frozen tower saw of each picture.
+    /// Cached outputs of the frozen tower.
     Cached { coarse: Tensor, cls_token: Tensor, patch_tokens: Tensor, mask: Tensor },
-    /// The input of a block, (rows, 1 + N, D).
+    /// The number of a block, and its input (rows, 1 + N, D).
     Block(usize, Tensor),
     /// The picture itself.
     Pixels,
 }
 
-/// What the model is given of B pictures, where the model is; picks as in [`Seen`].
+/// The model's input for B pictures, on the model's device; picks as in [`Seen`].
 pub(super) enum Input {
     /// Normalised pixels, (B, 3, S, S), and picks.
     Pixels(Tensor, Tensor),
     /// The number of a block, its input (B, 1 + N, D), and picks.
     Block(usize, Tensor, Tensor),
-    /// What the frozen tower saw.
+    /// Cached outputs of the frozen tower.
     Seen(Seen),
 }
 
 impl Input {
-    /// What the model as it stands sees in it.
+    /// Returns what the current model sees in the input.
     pub(super) fn see(self, model: &Model) -> Seen {
         match self {
             Input::Pixels(pixels, picks) => model.see(&pixels, &picks),
@@ -88,7 +88,7 @@ impl Input {
 }
 
 impl Known {
-    /// The same for another thread; the tensors are shared.
+    /// Returns a copy for another thread, which shares the tensors.
     fn shallow_clone(&self) -> Self {
         Known {
             source: self.source.map(&Tensor::shallow_clone),
@@ -98,7 +98,7 @@ impl Known {
         }
     }
 
-    /// The same on `device`, where it has room.
+    /// Moves the tensors to `device` if there is room for them.
     fn nearer(self, device: Device) -> Self {
         if device == Device::Cpu || self.source.bytes() > ON_A_GPU {
             return self;
@@ -110,7 +110,7 @@ impl Known {
         moved.unwrap_or(self)
     }
 
-    /// What a model on `device` is given of some pictures without their pixels; `None` where it starts from these.
+    /// Returns the input of some pictures for a model on `device`; `None` if it starts from pixels.
     fn input(&self, pictures: &[i64], device: Device) -> Result<Option<Input>> {
         let index = self.index(pictures)?;
         let pick = |all: &Tensor| upload(&all.index_select(0, &index), device);
@@ -128,18 +128,18 @@ impl Known {
         })
     }
 
-    /// The row of these tensors that a picture has.
+    /// Returns the row of a picture in these tensors.
     fn at(&self, picture: i64) -> i64 {
         self.at.as_ref().map_or(picture, |at| at[picture as usize])
     }
 
-    /// The rows of some pictures, where the tensors are.
+    /// Returns the rows of some pictures, on the tensors' device.
     fn index(&self, pictures: &[i64]) -> Result<Tensor> {
         let rows: Vec<i64> = pictures.iter().map(|&picture| self.at(picture)).collect();
         upload(&Tensor::from_slice(&rows), self.place)
     }
 
-    /// The numbers of some pictures.
+    /// Returns the picks of some pictures, on `device`.
     fn picks(&self, pictures: &[i64], device: Device) -> Result<Tensor> {
         let index = self.index(pictures)?;
         upload(&self.picks.index_select(0, &index), device)
@@ -147,7 +147,7 @@ impl Known {
 }
 
 impl Source {
-    /// The same with every tensor replaced by `f` of it.
+    /// Returns a copy with every tensor replaced by `f` of it.
     fn map(&self, f: &dyn Fn(&Tensor) -> Tensor) -> Self {
         match self {
             Source::Pixels => Source::Pixels,
@@ -161,7 +161,7 @@ impl Source {
         }
     }
 
-    /// What its tensors take.
+    /// Returns the bytes of the tensors.
     fn bytes(&self) -> usize {
         let of = |tensor: &Tensor| tensor.numel() * tensor.kind().elt_size_in_bytes();
         match self {
@@ -174,25 +174,27 @@ impl Source {
     }
 }
 
-/// Bytes of features that are kept on a GPU: most data sets of this kind, and little enough for a GPU of 8 GB to compute besides.
+/// Maximum bytes of features kept on a GPU: enough for most datasets of this kind, and little
+/// enough that a GPU of 8 GB has room to compute.
 const ON_A_GPU: usize = 2 << 30;
 
-/// Pictures of a forward pass without gradients, where no block of the tower is run.
+/// Pictures per forward pass without gradients, on a GPU or if no block of the tower runs.
 const FORWARD: usize = 128;
 
-/// The same where the tower is run, on a CPU: enough for its products to be fast, and few enough for every core to have some.
+/// Pictures per forward pass without gradients, if the tower runs on a CPU: enough for its matrix
+/// products to be fast, and few enough for every core to have some.
 const FORWARD_ON_A_CORE: usize = 16;
 
-/// Pictures whose gradients one core works out at a time. The sums over a batch are made of sums over so many, in their order,
-/// however many cores there are.
+/// Pictures whose gradients one core computes at a time. A batch's sums are sums over shards of
+/// this size, in order, however many cores there are.
 const SHARD: usize = 8;
 
 impl Images {
-    /// Opens all pictures of the dataset. What the frozen tower saw of them is read where training does not need more; otherwise
-    /// pixels are decoded anew whenever they are needed.
+    /// Opens all pictures of the dataset. Reads the frozen tower's outputs if training starts from
+    /// them; otherwise pixels are decoded again whenever they are needed.
     ///
     /// # Errors
-    /// Where the store lacks a picture's tokens, or stopping was asked for.
+    /// Fails if the store lacks a picture's tokens, or a stop was requested.
     pub fn open(
         pictures: &Arc<Pictures>,
         recipe: &Recipe,
@@ -224,7 +226,7 @@ impl Images {
         })
     }
 
-    /// Returns some of them, by their places; what is known of them is shared.
+    /// Returns the pictures at these places, sharing what is known of them.
     #[must_use]
     pub fn of(&self, places: &[i64]) -> Self {
         let at: Vec<i64> = places.iter().map(|&place| self.known.at(place)).collect();
@@ -237,79 +239,83 @@ impl Images {
         }
     }
 
-    /// How many there are.
+    /// Returns the number of pictures.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no pictures.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Their ids, in order.
+    /// Returns the pictures' ids, in order.
     pub fn ids(&self) -> Vec<String> {
         self.rows.iter().map(|&n| self.pictures.rows()[n].image_id.clone()).collect()
     }
 
-    /// The dataset's rows they are.
+    /// Returns the pictures' rows in the dataset.
     pub fn rows(&self) -> &[usize] {
         &self.rows
     }
 
-    /// The side of the model's input and how pictures are brought to it.
+    /// Returns the side of the model's input, and how pictures are resized to it.
     pub(super) fn preprocess(&self) -> &Preprocess {
         &self.preprocess
     }
 
-    /// Whether a forward pass starts from pixels.
+    /// Returns whether a forward pass starts from pixels.
     pub(super) fn needs_pixels(&self) -> bool {
         matches!(self.known.source, Source::Pixels)
     }
 
-    /// Whether blocks of the tower are run, and on a CPU: then each core has pictures of its own.
+    /// Returns whether blocks of the tower run on a CPU, where each core has its own pictures.
     fn runs_tower_on_cores(&self, device: Device) -> bool {
         device == Device::Cpu && !matches!(self.known.source, Source::Cached { .. })
     }
 
-    /// The batch's pictures by the shares in which cores work on them: all at once where the tower is not run, and on a GPU.
+    /// Returns the number of pictures per shard of a batch. The batch is one shard on a GPU, or if
+    /// the tower does not run.
     pub(super) fn shard(&self, batch: usize, device: Device) -> usize {
         if self.runs_tower_on_cores(device) { SHARD } else { batch.max(1) }
     }
 
-    /// What a model on `device` is given of some pictures, in shards; none where it starts from pixels.
+    /// Returns the inputs of some pictures for a model on `device`, one per shard; empty if it
+    /// starts from pixels.
     ///
     /// # Errors
-    /// Where libtorch fails.
+    /// Fails if libtorch reports an error.
     pub(super) fn inputs(&self, places: &[i64], device: Device) -> Result<Vec<Input>> {
         let shards = places.chunks(self.shard(places.len(), device));
         shards.filter_map(|places| self.known.input(places, device).transpose()).collect()
     }
 
-    /// The same from the normalised pixels (B, 3, S, S) of these pictures.
+    /// Like [`inputs`](Self::inputs), but from the normalised pixels (B, 3, S, S) of these
+    /// pictures.
     pub(super) fn inputs_of_pixels(&self, pixels: &Tensor, picks: &Tensor) -> Vec<Input> {
         let shard = self.shard(picks.size()[0] as usize, pixels.device()) as i64;
         let shards = pixels.split(shard, 0).into_iter().zip(picks.split(shard, 0));
         shards.map(|(pixels, picks)| Input::Pixels(pixels, picks)).collect()
     }
 
-    /// The numbers of some pictures, for [`Seen::picks`].
+    /// Returns the numbers of some pictures, for [`Seen::picks`].
     ///
     /// # Errors
-    /// Where libtorch fails.
+    /// Fails if libtorch reports an error.
     pub(super) fn picks(&self, model: &Model, places: &[i64]) -> Result<Tensor> {
         self.known.picks(places, model.device())
     }
 
-    /// Normalised pixels of a batch.
+    /// Returns the normalised pixels of a batch.
     pub(super) fn pixels(&self, batch: &PixelBatch) -> Result<Tensor> {
         self.normaliser.forward(&batch.pixels)
     }
 
-    /// Fused cosines (rows, C) of the weak views, from which the pass's pseudo-labels are made: resized, cropped at random.
+    /// Returns the fused cosines (rows, C) of the weak views (resized, cropped at random), from
+    /// which the pass's pseudo-labels are made.
     ///
     /// # Errors
-    /// Where a picture or the device fails, or stopping was asked for.
+    /// Fails if a picture or the device fails, or a stop was requested.
     pub async fn fusion_logits(&self, model: &Model, seed: u64, pass: u64, stop: &Stop) -> Result<Tensor> {
         let (side, filter, run_seed) = (self.preprocess.crop, self.preprocess.filter, seed);
         let view = move |pictures: &Pictures, n: usize| {
@@ -320,20 +326,21 @@ impl Images {
         self.forward(model, view, stop, |model, tokens| model.fusion_logits(tokens)).await
     }
 
-    /// Logits (rows, C) of the centre views: what is evaluated and predicted.
+    /// Returns the logits (rows, C) of the centre views, for evaluation and prediction.
     ///
     /// # Errors
-    /// Where a picture or the device fails, or stopping was asked for.
+    /// Fails if a picture or the device fails, or a stop was requested.
     pub async fn logits(&self, model: &Model, stop: &Stop) -> Result<Tensor> {
         let preprocess = self.preprocess.clone();
         let view = move |pictures: &Pictures, n: usize| preprocess.centre_view(&pictures.load(n)?);
         self.forward(model, view, stop, |model, tokens| model.logits(tokens)).await
     }
 
-    /// The same, with progress: the adapted model's answers of a run.
+    /// Like [`logits`](Self::logits), but with progress, as the evaluate stage of a run.
     ///
     /// # Errors
-    /// As [`Images::logits`].
+    /// Fails as [`Images::logits`] does.
+    #[tracing::instrument(name = "stage", skip_all, fields(stage = "evaluate"))]
     pub async fn evaluated(&self, model: &Model, run: &str, job: Job<'_>) -> Result<Tensor> {
         let Job { stop, progress, .. } = job;
         progress.begin("evaluate", "image", self.len() as u64, 0);
@@ -343,7 +350,7 @@ impl Images {
         Ok(logits)
     }
 
-    /// All pictures through the model as it stands, without gradients.
+    /// Runs all pictures through the current model, without gradients.
     async fn forward(
         &self,
         model: &Model,
@@ -359,6 +366,7 @@ impl Images {
         let batches = self.batches(device, view).map(|batch| stop.check().and(batch));
         let scored = cores::buffered(batches, cores::workers(device), move |batch: PixelBatch| {
             guarded("scoring pictures", || {
+                let _span = tracing::debug_span!("forward", pictures = batch.pictures.len()).entered();
                 let _no_grad = tch::no_grad_guard();
                 let places: Vec<i64> = batch.pictures.iter().map(|&at| at as i64).collect();
                 model.with(|(model, normaliser, known)| {
@@ -374,7 +382,8 @@ impl Images {
         Ok(Tensor::cat(&rows, 0))
     }
 
-    /// All pictures in their order, in batches for a model on `device`: with pixels where it starts from these.
+    /// Returns all pictures in order, in batches for a model on `device`, with pixels if it starts
+    /// from them.
     fn batches(
         &self,
         device: Device,
@@ -391,7 +400,7 @@ impl Images {
         futures::stream::iter(order.chunks(size).map(batch).collect::<Vec<_>>()).boxed()
     }
 
-    /// Views of each of these pictures, by their place in this list, in batches.
+    /// Returns views of these pictures, identified by their place in `places`, in batches.
     pub(super) fn feed(
         &self,
         places: &[usize],
@@ -410,7 +419,8 @@ impl Images {
     }
 }
 
-/// The whole number by which a run with this seed picks a patch of a picture, for [`Seen::picks`].
+/// Returns the whole number by which a run with this seed picks a patch of a picture, for
+/// [`Seen::picks`].
 pub fn pick(seed: u64, image_id: &str) -> i64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"patch").update(&seed.to_le_bytes());

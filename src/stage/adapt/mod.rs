@@ -1,10 +1,11 @@
 //! Adapt: passes of pseudo-labels and training (method sections 7 to 10).
 //!
-//! A pass reads two tables, the prior's logits and those of the model as it stands, and writes one, the pseudo-labels, by SQL.
-//! Training batches are drawn from that table. Ground truth is nowhere in reach: nothing here reads `labels`.
+//! A pass reads two tables, the prior's logits and those of the current model, and writes one, the
+//! pseudo-labels, by SQL. Training batches are drawn from that table. Ground truth is out of reach:
+//! nothing here reads `labels`.
 //!
-//! A pass is committed by its checkpoint. Its parts are named by its number, so that a pass that was cut short is done again
-//! over what it left.
+//! A checkpoint commits a pass. A pass's parts are named by its number, so that on restart an
+//! interrupted pass overwrites what it left.
 
 pub mod checkpoint;
 mod epoch;
@@ -16,6 +17,7 @@ mod tables;
 use std::time::Instant;
 
 use tch::Tensor;
+use tracing::Instrument;
 
 use crate::clip::VisionTower;
 use crate::device::guarded;
@@ -36,50 +38,53 @@ use epoch::{Learner, Totals};
 pub use images::{Frozen, Images, pick};
 pub use recipe::{Adapt, ClassPrior, Recipe, Tune};
 
-/// What adaptation starts from.
+/// Inputs to adaptation.
 pub struct Start<'a> {
     /// The run's id.
     pub run: &'a str,
     /// The training pictures.
     pub images: &'a Images,
-    /// Their prior logits, (rows, C).
+    /// Prior logits of the training pictures, (rows, C).
     pub prior: &'a Tensor,
-    /// Their crops' composite features, (rows, d): the prior's side of the pictures.
+    /// Composite features of the training pictures' crops, (rows, d), from which the prior is
+    /// computed.
     pub composite: &'a Tensor,
     /// The frozen tower, fp32, on the device.
     pub tower: &'a VisionTower,
-    /// W* at its start, (C, d).
+    /// Initial W*, (C, d).
     pub head: &'a Tensor,
     /// `W_LLM`, (C, d).
     pub frozen: &'a Tensor,
 }
 
-/// The adapted model, and how it came about.
+/// The adapted model, and how much of it an earlier run had done.
 pub struct Adapted {
     /// The model.
     pub model: Model,
-    /// Passes that were done already when this run began.
+    /// Passes that were already done when this run began.
     pub resumed: u64,
 }
 
 impl Adapted {
-    /// Returns after which of so many passes the run went on, in words, if it did.
+    /// Returns a note on the pass after which the run resumed, if it resumed before the last of
+    /// `passes`.
     pub fn went_on(&self, passes: u64) -> Option<String> {
         let between = self.resumed > 0 && self.resumed < passes;
         between.then(|| format!("went on after pass {} of {passes}", self.resumed))
     }
 }
 
-/// Adapts, from the last checkpoint where there is one.
+/// Adapts the model, resuming from the last checkpoint if there is one.
 ///
 /// # Errors
-/// Where a picture, the device or the store fails, the statement's result is wrong, or stopping was asked for; passes that
-/// are done stay done.
+/// Fails if a picture, the device or the store fails, the statement's result is invalid, or a stop
+/// was requested; completed passes are kept.
+#[tracing::instrument(name = "stage", skip_all, fields(stage = "adapt"))]
 pub async fn adapt(start: Start<'_>, recipe: &Recipe, job: Job<'_>) -> Result<Adapted> {
     let Job { store, stop, progress } = job;
     recipe.statement.validate().await?;
     let device = start.tower.projection.device();
-    // Where the model is, once: live priors ask for it at every step.
+    // Moved to the model's device once, because live priors use it at every step.
     let frozen = start.frozen.to_device(device);
     let start = Start { frozen: &frozen, ..start };
     let Start { run, images, .. } = start;
@@ -113,13 +118,17 @@ pub async fn adapt(start: Start<'_>, recipe: &Recipe, job: Job<'_>) -> Result<Ad
     for pass in resumed..passes {
         stop.check()?;
         let began = Instant::now();
+        let span = tracing::info_span!("pass", pass);
         let mut learner = Learner { model: &mut model, optimiser: &mut optimiser, recipe };
         let (previous_labels, shares) = (previous.as_deref(), shares.as_ref().filter(|_| !recipe.balances(pass)));
         let context = Pass { start: &start, ids: &ids, previous: previous_labels, shares, heads, pass };
         let done = match recipe.adapt.tune {
-            Tune::Reference => reference::pass(context, &mut learner, stop).await?,
-            Tune::Head | Tune::LayerNorm | Tune::None => context.table_then_train(&mut learner, store, stop).await?,
+            Tune::Reference => reference::pass(context, &mut learner, stop).instrument(span.clone()).await?,
+            Tune::Head | Tune::LayerNorm | Tune::None => {
+                context.table_then_train(&mut learner, store, stop).instrument(span.clone()).await?
+            }
         };
+        let _span = span.entered();
         let Done { fusion, labels, totals } = done;
         if let Some(fusion) = fusion {
             tables::write_fusion_logits(store, run, pass, &ids, &fusion, stop)?;
@@ -147,7 +156,8 @@ pub async fn adapt(start: Start<'_>, recipe: &Recipe, job: Job<'_>) -> Result<Ad
     Ok(Adapted { model, resumed })
 }
 
-/// The class distribution that fairness pulls towards, (C), on the CPU; `None` where it is uniform.
+/// Returns the class distribution that fairness pulls towards, (C), on the CPU; `None` if it is
+/// uniform.
 fn shares(recipe: &Recipe, start: &Start<'_>, stop: &Stop) -> Result<Option<Tensor>> {
     Ok(match (recipe.adapt.class_prior, &recipe.class_shares) {
         (ClassPrior::Estimated, _) => Some(class_prior::estimate(start.composite, start.prior, stop)?),
@@ -156,27 +166,27 @@ fn shares(recipe: &Recipe, start: &Start<'_>, stop: &Stop) -> Result<Option<Tens
     })
 }
 
-/// What one pass starts from.
+/// Inputs to one pass.
 struct Pass<'a> {
     start: &'a Start<'a>,
     ids: &'a [String],
-    /// Labels of the pass before.
+    /// Labels of the previous pass.
     previous: Option<&'a [i32]>,
     shares: Option<&'a Tensor>,
     heads: MixedHeads,
     pass: u64,
 }
 
-/// What one pass gives.
+/// Results of one pass.
 struct Done {
-    /// Fusion logits (rows, C), where they are not written yet.
+    /// Fusion logits (rows, C), if they are not written yet.
     fusion: Option<Tensor>,
     labels: PseudoLabels,
     totals: Totals,
 }
 
 impl Pass<'_> {
-    /// Pseudo-labels of all pictures, then epochs on them.
+    /// Makes pseudo-labels of all pictures, then trains the pass's epochs on them.
     async fn table_then_train(&self, learner: &mut Learner<'_>, store: &Store, stop: &Stop) -> Result<Done> {
         let Pass { start: Start { run, images, .. }, ids, pass, .. } = *self;
         let recipe = learner.recipe;
@@ -204,13 +214,13 @@ impl Pass<'_> {
         Ok(Done { fusion: None, labels, totals })
     }
 
-    /// The epochs of the pass.
+    /// Returns the epochs of the pass.
     fn epochs(&self, recipe: &Recipe) -> std::ops::Range<u64> {
         let first = self.pass * recipe.adapt.epochs_per_pass;
         first..(first + recipe.adapt.epochs_per_pass).min(recipe.adapt.epochs)
     }
 
-    /// The prior's logits (rows, C): fixed, unless the learnable classifier makes them.
+    /// Returns the prior's logits (rows, C): fixed, unless the learnable classifier makes them.
     fn prior(&self, learner: &Learner<'_>, stop: &Stop) -> Result<Tensor> {
         match self.heads {
             MixedHeads::Both | MixedHeads::Frozen => Ok(self.start.prior.shallow_clone()),

@@ -1,4 +1,4 @@
-//! How to adapt: what a pipeline says about training, and what training makes of it.
+//! The adaptation recipe: the pipeline's training settings, and what is derived from them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,12 +17,14 @@ use crate::text::file as text_file;
 choice! {
     /// What is trained (method section 9).
     Tune {
-        /// Every LayerNorm of the vision tower, the pooling's projections and the head: the paper's recipe.
+        /// Every LayerNorm of the vision tower, the pooling's projections and the head: the paper's
+        /// recipe.
         LayerNorm = "layernorm",
-        /// The pooling's projections and the head only, on cached features: seconds instead of minutes.
+        /// The pooling's projections and the head only, on cached features: seconds instead of
+        /// minutes.
         Head = "head",
-        /// The released code's recipe: as `layernorm`, with the weak view and the prior's crops through the model as it stands, and
-        /// pseudo-labels made anew, at every step.
+        /// The released code's recipe: as `layernorm`, with the weak view and the prior's crops
+        /// through the model as it stands, and pseudo-labels made anew, at every step.
         Reference = "reference",
         /// Nothing: the baselines are evaluated and no pass is made.
         None = "none",
@@ -46,11 +48,12 @@ settings! {
     Adapt {
         /// What is trained.
         tune: Tune = Tune::LayerNorm, Tune::WANT, Answers;
-        /// For `layernorm`: the first block that runs while training, on cached tokens of the centre view; only LayerNorms from there
-        /// on are trained. 0 runs the whole tower on augmented views.
+        /// For `layernorm`: the first block that runs while training, on cached tokens of the
+        /// centre view; only LayerNorms from there on are trained. 0 runs the whole tower on
+        /// augmented views.
         from_block: usize = 0, whole(0, 1_000), Answers;
-        /// Number type of the tower's products while training; `auto` is fp32 but for `layernorm`. What is trained, LayerNorms and
-        /// the residual stream are fp32 in any case.
+        /// Number type of the tower's products while training; `auto` is fp32 but for `layernorm`.
+        /// What is trained, LayerNorms and the residual stream are fp32 in any case.
         precision: PrecisionChoice = PrecisionChoice::Auto, PrecisionChoice::WANT, ByContent;
         /// Epochs over the training split.
         epochs: u64 = 15, whole(1, 100_000), Answers;
@@ -74,16 +77,18 @@ settings! {
         fairness_momentum: f64 = 0.5, SHARE, Answers;
         /// The class distribution that the fairness term pulls towards.
         class_prior: ClassPrior = ClassPrior::Uniform, ClassPrior::WANT, Answers;
-        /// For `adapt.class_prior = "table"`: a JSON file `{"class name": share}`; shares are scaled to sum to 1.
+        /// For `adapt.class_prior = "table"`: a JSON file `{"class name": share}`; shares are
+        /// scaled to sum to 1.
         class_shares: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
-        /// What cosines are multiplied by before a softmax: in training, answers and pseudo-labels (`$scale`).
+        /// What cosines are multiplied by before a softmax: in training, answers and pseudo-labels
+        /// (`$scale`).
         logit_scale: f64 = LOGIT_SCALE, above(0.0, 1_000.0), Answers;
         [strong]: Strong;
     }
 }
 
 impl Adapt {
-    /// Returns how many passes a run makes; 0 where nothing is to be trained.
+    /// Returns how many passes a run makes; 0 if nothing is trained.
     pub fn passes(&self) -> u64 {
         match self.tune {
             Tune::None => 0,
@@ -91,7 +96,8 @@ impl Adapt {
         }
     }
 
-    /// Returns the precision of a tower of this width while it is trained. The released recipe is fp32, and `head` runs no tower.
+    /// Returns the precision of a tower of this width during training. The released recipe is fp32,
+    /// and `head` runs no tower.
     pub fn tower_precision(&self, device: Device, width: i64) -> Precision {
         match (self.precision, self.tune) {
             (PrecisionChoice::Auto, Tune::Head | Tune::Reference | Tune::None) => Precision::Fp32,
@@ -99,11 +105,11 @@ impl Adapt {
         }
     }
 
-    /// Returns what a forward pass of the model starts from; none where there is no model to adapt. `blocks` is how many blocks the
-    /// vision tower has.
+    /// Returns what a forward pass of the model starts from; `None` if there is no model to adapt.
+    /// The vision tower has `blocks` blocks.
     ///
     /// # Errors
-    /// [`Kind::Usage`] where it has no block of that number.
+    /// Returns [`Kind::Usage`] if the vision tower has no block `adapt.from_block`.
     pub fn starts_from(&self, blocks: usize) -> Result<Option<StartsFrom>> {
         let from = self.from_block;
         Ok(Some(match self.tune {
@@ -120,10 +126,12 @@ impl Adapt {
         }))
     }
 
-    /// Returns the shares of the classes that fairness pulls towards, by class id and summing to 1, where the pipeline gives them.
+    /// Returns the shares of the classes that fairness pulls towards, by class id and summing to 1,
+    /// if the pipeline gives them.
     ///
     /// # Errors
-    /// [`Kind::Input`] where the file cannot be read, names no share or another class, or a share is not above 0.
+    /// Returns [`Kind::Input`] if the file cannot be read, lacks a class, names an unknown class,
+    /// or has a share that is not above 0.
     pub fn class_shares(&self, classes: &[String]) -> Result<Option<Vec<f32>>> {
         match (self.class_prior, &self.class_shares) {
             (ClassPrior::Table, Some(path)) => class_shares(path, classes).map(Some),
@@ -132,44 +140,46 @@ impl Adapt {
     }
 }
 
-/// Everything that adaptation goes by.
+/// All settings of adaptation.
 #[derive(Debug, Clone)]
 pub struct Recipe {
     /// How the model is trained.
     pub adapt: Adapt,
-    /// The model's parts, and what of it is trained.
+    /// The model's parts, and which of them are trained.
     pub design: Design,
-    /// The shares of the classes, by class id, where the pipeline gives them.
+    /// Shares of the classes, by class id, if the pipeline gives them.
     pub class_shares: Option<Vec<f32>>,
-    /// What the statement's parameters stand for.
+    /// Values of the statement's parameters.
     pub parameters: Parameters,
     /// The SQL that makes pseudo-labels.
     pub statement: Statement,
-    /// What training steps see.
+    /// The strong view that training steps see.
     pub strong: StrongView,
-    /// The crops of [`Tune::Reference`], which are drawn anew at every step.
+    /// The crops of [`Tune::Reference`], which are drawn again at every step.
     pub crops: Crops,
     /// Seed of batch order and augmentation.
     pub seed: u64,
 }
 
 impl Recipe {
-    /// Returns the weights of the loss's parts.
+    /// Returns the weights of the loss's terms.
     pub fn loss(&self) -> LossWeights {
         LossWeights { ce: self.adapt.ce_weight, fairness: self.adapt.fairness_weight }
     }
 
-    /// Returns whether a pass pulls towards a uniform distribution although another one was estimated: the first ones have labels
-    /// with the sentences' bias, which such a pull takes away, and an estimate does not.
+    /// Returns whether a pass pulls towards a uniform distribution although another one was
+    /// estimated: labels of the first passes carry the sentences' bias, which a uniform pull
+    /// removes and an estimate does not.
     pub(super) fn balances(&self, pass: u64) -> bool {
         self.adapt.class_prior == ClassPrior::Estimated && (pass as f64) < UNIFORM_PASSES * self.adapt.passes() as f64
     }
 }
 
-/// The share of the passes before an estimated class distribution is pulled towards.
+/// Share of the passes, from the first on, that pull towards a uniform distribution instead of an
+/// estimated one.
 const UNIFORM_PASSES: f64 = 0.3;
 
-/// Bytes of a file of shares: a million classes.
+/// Maximum bytes of a file of shares: enough for a million classes.
 const LONGEST: u64 = 64 << 20;
 
 /// Reads shares, matches them to `classes` by name, and scales them to sum to 1.
@@ -188,7 +198,7 @@ fn class_shares(path: &Path, classes: &[String]) -> Result<Vec<f32>> {
     let sum: f64 = given.values().sum();
     let scaled = |name: &String| {
         let share = given.get(name).ok_or_else(|| refuse(format!("no share of class '{name}'")))?;
-        // A sum that overflows makes nothing of every share.
+        // A sum that overflows turns every share into 0.
         Some((share / sum) as f32)
             .filter(|scaled| *scaled > 0.0)
             .ok_or_else(|| refuse(format!("the share of '{name}' is {share:e}: nothing beside the sum of {sum:e}")))

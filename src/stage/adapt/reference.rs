@@ -1,6 +1,7 @@
-//! The released code's recipe: everything live. At every step the weak view and the prior's crops go through the tower as it
-//! then stands, the statement makes the batch's pseudo-labels, and the strong view is trained on them: `2 + V` forwards and one
-//! backward a picture, where a cached prior needs one of each.
+//! The released code's recipe, where everything is live. At every step the weak view and the
+//! prior's crops go through the current tower, the statement makes the batch's pseudo-labels, and
+//! the strong view is trained on them: `2 + V` forwards and one backward per picture, where a
+//! cached prior needs one of each.
 
 use tch::{Kind as Number, Tensor};
 use tokio::task::block_in_place;
@@ -20,10 +21,11 @@ use crate::stage::pictures::Pictures;
 use crate::stop::Stop;
 use crate::table::tensor;
 
-/// Crops of a forward pass without gradients.
+/// Crops per forward pass without gradients.
 const FORWARD: i64 = 128;
 
-/// One pass: its epochs, and of the last of them the logits and labels that its steps saw.
+/// Runs the epochs of one pass. Returns their totals, and the logits and labels that the steps of
+/// the last epoch saw.
 pub(super) async fn pass(pass: Pass<'_>, learner: &mut Learner<'_>, stop: &Stop) -> Result<Done> {
     let mut totals = Totals::default();
     let mut last = None;
@@ -64,7 +66,7 @@ async fn train(pass: &Pass<'_>, learner: &mut Learner<'_>, epoch: u64, stop: &St
         let batch = batch?;
         let at: Vec<usize> = batch.pictures.iter().map(|&place| order[place]).collect();
         let live = block_in_place(|| Live::of(&batch, &at, pass, step.model))?;
-        let labels = labels(&live, pass, &at, learner.recipe).await?;
+        let labels = stop.or(labels(&live, pass, &at, learner.recipe)).await?;
         made.add(&at, &live.fusion, &labels);
         // Pictures that the statement leaves out are not trained on.
         let kept: Vec<i64> =
@@ -81,7 +83,7 @@ async fn train(pass: &Pass<'_>, learner: &mut Learner<'_>, epoch: u64, stop: &St
     Ok(Done { fusion: Some(made.fusion), labels, totals })
 }
 
-/// What the steps of an epoch made, by picture.
+/// Logits and labels that the steps of an epoch made, by picture.
 struct Made {
     fusion: Tensor,
     class_ids: Vec<i32>,
@@ -104,7 +106,7 @@ impl Made {
     }
 }
 
-/// What the model as it stands says of a batch.
+/// The current model's outputs for a batch, and the inputs of the training step.
 struct Live {
     /// Cosines (B, C) of the crops' composite.
     prior: Tensor,
@@ -112,12 +114,12 @@ struct Live {
     fusion: Tensor,
     /// Normalised pixels of the strong view.
     strong: Tensor,
-    /// For a random query.
+    /// Picks for a random query, (B).
     picks: Tensor,
 }
 
 impl Live {
-    /// Each core sees a share of the batch.
+    /// Runs the current model on a batch, in shards that run on separate cores.
     fn of(batch: &PixelBatch, at: &[usize], pass: &Pass<'_>, model: &Model) -> Result<Live> {
         let images = pass.start.images;
         let (all, picks) = guarded("a batch's pixels", || {
@@ -141,7 +143,7 @@ impl Live {
         Ok(Live { prior: Tensor::cat(&prior, 0), fusion: Tensor::cat(&fusion, 0), strong, picks })
     }
 
-    /// The strong views and picks of some of the pictures.
+    /// Returns the strong views and picks of some of the pictures.
     fn of_rows(&self, rows: &[i64]) -> (Tensor, Tensor) {
         if rows.len() as i64 == self.picks.size()[0] {
             return (self.strong.shallow_clone(), self.picks.shallow_clone());
@@ -151,8 +153,9 @@ impl Live {
     }
 }
 
-/// What the model as it stands believes of the views (B, 2 + V, 3, S, S) of pictures, weak, strong and crops: cosines (B, C) of the
-/// crops' composite to `head` (C, d), and of the weak view's fused feature to W*.
+/// Returns the current model's cosines (B, C) for views (B, 2 + V, 3, S, S) of pictures, weak,
+/// strong and crops: those of the crops' composite to `head` (C, d), and those of the weak view's
+/// fused feature to W*.
 fn believed(model: &Model, head: &Tensor, views: &Tensor, picks: &Tensor) -> (Tensor, Tensor) {
     let _no_grad = tch::no_grad_guard();
     let weak = model.tokens(&model.see(&views.select(1, 0), picks));
@@ -161,7 +164,8 @@ fn believed(model: &Model, head: &Tensor, views: &Tensor, picks: &Tensor) -> (Te
     (prior, model.fusion_logits(&weak).to_device(tch::Device::Cpu))
 }
 
-/// Cosines (B, C) of the composite of crops (B * V, 3, S, S), seen by the tower as it stands, to a classifier (C, d).
+/// Returns the cosines (B, C) to a classifier (C, d) of the composite of crops (B * V, 3, S, S), as
+/// the current tower sees them.
 fn live_prior(model: &Model, crops: &Tensor, weak: &Tokens, head: &Tensor) -> Tensor {
     let features: Vec<Tensor> =
         crops.split(FORWARD, 0).iter().map(|crops| normalize(&model.tower.forward(crops).cls)).collect();
@@ -171,7 +175,7 @@ fn live_prior(model: &Model, crops: &Tensor, weak: &Tokens, head: &Tensor) -> Te
         .to_kind(Number::Float)
 }
 
-/// The batch's pseudo-labels by the statement.
+/// Runs the statement to make the batch's pseudo-labels.
 async fn labels(live: &Live, pass: &Pass<'_>, at: &[usize], recipe: &Recipe) -> Result<PseudoLabels> {
     let ids: Vec<String> = at.iter().map(|&at| pass.ids[at].clone()).collect();
     let previous = pass.previous.map(|labels| at.iter().map(|&at| labels[at]).collect::<Vec<i32>>());

@@ -25,10 +25,10 @@ fn write(store: &Store, name: &str, run: &str, pass: u64, rows: RecordBatch) -> 
     store.partition(name, run)?.write_part(&part(pass), &rows.schema(), &[rows], &[]).map(drop)
 }
 
-/// Writes the cosines (rows, C) of the model as it stands.
+/// Writes the cosines (rows, C) of the current model.
 ///
 /// # Errors
-/// As [`logits::write`].
+/// Fails as [`logits::write`] does.
 pub(super) fn write_fusion_logits(
     store: &Store,
     run: &str,
@@ -58,7 +58,8 @@ pub(super) fn write_pass(
     images: usize,
     seconds: f64,
 ) -> Result<()> {
-    // A pass without a step has no mean; a statement without confidences has none either.
+    // A pass without steps has no mean loss, and a statement without confidences no mean
+    // confidence.
     let number = |value: f64| -> ArrayRef { Arc::new(Float64Array::from(vec![Some(value).filter(|v| !v.is_nan())])) };
     let count = |value: u64| arrays::int64(vec![value.cast_signed()]);
     let columns = [
@@ -79,7 +80,7 @@ pub(super) fn write_pass(
     write(store, "passes", run, pass, table::rows("passes", &schema, columns)?)
 }
 
-/// How many passes, from the first on, have all their tables.
+/// Returns how many passes, from the first on, have all their tables.
 pub(super) fn whole_passes(store: &Store, run: &str) -> Result<u64> {
     let mut whole = u64::MAX;
     for table in ["fusion_logits", "pseudo_labels", "passes"] {
@@ -94,7 +95,8 @@ pub(super) fn whole_passes(store: &Store, run: &str) -> Result<u64> {
     Ok(whole)
 }
 
-/// The pseudo-labels of a pass that is done, in the order of `images`; -1 where a picture has none.
+/// Returns the pseudo-labels of a completed pass, in the order of `images`; -1 for a picture
+/// without one.
 pub(super) fn pseudo_labels_of(store: &Store, run: &str, pass: u64, images: &Images) -> Result<Vec<i32>> {
     let path = store.partition("pseudo_labels", run)?.part(&part(pass))?;
     let mut labels = HashMap::new();
@@ -106,7 +108,7 @@ pub(super) fn pseudo_labels_of(store: &Store, run: &str, pass: u64, images: &Ima
     Ok(images.ids().iter().map(|id| labels.get(id).copied().unwrap_or(-1)).collect())
 }
 
-/// The training rows of a table of pseudo-labels, in its order.
+/// Returns the training rows of a table of pseudo-labels, in its order.
 pub(super) fn training_rows(labels: &RecordBatch, ids: &[String]) -> Result<Vec<Labelled>> {
     let places: HashMap<&str, usize> = ids.iter().enumerate().map(|(at, id)| (id.as_str(), at)).collect();
     let chosen = arrays::strings(labels, "image_id")?.into_iter().zip(arrays::int32s(labels, "class_id")?);

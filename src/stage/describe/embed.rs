@@ -1,4 +1,4 @@
-//! Sentences through the text tower, each once in a space.
+//! Runs sentences through the text tower, each once per space.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -20,29 +20,31 @@ use crate::store::reader;
 use crate::store::space::Space;
 use crate::table::{arrays, tensor};
 
-/// What is known of a sentence.
+/// A sentence's feature and length.
 #[derive(Debug, Clone)]
 pub(super) struct Embedded {
-    /// Of unit length.
+    /// Feature, of unit length.
     pub(super) feature: Vec<f32>,
-    /// With the marks of start and end, before it was cut.
+    /// Number of tokens, with start and end tokens, before truncation.
     pub(super) tokens: usize,
 }
 
-/// Sentences that are stored together: what a kill loses at most.
+/// Number of new sentences after which features are stored; a kill loses at most these and the
+/// batches in progress.
 const PART: usize = 512;
 
-/// Sentences of a forward pass at most.
+/// Maximum sentences per forward pass.
 const BATCH: usize = 128;
 
-/// GFLOP of a forward pass at most: about a second of a core that is slow or busy, after which stopping is asked.
+/// Maximum GFLOP per forward pass: about a second on a slow or busy core, between two checks for a
+/// stop.
 const BATCH_GFLOP: f64 = 12.0;
 
-/// Stores the newest of the sentences that are known.
+/// Stores the given new sentences, which are among the known ones.
 pub(super) type Save<'a> = dyn Fn(&HashMap<String, Embedded>, &[&String]) -> Result<()> + 'a;
 
-/// All sentences, and how many of them went through the tower since they are not among those that are `stored`. `save` is called again
-/// and again with those that are new.
+/// Returns all sentences, and how many of them went through the tower because they are not in
+/// `stored`. Calls `save` repeatedly with the new ones.
 pub(super) fn embed(
     sentences: &Sentences,
     mut stored: HashMap<String, Stored>,
@@ -70,7 +72,7 @@ pub(super) fn embed(
     if todo.is_empty() {
         return Ok((known, new));
     }
-    // Those of a batch are padded to its longest: of equal length they need no padding.
+    // A batch is padded to its longest sentence; sentences of equal length need no padding.
     todo.sort_by_key(|(_, sequence)| sequence.ids.len());
     let tower = tower()?;
     let (mut rest, mut unsaved) = (&todo[..], Vec::new());
@@ -103,13 +105,13 @@ pub(super) fn embed(
     Ok((known, new))
 }
 
-/// How many of the sentences, which become longer and longer, make a batch.
+/// Returns how many of the sentences, sorted by length, make a batch.
 fn batch_of(sentences: &[(&String, Sequence)], config: &TextConfig) -> usize {
     let cost = |n: usize| n as f64 * config.gflop(sentences[n - 1].1.ids.len());
     (1..=sentences.len().min(BATCH)).take_while(|&n| cost(n) <= BATCH_GFLOP).last().unwrap_or(1)
 }
 
-/// Features of unit length.
+/// Returns features of unit length.
 fn forward(tower: &TextTower, sequences: &[Vec<i64>]) -> Result<Vec<Vec<f32>>> {
     let features = guarded("embedding sentences", || {
         let _no_grad = tch::no_grad_guard();
@@ -118,20 +120,20 @@ fn forward(tower: &TextTower, sequences: &[Vec<i64>]) -> Result<Vec<Vec<f32>>> {
     (0..sequences.len() as i64).map(|row| tensor::numbers(&features.get(row))).collect()
 }
 
-/// A feature, and how many tokens its sentence has, where the part says so: those of earlier versions do not.
+/// A feature and the token count of its sentence, which parts of earlier versions lack.
 pub(super) type Stored = (Vec<f32>, Option<usize>);
 
-/// The partitions of `text_features` in a space: each list of sentences has one.
+/// Returns the partitions of `text_features` in a space, one for each list of sentences.
 ///
 /// # Errors
-/// Where the store cannot be read.
+/// Fails if the store cannot be read.
 pub fn partitions(space: &Space, store: &Store) -> Result<Vec<Partition>> {
     let prefix = format!("{}-", space.id());
     let names = store.partitions("text_features")?.into_iter().filter(|name| name.starts_with(&prefix));
     names.map(|name| store.partition("text_features", &name)).collect()
 }
 
-/// Every sentence that any partition of this space has, by those of its parts that are to be read.
+/// Returns every sentence in the partitions of this space; `parts` selects the parts to read.
 pub(super) fn stored(
     space: &Space,
     store: &Store,

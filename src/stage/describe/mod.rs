@@ -1,6 +1,7 @@
-//! Describe: class names and sentences become text features, and those become the two heads.
+//! Describe: class names and sentences become text features, and those become the classifiers
+//! ([`Heads`]).
 //!
-//! Features are cached by sentence: a class or a sentence more costs that sentence, and nothing else.
+//! Features are cached by sentence, so that a new class or sentence costs only the new sentences.
 
 mod embed;
 mod sentences;
@@ -23,14 +24,14 @@ pub use embed::partitions;
 use embed::{Embedded, embed};
 pub use sentences::{Prototypes, Sentences, Text};
 
-/// The classifiers made from sentences, each (C, d) of unit rows, fp32 on the CPU.
+/// The classifiers made from sentences, each (C, d) with unit rows, fp32 on the CPU.
 #[derive(Debug)]
 pub struct Heads {
-    /// From the class names in templates: zero-shot.
+    /// Classifier from the class names in templates: zero-shot.
     pub names: Tensor,
-    /// The mean of the sentences: CuPL's, and the start of W*.
+    /// Mean of each class's sentences: CuPL's, and the start of W*.
     pub descriptions: Tensor,
-    /// `W_LLM`: sentences weighted by their likeness to the class name.
+    /// `W_LLM`: sentences weighted by their similarity to the class name.
     pub frozen: Tensor,
 }
 
@@ -43,21 +44,23 @@ pub struct About<'a> {
     pub dataset: &'a str,
 }
 
-/// Sentences that are not in the store yet.
+/// Returns the number of sentences that are not in the store yet.
 ///
 /// # Errors
-/// Where the store cannot be read.
+/// Fails if the store cannot be read.
 pub fn missing(sentences: &Sentences, space: &Space, store: &Store) -> Result<u64> {
     let known = embed::stored(space, store, Partition::parts, &Stop::default())?;
     Ok(sentences.distinct().iter().filter(|s| !known.contains_key(*s)).count() as u64)
 }
 
-/// Makes the heads; embeds the sentences that no part of this space has. `tower` is built only where one is missing. Says how
-/// many sentences are longer than the text tower takes. Returns the heads and the number of sentences that went through the
-/// tower.
+/// Makes the heads; embeds the sentences that no part of this space has, and builds `tower` only if
+/// one is missing. Warns about sentences that are longer than the text tower takes. Returns the
+/// heads and the number of sentences that went through the tower.
 ///
 /// # Errors
-/// Where the store, the tokenizer or the tower fails, or stopping was asked for: what was embedded until then is stored.
+/// Fails if the store, the tokenizer or the tower fails, or a stop was requested; what was embedded
+/// before a stop is stored.
+#[tracing::instrument(name = "stage", skip_all, fields(stage = "describe"))]
 pub fn describe(
     about: About<'_>,
     space: &Space,
@@ -84,10 +87,11 @@ pub fn describe(
     Ok((make_heads(sentences, &known), forwards))
 }
 
-/// The heads alone: nothing is written to the store, and what it lacks or has damaged is embedded for this once.
+/// Makes the heads without writing to the store; sentences that it lacks or has damaged are
+/// embedded in memory.
 ///
 /// # Errors
-/// Where the store, the tokenizer or the tower fails, or stopping was asked for.
+/// Fails if the store, the tokenizer or the tower fails, or a stop was requested.
 pub fn heads(
     sentences: &Sentences,
     space: &Space,
@@ -96,7 +100,7 @@ pub fn heads(
     store: &Store,
     stop: &Stop,
 ) -> Result<Heads> {
-    // Nobody who only reads has set damaged parts aside.
+    // A process that only reads does not set damaged parts aside, so they are skipped.
     let stored = embed::stored(space, store, Partition::sound_parts, stop)?;
     let (known, _) = embed(sentences, stored, tokenizer, tower, stop, &Silent, &|_, _| Ok(()))?;
     Ok(make_heads(sentences, &known))

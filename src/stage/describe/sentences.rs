@@ -1,4 +1,4 @@
-//! What is said about the classes: their names in templates, and sentences.
+//! The text about the classes: their names in templates, and sentences.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -8,11 +8,13 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::settings::{Must, Want, choice, settings};
 use crate::store::space::Space;
 use crate::text::file as text_file;
+use crate::text::names::plain;
 
-/// Bytes of a file of descriptions: some hundred sentences about each of ten thousand classes.
+/// Maximum bytes of a file of descriptions: enough for some hundred sentences about each of ten
+/// thousand classes.
 const LONGEST: u64 = 256 << 20;
 
-/// Characters of a sentence that a message shows.
+/// Maximum characters of a sentence that a message shows.
 const SHOWN: usize = 60;
 
 choice! {
@@ -37,12 +39,12 @@ settings! {
     }
 }
 
-/// Everything that is said about the classes.
+/// All text about the classes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sentences {
     /// Class names, by class id.
     pub classes: Vec<String>,
-    /// Each class's sentences.
+    /// Sentences of each class, by class id.
     pub descriptions: Vec<Vec<String>>,
     /// Prompts, each with `{}` for the name.
     pub templates: Vec<String>,
@@ -57,10 +59,10 @@ pub(super) struct Line {
 }
 
 impl Sentences {
-    /// Gathers what a pipeline says about `classes`.
+    /// Builds the sentences about `classes` from a pipeline's settings.
     ///
     /// # Errors
-    /// As [`Sentences::read`].
+    /// Fails as [`Sentences::read`] does.
     pub fn of(text: &Text, classes: &[String]) -> Result<Self> {
         match text.prototypes {
             Prototypes::Descriptions => Sentences::read(&text.descriptions, classes, &text.templates),
@@ -68,23 +70,24 @@ impl Sentences {
         }
     }
 
-    /// The filled templates in the place of descriptions: what handcrafted prompts are worth.
+    /// Builds sentences with the filled templates in place of descriptions, to measure handcrafted
+    /// prompts.
     pub fn of_templates(classes: &[String], templates: &[String]) -> Self {
         let filled = |class: &String| templates.iter().map(|template| template.replace("{}", class)).collect();
         let descriptions = classes.iter().map(filled).collect();
         Sentences { classes: classes.to_vec(), descriptions, templates: templates.to_vec() }
     }
 
-    /// Reads the descriptions of `classes` from a JSON file `{class name: [sentence, …]}`. Names are matched without regard
-    /// to case, and to `_` against a space.
+    /// Reads the descriptions of `classes` from a JSON file `{class name: [sentence, …]}`. Names
+    /// match regardless of case, and `_` matches a space.
     ///
     /// # Errors
-    /// [`Kind::Input`] naming the file and the class that is missing or has no sentence.
+    /// Returns [`Kind::Input`], naming the file and the class, if a class is missing or has no
+    /// sentence, or if the file cannot be read.
     pub fn read(path: &Path, classes: &[String], templates: &[String]) -> Result<Self> {
         let text = text_file::read(path, Kind::Input, LONGEST)?;
         let parsed: BTreeMap<String, Vec<String>> =
             serde_json::from_str(&text).at(Kind::Input, "not descriptions, {class name: [sentence, ...]}:", path)?;
-        let plain = |name: &str| name.to_lowercase().replace('_', " ").trim().to_owned();
         let found: HashMap<String, Vec<String>> = parsed.into_iter().map(|(name, s)| (plain(&name), s)).collect();
         let of_class = |class: &String| {
             let sentences = found.get(&plain(class)).map_or(&[][..], Vec::as_slice);
@@ -99,7 +102,7 @@ impl Sentences {
         Ok(Sentences { classes: classes.to_vec(), descriptions, templates: templates.to_vec() })
     }
 
-    /// What the text features depend on besides the text space.
+    /// Returns the hash of what the text features depend on besides the text space.
     pub fn identity(&self) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new();
         for Line { class, kind, sentence, .. } in self.lines() {
@@ -109,7 +112,7 @@ impl Sentences {
         hasher.finalize()
     }
 
-    /// How many different ones there are.
+    /// Returns the number of distinct sentences.
     pub fn count(&self) -> u64 {
         self.distinct().len() as u64
     }
@@ -118,22 +121,23 @@ impl Sentences {
         self.lines().into_iter().map(|line| line.sentence).collect()
     }
 
-    /// The partition of `text_features` in this space.
+    /// Returns the name of the partition of `text_features` in this space.
     pub fn partition(&self, space: &Space) -> String {
         format!("{}-{}", space.id(), &self.identity().to_hex()[..8])
     }
 
-    /// What is to be said of the sentences that have more tokens than the text tower takes; `None` where all fit.
+    /// Returns a warning about the sentences that have more tokens than the text tower takes;
+    /// `None` if all fit.
     ///
     /// # Errors
-    /// Where the tokenizer cannot encode one.
+    /// Fails if the tokenizer cannot encode a sentence.
     pub fn too_long(&self, tokenizer: &Tokenizer) -> Result<Option<String>> {
         let distinct = self.distinct();
         let counted = distinct.into_iter().map(|s| tokenizer.sequence(&s).map(|sequence| (s, sequence.tokens)));
         Ok(self.cut(&counted.collect::<Result<_>>()?, tokenizer.context()))
     }
 
-    /// The same, where it is known how many tokens each sentence has.
+    /// Like [`too_long`](Self::too_long), but from the token count of each sentence.
     pub(super) fn cut(&self, tokens: &HashMap<String, usize>, context: usize) -> Option<String> {
         let cut = |sentence: &str| tokens.get(sentence).is_some_and(|tokens| *tokens > context);
         let first = self.lines().into_iter().find(|line| cut(&line.sentence))?;
@@ -151,7 +155,7 @@ impl Sentences {
         ))
     }
 
-    /// All templates of all classes, then all sentences of all classes.
+    /// Returns all filled templates of all classes, then all sentences of all classes.
     pub(super) fn lines(&self) -> Vec<Line> {
         let names = (0..).zip(&self.classes).flat_map(|(class, name)| {
             (0..).zip(&self.templates).map(move |(index, template)| {

@@ -20,7 +20,7 @@ pub(super) fn write_descriptions(lines: &[Line], dataset: &str, store: &Store) -
     store.partition("descriptions", dataset)?.replace("snapshot", &schema, &[batch], &[]).map(drop)
 }
 
-/// The part that has every sentence; others hold some, and are there until all are embedded.
+/// The part that has every sentence; others hold some, and exist only until all are embedded.
 const WHOLE: &str = "features";
 
 /// The features of one set of sentences.
@@ -30,7 +30,7 @@ pub(super) struct Features<'a> {
 }
 
 impl Features<'_> {
-    /// Stores the lines that say one of these sentences, beside what is stored already.
+    /// Stores the lines that have one of these sentences, in a new part.
     pub(super) fn append(
         &self,
         lines: &[Line],
@@ -49,7 +49,7 @@ impl Features<'_> {
         writer.finish().map(drop)
     }
 
-    /// Stores all lines in one part, unless they are: in a part that has every column, and with no other beside it.
+    /// Stores all lines in one part, unless that part exists with every column and is the only one.
     pub(super) fn complete(&self, lines: &[Line], known: &HashMap<String, Embedded>, context: usize) -> Result<()> {
         let parts = self.partition.parts()?;
         if parts == [self.partition.part(WHOLE)?] && reader::footer(&parts[0])?.schema.index_of("tokens").is_ok() {
@@ -75,7 +75,7 @@ impl Features<'_> {
     }
 }
 
-/// The columns `class_id`, `index`, `kind`, `sentence`, which both tables have.
+/// Returns the columns `class_id`, `index`, `kind`, `sentence`, which both tables have.
 fn line_columns(lines: &[&Line]) -> [(&'static str, ArrayRef); 4] {
     [
         ("class_id", Arc::new(Int32Array::from_iter_values(lines.iter().map(|l| l.class)))),

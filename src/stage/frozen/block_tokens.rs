@@ -1,6 +1,7 @@
-//! The table `block_tokens`: what goes into one block of the frozen vision tower.
+//! The table `block_tokens`: the input of one block of the frozen vision tower.
 //!
-//! Adaptation from that block on starts from here: the blocks before it never run again, and their LayerNorms stay as they are.
+//! Adaptation from that block on starts here: earlier blocks never run again, and their LayerNorms
+//! are not trained.
 
 use arrow::array::ArrayRef;
 use tch::Kind as Number;
@@ -13,13 +14,13 @@ use crate::stage::frozen::{FrozenTable, FrozenTower};
 use crate::store::space::Space;
 use crate::table::{Dims, tensor};
 
-/// How `block_tokens` is filled.
+/// Fills `block_tokens`.
 pub struct BlockTokens {
-    /// Its space.
+    /// Space of the table.
     pub space: Space,
     /// The model's sizes.
     pub config: ClipConfig,
-    /// How a picture is brought to the tower's size.
+    /// How a picture is resized to the tower's input.
     pub preprocess: Preprocess,
     /// The number of the block.
     pub block: usize,

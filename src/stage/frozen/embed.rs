@@ -1,4 +1,5 @@
-//! The table `embeddings`: every picture's [CLS] feature, patch tokens and foreground (method sections 1 and 2).
+//! The table `embeddings`: every picture's [CLS] feature, patch tokens and foreground (method
+//! sections 1 and 2).
 
 use std::sync::Arc;
 
@@ -15,19 +16,19 @@ use crate::stage::frozen::{FrozenTable, FrozenTower};
 use crate::store::space::Space;
 use crate::table::{Dims, tensor};
 
-/// How `embeddings` is filled.
+/// Fills `embeddings`.
 pub struct Embeddings {
-    /// Its space.
+    /// Space of the table.
     pub space: Space,
     /// The model's sizes.
     pub config: ClipConfig,
-    /// How a picture is brought to the tower's size.
+    /// How a picture is resized to the tower's input.
     pub preprocess: Preprocess,
-    /// The cut of the patch graph.
+    /// How the patch graph is cut.
     pub saliency: Saliency,
 }
 
-/// Returns the lengths that tables of image features have in common.
+/// Returns the dimensions that tables of image features have in common.
 pub(super) fn dims(config: &ClipConfig) -> Dims {
     Dims::new()
         .with("d", config.joint as usize)
@@ -58,7 +59,8 @@ impl FrozenTable for Embeddings {
 
     fn columns(&self, tower: &FrozenTower, views: &Views, batch: usize) -> Result<Vec<(&'static str, ArrayRef)>> {
         let seen = tower.see(&views.pixels, batch)?;
-        // Computed from what is stored, so that the mask is that of the tokens when they are read back.
+        // Computed from the stored fp16 tokens, so that the mask matches them when they are read
+        // back.
         let tokens = seen.patch_tokens.to_kind(Number::Half);
         let cut = self.saliency.cut(&tokens);
         Ok(vec![

@@ -1,10 +1,11 @@
-//! Filling frozen tables: pictures through the tower into parts.
+//! Fills frozen tables: runs pictures through the tower and writes the rows into parts.
 //!
-//! decode pool -> cuts for each table that lacks the picture -> a bounded channel a table -> as many batches at once as there
-//! are cores, each on one thread with the tower that all share -> bounded channel -> writer thread. Work that remains is an
-//! anti-join: the pictures whose id has no row in the space. Every batch is of one size, the last one filled up with black
-//! pictures: kernels are chosen by sizes, so a picture's features would otherwise depend on how many come with it. What stands
-//! beside it in the batch changes nothing (`tests/same_bits.rs`).
+//! decode pool -> cuts for each table that lacks the picture -> one bounded channel per table ->
+//! one batch per worker at a time, each on its own thread, with a shared tower -> bounded channel
+//! -> writer thread. The remaining work is an anti-join: the pictures whose id has no row in the
+//! space. All forward passes have one size, the last one padded with black pictures: kernels are
+//! chosen by size, so a picture's features would otherwise depend on how many come with it. The
+//! other pictures of a batch change nothing (`tests/same_bits.rs`).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -35,26 +36,29 @@ use crate::table::{self, arrays};
 /// What filling needs besides tables, pictures and the tower.
 #[derive(Clone, Copy)]
 pub struct Filling<'a> {
-    /// How pictures are grouped.
+    /// Batch and part sizes.
     pub sizes: Embed,
-    /// The store, what asks to stop, and what is told how far it is.
+    /// The store, the stop request and the progress.
     pub job: Job<'a>,
 }
 
 /// Returns the places of the pictures that have no row in a partition.
 ///
 /// # Errors
-/// Where the store cannot be read.
+/// Fails if the store cannot be read.
 pub fn missing(pictures: &Pictures, partition: &Partition) -> Result<Vec<usize>> {
     let present = pictures::present(partition)?;
     Ok((0..pictures.rows().len()).filter(|&n| !present.contains(&pictures.rows()[n].id)).collect())
 }
 
-/// Computes the rows that tables lack of these pictures; each picture is read and decoded once for all of them. `tower` is called
-/// only where there are some, once. Returns how many images went through it.
+/// Computes the rows that `tables` lack of these pictures; each picture is read and decoded once
+/// for all tables. Calls `tower` once, and only if rows are missing. Returns how many images went
+/// through it.
 ///
 /// # Errors
-/// Where a picture, the tower or the store fails, or stopping was asked for; what was computed until then is kept.
+/// Fails if a picture, the tower or the store fails, or a stop was requested; rows computed until
+/// then are kept.
+#[tracing::instrument(name = "stage", skip_all, fields(stage = "embed"))]
 pub async fn fill(
     filling: Filling<'_>,
     pictures: &Arc<Pictures>,
@@ -83,7 +87,7 @@ pub async fn fill(
     Ok(forwards)
 }
 
-/// The tables that lack pictures, opened.
+/// The opened tables that lack pictures.
 pub(super) struct Taps {
     pub(super) wishes: Wishes,
     pub(super) mouths: Mouths,
@@ -101,9 +105,9 @@ pub(super) struct Opened {
 }
 
 impl Taps {
-    /// Opens tables, each with the pictures that it has.
+    /// Opens tables, each paired with the pictures that it already has.
     pub(super) fn open(filling: Filling<'_>, tables: Vec<(Arc<dyn FrozenTable>, HashSet<ImageId>)>) -> Result<Self> {
-        // A batch is of images, and a picture may be several.
+        // The batch size counts images, and a picture may have several.
         let pictures = |table: &Arc<dyn FrozenTable>| (filling.sizes.batch / table.forwards()).max(1);
         let sizes: Vec<usize> = tables.iter().map(|(table, _)| pictures(table)).collect();
         let (mouths, batches) = Mouths::new(sizes.iter().copied(), filling.job.progress.clone());
@@ -124,7 +128,8 @@ impl Taps {
     }
 }
 
-/// Starts to decode pictures and to hand their cuts over, in order; it ends when nobody takes them any more.
+/// Spawns a task that decodes pictures and sends their cuts, in order; it ends early if a receiver
+/// is dropped.
 fn cut_all(pictures: Arc<Pictures>, todo: Vec<usize>, wishes: Wishes, mut mouths: Mouths) {
     tokio::spawn(async move {
         let tasks = todo.into_iter().map(|place| {
@@ -150,24 +155,24 @@ fn cut_all(pictures: Arc<Pictures>, todo: Vec<usize>, wishes: Wishes, mut mouths
     });
 }
 
-/// Works off what comes out of the mouths, all tables at the same time. Returns how many images went through the tower.
+/// Consumes the batches of all tables concurrently. Returns how many images went through the tower.
 ///
 /// # Errors
-/// As [`fill`].
+/// Fails as [`fill`] does.
 pub(super) async fn consume_all(
     filling: Filling<'_>,
     tables: Vec<Opened>,
     tower: impl Fn() -> Result<FrozenTower>,
 ) -> Result<u64> {
     let shared = Shared { tower: OnceCell::new(), began: Instant::now(), computing: Arc::default() };
-    // Where one fails, the others end by themselves, and what they have in hand is kept.
+    // If one table fails, the others end by themselves and keep their rows.
     let consumed = join_all(tables.into_iter().map(|table| consume(filling, table, &shared, &tower))).await;
     let forwards = consumed.into_iter().sum::<Result<u64>>()?;
     filling.job.stop.check()?;
     Ok(forwards)
 }
 
-/// What the consumers of all tables share.
+/// State that the consumers of all tables share.
 struct Shared {
     tower: OnceCell<Arc<FrozenTower>>,
     began: Instant,
@@ -175,7 +180,7 @@ struct Shared {
     computing: Arc<AtomicU64>,
 }
 
-/// Takes a table's batches through the tower, and writes the rows in the order of the batches.
+/// Runs a table's batches through the tower, and writes the rows in the order of the batches.
 async fn consume(
     filling: Filling<'_>,
     opened: Opened,
@@ -189,7 +194,7 @@ async fn consume(
     let workers = tower.workers();
     let batches = futures::stream::once(async { first })
         .chain(futures::stream::poll_fn(move |context| batches.poll_recv(context)))
-        // Batches that are in hand when stopping is asked for are finished and kept.
+        // Batches in progress when a stop is requested are finished and kept.
         .take_while(|_| futures::future::ready(!stop.requested()));
     let forwards = table.forwards() as u64;
     let space = table.space().footer();
@@ -225,16 +230,17 @@ async fn consume(
             }
         }
     }
-    // Closing the channel makes the writer finish the part in hand.
+    // Closing the channel makes the writer finish the current part.
     drop(send);
     let written = writer.await.unwrap_or_else(|e| Err(Error::new(Kind::Internal, "writing was cut short").cause(e)));
-    // A full disk is the cause of the closed channel, so it is what the user should read.
+    // A write error, such as a full disk, is why the channel closed, so it is what the user should
+    // read.
     written?;
     outcome?;
     Ok(done * forwards)
 }
 
-/// Makes the rows of a batch. The pictures are done with when this returns.
+/// Computes the rows of a batch, and drops its pictures, which counts them as done.
 fn rows(
     table: &dyn FrozenTable,
     tower: &FrozenTower,
@@ -244,6 +250,7 @@ fn rows(
 ) -> Result<RecordBatch> {
     guarded("the frozen vision tower", || {
         let _no_grad = tch::no_grad_guard();
+        let _span = tracing::debug_span!("forward", table = table.table(), pictures = batch.pictures.len()).entered();
         let PixelBatch { pictures, pixels, boxes } = batch;
         let mut columns = table.columns(tower, &Views { pixels, boxes }, at_once)?;
         columns.push(("space", arrays::repeated(&table.space().id(), pictures.len())));

@@ -1,4 +1,4 @@
-//! Filling frozen tables while pictures are ingested, from the same decode.
+//! Fills frozen tables during ingest, from the same decode.
 
 use std::sync::Arc;
 
@@ -10,23 +10,26 @@ use crate::stage::ingest::{self, IngestSettings, Ingested, Tap};
 use crate::stage::job::Job;
 use crate::stage::pictures;
 
-/// What ingest needs, for [`fill_while_ingesting`].
+/// Ingest's inputs to [`fill_while_ingesting`].
 pub struct Ingesting<'a> {
-    /// Where pictures come from.
+    /// Source of the pictures.
     pub source: Box<dyn Source>,
-    /// What [`ingest::snapshot`] says of it.
+    /// Identity of the source, from [`ingest::snapshot`].
     pub snapshot: String,
-    /// How they are ingested.
+    /// Ingest settings.
     pub settings: &'a IngestSettings,
 }
 
-/// Ingests a source and fills tables on the way: a picture is read and decoded once. Rows and batches are those that
-/// [`fill`](super::fill()) makes. Returns what ingest found, and how many images went through the tower.
+/// Ingests a source and fills tables on the way, so that each picture is read and decoded once.
+/// Rows and batches are the same as those of [`fill`](super::fill()). Returns what ingest found,
+/// and how many images went through the tower.
 ///
-/// On a restart, a picture that a table has a row of is read and hashed, but decoded only where another table lacks it.
+/// On restart, a picture that a table already has is read and hashed, but decoded only if another
+/// table lacks it.
 ///
 /// # Errors
-/// As [`ingest::ingest`] and [`fill`](super::fill()); what was computed until then is kept.
+/// Fails as [`ingest::ingest`] and [`fill`](super::fill()) do; rows computed until then are kept.
+#[tracing::instrument(name = "stage", skip_all, fields(stage = "ingest and embed"))]
 pub async fn fill_while_ingesting(
     filling: Filling<'_>,
     ingesting: Ingesting<'_>,
@@ -43,7 +46,8 @@ pub async fn fill_while_ingesting(
     let filled = consume_all(filling, tables, tower);
     let read = ingest::read(source, snapshot, settings, filling.job, Some(Tap { wishes, mouths }));
     let (read, filled) = tokio::join!(read, filled);
-    // Where the tower or the store failed, that is why nobody took pictures any more.
+    // If the tower or the store failed, that is why the receivers were dropped, so it is reported
+    // first.
     let forwards = filled?;
     let read = read?;
     let embedded = read.tapped();

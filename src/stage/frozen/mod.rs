@@ -1,9 +1,9 @@
-//! What the frozen vision tower makes of every picture, once per space: one table each for [`Embeddings`], [`ViewFeatures`] and
-//! [`BlockTokens`].
+//! The frozen vision tower's outputs for every picture, computed once per space: one table each for
+//! [`Embeddings`], [`ViewFeatures`] and [`BlockTokens`].
 //!
-//! A picture is read and decoded once for all tables that lack it ([`fill()`]), also while it is ingested
-//! ([`fill_while_ingesting`]). To add a table, write its schema, implement [`FrozenTable`] in a file here, and name it where a
-//! pipeline is opened.
+//! A picture is read and decoded once for all tables that lack it ([`fill()`]), also during ingest
+//! ([`fill_while_ingesting`]). To add a table, write its schema, implement [`FrozenTable`] in a
+//! file here, and name it where a pipeline is opened.
 
 mod block_tokens;
 mod embed;
@@ -34,23 +34,24 @@ settings! {
     Embed: Copy {
         /// Pictures of a forward pass of the frozen encoder.
         batch: usize = 64, whole(1, 65_536), Nothing;
-        /// Pictures of a part on disk, rounded up to whole batches: what an interrupted run loses at most.
+        /// Pictures of a part on disk, rounded up to whole batches: what an interrupted run loses
+        /// at most.
         part_rows: usize = 2048, whole(1, 1_000_000), Nothing;
     }
 }
 
-/// A table of what the frozen vision tower makes of pictures: a row for each picture of a space.
+/// A table of the frozen vision tower's outputs, with a row for each picture of a space.
 pub trait FrozenTable: Send + Sync {
-    /// Returns the name of the stage that fills it, for progress and plans.
+    /// Returns the name of the stage that fills the table, for progress and plans.
     fn stage(&self) -> &'static str;
 
-    /// Returns its name in `schemas/`.
+    /// Returns the table's name in `schemas/`.
     fn table(&self) -> &'static str;
 
-    /// Returns the space of its rows, which names their partition.
+    /// Returns the space of the table's rows, which names their partition.
     fn space(&self) -> &Space;
 
-    /// Returns the lengths that its schema leaves open.
+    /// Returns the dimensions that the table's schema leaves open.
     fn dims(&self) -> Dims;
 
     /// Returns how many images the tower sees of each picture.
@@ -58,24 +59,24 @@ pub trait FrozenTable: Send + Sync {
         1
     }
 
-    /// Cuts what the tower is to see from a decoded picture.
+    /// Cuts the tower's input from a decoded picture.
     ///
     /// # Errors
-    /// Where the picture cannot be resized.
+    /// Fails if the picture cannot be resized.
     fn cut(&self, id: &ImageId, picture: &Rgb) -> Result<Views>;
 
-    /// Computes all columns but `space` and `image_id` of the views of some pictures. `batch` is how many images the tower
-    /// takes at once. May be called by several threads at the same time.
+    /// Computes all columns but `space` and `image_id` from the views of some pictures. The tower
+    /// takes `batch` images at once. Several threads may call this at the same time.
     ///
     /// # Errors
-    /// Where the device fails.
+    /// Fails if the device fails.
     fn columns(&self, tower: &FrozenTower, views: &Views, batch: usize) -> Result<Vec<(&'static str, ArrayRef)>>;
 }
 
 /// Returns the partition of a table's rows.
 ///
 /// # Errors
-/// Where the space's id is no partition name.
+/// Fails if the space's id is not a valid partition name.
 pub fn partition(table: &dyn FrozenTable, store: &Store) -> Result<Partition> {
     store.partition(table.table(), &table.space().id())
 }

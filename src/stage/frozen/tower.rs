@@ -1,4 +1,5 @@
-//! The frozen vision tower as the streaming stages use it: shared by all cores, and run on batches of one size.
+//! The frozen vision tower as the streaming stages use it: shared by all cores, and run on batches
+//! of one size.
 
 use std::borrow::Cow;
 
@@ -9,10 +10,11 @@ use crate::cores::{self, PerThread};
 use crate::error::Result;
 use crate::stage::pixels::Normaliser;
 
-/// Pictures of a forward pass on one core at most: enough for its products to be fast.
+/// Maximum number of pictures per forward pass on one core: enough for its matrix products to be
+/// fast.
 const ON_A_CORE: usize = 32;
 
-/// The frozen tower, and what feeds it.
+/// The frozen tower and its normaliser.
 #[derive(Debug)]
 pub struct FrozenTower {
     model: PerThread<(VisionTower, Normaliser)>,
@@ -20,7 +22,7 @@ pub struct FrozenTower {
 }
 
 impl FrozenTower {
-    /// A tower whose tensors nobody writes to any more.
+    /// Wraps a tower whose tensors are no longer written to.
     pub fn new(tower: VisionTower, normaliser: Normaliser) -> Self {
         let device = tower.projection.device();
         let model = PerThread::new((tower, normaliser), |(tower, normaliser)| {
@@ -29,17 +31,17 @@ impl FrozenTower {
         FrozenTower { model, device }
     }
 
-    /// Batches that it is worth to compute at once.
+    /// Returns how many batches are worth computing at once.
     pub fn workers(&self) -> usize {
         cores::workers(self.device)
     }
 
-    /// What the tower sees in pictures (B) of the normaliser's size, 8-bit RGB. It is run on as many at a time as
-    /// `batch` says, whatever B is: kernels are chosen by sizes, and a picture's features must not depend on how many
-    /// come with it.
+    /// Returns the tower's outputs for pictures (B) of the normaliser's size, 8-bit RGB. `batch`
+    /// sets the size of forward passes, whatever B is: kernels are chosen by size, and a picture's
+    /// features must not depend on how many come with it.
     ///
     /// # Errors
-    /// Where the bytes are not whole pictures, or the device fails.
+    /// Fails if the bytes are not whole pictures, or the device fails.
     pub fn see(&self, pixels: &[u8], batch: usize) -> Result<VisionOutput> {
         self.run(pixels, batch, |tower, pixels| {
             let VisionOutput { cls, cls_token, patch_tokens } = tower.forward(pixels);
@@ -48,16 +50,17 @@ impl FrozenTower {
         .map(|[cls, cls_token, patch_tokens]| VisionOutput { cls, cls_token, patch_tokens })
     }
 
-    /// The input (B, 1 + N, D) of block `block`; everything else as in [`see`](Self::see).
+    /// Returns the input (B, 1 + N, D) of block `block`; otherwise like [`see`](Self::see).
     ///
     /// # Errors
-    /// As [`see`](Self::see).
+    /// Fails as [`see`](Self::see) does.
     pub fn tokens_at(&self, block: usize, pixels: &[u8], batch: usize) -> Result<Tensor> {
         self.run(pixels, batch, |tower, pixels| [tower.tokens_at(block, pixels)]).map(|[tokens]| tokens)
     }
 
-    /// Pictures of a forward pass: on a CPU a batch is gone through in equal parts, so that what is computed for
-    /// nothing to fill up the last one is little, and what a core holds fits its cache better.
+    /// Returns the number of pictures per forward pass. On a CPU a batch is split into equal parts,
+    /// so that little is wasted on padding the last one, and a core's working set fits its cache
+    /// better.
     fn at_once(&self, batch: usize) -> usize {
         let batch = batch.max(1);
         match self.device {
@@ -66,7 +69,8 @@ impl FrozenTower {
         }
     }
 
-    /// `forward` on batches of one size; what it makes of the pictures that fill up the last one is left out.
+    /// Runs `forward` on batches of one size, and drops its outputs for the pictures that pad the
+    /// last one.
     fn run<const N: usize>(
         &self,
         pixels: &[u8],

@@ -1,6 +1,7 @@
 //! The table `view_features`: the features of V random crops of every picture (method section 6).
 //!
-//! The crops are cached as features, not only as logits, so that other class names or sentences cost a matrix product.
+//! The crops are cached as features, not only as logits, so that new class names or sentences cost
+//! only a matrix product.
 
 use arrow::array::ArrayRef;
 use tch::Kind as Number;
@@ -15,13 +16,13 @@ use crate::stage::frozen::{FrozenTable, FrozenTower};
 use crate::store::space::Space;
 use crate::table::{Dims, arrays, tensor};
 
-/// How `view_features` is filled.
+/// Fills `view_features`.
 pub struct ViewFeatures {
-    /// Its space.
+    /// Space of the table.
     pub space: Space,
     /// The model's sizes.
     pub config: ClipConfig,
-    /// The side that crops are resized to, and by which filter.
+    /// Side and filter that crops are resized with.
     pub preprocess: Preprocess,
     /// How crops are drawn.
     pub crops: Crops,

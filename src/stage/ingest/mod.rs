@@ -1,14 +1,18 @@
 //! Ingest: a source of pictures becomes the tables `images`, `rejected`, `labels` and `classes`.
 //!
-//! Every picture is decoded once here, so that later stages meet none that cannot be; who needs its pixels anyway may have them
-//! then ([`Tap`]). A picture that is known by its bytes to have been decoded before is only read. The four tables of a dataset are
-//! a snapshot: each is one part, replaced as a whole, and `images` comes last, so that its footer says which snapshot is there. A
-//! source that has not changed since is not read again.
+//! Every picture is decoded once here, so that later stages meet none that cannot be decoded;
+//! tables that need its pixels can take them then ([`Tap`]). A picture whose bytes are known to
+//! decode is only read. The four tables of a dataset are a snapshot: each is one part, replaced as
+//! a whole, and `images` comes last, so that its footer says which snapshot is there. A source that
+//! has not changed since is not read again.
 
+mod classes;
 mod read;
 mod tables;
 
 use std::sync::Arc;
+
+use classes::Classes;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::Limits;
@@ -27,9 +31,9 @@ use crate::table::arrays;
 pub struct IngestSettings {
     /// The dataset's partition.
     pub dataset: String,
-    /// What a header may claim.
+    /// Limits on what a picture's header may claim.
     pub limits: Limits,
-    /// Class names, where the pipeline file names a file of them.
+    /// Class names, if the pipeline file names a file of them.
     pub classes: Option<Vec<String>>,
 }
 
@@ -44,33 +48,35 @@ pub struct Ingested {
     pub classes: Vec<String>,
     /// Identity of the snapshot.
     pub snapshot: String,
-    /// Whether the source was as the store knew it.
+    /// Whether the source is unchanged since the store's snapshot.
     pub unchanged: bool,
 }
 
 impl Ingested {
-    /// Returns whether a greater share of the files was rejected than is tolerated.
+    /// Returns whether the share of rejected files exceeds `tolerance`.
     pub fn too_many_rejected(&self, tolerance: f64) -> bool {
         self.rejected as f64 > tolerance * (self.images + self.rejected) as f64
     }
 }
 
-/// Who takes pictures while they are decoded: one decode serves ingest and the tables that are filled from pixels.
+/// A consumer of pictures as they are decoded: one decode serves ingest and the tables that are
+/// filled from pixels.
 pub(super) struct Tap {
-    /// What is wanted of each picture.
+    /// What tables want of each picture.
     pub(super) wishes: Wishes,
-    /// Where it goes, in the order of `images`.
+    /// Where the cuts go, in the order of `images`.
     pub(super) mouths: Mouths,
 }
 
-/// Raised wherever the same files become other rows than before, or a default of `[dataset.limits]` becomes another: a dataset is
-/// then read again.
-const INGEST: u32 = 1;
+/// Version, raised when the same files yield different rows, or when a default of
+/// `[dataset.limits]` changes: datasets are then read again.
+const INGEST: u32 = 2;
 
-/// What the snapshot depends on: the source's files, the limits, and the named classes.
+/// Returns the identity of a dataset's snapshot: a hash of the source's files, the limits and the
+/// named classes.
 ///
 /// # Errors
-/// Where the source cannot be read.
+/// Fails if the source cannot be read.
 pub fn snapshot(source: &dyn Source, settings: &IngestSettings) -> Result<String> {
     let limits = identity_of(&settings.limits, |_| true)?;
     let classes = serde_json::to_string(&settings.classes);
@@ -79,46 +85,35 @@ pub fn snapshot(source: &dyn Source, settings: &IngestSettings) -> Result<String
     Ok(blake3::hash(text.as_bytes()).to_hex().to_string())
 }
 
-/// The names of the classes, by class id: those of the pipeline file where it names some, else the source's.
+/// Returns the names of the classes, by class id: those of the pipeline file if it names some, else
+/// the source's.
 ///
 /// # Errors
-/// Where there are none, or the source has one that the file does not list.
+/// Returns [`Kind::Input`] if there are fewer than two, or if the source has a label that the file
+/// does not list.
 pub fn classes(source: &dyn Source, settings: &IngestSettings) -> Result<Vec<String>> {
-    let found = &source.listing().classes;
-    let Some(named) = &settings.classes else {
-        if found.is_empty() {
-            return Err(Error::new(Kind::Input, "the dataset names no classes")
-                .hint("list them in a text file, one name a line, and name it as dataset.classes"));
-        }
-        return Ok(found.clone());
-    };
-    if let Some(unknown) = found.iter().find(|class| !named.contains(class)) {
-        return Err(Error::new(
-            Kind::Input,
-            format!("the dataset has a class '{unknown}' that dataset.classes does not list"),
-        )
-        .hint("add it to that file, or spell it the same way in both"));
-    }
-    Ok(named.clone())
+    Ok(Classes::of(source, settings)?.names)
 }
 
-/// Reads what the store knows of the dataset, where that is still what the source holds. A snapshot of which a table is missing,
-/// or of another time (writing it was cut short, or a part was damaged), is not known.
+/// Returns what the store knows of the dataset, if the source has not changed since. Returns `None`
+/// if a table is missing or is of another snapshot, because writing was interrupted or a part was
+/// damaged.
 ///
 /// # Errors
-/// Where the source or the store cannot be read.
+/// Fails if the source or the store cannot be read.
 pub fn known(source: &dyn Source, settings: &IngestSettings, store: &Store) -> Result<Option<Ingested>> {
     known_as(&snapshot(source, settings)?, settings, store)
 }
 
-/// The same for a source whose snapshot has been worked out.
+/// Like [`known`], but for a source whose snapshot has already been computed.
 ///
 /// # Errors
-/// Where the store cannot be read.
+/// Fails if the store cannot be read.
 pub fn known_as(snapshot: &str, settings: &IngestSettings, store: &Store) -> Result<Option<Ingested>> {
     for table in tables::TABLES {
         let partition = store.partition(table, &settings.dataset)?;
-        // Pictures may lie in `images`, of which no row is read here.
+        // `images` may hold the pictures' bytes, and none of its rows are read here, so that only
+        // its footer is checked.
         let parts = if table == "images" { partition.listed()? } else { partition.parts()? };
         let [part] = parts.as_slice() else { return Ok(None) };
         if reader::footer(part)?.pairs.get("snapshot").map(String::as_str) != Some(snapshot) {
@@ -131,18 +126,18 @@ pub fn known_as(snapshot: &str, settings: &IngestSettings, store: &Store) -> Res
     Ok(Some(Ingested { images, rejected, classes, snapshot: snapshot.to_owned(), unchanged: true }))
 }
 
-/// The partitions of a dataset's tables.
+/// Returns the partitions of a dataset's tables.
 ///
 /// # Errors
-/// Where the dataset's name is no partition name.
+/// Fails if the dataset's name is not a valid partition name.
 pub fn partitions(store: &Store, dataset: &str) -> Result<Vec<Partition>> {
     tables::TABLES.iter().map(|table| store.partition(table, dataset)).collect()
 }
 
-/// The class names of a dataset that was ingested, by class id; none where it was not.
+/// Returns the class names of an ingested dataset, by class id; empty if it was not ingested.
 ///
 /// # Errors
-/// Where the store cannot be read.
+/// Fails if the store cannot be read.
 pub fn class_names(store: &Store, dataset: &str) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for batch in reader::batches(&store.partition("classes", dataset)?, Some(&["name"]), 4096)? {
@@ -154,8 +149,10 @@ pub fn class_names(store: &Store, dataset: &str) -> Result<Vec<String>> {
 /// Ingests the source, unless the store holds it already.
 ///
 /// # Errors
-/// Where the source as a whole cannot be read, has no picture that decodes, its labels and the named classes do not fit
-/// together, or the store cannot be written. A bad picture is no error: it is a row of `rejected`.
+/// Fails if the source as a whole cannot be read, has no picture that decodes, its labels do not
+/// match the named classes, or the store cannot be written. A bad picture is not an error: it
+/// becomes a row of `rejected`.
+#[tracing::instrument(name = "stage", skip_all, fields(stage = "ingest"))]
 pub async fn ingest(source: Box<dyn Source>, settings: &IngestSettings, job: Job<'_>) -> Result<Ingested> {
     let Job { store, progress, .. } = job;
     let snapshot = snapshot(source.as_ref(), settings)?;
@@ -167,23 +164,24 @@ pub async fn ingest(source: Box<dyn Source>, settings: &IngestSettings, job: Job
     Ok(found)
 }
 
-/// Says that a dataset is as the store knows it.
+/// Reports that a dataset is unchanged.
 pub fn unchanged(known: Ingested, progress: &dyn Progress) -> Ingested {
     progress.begin("ingest", "image", 0, known.images);
     progress.end(&format!("unchanged: {known}"));
     known
 }
 
-/// A source that was read, and is in no table yet.
+/// A source that was read but not yet written to tables.
 pub(super) struct Unwritten {
     found: Ingested,
     read: read::Read,
 }
 
-/// Reads the source, whatever the store holds. Progress is begun here, and is the caller's to end.
+/// Reads the source, whatever the store holds. Begins the progress, which the caller must end.
 ///
 /// # Errors
-/// As [`ingest`]. Where nobody takes the tap's pictures any more, reading ends, and an error says so that is not the cause.
+/// Fails as [`ingest`] does. If the tap's receivers were dropped, reading ends with an error that
+/// is not the cause.
 pub(super) async fn read(
     source: Box<dyn Source>,
     snapshot: String,
@@ -192,12 +190,13 @@ pub(super) async fn read(
     tap: Option<Tap>,
 ) -> Result<Unwritten> {
     let Job { store, stop, progress } = job;
-    let classes = classes(source.as_ref(), settings)?;
+    let Classes { names: classes, ids, notes } = Classes::of(source.as_ref(), settings)?;
+    notes.iter().chain(&source.listing().notes).for_each(|note| progress.say(note));
     progress.begin("ingest", "image", source.listing().items, 0);
-    // What the snapshot before has was decoded once, and need not be again to know that it can be.
+    // Pictures of the previous snapshot are known to decode, so they need not be decoded again.
     let decoded = pictures::present(&store.partition("images", &settings.dataset)?)?;
     let reading = read::Reading {
-        classes: classes.iter().cloned().zip(0..).collect(),
+        classes: ids,
         limits: settings.limits,
         stop: stop.clone(),
         progress: progress.clone(),
@@ -211,10 +210,27 @@ pub(super) async fn read(
         let what = format!("no picture of the dataset can be read{}", first.unwrap_or_default());
         return Err(Error::new(Kind::Input, what).hint("JPEG, PNG and WebP are read; check dataset.path"));
     }
-    if read.in_both > 0 {
+    let files = |count: u64, one: &str, many: &str| match count {
+        1 => format!("1 {one}"),
+        count => format!("{count} {many}"),
+    };
+    if read.equal > 0 {
         progress.say(&format!(
-            "warning: {} files have the same bytes as a file of the other split: they count as test pictures, and are not trained on",
-            read.in_both
+            "{} the same bytes as another and count as one picture; the table `equal_files` lists them",
+            files(read.equal, "file has", "files have")
+        ));
+    }
+    if read.two_labels > 0 {
+        progress.say(&format!(
+            "warning: {} another label than the first; the view `duplicates` shows the pairs",
+            files(read.two_labels, "of these has", "of these have")
+        ));
+    }
+    if read.in_two_splits > 0 {
+        progress.say(&format!(
+            "warning: {} in another split than the first: such a picture belongs to the later of train, validation \
+             and test, and only pictures of train are trained on",
+            files(read.in_two_splits, "of these lies", "of these lie")
         ));
     }
     let (images, rejected) = (read.rows.len() as u64, read.rejected.len() as u64);
@@ -231,7 +247,7 @@ impl Unwritten {
     /// Writes the dataset's tables.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// Fails if the store cannot be written.
     pub(super) fn write(self, settings: &IngestSettings, store: &Store) -> Result<Ingested> {
         tables::write(&self.found, self.read, settings, store)?;
         Ok(self.found)

@@ -1,4 +1,5 @@
-//! Reading a source: every picture read, named, and decoded on all cores, in the order of the source.
+//! Reads a source: every picture is read, hashed and decoded on all cores, in the order of the
+//! source.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -18,46 +19,61 @@ use crate::stage::pool::Share;
 use crate::stage::progress::Progress;
 use crate::stop::Stop;
 
-/// A picture that decoded. Bytes without a file of their own wait in a spool on disk until the part is written.
+/// A picture that can be decoded. Bytes without a file of their own wait in a spool on disk until
+/// the part is written.
 pub(super) struct Row {
     pub(super) id: ImageId,
-    pub(super) paths: Vec<String>,
+    /// The files that it was found in: more than one if they have the same bytes.
+    pub(super) files: Vec<SourceFile>,
+    /// The latest split of its files.
     pub(super) split: Split,
     pub(super) header: Header,
     pub(super) byte_len: u64,
-    /// Of a file of its own.
+    /// Modification time (nanoseconds since 1970 UTC), if the picture has its own file.
     pub(super) modified: Option<i64>,
-    /// Whether its bytes are in the spool: it has no file of its own.
+    /// Whether its bytes are in the spool, because it has no file of its own.
     pub(super) spooled: bool,
+    /// The label of its first file.
     pub(super) class: Option<i32>,
 }
 
-/// What a source turned out to hold.
-pub(super) struct Read {
-    /// In the order of the source; a picture that occurs twice has one row.
-    pub(super) rows: Vec<Row>,
-    /// By path.
-    pub(super) rejected: Vec<(String, Rejection)>,
-    /// The bytes of pictures that have no file of their own, one after the other.
-    pub(super) spool: File,
-    /// Pictures of which the tap wanted something.
-    pub(super) tapped: u64,
-    /// Files whose bytes are those of a file of the other split.
-    pub(super) in_both: u64,
+/// A file as its source describes it.
+pub(super) struct SourceFile {
+    pub(super) path: String,
+    pub(super) split: Split,
+    pub(super) class: Option<i32>,
 }
 
-/// What reading needs.
+/// The contents of a source.
+pub(super) struct Read {
+    /// Rows in the order of the source; a picture that occurs twice has one row.
+    pub(super) rows: Vec<Row>,
+    /// Rejected files, by path.
+    pub(super) rejected: Vec<(String, Rejection)>,
+    /// Bytes of the pictures that have no file of their own, one after the other.
+    pub(super) spool: File,
+    /// Number of pictures that the tap wanted.
+    pub(super) tapped: u64,
+    /// Number of files with the same bytes as an earlier one.
+    pub(super) equal: u64,
+    /// How many of these lie in another split.
+    pub(super) in_two_splits: u64,
+    /// How many of these have another label.
+    pub(super) two_labels: u64,
+}
+
+/// Everything needed to read a source.
 pub(super) struct Reading {
     pub(super) classes: HashMap<String, i32>,
     pub(super) limits: Limits,
     pub(super) stop: Stop,
     pub(super) progress: Arc<dyn Progress>,
-    /// Pictures that are known to decode.
+    /// Pictures known to decode.
     pub(super) decoded: Arc<HashSet<ImageId>>,
     pub(super) tap: Option<Tap>,
 }
 
-/// One item of the source after its turn on the pool.
+/// An item of the source, and what checking it found.
 struct Checked {
     item: Item,
     outcome: Result<Good, Rejection>,
@@ -69,15 +85,15 @@ struct Good {
     header: Header,
     byte_len: u64,
     modified: Option<i64>,
-    /// Only of a picture that has no file of its own; with the room that they take.
+    /// Bytes of a picture that has no file of its own, with their memory share.
     bytes: Option<(Vec<u8>, Share)>,
-    /// What the tap wants of it.
+    /// What the tap wants of the picture.
     cuts: Cuts,
 }
 
 impl Reading {
-    /// Reads the source to its end. The spool is made below `root`. It runs as a task of its own, so that it goes on while the
-    /// caller computes.
+    /// Reads the source to its end, with a spool below `root`. Runs as a separate task, so that it
+    /// goes on while the caller computes.
     pub(super) async fn read(self, source: Box<dyn Source>, root: &Path) -> Result<Read> {
         let root = root.to_path_buf();
         let task = tokio::spawn(self.run(source, root));
@@ -86,7 +102,15 @@ impl Reading {
 
     async fn run(mut self, source: Box<dyn Source>, root: PathBuf) -> Result<Read> {
         let spool = tempfile::tempfile_in(&root).at(Kind::Store, "cannot write to", &root)?;
-        let mut read = Read { rows: Vec::new(), rejected: Vec::new(), spool, tapped: 0, in_both: 0 };
+        let mut read = Read {
+            rows: Vec::new(),
+            rejected: Vec::new(),
+            spool,
+            tapped: 0,
+            equal: 0,
+            in_two_splits: 0,
+            two_labels: 0,
+        };
         let mut places = HashMap::new();
         let mut checked = std::pin::pin!(self.checked(source));
         while let Some(next) = checked.next().await {
@@ -102,14 +126,14 @@ impl Reading {
             };
             if let Some(&at) = places.get(&good.id) {
                 self.progress.advance(1);
-                let row: &mut Row = &mut read.rows[at];
-                let split = item.split.unwrap_or(Split::Train);
-                if row.split != split {
-                    // Whatever its names: what is measured on was not trained on.
-                    row.split = Split::Test;
-                    read.in_both += 1;
-                }
-                row.paths.push(item.path);
+                let (row, file): (&mut Row, _) = (&mut read.rows[at], self.file(item));
+                read.equal += 1;
+                read.in_two_splits += u64::from(row.split != file.split);
+                read.two_labels += u64::from(row.class != file.class);
+                // A picture in two splits belongs to the later one: what is measured on must not be
+                // trained on.
+                row.split = row.split.max(file.split);
+                row.files.push(file);
                 continue;
             }
             places.insert(good.id, read.rows.len());
@@ -118,19 +142,21 @@ impl Reading {
             }
             read.tapped += u64::from(!good.cuts.is_empty());
             match &mut self.tap {
-                // It counts as done when its takers are done with it.
+                // It counts as done when the tap's tables are done with it.
                 Some(tap) => tap.mouths.push(good.id.to_string(), good.cuts).await.map_err(|_| abandoned())?,
                 None => self.progress.advance(1),
             }
+            let (modified, spooled) = (good.modified, good.bytes.is_some());
+            let file = self.file(item);
             read.rows.push(Row {
                 id: good.id,
-                split: item.split.unwrap_or(Split::Train),
+                split: file.split,
                 header: good.header,
                 byte_len: good.byte_len,
-                modified: good.modified,
-                spooled: good.bytes.is_some(),
-                class: item.label.as_deref().and_then(|label| self.classes.get(label).copied()),
-                paths: vec![item.path],
+                modified,
+                spooled,
+                class: file.class,
+                files: vec![file],
             });
         }
         if let Some(tap) = &mut self.tap {
@@ -139,7 +165,13 @@ impl Reading {
         Ok(read)
     }
 
-    /// The items of the source in its order.
+    /// Returns what an item says by itself.
+    fn file(&self, item: Item) -> SourceFile {
+        let class = item.label.as_deref().and_then(|label| self.classes.get(label).copied());
+        SourceFile { path: item.path, split: item.split.unwrap_or(Split::Train), class }
+    }
+
+    /// Returns the checked items, in the order of the source.
     fn checked(&self, source: Box<dyn Source>) -> impl futures::Stream<Item = Result<Checked>> + Send + use<> {
         let limits = self.limits;
         let decoded = self.decoded.clone();
@@ -154,7 +186,7 @@ impl Reading {
     }
 }
 
-/// Decodes a picture, unless it is known that it can be and nobody wants its pixels.
+/// Decodes a picture, unless it is known to decode and no table wants its pixels.
 fn check(
     item: &Item,
     encoded: Encoded,
@@ -187,7 +219,7 @@ impl Good {
     }
 }
 
-/// The taker of the tap's pictures ended, for a reason of its own.
+/// Returns the error for when the tap's receivers were dropped; the tables report the cause.
 fn abandoned() -> Error {
     Error::new(Kind::Input, "reading the dataset was given up: its pictures are wanted no more")
 }

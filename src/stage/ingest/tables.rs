@@ -1,4 +1,4 @@
-//! Writing what was read: the four tables of a dataset.
+//! Writes what was read into the tables of a dataset.
 
 use std::fs::File;
 use std::io::{Read as _, Seek};
@@ -6,21 +6,21 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, Int32Array, Int64Array};
 
-use super::read::{Read, Row};
+use super::read::{Read, Row, SourceFile};
 use super::{IngestSettings, Ingested};
 use crate::error::{Context, Kind, Result};
 use crate::store::layout::Store;
 use crate::table::{self, Dims, arrays};
 
 /// The tables of a dataset, in the order in which they are written.
-pub(super) const TABLES: [&str; 4] = ["classes", "rejected", "labels", "images"];
+pub(super) const TABLES: [&str; 5] = ["classes", "rejected", "labels", "equal_files", "images"];
 
-/// The name of the one part of each table.
+/// Name of the only part of each table.
 const PART: &str = "snapshot";
-/// Rows that are turned into Arrow at once.
+/// Rows converted to Arrow at once.
 const ROWS: usize = 256;
 
-/// Writes them.
+/// Writes the tables.
 pub(super) fn write(found: &Ingested, read: Read, settings: &IngestSettings, store: &Store) -> Result<()> {
     let Read { rows, rejected, mut spool, .. } = read;
     let footer = [("snapshot".to_owned(), found.snapshot.clone())];
@@ -52,6 +52,18 @@ pub(super) fn write(found: &Ingested, read: Read, settings: &IngestSettings, sto
         ],
     )?;
 
+    let equal = rows.iter().filter(|row| row.files.len() > 1);
+    let equal: Vec<(&Row, &SourceFile)> = equal.flat_map(|row| row.files.iter().map(move |file| (row, file))).collect();
+    replace(
+        "equal_files",
+        vec![
+            ("image_id", arrays::text(equal.iter().map(|(row, _)| row.id.to_string()))),
+            ("path", arrays::text(equal.iter().map(|(_, file)| &file.path))),
+            ("split", arrays::text(equal.iter().map(|(_, file)| file.split.name()))),
+            ("class_id", Arc::new(Int32Array::from_iter(equal.iter().map(|(_, file)| file.class)))),
+        ],
+    )?;
+
     let schema = table::table("images")?.arrow(&dims)?;
     let images = store.partition("images", &settings.dataset)?;
     let mut writer = images.writer(PART, &schema, &footer)?;
@@ -61,9 +73,9 @@ pub(super) fn write(found: &Ingested, read: Read, settings: &IngestSettings, sto
         let column = |of: fn(&Row) -> &str| arrays::text(rows.iter().map(of));
         let columns: [(&str, ArrayRef); 10] = [
             ("image_id", arrays::text(rows.iter().map(|row| row.id.to_string()))),
-            ("path", column(|row| &row.paths[0])),
-            ("paths", arrays::text_lists(rows.iter().map(|row| row.paths.iter()))),
-            ("split", column(|row| row.split.as_str())),
+            ("path", column(|row| &row.files[0].path)),
+            ("paths", arrays::text_lists(rows.iter().map(|row| row.files.iter().map(|file| &file.path)))),
+            ("split", column(|row| row.split.name())),
             ("bytes", Arc::new(BinaryArray::from_iter(bytes))),
             ("byte_len", arrays::int64(rows.iter().map(|row| row.byte_len as i64).collect())),
             ("modified", Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.modified)))),
@@ -77,7 +89,7 @@ pub(super) fn write(found: &Ingested, read: Read, settings: &IngestSettings, sto
     images.retain(|path| path == info.path)
 }
 
-/// The bytes of a row, read on from where the last row's ended.
+/// Returns the bytes of a spooled row, reading on from where the last row's ended.
 fn unspool(row: &Row, spool: &mut File) -> Result<Option<Vec<u8>>> {
     if !row.spooled {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Cells that a format cannot show as they are: lists and bytes.
+//! Converts cells that a format cannot show as they are: lists and bytes.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -9,18 +9,18 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::error::{Context, Kind, Result};
 
-/// Elements of a long list that are shown.
+/// Number of elements shown of a long list.
 const SHOWN: usize = 3;
 
 /// Lists of at most this length are shown whole.
 const SHORT: usize = 8;
 
-/// The schema of the rows that [`shown`] makes.
+/// Returns the schema of the rows that [`shown`] returns.
 pub(super) fn shown_schema(schema: &Schema) -> SchemaRef {
     text_for(schema, |t| is_list(t) || is_bytes(t))
 }
 
-/// For a person's eyes: `[0.12, -0.03, 0.5, … 128]`, and `<8.1 kB>` for bytes.
+/// Shortens cells for people: `[0.12, -0.03, 0.5, … 128]` for lists, and `<8.1 kB>` for bytes.
 pub(super) fn shown(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let columns = batch.columns().iter().map(|column| match column.data_type() {
         t if is_bytes(t) => rows(column, |row| Ok(size(bytes_of(column, row)))),
@@ -30,7 +30,7 @@ pub(super) fn shown(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBat
     remade(schema.clone(), columns.collect::<Result<_>>()?, batch.num_rows())
 }
 
-/// For a file of lines: lists as text, in full.
+/// Converts lists to text in full, for CSV.
 pub(super) fn flat(batch: &RecordBatch) -> Result<RecordBatch> {
     let schema = text_for(batch.schema_ref(), is_list);
     let columns = batch.columns().iter().map(|column| {
@@ -60,7 +60,7 @@ fn is_bytes(t: &DataType) -> bool {
     matches!(t, DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_))
 }
 
-/// A text column of what `cell` makes of each row that has a value.
+/// Returns a text column with the result of `cell` for each row that is not null.
 fn rows(column: &ArrayRef, cell: impl Fn(usize) -> Result<String>) -> Result<ArrayRef> {
     let texts = (0..column.len()).map(|row| column.is_valid(row).then(|| cell(row)).transpose());
     Ok(Arc::new(texts.collect::<Result<StringArray>>()?))
@@ -76,7 +76,7 @@ fn bytes_of(column: &ArrayRef, row: usize) -> usize {
     }
 }
 
-/// Bytes in the unit that leaves one to three digits before the point.
+/// Formats a size in the unit that leaves one to three digits before the decimal point.
 fn size(bytes: usize) -> String {
     let mut value = bytes as f64;
     for unit in ["B", "kB", "MB", "GB"] {
@@ -88,7 +88,8 @@ fn size(bytes: usize) -> String {
     format!("<{bytes} B>")
 }
 
-/// A list's elements; only the first few and the length where it is longer than `whole`.
+/// Returns a list's elements as text; only the first few and the length if it is longer than
+/// `whole`.
 fn list(column: &ArrayRef, row: usize, whole: usize) -> Result<String> {
     let items = match column.data_type() {
         DataType::FixedSizeList(..) => column.as_fixed_size_list().value(row),
@@ -131,7 +132,7 @@ fn item(items: &ArrayRef, i: usize, whole: usize, text: &mut String) -> Result<(
     Ok(())
 }
 
-/// Four decimals, without the zeros at the end.
+/// Appends a number with up to four decimals, without trailing zeros.
 fn number(value: f64, text: &mut String) {
     let rounded = format!("{value:.4}");
     let short = if value.is_finite() { rounded.trim_end_matches('0').trim_end_matches('.') } else { &rounded };

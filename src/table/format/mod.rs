@@ -1,4 +1,4 @@
-//! Writing the result of a statement: for people, for spreadsheets, for programs.
+//! Writes the result of a statement for people, spreadsheets and programs.
 
 mod cells;
 
@@ -17,15 +17,16 @@ use parquet::arrow::ArrowWriter;
 use crate::error::{Context, Error, Kind, Result};
 use crate::table::query::explain;
 
-/// How a result is written.
+/// The format in which a result is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
-    /// A drawn table; lists and bytes are shortened. The result is kept in memory.
+    /// A drawn table; lists and bytes are shortened. The whole result is kept in memory.
     #[default]
     Table,
-    /// Comma-separated values with a head line; lists as `[1,2]`, bytes as hexadecimal digits.
+    /// Comma-separated values with a header line; lists as `[1,2]`, bytes as hexadecimal digits.
     Csv,
-    /// JSON lines: an object for each row, lists in full, bytes as hexadecimal digits, null and NaN as `null`.
+    /// JSON lines: one object per row, lists in full, bytes as hexadecimal digits, null and NaN as
+    /// `null`.
     Json,
     /// A Parquet file.
     Parquet,
@@ -46,11 +47,13 @@ impl FromStr for Format {
     }
 }
 
-/// Runs the statement and writes its rows, batch by batch but for [`Format::Table`]. Returns their number.
+/// Runs the statement and writes its rows, batch by batch except for [`Format::Table`]. Returns the
+/// number of rows.
 ///
 /// # Errors
-/// [`Kind::Query`] where the statement fails while it runs; [`Kind::Store`] where `out` cannot be written to. A closed pipe is
-/// no error: the reader has seen enough.
+/// Returns [`Kind::Query`] if the statement fails while it runs or its rows cannot be shown in this
+/// format, and [`Kind::Store`] if `out` cannot be written to. A closed pipe is not an error, except
+/// for [`Format::Parquet`]: the reader has seen enough.
 pub async fn write(df: DataFrame, format: Format, out: &mut (dyn Write + Send)) -> Result<u64> {
     let schema: SchemaRef = Arc::new(df.schema().as_arrow().clone());
     let mut batches = df.execute_stream().await.map_err(|e| explain(e, None))?;
@@ -67,7 +70,7 @@ pub async fn write(df: DataFrame, format: Format, out: &mut (dyn Write + Send)) 
     Ok(rows)
 }
 
-/// Bytes of rows that are drawn as a table, which takes several times as much.
+/// Maximum bytes of rows drawn as a table; drawing takes several times as much memory.
 const DRAWN: usize = 256 << 20;
 
 /// A result that is being written.
@@ -84,7 +87,7 @@ impl<'a> Sink<'a> {
     /// Begins a result with these columns.
     ///
     /// # Errors
-    /// Where the columns cannot be written in this form.
+    /// Returns [`Kind::Query`] if the columns cannot be written in this format.
     pub fn new(format: Format, schema: SchemaRef, out: &'a mut (dyn Write + Send)) -> Result<Self> {
         Ok(Sink(match format {
             Format::Table => Form::Table { schema: cells::shown_schema(&schema), batches: Vec::new(), bytes: 0, out },
@@ -97,10 +100,11 @@ impl<'a> Sink<'a> {
         }))
     }
 
-    /// Writes rows; false where nobody reads any more.
+    /// Writes rows. Returns false if the reader has closed the pipe.
     ///
     /// # Errors
-    /// [`Kind::Store`] where the output cannot be written to.
+    /// Returns [`Kind::Store`] if the output cannot be written to, and [`Kind::Query`] if the rows
+    /// cannot be shown in this format.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<bool> {
         match &mut self.0 {
             Form::Table { schema, batches, bytes, .. } => {
@@ -131,10 +135,11 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// Ends the result.
+    /// Completes the output.
     ///
     /// # Errors
-    /// [`Kind::Store`] where the output cannot be written to.
+    /// Returns [`Kind::Store`] if the output cannot be written to, and [`Kind::Query`] if the rows
+    /// cannot be shown in this format.
     pub fn finish(self) -> Result<()> {
         match self.0 {
             Form::Table { schema, batches, out, .. } => {
@@ -142,7 +147,7 @@ impl<'a> Sink<'a> {
                 let table = table.context(Kind::Query, || "cannot draw the result".into())?;
                 still_read(writeln!(out, "{table}")).map(drop)
             }
-            // The head line comes with the first batch: a result without rows still needs one.
+            // The header line comes with the first batch, and a result without rows needs one too.
             Form::Csv { mut writer, schema, empty: true } => {
                 still_read(writer.write(&cells::flat(&RecordBatch::new_empty(schema))?)).map(drop)
             }
@@ -154,7 +159,7 @@ impl<'a> Sink<'a> {
     }
 }
 
-/// True where it was written, false where the other end of the pipe is closed.
+/// Returns true if the output was written, and false if the other end of the pipe is closed.
 fn still_read<E: std::error::Error + Send + Sync + 'static>(written: Result<(), E>) -> Result<bool> {
     let Err(error) = written else { return Ok(true) };
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);

@@ -1,4 +1,4 @@
-//! Small parts of the parsed statement, read and made.
+//! Reads and builds small parts of the parsed statement.
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::table::joins_by_name::scope::Rows;
 
-/// What the planner makes of a name: small letters, where it is not in quotes.
+/// Returns a name as the planner normalizes it: in lower case, unless it is quoted.
 pub(super) fn normalized(name: &Ident) -> String {
     match name.quote_style {
         Some(_) => name.value.clone(),
@@ -15,22 +15,22 @@ pub(super) fn normalized(name: &Ident) -> String {
     }
 }
 
-/// A name that the planner takes as it is.
+/// Returns a quoted name, which the planner leaves as it is.
 pub(super) fn quoted(name: &str) -> Ident {
     Ident::with_quote('"', name)
 }
 
-/// The names that a name consists of, as of `schema.table`; none where a part is no name.
+/// Returns the parts of a name such as `schema.table`, or `None` if one is not an identifier.
 pub(super) fn parts(name: &ObjectName) -> Option<Vec<Ident>> {
     name.0.iter().map(|part| part.as_ident().cloned()).collect()
 }
 
-/// As [`parts`] the other way round.
+/// Builds a name from its parts: the inverse of [`parts`].
 pub(super) fn object_name(parts: &[Ident]) -> ObjectName {
     ObjectName(parts.iter().cloned().map(ObjectNamePart::Identifier).collect())
 }
 
-/// An expression without the brackets around it.
+/// Returns an expression without the brackets around it.
 pub(super) fn without_brackets(mut expr: &Expr) -> &Expr {
     while let Expr::Nested(inner) = expr {
         expr = inner;
@@ -38,12 +38,12 @@ pub(super) fn without_brackets(mut expr: &Expr) -> &Expr {
     expr
 }
 
-/// `left OPERATOR right`.
+/// Returns `left OPERATOR right`.
 pub(super) fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
     Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
 }
 
-/// The first of some columns that is not null.
+/// Returns an expression for the first of some columns that is not null.
 pub(super) fn first_of(columns: &[Vec<Ident>]) -> Expr {
     if let [column] = columns {
         return Expr::CompoundIdentifier(column.clone());
@@ -63,7 +63,7 @@ pub(super) fn first_of(columns: &[Vec<Ident>]) -> Expr {
     })
 }
 
-/// Whether a join is by names that both sides have.
+/// Returns whether a join is by names that both sides have.
 pub(super) fn is_by_name(operator: &JoinOperator) -> bool {
     match operator {
         JoinOperator::Join(by)
@@ -82,7 +82,8 @@ pub(super) fn is_by_name(operator: &JoinOperator) -> bool {
     }
 }
 
-/// The rows that a join keeps, and what it is by. None for the joins that the planner does not have.
+/// Returns the rows that a join keeps and its constraint, or `None` for joins that the planner does
+/// not support.
 pub(super) fn taken_apart(operator: &mut JoinOperator) -> Option<(Rows, &mut JoinConstraint)> {
     Some(match operator {
         JoinOperator::Join(by) | JoinOperator::Inner(by) | JoinOperator::CrossJoin(by) => (Rows::OfBoth, by),
@@ -95,7 +96,7 @@ pub(super) fn taken_apart(operator: &mut JoinOperator) -> Option<(Rows, &mut Joi
     })
 }
 
-/// Where the name of a table stands that a `FROM` gives it. None for what the planner does not have.
+/// Returns the alias that a `FROM` gives a table, or `None` for what the planner does not support.
 pub(super) fn alias(factor: &mut TableFactor) -> Option<&mut Option<TableAlias>> {
     match factor {
         TableFactor::Table { alias, .. }

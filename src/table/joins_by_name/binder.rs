@@ -1,4 +1,4 @@
-//! The walk through a statement, from each `FROM` to what reads it.
+//! Walks through a statement, from each `FROM` to what reads it.
 
 use std::collections::HashMap;
 
@@ -20,14 +20,14 @@ use crate::table::joins_by_name::star::{excluded, name_of};
 use crate::table::joins_by_name::{correlated, has_join_by_name, pipes_into_join_by_name};
 use crate::table::query::{explain, missing_table};
 
-/// What is visible around a query that stands in an expression.
+/// What is visible around a subquery in an expression.
 type Outer<'a> = Option<&'a Visible<'a>>;
 
-/// What the names of tables stand for, and how many tables were given one.
+/// Knows the columns of every table, and how many tables were given a name.
 pub(super) struct Binder<'a> {
     ctx: &'a SessionContext,
     tables: HashMap<TableReference, Names>,
-    /// Those of `WITH`, of the queries that the walk is in.
+    /// Tables of `WITH`, in the queries that the walk is inside of.
     parts: Vec<(String, Names)>,
     unnamed: usize,
 }
@@ -37,12 +37,13 @@ impl<'a> Binder<'a> {
         Binder { ctx, tables, parts: Vec::new(), unnamed: 0 }
     }
 
-    /// Rewrites a query, and gives the names of its columns.
+    /// Rewrites a query, and returns the names of its columns.
     pub(super) fn query(&mut self, query: &mut Query, outer: Outer<'_>) -> Result<Names> {
         self.part(query, None, outer)
     }
 
-    /// The same of a query of `WITH`, which its right side knows by `name` where it is recursive.
+    /// Like [`query`](Self::query), for a query of `WITH`; if it is recursive, its right side knows
+    /// it by `name`.
     fn part(&mut self, query: &mut Query, name: Option<&TableAlias>, outer: Outer<'_>) -> Result<Names> {
         let known = self.parts.len();
         if let Some(with) = &mut query.with {
@@ -91,13 +92,13 @@ impl<'a> Binder<'a> {
                 let width = values.rows.first().map_or(0, |row| row.len());
                 Ok((1..=width).map(|n| Some(format!("column{n}"))).collect())
             }
-            // The planner refuses the others.
+            // The planner rejects all others.
             _ => Ok(vec![None]),
         }
     }
 
     fn select(&mut self, select: &mut Select, order_by: Option<&mut OrderBy>, outer: Outer<'_>) -> Result<Names> {
-        // Taken out, so that the walk through the expressions does not come by it again.
+        // Taken out so that the walk through the expressions does not visit it again.
         let mut from = std::mem::take(&mut select.from);
         let scope = self.from(&mut from, outer)?;
         let visible = Visible { scope: &scope, outer };
@@ -138,7 +139,7 @@ impl<'a> Binder<'a> {
         Ok(scope)
     }
 
-    /// `before` is what is visible to a `LATERAL` table.
+    /// Rewrites an item of `FROM`. `before` is what is visible to a `LATERAL` table.
     fn joined(
         &mut self,
         item: &mut TableWithJoins,
@@ -221,7 +222,8 @@ impl<'a> Binder<'a> {
         }
     }
 
-    /// A name for a table that has none, so that its columns can be told from those that it is joined with.
+    /// Returns a name for a table without one, so that its columns can be told from those that it
+    /// is joined with.
     fn unused(&mut self) -> TableAlias {
         self.unnamed += 1;
         let name = quoted(&format!("unnamed {}", self.unnamed));
@@ -239,7 +241,8 @@ impl<'a> Binder<'a> {
         names.ok_or_else(|| missing_table(Some(self.ctx), &reference.to_string()))
     }
 
-    /// `|>` has its own idea of what is visible, which this walk does not follow.
+    /// Rewrites the subqueries after `|>`, but rejects joins by name: this walk does not follow
+    /// what is visible there.
     fn pipes(&mut self, operators: &mut Vec<PipeOperator>) -> Result<()> {
         if operators.iter().any(pipes_into_join_by_name) {
             let what = "a join after |> cannot be by USING or NATURAL";
@@ -250,7 +253,7 @@ impl<'a> Binder<'a> {
     }
 }
 
-/// The one name that a column of `USING` has.
+/// Returns the name of a column of `USING`, which cannot be qualified.
 fn column(name: &ObjectName) -> Result<String> {
     match ast::parts(name).as_deref() {
         Some([name]) => Ok(normalized(name)),
@@ -261,12 +264,12 @@ fn column(name: &ObjectName) -> Result<String> {
     }
 }
 
-/// A table of `WITH`, and its columns.
+/// Returns the name of a table of `WITH`, and its columns.
 fn named(alias: &TableAlias, columns: Names) -> (String, Names) {
     (normalized(&alias.name), renamed(alias, columns))
 }
 
-/// As `AS t (a, b)` names them.
+/// Renames columns as in `AS t (a, b)`.
 fn renamed(alias: &TableAlias, mut columns: Names) -> Names {
     for (at, column) in alias.columns.iter().enumerate() {
         let name = Some(normalized(&column.name));
@@ -278,7 +281,7 @@ fn renamed(alias: &TableAlias, mut columns: Names) -> Names {
     columns
 }
 
-/// The planner has two functions that make a table, with one column each.
+/// Returns the columns of a table function. The planner has two, with one column each.
 fn columns_of_function(factor: &TableFactor) -> Names {
     let of = |name: &ObjectName| ["range", "generate_series"].iter().any(|f| name.to_string().eq_ignore_ascii_case(f));
     match factor {
@@ -289,7 +292,7 @@ fn columns_of_function(factor: &TableFactor) -> Names {
     }
 }
 
-/// `(a JOIN b USING (k)) AS name` as `(SELECT * FROM a JOIN b USING (k)) AS name`.
+/// Turns `(a JOIN b USING (k)) AS name` into `(SELECT * FROM a JOIN b USING (k)) AS name`.
 fn derived(join: &TableWithJoins, name: TableAlias) -> Result<TableFactor> {
     let parser = Parser::new(&GenericDialect).try_with_sql("SELECT *");
     let mut query = parser
@@ -301,7 +304,7 @@ fn derived(join: &TableWithJoins, name: TableAlias) -> Result<TableFactor> {
     Ok(TableFactor::Derived { lateral: false, subquery: query, alias: Some(name), sample: None })
 }
 
-/// The names that the columns of the result have, before anything is rewritten.
+/// Returns the names of the result's columns, before anything is rewritten.
 fn names(items: &[SelectItem], scope: &Scope) -> Names {
     let mut names = Names::new();
     for item in items {
@@ -324,13 +327,14 @@ fn without(mut names: Names, excluded: &[String]) -> Names {
     names
 }
 
-/// The names that one column of the result has and no other.
+/// Returns the names that exactly one column of the result has.
 fn unique(names: &Names) -> Vec<String> {
     let known = names.iter().flatten();
     known.filter(|name| names.iter().flatten().filter(|other| other == name).count() == 1).cloned().collect()
 }
 
-/// An item of `SELECT`: a star in full, and a column that is computed by the name that it stands for.
+/// Rewrites an item of `SELECT`: writes out a star, and aliases a computed column by the name that
+/// stands for it.
 fn write_out(item: SelectItem, visible: &Visible<'_>, names: &Names, items: &mut Vec<SelectItem>) -> Result<()> {
     let written = match item {
         SelectItem::Wildcard(options) if visible.scope.has_joined() => visible.scope.star(&options)?,
@@ -354,7 +358,7 @@ fn write_out(item: SelectItem, visible: &Visible<'_>, names: &Names, items: &mut
     Ok(())
 }
 
-/// The name of a column that stands alone and is computed.
+/// Returns the name of a computed column, if the expression is one.
 fn computed(expr: &Expr, visible: &Visible<'_>) -> Result<Option<Ident>> {
     let Expr::Identifier(name) = without_brackets(expr) else { return Ok(None) };
     let joined = visible.joined(name)?;

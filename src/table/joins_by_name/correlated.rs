@@ -1,8 +1,9 @@
-//! Conditions of subqueries that the planner would answer wrongly.
+//! Rejects conditions of subqueries that the planner would evaluate wrongly.
 //!
-//! DataFusion makes a join of a subquery and the query around it, by the conditions that name columns of both. There
-//! it forgets the tables of the subquery's columns, so that `a.k` and `b.k` become one. The joined column of a full
-//! join is made of two such columns, so it cannot stand in such a condition.
+//! DataFusion turns a subquery and the query around it into a join, by the conditions that name
+//! columns of both. In doing so it drops the table names of the subquery's columns, so that `a.k`
+//! and `b.k` become one. The joined column of a full join is computed from two such columns, so it
+//! cannot be used in such a condition.
 
 use std::ops::ControlFlow;
 
@@ -13,7 +14,8 @@ use crate::table::joins_by_name::ast::{normalized, without_brackets};
 use crate::table::joins_by_name::expressions::Visible;
 use crate::table::joins_by_name::scope::Found;
 
-/// Refuses a condition that compares a computed column of its `FROM` with a column of a query around.
+/// Rejects a condition that compares a computed column of its `FROM` with a column of an enclosing
+/// query.
 pub(super) fn check(condition: &Expr, visible: &Visible<'_>) -> Result<()> {
     if let Expr::BinaryOp { left, op: BinaryOperator::And, right } = without_brackets(condition) {
         check(left, visible)?;
@@ -33,7 +35,7 @@ pub(super) fn check(condition: &Expr, visible: &Visible<'_>) -> Result<()> {
     }
 }
 
-/// The names that a condition has outside of queries within it.
+/// Collects the names in a condition, outside its subqueries.
 struct Mentioned<'a> {
     visible: &'a Visible<'a>,
     computed: Option<String>,

@@ -1,4 +1,4 @@
-//! Puts the columns that they mean for the names in expressions.
+//! Replaces names in expressions with the columns that they mean.
 
 use std::ops::ControlFlow;
 
@@ -9,7 +9,8 @@ use crate::table::joins_by_name::ast::normalized;
 use crate::table::joins_by_name::binder::Binder;
 use crate::table::joins_by_name::scope::{Found, Joined, Scope};
 
-/// What is visible in an expression: the columns of its own `FROM`, then those of the queries around it.
+/// What is visible in an expression: the columns of its own `FROM`, then those of the enclosing
+/// queries.
 #[derive(Clone, Copy)]
 pub(super) struct Visible<'a> {
     pub(super) scope: &'a Scope,
@@ -17,15 +18,15 @@ pub(super) struct Visible<'a> {
 }
 
 impl<'a> Visible<'a> {
-    /// What is visible of the queries around, from the nearest on.
+    /// Iterates over what is visible in the enclosing queries, innermost first.
     pub(super) fn around(&self) -> impl Iterator<Item = &'a Visible<'a>> + use<'a> {
         std::iter::successors(self.outer, |visible| visible.outer)
     }
 
-    /// The joined column that a name means, if it means one.
+    /// Returns the joined column that a name means, if it means one.
     ///
     /// # Errors
-    /// Where it means another column as well.
+    /// Fails if the name could also mean another column.
     pub(super) fn joined(&self, name: &Ident) -> Result<Option<&'a Joined>> {
         let name = normalized(name);
         let scopes = std::iter::once(self.scope).chain(self.around().map(|visible| visible.scope));
@@ -41,8 +42,8 @@ impl<'a> Visible<'a> {
 }
 
 impl Binder<'_> {
-    /// Rewrites all expressions of a part of the statement, and the queries within them. `results` are names that mean
-    /// something else there, as the columns of the result do in `ORDER BY`.
+    /// Rewrites all expressions of a part of the statement, and their subqueries. `results` are
+    /// names that mean something else there, such as the columns of the result in `ORDER BY`.
     pub(super) fn expressions<T: VisitMut>(
         &mut self,
         part: &mut T,
@@ -61,7 +62,7 @@ struct Walk<'a, 'b> {
     binder: &'a mut Binder<'b>,
     visible: &'a Visible<'a>,
     results: &'a [String],
-    /// Queries that the walk is in.
+    /// Queries that the walk is inside of, innermost last.
     aside: Vec<Query>,
 }
 
@@ -69,7 +70,7 @@ impl VisitorMut for Walk<'_, '_> {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
-        // The binder has its own way through a query, so this walk goes through an empty one instead.
+        // The binder walks through a query itself, so this walk visits an empty one instead.
         let mut whole = std::mem::replace(query, empty());
         let bound = self.binder.query(&mut whole, Some(self.visible));
         self.aside.push(whole);

@@ -1,15 +1,16 @@
-//! `JOIN ... USING (column)` and `NATURAL JOIN` as the standard has them.
+//! Implements `JOIN ... USING (column)` and `NATURAL JOIN` as in the SQL standard.
 //!
-//! Such a join makes one column of two. DataFusion keeps both, and takes the left one where the name stands alone: the
-//! column of a right or full join is then null where only the right table has a row, three joins by one name or a
-//! `WHERE` of it fail as ambiguous, and `SELECT *` shows the column of the table whose name comes first in the
-//! alphabet. So a statement with such a join is rewritten before it is planned: the join becomes one by `ON`, and the
-//! name, wherever it stands alone, the column that it means. That is the left one of an inner or left join, the right
-//! one of a right join, and the first that is not null of a full join. `SELECT *` becomes the columns in the
-//! standard's order. Names with a table before them mean what they always did.
+//! Such a join merges two columns into one. DataFusion keeps both, and resolves an unqualified name
+//! to the left one: the column of a right or full join is then null where only the right table has
+//! a row, three joins by one name or a `WHERE` with it fail as ambiguous, and `SELECT *` shows the
+//! column of the table whose name comes first in the alphabet. A statement with such a join is
+//! therefore rewritten before it is planned: the join becomes one with `ON`, and an unqualified
+//! name becomes the column that it means. That is the left column of an inner or left join, the
+//! right column of a right join, and the first that is not null of a full join. `SELECT *` becomes
+//! the columns in the standard's order. Qualified names keep their meaning.
 //!
-//! What a name means depends on the columns of the tables around it. So the walk through the statement ([`binder`])
-//! knows for each `FROM` what is visible there ([`scope`]).
+//! What a name means depends on the columns of the tables around it, so the walk through the
+//! statement ([`binder`]) tracks what is visible in each `FROM` ([`scope`]).
 
 mod ast;
 mod binder;
@@ -31,18 +32,18 @@ use crate::error::Result;
 use crate::table::joins_by_name::binder::Binder;
 use crate::table::query::explain;
 
-/// Rewrites a statement's joins by name. A statement without one stays as it is.
+/// Rewrites a statement's joins by name. A statement without any is left unchanged.
 ///
 /// # Errors
-/// [`crate::error::Kind::Query`] where a table or a column of `USING` is missing, or where a name that stands alone
-/// could be a joined column as well as another.
+/// Returns [`crate::error::Kind::Query`] if a table or a column of `USING` is missing, or if an
+/// unqualified name could mean both a joined column and another one.
 pub(super) async fn rewrite(ctx: &SessionContext, state: &SessionState, statement: &mut Statement) -> Result<()> {
     if !query_of(statement).is_some_and(|query| query.visit(&mut Finder).is_break()) {
         return Ok(());
     }
     let mut tables = HashMap::new();
     for reference in state.resolve_table_references(statement).map_err(|e| explain(e, Some(ctx)))? {
-        // The name of a table function is not that of a table.
+        // A reference may name a table function, which is not a table.
         let Ok(table) = ctx.table_provider(reference.clone()).await else { continue };
         let columns = table.schema().fields().iter().map(|field| Some(field.name().clone())).collect();
         tables.insert(reference, columns);
@@ -53,7 +54,7 @@ pub(super) async fn rewrite(ctx: &SessionContext, state: &SessionState, statemen
     }
 }
 
-/// The query that a statement asks or explains.
+/// Returns the query of a statement or of an `EXPLAIN`.
 fn query_of(statement: &mut Statement) -> Option<&mut Query> {
     match statement {
         Statement::Statement(statement) => match statement.as_mut() {
@@ -65,7 +66,7 @@ fn query_of(statement: &mut Statement) -> Option<&mut Query> {
     }
 }
 
-/// Breaks off at the first join by name.
+/// Stops at the first join by name.
 struct Finder;
 
 impl Visitor for Finder {
@@ -84,7 +85,7 @@ fn found(found: bool) -> ControlFlow<()> {
     if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
-/// Whether tables of one item of `FROM` are joined by name, in brackets or not.
+/// Returns whether an item of `FROM` joins tables by name, in brackets or not.
 fn has_join_by_name(item: &TableWithJoins) -> bool {
     let in_brackets = |factor: &TableFactor| match factor {
         TableFactor::NestedJoin { table_with_joins, .. } => has_join_by_name(table_with_joins),

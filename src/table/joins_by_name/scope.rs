@@ -1,4 +1,4 @@
-//! What the names of columns mean in a `FROM`.
+//! Resolves the names of columns in a `FROM`.
 
 use std::collections::BTreeSet;
 
@@ -8,33 +8,34 @@ use crate::error::{Error, Kind, Result};
 use crate::table::joins_by_name::ast::{binary, first_of, normalized, quoted};
 use crate::table::query::missing;
 
-/// Names of columns in their order; none where only the planner knows it, as of `count(*)`.
+/// Names of columns in order; `None` if only the planner knows it, as for `count(*)`.
 pub(super) type Names = Vec<Option<String>>;
 
-/// A column with its table before it.
+/// A column's name, qualified by its table.
 type Qualified = Vec<Ident>;
 
 /// The rows that a join keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rows {
-    /// Those that fit together.
+    /// Matching rows.
     OfBoth,
-    /// With them, the others of the left side.
+    /// Matching rows, and the others of the left side.
     AllOfLeft,
-    /// With them, the others of the right side.
+    /// Matching rows, and the others of the right side.
     AllOfRight,
-    /// With them, the others of both sides.
+    /// Matching rows, and the others of both sides.
     All,
-    /// Of the left side alone, without the columns of the right one.
+    /// Rows of the left side alone, without the columns of the right one.
     OnlyLeft,
-    /// Of the right side alone, without the columns of the left one.
+    /// Rows of the right side alone, without the columns of the left one.
     OnlyRight,
 }
 
-/// Columns that a joined one may be of. It is written out wherever it is named, so the statement grows with them.
+/// Maximum number of columns merged into a joined one. They are written out wherever it is named,
+/// so the statement grows with them.
 const MOST: usize = 64;
 
-/// What is visible of a `FROM`, in the order of `SELECT *`.
+/// What is visible in a `FROM`, in the order of `SELECT *`.
 #[derive(Debug, Default)]
 pub(super) struct Scope {
     pub(super) parts: Vec<Part>,
@@ -46,47 +47,48 @@ pub(super) enum Part {
     Relation(Relation),
 }
 
-/// A column that joins by name made of several.
+/// A column that joins by name merged from several.
 #[derive(Debug)]
 pub(super) struct Joined {
     pub(super) name: String,
-    /// Its value is the first that is not null.
+    /// The merged columns: the first that is not null is the value.
     of: Vec<Qualified>,
 }
 
-/// A table, by the name that it has in the `FROM`.
+/// A table, under the name that it has in the `FROM`.
 #[derive(Debug)]
 pub(super) struct Relation {
     pub(super) qualifier: Vec<Ident>,
     pub(super) columns: Names,
-    /// Columns that are now part of a joined one, and so not visible without the table's name.
+    /// Columns that are now part of a joined one, and so visible only with the table's name.
     pub(super) joined: BTreeSet<String>,
 }
 
-/// What a name that stands alone means.
+/// What an unqualified name means.
 pub(super) enum Found<'a> {
-    /// Nothing that is here.
+    /// Nothing in this scope.
     Nothing,
-    /// A column that no join by name made, or several: the planner knows what to do.
+    /// One or more columns that are not joined ones: the planner resolves them.
     Column,
     /// A joined column.
     Joined(&'a Joined),
 }
 
 impl Joined {
-    /// The expression of its value.
+    /// Returns the expression for the column's value.
     pub(super) fn value(&self) -> Expr {
         first_of(&self.of)
     }
 
-    /// Whether it is no column of one table, and so has no name unless it is given one.
+    /// Returns whether the value is computed from several columns, and so has no name unless it is
+    /// given one.
     pub(super) fn is_computed(&self) -> bool {
         self.of.len() > 1
     }
 }
 
 impl Relation {
-    /// The columns that need no table's name.
+    /// Returns the columns that are visible without the table's name.
     pub(super) fn visible(&self) -> impl Iterator<Item = Option<&str>> {
         let columns = self.columns.iter().map(Option::as_deref);
         columns.filter(|name| name.is_none_or(|name| !self.joined.contains(name)))
@@ -100,7 +102,7 @@ impl Relation {
         self.qualifier.iter().cloned().chain([quoted(name)]).collect()
     }
 
-    /// The last part of its name, by which the planner tells tables apart.
+    /// Returns the last part of the table's name, by which the planner tells tables apart.
     fn name(&self) -> Option<String> {
         self.qualifier.last().map(normalized)
     }
@@ -121,7 +123,7 @@ impl Part {
         }
     }
 
-    /// How a user can write the column so that it is this one.
+    /// Returns how a user can write the column unambiguously.
     fn written(&self, name: &str) -> String {
         let plain = |ident: &Ident| match ident.value.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             true => ident.value.clone(),
@@ -134,18 +136,20 @@ impl Part {
 }
 
 impl Scope {
-    /// Of one table. One that is never asked for by its name may have none.
+    /// Creates the scope of one table. A table that is never referred to by name may have an empty
+    /// `qualifier`.
     pub(super) fn relation(qualifier: Vec<Ident>, columns: Names) -> Scope {
         Scope { parts: vec![Part::Relation(Relation { qualifier, columns, joined: BTreeSet::new() })] }
     }
 
-    /// Both, one after the other.
+    /// Returns this scope followed by another.
     pub(super) fn and(mut self, right: Scope) -> Scope {
         self.parts.extend(right.parts);
         self
     }
 
-    /// What is visible after a join of both. `condition` sees what is visible within it.
+    /// Returns what is visible after a join of both scopes. `condition` is called with what is
+    /// visible in the join's condition.
     pub(super) fn joined(
         self,
         right: Scope,
@@ -163,7 +167,8 @@ impl Scope {
         Ok(both)
     }
 
-    /// What is visible after a join of both by columns that both have, and the condition of that join.
+    /// Returns what is visible after a join by columns that both scopes have, and the condition of
+    /// that join.
     pub(super) fn joined_by(mut self, mut right: Scope, columns: &[String], rows: Rows) -> Result<(Scope, Expr)> {
         let (mut joined, mut condition) = (Vec::new(), None);
         for (at, name) in columns.iter().enumerate() {
@@ -197,7 +202,7 @@ impl Scope {
         Ok((Scope { parts: joined }.and(sides), condition))
     }
 
-    /// The columns that a natural join is by: those visible on both sides.
+    /// Returns the columns of a natural join: those visible on both sides.
     pub(super) fn common(&self, right: &Scope) -> Result<Vec<String>> {
         let (left, right) = (self.names(), right.names());
         if left.contains(&None) && right.contains(&None) {
@@ -209,7 +214,8 @@ impl Scope {
         Ok(common.cloned().collect())
     }
 
-    /// Refuses two tables of one name, since the planner takes a column of the first for one of the second.
+    /// Rejects two tables with the same name, since the planner mistakes a column of the first for
+    /// one of the second.
     pub(super) fn check_names(&self) -> Result<()> {
         let mut seen = BTreeSet::new();
         for name in self.relations().filter_map(Relation::name) {
@@ -221,12 +227,12 @@ impl Scope {
         Ok(())
     }
 
-    /// Whether any visible column is a joined one.
+    /// Returns whether any visible column is a joined one.
     pub(super) fn has_joined(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, Part::Joined(_)))
     }
 
-    /// The columns of `SELECT *`.
+    /// Returns the columns of `SELECT *`.
     pub(super) fn names(&self) -> Names {
         let mut names = Names::new();
         for part in &self.parts {
@@ -238,21 +244,21 @@ impl Scope {
         names
     }
 
-    /// The columns of `SELECT table.*`.
+    /// Returns the columns of `SELECT table.*`.
     pub(super) fn names_of(&self, table: &str) -> Names {
         let mut named = self.relations().filter(|relation| relation.name().as_deref() == Some(table));
         named.next().map_or_else(|| vec![None], |relation| relation.columns.clone())
     }
 
-    /// Whether a table is called so.
+    /// Returns whether a table has that name.
     pub(super) fn has_table(&self, name: &str) -> bool {
         self.relations().any(|relation| relation.name().as_deref() == Some(name))
     }
 
-    /// What a name that stands alone means.
+    /// Returns what an unqualified name means.
     ///
     /// # Errors
-    /// Where it means a joined column as well as another.
+    /// Returns [`Kind::Query`] if it could mean both a joined column and another one.
     pub(super) fn find(&self, name: &str) -> Result<Found<'_>> {
         let found: Vec<&Part> = self.parts.iter().filter(|part| part.shows(name)).collect();
         match found.as_slice() {
@@ -274,7 +280,7 @@ impl Scope {
         })
     }
 
-    /// The one column that a side of a join calls so.
+    /// Returns the one column with that name on a side of a join.
     fn only(&self, name: &str, side: &str, using: &[String]) -> Result<Vec<Qualified>> {
         let found: Vec<&Part> = self.parts.iter().filter(|part| part.shows(name)).collect();
         let place = || format!("on the {side} of JOIN ... USING ({})", using.join(", "));
@@ -296,7 +302,7 @@ impl Scope {
         }
     }
 
-    /// Takes a column out of what is visible, as part of a joined one.
+    /// Hides a column that is now part of a joined one.
     fn hide(&mut self, name: &str) {
         self.parts.retain(|part| !matches!(part, Part::Joined(joined) if joined.name == name));
         for part in &mut self.parts {

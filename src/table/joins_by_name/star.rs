@@ -1,4 +1,4 @@
-//! `SELECT *` over joins by name, written out.
+//! Writes out `SELECT *` over joins by name.
 
 use datafusion::sql::sqlparser::ast::{
     ExcludeSelectItem, Expr, ObjectName, ReplaceSelectElement, ReplaceSelectItem, SelectItem,
@@ -11,7 +11,7 @@ use crate::table::joins_by_name::scope::{Joined, Part, Relation, Scope};
 use crate::table::query::missing;
 
 impl Scope {
-    /// The items that show what `SELECT *` shows.
+    /// Returns the items that `SELECT *` stands for.
     pub(super) fn star(&self, options: &WildcardAdditionalOptions) -> Result<Vec<SelectItem>> {
         if options.opt_ilike.is_some() || options.opt_rename.is_some() || options.opt_alias.is_some() {
             let what = "SELECT * over a join by name can only have EXCLUDE, EXCEPT and REPLACE";
@@ -37,7 +37,7 @@ impl Scope {
     }
 }
 
-/// The columns that are left out, as of `SELECT * EXCLUDE (a, b)`.
+/// Returns the columns that are left out, as in `SELECT * EXCLUDE (a, b)`.
 pub(super) fn excluded(options: &WildcardAdditionalOptions) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     if let Some(except) = &options.opt_except {
@@ -53,7 +53,7 @@ pub(super) fn excluded(options: &WildcardAdditionalOptions) -> Vec<String> {
     names
 }
 
-/// A joined column, or what replaces it.
+/// Returns the item for a joined column, or for what replaces it.
 fn item(joined: &Joined, replaced: &[&ReplaceSelectElement]) -> SelectItem {
     let alias = quoted(&joined.name);
     match replaced.iter().find(|element| normalized(&element.column_name) == joined.name) {
@@ -63,7 +63,8 @@ fn item(joined: &Joined, replaced: &[&ReplaceSelectElement]) -> SelectItem {
     }
 }
 
-/// The columns of a table that are not part of a joined one.
+/// Returns the item for the columns of a table that are not part of a joined one, or `None` if none
+/// is left.
 fn rest(relation: &Relation, excluded: &[String], replaced: &[&ReplaceSelectElement]) -> Option<SelectItem> {
     let is_excluded = |name: Option<&str>| name.is_some_and(|name| excluded.iter().any(|other| other == name));
     if relation.visible().all(is_excluded) {
@@ -86,7 +87,7 @@ fn rest(relation: &Relation, excluded: &[String], replaced: &[&ReplaceSelectElem
     Some(SelectItem::QualifiedWildcard(table, options))
 }
 
-/// The name of an item of `SELECT`, where it has one without the planner.
+/// Returns the name of an item of `SELECT`, if it has one before planning.
 pub(super) fn name_of(expr: &Expr) -> Option<String> {
     match without_brackets(expr) {
         Expr::Identifier(name) => Some(normalized(name)),

@@ -1,4 +1,4 @@
-//! `class_name(class_id)`: what a class is called.
+//! Implements `class_name(class_id)`: the name of a class.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl,
 
 use super::lists::{expect_arguments, number_type};
 
-/// Knows the classes of the dataset that its session is about.
+/// Knows the classes of its session's dataset.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct ClassName {
     names: Vec<String>,
@@ -17,7 +17,7 @@ pub(super) struct ClassName {
 }
 
 impl ClassName {
-    /// `names` are those of the classes, by their ids.
+    /// Creates the function; `names` are the names of the classes, by class id.
     pub(super) fn new(names: Vec<String>) -> Self {
         ClassName { names, signature: Signature::user_defined(Volatility::Immutable) }
     }

@@ -1,4 +1,4 @@
-//! `cosine(a, b)`: how alike two features are.
+//! Implements `cosine(a, b)`: the cosine similarity of two features.
 
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ impl ScalarUDFImpl for Cosine {
     }
 }
 
-/// None where a list has no direction: it is empty, or all zero.
+/// Returns `None` if a list has no direction: it is empty, or all zero.
 fn cosine(a: &[f32], b: &[f32]) -> Option<f32> {
     let (mut ab, mut aa, mut bb) = (0.0f64, 0.0f64, 0.0f64);
     for (&a, &b) in a.iter().zip(b) {
@@ -68,6 +68,6 @@ fn cosine(a: &[f32], b: &[f32]) -> Option<f32> {
         aa += a * a;
         bb += b * b;
     }
-    // NaN is not 0: it goes through to the result.
+    // NaN is not 0, so it propagates to the result.
     (aa != 0.0 && bb != 0.0).then(|| (ab / (aa.sqrt() * bb.sqrt())) as f32)
 }

@@ -1,4 +1,4 @@
-//! Lists of f32 as the functions see them: one flat buffer, whatever Arrow's layout.
+//! Gives the functions lists of f32 as one flat buffer, whatever Arrow's layout.
 
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use arrow::datatypes::{DataType, Field, FieldRef, Float32Type};
 use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::ColumnarValue;
 
-/// The type that a list argument is cast to: lists of other numbers become lists of f32; null an empty type of list.
+/// Returns the type that a list argument is cast to: lists of other numbers, and null, become lists
+/// of f32.
 pub(super) fn list_type(function: &str, given: &DataType) -> Result<DataType> {
     match given {
         DataType::FixedSizeList(item, _) | DataType::List(item) if item.data_type() == &DataType::Float32 => {
@@ -25,12 +26,13 @@ pub(super) fn list_type(function: &str, given: &DataType) -> Result<DataType> {
     }
 }
 
-/// The type that a number argument is cast to. An untyped parameter (`$gamma`) has type null before its value is put in.
+/// Returns the type that a number argument is cast to. An untyped parameter (`$gamma`) has type
+/// null until its value is bound.
 pub(super) fn number_type(function: &str, given: &DataType, wanted: DataType) -> Result<DataType> {
     if is_number(given) { Ok(wanted) } else { plan_err!("{function} needs a number, not {given}") }
 }
 
-/// How many arguments a function has.
+/// Checks the number of a function's arguments.
 pub(super) fn expect_arguments(function: &str, given: usize, wanted: usize, usage: &str) -> Result<()> {
     if given == wanted { Ok(()) } else { plan_err!("{function} has {wanted} arguments, not {given}: {usage}") }
 }
@@ -39,12 +41,12 @@ fn is_number(given: &DataType) -> bool {
     given.is_numeric() || given == &DataType::Null
 }
 
-/// The field of the elements in results.
+/// Returns the field of the elements in results.
 pub(super) fn item_field() -> FieldRef {
     Arc::new(Field::new_list_field(DataType::Float32, true))
 }
 
-/// The type of a result that has a list of the same length as the argument's.
+/// Returns the type of a result with lists of the same length as the argument's.
 pub(super) fn like(argument: &DataType) -> DataType {
     match argument {
         DataType::FixedSizeList(_, width) => DataType::FixedSizeList(item_field(), *width),
@@ -52,12 +54,12 @@ pub(super) fn like(argument: &DataType) -> DataType {
     }
 }
 
-/// An argument of lists.
+/// A list argument, by rows.
 pub(super) struct Lists {
     values: ScalarBuffer<f32>,
     bounds: Bounds,
     nulls: Option<NullBuffer>,
-    /// One list that stands for every row.
+    /// Whether one list stands for every row.
     constant: bool,
 }
 
@@ -88,7 +90,7 @@ impl Lists {
         Ok(Lists { values: without_null(values), bounds, nulls: array.nulls().cloned(), constant })
     }
 
-    /// The row's elements; `None` where the row is null.
+    /// Returns the row's elements, or `None` if the row is null.
     pub(super) fn row(&self, row: usize) -> Option<&[f32]> {
         let row = if self.constant { 0 } else { row };
         if self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
@@ -101,7 +103,7 @@ impl Lists {
     }
 }
 
-/// An element that is null counts as NaN.
+/// Returns the elements, with NaN for those that are null.
 fn without_null(values: &Float32Array) -> ScalarBuffer<f32> {
     if values.null_count() == 0 {
         return values.values().clone();
@@ -118,7 +120,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// For a result of the type that [`like`] gave.
+    /// Creates a result of the type that [`like`] returned.
     pub(super) fn new(result: &DataType, rows: usize) -> Rows {
         let width = match result {
             DataType::FixedSizeList(_, width) => Some(*width),

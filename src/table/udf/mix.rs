@@ -1,4 +1,5 @@
-//! `mix(a, b, gamma)`: how Dynamic Knowledge Aggregation joins the prior's and the model's logits.
+//! Implements `mix(a, b, gamma)`, by which Dynamic Knowledge Aggregation combines the prior's and
+//! the model's logits.
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Float64Type};
@@ -61,10 +62,12 @@ impl ScalarUDFImpl for Mix {
             if a.len() != b.len() {
                 return exec_err!("mix needs lists of the same length, not of {} and {}", a.len(), b.len());
             }
-            // The factors are rounded to f32 first, as torch does with `gamma * a + (1 - gamma) * b`.
+            // The factors are rounded to f32 first, as torch does with
+            // `gamma * a + (1 - gamma) * b`.
             let (for_a, for_b) = (gamma as f32, (1.0 - gamma) as f32);
             result.push(Some(a.iter().zip(b).map(|(a, b)| match gamma {
-                // So that an infinite or absent element of the side that does not count has no say.
+                // The side with weight 0 is left out, so that its infinite or missing elements do
+                // not make the result NaN.
                 0.0 => *b,
                 1.0 => *a,
                 _ => for_a * a + for_b * b,

@@ -1,4 +1,4 @@
-//! Functions that make one number of a list: `argmax`, `max_of`, `margin`, `entropy`.
+//! Implements functions that reduce a list to one number: `argmax`, `max_of`, `margin`, `entropy`.
 
 use std::sync::Arc;
 
@@ -73,7 +73,7 @@ impl ScalarUDFImpl for Reduce {
     }
 }
 
-/// Place of the largest element: the first of several, never NaN.
+/// Returns the index of the largest element: the first of several, never NaN.
 fn argmax(row: &[f32]) -> Option<usize> {
     let mut best: Option<usize> = None;
     for (place, value) in row.iter().enumerate() {
@@ -84,7 +84,7 @@ fn argmax(row: &[f32]) -> Option<usize> {
     best
 }
 
-/// Largest less second largest; none where fewer than two are numbers.
+/// Returns the largest minus the second largest element, or `None` if fewer than two are numbers.
 fn margin(row: &[f32]) -> Option<f32> {
     let (mut first, mut second) = (None, None);
     for &value in row.iter().filter(|v| !v.is_nan()) {
@@ -97,9 +97,9 @@ fn margin(row: &[f32]) -> Option<f32> {
     Some(first? - second?)
 }
 
-/// -sum p ln p over a row of probabilities; a probability of 0 adds nothing.
+/// Returns -sum p ln p over a row of probabilities; a probability of 0 adds nothing.
 fn entropy(row: &[f32]) -> Option<f32> {
     let term = |p: f64| if p == 0.0 { 0.0 } else { -p * p.ln() };
-    // `+ 0.0` makes the -0 of an empty sum or a certain answer a plain 0.
+    // `+ 0.0` turns the -0 of an empty sum or a certain answer into 0.
     (!row.is_empty()).then(|| (row.iter().map(|p| term(f64::from(*p))).sum::<f64>() + 0.0) as f32)
 }

@@ -1,4 +1,4 @@
-//! `softmax(list, scale)`: probabilities from logits.
+//! Implements `softmax(list, scale)`: probabilities from logits.
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Float64Type};
@@ -47,7 +47,8 @@ impl ScalarUDFImpl for Softmax {
             result.push(list.map(|list| {
                 let scale = scales.value(row);
                 let scaled = list.iter().map(|x| scale * f64::from(*x));
-                // Less the largest, so that no exponential overflows; f64, so that a sum over many classes is exact to f32.
+                // The largest is subtracted so that no exponential overflows; f64 makes a sum over
+                // many classes exact to f32.
                 let largest = scaled.clone().fold(f64::NEG_INFINITY, f64::max);
                 exponentials.clear();
                 exponentials.extend(scaled.map(|x| (x - largest).exp()));

@@ -1,4 +1,4 @@
-//! `top_k(list, k)`: the k best classes.
+//! Implements `top_k(list, k)`: the k best classes.
 
 use std::sync::Arc;
 
@@ -70,10 +70,11 @@ impl ScalarUDFImpl for TopK {
     }
 }
 
-/// Places of the k largest elements, best first, of equal ones the first; NaN is left out.
+/// Returns the indices of the k largest elements, best first, and of equal ones the first; NaN is
+/// left out.
 fn best(list: &[f32], k: usize) -> Vec<i32> {
     let mut places: Vec<(i32, f32)> = (0..).zip(list.iter().copied()).filter(|(_, v)| !v.is_nan()).collect();
-    // The sort is stable, so that equal elements stay in order.
+    // The sort is stable, so equal elements stay in order.
     places.sort_by(|(_, a), (_, b)| b.partial_cmp(a).unwrap_or(std::cmp::Ordering::Equal));
     places.truncate(k);
     places.into_iter().map(|(place, _)| place).collect()

@@ -7,15 +7,16 @@ use crate::fusion::design::StartsFrom;
 use crate::runs::adapted_model::AdaptedModel;
 use crate::runs::lookup::{self, Measured};
 use crate::runs::stored_run::StoredRun;
+use crate::source::Split;
 use crate::stage::evaluate::MODELS;
 
-/// The card, in Markdown with the head that model hubs read.
+/// Writes the card, in Markdown with the head that model hubs read.
 pub(super) fn card(chosen: &StoredRun, adapted: &AdaptedModel) -> Result<String> {
     let StoredRun { run, spec, .. } = chosen;
     let (name, tune, reached) = (&spec.name, spec.adapt.tune, adapted.reached);
     let figures = figures(if reached.has_all_passes() { scores(chosen)? } else { None })?;
     let pictures = chosen.pictures()?;
-    let test = pictures.rows().iter().filter(|picture| picture.test).count();
+    let test = pictures.rows().iter().filter(|picture| picture.split != Split::Train).count();
     let probabilities = match adapted.temperature {
         Some(t) => {
             format!("divided by the temperature {t:.3}, which was fitted on pseudo-labels and not on true labels")
@@ -57,27 +58,32 @@ pub(super) fn card(chosen: &StoredRun, adapted: &AdaptedModel) -> Result<String>
     ))
 }
 
-/// What the run was measured to be: none where it was not measured, and nothing where no labels are known.
+/// Returns the run's scores: `None` if it was not measured, and empty if no labels are known.
 fn scores(chosen: &StoredRun) -> Result<Option<Vec<Measured>>> {
     let StoredRun { store, run, .. } = chosen;
     store.partition("metrics", run)?.require_sound()?;
     Ok(lookup::measured(store, run)?.map(|finished| finished.scores))
 }
 
-/// Accuracies as a table, in per cent.
+/// Writes accuracies as a table, in per cent.
 fn figures(scores: Option<Vec<Measured>>) -> Result<String> {
     let Some(scores) = scores else { return Ok("It was not measured as it is here.\n".to_owned()) };
     if scores.is_empty() {
         return Ok("No labels are known, so nothing was measured.\n".to_owned());
     }
-    let columns = [("train", "top1"), ("train", "mean_class"), ("test", "top1"), ("test", "mean_class")];
+    let measured = |split: &Split| scores.iter().any(|s| s.split == split.name());
+    let splits: Vec<&str> = Split::ALL.iter().filter(|split| measured(split)).map(|split| split.name()).collect();
+    let columns: Vec<(&str, &str)> =
+        splits.iter().flat_map(|split| [(*split, "top1"), (*split, "mean_class")]).collect();
     let find = |model: &str, (split, metric): (&str, &str)| {
         scores.iter().find(|s| s.model == model && s.split == split && s.metric == metric).map(|s| s.value)
     };
-    let mut text =
-        "| % | train top-1 | train per class | test top-1 | test per class |\n|---|---:|---:|---:|---:|\n".to_owned();
+    let titles: String = splits.iter().map(|split| format!(" {split} top-1 | {split} per class |")).collect();
+    let mut text = format!("| % |{titles}\n|---|{}\n", "---:|".repeat(columns.len()));
     for (model, name) in MODELS.iter().filter(|(model, _)| scores.iter().any(|s| s.model == *model)) {
-        let cells = columns.map(|column| find(model, column).map_or("-".to_owned(), |v| format!("{:.1}", 100.0 * v)));
+        let cells =
+            columns.iter().map(|column| find(model, *column).map_or("-".to_owned(), |v| format!("{:.1}", 100.0 * v)));
+        let cells: Vec<String> = cells.collect();
         writeln!(text, "| {name} | {} |", cells.join(" | "))
             .context(Kind::Store, || "cannot write the card".to_owned())?;
     }

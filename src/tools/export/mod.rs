@@ -3,7 +3,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `model.safetensors`, `config.json`, `preprocessor_config.json`, `tokenizer.json` ... | the adapted CLIP, for transformers' `CLIPModel` |
-//! | `classifier.safetensors` | W*, SOAP's three maps, and its sink where it is learned |
+//! | `classifier.safetensors` | W*, SOAP's three maps, and its sink if it is learned |
 //! | `classes.json` | names of the classes, in the order of W*'s rows |
 //! | `README.md` | what it is, its figures and settings |
 
@@ -23,15 +23,15 @@ use crate::runs::adapted_model::AdaptedModel;
 use crate::runs::stored_run::StoredRun;
 use crate::stop::Stop;
 
-/// What transformers keeps of a tokenizer, besides its configuration.
+/// The files that transformers keeps of a tokenizer, besides its configuration.
 const TOKENIZER: [&str; 4] = ["tokenizer.json", "special_tokens_map.json", "vocab.json", "merges.txt"];
 
-/// Writes the folder, which must not be there yet, or be empty. It has its name only once it is whole. Returns lines worth
-/// reading.
+/// Writes the folder, which must not exist yet, or be empty. It gets its name only once it is
+/// complete. Returns notes for the user.
 ///
 /// # Errors
-/// As [`AdaptedModel::open`]; [`Kind::Usage`] where something is in the folder; [`Kind::Store`] where it cannot be written. Where stopping was
-/// asked for, nothing is left.
+/// Fails like [`AdaptedModel::open`]; with [`Kind::Usage`] if something is in the folder; with
+/// [`Kind::Store`] if it cannot be written. If a stop was requested, nothing is left.
 pub fn export(chosen: &StoredRun, folder: &Path, stop: &Stop) -> Result<Vec<String>> {
     refuse_taken(folder)?;
     let adapted = AdaptedModel::open(chosen, stop)?;
@@ -40,7 +40,7 @@ pub fn export(chosen: &StoredRun, folder: &Path, stop: &Stop) -> Result<Vec<Stri
     fs::create_dir_all(parent).at(Kind::Store, "cannot make", parent)?;
     let unfinished = tempfile::Builder::new()
         .prefix(".export-")
-        // The process's umask takes from this what it takes from any new folder.
+        // The process's umask applies to this as to any new folder.
         .permissions(Permissions::from_mode(0o777))
         .tempdir_in(parent)
         .at(Kind::Store, "cannot write to", parent)?;
@@ -98,14 +98,14 @@ fn fill(folder: &Path, chosen: &StoredRun, adapted: &AdaptedModel) -> Result<Vec
     Ok(notes)
 }
 
-/// The CLIP with what was trained of it in its place, and what answers are made with besides.
+/// Returns the CLIP with its trained weights in place, and the other tensors that answers need.
 fn weights(adapted: &AdaptedModel) -> Result<(Named, Named)> {
     let mut clip = adapted.clip.tensors()?;
     let mut classifier = Named::from([("classifier".to_owned(), adapted.classifier())]);
     for (name, trained) in adapted.model.names().iter().zip(adapted.model.parameters()) {
         match name.strip_prefix("visual.") {
             Some(_) => clip.insert(hugging_face::name(name), trained.shallow_clone()),
-            // Of W*, the rows of unit length are there already.
+            // W* is there already, with rows of unit length.
             None if name == "classifier" => None,
             None => classifier.insert(name.clone(), trained.shallow_clone()),
         };
@@ -113,7 +113,7 @@ fn weights(adapted: &AdaptedModel) -> Result<(Named, Named)> {
     Ok((clip, classifier))
 }
 
-/// Copies the tokenizer's files. One that is built into this program cannot be written.
+/// Copies the tokenizer's files. The one built into this program cannot be written.
 fn tokenizer(folder: &Path, beside: &Beside, adapted: &AdaptedModel) -> Result<Vec<String>> {
     if beside.path("tokenizer.json").is_none() {
         return Ok(vec![
@@ -155,7 +155,8 @@ impl<'a> Beside<'a> {
         Beside { chosen, folder }
     }
 
-    /// The file of this name: where the pipeline says that it is, or beside the weights.
+    /// Returns the path of the file of this name: the one that the pipeline names, or the one
+    /// beside the weights.
     fn path(&self, name: &str) -> Option<PathBuf> {
         let model = &self.chosen.spec.model;
         let named = match name {

@@ -1,13 +1,13 @@
 //! Columns of text, aligned.
 
-/// Which side of its column a text stands on.
+/// Which side of its column a text is aligned to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     Left,
     Right,
 }
 
-/// Lines of columns, two spaces apart, each as wide as its widest cell.
+/// Writes lines of columns, two spaces apart, each as wide as its widest cell.
 pub(super) fn align(sides: &[Side], rows: &[Vec<String>]) -> String {
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max();
     let widths: Vec<usize> = (0..sides.len()).map(|column| width(column).unwrap_or(0)).collect();

@@ -1,4 +1,5 @@
-//! What `run`, `ingest`, `embed`, `adapt` and `evaluate` have in common: they run the pipeline up to a step.
+//! What `run`, `ingest`, `embed`, `adapt` and `evaluate` have in common: they run the pipeline up
+//! to a step.
 
 use super::common::{Common, runtime};
 use super::printer::Printer;

@@ -1,5 +1,6 @@
-//! Joins that give way. A statement ends (Ctrl-C, `--time-limit`) where one of its tasks gives way to the runtime, and DataFusion sees
-//! to that at the leaves of a plan only: a join of every row with every row makes a million batches of one that it read.
+//! Makes joins yield to the runtime. A statement can be cancelled (Ctrl-C, `--time-limit`) only
+//! when one of its tasks yields, and DataFusion ensures that only at the leaves of a plan: a cross
+//! join can make a million batches from one that it read.
 
 use std::sync::Arc;
 
@@ -11,13 +12,14 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
 
-/// Puts every join that can give more rows than it reads under a node that gives way after some batches.
+/// Wraps every join that can return more rows than it reads in a node that yields after some
+/// batches.
 #[derive(Debug)]
 pub(super) struct GivingWay;
 
 impl PhysicalOptimizerRule for GivingWay {
     fn name(&self) -> &str {
-        "giving_way"
+        "cooperative_joins"
     }
 
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {

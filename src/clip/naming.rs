@@ -1,4 +1,4 @@
-//! The two namings of CLIP's tensors, and reading blocks under either.
+//! The two naming schemes of CLIP's tensors, and reading blocks in either.
 
 use tch::Tensor;
 
@@ -7,19 +7,19 @@ use crate::clip::config::Activation;
 use crate::clip::weights::Weights;
 use crate::error::Result;
 
-/// How the tensors of a checkpoint are named.
+/// The naming scheme of a checkpoint's tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
+pub enum Naming {
     /// transformers' `CLIPModel`: `vision_model.encoder.layers.0.self_attn.q_proj.weight` …
     HuggingFace,
     /// OpenAI's and open_clip's: `visual.transformer.resblocks.0.attn.in_proj_weight` …
     OpenAi,
 }
 
-impl Layout {
-    /// Which naming these weights use.
+impl Naming {
+    /// Returns the naming scheme of these weights.
     pub fn of(weights: &Weights) -> Self {
-        if weights.has("visual.conv1.weight") { Layout::OpenAi } else { Layout::HuggingFace }
+        if weights.has("visual.conv1.weight") { Naming::OpenAi } else { Naming::HuggingFace }
     }
 }
 
@@ -47,19 +47,19 @@ fn linear(weights: &Weights, name: &str, out: i64, input: i64) -> Result<Linear>
     })
 }
 
-/// Block `number` of the tower whose blocks are named `prefix` + number.
-pub(super) fn block(weights: &Weights, layout: Layout, prefix: &str, number: i64, sizes: &BlockSizes) -> Result<Block> {
+/// Reads block `number` of the tower whose blocks are named `prefix` + number.
+pub(super) fn block(weights: &Weights, naming: Naming, prefix: &str, number: i64, sizes: &BlockSizes) -> Result<Block> {
     let &BlockSizes { width, mlp, heads, eps, activation } = sizes;
     let at = format!("{prefix}{number}");
-    let (ln_1, ln_2, in_proj, out, fc, proj) = match layout {
-        Layout::OpenAi => {
+    let (ln_1, ln_2, in_proj, out, fc, proj) = match naming {
+        Naming::OpenAi => {
             let in_proj = Linear {
                 weight: weights.get(&format!("{at}.attn.in_proj_weight"), &[3 * width, width])?,
                 bias: weights.get(&format!("{at}.attn.in_proj_bias"), &[3 * width])?,
             };
             ("ln_1", "ln_2", in_proj, "attn.out_proj", "mlp.c_fc", "mlp.c_proj")
         }
-        Layout::HuggingFace => {
+        Naming::HuggingFace => {
             let part = |which: &str| linear(weights, &format!("{at}.self_attn.{which}_proj"), width, width);
             let (q, k, v) = (part("q")?, part("k")?, part("v")?);
             let in_proj = Linear {

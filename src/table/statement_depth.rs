@@ -1,5 +1,6 @@
-//! How deep a statement nests. It is parsed and planned by calls within calls, and a chain of operators or of joined tables takes a
-//! call for each link: one of some thousand links needs more stack than there is, which would end the program.
+//! Limits how deep a statement nests. Parser and planner are recursive and take one call per link
+//! of a chain of operators or joined tables: a chain of several thousand links would overflow the
+//! stack and abort the program.
 
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -7,15 +8,17 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::{Error, Kind, Result};
 
-/// Links on any way into a statement. On a stack of 8 MB chains of 2,000 were planned, and some of 4,000 were not.
+/// Maximum number of links on any path into a statement. On a stack of 8 MB, chains of 2,000 links
+/// could be planned, and some of 4,000 could not.
 const LONGEST: usize = 1_000;
 
-/// Refuses a statement whose chains are longer than it can be planned with. Brackets are not counted: the parser has a bound on them.
+/// Rejects a statement whose chains are too long to plan. Brackets are not counted: the parser
+/// limits them itself.
 ///
 /// # Errors
-/// [`Kind::Query`], with what to write instead.
+/// Returns [`Kind::Query`] if a chain is too long; the hint says what to write instead.
 pub(super) fn check(sql: &str) -> Result<()> {
-    // What is no SQL, the parser says better.
+    // The parser reports invalid SQL better.
     let Ok(tokens) = Tokenizer::new(&GenericDialect, sql).tokenize() else { return Ok(()) };
     if links(tokens) <= LONGEST {
         return Ok(());
@@ -24,24 +27,24 @@ pub(super) fn check(sql: &str) -> Result<()> {
     Err(Error::new(Kind::Query, what).hint("x IN (1, 2, ...) and VALUES (1), (2), ... take any number of values"))
 }
 
-/// What is between two brackets, or outside all.
+/// State of one nesting level of brackets.
 #[derive(Default)]
 struct Level {
-    /// Operators of the expression that is being read.
+    /// Operators of the current expression.
     operators: usize,
-    /// Whether commas stand between tables.
+    /// Whether commas separate tables.
     tables: bool,
 }
 
-/// An upper bound on the links of the longest chain: tables and set operations all in all, and operators of an expression with
-/// those of the expressions that it stands in.
+/// Returns an upper bound on the links of the longest chain: all tables and set operations, plus
+/// the operators of an expression and of the expressions that enclose it.
 fn links(tokens: Vec<Token>) -> usize {
     let (mut outer, mut level) = (Vec::new(), Level::default());
     let (mut tables, mut operators, mut most) = (0, 0, 0);
     for token in tokens {
         match token {
             Token::LParen | Token::LBracket | Token::LBrace => {
-                // Of a[1][2] each bracket is an operator.
+                // In a[1][2] each bracket is an operator.
                 level.operators += usize::from(token == Token::LBracket);
                 operators += level.operators;
                 outer.push(std::mem::take(&mut level));
@@ -87,7 +90,7 @@ fn links(tokens: Vec<Token>) -> usize {
             },
             Token::Whitespace(_) | Token::Number(..) | Token::Period | Token::SemiColon | Token::Placeholder(_) => {}
             Token::SingleQuotedString(_) | Token::DoubleQuotedString(_) | Token::EOF => {}
-            // Signs of all kinds, and kinds of text that are seldom.
+            // Operator symbols, and rare kinds of string literals.
             _ => level.operators += 1,
         }
         most = most.max(tables + operators + level.operators);
@@ -112,7 +115,7 @@ mod tests {
         assert_eq!(counted(&format!("SELECT {}", "a + b, ".repeat(5_000))), 2);
         assert_eq!(counted(&format!("SELECT a{}", "[1]".repeat(70))), 71);
         assert_eq!(counted(&format!("SELECT 1{}", "::INT".repeat(70))), 71);
-        // Brackets that do not fit together.
+        // Unbalanced brackets.
         assert_eq!(counted("))) SELECT (((["), 2);
     }
 }

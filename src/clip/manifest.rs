@@ -1,18 +1,19 @@
-//! Which tensors a CLIP of some sizes has. Weights are compared with the configuration by names and shapes alone, which are in
-//! the file's header, before a byte of a tensor is read or allocated.
+//! The tensors that a CLIP of given sizes has. Weights are compared with the configuration by names
+//! and shapes alone, which are in the file's header, before any tensor is read or allocated.
 
 use std::collections::BTreeMap;
 
 use crate::clip::config::ClipConfig;
-use crate::clip::layout::Layout;
+use crate::clip::naming::Naming;
 use crate::clip::weights::Weights;
 use crate::error::{Error, Kind, Result};
 
-/// Tensors that checkpoints have besides those of the towers, and that nothing here needs: by the end of their names.
+/// Tensors that checkpoints have besides those of the towers and that are not needed here, by the
+/// end of their names.
 const IDLE: [&str; 7] =
     ["logit_scale", "logit_bias", "position_ids", "input_resolution", "context_length", "vocab_size", "attn_mask"];
 
-/// How many names a message lists.
+/// The number of names that a message lists.
 const SHOWN: usize = 3;
 
 pub(super) type Shapes = BTreeMap<String, Vec<i64>>;
@@ -20,9 +21,10 @@ pub(super) type Shapes = BTreeMap<String, Vec<i64>>;
 /// Compares all tensors of a model with its configuration.
 ///
 /// # Errors
-/// [`Kind::Model`] naming the tensors that are missing, have another shape, or are none of such a model's.
-pub(super) fn check(weights: &Weights, config: &ClipConfig, layout: Layout) -> Result<()> {
-    let expected = tensors(config, layout);
+/// Returns [`Kind::Model`], naming the tensors, if any are missing, have another shape, or do not
+/// belong to such a model.
+pub(super) fn check(weights: &Weights, config: &ClipConfig, naming: Naming) -> Result<()> {
+    let expected = tensors(config, naming);
     let missing: Vec<&str> = expected.keys().map(String::as_str).filter(|name| !weights.has(name)).collect();
     if !missing.is_empty() {
         return Err(refused(weights, "missing", &missing).hint(
@@ -51,16 +53,16 @@ fn refused(weights: &Weights, what: &str, names: &[&str]) -> Error {
     Error::new(Kind::Model, format!("{}: {tensors} {}{more} {are} {what}", weights.name(), shown.join(", ")))
 }
 
-/// Names and shapes of both towers' tensors.
-pub(super) fn tensors(config: &ClipConfig, layout: Layout) -> Shapes {
+/// Returns the names and shapes of both towers' tensors.
+pub(super) fn tensors(config: &ClipConfig, naming: Naming) -> Shapes {
     let ClipConfig { vision, text, joint } = config;
     let (image, sentence, joint) = (vision.width, text.width, *joint);
     let mut all = Shapes::new();
     let mut add = |name: &str, shape: &[i64]| drop(all.insert(name.to_owned(), shape.to_vec()));
     let patches = [image, 3, vision.patch, vision.patch];
     let (seen, said) = ([vision.patches() + 1, image], [text.context, sentence]);
-    let (vision_blocks, text_blocks, norms) = match layout {
-        Layout::HuggingFace => {
+    let (vision_blocks, text_blocks, norms) = match naming {
+        Naming::HuggingFace => {
             add("vision_model.embeddings.patch_embedding.weight", &patches);
             add("vision_model.embeddings.class_embedding", &[image]);
             add("vision_model.embeddings.position_embedding.weight", &seen);
@@ -71,7 +73,7 @@ pub(super) fn tensors(config: &ClipConfig, layout: Layout) -> Shapes {
             let norms = ["vision_model.pre_layrnorm", "vision_model.post_layernorm", "text_model.final_layer_norm"];
             ("vision_model.encoder.layers.", "text_model.encoder.layers.", norms)
         }
-        Layout::OpenAi => {
+        Naming::OpenAi => {
             add("visual.conv1.weight", &patches);
             add("visual.class_embedding", &[image]);
             add("visual.positional_embedding", &seen);
@@ -89,26 +91,26 @@ pub(super) fn tensors(config: &ClipConfig, layout: Layout) -> Shapes {
     for (prefix, layers, width, mlp) in
         [(vision_blocks, vision.layers, image, vision.mlp), (text_blocks, text.layers, sentence, text.mlp)]
     {
-        (0..layers).for_each(|n| block(&mut all, layout, &format!("{prefix}{n}"), width, mlp));
+        (0..layers).for_each(|n| block(&mut all, naming, &format!("{prefix}{n}"), width, mlp));
     }
     all
 }
 
-/// A weight, and its bias of the same first length.
+/// Adds a weight, and a bias of the same first length.
 fn pair(all: &mut Shapes, name: &str, shape: &[i64]) {
     all.insert(format!("{name}.weight"), shape.to_vec());
     all.insert(format!("{name}.bias"), shape[..1].to_vec());
 }
 
-fn block(all: &mut Shapes, layout: Layout, at: &str, width: i64, mlp: i64) {
-    let [norms @ .., fc, proj] = match layout {
-        Layout::HuggingFace => {
+fn block(all: &mut Shapes, naming: Naming, at: &str, width: i64, mlp: i64) {
+    let [norms @ .., fc, proj] = match naming {
+        Naming::HuggingFace => {
             for part in ["q_proj", "k_proj", "v_proj", "out_proj"] {
                 pair(all, &format!("{at}.self_attn.{part}"), &[width, width]);
             }
             ["layer_norm1", "layer_norm2", "mlp.fc1", "mlp.fc2"]
         }
-        Layout::OpenAi => {
+        Naming::OpenAi => {
             all.insert(format!("{at}.attn.in_proj_weight"), vec![3 * width, width]);
             all.insert(format!("{at}.attn.in_proj_bias"), vec![3 * width]);
             pair(all, &format!("{at}.attn.out_proj"), &[width, width]);

@@ -1,4 +1,5 @@
-//! Pictures that a command line names: a picture, a folder with pictures at any depth, or a CSV list.
+//! Pictures named on the command line: a picture, a folder with pictures at any depth, or a CSV
+//! list.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,10 +10,12 @@ use super::item::{Item, Origin};
 use super::list::List;
 use crate::error::{Error, Kind, Result};
 
-/// The pictures that `path` stands for, in the order of their paths. Labels and splits do not matter here.
+/// Returns the pictures that `path` stands for, in the order of their paths. Labels and splits do
+/// not matter here.
 ///
 /// # Errors
-/// Where there is no such path, a folder has no picture, or a list cannot be read.
+/// Returns [`Kind::Input`] if the path does not exist, a folder has no picture, or a list cannot be
+/// read.
 pub fn pictures(path: &Path) -> Result<Vec<Item>> {
     if path.is_dir() {
         let found: BTreeMap<_, _> = pictures_below(path).collect();
