@@ -11,7 +11,7 @@ use std::time::Duration;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch, StringArray, StructArray};
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use microclip_pipe::Error;
-use microclip_pipe::image::Limits;
+use microclip_pipe::image::{Decoding, ExifOrientation, Limits};
 use microclip_pipe::pipeline::run::{Options, run};
 use microclip_pipe::runs::lookup::Upto;
 use microclip_pipe::stage::pictures::Pictures;
@@ -271,7 +271,8 @@ fn a_change_that_the_source_does_not_show_is_ingested_by_the_next_run() {
 fn ingested(store: &Path) -> Arc<Pictures> {
     let store = Store::open_read(store).unwrap();
     let dataset = store.partitions("images").unwrap().remove(0);
-    Pictures::open(&store.partition("images", &dataset).unwrap(), Limits::default()).unwrap()
+    let decoding = Decoding { limits: Limits::default(), orientation: ExifOrientation::Apply };
+    Pictures::open(&store.partition("images", &dataset).unwrap(), decoding).unwrap()
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn mistakes_about_pictures_and_words() {
         "ingest pipeline.toml --set dataset.kind=list --set dataset.path={}",
         &[
             ("empty.csv", ""),
-            ("no_path.csv", "file,label\na.png,rose\n"),
+            ("no_path.csv", "number,label\na.png,rose\n"),
             ("no_rows.csv", "path,label\n"),
             ("blank.csv", "path,label\n,rose\n"),
             ("split.csv", "path,label,split\na.png,rose,holdout\n"),

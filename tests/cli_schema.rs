@@ -44,7 +44,7 @@ fn what_is_made_from_the_keys_is_current() {
 fn the_schema_has_what_a_file_must_have() {
     let printed = schema(&["--pipeline"]).output().unwrap().stdout;
     let schema: serde_json::Value = serde_json::from_slice(&printed).unwrap();
-    assert_eq!(schema["required"], serde_json::json!(["name", "dataset", "model", "text"]));
+    assert_eq!(schema["required"], serde_json::json!(["name", "dataset", "model"]));
     assert_eq!(schema["properties"]["dataset"]["required"], serde_json::json!(["kind", "path"]));
     let tune = &schema["properties"]["adapt"]["properties"]["tune"];
     assert_eq!(tune["default"], "layernorm");

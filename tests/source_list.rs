@@ -79,12 +79,44 @@ fn a_missing_file_is_one_unreadable_picture() {
     assert!(matches!(&items[2].origin, Origin::Unreadable { detail } if detail == "not an ordinary file"));
 }
 
+/// Lists as people have them mean what they say.
+#[test]
+fn other_separators_names_and_columns_are_understood() {
+    let seen = |text: &[u8]| {
+        let (dir, spec) = list(text);
+        let read = |item: Item| {
+            let place = Path::new(&item.path).strip_prefix(dir.path()).unwrap().display().to_string();
+            (place, item.split.unwrap().name(), item.label.unwrap_or_default())
+        };
+        let notes = open(&spec).unwrap().listing().notes.clone();
+        (items(&spec).into_iter().map(read).collect::<Vec<_>>(), notes)
+    };
+    let expected =
+        vec![("a.png".to_owned(), "train", "rose".to_owned()), ("sub/c.png".to_owned(), "test", "lily".to_owned())];
+    for text in [
+        b"path,label,split\na.png,rose,train\nsub/c.png,lily,test\n".as_slice(),
+        b"path;label;split\na.png;rose;train\nsub/c.png;lily;test\n",
+        b"Path\tLabel\tSplit\na.png\trose\ttrain\nsub/c.png\tlily\ttest\n",
+        b"file_name,class,subset\na.png,rose,training\nsub/c.png,lily,eval\n",
+        b",Filename,Category,partition\n0,a.png,rose,train\n1,sub/c.png,lily,test\n",
+        b"path,label,split,\na.png,rose,train,\nsub/c.png,lily,test,\n",
+        b"path,label,split\na.png,rose,train,\nsub/c.png,lily,test,\n",
+        b"\"path\",\"label\",\"split\"\r\n\"a.png\",\"rose\",\"train\"\r\n\"sub\\c.png\",\"lily\",\"test\"\r\n",
+    ] {
+        let (items, notes) = seen(text);
+        assert_eq!((items, notes), (expected.clone(), Vec::new()), "{}", String::from_utf8_lossy(text));
+    }
+    let (items, notes) = seen(b"path,label,split,width,photographer\na.png,rose,,5,x\nsub/c.png,lily,test,5,y\n");
+    assert_eq!(items, expected);
+    assert!(notes.len() == 1 && notes[0].ends_with("columns width, photographer are left aside"), "{notes:?}");
+}
+
 #[test]
 fn faults_name_the_line() {
     assert_eq!(error(b"path,lable\na.png,x\n"), ":1: unknown column `lable` | did you mean `label`?");
-    assert!(error(b"path,quality\na.png,x\n").starts_with(":1: unknown column `quality` | the first line names"));
     assert!(error(b"label\nx\n").starts_with(":1: no column `path`"));
     assert!(error(b"path,path\na,b\n").starts_with(":1: column `path` stands twice"));
+    assert!(error(b"path,file\na,b\n").starts_with(":1: columns `path` and `file` both mean `path`"));
     assert_eq!(error(b"path,label\na.png,x\n,y\n"), ":3: `path` is empty | name the picture, or remove the line");
     assert!(error(b"path,split\na.png,train\nb.png,holdout\n").starts_with(":3: `split` is `holdout` | splits are"));
     assert!(error(b"path,label\na.png,x\nb.png,x,y\n").starts_with(":3: 3 fields, but the header has 2"));

@@ -7,7 +7,7 @@ use microclip_pipe::fusion::design::{Coarse, Fusion, MixedHeads, Query, Sink};
 use microclip_pipe::fusion::foreground::{Affinity, Orientation, Threshold};
 use microclip_pipe::fusion::soap::Pooling;
 use microclip_pipe::fusion::stata::Transduction;
-use microclip_pipe::image::Strong;
+use microclip_pipe::image::{ExifOrientation, Strong};
 use microclip_pipe::source::SourceKind;
 use microclip_pipe::stage::adapt::{Adapt, ClassPrior, Tune};
 use microclip_pipe::stage::describe::Prototypes;
@@ -36,7 +36,7 @@ fn paths_start_at_the_file_and_become_absolute() {
     let spec = microclip_pipe::config::load(&folder.path("pipelines/a.toml"), &[]).unwrap();
     assert_eq!(spec.dataset.path, folder.path("pictures"));
     assert_eq!(spec.model.path, folder.path("model"));
-    assert_eq!(spec.text.descriptions, folder.path("words.json"));
+    assert_eq!(spec.text.descriptions, Some(folder.path("words.json")));
     assert_eq!(spec.store, folder.path("pipelines/.store"));
 }
 
@@ -86,6 +86,15 @@ fn a_policy_and_a_statement_replace_each_other() {
     let statement = format!("{WHOLE}\n[dka]\nstatement = \"dka.sql\"\n");
     let spec = folder.load(&statement, &["dka.policy=revive"]).unwrap();
     assert_eq!((spec.dka.policy, spec.dka.statement), (Some(Policy::Revive), None));
+}
+
+#[test]
+fn sentences_are_not_asked_for_where_classifiers_are_made_from_templates() {
+    let folder = Folder::new();
+    let without = WHOLE.replace("descriptions = \"words.json\"", "prototypes = \"templates\"");
+    assert!(without != WHOLE);
+    let spec = folder.load(&without, &[]).unwrap();
+    assert_eq!((spec.text.descriptions, spec.text.prototypes), (None, Prototypes::Templates));
 }
 
 #[test]
@@ -188,6 +197,7 @@ proptest! {
         seeds in (0..=i64::MAX as u64, 0..=i64::MAX as u64),
         kind in choice(SourceKind::ALL),
         optional in any::<bool>(),
+        orientation in choice(ExifOrientation::ALL),
         limits in (1u32..=1_000_000, 1u64..=1_000_000_000_000, 1u64..=1 << 40),
         choices in (choice(PrecisionChoice::ALL), choice(Affinity::ALL), choice(Threshold::ALL), choice(Orientation::ALL)),
         device in (choice(DeviceChoice::ALL), 0usize..=1024),
@@ -212,7 +222,7 @@ proptest! {
             spec.dataset.root = optional.then(|| folder.path("pictures"));
         }
         spec.dataset.classes = optional.then(|| folder.path("classes.txt"));
-        spec.dataset.tolerance = numbers.0;
+        (spec.dataset.tolerance, spec.dataset.orientation) = (numbers.0, orientation);
         let found = &mut spec.dataset.limits;
         (found.max_side, found.max_pixels, found.max_bytes) = limits;
         spec.model.tokenizer = optional.then(|| folder.path("words.json"));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use microclip_pipe::dka::LOGIT_SCALE;
 use microclip_pipe::error::Kind;
 use microclip_pipe::fusion::stata::Transduction;
-use microclip_pipe::image::Limits;
+use microclip_pipe::image::{Decoding, ExifOrientation, Limits};
 use microclip_pipe::stage::answers::{Mixture, transduced};
 use microclip_pipe::stage::describe::Heads;
 use microclip_pipe::stage::job::Job;
@@ -37,7 +37,8 @@ fn whatever_reads_rows_asks_for_every_batch() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = small_store::build(dir.path());
     let partition = |table: &str, name: &str| store.partition(table, name).unwrap();
-    let pictures = Pictures::open(&partition("images", "flowers"), Limits::default()).unwrap();
+    let decoding = Decoding { limits: Limits::default(), orientation: ExifOrientation::Apply };
+    let pictures = Pictures::open(&partition("images", "flowers"), decoding).unwrap();
     let all: Vec<usize> = (0..pictures.rows().len()).collect();
     let (whole, crops) = (partition("embeddings", "img-1"), partition("view_features", "view-1"));
     let cls = features::vectors(&whole, "cls_feature", &pictures, &all, &Stop::default()).unwrap();

@@ -136,6 +136,9 @@ pub struct ClipConfig {
     pub joint: i64,
 }
 
+/// The widest tower that OpenAI released. In wider ones of others heads are 64, 80, 88 or 104 wide.
+const OPENAI_WIDTH: i64 = 1024;
+
 /// Larger sizes mean a broken or hostile file: no known model has them, and the next step allocates
 /// memory.
 const MAX_WIDTH: i64 = 16_384;
@@ -247,14 +250,22 @@ impl ClipConfig {
     /// are 64 wide and the nonlinearity is QuickGELU, as in every model OpenAI released.
     ///
     /// # Errors
-    /// Returns [`Kind::Model`] if a required tensor is missing or has another rank, or a size is
-    /// absurd.
+    /// Returns [`Kind::Model`] if a required tensor is missing or has another rank, a size is
+    /// absurd, or the number of heads does not follow from the width.
     pub fn from_openai(weights: &Weights) -> Result<Self> {
         let conv = weights.shape_of("visual.conv1.weight", 4)?;
         let positions = weights.shape_of("visual.positional_embedding", 2)?[0];
         let grid = ((positions - 1).max(0) as f64).sqrt().round() as i64;
         let token = weights.shape_of("token_embedding.weight", 2)?;
         let (width, text_width) = (conv[0], token[1]);
+        for (tower, width) in [("vision", width), ("text", text_width)] {
+            if width > OPENAI_WIDTH || width % 64 != 0 {
+                let what =
+                    format!("{}: nothing says how many heads a {tower} tower of width {width} has", weights.name());
+                return Err(Error::new(Kind::Model, what)
+                    .hint("put the model's open_clip_config.json, or a Hugging Face config.json with its weights, beside them"));
+            }
+        }
         let config = ClipConfig {
             vision: VisionConfig {
                 width,
@@ -282,7 +293,7 @@ impl ClipConfig {
         Ok(config)
     }
 
-    fn check(&self) -> std::result::Result<(), String> {
+    pub(super) fn check(&self) -> std::result::Result<(), String> {
         let within = |name: &str, value: i64, max: i64| {
             if (1..=max).contains(&value) { Ok(()) } else { Err(format!("{name} is {value}, not within 1 to {max}")) }
         };

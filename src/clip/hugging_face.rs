@@ -71,7 +71,12 @@ pub fn tensors(weights: &Weights, config: &ClipConfig, naming: Naming) -> Result
             (Naming::OpenAi, None) => drop(all.insert(name(&stored), tensor)),
         }
     }
-    let scale = if weights.has("logit_scale") { weights.get("logit_scale", &[])? } else { Tensor::from(LOGIT_SCALE) };
+    // A number, which some files have as a list of one.
+    let scale = match weights.shape_of("logit_scale", 1) {
+        Ok([1]) => weights.get("logit_scale", &[1])?.squeeze(),
+        _ if weights.has("logit_scale") => weights.get("logit_scale", &[])?,
+        _ => Tensor::from(LOGIT_SCALE),
+    };
     all.insert("logit_scale".to_owned(), scale);
     Ok(all)
 }

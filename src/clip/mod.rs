@@ -10,6 +10,7 @@ pub mod hugging_face;
 mod manifest;
 pub mod model;
 pub mod naming;
+mod open_clip;
 mod openai_text;
 pub mod stored;
 pub mod text;

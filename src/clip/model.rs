@@ -6,6 +6,7 @@ use crate::clip::config::ClipConfig;
 use crate::clip::hugging_face::{self, Named};
 use crate::clip::manifest;
 use crate::clip::naming::Naming;
+use crate::clip::open_clip;
 use crate::clip::text::TextTower;
 use crate::clip::text_of;
 use crate::clip::tokenizer::Tokenizer;
@@ -46,6 +47,8 @@ pub struct Clip {
     pub tokenizer: Tokenizer,
     /// The map from pictures to the tower's input.
     pub preprocess: Preprocess,
+    /// What the user should know of how the files were read.
+    pub notes: Vec<String>,
     weights: Weights,
     weights_hash: blake3::Hash,
     naming: Naming,
@@ -62,9 +65,21 @@ impl Clip {
         // The folder of the companion files.
         let folder =
             if files.path.is_dir() { files.path.as_path() } else { files.path.parent().unwrap_or(Path::new(".")) };
-        let config = match naming {
-            Naming::HuggingFace => ClipConfig::from_hugging_face(&folder.join("config.json"))?,
-            Naming::OpenAi => ClipConfig::from_openai(&weights)?,
+        let mut notes = Vec::new();
+        let open_clip = Some(folder.join(open_clip::NAME)).filter(|path| naming == Naming::OpenAi && path.is_file());
+        let open_clip = open_clip.map(|path| open_clip::read(&path)).transpose()?;
+        let config = match (naming, &open_clip) {
+            (Naming::HuggingFace, _) => ClipConfig::from_hugging_face(&folder.join("config.json"))?,
+            (Naming::OpenAi, Some((config, _))) => config.clone(),
+            (Naming::OpenAi, None) => {
+                notes.push(format!(
+                    "no {} in {}: the weights are taken for OpenAI's, with QuickGELU; weights that others trained with \
+                     open_clip need that file",
+                    open_clip::NAME,
+                    folder.display()
+                ));
+                ClipConfig::from_openai(&weights)?
+            }
         };
         manifest::check(&weights, &config, naming)?;
         let tokenizer = match companion(files.tokenizer.as_deref(), folder, "tokenizer.json") {
@@ -76,13 +91,26 @@ impl Clip {
                 ));
             }
         };
-        let preprocess = match companion(files.preprocessor.as_deref(), folder, "preprocessor_config.json") {
-            Some(path) => {
+        // transformers 5 writes the second of these.
+        let preprocessor = companion(files.preprocessor.as_deref(), folder, "preprocessor_config.json")
+            .or_else(|| companion(None, folder, "processor_config.json"));
+        let preprocess = match (preprocessor, open_clip) {
+            (Some(path), _) => {
                 let text = text_of(&path)?;
-                let json = serde_json::from_str(&text).at(Kind::Model, "not JSON:", &path)?;
-                Preprocess::from_hf_json(&json, &path)?
+                let json: serde_json::Value = serde_json::from_str(&text).at(Kind::Model, "not JSON:", &path)?;
+                Preprocess::from_hf_json(json.get("image_processor").unwrap_or(&json), &path)?
             }
-            None => Preprocess::openai(config.vision.image_size as u32),
+            (None, Some((_, preprocess))) => preprocess,
+            (None, None) => {
+                let openai = Preprocess::openai(config.vision.image_size as u32);
+                notes.push(format!(
+                    "no preprocessor_config.json in {}: pictures are prepared as for OpenAI's CLIP, with mean {:?} and std {:?}",
+                    folder.display(),
+                    openai.mean,
+                    openai.std
+                ));
+                openai
+            }
         };
         if i64::from(preprocess.crop) != config.vision.image_size {
             return Err(Error::new(
@@ -97,7 +125,7 @@ impl Clip {
             .hint("preprocessor_config.json and config.json are not of the same model"));
         }
         let weights_hash = weights.hash();
-        Ok(Clip { config, tokenizer, preprocess, weights, weights_hash, naming })
+        Ok(Clip { config, tokenizer, preprocess, notes, weights, weights_hash, naming })
     }
 
     /// Returns the blake3 of the weights' bytes: the model's identity in a space.

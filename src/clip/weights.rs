@@ -184,11 +184,14 @@ fn find_shards(directory: &Path) -> Result<Vec<PathBuf>> {
     if index.is_file() {
         return read_index(&index);
     }
-    let single = directory.join("model.safetensors");
-    if single.is_file() {
-        return Ok(vec![single]);
+    // transformers' name, and those that open_clip has had.
+    for name in ["model.safetensors", "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"] {
+        let single = directory.join(name);
+        if single.is_file() {
+            return Ok(vec![single]);
+        }
     }
-    for pickle in ["pytorch_model.bin", "pytorch_model.pt", "model.pt"] {
+    for pickle in ["pytorch_model.bin", "pytorch_model.pt", "model.pt", "open_clip_pytorch_model.bin"] {
         let path = directory.join(pickle);
         if path.is_file() {
             refuse_pickle(&path)?;

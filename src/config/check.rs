@@ -6,12 +6,13 @@ use std::path::{Component, Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::keys::{self, KEYS, join, split};
+use super::keys::{self, KEYS, Named, join, split};
 use super::lines::Lines;
 use super::mistakes::Mistakes;
 use super::overrides::Applied;
 use super::suggest;
-use crate::settings::{Must, Want};
+use crate::settings::{Key, Must, Want};
+use crate::stage::describe::Prototypes;
 
 /// Checks values, and knows where each came from.
 pub(crate) struct Check<'a> {
@@ -30,7 +31,7 @@ impl Check<'_> {
     pub(crate) fn all(&mut self, table: &mut Table) {
         let mut suggested = HashSet::new();
         self.section("", table, &mut suggested);
-        for key in KEYS.iter().filter(|key| key.of.default.is_none()) {
+        for key in KEYS.iter().filter(|key| is_needed(key, table)) {
             let (section, leaf) = split(&key.name);
             // One mistake, one message: a mistyped key or table is not reported as missing as well.
             if suggested.contains(key.name.as_str()) || suggested.contains(section) {
@@ -146,6 +147,14 @@ impl Check<'_> {
         }
         Ok(())
     }
+}
+
+/// Returns whether the file must have a key: one without a default, and the sentences unless the
+/// classifiers are made from templates.
+fn is_needed(key: &Named<Key>, table: &Table) -> bool {
+    let prototypes = || table.get("text").and_then(|text| text.get("prototypes")).and_then(Value::as_str);
+    let sentences = key.name == "text.descriptions" && prototypes() != Some(Prototypes::Templates.name());
+    key.of.default.is_none() || sentences
 }
 
 fn number(value: &Value) -> Option<f64> {

@@ -1,5 +1,6 @@
 //! Decoding to RGB, pixel for pixel like Pillow's `Image.open(f).convert("RGB")`: alpha is dropped,
-//! not blended, and EXIF rotation is not applied, because CLIP's reference loaders do neither.
+//! not blended, because CLIP's reference loaders do so. EXIF orientation is applied one file up, in
+//! [`decoding`](super::decoding).
 
 use super::header::{Format, probe};
 use super::limits::Limits;

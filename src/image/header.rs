@@ -41,7 +41,7 @@ impl Format {
     /// coefficients if it is progressive, PNG's four channels of 16 bits, WebP's ARGB.
     fn bytes_a_pixel(self) -> usize {
         match self {
-            Format::Jpeg => 9,
+            Format::Jpeg => 13,
             Format::Png => 11,
             Format::WebP => 7,
         }

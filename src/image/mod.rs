@@ -6,6 +6,7 @@
 pub mod augment;
 pub mod crops;
 pub mod decode;
+pub mod decoding;
 pub mod header;
 pub mod id;
 mod jpeg;
@@ -22,6 +23,7 @@ mod webp;
 pub use augment::{Strong, StrongView, weak_view};
 pub use crops::{CropBox, Crops};
 pub use decode::decode;
+pub use decoding::{Decoding, ExifOrientation};
 pub use header::{Format, Header, probe};
 pub use id::ImageId;
 pub use limits::Limits;

@@ -1,6 +1,7 @@
-//! Reads Hugging Face's `preprocessor_config.json`. Missing keys have the defaults of
-//! `CLIPImageProcessor`; unsupported values are refused by name, because a picture prepared
-//! differently than in training gives worse features without any sign of it.
+//! Reads Hugging Face's `preprocessor_config.json`, which transformers 5 writes into
+//! `processor_config.json`. Missing keys have the defaults of `CLIPImageProcessor`; unsupported
+//! values are refused by name, because a picture prepared differently than in training gives worse
+//! features without any sign of it.
 
 use std::path::Path;
 

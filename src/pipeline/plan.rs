@@ -52,7 +52,7 @@ pub async fn plan(spec: &Spec) -> Result<Vec<PlanRow>> {
         rows.push(row("adapt", spec.name.clone(), 0, spec.adapt.epochs, "epoch", later));
         return Ok(rows);
     };
-    let pictures = Pictures::open(&store.partition("images", &workspace.dataset)?, spec.dataset.limits)?;
+    let pictures = Pictures::open(&store.partition("images", &workspace.dataset)?, spec.dataset.decoding())?;
     let (recipe, sentences) = (opened.recipe(spec)?, &opened.sentences);
     let run = opened.run_id(spec, recipe.as_ref())?;
     let passes = recipe.as_ref().map(|recipe| recipe.adapt.passes());

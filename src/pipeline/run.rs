@@ -60,6 +60,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     let recipe = opened.recipe(spec)?;
     let run = opened.run_id(spec, recipe.as_ref())?;
     let workspace = &opened.workspace;
+    workspace.clip.notes.iter().for_each(|note| progress.say(note));
     let mut record = Record::begin(&store, &run, &workspace.dataset, started, clock)?;
     record.made_from = MadeFrom::of(&workspace.clip, &opened.classes, Some(&opened.sentences));
     let known = opened.known(&store)?;
@@ -89,7 +90,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
         }
     };
     let mut outcome = Outcome::of(&found);
-    let pictures = Pictures::open(&store.partition("images", &workspace.dataset)?, spec.dataset.limits)?;
+    let pictures = Pictures::open(&store.partition("images", &workspace.dataset)?, spec.dataset.decoding())?;
     if upto >= Upto::Adapt {
         stages.compare_what_is_read(&pictures)?;
     }

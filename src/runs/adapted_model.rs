@@ -117,7 +117,7 @@ impl AdaptedModel {
             frozen: frozen.map(Arc::new),
             normaliser,
             preprocess: clip.preprocess,
-            limits: chosen.spec.dataset.limits,
+            decoding: chosen.spec.dataset.decoding(),
             seed: chosen.spec.seed,
             crops: (composite || gamma > 0.0).then_some(chosen.spec.views),
             prior: frozen_head.filter(|_| gamma > 0.0).map(|head| Prior { head, gamma }),
@@ -145,7 +145,10 @@ fn compare(chosen: &StoredRun, now: &MadeFrom) -> Result<()> {
     if now.sentences.is_some() && differs(then.sentences.as_ref(), now.sentences.as_ref()) {
         return refuse(
             Kind::Input,
-            format!("the sentences about the classes, now in {},", spec.text.descriptions.display()),
+            match &spec.text.descriptions {
+                Some(path) => format!("the sentences about the classes, now in {},", path.display()),
+                None => "the templates about the classes".to_owned(),
+            },
         );
     }
     Ok(())

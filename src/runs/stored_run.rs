@@ -48,7 +48,7 @@ impl StoredRun {
     /// # Errors
     /// Returns [`Kind::Store`] if the table `images` cannot be read.
     pub fn pictures(&self) -> Result<Arc<Pictures>> {
-        Pictures::open(&self.store.partition("images", &self.dataset)?, self.spec.dataset.limits)
+        Pictures::open(&self.store.partition("images", &self.dataset)?, self.spec.dataset.decoding())
     }
 
     /// Refuses a run whose dataset had other classes when it was made: its answers would get wrong

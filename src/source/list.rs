@@ -1,19 +1,21 @@
-//! A CSV file that names pictures: a header line, a column `path`, and optionally `label` and
-//! `split`. UTF-8, comma separated, quoted where needed.
+//! A CSV or TSV file that names pictures: a header line, a column `path`, and optionally `label`
+//! and `split`. UTF-8, separated by commas, semicolons or tabs, quoted where needed.
+
+mod columns;
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::Path;
+use std::io::Seek;
+use std::path::{Path, PathBuf};
 
-use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord, Trim};
+use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
+
+use columns::Columns;
 
 use super::fingerprint::Fingerprint;
 use super::item::{Item, Origin, Split};
 use super::{Listing, Source};
 use crate::error::{Context, Error, Kind, Result};
-use crate::text::nearest::nearest;
-
-const COLUMNS: [&str; 3] = ["path", "label", "split"];
 
 /// A list whose lines have been read, but not its pictures. The files' metadata are read only once,
 /// here: on a network disk that takes a millisecond a picture, and a second read could give a
@@ -36,14 +38,16 @@ impl List {
     /// Returns [`Kind::Input`] if the file cannot be read or one of its lines is wrong; the message
     /// names the line.
     pub fn open(path: &Path, root: Option<&Path>) -> Result<Self> {
-        let file = File::open(path)
+        let mut file = File::open(path)
             .at(Kind::Input, "cannot open list", path)
             .map_err(|e| e.hint("name a CSV file with a column `path`, and if wanted `label` and `split`"))?;
-        let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(file);
-        let places = columns(&mut reader, path)?;
+        let separator = columns::separator(&mut file, path)?;
+        file.rewind().at(Kind::Input, "cannot read", path)?;
+        let mut reader = ReaderBuilder::new().trim(Trim::All).flexible(true).delimiter(separator).from_reader(file);
+        let columns = Columns::read(&mut reader, path)?;
         let mut rows = Vec::new();
         for record in reader.records() {
-            rows.push(row(&record.map_err(|e| refused(path, &e))?, places, path)?);
+            rows.push(row(&record.map_err(|e| refused(path, &e))?, &columns, path)?);
         }
         if rows.is_empty() {
             return Err(Error::new(Kind::Input, format!("list {} names no picture", path.display()))
@@ -55,7 +59,7 @@ impl List {
         let root = root.or(path.parent()).unwrap_or(Path::new(""));
         let items: Vec<Item> = rows.into_iter().map(|row| item(root, row)).collect();
         let listing = Listing {
-            notes: Vec::new(),
+            notes: columns.note.into_iter().collect(),
             has_labels: !classes.is_empty(),
             classes,
             items: items.len() as u64,
@@ -82,7 +86,7 @@ impl Source for List {
 }
 
 fn item(root: &Path, row: Row) -> Item {
-    let path = root.join(&row.path);
+    let path = place(root, &row.path);
     Item {
         path: path.display().to_string(),
         origin: Origin::of_file(&path),
@@ -91,62 +95,43 @@ fn item(root: &Path, row: Row) -> Item {
     }
 }
 
-/// Returns the positions of the known columns: path, label, split.
-fn columns(reader: &mut Reader<File>, path: &Path) -> Result<[Option<usize>; 3]> {
-    let header = reader.headers().map_err(|e| refused(path, &e))?;
-    let mut places = [None; 3];
-    for (place, name) in header.iter().enumerate() {
-        // Spreadsheets write a byte-order mark.
-        let name = name.trim_start_matches('\u{feff}').trim_matches('"');
-        let Some(known) = COLUMNS.iter().position(|c| *c == name) else {
-            return Err(unknown_column(path, name));
-        };
-        if places[known].replace(place).is_some() {
-            return Err(Error::new(Kind::Input, format!("{}:1: column `{name}` stands twice", path.display()))
-                .hint("rename one of the two"));
-        }
-    }
-    if places[0].is_none() {
-        return Err(Error::new(Kind::Input, format!("{}:1: no column `path`", path.display()))
-            .hint("the first line names the columns: path, and if wanted label and split"));
-    }
-    Ok(places)
-}
-
-fn unknown_column(path: &Path, name: &str) -> Error {
-    let hint = match nearest(name, COLUMNS.map(|known| (known, known))) {
-        Some(known) => format!("did you mean `{known}`?"),
-        None => "the first line names the columns: path, and if wanted label and split".to_owned(),
-    };
-    Error::new(Kind::Input, format!("{}:1: unknown column `{name}`", path.display())).hint(hint)
-}
-
-fn row(record: &StringRecord, places: [Option<usize>; 3], path: &Path) -> Result<Row> {
+fn row(record: &StringRecord, columns: &Columns, path: &Path) -> Result<Row> {
     let line = record.position().map_or(0, csv::Position::line);
-    let [file, label, split] =
-        places.map(|place| place.and_then(|p| record.get(p)).filter(|text| !text.is_empty()).map(str::to_owned));
-    let Some(file) = file else {
-        return Err(Error::new(Kind::Input, format!("{}:{line}: `path` is empty", path.display()))
-            .hint("name the picture, or remove the line"));
-    };
-    let split = match split {
+    let here = |what: String| Error::new(Kind::Input, format!("{}:{line}: {what}", path.display()));
+    // A separator at the end of a line makes a field with nothing in it.
+    let more = record.iter().skip(columns.width).any(|field| !field.is_empty());
+    if more || record.len() < columns.width {
+        return Err(here(format!("{} fields, but the header has {}", record.len(), columns.width))
+            .hint("every line has as many fields as the first; text with a separator stands in double quotes"));
+    }
+    let field = |place: Option<usize>| record.get(place?).filter(|text| !text.is_empty()).map(str::to_owned);
+    let file = field(Some(columns.path))
+        .ok_or_else(|| here("`path` is empty".to_owned()).hint("name the picture, or remove the line"))?;
+    let split = match field(columns.split) {
         None => None,
-        Some(word) => Some(Split::parse(&word).ok_or_else(|| {
-            Error::new(Kind::Input, format!("{}:{line}: `split` is `{word}`", path.display()))
-                .hint(format!("splits are {}", Split::words()))
-        })?),
+        Some(word) => Some(
+            Split::parse(&word)
+                .ok_or_else(|| here(format!("`split` is `{word}`")).hint(format!("splits are {}", Split::words())))?,
+        ),
     };
-    Ok(Row { path: file, label, split })
+    Ok(Row { path: file, label: field(columns.label), split })
+}
+
+/// Returns the place of a picture: below the root unless its path is whole, with `~` for the user's
+/// home. A path as Windows writes it is taken for what it means if there is no file of that name.
+fn place(root: &Path, written: &str) -> PathBuf {
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(written.strip_prefix("~/")?));
+    let place = home().unwrap_or_else(|| root.join(written));
+    if written.contains('\\') && !place.exists() {
+        return root.join(written.replace('\\', "/"));
+    }
+    place
 }
 
 fn refused(path: &Path, error: &csv::Error) -> Error {
     let line = error.position().map_or(0, csv::Position::line);
     let (what, hint) = match error.kind() {
         ErrorKind::Utf8 { .. } => ("not UTF-8".to_owned(), "save it as UTF-8"),
-        ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            let what = format!("{len} fields, but the header has {expected_len}");
-            (what, "every line has as many fields as the first; text with a comma stands in double quotes")
-        }
         _ => (error.to_string(), "it must be a CSV file in UTF-8"),
     };
     Error::new(Kind::Input, format!("{}:{line}: {what}", path.display())).hint(hint)

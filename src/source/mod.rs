@@ -16,7 +16,7 @@ pub use class_names::class_names;
 pub use item::{Item, Origin, Split};
 
 use crate::error::Result;
-use crate::image::Limits;
+use crate::image::{Decoding, ExifOrientation, Limits};
 use crate::settings::{Must, SHARE, Want, choice, settings};
 
 choice! {
@@ -46,6 +46,8 @@ settings! {
         classes: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
         /// The share of files that may be rejected before the run ends with exit code 3.
         tolerance: f64 = 0.05, SHARE, Nothing;
+        /// What is done with the orientation that a picture's EXIF data asks for.
+        orientation: ExifOrientation = ExifOrientation::Apply, ExifOrientation::WANT, Features;
         [limits]: Limits;
     }
 }
@@ -53,7 +55,20 @@ settings! {
 impl Dataset {
     /// Returns the pictures at a path, with defaults for everything else.
     pub fn at(kind: SourceKind, path: PathBuf) -> Self {
-        Dataset { kind, path, root: None, classes: None, tolerance: 0.05, limits: Limits::default() }
+        Dataset {
+            kind,
+            path,
+            root: None,
+            classes: None,
+            tolerance: 0.05,
+            orientation: ExifOrientation::Apply,
+            limits: Limits::default(),
+        }
+    }
+
+    /// Returns how the pictures become pixels.
+    pub fn decoding(&self) -> Decoding {
+        Decoding { limits: self.limits, orientation: self.orientation }
     }
 
     /// Reads the class names from the pipeline's file of them, if it names one.

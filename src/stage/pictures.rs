@@ -10,7 +10,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::image::{Format, ImageId, Limits, Rgb, decode};
+use crate::image::{Decoding, Format, ImageId, Rgb};
 use crate::source::Split;
 use crate::source::item::modified_ns;
 use crate::stage::encoded;
@@ -60,7 +60,7 @@ impl Picture {
 pub struct Pictures {
     rows: Vec<Picture>,
     reader: Option<PictureReader>,
-    limits: Limits,
+    decoding: Decoding,
     images: Partition,
     /// Whether `images` was found to be outdated and set aside.
     outdated: AtomicBool,
@@ -71,7 +71,7 @@ impl Pictures {
     ///
     /// # Errors
     /// Returns [`Kind::Store`] if a part cannot be read.
-    pub fn open(images: &Partition, limits: Limits) -> Result<Arc<Self>> {
+    pub fn open(images: &Partition, decoding: Decoding) -> Result<Arc<Self>> {
         let mut rows = Vec::new();
         for batch in reader::batches(
             images,
@@ -117,7 +117,7 @@ impl Pictures {
             (false, _) => None,
         };
         rows.sort_by_key(|picture| picture.id);
-        Ok(Arc::new(Pictures { rows, reader, limits, images: images.clone(), outdated: AtomicBool::new(false) }))
+        Ok(Arc::new(Pictures { rows, reader, decoding, images: images.clone(), outdated: AtomicBool::new(false) }))
     }
 
     /// Returns the rows, sorted by id.
@@ -137,7 +137,7 @@ impl Pictures {
             (Place::Row(row), Some(reader)) => reader.read(row)?.unwrap_or_default(),
             _ => {
                 let path = Path::new(&picture.path);
-                let longest = picture.byte_len.min(self.limits.max_bytes);
+                let longest = picture.byte_len.min(self.decoding.limits.max_bytes);
                 encoded::read_ordinary(path, longest).at(Kind::Input, "cannot read", path).map_err(|e| e.hint(AGAIN))?
             }
         };
@@ -146,7 +146,7 @@ impl Pictures {
         }
         let undecodable =
             |detail| Error::new(Kind::Input, format!("{} can no longer be decoded: {detail}", picture.path));
-        decode(&bytes, &self.limits).map_err(|rejection| undecodable(rejection.detail))
+        self.decoding.picture(&bytes).map_err(|rejection| undecodable(rejection.detail))
     }
 
     /// Returns the error for a picture that is not the one that was ingested. If the next run could

@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fusion::design::{Coarse, StartsFrom};
 use crate::fusion::model::{Model, Seen};
 use crate::fusion::{composite, normalize};
-use crate::image::{Crops, ImageId, Limits, Preprocess, Rejection, Rgb, crops, decode};
+use crate::image::{Crops, Decoding, ImageId, Preprocess, Rejection, Rgb, crops};
 use crate::source::Item;
 use crate::stage::adapt::pick;
 use crate::stage::answers::Mixture;
@@ -34,8 +34,8 @@ pub struct Predictor {
     pub normaliser: Normaliser,
     /// How a picture is resized to the towers' input.
     pub preprocess: Preprocess,
-    /// Limits on what a picture's header may claim.
-    pub limits: Limits,
+    /// How pictures become pixels.
+    pub decoding: Decoding,
     /// The seed of the run.
     pub seed: u64,
     /// How a picture's crops are drawn, if the coarse feature or the prior needs them.
@@ -88,10 +88,10 @@ impl Predictor {
         stop: &Stop,
         mut give: impl FnMut(&[(String, Answer)]) -> Result<bool>,
     ) -> Result<()> {
-        let (preprocess, limits, crops) = (self.preprocess.clone(), self.limits, self.crops);
-        let prepared = encoded::each(items.map(Ok), limits, move |item, encoded| {
+        let (preprocess, decoding, crops) = (self.preprocess.clone(), self.decoding, self.crops);
+        let prepared = encoded::each(items.map(Ok), decoding.limits, move |item, encoded| {
             let prepared = match encoded {
-                Ok(encoded) => prepare(&encoded, &preprocess, &limits, crops.as_ref())?,
+                Ok(encoded) => prepare(&encoded, &preprocess, &decoding, crops.as_ref())?,
                 Err(rejection) => Err(rejection),
             };
             Ok((item.path, prepared))
@@ -119,7 +119,7 @@ impl Predictor {
             frozen: self.frozen.clone(),
             normaliser: self.normaliser.shallow_clone(),
             preprocess: self.preprocess.clone(),
-            limits: self.limits,
+            decoding: self.decoding,
             seed: self.seed,
             crops: self.crops,
             prior: self.prior.as_ref().map(|Prior { head, gamma }| Prior { head: head.shallow_clone(), gamma: *gamma }),
@@ -246,11 +246,11 @@ fn no_tower() -> Error {
 fn prepare(
     encoded: &Encoded,
     preprocess: &Preprocess,
-    limits: &Limits,
+    decoding: &Decoding,
     crops: Option<&Crops>,
 ) -> Result<Result<Prepared, Rejection>> {
     let id = encoded.id;
-    let picture = match decode(&encoded.bytes, limits) {
+    let picture = match decoding.picture(&encoded.bytes) {
         Ok(picture) => picture,
         Err(rejection) => return Ok(Err(rejection)),
     };

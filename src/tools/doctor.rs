@@ -195,7 +195,10 @@ fn model(spec: &Spec, clip: &Result<Clip>) -> Finding {
             precision(spec.adapt.tower_precision(device, vision.width)),
         )
     });
-    Finding::of("model", described)
+    match (described, clip.notes.first()) {
+        (Ok(described), Some(note)) => Finding::new("model", State::Note, format!("{described}; {note}")),
+        (described, _) => Finding::of("model", described),
+    }
 }
 
 fn store(root: &Path) -> Vec<Finding> {

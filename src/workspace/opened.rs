@@ -72,6 +72,6 @@ impl Opened {
 /// Fails if the pictures or the file of class names cannot be read.
 pub(crate) fn pictures(spec: &Spec) -> Result<(Box<dyn Source>, IngestSettings)> {
     let source = source::open(&spec.dataset)?;
-    let (limits, classes) = (spec.dataset.limits, spec.dataset.class_names()?);
-    Ok((source, IngestSettings { dataset: ids::dataset(spec), limits, classes }))
+    let (decoding, classes) = (spec.dataset.decoding(), spec.dataset.class_names()?);
+    Ok((source, IngestSettings { dataset: ids::dataset(spec), decoding, classes }))
 }

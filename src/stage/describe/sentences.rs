@@ -30,8 +30,9 @@ choice! {
 settings! {
     /// The classes in words.
     Text {
-        /// A JSON file `{"class name": ["sentence", ...]}`, as a language model wrote them.
-        descriptions: PathBuf, Want::Path(Must::BeFile), ByContent;
+        /// A JSON file `{"class name": ["sentence", ...]}`, as a language model wrote them; needed
+        /// unless `prototypes = "templates"`.
+        descriptions: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
         /// Prompts for the class name, which takes the place of `{}`.
         templates: Vec<String> = vec!["a photo of a {}.".to_owned()], Want::Templates, ByContent;
         /// What both classifiers are made from.
@@ -65,7 +66,11 @@ impl Sentences {
     /// Fails as [`Sentences::read`] does.
     pub fn of(text: &Text, classes: &[String]) -> Result<Self> {
         match text.prototypes {
-            Prototypes::Descriptions => Sentences::read(&text.descriptions, classes, &text.templates),
+            Prototypes::Descriptions => match &text.descriptions {
+                Some(path) => Sentences::read(path, classes, &text.templates),
+                None => Err(Error::new(Kind::Usage, "text.descriptions names no file of sentences")
+                    .hint("name one, or set text.prototypes = \"templates\"")),
+            },
             Prototypes::Templates => Ok(Sentences::of_templates(classes, &text.templates)),
         }
     }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use classes::Classes;
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::image::Limits;
+use crate::image::Decoding;
 use crate::settings::identity_of;
 use crate::source::Source;
 use crate::stage::cuts::{Mouths, Wishes};
@@ -31,8 +31,8 @@ use crate::table::arrays;
 pub struct IngestSettings {
     /// The dataset's partition.
     pub dataset: String,
-    /// Limits on what a picture's header may claim.
-    pub limits: Limits,
+    /// How its pictures become pixels.
+    pub decoding: Decoding,
     /// Class names, if the pipeline file names a file of them.
     pub classes: Option<Vec<String>>,
 }
@@ -78,7 +78,7 @@ const INGEST: u32 = 2;
 /// # Errors
 /// Fails if the source cannot be read.
 pub fn snapshot(source: &dyn Source, settings: &IngestSettings) -> Result<String> {
-    let limits = identity_of(&settings.limits, |_| true)?;
+    let limits = identity_of(&settings.decoding.limits, |_| true)?;
     let classes = serde_json::to_string(&settings.classes);
     let classes = classes.context(Kind::Internal, || "cannot write the names of the classes".to_owned())?;
     let text = format!("ingest {INGEST}; files {}; limits {limits}; classes {classes}", source.fingerprint()?);
@@ -197,7 +197,7 @@ pub(super) async fn read(
     let decoded = pictures::present(&store.partition("images", &settings.dataset)?)?;
     let reading = read::Reading {
         classes: ids,
-        limits: settings.limits,
+        decoding: settings.decoding,
         stop: stop.clone(),
         progress: progress.clone(),
         decoded: Arc::new(decoded),
@@ -214,6 +214,9 @@ pub(super) async fn read(
         1 => format!("1 {one}"),
         count => format!("{count} {many}"),
     };
+    if read.turned > 0 {
+        progress.say(&format!("{} turned as EXIF data asks", files(read.turned, "picture is", "pictures are")));
+    }
     if read.equal > 0 {
         progress.say(&format!(
             "{} the same bytes as another and count as one picture; the table `equal_files` lists them",

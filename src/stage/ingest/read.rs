@@ -11,7 +11,7 @@ use futures::StreamExt;
 
 use super::Tap;
 use crate::error::{Context, Error, Kind, Result};
-use crate::image::{Header, ImageId, Limits, Rejection, decode};
+use crate::image::{Decoding, Header, ImageId, Rejection};
 use crate::source::{Item, Origin, Source, Split};
 use crate::stage::cuts::{Cuts, Wishes};
 use crate::stage::encoded::{self, Encoded};
@@ -54,6 +54,8 @@ pub(super) struct Read {
     pub(super) spool: File,
     /// Number of pictures that the tap wanted.
     pub(super) tapped: u64,
+    /// Number of pictures that are not the way up that they are stored.
+    pub(super) turned: u64,
     /// Number of files with the same bytes as an earlier one.
     pub(super) equal: u64,
     /// How many of these lie in another split.
@@ -65,7 +67,7 @@ pub(super) struct Read {
 /// Everything needed to read a source.
 pub(super) struct Reading {
     pub(super) classes: HashMap<String, i32>,
-    pub(super) limits: Limits,
+    pub(super) decoding: Decoding,
     pub(super) stop: Stop,
     pub(super) progress: Arc<dyn Progress>,
     /// Pictures known to decode.
@@ -89,6 +91,8 @@ struct Good {
     bytes: Option<(Vec<u8>, Share)>,
     /// What the tap wants of the picture.
     cuts: Cuts,
+    /// Whether it is turned.
+    turned: bool,
 }
 
 impl Reading {
@@ -108,6 +112,7 @@ impl Reading {
             spool,
             tapped: 0,
             equal: 0,
+            turned: 0,
             in_two_splits: 0,
             two_labels: 0,
         };
@@ -140,6 +145,7 @@ impl Reading {
             if let Some((bytes, _)) = &good.bytes {
                 read.spool.write_all(bytes).at(Kind::Store, "cannot write to", &root)?;
             }
+            read.turned += u64::from(good.turned);
             read.tapped += u64::from(!good.cuts.is_empty());
             match &mut self.tap {
                 // It counts as done when the tap's tables are done with it.
@@ -173,12 +179,12 @@ impl Reading {
 
     /// Returns the checked items, in the order of the source.
     fn checked(&self, source: Box<dyn Source>) -> impl futures::Stream<Item = Result<Checked>> + Send + use<> {
-        let limits = self.limits;
+        let decoding = self.decoding;
         let decoded = self.decoded.clone();
         let wishes = self.tap.as_ref().map(|tap| tap.wishes.clone());
-        encoded::each(source.items(), limits, move |item, encoded| {
+        encoded::each(source.items(), decoding.limits, move |item, encoded| {
             let outcome = match encoded {
-                Ok(encoded) => check(&item, encoded, &limits, &decoded, wishes.as_ref())?,
+                Ok(encoded) => check(&item, encoded, &decoding, &decoded, wishes.as_ref())?,
                 Err(rejection) => Err(rejection),
             };
             Ok(Checked { item, outcome })
@@ -190,7 +196,7 @@ impl Reading {
 fn check(
     item: &Item,
     encoded: Encoded,
-    limits: &Limits,
+    decoding: &Decoding,
     decoded: &HashSet<ImageId>,
     wishes: Option<&Wishes>,
 ) -> Result<Result<Good, Rejection>> {
@@ -199,12 +205,13 @@ fn check(
     let proven = decoded.contains(&id) || wishes.is_some_and(|wishes| wishes.know(&id));
     let mut cuts = Cuts::new();
     if wanted.is_some() || !proven {
-        match decode(&encoded.bytes, limits) {
+        match decoding.picture(&encoded.bytes) {
             Ok(picture) => cuts = wanted.map_or(Ok(cuts), |wishes| wishes.cut(&id, &picture))?,
             Err(rejection) => return Ok(Err(rejection)),
         }
     }
-    Ok(Ok(Good::new(encoded, item, cuts)))
+    let turned = decoding.turns(&encoded.bytes);
+    Ok(Ok(Good { turned, ..Good::new(encoded, item, cuts) }))
 }
 
 impl Good {
@@ -215,7 +222,7 @@ impl Good {
             Origin::File { modified_ns, .. } => (Some(*modified_ns), None),
             _ => (None, Some((bytes, room))),
         };
-        Good { id, header, byte_len, modified, bytes, cuts }
+        Good { id, header, byte_len, modified, bytes, cuts, turned: false }
     }
 }
 

@@ -31,10 +31,11 @@ pub(super) fn card(chosen: &StoredRun, adapted: &AdaptedModel) -> Result<String>
             "LayerNorms of the vision tower, SOAP's maps and the classifier were trained; all else is as it was."
         }
     };
+    let notes: String = adapted.clip.notes.iter().map(|note| format!("{note}.\n\n")).collect();
     Ok(format!(
         "---\nlibrary_name: transformers\npipeline_tag: zero-shot-image-classification\nlicense: other\n---\n\n# {name}\n\n\
          A CLIP adapted to {classes} classes of pictures by the method microCLIP ([arXiv 2510.02270](https://arxiv.org/abs/2510.02270)), \
-         without labels. {trained}\n\n\
+         without labels. {trained}\n\n{notes}\
          ## Data\n\n{train} pictures without labels were trained on; {test} more were kept apart to measure. Run `{run}` \
          {reached}, `adapt.tune = \"{tune}\"`, seed {seed}.\n\n\
          ## Figures\n\n{figures}\n\
