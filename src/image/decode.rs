@@ -2,7 +2,7 @@
 //! not blended, because CLIP's reference loaders do so. EXIF orientation is applied one file up, in
 //! [`decoding`](super::decoding).
 
-use super::header::{Format, probe};
+use super::header::{Format, Header, probe};
 use super::limits::Limits;
 use super::rejection::{Reason, Rejection};
 use super::rgb::Rgb;
@@ -16,8 +16,15 @@ use crate::panics::caught;
 /// Returns a [`Rejection`] if the header is refused (see [`probe`]) or the picture is truncated,
 /// corrupt or of an unsupported kind.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb, Rejection> {
+    as_stored(bytes, &probe(bytes, limits)?)
+}
+
+/// Decodes a picture whose header has been read.
+///
+/// # Errors
+/// Returns a [`Rejection`] if the picture is truncated, corrupt or of an unsupported kind.
+pub(super) fn as_stored(bytes: &[u8], header: &Header) -> Result<Rgb, Rejection> {
     let _span = tracing::debug_span!("decode", bytes = bytes.len()).entered();
-    let header = probe(bytes, limits)?;
     let pixels = or_rejected(|| match header.format {
         Format::Jpeg => jpeg::rgb(bytes),
         Format::Png => png::rgb(bytes),

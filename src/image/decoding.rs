@@ -1,11 +1,10 @@
 //! How encoded pictures become pixels: within limits, and the right way up.
 
-use std::io::Cursor;
-
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
+use image::{DynamicImage, RgbImage};
 
-use super::decode::decode;
+use super::decode::as_stored;
+use super::header::{Header, probe};
 use super::limits::Limits;
 use super::rejection::{Reason, Rejection};
 use super::rgb::Rgb;
@@ -31,36 +30,20 @@ pub struct Decoding {
 }
 
 impl Decoding {
-    /// Decodes a picture like [`decode`], and turns it if it is to be turned.
+    /// Decodes a picture like [`decode`](super::decode()), and turns it if it is to be turned.
     ///
     /// # Errors
     /// Returns a [`Rejection`] if the header is refused or the body is damaged.
     pub fn picture(&self, bytes: &[u8]) -> Result<Rgb, Rejection> {
-        let picture = decode(bytes, &self.limits)?;
-        match self.turn(bytes) {
-            Some(orientation) => turned(picture, orientation),
-            None => Ok(picture),
-        }
+        let header = probe(bytes, &self.limits)?;
+        let picture = as_stored(bytes, &header)?;
+        if self.turns(&header) { turned(picture, header.orientation) } else { Ok(picture) }
     }
 
-    /// Returns whether a picture is turned.
-    pub fn turns(&self, bytes: &[u8]) -> bool {
-        self.turn(bytes).is_some()
+    /// Returns whether a picture with this header is turned.
+    pub fn turns(&self, header: &Header) -> bool {
+        self.orientation == ExifOrientation::Apply && header.orientation != Orientation::NoTransforms
     }
-
-    fn turn(&self, bytes: &[u8]) -> Option<Orientation> {
-        match self.orientation {
-            ExifOrientation::Apply => stored(bytes).filter(|orientation| *orientation != Orientation::NoTransforms),
-            ExifOrientation::Ignore => None,
-        }
-    }
-}
-
-/// Reads the orientation that a picture's EXIF data asks for. Data that cannot be read asks for
-/// none.
-fn stored(bytes: &[u8]) -> Option<Orientation> {
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?;
-    reader.into_decoder().ok()?.orientation().ok()
 }
 
 fn turned(picture: Rgb, orientation: Orientation) -> Result<Rgb, Rejection> {
@@ -77,6 +60,7 @@ mod tests {
     use image::codecs::{jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder};
     use image::{ExtendedColorType, ImageEncoder};
 
+    use super::super::decode::decode;
     use super::*;
 
     /// EXIF data that asks for an orientation and nothing else.
@@ -140,9 +124,10 @@ mod tests {
                 let size = if sideways { (16, 24) } else { (24, 16) };
                 assert_eq!((picture.width, picture.height), size, "{format} {orientation}");
                 assert_eq!(corner(&picture), expected, "{format} {orientation}");
-                assert_eq!(apply.turns(&bytes), orientation != 1, "{format} {orientation}");
+                let header = probe(&bytes, &Limits::default()).unwrap();
+                assert_eq!(apply.turns(&header), orientation != 1, "{format} {orientation}");
                 assert_eq!(ignore.picture(&bytes).unwrap(), decode(&bytes, &Limits::default()).unwrap());
-                assert!(!ignore.turns(&bytes));
+                assert!(!ignore.turns(&header));
             }
         }
     }

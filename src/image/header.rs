@@ -5,6 +5,7 @@ use std::io::Cursor;
 use ::image::ImageDecoder;
 use ::image::codecs::png::PngDecoder;
 use ::image::codecs::webp::WebPDecoder;
+use ::image::metadata::Orientation;
 
 use super::decode::or_rejected;
 use super::limits::Limits;
@@ -75,6 +76,8 @@ pub struct Header {
     pub width: u32,
     /// The height in pixels, before any EXIF rotation.
     pub height: u32,
+    /// How the picture is turned to be shown, as its EXIF data asks.
+    pub orientation: Orientation,
 }
 
 /// Reads the header of an encoded picture and checks it against `limits`. Decodes no pixel and
@@ -94,15 +97,23 @@ pub fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, Rejection> {
     let format = Format::sniff(bytes).ok_or_else(|| {
         Rejection::new(Reason::UnknownFormat, "the first bytes are those of neither JPEG, PNG nor WebP")
     })?;
-    let (width, height) = or_rejected(|| match format {
-        Format::Jpeg => jpeg::dimensions(bytes),
+    let (width, height, exif) = or_rejected(|| match format {
+        Format::Jpeg => jpeg::header(bytes),
         Format::Png => PngDecoder::with_limits(Cursor::new(bytes), png::allocation_limits())
-            .map(|d| d.dimensions())
+            .map(of_decoder)
             .map_err(|e| png::rejection(&e)),
-        Format::WebP => WebPDecoder::new(Cursor::new(bytes)).map(|d| d.dimensions()).map_err(|e| webp::rejection(&e)),
+        Format::WebP => WebPDecoder::new(Cursor::new(bytes)).map(of_decoder).map_err(|e| webp::rejection(&e)),
     })?;
+    // Data that cannot be read asks for nothing.
+    let orientation = exif.and_then(|exif| Orientation::from_exif_chunk(&exif)).unwrap_or(Orientation::NoTransforms);
     check_size(width, height, limits)?;
-    Ok(Header { format, width, height })
+    Ok(Header { format, width, height, orientation })
+}
+
+/// Returns the width, the height and the EXIF data.
+fn of_decoder(mut decoder: impl ImageDecoder) -> (u32, u32, Option<Vec<u8>>) {
+    let (width, height) = decoder.dimensions();
+    (width, height, decoder.exif_metadata().unwrap_or_default())
 }
 
 fn check_size(width: u32, height: u32, limits: &Limits) -> Result<(), Rejection> {

@@ -91,8 +91,6 @@ struct Good {
     bytes: Option<(Vec<u8>, Share)>,
     /// What the tap wants of the picture.
     cuts: Cuts,
-    /// Whether it is turned.
-    turned: bool,
 }
 
 impl Reading {
@@ -145,7 +143,7 @@ impl Reading {
             if let Some((bytes, _)) = &good.bytes {
                 read.spool.write_all(bytes).at(Kind::Store, "cannot write to", &root)?;
             }
-            read.turned += u64::from(good.turned);
+            read.turned += u64::from(self.decoding.turns(&good.header));
             read.tapped += u64::from(!good.cuts.is_empty());
             match &mut self.tap {
                 // It counts as done when the tap's tables are done with it.
@@ -210,8 +208,7 @@ fn check(
             Err(rejection) => return Ok(Err(rejection)),
         }
     }
-    let turned = decoding.turns(&encoded.bytes);
-    Ok(Ok(Good { turned, ..Good::new(encoded, item, cuts) }))
+    Ok(Ok(Good::new(encoded, item, cuts)))
 }
 
 impl Good {
@@ -222,7 +219,7 @@ impl Good {
             Origin::File { modified_ns, .. } => (Some(*modified_ns), None),
             _ => (None, Some((bytes, room))),
         };
-        Good { id, header, byte_len, modified, bytes, cuts, turned: false }
+        Good { id, header, byte_len, modified, bytes, cuts }
     }
 }
 
