@@ -56,7 +56,7 @@ fn main() {
 fn forward(model: &Path, precisions: &str, batch: i64, seconds: f64) -> serde_json::Value {
     let _no_grad = tch::no_grad_guard();
     let cores = cores::limit();
-    let clip = Clip::open(&ModelSettings::at(model.into())).unwrap();
+    let clip = Clip::open(&ModelSettings::new(model.into())).unwrap();
     let side = clip.config.vision.image_size;
     tch::manual_seed(0);
     // Coarse structure and some noise: what a normalised photograph looks like from afar.

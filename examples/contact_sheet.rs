@@ -25,7 +25,7 @@ fn main() -> Result<()> {
     let (Some(data), Some(sheet)) = (arguments.next(), arguments.next()) else {
         return Err(Error::new(Kind::Usage, "name the data set's folder and the picture to write"));
     };
-    let source = source::open(&Dataset::at(SourceKind::HfParquet, data))?;
+    let source = source::open(&Dataset::new(SourceKind::HfParquet, data))?;
     let classes = source.listing().classes.clone();
     let mut chosen: BTreeMap<usize, Vec<RgbImage>> = BTreeMap::new();
     for item in source.items() {

@@ -62,8 +62,8 @@ fn spec(data: &Path) -> Result<Dataset> {
     let entries = fs::read_dir(data).at(Kind::Input, "cannot read", data)?;
     let parquet = |path: PathBuf| path.extension().is_some_and(|extension| extension == "parquet");
     Ok(match entries.flatten().any(|entry| parquet(entry.path())) {
-        true => Dataset::at(SourceKind::HfParquet, data.to_path_buf()),
-        false => Dataset::at(SourceKind::Folder, data.to_path_buf()),
+        true => Dataset::new(SourceKind::HfParquet, data.to_path_buf()),
+        false => Dataset::new(SourceKind::Folder, data.to_path_buf()),
     })
 }
 

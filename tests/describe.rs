@@ -20,7 +20,7 @@ use tch::{Device, Kind as Number, Tensor};
 
 fn clip() -> Clip {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("data/clip-flora");
-    Clip::open(&ModelSettings::at(path)).unwrap()
+    Clip::open(&ModelSettings::new(path)).unwrap()
 }
 
 /// Hears what a stage says, and asks it to stop once so many sentences are done.

@@ -108,7 +108,7 @@ fn both_splits_name_the_same_species_and_each_has_sentences() {
 fn clip_flora_is_small_and_opens() {
     let folder = data("clip-flora");
     assert!(folder_bytes(&folder) < 10 * MEGABYTE);
-    let clip = Clip::open(&ModelSettings::at(folder)).unwrap();
+    let clip = Clip::open(&ModelSettings::new(folder)).unwrap();
     assert_eq!(clip.config.vision.image_size, 96);
     clip.vision().unwrap();
     clip.text().unwrap();
@@ -116,7 +116,7 @@ fn clip_flora_is_small_and_opens() {
 
 #[test]
 fn clip_flora_reads_every_sentence_whole() {
-    let clip = Clip::open(&ModelSettings::at(data("clip-flora"))).unwrap();
+    let clip = Clip::open(&ModelSettings::new(data("clip-flora"))).unwrap();
     let sentences: HashMap<String, Vec<String>> =
         serde_json::from_slice(&fs::read(data("flowers").join("descriptions.json")).unwrap()).unwrap();
     let room = clip.config.text.context as usize - 2;

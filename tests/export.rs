@@ -16,7 +16,7 @@ use tch::{Device, Kind, Tensor};
 use crate::pipeline::{CLASSES, Pipeline, entries};
 
 fn open(folder: &Path) -> Clip {
-    Clip::open(&ModelSettings::at(folder.to_owned())).unwrap()
+    Clip::open(&ModelSettings::new(folder.to_owned())).unwrap()
 }
 
 /// The model that a folder and the paper's settings make, with nothing else of the run.

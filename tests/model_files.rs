@@ -25,7 +25,7 @@ fn copy() -> (TempDir, Value) {
 }
 
 fn open(folder: &TempDir) -> Clip {
-    Clip::open(&ModelSettings::at(folder.path().to_owned())).unwrap()
+    Clip::open(&ModelSettings::new(folder.path().to_owned())).unwrap()
 }
 
 #[test]

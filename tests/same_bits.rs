@@ -129,7 +129,7 @@ fn the_number_of_cores_changes_no_bit() {
 fn a_pictures_features_do_not_depend_on_what_is_batched_with_it() {
     const BATCH: usize = 16;
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("data/clip-flora");
-    let clip = Clip::open(&ModelSettings::at(folder)).unwrap();
+    let clip = Clip::open(&ModelSettings::new(folder)).unwrap();
     let size = (clip.preprocess.crop * clip.preprocess.crop * 3) as usize;
     let picture = |n: usize| -> Vec<u8> { (0..size).map(|i| ((i * (7 + n) + i / (n + 3)) % 251) as u8).collect() };
     for number in [Kind::Float, Kind::BFloat16] {

@@ -23,11 +23,11 @@ fn folder(places: &[&str]) -> TempDir {
 }
 
 fn source(dir: &Path) -> Box<dyn Source> {
-    open(&Dataset::at(SourceKind::Folder, dir.to_path_buf())).unwrap()
+    open(&Dataset::new(SourceKind::Folder, dir.to_path_buf())).unwrap()
 }
 
 fn error(dir: &Path) -> String {
-    let error = open(&Dataset::at(SourceKind::Folder, dir.to_path_buf())).err().expect("an error");
+    let error = open(&Dataset::new(SourceKind::Folder, dir.to_path_buf())).err().expect("an error");
     format!("{error} | {}", error.hint_text().unwrap_or("no hint"))
 }
 

@@ -70,7 +70,7 @@ const NAMES: &str =
     r#"{"info":{"features":{"image":{"_type":"Image"},"label":{"names":["rose","aster"],"_type":"ClassLabel"}}}}"#;
 
 fn spec(path: &Path) -> Dataset {
-    Dataset::at(SourceKind::HfParquet, path.to_path_buf())
+    Dataset::new(SourceKind::HfParquet, path.to_path_buf())
 }
 
 fn items(path: &Path) -> Vec<Item> {

@@ -13,7 +13,7 @@ fn list(text: &[u8]) -> (TempDir, Dataset) {
         image::RgbImage::new(2, 2).save(dir.path().join(name)).unwrap();
     }
     fs::write(dir.path().join("list.csv"), text).unwrap();
-    let spec = Dataset::at(SourceKind::List, dir.path().join("list.csv"));
+    let spec = Dataset::new(SourceKind::List, dir.path().join("list.csv"));
     (dir, spec)
 }
 
@@ -66,7 +66,7 @@ fn paths_are_enough() {
 fn another_root() {
     let (dir, _) = list(b"path\nc.png\n");
     let spec =
-        Dataset { root: Some(dir.path().join("sub")), ..Dataset::at(SourceKind::List, dir.path().join("list.csv")) };
+        Dataset { root: Some(dir.path().join("sub")), ..Dataset::new(SourceKind::List, dir.path().join("list.csv")) };
     assert!(matches!(&items(&spec)[0].origin, Origin::File { path, .. } if path.ends_with("sub/c.png")));
 }
 
@@ -122,7 +122,7 @@ fn faults_name_the_line() {
     assert!(error(b"path,label\na.png,x\nb.png,x,y\n").starts_with(":3: 3 fields, but the header has 2"));
     assert_eq!(error(b"path\na.png\n\xff\xfe.png\n"), ":3: not UTF-8 | save it as UTF-8");
     assert!(error(b"path\n").contains("names no picture"));
-    let spec = Dataset::at(SourceKind::List, "/nowhere/list.csv".into());
+    let spec = Dataset::new(SourceKind::List, "/nowhere/list.csv".into());
     assert!(open(&spec).err().unwrap().to_string().starts_with("cannot open list /nowhere/list.csv"));
 }
 

@@ -41,11 +41,11 @@ fn whatever_reads_rows_asks_for_every_batch() {
     let pictures = Pictures::open(&partition("images", "flowers"), decoding).unwrap();
     let all: Vec<usize> = (0..pictures.rows().len()).collect();
     let (whole, crops) = (partition("embeddings", "img-1"), partition("view_features", "view-1"));
-    let cls = features::vectors(&whole, "cls_feature", &pictures, &all, &Stop::default()).unwrap();
-    assert_eq!(questions(|stop| features::vectors(&whole, "cls_feature", &pictures, &all, stop)), 1);
-    assert_eq!(questions(|stop| features::masks(&whole, &pictures, &all, stop)), 1);
-    assert_eq!(questions(|stop| features::patch_tokens(&whole, &pictures, &all, stop)), 1);
-    assert_eq!(questions(|stop| features::composites(&crops, &pictures, &all, &cls, stop)), 1);
+    let cls = features::vectors(&whole, "cls_feature", &pictures, &Stop::default()).unwrap();
+    assert_eq!(questions(|stop| features::vectors(&whole, "cls_feature", &pictures, stop)), 1);
+    assert_eq!(questions(|stop| features::masks(&whole, &pictures, stop)), 1);
+    assert_eq!(questions(|stop| features::patch_tokens(&whole, &pictures, stop)), 1);
+    assert_eq!(questions(|stop| features::composites(&crops, &pictures, &cls, stop)), 1);
     assert_eq!(questions(|stop| evaluate::labels(&pictures, "flowers", &store, stop)), 1);
     // Two passes, each a part of its own.
     assert_eq!(questions(|stop| calibrate::last_labels("r1", 1, &pictures, &store, stop)), 2);

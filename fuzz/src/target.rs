@@ -116,12 +116,12 @@ pub fn ablation(bytes: &[u8]) {
 
 /// A CSV list, and every picture that it names.
 pub fn list(bytes: &[u8]) {
-    drain(&Dataset::at(SourceKind::List, file("list.csv", bytes)));
+    drain(&Dataset::new(SourceKind::List, file("list.csv", bytes)));
 }
 
 /// Pictures in Parquet, as Hugging Face's `datasets` writes them.
 pub fn hf_parquet(bytes: &[u8]) {
-    drain(&Dataset::at(SourceKind::HfParquet, file("train.parquet", bytes)));
+    drain(&Dataset::new(SourceKind::HfParquet, file("train.parquet", bytes)));
 }
 
 /// All items of a source; an error is the last of them.
@@ -169,7 +169,7 @@ pub fn weights(bytes: &[u8]) {
     let path = file("model/model.safetensors", bytes);
     let _ = Weights::open(&path).map(|weights| weights.hash());
     let folder = path.parent().unwrap_or(&path).to_owned();
-    let Ok(clip) = Clip::open(&ModelSettings::at(folder)) else { return };
+    let Ok(clip) = Clip::open(&ModelSettings::new(folder)) else { return };
     let _ = (clip.vision().map(drop), clip.text().map(drop));
 }
 

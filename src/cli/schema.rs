@@ -10,7 +10,7 @@ use crate::config::settings_page::settings_page;
 use crate::error::{Error, Kind, Result};
 use crate::table::schema::{TableSchema, all};
 use crate::table::sql_views::VIEWS;
-use crate::text::nearest::nearest;
+use crate::text::nearest;
 
 const LONG_ABOUT: &str = "\
 Without a name, lists the tables and views that SQL sees, with what a row is. With the name of a table, lists its columns: \
@@ -65,11 +65,11 @@ pub(super) fn about(name: &str) -> Result<String> {
 }
 
 fn unknown(name: &str) -> Error {
-    let names: Vec<&str> = all().iter().map(TableSchema::name).chain(VIEWS.iter().map(|view| view.name)).collect();
+    let names = all().iter().map(TableSchema::name).chain(VIEWS.iter().map(|view| view.name));
     let error = Error::new(Kind::Usage, format!("there is no table or view `{name}`"));
-    match nearest(name, names.iter().map(|name| (*name, *name))) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => error.hint(format!("the names are {}", names.join(", "))),
+    match nearest::hint("names", name, names) {
+        Some(hint) => error.hint(hint),
+        None => error,
     }
 }
 

@@ -33,12 +33,11 @@ pub(super) struct Recording {
 /// # Errors
 /// Returns [`Kind::Usage`] if the file cannot be made.
 pub(super) fn record(printer: Printer, lines: bool, trace: Option<&Path>) -> Result<Recording> {
-    let Some((chrome, guard)) = trace.map(chrome).transpose()?.map_or_else(
-        || lines.then_some((None, None)),
-        |(chrome, guard)| Some((Some(chrome.with_filter(filter_fn(ours))), Some(guard))),
-    ) else {
+    let (chrome, guard) = trace.map(chrome).transpose()?.unzip();
+    if chrome.is_none() && !lines {
         return Ok(Recording { _trace: None });
-    };
+    }
+    let chrome = chrome.map(|chrome| chrome.with_filter(filter_fn(ours)));
     let lines = lines.then(|| Lines(printer).with_filter(filter_fn(|of| ours(of) && *of.level() <= Level::INFO)));
     // A second command line in one process keeps the subscriber of the first.
     let _ = registry().with(chrome).with(lines).try_init();
@@ -87,14 +86,6 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
         attributes.record(&mut begun);
         if let Some(span) = context.span(id) {
             span.extensions_mut().insert(begun);
-        }
-    }
-
-    fn on_record(&self, id: &Id, values: &tracing::span::Record<'_>, context: Context<'_, S>) {
-        if let Some(span) = context.span(id)
-            && let Some(begun) = span.extensions_mut().get_mut::<Begun>()
-        {
-            values.record(begun);
         }
     }
 

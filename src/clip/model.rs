@@ -22,19 +22,13 @@ settings! {
     ModelSettings {
         /// A Hugging Face directory, or a `.safetensors` file in OpenAI's naming.
         path: PathBuf, Want::Path(Must::Exist), ByContent;
+        ..
         /// A `tokenizer.json`, where it does not lie beside the weights.
         tokenizer: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
         /// A `preprocessor_config.json`, where it does not lie beside the weights.
         preprocessor: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
         /// Number type of the frozen encoder.
         precision: PrecisionChoice = PrecisionChoice::Auto, PrecisionChoice::WANT, ByContent;
-    }
-}
-
-impl ModelSettings {
-    /// Returns the settings of a model whose companion files lie beside its weights.
-    pub fn at(path: PathBuf) -> Self {
-        ModelSettings { path, tokenizer: None, preprocessor: None, precision: PrecisionChoice::Auto }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::clip::text_of;
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::Filter;
 use crate::image::preprocess::{Centre, OPENAI_MEAN, OPENAI_STD, Preprocess};
+use crate::image::preprocess_config::channels;
 
 /// Name of the file.
 pub(super) const NAME: &str = "open_clip_config.json";
@@ -29,7 +30,7 @@ const EPS: f64 = 1e-5;
 pub(super) fn read(path: &Path) -> Result<(ClipConfig, Preprocess)> {
     let text = text_of(path)?;
     let json: Value = serde_json::from_str(&text).at(Kind::Model, "not JSON:", path)?;
-    let file = Section { path, name: "", values: object(&json) };
+    let file = Section { path, name: "", values: json.as_object() };
     let model = file.section("model_cfg")?;
     let (vision, text) = (model.section("vision_cfg")?, model.section("text_cfg")?);
     model.only(
@@ -103,10 +104,6 @@ struct Section<'a> {
     values: Option<&'a Map<String, Value>>,
 }
 
-fn object(value: &Value) -> Option<&Map<String, Value>> {
-    value.as_object()
-}
-
 impl<'a> Section<'a> {
     fn get(&self, key: &str) -> Option<&'a Value> {
         self.values?.get(key).filter(|value| !value.is_null())
@@ -170,12 +167,8 @@ impl<'a> Section<'a> {
 
     fn channels(&self, key: &str, default: [f32; 3]) -> Result<[f32; 3]> {
         let Some(value) = self.get(key) else { return Ok(default) };
-        let numbers: Option<Vec<f32>> = value
-            .as_array()
-            .and_then(|list| list.iter().map(|value| value.as_f64().map(|number| number as f32)).collect());
-        numbers
-            .and_then(|numbers| <[f32; 3]>::try_from(numbers).ok())
-            .filter(|numbers| numbers.iter().all(|number| number.is_finite() && (key != "std" || *number > 0.0)))
+        channels(value)
+            .filter(|numbers| key != "std" || numbers.iter().all(|number| *number > 0.0))
             .ok_or_else(|| self.wrong(key, "three numbers", value))
     }
 }

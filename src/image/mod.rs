@@ -13,7 +13,7 @@ mod jpeg;
 pub mod limits;
 mod png;
 pub mod preprocess;
-mod preprocess_config;
+pub(crate) mod preprocess_config;
 pub mod rejection;
 pub mod resample;
 pub mod rgb;

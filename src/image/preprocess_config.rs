@@ -11,6 +11,12 @@ use super::preprocess::{Centre, OPENAI_MEAN, OPENAI_STD, Preprocess};
 use super::resample::Filter;
 use crate::error::{Error, Kind, Result};
 
+/// Reads a list of three finite numbers, one per channel.
+pub(crate) fn channels(value: &Value) -> Option<[f32; 3]> {
+    let numbers: Option<Vec<f32>> = value.as_array()?.iter().map(|v| v.as_f64().map(|n| n as f32)).collect();
+    <[f32; 3]>::try_from(numbers?).ok().filter(|numbers| numbers.iter().all(|number| number.is_finite()))
+}
+
 impl Preprocess {
     /// Reads the settings from a parsed `preprocessor_config.json`; `path` is for messages.
     ///
@@ -90,13 +96,7 @@ impl Reader<'_> {
 
     fn channels(&self, key: &str) -> Result<Option<[f32; 3]>> {
         let Some(value) = self.config.get(key).filter(|v| !v.is_null()) else { return Ok(None) };
-        let numbers: Option<Vec<f32>> =
-            value.as_array().and_then(|list| list.iter().map(|v| v.as_f64().map(|n| n as f32)).collect());
-        numbers
-            .and_then(|n| <[f32; 3]>::try_from(n).ok())
-            .filter(|n| n.iter().all(|v| v.is_finite()))
-            .map(Some)
-            .ok_or_else(|| self.unsupported(key, "must be a list of three numbers"))
+        channels(value).map(Some).ok_or_else(|| self.unsupported(key, "must be a list of three numbers"))
     }
 
     /// Returns the edge, and whether it applies to both edges.

@@ -119,38 +119,23 @@ fn resize(
     // off by 2. The 16-bit path is not, and an enlarged picture is small enough for it.
     let first = (part.top as usize * source.width as usize + part.left as usize) * 3;
     let rows_of_part = source.pixels[first..].chunks(source.width as usize * 3).take(part.height as usize);
-    // Plain loops: an adapter for each pixel is compiled apart from this file, and called.
-    let mut wide = Vec::with_capacity(part.width as usize * part.height as usize);
-    for row in rows_of_part {
-        for &[red, green, blue] in row[..part.width as usize * 3].as_chunks::<3>().0 {
-            wide.push(U16x3::new([widened(red), widened(green), widened(blue)]));
-        }
-    }
+    let wide: Vec<U16x3> = rows_of_part
+        .flat_map(|row| row[..part.width as usize * 3].as_chunks::<3>().0)
+        .map(|pixel| U16x3::new(pixel.map(|v| u16::from(v) * WIDENING)))
+        .collect();
     let cut = ImageRef::from_pixels(part.width, part.height, &wide).context(Kind::Input, refused)?;
     let resized = two_steps(&cut, target, columns, rows, filter, |between| {
         for pixel in between.typed_image_mut::<U16x3>().iter_mut().flat_map(|image| image.pixels_mut()) {
-            for value in &mut pixel.0 {
-                *value = widened(narrowed(*value));
-            }
+            pixel.0 = pixel.0.map(|v| u16::from(narrowed(v)) * WIDENING);
         }
     })?;
-    let values = resized.buffer().as_chunks::<2>().0;
-    let mut narrow = Vec::with_capacity(values.len());
-    for bytes in values {
-        narrow.push(narrowed(u16::from_ne_bytes(*bytes)));
-    }
-    Ok(narrow)
+    let narrow = |bytes: &[u8; 2]| narrowed(u16::from_ne_bytes(*bytes));
+    Ok(resized.buffer().as_chunks::<2>().0.iter().map(narrow).collect())
 }
 
 /// Factor from 8 bits to 16: 255 becomes 65,535, so both ranges clip at the same value.
 const WIDENING: u16 = 257;
 
-#[inline]
-fn widened(value: u8) -> u16 {
-    u16::from(value) * WIDENING
-}
-
-#[inline]
 fn narrowed(value: u16) -> u8 {
     ((u32::from(value) + 128) / u32::from(WIDENING)) as u8
 }

@@ -6,9 +6,9 @@
 /// name: type = default, what the value must be, what changes with it;
 /// ```
 ///
-/// A key without `= default` is required. Nested tables come last, `[name]: type;`, and are
-/// documented by their own types. Additional traits to derive follow the struct's name:
-/// `Saliency: Copy { ... }`.
+/// A key without `= default` is required; a line `..` below the required keys makes a constructor
+/// of them, `new`. Nested tables come last, `[name]: type;`, and are documented by their own types.
+/// Additional traits to derive follow the struct's name: `Saliency: Copy { ... }`.
 macro_rules! settings {
     // No key is required, so the table has a default.
     (
@@ -28,6 +28,30 @@ macro_rules! settings {
         impl Default for $name {
             fn default() -> Self {
                 $name { $($field: $default,)* $($inner: <$table>::default(),)* }
+            }
+        }
+    };
+    // Required keys, then `..`, then keys with defaults: the table is made of the former.
+    (
+        $(#[doc = $about:literal])+ $name:ident $(: $($derive:ident),+)? {
+            $($(#[doc = $told:literal])+ $needed:ident: $of:ty, $must_be:expr, $moves:ident;)+
+            ..
+            $($(#[doc = $doc:literal])+ $field:ident: $type:ty = $default:expr, $want:expr, $changes:ident;)*
+            $([$inner:ident]: $table:ty;)*
+        }
+    ) => {
+        $crate::settings::settings! { @type
+            $(#[doc = $about])+ $name $(: $($derive),+)? {
+                $($(#[doc = $told])+ $needed: $of, $must_be, $moves;)+
+                $($(#[doc = $doc])+ $field: $type = $default, $want, $changes;)*
+                $([$inner]: $table;)*
+            }
+        }
+
+        impl $name {
+            /// Makes the table of its required keys, with defaults for all else.
+            pub fn new($($needed: $of),+) -> Self {
+                $name { $($needed,)+ $($field: $default,)* $($inner: <$table>::default(),)* }
             }
         }
     };

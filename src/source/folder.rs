@@ -68,10 +68,13 @@ impl Folder {
 
 /// Names the folders that look like classes and hold no picture, which make no class.
 fn empty_folders(root: &Path, by_split: bool, classes: &[String]) -> Option<String> {
-    // Without a class folder, the folders below the root mean nothing.
+    // Without a class folder, the folders below the root mean nothing, and there may be many files.
+    if classes.is_empty() {
+        return None;
+    }
     let depth = if by_split { 2 } else { 1 };
     let folders = WalkDir::new(root).follow_links(true).min_depth(depth).max_depth(depth).sort_by_file_name();
-    let names = folders.into_iter().flatten().filter(|entry| entry.file_type().is_dir() && !classes.is_empty());
+    let names = folders.into_iter().flatten().filter(|entry| entry.file_type().is_dir());
     let names = names.map(|entry| entry.file_name().to_string_lossy().replace('_', " "));
     let empty: BTreeSet<String> = names.filter(|name| !name.starts_with('.') && !classes.contains(name)).collect();
     let empty: Vec<String> = empty.into_iter().collect();

@@ -40,6 +40,7 @@ settings! {
         kind: SourceKind, SourceKind::WANT, ByContent;
         /// The folder of pictures, the CSV file, or the Parquet file or folder.
         path: PathBuf, Want::Path(Must::Exist), ByContent;
+        ..
         /// For `list`: where the list's relative paths start. By default the list's own folder.
         root: Option<PathBuf> = None, Want::Path(Must::BeFolder), ByContent;
         /// A text file with one class name a line. Needed where the source itself has no labels.
@@ -53,19 +54,6 @@ settings! {
 }
 
 impl Dataset {
-    /// Returns the pictures at a path, with defaults for everything else.
-    pub fn at(kind: SourceKind, path: PathBuf) -> Self {
-        Dataset {
-            kind,
-            path,
-            root: None,
-            classes: None,
-            tolerance: 0.05,
-            orientation: ExifOrientation::Apply,
-            limits: Limits::default(),
-        }
-    }
-
     /// Returns how the pictures become pixels.
     pub fn decoding(&self) -> Decoding {
         Decoding { limits: self.limits, orientation: self.orientation }

@@ -13,19 +13,18 @@ use crate::store::layout::Partition;
 use crate::store::reader;
 use crate::table::{arrays, tensor};
 
-/// Returns the rows of the `wanted` pictures in a partition, in that order. `make` gets a batch of
-/// the store, which of its rows are wanted, and their places in the result; it returns the result's
+/// Returns the rows of all pictures in a partition, in the pictures' order. `make` gets a batch of
+/// the store, which of its rows are theirs, and their places in the result; it returns the result's
 /// rows.
 fn gather(
     partition: &Partition,
     column: &str,
     pictures: &Pictures,
-    wanted: &[usize],
     stop: &Stop,
     make: impl Fn(&RecordBatch, &Tensor, &Tensor) -> Result<Tensor>,
 ) -> Result<Tensor> {
-    let places: HashMap<&str, i64> =
-        wanted.iter().zip(0..).map(|(&n, place)| (pictures.rows()[n].image_id.as_str(), place)).collect();
+    let wanted = pictures.rows();
+    let places: HashMap<&str, i64> = wanted.iter().map(|picture| picture.image_id.as_str()).zip(0..).collect();
     let mut all: Option<Tensor> = None;
     let mut filled = HashSet::new();
     // The space may hold pictures of other datasets too.
@@ -58,19 +57,13 @@ fn gather(
     }
 }
 
-/// Returns vectors (rows, d), fp32, with a row for each of the `wanted` pictures in that order.
+/// Returns vectors (rows, d), fp32, with a row for each picture in their order.
 ///
 /// # Errors
 /// Returns [`Kind::Store`] if a picture has no row or a part cannot be read, and
 /// [`Kind::Interrupted`] if a stop was requested.
-pub fn vectors(
-    partition: &Partition,
-    column: &str,
-    pictures: &Pictures,
-    wanted: &[usize],
-    stop: &Stop,
-) -> Result<Tensor> {
-    gather(partition, column, pictures, wanted, stop, |batch, rows, _| {
+pub fn vectors(partition: &Partition, column: &str, pictures: &Pictures, stop: &Stop) -> Result<Tensor> {
+    gather(partition, column, pictures, stop, |batch, rows, _| {
         Ok(tensor::from_vectors(batch, column)?.index_select(0, rows))
     })
 }
@@ -81,14 +74,8 @@ pub fn vectors(
 ///
 /// # Errors
 /// Fails as [`vectors`] does.
-pub fn composites(
-    partition: &Partition,
-    pictures: &Pictures,
-    wanted: &[usize],
-    whole: &Tensor,
-    stop: &Stop,
-) -> Result<Tensor> {
-    gather(partition, "features", pictures, wanted, stop, |batch, rows, places| {
+pub fn composites(partition: &Partition, pictures: &Pictures, whole: &Tensor, stop: &Stop) -> Result<Tensor> {
+    gather(partition, "features", pictures, stop, |batch, rows, places| {
         let crops = tensor::from_vectors(batch, "features")?.index_select(0, rows);
         let crops = crops.view([rows.size()[0], -1, whole.size()[1]]);
         Ok(composite(&crops, &whole.index_select(0, places)))
@@ -99,28 +86,28 @@ pub fn composites(
 ///
 /// # Errors
 /// Fails as [`vectors`] does.
-pub fn masks(partition: &Partition, pictures: &Pictures, wanted: &[usize], stop: &Stop) -> Result<Tensor> {
-    Ok(tensors(partition, "mask", pictures, wanted, stop)?.to_kind(Number::Bool))
+pub fn masks(partition: &Partition, pictures: &Pictures, stop: &Stop) -> Result<Tensor> {
+    Ok(tensors(partition, "mask", pictures, stop)?.to_kind(Number::Bool))
 }
 
 /// Returns patch tokens (rows, N, D), fp16 as they are stored.
 ///
 /// # Errors
 /// Fails as [`vectors`] does.
-pub fn patch_tokens(partition: &Partition, pictures: &Pictures, wanted: &[usize], stop: &Stop) -> Result<Tensor> {
-    tensors(partition, "patch_tokens", pictures, wanted, stop)
+pub fn patch_tokens(partition: &Partition, pictures: &Pictures, stop: &Stop) -> Result<Tensor> {
+    tensors(partition, "patch_tokens", pictures, stop)
 }
 
 /// Returns the input of a block (rows, 1 + N, D), fp16 as it is stored.
 ///
 /// # Errors
 /// Fails as [`vectors`] does.
-pub fn block_tokens(partition: &Partition, pictures: &Pictures, wanted: &[usize], stop: &Stop) -> Result<Tensor> {
-    tensors(partition, "tokens", pictures, wanted, stop)
+pub fn block_tokens(partition: &Partition, pictures: &Pictures, stop: &Stop) -> Result<Tensor> {
+    tensors(partition, "tokens", pictures, stop)
 }
 
-fn tensors(partition: &Partition, column: &str, pictures: &Pictures, wanted: &[usize], stop: &Stop) -> Result<Tensor> {
-    gather(partition, column, pictures, wanted, stop, |batch, rows, _| {
+fn tensors(partition: &Partition, column: &str, pictures: &Pictures, stop: &Stop) -> Result<Tensor> {
+    gather(partition, column, pictures, stop, |batch, rows, _| {
         Ok(tensor::from_tensors(batch, column)?.index_select(0, rows))
     })
 }

@@ -39,10 +39,9 @@ pub struct MultiView {
 pub fn multi_view(pictures: &Pictures, heads: &Heads, spaces: &FrozenSpaces, job: Job<'_>) -> Result<MultiView> {
     let Job { store, stop, .. } = job;
     let embeddings = store.partition("embeddings", &spaces.image)?;
-    let all: Vec<usize> = (0..pictures.rows().len()).collect();
-    let cls = features::vectors(&embeddings, "cls_feature", pictures, &all, stop)?;
+    let cls = features::vectors(&embeddings, "cls_feature", pictures, stop)?;
     let crops = store.partition("view_features", &spaces.view)?;
-    let composite = features::composites(&crops, pictures, &all, &cls, stop)?;
+    let composite = features::composites(&crops, pictures, &cls, stop)?;
     let logits = products(&composite, &heads.frozen, stop)?.to_kind(Number::Float);
     Ok(MultiView { cls, composite, logits })
 }

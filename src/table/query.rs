@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::parser::ParserError;
 use crate::error::{Error, Kind, Result};
 use crate::table::schema::all;
 use crate::table::{joins_by_name, statement_depth};
-use crate::text::nearest::nearest;
+use crate::text::nearest;
 
 /// Plans one statement, which may only read: `SELECT`, `WITH`, `VALUES`, `EXPLAIN`, `SHOW`,
 /// `DESCRIBE`.
@@ -100,10 +100,9 @@ pub(super) fn missing_table(ctx: Option<&SessionContext>, name: &str) -> Error {
 /// `known` names, or all of them.
 pub(super) fn missing(what: &str, name: &str, known: &[&str]) -> Error {
     let error = Error::new(Kind::Query, format!("there is no {what} `{name}`"));
-    match nearest(name, known.iter().map(|known| (*known, *known))) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None if known.is_empty() => error,
-        None => error.hint(format!("the {what}s are {}", known.join(", "))),
+    match nearest::hint(&format!("{what}s"), name, known.iter().copied()) {
+        Some(hint) => error.hint(hint),
+        None => error,
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, Kind, Result};
 use crate::table::dims::{Dims, Length};
-use crate::text::nearest::nearest;
+use crate::text::nearest;
 
 /// Metadata key of a tensor column: the shape of a row, e.g. `49,768`.
 pub const SHAPE: &str = "shape";
@@ -304,12 +304,9 @@ pub fn all() -> &'static [TableSchema] {
 pub fn table(name: &str) -> Result<&'static TableSchema> {
     all().iter().find(|t| t.name == name).ok_or_else(|| {
         let error = Error::new(Kind::Usage, format!("there is no table `{name}`"));
-        match nearest(name, all().iter().map(|table| (table.name(), table.name()))) {
-            Some(near) => error.hint(format!("did you mean `{near}`?")),
-            None => {
-                let names: Vec<&str> = all().iter().map(TableSchema::name).collect();
-                error.hint(format!("the tables are {}", names.join(", ")))
-            }
+        match nearest::hint("tables", name, all().iter().map(TableSchema::name)) {
+            Some(hint) => error.hint(hint),
+            None => error,
         }
     })
 }

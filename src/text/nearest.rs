@@ -12,3 +12,14 @@ pub fn nearest<'a, V>(found: &str, names: impl IntoIterator<Item = (&'a str, V)>
     let near = near.filter(|(distance, name, _)| *distance <= (name.chars().count() / 3).max(1));
     near.min_by_key(|(distance, _, _)| *distance).map(|(_, _, value)| value)
 }
+
+/// Returns the hint for a `name` that is not among the `known` ones, which are `what`: the nearest,
+/// or else all of them. `None` if there are none.
+pub fn hint<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let known: Vec<&str> = known.into_iter().collect();
+    match nearest(name, known.iter().map(|known| (*known, *known))) {
+        Some(near) => Some(format!("did you mean `{near}`?")),
+        None if known.is_empty() => None,
+        None => Some(format!("the {what} are {}", known.join(", "))),
+    }
+}

@@ -43,7 +43,7 @@ pub struct Written {
 pub fn init(wanted: &Wanted) -> Result<Written> {
     let pictures = std::path::absolute(&wanted.pictures).at(Kind::Usage, "cannot find", &wanted.pictures)?;
     let kind = kind(&pictures);
-    let listing = source::open(&Dataset::at(kind, pictures.clone()))?.listing().clone();
+    let listing = source::open(&Dataset::new(kind, pictures.clone()))?.listing().clone();
     let name = name(&pictures);
     let pipeline = wanted.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.toml")));
     let pipeline = std::path::absolute(&pipeline).at(Kind::Usage, "cannot find", &pipeline)?;

@@ -46,7 +46,7 @@ impl Opened {
     /// # Errors
     /// Fails if the store cannot be read.
     pub(crate) fn known(&self, store: &Store) -> Result<Option<Ingested>> {
-        ingest::known_as(&self.snapshot, &self.ingest, store)
+        ingest::known(&self.snapshot, &self.ingest, store)
     }
 
     /// Returns the recipe of adaptation, or `None` if nothing is trained.

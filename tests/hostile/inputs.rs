@@ -148,7 +148,7 @@ fn overrides() {
 #[test]
 fn lists() {
     let list = b"path,label,split\n\"a, b.png\",rose,train\nc.png,aster,test\nd.png,,\n";
-    survives("list.csv", list, |path| drained(&Dataset::at(SourceKind::List, path.to_owned())));
+    survives("list.csv", list, |path| drained(&Dataset::new(SourceKind::List, path.to_owned())));
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn descriptions() {
 #[test]
 fn hugging_face_parquet() {
     let whole = small_parquet();
-    survives("train.parquet", &whole, |path| drained(&Dataset::at(SourceKind::HfParquet, path.to_owned())));
+    survives("train.parquet", &whole, |path| drained(&Dataset::new(SourceKind::HfParquet, path.to_owned())));
 }
 
 /// Two pictures with labels, as `datasets` writes them.

@@ -56,7 +56,7 @@ impl Model {
     }
 
     fn open(&self) -> microclip_pipe::Result<Clip> {
-        Clip::open(&ModelSettings::at(self.0.path().to_owned()))
+        Clip::open(&ModelSettings::new(self.0.path().to_owned()))
     }
 
     #[track_caller]

@@ -45,13 +45,11 @@ pub struct Images {
     known: Known,
 }
 
-/// Everything known of each picture before the model sees it.
+/// Everything known of each of the dataset's pictures before the model sees it.
 struct Known {
     source: Source,
     /// A number for each picture, (rows), derived from its id and the seed.
     picks: Tensor,
-    /// The pictures' rows in these tensors; `None` if the pictures are all of them.
-    at: Option<Arc<Vec<i64>>>,
     /// Device of the tensors.
     place: Device,
 }
@@ -90,12 +88,7 @@ impl Input {
 impl Known {
     /// Returns a copy for another thread, which shares the tensors.
     fn shallow_clone(&self) -> Self {
-        Known {
-            source: self.source.map(&Tensor::shallow_clone),
-            picks: self.picks.shallow_clone(),
-            at: self.at.clone(),
-            place: self.place,
-        }
+        Known { source: self.source.map(&Tensor::shallow_clone), picks: self.picks.shallow_clone(), place: self.place }
     }
 
     /// Moves the tensors to `device` if there is room for them.
@@ -105,14 +98,14 @@ impl Known {
         }
         let moved = guarded("bringing features to the GPU", || {
             let to = |tensor: &Tensor| tensor.to_device(device);
-            Ok(Known { source: self.source.map(&to), picks: to(&self.picks), at: self.at.clone(), place: device })
+            Ok(Known { source: self.source.map(&to), picks: to(&self.picks), place: device })
         });
         moved.unwrap_or(self)
     }
 
     /// Returns the input of some pictures for a model on `device`; `None` if it starts from pixels.
-    fn input(&self, pictures: &[i64], device: Device) -> Result<Option<Input>> {
-        let index = self.index(pictures)?;
+    fn input(&self, rows: &[i64], device: Device) -> Result<Option<Input>> {
+        let index = self.index(rows)?;
         let pick = |all: &Tensor| upload(&all.index_select(0, &index), device);
         let float = |all: &Tensor| Ok(pick(all)?.to_kind(Number::Float));
         Ok(match &self.source {
@@ -128,20 +121,14 @@ impl Known {
         })
     }
 
-    /// Returns the row of a picture in these tensors.
-    fn at(&self, picture: i64) -> i64 {
-        self.at.as_ref().map_or(picture, |at| at[picture as usize])
-    }
-
-    /// Returns the rows of some pictures, on the tensors' device.
-    fn index(&self, pictures: &[i64]) -> Result<Tensor> {
-        let rows: Vec<i64> = pictures.iter().map(|&picture| self.at(picture)).collect();
-        upload(&Tensor::from_slice(&rows), self.place)
+    /// Returns the numbers of some rows, on the tensors' device.
+    fn index(&self, rows: &[i64]) -> Result<Tensor> {
+        upload(&Tensor::from_slice(rows), self.place)
     }
 
     /// Returns the picks of some pictures, on `device`.
-    fn picks(&self, pictures: &[i64], device: Device) -> Result<Tensor> {
-        let index = self.index(pictures)?;
+    fn picks(&self, rows: &[i64], device: Device) -> Result<Tensor> {
+        let index = self.index(rows)?;
         upload(&self.picks.index_select(0, &index), device)
     }
 }
@@ -203,23 +190,22 @@ impl Images {
         normaliser: Normaliser,
         stop: &Stop,
     ) -> Result<Self> {
-        let rows: Vec<usize> = (0..pictures.rows().len()).collect();
         let source = match recipe.design.starts_from {
-            StartsFrom::Features => cached(pictures, &rows, recipe.design.fusion.coarse, frozen, stop)?,
+            StartsFrom::Features => cached(pictures, recipe.design.fusion.coarse, frozen, stop)?,
             StartsFrom::Block(block) => {
                 let tokens = frozen.blocks.as_ref().ok_or_else(|| {
                     Error::new(Kind::Internal, format!("no table has the tokens before block {block}"))
                 })?;
-                Source::Block(block, features::block_tokens(tokens, pictures, &rows, stop)?)
+                Source::Block(block, features::block_tokens(tokens, pictures, stop)?)
             }
             StartsFrom::Pixels => Source::Pixels,
         };
-        let picks = rows.iter().map(|&n| pick(recipe.seed, &pictures.rows()[n].image_id));
+        let picks = pictures.rows().iter().map(|picture| pick(recipe.seed, &picture.image_id));
         let picks = Tensor::from_slice(&picks.collect::<Vec<i64>>());
-        let known = Known { source, picks, at: None, place: Device::Cpu }.nearer(normaliser.device());
+        let known = Known { source, picks, place: Device::Cpu }.nearer(normaliser.device());
         Ok(Images {
             pictures: pictures.clone(),
-            rows: Arc::new(rows),
+            rows: Arc::new((0..pictures.rows().len()).collect()),
             preprocess: preprocess.clone(),
             normaliser,
             known,
@@ -229,13 +215,12 @@ impl Images {
     /// Returns the pictures at these places, sharing what is known of them.
     #[must_use]
     pub fn of(&self, places: &[i64]) -> Self {
-        let at: Vec<i64> = places.iter().map(|&place| self.known.at(place)).collect();
         Images {
             pictures: self.pictures.clone(),
             rows: Arc::new(places.iter().map(|&place| self.rows[place as usize]).collect()),
             preprocess: self.preprocess.clone(),
             normaliser: self.normaliser.shallow_clone(),
-            known: Known { at: Some(Arc::new(at)), ..self.known.shallow_clone() },
+            known: self.known.shallow_clone(),
         }
     }
 
@@ -287,7 +272,7 @@ impl Images {
     /// Fails if libtorch reports an error.
     pub(super) fn inputs(&self, places: &[i64], device: Device) -> Result<Vec<Input>> {
         let shards = places.chunks(self.shard(places.len(), device));
-        shards.filter_map(|places| self.known.input(places, device).transpose()).collect()
+        shards.filter_map(|places| self.known.input(&rows_at(&self.rows, places), device).transpose()).collect()
     }
 
     /// Like [`inputs`](Self::inputs), but from the normalised pixels (B, 3, S, S) of these
@@ -303,7 +288,7 @@ impl Images {
     /// # Errors
     /// Fails if libtorch reports an error.
     pub(super) fn picks(&self, model: &Model, places: &[i64]) -> Result<Tensor> {
-        self.known.picks(places, model.device())
+        self.known.picks(&rows_at(&self.rows, places), model.device())
     }
 
     /// Returns the normalised pixels of a batch.
@@ -363,16 +348,17 @@ impl Images {
         let model = PerThread::new(model, |(model, normaliser, known)| {
             (model.shallow_clone(), normaliser.shallow_clone(), known.shallow_clone())
         });
+        let rows = self.rows.clone();
         let batches = self.batches(device, view).map(|batch| stop.check().and(batch));
         let scored = cores::buffered(batches, cores::workers(device), move |batch: PixelBatch| {
             guarded("scoring pictures", || {
                 let _span = tracing::debug_span!("forward", pictures = batch.pictures.len()).entered();
                 let _no_grad = tch::no_grad_guard();
-                let places: Vec<i64> = batch.pictures.iter().map(|&at| at as i64).collect();
+                let wanted: Vec<i64> = batch.pictures.iter().map(|&at| rows[at] as i64).collect();
                 model.with(|(model, normaliser, known)| {
-                    let input = match known.input(&places, device)? {
+                    let input = match known.input(&wanted, device)? {
                         Some(input) => input,
-                        None => Input::Pixels(normaliser.forward(&batch.pixels)?, known.picks(&places, device)?),
+                        None => Input::Pixels(normaliser.forward(&batch.pixels)?, known.picks(&wanted, device)?),
                     };
                     Ok(read(model, &model.tokens(&input.see(model))).to_kind(Number::Float).to_device(Device::Cpu))
                 })
@@ -419,6 +405,11 @@ impl Images {
     }
 }
 
+/// Returns the dataset's rows of the pictures at these places.
+fn rows_at(rows: &[usize], places: &[i64]) -> Vec<i64> {
+    places.iter().map(|&place| rows[place as usize] as i64).collect()
+}
+
 /// Returns the whole number by which a run with this seed picks a patch of a picture, for
 /// [`Seen::picks`].
 pub fn pick(seed: u64, image_id: &str) -> i64 {
@@ -429,13 +420,7 @@ pub fn pick(seed: u64, image_id: &str) -> i64 {
     i64::from(u32::from_le_bytes([bytes.as_bytes()[0], bytes.as_bytes()[1], bytes.as_bytes()[2], 0]))
 }
 
-fn cached(
-    pictures: &Arc<Pictures>,
-    rows: &[usize],
-    coarse: Coarse,
-    frozen: &Frozen<'_>,
-    stop: &Stop,
-) -> Result<Source> {
+fn cached(pictures: &Arc<Pictures>, coarse: Coarse, frozen: &Frozen<'_>, stop: &Stop) -> Result<Source> {
     let (embeddings, seen) = (&frozen.embeddings, frozen.seen);
     let coarse = match coarse {
         Coarse::Cls => seen.cls.shallow_clone(),
@@ -443,8 +428,8 @@ fn cached(
     };
     Ok(Source::Cached {
         coarse,
-        cls_token: features::vectors(embeddings, "cls_token", pictures, rows, stop)?,
-        patch_tokens: features::patch_tokens(embeddings, pictures, rows, stop)?,
-        mask: features::masks(embeddings, pictures, rows, stop)?,
+        cls_token: features::vectors(embeddings, "cls_token", pictures, stop)?,
+        patch_tokens: features::patch_tokens(embeddings, pictures, stop)?,
+        mask: features::masks(embeddings, pictures, stop)?,
     })
 }

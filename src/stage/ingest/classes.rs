@@ -58,30 +58,28 @@ impl Classes {
         let alike: HashMap<String, i32> = names.iter().map(|name| plain(name)).zip(0..).collect();
         let find = |label: &String| exact.get(label.as_str()).or_else(|| alike.get(&plain(label))).copied();
         let unknown: Vec<&String> = labels.iter().filter(|label| find(label).is_none()).collect();
-        let (mut notes, names) = (Vec::new(), names.to_vec());
-        let ids = match unknown.as_slice() {
-            [] => labels.iter().filter_map(|label| Some((label.clone(), find(label)?))).collect(),
-            _ if unknown.len() == labels.len() && places(labels, names.len()).is_some() => {
-                notes.push(format!(
-                    "the labels are numbers, and mean places in dataset.classes: {} is '{}'",
-                    labels[0],
-                    names[places(labels, names.len()).map_or(0, |places| places[0] as usize)]
-                ));
-                labels.iter().cloned().zip(places(labels, names.len()).unwrap_or_default()).collect()
+        if let [first, ..] = labels
+            && unknown.len() == labels.len()
+            && let Some(places) = places(labels, names.len())
+        {
+            let means = &names[places[0] as usize];
+            let note = format!("the labels are numbers, and mean places in dataset.classes: {first} is '{means}'");
+            let ids = labels.iter().cloned().zip(places).collect();
+            return Ok(Classes { names: names.to_vec(), ids, notes: vec![note] });
+        }
+        let what = match unknown.as_slice() {
+            [] => {
+                let ids = labels.iter().filter_map(|label| Some((label.clone(), find(label)?))).collect();
+                return Ok(Classes { names: names.to_vec(), ids, notes: Vec::new() });
             }
-            unknown => {
-                let what = match unknown {
-                    [one] => format!("the dataset has a class '{one}' that dataset.classes does not list"),
-                    many => format!(
-                        "the dataset has {} classes that dataset.classes does not list: {}",
-                        many.len(),
-                        some_of(many, SHOWN)
-                    ),
-                };
-                return Err(Error::new(Kind::Input, what).hint("add them to that file, or spell them alike in both"));
-            }
+            [one] => format!("the dataset has a class '{one}' that dataset.classes does not list"),
+            many => format!(
+                "the dataset has {} classes that dataset.classes does not list: {}",
+                many.len(),
+                some_of(many, SHOWN)
+            ),
         };
-        Ok(Classes { names, ids, notes })
+        Err(Error::new(Kind::Input, what).hint("add them to that file, or spell them alike in both"))
     }
 }
 

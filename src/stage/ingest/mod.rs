@@ -95,21 +95,13 @@ pub fn classes(source: &dyn Source, settings: &IngestSettings) -> Result<Vec<Str
     Ok(Classes::of(source, settings)?.names)
 }
 
-/// Returns what the store knows of the dataset, if the source has not changed since. Returns `None`
-/// if a table is missing or is of another snapshot, because writing was interrupted or a part was
-/// damaged.
-///
-/// # Errors
-/// Fails if the source or the store cannot be read.
-pub fn known(source: &dyn Source, settings: &IngestSettings, store: &Store) -> Result<Option<Ingested>> {
-    known_as(&snapshot(source, settings)?, settings, store)
-}
-
-/// Like [`known`], but for a source whose snapshot has already been computed.
+/// Returns what the store knows of the dataset, if the source still has this `snapshot`. Returns
+/// `None` if a table is missing or is of another snapshot, because writing was interrupted or a
+/// part was damaged.
 ///
 /// # Errors
 /// Fails if the store cannot be read.
-pub fn known_as(snapshot: &str, settings: &IngestSettings, store: &Store) -> Result<Option<Ingested>> {
+pub fn known(snapshot: &str, settings: &IngestSettings, store: &Store) -> Result<Option<Ingested>> {
     for table in tables::TABLES {
         let partition = store.partition(table, &settings.dataset)?;
         // `images` may hold the pictures' bytes, and none of its rows are read here, so that only
@@ -156,7 +148,7 @@ pub fn class_names(store: &Store, dataset: &str) -> Result<Vec<String>> {
 pub async fn ingest(source: Box<dyn Source>, settings: &IngestSettings, job: Job<'_>) -> Result<Ingested> {
     let Job { store, progress, .. } = job;
     let snapshot = snapshot(source.as_ref(), settings)?;
-    if let Some(known) = known_as(&snapshot, settings, store)? {
+    if let Some(known) = known(&snapshot, settings, store)? {
         return Ok(unchanged(known, progress.as_ref()));
     }
     let found = read(source, snapshot, settings, job, None).await?.write(settings, store)?;
