@@ -22,8 +22,15 @@ impl AsyncDB for Session {
 
     async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, Error> {
         let df = table::query(&self.0, sql).await?;
-        let width = df.schema().fields().len();
+        let promised = df.schema().clone();
+        let width = promised.fields().len();
         let batches = df.collect().await.map_err(|e| Error::new(microclip_pipe::error::Kind::Query, e.to_string()))?;
+        // What a statement promises is what it gives: printing and Parquet files rely on it.
+        let promised: Vec<_> = promised.fields().iter().map(|field| field.data_type().clone()).collect();
+        for batch in &batches {
+            let given: Vec<_> = batch.columns().iter().map(|column| column.data_type().clone()).collect();
+            assert_eq!(given, promised, "{sql}");
+        }
         let options = FormatOptions::default().with_null("NULL");
         let mut rows = Vec::new();
         for batch in &batches {

@@ -11,8 +11,8 @@ LEFT JOIN classes left_truth ON left_truth.class_id = l.class_id
 LEFT JOIN labels r ON r.image_id = b.image_id
 LEFT JOIN classes right_truth ON right_truth.class_id = r.class_id
 UNION ALL
-SELECT 1.0 AS cosine, a.path, a.split, b.path AS other_path, b.split AS other_split, first_truth.name AS truth,
-       second_truth.name AS other_truth
+SELECT CAST(1 AS REAL) AS cosine, a.path, a.split, b.path AS other_path, b.split AS other_split,
+       first_truth.name AS truth, second_truth.name AS other_truth
 FROM equal_files a
 JOIN equal_files b ON b.image_id = a.image_id AND a.path < b.path
 LEFT JOIN classes first_truth ON first_truth.class_id = a.class_id
