@@ -96,6 +96,7 @@ fn other_separators_names_and_columns_are_understood() {
     for text in [
         b"path,label,split\na.png,rose,train\nsub/c.png,lily,test\n".as_slice(),
         b"path;label;split\na.png;rose;train\nsub/c.png;lily;test\n",
+        b"path|label|split\na.png|rose|train\nsub/c.png|lily|test\n",
         b"Path\tLabel\tSplit\na.png\trose\ttrain\nsub/c.png\tlily\ttest\n",
         b"file_name,class,subset\na.png,rose,training\nsub/c.png,lily,eval\n",
         b",Filename,Category,partition\n0,a.png,rose,train\n1,sub/c.png,lily,test\n",

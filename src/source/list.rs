@@ -1,5 +1,5 @@
 //! A CSV or TSV file that names pictures: a header line, a column `path`, and optionally `label`
-//! and `split`. UTF-8, separated by commas, semicolons or tabs, quoted where needed.
+//! and `split`. UTF-8, separated by commas, semicolons, tabs or bars, quoted where needed.
 
 mod columns;
 

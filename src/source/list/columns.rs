@@ -19,8 +19,9 @@ const NAMES: [(&str, &[&str]); 3] = [
     ("split", &["subset", "partition", "set"]),
 ];
 
-/// Separators that lists have: commas, semicolons where a comma is the decimal point, tabs.
-const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
+/// Separators that lists have: commas, semicolons where a comma is the decimal point, tabs, and
+/// bars.
+const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
 /// Columns that are worth naming in a note.
 const SHOWN: usize = 6;

@@ -79,7 +79,15 @@ impl Classes {
                 some_of(many, SHOWN)
             ),
         };
-        Err(Error::new(Kind::Input, what).hint("add them to that file, or spell them alike in both"))
+        let error = Error::new(Kind::Input, what);
+        Err(match labels.iter().all(|label| label.parse::<u32>().is_ok()) {
+            true => error.hint(format!(
+                "numbers mean places in that file, counted from 0: its {} names have the places 0 to {}",
+                names.len(),
+                names.len().saturating_sub(1)
+            )),
+            false => error.hint("add them to that file, or spell them alike in both"),
+        })
     }
 }
 
@@ -110,6 +118,8 @@ mod tests {
         // Names that are numbers are names, not places.
         assert_eq!(ids(&["1998", "2001"], &["2001", "1998"]), Ok(vec![1, 0]));
         assert!(ids(&["0", "3"], &["rose", "aster", "iris"]).unwrap_err().contains("2 classes that dataset.classes"));
+        let counted_from_one = Classes::matched(&texts(&["1", "2"]), &texts(&["rose", "aster"])).err().unwrap();
+        assert!(counted_from_one.hint_text().unwrap().ends_with("its 2 names have the places 0 to 1"));
         assert!(ids(&["tulip", "rose"], &["rose", "aster"]).unwrap_err().contains("a class 'tulip' that"));
     }
 
