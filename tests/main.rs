@@ -20,6 +20,7 @@ mod terminal;
 
 mod ablate;
 mod changed_pictures;
+mod class_names;
 mod cli_cache;
 mod cli_errors;
 mod cli_init_doctor;

@@ -12,7 +12,7 @@ use crate::tools::init::{Wanted, Written, init};
 const LONG_ABOUT: &str = "\
 Looks into a folder of pictures, a CSV list, or a folder of Hugging Face Parquet, and writes a pipeline file for it, with \
 comments, and beside it what is still to be filled in: the sentences about each class, and the class names where the pictures have \
-no labels. Until the sentences are there, the class names in the templates stand in for them. Prints the files that were written; \
+no labels. Where labels have numbers before them or underscores in them, a table says what each class is called. Until the sentences are there, the class names in the templates stand in for them. Prints the files that were written; \
 a file that is there already is never overwritten.";
 
 const EXAMPLES: &str = "\
@@ -57,12 +57,12 @@ impl Init {
             descriptions: descriptions.clone(),
             output: output.clone(),
         };
-        let Written { pipeline, classes, descriptions } = init(&wanted)?;
+        let Written { pipeline, classes, class_names, descriptions } = init(&wanted)?;
         let short = |path: &Path| {
             let here = std::env::current_dir().unwrap_or_default();
             path.strip_prefix(here).unwrap_or(path).display().to_string()
         };
-        let written: Vec<String> = [Some(&pipeline), classes.as_ref(), descriptions.as_ref()]
+        let written: Vec<String> = [Some(&pipeline), classes.as_ref(), class_names.as_ref(), descriptions.as_ref()]
             .into_iter()
             .flatten()
             .map(|path| short(path))
@@ -70,6 +70,12 @@ impl Init {
         printer.result(&written.join("\n"))?;
         if let Some(classes) = classes {
             printer.note(&format!("write the names of the classes into {}, one a line", short(&classes)));
+        }
+        if let Some(class_names) = class_names {
+            let file = short(&class_names);
+            printer.note(&format!(
+                "{file} names the classes, without the numbers and underscores of their labels: correct it"
+            ));
         }
         if let Some(descriptions) = descriptions {
             printer.note(&format!("sentences about each class go into {}, when you have some", short(&descriptions)));

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
 
 use columns::Columns;
+pub(super) use columns::separator_of;
 
 use super::fingerprint::Fingerprint;
 use super::item::{Item, Origin, Split};
@@ -128,7 +129,8 @@ fn place(root: &Path, written: &str) -> PathBuf {
     place
 }
 
-fn refused(path: &Path, error: &csv::Error) -> Error {
+/// Says which line of a file is not CSV.
+pub(super) fn refused(path: &Path, error: &csv::Error) -> Error {
     let line = error.position().map_or(0, csv::Position::line);
     let (what, hint) = match error.kind() {
         ErrorKind::Utf8 { .. } => ("not UTF-8".to_owned(), "save it as UTF-8"),

@@ -1,6 +1,7 @@
 //! Sources of pictures. A source lists its classes at once and yields its pictures one after the
 //! other, always in the same order; the pictures' bytes are never all in memory.
 
+mod class_map;
 mod class_names;
 mod fingerprint;
 pub mod folder;
@@ -12,6 +13,7 @@ pub mod list;
 
 use std::path::PathBuf;
 
+pub use class_map::ClassMap;
 pub use class_names::class_names;
 pub use item::{Item, Origin, Split};
 
@@ -45,6 +47,10 @@ settings! {
         root: Option<PathBuf> = None, Want::Path(Must::BeFolder), ByContent;
         /// A text file with one class name a line. Needed where the source itself has no labels.
         classes: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
+        /// A CSV file of two columns, or a TOML file of one table, that names the class of each
+        /// folder or label: for labels that are numbers or codes. Labels that it does not list keep
+        /// their own names.
+        class_names: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
         /// The share of files that may be rejected before the run ends with exit code 3.
         tolerance: f64 = 0.05, SHARE, Nothing;
         /// What is done with the orientation that a picture's EXIF data asks for.
@@ -63,8 +69,16 @@ impl Dataset {
     ///
     /// # Errors
     /// Fails as [`class_names`] does.
-    pub fn class_names(&self) -> Result<Option<Vec<String>>> {
+    pub fn class_list(&self) -> Result<Option<Vec<String>>> {
         self.classes.as_deref().map(class_names).transpose()
+    }
+
+    /// Reads the names of classes by label from the pipeline's file of them, if it names one.
+    ///
+    /// # Errors
+    /// Fails as [`ClassMap::read`] does.
+    pub fn class_map(&self) -> Result<Option<ClassMap>> {
+        self.class_names.as_deref().map(ClassMap::read).transpose()
     }
 }
 

@@ -1,7 +1,68 @@
-//! Class names as people and data sets spell them: with underscores or spaces, in any case.
+//! Class names as people and data sets spell them: with underscores or spaces, in any case, and
+//! with numbers before them.
+
+use std::collections::HashSet;
 
 /// Returns the form in which two spellings of a class name are the same: in lower case, with spaces
 /// for underscores, and without spaces around.
 pub(crate) fn plain(name: &str) -> String {
     name.to_lowercase().replace('_', " ").trim().to_owned()
+}
+
+/// Returns the names without the numbers before them and with spaces for underscores, as of
+/// `001.Black_footed_Albatross`; `None` unless every name has a number, and the numbers only count
+/// the names: they are followed by more than a space, are padded with zeros, or run from 0 or 1
+/// without a gap. A year before a car's name does not count it.
+pub(crate) fn without_numbers(names: &[String]) -> Option<Vec<String>> {
+    let mut numbers = Vec::new();
+    let (mut padded, mut marked) = (false, true);
+    let mut rests = Vec::new();
+    for name in names {
+        let name = name.trim();
+        let digits = name.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = name.split_at(digits);
+        let text = rest.trim_start_matches(['.', '_', '-', ')', ':', ' ']);
+        if text.len() == rest.len() || !text.starts_with(char::is_alphabetic) {
+            return None;
+        }
+        padded |= number.len() > 1 && number.starts_with('0');
+        marked &= !rest[..rest.len() - text.len()].trim_matches([' ', '_']).is_empty();
+        numbers.push(number.parse::<u64>().ok()?);
+        rests.push(text.replace('_', " ").trim().to_owned());
+    }
+    numbers.sort_unstable();
+    let distinct = numbers.windows(2).all(|pair| pair[0] < pair[1]);
+    let (least, greatest) = (*numbers.first()?, *numbers.last()?);
+    let counts = least <= 1 && greatest - least + 1 == numbers.len() as u64;
+    let told_apart = rests.iter().map(|rest| plain(rest)).collect::<HashSet<_>>().len() == rests.len();
+    (names.len() > 1 && distinct && told_apart && (padded || marked || counts)).then_some(rests)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_taken_off_where_they_count_the_names() {
+        let off = |names: &[&str]| without_numbers(&names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>());
+        let rose_lily = Some(vec!["rose".to_owned(), "tiger lily".to_owned()]);
+        for numbered in [
+            ["001.rose", "017.tiger_lily"],
+            ["1-rose", "5-tiger lily"],
+            ["0 rose", "1 tiger_lily"],
+            ["1_rose", "2_tiger_lily"],
+        ] {
+            assert_eq!(off(&numbered), rose_lily, "{numbered:?}");
+        }
+        for other in [
+            ["2012 Audi", "2013 BMW"],
+            ["1. rose", "1. lily"],
+            ["1.rose", "lily"],
+            ["707-320", "747-100"],
+            ["1.rose", "2.Rose"],
+        ] {
+            assert_eq!(off(&other), None, "{other:?}");
+        }
+        assert_eq!(off(&["1.rose"]), None);
+    }
 }

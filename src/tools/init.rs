@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::config;
 use crate::error::{Context, Error, Kind, Result};
 use crate::source::{self, Dataset, Listing, SourceKind};
+use crate::text::names::without_numbers;
 use crate::text::numbers::count;
 
 /// What to make a pipeline file from.
@@ -31,6 +32,8 @@ pub struct Written {
     pub pipeline: PathBuf,
     /// A class list to fill in.
     pub classes: Option<PathBuf>,
+    /// The names of classes whose labels are no good names.
+    pub class_names: Option<PathBuf>,
     /// A file of sentences to fill in.
     pub descriptions: Option<PathBuf>,
 }
@@ -58,8 +61,11 @@ pub fn init(wanted: &Wanted) -> Result<Written> {
     };
     let new_classes =
         (listing.classes.is_empty() && wanted.classes.is_none()).then(|| folder.join(format!("{name}-classes.txt")));
+    let named = if wanted.classes.is_none() { better_names(&listing.classes) } else { None };
+    let new_class_names = named.as_ref().map(|_| folder.join(format!("{name}-class-names.csv")));
     let new_descriptions = wanted.descriptions.is_none().then(|| folder.join(format!("{name}-sentences.json")));
-    let written = Written { pipeline, classes: new_classes, descriptions: new_descriptions };
+    let written =
+        Written { pipeline, classes: new_classes, class_names: new_class_names, descriptions: new_descriptions };
     let file = |given: &Option<PathBuf>, new: &Option<PathBuf>| {
         given.as_ref().or(new.as_ref()).map(|path| in_file(&folder, path)).transpose()
     };
@@ -69,6 +75,7 @@ pub fn init(wanted: &Wanted) -> Result<Written> {
         pictures: in_file(&folder, &pictures)?,
         model: in_file(&folder, &model)?,
         classes: file(&wanted.classes, &written.classes)?,
+        class_names: file(&None, &written.class_names)?,
         descriptions: file(&wanted.descriptions, &written.descriptions)?.unwrap_or_default(),
         to_be_filled: written.descriptions.is_some(),
         listing: &listing,
@@ -76,7 +83,8 @@ pub fn init(wanted: &Wanted) -> Result<Written> {
     let files = [
         (Some(&written.pipeline), text),
         (written.classes.as_ref(), String::new()),
-        (written.descriptions.as_ref(), no_sentences(&listing.classes)?),
+        (written.class_names.as_ref(), map_of(&listing.classes, named.as_deref().unwrap_or_default())?),
+        (written.descriptions.as_ref(), no_sentences(named.as_deref().unwrap_or(&listing.classes))?),
     ];
     let files: Vec<(&PathBuf, String)> = files.into_iter().filter_map(|(path, text)| Some((path?, text))).collect();
     if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
@@ -149,6 +157,25 @@ fn in_file(folder: &Path, path: &Path) -> Result<String> {
     Ok(toml::Value::String(text.to_owned()).to_string())
 }
 
+/// Returns names for labels that are names with numbers before them or underscores in them; `None`
+/// if the labels do as they are.
+fn better_names(labels: &[String]) -> Option<Vec<String>> {
+    let spaced = || labels.iter().map(|label| label.replace('_', " ").trim().to_owned()).collect::<Vec<_>>();
+    without_numbers(labels).or_else(|| labels.iter().any(|label| label.contains('_')).then(spaced))
+}
+
+/// Writes a table of labels and names, as CSV.
+fn map_of(labels: &[String], names: &[String]) -> Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let lines =
+        [("label", "name")].into_iter().chain(labels.iter().map(String::as_str).zip(names.iter().map(String::as_str)));
+    let written: Result<(), csv::Error> =
+        lines.into_iter().try_for_each(|(label, name)| writer.write_record([label, name]));
+    written.context(Kind::Usage, || "cannot write the class names".to_owned())?;
+    let bytes = writer.into_inner().unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// Writes an empty list for each class, as JSON.
 fn no_sentences(classes: &[String]) -> Result<String> {
     let empty: serde_json::Map<String, serde_json::Value> =
@@ -165,6 +192,7 @@ struct Parts<'a> {
     pictures: String,
     model: String,
     classes: Option<String>,
+    class_names: Option<String>,
     descriptions: String,
     /// Whether the sentences are still to be written.
     to_be_filled: bool,
@@ -172,12 +200,15 @@ struct Parts<'a> {
 }
 
 fn pipeline_file(parts: &Parts<'_>) -> String {
-    let Parts { name, kind, pictures, model, classes, descriptions, to_be_filled, listing } = parts;
+    let Parts { name, kind, pictures, model, classes, class_names, descriptions, to_be_filled, listing } = parts;
     let found = match listing.classes.len() {
         0 => format!("{} files without labels.", count(listing.items)),
         classes => format!("{} files of {classes} classes. Labels are for evaluation alone.", count(listing.items)),
     };
-    let classes = match classes {
+    let classes = match classes.as_ref().or(class_names.as_ref()) {
+        Some(names) if class_names.is_some() => format!(
+            "class_names = {names}    # what each label is called: numbers and underscores are taken off, correct the rest"
+        ),
         Some(classes) => format!("classes = {classes}    # one name a line"),
         None => "# classes = \"classes.txt\"    # one name a line, where the names of the folders are not those of the classes".to_owned(),
     };

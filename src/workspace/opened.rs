@@ -69,9 +69,11 @@ impl Opened {
 /// Opens the pictures of a pipeline, and returns them with how they are ingested.
 ///
 /// # Errors
-/// Fails if the pictures or the file of class names cannot be read.
+/// Fails if the pictures or a file of class names cannot be read.
 pub(crate) fn pictures(spec: &Spec) -> Result<(Box<dyn Source>, IngestSettings)> {
     let source = source::open(&spec.dataset)?;
-    let (decoding, classes) = (spec.dataset.decoding(), spec.dataset.class_names()?);
-    Ok((source, IngestSettings { dataset: ids::dataset(spec), decoding, classes }))
+    let (classes, class_map) = (spec.dataset.class_list()?, spec.dataset.class_map()?);
+    let settings =
+        IngestSettings { dataset: ids::dataset(spec), decoding: spec.dataset.decoding(), classes, class_map };
+    Ok((source, settings))
 }

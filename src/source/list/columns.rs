@@ -50,8 +50,13 @@ pub(super) fn separator(file: &mut File, path: &Path) -> Result<u8> {
         "cannot read",
         path,
     )?;
+    Ok(separator_of(&line))
+}
+
+/// Returns the separator that a line has most of; a comma if it has none.
+pub(crate) fn separator_of(line: &[u8]) -> u8 {
     let count = |separator: &u8| line.iter().filter(|byte| *byte == separator).count();
-    Ok(SEPARATORS.into_iter().rev().max_by_key(count).unwrap_or(b','))
+    SEPARATORS.into_iter().rev().max_by_key(count).unwrap_or(b',')
 }
 
 impl Columns {

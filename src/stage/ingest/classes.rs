@@ -1,12 +1,12 @@
 //! The classes of a dataset: their names, and which of them a label means.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::IngestSettings;
 use crate::error::{Error, Kind, Result};
-use crate::source::Source;
+use crate::source::{ClassMap, Source};
 use crate::text::list::some_of;
-use crate::text::names::plain;
+use crate::text::names::{plain, without_numbers};
 
 /// Names that are worth reading in one message.
 const SHOWN: usize = 6;
@@ -23,21 +23,46 @@ pub(super) struct Classes {
 
 impl Classes {
     /// Returns the classes that the pipeline names, or else those of the source. A label means the
-    /// name that is spelled like it, with spaces for underscores and in any case; labels that are
-    /// all whole numbers mean places in the pipeline's list, from 0.
+    /// name that the pipeline's map gives it, or else the name that is spelled like it, with spaces
+    /// for underscores and in any case; labels that are all whole numbers mean places in the
+    /// pipeline's list, from 0.
     ///
     /// # Errors
-    /// Returns [`Kind::Input`] if there are fewer than two, or if a label is not listed.
+    /// Returns [`Kind::Input`] if there are fewer than two, if a label is not listed, or if the map
+    /// lists none of them.
     pub(super) fn of(source: &dyn Source, settings: &IngestSettings) -> Result<Self> {
         let labels = &source.listing().classes;
-        match &settings.classes {
-            Some(names) => Self::matched(labels, names),
-            None => Self::of_labels(labels),
-        }
+        let (names, mut notes) = match &settings.class_map {
+            Some(map) => named(labels, map)?,
+            None => (labels.clone(), Vec::new()),
+        };
+        let found = match &settings.classes {
+            Some(listed) => Self::matched(&names, listed)?,
+            None => Self::of_labels(&names)?,
+        };
+        let id = |(label, name): (&String, &String)| Some((label.clone(), *found.ids.get(name)?));
+        let ids = labels.iter().zip(&names).filter_map(id).collect();
+        notes.extend(found.notes);
+        notes.extend(numbers_in_prompts(&found.names));
+        Ok(Classes { names: found.names, ids, notes })
     }
 
+    /// Makes a class of each label; labels that are spelled alike are one.
     fn of_labels(labels: &[String]) -> Result<Self> {
-        match labels {
+        let mut names: Vec<String> = Vec::new();
+        let (mut alike, mut ids, mut notes) = (HashMap::new(), HashMap::new(), Vec::new());
+        for label in labels {
+            let id = *alike.entry(plain(label)).or_insert(names.len());
+            match names.get(id) {
+                None => names.push(label.clone()),
+                Some(before) if before == label => {}
+                Some(before) => {
+                    notes.push(format!("the labels '{before}' and '{label}' are spelled alike, and are one class"));
+                }
+            }
+            ids.insert(label.clone(), id as i32);
+        }
+        match names.as_slice() {
             [] => Err(Error::new(Kind::Input, "the dataset names no classes")
                 .hint("list them in a text file, one name a line, and name it as dataset.classes")),
             [one] => Err(Error::new(Kind::Input, format!("the dataset has one class, '{one}': there is nothing to tell it from"))
@@ -45,11 +70,7 @@ impl Classes {
                     "each folder directly below dataset.path, or below its folders train, validation and test, is a class: \
                      if the classes lie deeper, name the folder that holds them; or list all classes in dataset.classes",
                 )),
-            many => Ok(Classes {
-                names: many.to_vec(),
-                ids: many.iter().cloned().zip(0..).collect(),
-                notes: Vec::new(),
-            }),
+            _ => Ok(Classes { names, ids, notes }),
         }
     }
 
@@ -91,6 +112,55 @@ impl Classes {
     }
 }
 
+/// Returns the name that a map gives each label, or the label itself where the map does not list
+/// it; and what the user should know of that.
+///
+/// # Errors
+/// Returns [`Kind::Input`] if the map lists none of the labels.
+fn named(labels: &[String], map: &ClassMap) -> Result<(Vec<String>, Vec<String>)> {
+    let by_label: HashMap<String, &String> = map.pairs.iter().map(|(label, name)| (plain(label), name)).collect();
+    let file = map.path.display();
+    let unlisted: Vec<&String> = labels.iter().filter(|label| !by_label.contains_key(&plain(label))).collect();
+    if unlisted.len() == labels.len() && !labels.is_empty() {
+        let what = format!("{file} names none of the dataset's labels, which are {}", some_of(labels, SHOWN));
+        return Err(Error::new(Kind::Input, what)
+            .hint("each line gives a label as the dataset has it, then the name of its class"));
+    }
+    let used: HashSet<String> = labels.iter().map(|label| plain(label)).collect();
+    let unused: Vec<&String> =
+        map.pairs.iter().map(|(label, _)| label).filter(|label| !used.contains(&plain(label))).collect();
+    let mut notes = Vec::new();
+    if !unlisted.is_empty() {
+        let (labels, keep) = if unlisted.len() == 1 { ("label", "keeps its") } else { ("labels", "keep their") };
+        let count = unlisted.len();
+        notes.push(format!(
+            "{file} does not list {count} {labels}, which {keep} own name: {}",
+            some_of(&unlisted, SHOWN)
+        ));
+    }
+    if !unused.is_empty() && !labels.is_empty() {
+        notes.push(format!("{file} lists what is no label of the dataset: {}", some_of(&unused, SHOWN)));
+    }
+    let name = |label: &String| by_label.get(&plain(label)).map_or(label, |name| *name).clone();
+    Ok((labels.iter().map(name).collect(), notes))
+}
+
+/// Says that class names are numbers, or begin with them, and so do the prompts that are made of
+/// them.
+fn numbers_in_prompts(names: &[String]) -> Option<String> {
+    const MEND: &str = "name the classes in a file of labels and names, dataset.class_names";
+    if let Some(number) = names.iter().find(|name| name.bytes().all(|byte| byte.is_ascii_digit())) {
+        return Some(format!(
+            "a class is called '{number}', and a prompt such as 'a photo of a {number}.' says nothing of its looks: {MEND}"
+        ));
+    }
+    let (first, plain) = names.first().zip(without_numbers(names)?.into_iter().next())?;
+    Some(format!(
+        "the class names begin with numbers, and prompts read 'a photo of a {first}.', not 'a photo of a {plain}.': {MEND}, as \
+         `microclip-pipe init` writes one"
+    ))
+}
+
 /// Returns the places that labels mean, if all of them are whole numbers below `count`.
 fn places(labels: &[String], count: usize) -> Option<Vec<i32>> {
     let place =
@@ -121,6 +191,37 @@ mod tests {
         let counted_from_one = Classes::matched(&texts(&["1", "2"]), &texts(&["rose", "aster"])).err().unwrap();
         assert!(counted_from_one.hint_text().unwrap().ends_with("its 2 names have the places 0 to 1"));
         assert!(ids(&["tulip", "rose"], &["rose", "aster"]).unwrap_err().contains("a class 'tulip' that"));
+    }
+
+    #[test]
+    fn labels_are_named_by_the_map_and_alike_ones_are_one_class() {
+        let map = ClassMap {
+            path: "map.csv".into(),
+            pairs: [("001.Laysan_Albatross", "Laysan albatross"), ("7", "auk")]
+                .map(|(l, n)| (l.to_owned(), n.to_owned()))
+                .to_vec(),
+        };
+        let (names, notes) = named(&texts(&["001.Laysan Albatross", "wren"]), &map).unwrap();
+        assert_eq!(names, ["Laysan albatross", "wren"]);
+        assert_eq!(notes[0], "map.csv does not list 1 label, which keeps its own name: wren");
+        assert_eq!(notes[1], "map.csv lists what is no label of the dataset: 7");
+        let refused = named(&texts(&["wren", "owl"]), &map).unwrap_err();
+        assert_eq!(refused.to_string(), "map.csv names none of the dataset's labels, which are wren, owl");
+        let alike = Classes::of_labels(&texts(&["auk", "tiger lily", "Tiger_Lily"])).unwrap();
+        assert_eq!((alike.names.len(), alike.ids["tiger lily"], alike.ids["Tiger_Lily"]), (2, 1, 1));
+        assert_eq!(alike.notes, ["the labels 'tiger lily' and 'Tiger_Lily' are spelled alike, and are one class"]);
+    }
+
+    #[test]
+    fn numbers_that_prompts_would_say_are_a_note() {
+        let note = |names: &[&str]| numbers_in_prompts(&texts(names));
+        assert!(note(&["0", "1"]).unwrap().contains("'a photo of a 0.' says nothing"));
+        let numbered = note(&["001.Black footed Albatross", "002.Auk"]).unwrap();
+        assert!(
+            numbered.contains("'a photo of a 001.Black footed Albatross.', not 'a photo of a Black footed Albatross.'")
+        );
+        assert_eq!(note(&["707-320", "A300"]), None);
+        assert_eq!(note(&["rose", "aster"]), None);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use classes::Classes;
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::Decoding;
 use crate::settings::identity_of;
-use crate::source::Source;
+use crate::source::{ClassMap, Source};
 use crate::stage::cuts::{Mouths, Wishes};
 use crate::stage::job::Job;
 use crate::stage::pictures;
@@ -35,6 +35,8 @@ pub struct IngestSettings {
     pub decoding: Decoding,
     /// Class names, if the pipeline file names a file of them.
     pub classes: Option<Vec<String>>,
+    /// Class names by label, if the pipeline file names a file of them.
+    pub class_map: Option<ClassMap>,
 }
 
 /// What ingest found.
@@ -72,8 +74,8 @@ pub(super) struct Tap {
 /// `[dataset.limits]` changes: datasets are then read again.
 const INGEST: u32 = 2;
 
-/// Returns the identity of a dataset's snapshot: a hash of the source's files, the limits and the
-/// named classes.
+/// Returns the identity of a dataset's snapshot: a hash of the source's files, the limits, and the
+/// named classes and labels.
 ///
 /// # Errors
 /// Fails if the source cannot be read.
@@ -81,7 +83,12 @@ pub fn snapshot(source: &dyn Source, settings: &IngestSettings) -> Result<String
     let limits = identity_of(&settings.decoding.limits, |_| true)?;
     let classes = serde_json::to_string(&settings.classes);
     let classes = classes.context(Kind::Internal, || "cannot write the names of the classes".to_owned())?;
-    let text = format!("ingest {INGEST}; files {}; limits {limits}; classes {classes}", source.fingerprint()?);
+    let mut text = format!("ingest {INGEST}; files {}; limits {limits}; classes {classes}", source.fingerprint()?);
+    if let Some(map) = &settings.class_map {
+        let pairs = serde_json::to_string(&map.pairs);
+        let pairs = pairs.context(Kind::Internal, || "cannot write the names of the labels".to_owned())?;
+        text.push_str(&format!("; class names {pairs}"));
+    }
     Ok(blake3::hash(text.as_bytes()).to_hex().to_string())
 }
 

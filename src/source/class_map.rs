@@ -1,0 +1,170 @@
+//! Reads the names of classes by folder or label, where the labels themselves say little: numbers,
+//! codes, or names with numbers before them.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use csv::{ReaderBuilder, Trim};
+use toml::{Spanned, Value};
+
+use super::list;
+use crate::error::{Error, Kind, Result};
+use crate::text::file as text_file;
+use crate::text::names::plain;
+
+/// The most bytes of such a file: room for a million classes.
+const LONGEST: u64 = 64 << 20;
+
+/// What the first line of a table may call its two columns.
+const HEADERS: [&[&str]; 2] = [
+    &["label", "folder", "directory", "id", "class_id", "code", "wnid", "synset", "class", "from", "key"],
+    &["name", "class_name", "classname", "class", "text", "species", "title", "to", "value"],
+];
+
+const HINT: &str = "a label and the name of its class a line, separated by a comma or a tab: 001.Black_footed_Albatross,Black-footed Albatross; \
+                    text with a comma stands in double quotes; or, in a .toml file, \"label\" = \"name\" a line";
+
+/// The names of classes by label, as a file gives them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClassMap {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// Labels and names in the file's order; no label stands twice.
+    pub(crate) pairs: Vec<(String, String)>,
+}
+
+impl ClassMap {
+    /// Reads a CSV or TSV file of two columns, with or without a header, or a TOML file of one
+    /// table.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Input`], naming the line, if the file cannot be read, a line does not have
+    /// two fields, or a label is given two names.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = text_file::read(path, Kind::Input, LONGEST)?;
+        let is_toml = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
+        let lines = if is_toml { toml_lines(&text, path)? } else { csv_lines(&text, path)? };
+        let mut places: HashMap<String, usize> = HashMap::new();
+        let mut pairs: Vec<(String, String)> = Vec::new();
+        for Line { number, label, name } in lines {
+            let here = |what: String| Error::new(Kind::Input, format!("{}:{number}: {what}", path.display()));
+            if plain(&label).is_empty() || plain(&name).is_empty() {
+                return Err(here("a label or a name is empty".to_owned()).hint(HINT));
+            }
+            match places.get(&plain(&label)) {
+                Some(&place) if plain(&pairs[place].1) == plain(&name) => {}
+                Some(&place) => {
+                    let (before, other) = &pairs[place];
+                    let what = format!("'{label}' is named '{name}' here, and '{other}' above, as '{before}'");
+                    return Err(here(what).hint("remove one of the two lines"));
+                }
+                None => {
+                    places.insert(plain(&label), pairs.len());
+                    pairs.push((label, name));
+                }
+            }
+        }
+        if pairs.is_empty() {
+            return Err(Error::new(Kind::Input, format!("{} names no class", path.display())).hint(HINT));
+        }
+        Ok(ClassMap { path: path.to_owned(), pairs })
+    }
+}
+
+struct Line {
+    number: u64,
+    label: String,
+    name: String,
+}
+
+fn toml_lines(text: &str, path: &Path) -> Result<Vec<Line>> {
+    let number = |place: usize| 1 + text[..place.min(text.len())].bytes().filter(|&byte| byte == b'\n').count() as u64;
+    let refused = |place: usize, what: &str| {
+        Error::new(Kind::Input, format!("{}:{}: {what}", path.display(), number(place)))
+            .hint("each line is \"label\" = \"name\"; both stand in quotes")
+    };
+    let table: HashMap<String, Spanned<Value>> =
+        toml::from_str(text).map_err(|e| refused(e.span().map_or(0, |span| span.start), e.message()))?;
+    let mut lines = Vec::new();
+    for (label, value) in table {
+        let place = value.span().start;
+        let Value::String(name) = value.into_inner() else {
+            return Err(refused(place, &format!("the name of '{label}' is not a text")));
+        };
+        lines.push(Line { number: number(place), label, name: name.trim().to_owned() });
+    }
+    lines.sort_by_key(|line| line.number);
+    Ok(lines)
+}
+
+fn csv_lines(text: &str, path: &Path) -> Result<Vec<Line>> {
+    let separator = list::separator_of(text.lines().next().unwrap_or_default().as_bytes());
+    let mut reader = ReaderBuilder::new();
+    reader.has_headers(false).trim(Trim::All).flexible(true).delimiter(separator);
+    let mut lines = Vec::new();
+    for record in reader.from_reader(text.as_bytes()).records() {
+        let record = record.map_err(|e| list::refused(path, &e))?;
+        let number = record.position().map_or(0, csv::Position::line);
+        let fields: Vec<&str> = record.iter().collect();
+        let [label, name] = fields[..] else {
+            let what = match fields.len() {
+                1 => format!("one field, '{}'", fields[0]),
+                fields => format!("{fields} fields"),
+            };
+            let what = format!("{}:{number}: {what}, where a label and a name are needed", path.display());
+            return Err(Error::new(Kind::Input, what).hint(HINT));
+        };
+        let is_header =
+            || HEADERS.iter().zip([label, name]).all(|(known, field)| known.contains(&&*field.to_lowercase()));
+        if !(lines.is_empty() && is_header()) {
+            lines.push(Line { number, label: label.to_owned(), name: name.to_owned() });
+        }
+    }
+    Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(file: &str, text: &str) -> Result<Vec<(String, String)>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(file);
+        std::fs::write(&path, text).unwrap();
+        ClassMap::read(&path).map(|map| map.pairs)
+    }
+
+    #[test]
+    fn a_table_of_labels_and_names_is_read_in_each_of_its_forms() {
+        let expected = vec![("0".to_owned(), "rose".to_owned()), ("1".to_owned(), "tiger lily, red".to_owned())];
+        for (file, text) in [
+            ("map.csv", "0,rose\n1,\"tiger lily, red\"\n"),
+            ("map.csv", "\u{feff}Label;Name\r\n0;rose\r\n1;\"tiger lily, red\"\r\n"),
+            ("map.tsv", "folder\tclass_name\n0\trose\n\n1\ttiger lily, red\n0\trose\n"),
+            ("map.toml", "0 = \"rose\"\n\"1\" = 'tiger lily, red'\n"),
+        ] {
+            assert_eq!(read(file, text).unwrap(), expected, "{file}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_line_is_named() {
+        for (file, text, expected) in [
+            ("map.csv", "0,rose\n1 lily\n", "map.csv:2: one field, '1 lily', where"),
+            ("map.csv", "0,rose\n1,tiger lily, red\n", "map.csv:2: 3 fields, where"),
+            ("map.csv", "0,rose\n1,\n", "map.csv:2: a label or a name is empty"),
+            (
+                "map.csv",
+                "tiger_lily,rose\nTiger lily,lily\n",
+                "map.csv:2: 'Tiger lily' is named 'lily' here, and 'rose' above",
+            ),
+            ("map.csv", "label,name\n", "map.csv names no class"),
+            ("map.toml", "0 = \"rose\"\n1 = 2\n", "map.toml:2: the name of '1' is not a text"),
+            ("map.toml", "0 = \"rose\"\n0 = \"lily\"\n", "map.toml:2: duplicate key"),
+        ] {
+            let error = read(file, text).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+            assert!(error.hint_text().is_some(), "{error}");
+        }
+    }
+}
