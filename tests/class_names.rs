@@ -42,6 +42,15 @@ fn init_takes_the_numbers_off_and_a_run_calls_the_classes_so() {
 }
 
 #[test]
+fn init_asks_for_sentences_about_the_classes_that_a_file_lists() {
+    let birds = folders(&["corn_poppy", "tiger_lily"]);
+    birds.write("classes.txt", "Tiger lily\ncorn poppy\nIris\n");
+    let said = both(&birds.program(&["init", "birds", "--model", MODEL, "--classes", "classes.txt"]));
+    let sentences = std::fs::read_to_string(birds.path("birds-sentences.json")).unwrap_or(said);
+    assert!(sentences.contains("\"Tiger lily\": []") && sentences.contains("\"Iris\": []"), "{sentences}");
+}
+
+#[test]
 fn names_that_begin_with_numbers_are_a_note() {
     let birds = folders(&["001.Black_footed_Albatross", "002.Laysan_Albatross"]);
     birds.spec("birds", "kind = \"folder\"\npath = \"birds\"");

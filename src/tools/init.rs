@@ -61,7 +61,8 @@ pub fn init(wanted: &Wanted) -> Result<Written> {
     };
     let new_classes =
         (listing.classes.is_empty() && wanted.classes.is_none()).then(|| folder.join(format!("{name}-classes.txt")));
-    let named = if wanted.classes.is_none() { better_names(&listing.classes) } else { None };
+    let listed = wanted.classes.as_deref().map(source::class_names).transpose()?;
+    let named = if listed.is_none() { better_names(&listing.classes) } else { None };
     let new_class_names = named.as_ref().map(|_| folder.join(format!("{name}-class-names.csv")));
     let new_descriptions = wanted.descriptions.is_none().then(|| folder.join(format!("{name}-sentences.json")));
     let written =
@@ -84,7 +85,7 @@ pub fn init(wanted: &Wanted) -> Result<Written> {
         (Some(&written.pipeline), text),
         (written.classes.as_ref(), String::new()),
         (written.class_names.as_ref(), map_of(&listing.classes, named.as_deref().unwrap_or_default())?),
-        (written.descriptions.as_ref(), no_sentences(named.as_deref().unwrap_or(&listing.classes))?),
+        (written.descriptions.as_ref(), no_sentences(listed.as_ref().or(named.as_ref()).unwrap_or(&listing.classes))?),
     ];
     let files: Vec<(&PathBuf, String)> = files.into_iter().filter_map(|(path, text)| Some((path?, text))).collect();
     if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
