@@ -12,7 +12,6 @@ use microclip_pipe::stage::answers::{Mixture, transduced};
 use microclip_pipe::stage::describe::Heads;
 use microclip_pipe::stage::job::Job;
 use microclip_pipe::stage::pictures::Pictures;
-use microclip_pipe::stage::prior::FrozenSpaces;
 use microclip_pipe::stage::progress::{Progress, Silent};
 use microclip_pipe::stage::{calibrate, evaluate, features, prior};
 use microclip_pipe::stop::Stop;
@@ -50,22 +49,17 @@ fn whatever_reads_rows_asks_for_every_batch() {
     // Two passes, each a part of its own.
     assert_eq!(questions(|stop| calibrate::last_labels("r1", 1, &pictures, &store, stop)), 2);
 
-    let spaces = FrozenSpaces { image: "img-1".to_owned(), view: "view-1".to_owned() };
     let head = || Tensor::eye(2, tch::kind::FLOAT_CPU);
     let heads = Heads { names: head(), descriptions: head(), frozen: head() };
     // Whole pictures, crops, and the products with the classifier.
-    let progress: Arc<dyn Progress> = Arc::new(Silent);
-    let read = |stop: &Stop| {
-        let job = Job { store: &store, stop, progress: &progress };
-        prior::multi_view(&pictures, &heads, &spaces, job)
-    };
-    assert_eq!(questions(read), 3);
+    assert_eq!(questions(|stop| prior::multi_view(&pictures, &heads, &whole, &crops, stop)), 3);
     let logits = Tensor::rand([all.len() as i64, 3], tch::kind::FLOAT_CPU);
     let write = |stop: &Stop| evaluate::write_predictions("r1", &pictures, &logits, &vec![0; all.len()], &store, stop);
     assert_eq!(questions(write), 1);
     // So many classes that two pictures are a block.
     let wide = Tensor::rand([all.len() as i64, 1_500_000], tch::kind::FLOAT_CPU);
     let train: Vec<i64> = (0..all.len() as i64).collect();
+    let progress: Arc<dyn Progress> = Arc::new(Silent);
     let write = |stop: &Stop| {
         let job = Job { store: &store, stop, progress: &progress };
         prior::write_prior("r2", &pictures, &train, &wide, job)

@@ -48,7 +48,7 @@ pub async fn plan(spec: &Spec) -> Result<Vec<PlanRow>> {
             row("ingest", opened.ingest.dataset, 0, 1, "dataset", "the source is new or has changed"),
             row("describe", workspace.text_space.id(), 0, 0, "sentence", later),
         ];
-        rows.extend(workspace.frozen_tables(spec).iter().map(|t| row(t.stage(), t.space().id(), 0, 0, "image", later)));
+        rows.extend(workspace.frozen.all().iter().map(|t| row(t.stage(), t.space().id(), 0, 0, "image", later)));
         rows.push(row("adapt", spec.name.clone(), 0, spec.adapt.epochs, "epoch", later));
         return Ok(rows);
     };
@@ -78,8 +78,8 @@ pub async fn plan(spec: &Spec) -> Result<Vec<PlanRow>> {
         row("ingest", opened.ingest.dataset.clone(), found.images, 0, "image", "unchanged"),
         cached("describe", key, sentences.count(), new, "sentence")?,
     ];
-    for table in workspace.frozen_tables(spec) {
-        let partition = frozen::partition(table.as_ref(), &store)?;
+    for table in workspace.frozen.all() {
+        let partition = table.partition(&store)?;
         let missing = frozen::missing(&pictures, &partition).map(|todo| todo.len() as u64);
         rows.push(cached(table.stage(), table.space().id(), found.images, missing, "image")?);
     }

@@ -16,7 +16,7 @@ use crate::runs::lookup::{MetricRow, Upto};
 use crate::runs::record::{MadeFrom, Record};
 use crate::runs::references;
 use crate::source::Split;
-use crate::stage::adapt::{self, Frozen, Images, Recipe};
+use crate::stage::adapt::{self, Recipe};
 use crate::stage::answers::{AdaptedLogits, Answering};
 use crate::stage::describe::{self, Heads};
 use crate::stage::evaluate;
@@ -70,7 +70,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
         record.write(spec, &store, true)?;
         return Outcome::of_finished(run, upto, &found, whole).tolerated(spec, &found);
     }
-    let changed = references::changed_weights(spec, &workspace.image_space, &workspace.dataset, &store)?;
+    let changed = references::changed_weights(spec, workspace, &store)?;
     changed.iter().for_each(|warning| progress.say(warning));
     // Written now too, so that a killed run is on record.
     if upto >= Upto::Adapt {
@@ -122,7 +122,7 @@ pub(super) struct Stages<'a> {
 impl Stages<'_> {
     /// Returns the tables that the frozen vision tower fills up to that step.
     fn frozen_tables(&self, upto: Upto) -> Vec<Arc<dyn FrozenTable>> {
-        let mut tables = self.workspace.frozen_tables(self.spec);
+        let mut tables = self.workspace.frozen.all();
         if upto == Upto::Pictures {
             tables.truncate(1);
         }
@@ -155,7 +155,7 @@ impl Stages<'_> {
         }
         let mut outcome = Outcome { run: run.to_owned(), ..outcome };
         // Read once: training sees some of its rows, evaluation all of them.
-        let seen = prior::multi_view(pictures, heads, &w.spaces(), job)?;
+        let seen = w.multi_view(pictures, heads, job)?;
         let answering = Answering {
             pictures,
             seen: &seen,
@@ -170,16 +170,7 @@ impl Stages<'_> {
         prior::write_prior(run, pictures, &train, &prior, job)?;
         let mut adapted = None;
         if let Some(recipe) = recipe {
-            let frozen = Frozen {
-                seen: &seen,
-                embeddings: job.store.partition("embeddings", &w.image_space.id())?,
-                blocks: w
-                    .block_space
-                    .as_ref()
-                    .map(|(s, _)| job.store.partition("block_tokens", &s.id()))
-                    .transpose()?,
-            };
-            let all = Images::open(pictures, recipe, &frozen, &w.clip.preprocess, w.normaliser(), job.stop)?;
+            let all = w.images(pictures, recipe, &seen, job)?;
             let (images, composite) = (all.of(&train), seen.composite.index_select(0, &places));
             let (tower, head, frozen) = (w.tower(spec)?, &heads.descriptions, &heads.frozen);
             let start = adapt::Start {

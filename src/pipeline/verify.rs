@@ -10,7 +10,7 @@ use crate::runs::lookup::{self, Upto, Whole};
 use crate::stage::ingest::{self, Ingested};
 use crate::stage::job::Job;
 use crate::stage::pictures::Pictures;
-use crate::stage::{checksums, describe, frozen};
+use crate::stage::{checksums, describe};
 use crate::store::layout::Partition;
 use crate::store::reader;
 
@@ -28,8 +28,7 @@ impl Stages<'_> {
 
     /// Returns the partitions of the frozen model's features of pictures.
     fn features(&self) -> Result<Vec<Partition>> {
-        let tables = self.workspace.frozen_tables(self.spec);
-        tables.iter().map(|table| frozen::partition(table.as_ref(), self.job.store)).collect()
+        self.workspace.frozen.all().iter().map(|table| table.partition(self.job.store)).collect()
     }
 
     /// Compares the tables of sentences, and those of the dataset if they are `known` to be up to

@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use super::record::runs_of;
 use crate::config::Spec;
 use crate::error::Result;
+use crate::stage::frozen::FrozenTable;
 use crate::store::inventory::Holding;
 use crate::store::layout::{CHECKPOINTS, Store};
 use crate::store::lock::QUARANTINE;
@@ -16,7 +17,7 @@ use crate::store::space::Space;
 use crate::table::arrays;
 use crate::table::schema::{self, Scope, TableSchema};
 use crate::text::list::some_of;
-use crate::workspace::Opened;
+use crate::workspace::{Opened, Workspace};
 
 /// What a pipeline refers to in a store.
 pub struct References {
@@ -56,7 +57,7 @@ impl References {
             false => None,
         };
         let workspace = opened.workspace;
-        let frozen = workspace.frozen_tables(spec);
+        let frozen = workspace.frozen.all();
         let frozen = frozen.iter().map(|of| (of.table(), of.space().clone()));
         let spaces = frozen.chain([("text_features", workspace.text_space.clone())]).collect();
         let dataset = workspace.dataset;
@@ -130,7 +131,8 @@ impl References {
 ///
 /// # Errors
 /// Fails if the store cannot be read.
-pub(crate) fn changed_weights(spec: &Spec, ours: &Space, dataset: &str, store: &Store) -> Result<Option<String>> {
+pub(crate) fn changed_weights(spec: &Spec, workspace: &Workspace, store: &Store) -> Result<Option<String>> {
+    let ours = workspace.frozen.embeddings.space();
     let id = ours.id();
     // Other spaces are only looked at, so they are not compared with their checksums.
     let store = &Store::open_read(store.root())?;
@@ -144,7 +146,7 @@ pub(crate) fn changed_weights(spec: &Spec, ours: &Space, dataset: &str, store: &
     });
     let others: Vec<Space> = footers.filter(|space| different_parts(ours, space) == "other weights").collect();
     let path = serde_json::json!(spec.model.path);
-    for run in runs_of(store, &spec.name, dataset)?.iter().rev() {
+    for run in runs_of(store, &spec.name, &workspace.dataset)?.iter().rev() {
         let files = store.partition("runs", run)?.parts()?;
         if !others.is_empty() && settings_of(&files).is_some_and(|theirs| theirs["model"]["path"] == path) {
             return Ok(Some(format!(

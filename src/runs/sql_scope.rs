@@ -47,7 +47,7 @@ fn scope_with_features(spec: &Spec) -> Result<SqlScope> {
     let SqlScope { store, mut visible, mut notes } = scope_of_runs(spec)?;
     match Workspace::open(spec) {
         Ok(workspace) => {
-            visible.spaces = workspace.frozen_tables(spec).iter().map(|of| (of.table(), of.space().id())).collect();
+            visible.spaces = workspace.frozen.all().iter().map(|of| (of.table(), of.space().id())).collect();
             let classes = ingest::class_names(&store, &visible.dataset)?;
             if !classes.is_empty() {
                 match Sentences::of(&spec.text, &classes) {

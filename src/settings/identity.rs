@@ -21,15 +21,26 @@ pub struct Given {
     pub value: String,
 }
 
+impl Given {
+    /// Returns whether the setting changes features.
+    pub fn changes_features(&self) -> bool {
+        self.key.changes == Changes::Features
+    }
+}
+
 /// Returns the settings that are not the defaults, including required keys, in the order of
 /// declaration.
 ///
 /// # Errors
 /// Returns [`Kind::Internal`] if a value cannot be written.
 pub fn given<S: Settings>(settings: &S) -> Result<Vec<Given>> {
+    given_in("", settings)
+}
+
+fn given_in<S: Settings>(above: &str, settings: &S) -> Result<Vec<Given>> {
     let values = serde_json::to_value(settings).context(Kind::Internal, || "cannot write the settings".to_owned())?;
     let mut found = Vec::new();
-    gather("", S::TABLE, &values, &mut found);
+    gather(above, S::TABLE, &values, &mut found);
     Ok(found)
 }
 
@@ -60,11 +71,25 @@ pub fn identity<S: Settings>(settings: &S) -> Result<String> {
 /// # Errors
 /// Returns [`Kind::Internal`] if a value cannot be written.
 pub fn identity_of<S: Settings>(settings: &S, wanted: impl Fn(&Given) -> bool) -> Result<String> {
-    let given = given(settings)?.into_iter().filter(|given| wanted(given));
+    Ok(spelled(given(settings)?.into_iter().filter(|given| wanted(given))))
+}
+
+/// Like [`identity()`], but of the settings that change features in one table of the pipeline file,
+/// which is called `name` there.
+///
+/// # Errors
+/// Returns [`Kind::Internal`] if a value cannot be written.
+pub fn identity_of_features<S: Settings>(name: &str, settings: &S) -> Result<String> {
+    let features = given_in(&format!("{name}."), settings)?.into_iter().filter(Given::changes_features);
+    Ok(spelled(features))
+}
+
+/// Writes settings as a part of an id.
+fn spelled(given: impl Iterator<Item = Given>) -> String {
     let mut words: Vec<String> = given.map(|Given { name, value, .. }| format!("{name} = {value}")).collect();
     // The order of declaration must not matter.
     words.sort();
-    Ok(if words.is_empty() { "defaults".to_owned() } else { words.join("; ") })
+    if words.is_empty() { "defaults".to_owned() } else { words.join("; ") }
 }
 
 #[cfg(test)]
@@ -110,8 +135,9 @@ mod tests {
         assert_eq!(identity(&outer).unwrap(), "ratio = 0.25");
         let outer = Outer { inner: Inner { count: 9 }, file: Some("a".into()), ..outer };
         assert_eq!(identity(&outer).unwrap(), "inner.count = 9; ratio = 0.25");
-        let features = identity_of(&outer, |given| given.key.changes == Changes::Features);
-        assert_eq!(features.unwrap(), "inner.count = 9");
+        assert_eq!(identity_of(&outer, Given::changes_features).unwrap(), "inner.count = 9");
+        assert_eq!(identity_of_features("inner", &outer.inner).unwrap(), "inner.count = 9");
+        assert_eq!(identity_of_features("inner", &Inner::default()).unwrap(), "defaults");
         assert_eq!(given(&outer).unwrap().len(), 4);
     }
 

@@ -8,16 +8,9 @@ use crate::stage::describe::Heads;
 use crate::stage::job::Job;
 use crate::stage::pictures::Pictures;
 use crate::stage::{features, logits};
+use crate::stop::Stop;
+use crate::store::layout::Partition;
 use crate::table::arrays;
-
-/// Partitions of a dataset's frozen features.
-#[derive(Debug, Clone)]
-pub struct FrozenSpaces {
-    /// Partition of `embeddings`.
-    pub image: String,
-    /// Partition of `view_features`.
-    pub view: String,
-}
 
 /// The frozen model's features and logits of all pictures.
 #[derive(Debug)]
@@ -30,18 +23,21 @@ pub struct MultiView {
     pub logits: Tensor,
 }
 
-/// Reads the features of all pictures, and computes the composite of their crops and its cosines,
-/// in the order of the pictures.
+/// Reads the features of all pictures from a partition of `embeddings` and one of `view_features`,
+/// and computes the composite of their crops and its cosines, in the order of the pictures.
 ///
 /// # Errors
 /// Fails if the store lacks a picture's features, or a stop was requested.
 #[tracing::instrument(name = "stage", skip_all, fields(stage = "prior"))]
-pub fn multi_view(pictures: &Pictures, heads: &Heads, spaces: &FrozenSpaces, job: Job<'_>) -> Result<MultiView> {
-    let Job { store, stop, .. } = job;
-    let embeddings = store.partition("embeddings", &spaces.image)?;
-    let cls = features::vectors(&embeddings, "cls_feature", pictures, stop)?;
-    let crops = store.partition("view_features", &spaces.view)?;
-    let composite = features::composites(&crops, pictures, &cls, stop)?;
+pub fn multi_view(
+    pictures: &Pictures,
+    heads: &Heads,
+    embeddings: &Partition,
+    view_features: &Partition,
+    stop: &Stop,
+) -> Result<MultiView> {
+    let cls = features::vectors(embeddings, "cls_feature", pictures, stop)?;
+    let composite = features::composites(view_features, pictures, &cls, stop)?;
     let logits = products(&composite, &heads.frozen, stop)?.to_kind(Number::Float);
     Ok(MultiView { cls, composite, logits })
 }

@@ -11,9 +11,10 @@ use crate::clip::Clip;
 use crate::config::Spec;
 use crate::device::Precision;
 use crate::error::Result;
-use crate::settings::{Changes, Given, identity, identity_of};
+use crate::settings::{identity, identity_of, identity_of_features};
 use crate::stage::adapt::Recipe;
 use crate::stage::describe::Sentences;
+use crate::stage::frozen::{FrozenTable, FrozenTables};
 use crate::store::space::Space;
 
 /// Raised whenever the same settings adapt or measure differently than before, or the default of a
@@ -34,48 +35,41 @@ pub(crate) fn dataset(spec: &Spec) -> String {
     format!("{}-{}", spec.name, &blake3::hash(text.as_bytes()).to_hex()[..8])
 }
 
-/// The spaces of a pipeline's features.
-pub(super) struct Spaces {
-    pub(super) image: Space,
-    pub(super) view: Space,
-    pub(super) text: Space,
-    /// What all spaces of the vision tower have in common.
-    vision: Space,
+/// The table of the pipeline file whose settings are part of the space of sentences alone.
+const OF_SENTENCES: &str = "text";
+
+/// Returns what the spaces of all tables of the frozen vision tower have in common. A table of the
+/// pipeline file that affects one of them alone says so ([`FrozenTables::SETTINGS`]).
+///
+/// # Errors
+/// Returns [`Kind::Internal`](crate::error::Kind::Internal) if a setting cannot be written.
+pub(super) fn vision(spec: &Spec, clip: &Clip, precision: Precision) -> Result<Space> {
+    let settings = identity_of(spec, |given| {
+        let (table, _) = given.name.split_once('.').unwrap_or_default();
+        given.changes_features() && table != OF_SENTENCES && !FrozenTables::SETTINGS.contains(&table)
+    });
+    Ok(features("vision", clip)
+        .with("architecture", clip.config.vision.canonical())
+        .with("preprocessing", clip.preprocess.canonical())
+        .with("precision", precision.as_str())
+        .with("settings", settings?))
 }
 
-impl Spaces {
-    /// Works out the spaces for a model. The settings of some tables affect one space only:
-    /// `[saliency]` that of `embeddings`, `[views]` that of `view_features`, `[text]` that of
-    /// `text_features`. Settings of any other table affect every space of pictures, so that none
-    /// can be forgotten.
-    pub(super) fn of(spec: &Spec, clip: &Clip, precision: Precision) -> Result<Self> {
-        const OWN: [&str; 3] = ["saliency.", "views.", "text."];
-        let features = |given: &Given| given.key.changes == Changes::Features;
-        let own = |table: &str| identity_of(spec, |given| features(given) && given.name.starts_with(table));
-        let shared = identity_of(spec, |given| features(given) && !OWN.iter().any(|own| given.name.starts_with(own)))?;
-        let weights = clip.weights_hash().to_hex();
-        let space = |kind| Space::new(kind).with("features", FEATURES).with("weights", weights);
-        let vision = space("vision")
-            .with("architecture", clip.config.vision.canonical())
-            .with("preprocessing", clip.preprocess.canonical())
-            .with("precision", precision.as_str())
-            .with("settings", shared);
-        Ok(Spaces {
-            image: vision.clone().of_kind("img").with("view", "centre").with("saliency", own("saliency.")?),
-            view: vision.clone().of_kind("view").with("view", format!("crops; {}", own("views.")?)),
-            text: space("txt")
-                .with("architecture", clip.config.text.canonical())
-                .with("tokenizer", clip.tokenizer.identity().to_hex())
-                .with("precision", Precision::Fp32.as_str())
-                .with("settings", own("text.")?),
-            vision,
-        })
-    }
+/// Returns the space of the features of sentences.
+///
+/// # Errors
+/// Returns [`Kind::Internal`](crate::error::Kind::Internal) if a setting cannot be written.
+pub(super) fn text(spec: &Spec, clip: &Clip) -> Result<Space> {
+    Ok(features("txt", clip)
+        .with("architecture", clip.config.text.canonical())
+        .with("tokenizer", clip.tokenizer.identity().to_hex())
+        .with("precision", Precision::Fp32.as_str())
+        .with("settings", identity_of_features(OF_SENTENCES, &spec.text)?))
+}
 
-    /// Returns the space of the tokens before a block.
-    pub(super) fn block(&self, block: usize) -> Space {
-        self.vision.clone().of_kind("blk").with("view", "centre").with("block", block)
-    }
+/// Returns a space of what a model computes.
+fn features(kind: &str, clip: &Clip) -> Space {
+    Space::new(kind).with("features", FEATURES).with("weights", clip.weights_hash().to_hex())
 }
 
 /// Returns the id of the run that these settings make of a snapshot of the dataset. The same
@@ -98,8 +92,8 @@ pub(super) fn run(
     let parts = [
         ("method", METHOD.to_string()),
         ("pictures", snapshot.to_owned()),
-        ("embeddings", workspace.image_space.id()),
-        ("view_features", workspace.view_space.id()),
+        ("embeddings", workspace.frozen.embeddings.space().id()),
+        ("view_features", workspace.frozen.view_features.space().id()),
         ("text_features", workspace.text_space.id()),
         ("sentences", sentences.identity().to_hex().to_string()),
         ("settings", identity(spec)?),
@@ -148,8 +142,9 @@ mod tests {
         let sentences = Sentences::of_templates(&classes, &spec.text.templates);
         let recipe = recipe(&spec, &workspace, &classes).unwrap();
         let run = run(&spec, &workspace, "snapshot", &sentences, recipe.as_ref()).unwrap();
-        let block = workspace.block_space.map(|(space, _)| format!(" {}", space.id())).unwrap_or_default();
-        let [image, view, text] = [workspace.image_space, workspace.view_space, workspace.text_space].map(|s| s.id());
+        let block = workspace.frozen.block_tokens.map(|table| format!(" {}", table.space().id())).unwrap_or_default();
+        let FrozenTables { embeddings, view_features, .. } = workspace.frozen;
+        let [image, view, text] = [embeddings.space(), view_features.space(), &workspace.text_space].map(Space::id);
         format!("{image} {view} {text}{block} {run}")
     }
 

@@ -17,9 +17,13 @@ use crate::config::Spec;
 use crate::device::{self, Precision};
 use crate::error::Result;
 use crate::fusion::design::StartsFrom;
-use crate::stage::frozen::{BlockTokens, Embeddings, FrozenTable, FrozenTower, ViewFeatures};
+use crate::stage::adapt::{Frozen, Images, Recipe};
+use crate::stage::describe::Heads;
+use crate::stage::frozen::{FrozenModel, FrozenTable, FrozenTables, FrozenTower};
+use crate::stage::job::Job;
+use crate::stage::pictures::Pictures;
 use crate::stage::pixels::Normaliser;
-use crate::stage::prior::FrozenSpaces;
+use crate::stage::prior::{self, MultiView};
 use crate::store::space::Space;
 
 pub(crate) use opened::Opened;
@@ -33,12 +37,8 @@ pub(crate) struct Workspace {
     pub(crate) device: Device,
     /// Precision of the frozen tower.
     pub(crate) precision: Precision,
-    /// Space of the table `embeddings`.
-    pub(crate) image_space: Space,
-    /// Space of the table `view_features`.
-    pub(crate) view_space: Space,
-    /// Space of the table `block_tokens` and the block, if adaptation starts from one.
-    pub(crate) block_space: Option<(Space, usize)>,
+    /// The tables that the frozen vision tower fills, each with its space.
+    pub(crate) frozen: FrozenTables,
     /// Space of the table `text_features`.
     pub(crate) text_space: Space,
     /// Partition of the tables about the pictures themselves.
@@ -51,16 +51,15 @@ impl Workspace {
         let device = device::resolve(spec.device.kind)?;
         let clip = Clip::open(&spec.model)?;
         let precision = spec.model.precision.resolve(device, clip.config.vision.width);
-        let spaces = ids::Spaces::of(spec, &clip, precision)?;
-        let block_space = match spec.adapt.starts_from(clip.config.vision.layers as usize)? {
-            Some(StartsFrom::Block(block)) => Some((spaces.block(block), block)),
+        let block = match spec.adapt.starts_from(clip.config.vision.layers as usize)? {
+            Some(StartsFrom::Block(block)) => Some(block),
             Some(StartsFrom::Features | StartsFrom::Pixels) | None => None,
         };
+        let (config, preprocess) = (clip.config.clone(), clip.preprocess.clone());
+        let model = FrozenModel { config, preprocess, common: ids::vision(spec, &clip, precision)? };
         Ok(Workspace {
-            block_space,
-            image_space: spaces.image,
-            view_space: spaces.view,
-            text_space: spaces.text,
+            frozen: FrozenTables::new(&model, spec.saliency, spec.views, block)?,
+            text_space: ids::text(spec, &clip)?,
             dataset: ids::dataset(spec),
             clip,
             device,
@@ -95,32 +94,33 @@ impl Workspace {
         Normaliser::new(&self.clip.preprocess, self.device, tch::Kind::Float)
     }
 
-    /// Returns the tables that the frozen vision tower fills, in the order in which they are
-    /// needed.
-    pub(crate) fn frozen_tables(&self, spec: &Spec) -> Vec<Arc<dyn FrozenTable>> {
-        let (config, preprocess) = (self.clip.config.clone(), self.clip.preprocess.clone());
-        let mut tables: Vec<Arc<dyn FrozenTable>> = vec![
-            Arc::new(Embeddings {
-                space: self.image_space.clone(),
-                config: config.clone(),
-                preprocess: preprocess.clone(),
-                saliency: spec.saliency,
-            }),
-            Arc::new(ViewFeatures {
-                space: self.view_space.clone(),
-                config: config.clone(),
-                preprocess: preprocess.clone(),
-                crops: spec.views,
-            }),
-        ];
-        if let Some((space, block)) = &self.block_space {
-            tables.push(Arc::new(BlockTokens { space: space.clone(), config, preprocess, block: *block }));
-        }
-        tables
+    /// Reads the frozen model's features of all pictures.
+    ///
+    /// # Errors
+    /// Fails as [`prior::multi_view`] does.
+    pub(crate) fn multi_view(&self, pictures: &Pictures, heads: &Heads, job: Job<'_>) -> Result<MultiView> {
+        let FrozenTables { embeddings, view_features, .. } = &self.frozen;
+        let (whole, crops) = (embeddings.partition(job.store)?, view_features.partition(job.store)?);
+        prior::multi_view(pictures, heads, &whole, &crops, job.stop)
     }
 
-    /// Returns the partitions of the frozen features.
-    pub(crate) fn spaces(&self) -> FrozenSpaces {
-        FrozenSpaces { image: self.image_space.id(), view: self.view_space.id() }
+    /// Opens all pictures as the model in training sees them.
+    ///
+    /// # Errors
+    /// Fails as [`Images::open`] does.
+    pub(crate) fn images(
+        &self,
+        pictures: &Arc<Pictures>,
+        recipe: &Recipe,
+        seen: &MultiView,
+        job: Job<'_>,
+    ) -> Result<Images> {
+        let FrozenTables { embeddings, block_tokens, .. } = &self.frozen;
+        let frozen = Frozen {
+            seen,
+            embeddings: embeddings.partition(job.store)?,
+            blocks: block_tokens.as_ref().map(|table| table.partition(job.store)).transpose()?,
+        };
+        Images::open(pictures, recipe, &frozen, &self.clip.preprocess, self.normaliser(), job.stop)
     }
 }

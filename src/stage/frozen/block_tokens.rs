@@ -6,24 +6,26 @@
 use arrow::array::ArrayRef;
 use tch::Kind as Number;
 
-use crate::clip::ClipConfig;
 use crate::error::Result;
-use crate::image::{ImageId, Preprocess, Rgb};
+use crate::image::{ImageId, Rgb};
 use crate::stage::feed::Views;
-use crate::stage::frozen::{FrozenTable, FrozenTower};
+use crate::stage::frozen::{FrozenModel, FrozenTable, FrozenTower};
 use crate::store::space::Space;
 use crate::table::{Dims, tensor};
 
 /// Fills `block_tokens`.
 pub struct BlockTokens {
-    /// Space of the table.
-    pub space: Space,
-    /// The model's sizes.
-    pub config: ClipConfig,
-    /// How a picture is resized to the tower's input.
-    pub preprocess: Preprocess,
+    space: Space,
+    model: FrozenModel,
     /// The number of the block.
-    pub block: usize,
+    block: usize,
+}
+
+impl BlockTokens {
+    pub(super) fn new(model: &FrozenModel, block: usize) -> Self {
+        let space = model.space("blk").with("view", "centre").with("block", block);
+        BlockTokens { space, model: model.clone(), block }
+    }
 }
 
 impl FrozenTable for BlockTokens {
@@ -40,12 +42,12 @@ impl FrozenTable for BlockTokens {
     }
 
     fn dims(&self) -> Dims {
-        let vision = &self.config.vision;
+        let vision = &self.model.config.vision;
         Dims::new().with("D", vision.width as usize).with("T", 1 + vision.patches() as usize)
     }
 
     fn cut(&self, _: &ImageId, picture: &Rgb) -> Result<Views> {
-        Ok(Views { pixels: self.preprocess.centre_view(picture)?, boxes: Vec::new() })
+        self.model.centre_view(picture)
     }
 
     fn columns(&self, tower: &FrozenTower, views: &Views, batch: usize) -> Result<Vec<(&'static str, ArrayRef)>> {

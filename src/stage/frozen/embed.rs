@@ -6,34 +6,32 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float32Array};
 use tch::Kind as Number;
 
-use crate::clip::ClipConfig;
 use crate::error::Result;
 use crate::fusion::foreground::Saliency;
 use crate::fusion::normalize;
-use crate::image::{ImageId, Preprocess, Rgb};
+use crate::image::{ImageId, Rgb};
+use crate::settings::identity_of_features;
 use crate::stage::feed::Views;
-use crate::stage::frozen::{FrozenTable, FrozenTower};
+use crate::stage::frozen::{FrozenModel, FrozenTable, FrozenTower};
 use crate::store::space::Space;
 use crate::table::{Dims, tensor};
 
 /// Fills `embeddings`.
 pub struct Embeddings {
-    /// Space of the table.
-    pub space: Space,
-    /// The model's sizes.
-    pub config: ClipConfig,
-    /// How a picture is resized to the tower's input.
-    pub preprocess: Preprocess,
-    /// How the patch graph is cut.
-    pub saliency: Saliency,
+    space: Space,
+    model: FrozenModel,
+    saliency: Saliency,
 }
 
-/// Returns the dimensions that tables of image features have in common.
-pub(super) fn dims(config: &ClipConfig) -> Dims {
-    Dims::new()
-        .with("d", config.joint as usize)
-        .with("D", config.vision.width as usize)
-        .with("N", config.vision.patches() as usize)
+impl Embeddings {
+    /// The table of the pipeline file that says how the patch graph is cut.
+    pub(super) const SETTINGS: &str = "saliency";
+
+    pub(super) fn new(model: &FrozenModel, saliency: Saliency) -> Result<Self> {
+        let cut = identity_of_features(Self::SETTINGS, &saliency)?;
+        let space = model.space("img").with("view", "centre").with("saliency", cut);
+        Ok(Embeddings { space, model: model.clone(), saliency })
+    }
 }
 
 impl FrozenTable for Embeddings {
@@ -50,11 +48,11 @@ impl FrozenTable for Embeddings {
     }
 
     fn dims(&self) -> Dims {
-        dims(&self.config)
+        self.model.dims()
     }
 
     fn cut(&self, _: &ImageId, picture: &Rgb) -> Result<Views> {
-        Ok(Views { pixels: self.preprocess.centre_view(picture)?, boxes: Vec::new() })
+        self.model.centre_view(picture)
     }
 
     fn columns(&self, tower: &FrozenTower, views: &Views, batch: usize) -> Result<Vec<(&'static str, ArrayRef)>> {

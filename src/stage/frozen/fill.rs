@@ -19,7 +19,7 @@ use futures::future::join_all;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::spawn_blocking;
 
-use super::{Embed, FrozenTable, FrozenTower, partition};
+use super::{Embed, FrozenTable, FrozenTower};
 use crate::cores;
 use crate::device::guarded;
 use crate::error::{Error, Kind, Result};
@@ -68,7 +68,7 @@ pub async fn fill(
     let Job { store, progress, .. } = filling.job;
     let mut have = Vec::new();
     for table in tables {
-        have.push(pictures::present(&partition(table.as_ref(), store)?)?);
+        have.push(pictures::present(&table.partition(store)?)?);
     }
     let lacks = |have: &HashSet<ImageId>| pictures.rows().iter().any(|picture| !have.contains(&picture.id));
     let lacking: Vec<_> = tables.iter().cloned().zip(have).filter(|(_, have)| lacks(have)).collect();
@@ -117,7 +117,7 @@ impl Taps {
             let cutter = table.clone();
             wishes.push(Wish { have: Arc::new(have), cut: Arc::new(move |id, picture| cutter.cut(id, picture)) });
             opened.push(Opened {
-                partition: partition(table.as_ref(), filling.job.store)?,
+                partition: table.partition(filling.job.store)?,
                 schema: table::table(table.table())?.arrow(&table.dims())?,
                 batch: size * table.forwards(),
                 table,

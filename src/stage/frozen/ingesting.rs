@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::fill::{Taps, consume_all};
-use super::{Filling, FrozenTable, FrozenTower, partition};
+use super::{Filling, FrozenTable, FrozenTower};
 use crate::error::Result;
 use crate::source::Source;
 use crate::stage::ingest::{self, IngestSettings, Ingested, Tap};
@@ -40,7 +40,7 @@ pub async fn fill_while_ingesting(
     let Job { store, progress, .. } = filling.job;
     let mut lacking = Vec::new();
     for table in tables {
-        lacking.push((table.clone(), pictures::present(&partition(table.as_ref(), store)?)?));
+        lacking.push((table.clone(), pictures::present(&table.partition(store)?)?));
     }
     let Taps { wishes, mouths, tables } = Taps::open(filling, lacking)?;
     let filled = consume_all(filling, tables, tower);

@@ -3,19 +3,23 @@
 //!
 //! A picture is read and decoded once for all tables that lack it ([`fill()`]), also during ingest
 //! ([`fill_while_ingesting`]). To add a table, write its schema, implement [`FrozenTable`] in a
-//! file here, and name it where a pipeline is opened.
+//! file here, and name it in [`FrozenTables`].
 
 mod block_tokens;
 mod embed;
 mod fill;
 mod ingesting;
+mod model;
 mod tower;
 mod views;
+
+use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 
 use crate::error::Result;
-use crate::image::{ImageId, Rgb};
+use crate::fusion::foreground::Saliency;
+use crate::image::{Crops, ImageId, Rgb};
 use crate::settings::{settings, whole};
 use crate::stage::feed::Views;
 use crate::store::layout::{Partition, Store};
@@ -26,6 +30,7 @@ pub use block_tokens::BlockTokens;
 pub use embed::Embeddings;
 pub use fill::{Filling, fill, missing};
 pub use ingesting::{Ingesting, fill_while_ingesting};
+pub use model::FrozenModel;
 pub use tower::FrozenTower;
 pub use views::ViewFeatures;
 
@@ -51,6 +56,14 @@ pub trait FrozenTable: Send + Sync {
     /// Returns the space of the table's rows, which names their partition.
     fn space(&self) -> &Space;
 
+    /// Returns the partition of the table's rows.
+    ///
+    /// # Errors
+    /// Fails if the space's id is not a valid partition name.
+    fn partition(&self, store: &Store) -> Result<Partition> {
+        store.partition(self.table(), &self.space().id())
+    }
+
     /// Returns the dimensions that the table's schema leaves open.
     fn dims(&self) -> Dims;
 
@@ -73,10 +86,40 @@ pub trait FrozenTable: Send + Sync {
     fn columns(&self, tower: &FrozenTower, views: &Views, batch: usize) -> Result<Vec<(&'static str, ArrayRef)>>;
 }
 
-/// Returns the partition of a table's rows.
-///
-/// # Errors
-/// Fails if the space's id is not a valid partition name.
-pub fn partition(table: &dyn FrozenTable, store: &Store) -> Result<Partition> {
-    store.partition(table.table(), &table.space().id())
+/// The tables of a model's outputs.
+#[derive(Clone)]
+pub struct FrozenTables {
+    /// The whole pictures.
+    pub embeddings: Arc<Embeddings>,
+    /// Their crops.
+    pub view_features: Arc<ViewFeatures>,
+    /// The input of a block, if adaptation starts from one.
+    pub block_tokens: Option<Arc<BlockTokens>>,
+}
+
+impl FrozenTables {
+    /// The tables of the pipeline file whose settings are part of one table's space alone. Settings
+    /// of any other are part of every space of pictures, so that none can be forgotten.
+    pub const SETTINGS: &[&str] = &[Embeddings::SETTINGS, ViewFeatures::SETTINGS];
+
+    /// Works out the tables of a model. `block` is the number of the block that adaptation starts
+    /// from.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Internal`](crate::error::Kind::Internal) if a setting cannot be written.
+    pub fn new(model: &FrozenModel, saliency: Saliency, crops: Crops, block: Option<usize>) -> Result<Self> {
+        Ok(FrozenTables {
+            embeddings: Arc::new(Embeddings::new(model, saliency)?),
+            view_features: Arc::new(ViewFeatures::new(model, crops)?),
+            block_tokens: block.map(|block| Arc::new(BlockTokens::new(model, block))),
+        })
+    }
+
+    /// Returns the tables in the order in which they are needed.
+    pub fn all(&self) -> Vec<Arc<dyn FrozenTable>> {
+        let FrozenTables { embeddings, view_features, block_tokens } = self;
+        let mut all: Vec<Arc<dyn FrozenTable>> = vec![embeddings.clone(), view_features.clone()];
+        all.extend(block_tokens.iter().map(|table| table.clone() as Arc<dyn FrozenTable>));
+        all
+    }
 }

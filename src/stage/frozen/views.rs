@@ -6,26 +6,31 @@
 use arrow::array::ArrayRef;
 use tch::Kind as Number;
 
-use super::embed::dims;
-use crate::clip::ClipConfig;
 use crate::error::Result;
 use crate::fusion::normalize;
 use crate::image::{Crops, ImageId, Preprocess, Rgb, crops};
+use crate::settings::identity_of_features;
 use crate::stage::feed::Views;
-use crate::stage::frozen::{FrozenTable, FrozenTower};
+use crate::stage::frozen::{FrozenModel, FrozenTable, FrozenTower};
 use crate::store::space::Space;
 use crate::table::{Dims, arrays, tensor};
 
 /// Fills `view_features`.
 pub struct ViewFeatures {
-    /// Space of the table.
-    pub space: Space,
-    /// The model's sizes.
-    pub config: ClipConfig,
-    /// Side and filter that crops are resized with.
-    pub preprocess: Preprocess,
-    /// How crops are drawn.
-    pub crops: Crops,
+    space: Space,
+    model: FrozenModel,
+    crops: Crops,
+}
+
+impl ViewFeatures {
+    /// The table of the pipeline file that says how crops are drawn.
+    pub(super) const SETTINGS: &str = "views";
+
+    pub(super) fn new(model: &FrozenModel, crops: Crops) -> Result<Self> {
+        let drawn = identity_of_features(Self::SETTINGS, &crops)?;
+        let space = model.space("view").with("view", format!("crops; {drawn}"));
+        Ok(ViewFeatures { space, model: model.clone(), crops })
+    }
 }
 
 impl FrozenTable for ViewFeatures {
@@ -42,7 +47,7 @@ impl FrozenTable for ViewFeatures {
     }
 
     fn dims(&self) -> Dims {
-        dims(&self.config).with("V", self.crops.count)
+        self.model.dims().with("V", self.crops.count)
     }
 
     fn forwards(&self) -> usize {
@@ -52,7 +57,7 @@ impl FrozenTable for ViewFeatures {
     fn cut(&self, id: &ImageId, picture: &Rgb) -> Result<Views> {
         let cuts = crops::boxes(&self.crops, id, picture.width, picture.height);
         let boxes = cuts.iter().flat_map(|cut| [cut.left, cut.top, cut.width, cut.height].map(|n| n as f32)).collect();
-        let Preprocess { crop, filter, .. } = self.preprocess;
+        let Preprocess { crop, filter, .. } = self.model.preprocess;
         Ok(Views { pixels: crops::crops(picture, &cuts, crop, filter)?, boxes })
     }
 
