@@ -156,3 +156,84 @@ fn the_fingerprint_changes_with_the_files_and_only_then() {
     fs::write(dir.path().join("b/3.jpg"), "now something else").unwrap();
     assert_ne!(second, print());
 }
+
+#[test]
+fn a_list_in_the_folder_is_named() {
+    let dir = folder(&["rose/1.jpg", "lily/2.jpg"]);
+    assert!(source(dir.path()).listing().notes.is_empty());
+    fs::write(dir.path().join("metadata.jsonl"), "{\"file_name\": \"rose/1.jpg\", \"text\": \"a rose\"}\n").unwrap();
+    let notes = source(dir.path()).listing().notes.clone();
+    assert!(notes[0].ends_with("metadata.jsonl is not read: labels are the names of folders; to take labels from there, set kind = \"list\""), "{notes:?}");
+}
+
+/// The same folder on macOS and elsewhere.
+#[test]
+fn class_names_are_composed() {
+    let dir = folder(&["train/Ga\u{308}nse/1.jpg", "test/Gänse/2.jpg", "train/rose/3.jpg"]);
+    assert_eq!(source(dir.path()).listing().classes, ["Gänse", "rose"]);
+}
+
+/// (What lies in a folder, the kind that it is taken for and the place of it, or the error.)
+#[test]
+fn the_kind_of_a_source_is_guessed_or_its_format_is_named() {
+    let guessed = |places: &[(&str, &str)], what: &str| {
+        let dir = folder(&[]);
+        for (place, text) in places {
+            touch(dir.path(), place);
+            if !text.is_empty() {
+                fs::write(dir.path().join(place), text).unwrap();
+            }
+        }
+        match microclip_pipe::source::guess(&dir.path().join(what)) {
+            Ok(dataset) => {
+                let place = dataset.path.strip_prefix(dir.path()).unwrap().display().to_string();
+                format!("{} {place}", dataset.kind)
+            }
+            Err(error) => {
+                format!("{error} | {}", error.hint_text().unwrap()).replace(&dir.path().display().to_string(), "")
+            }
+        }
+    };
+    let list = "{\"file_name\": \"1.jpg\", \"label\": \"rose\"}\n";
+    for (places, expected) in [
+        (&[("data/train-00000-of-00001.parquet", ""), ("README.md", "")][..], "hf-parquet "),
+        (&[("default/train/0000.parquet", "")], "hf-parquet "),
+        (&[("train.parquet", ""), ("pics/1.jpg", "")], "hf-parquet "),
+        (&[("rose/1.jpg", ""), (".store/images/a/snapshot.parquet", "")], "folder "),
+        (&[("rose/1.jpg", ""), ("store/images/a/snapshot.parquet", "")], "folder "),
+        (&[("1.jpg", ""), ("metadata.jsonl", list)], "list metadata.jsonl"),
+        (&[("train/1.jpg", ""), ("train/metadata.jsonl", list), ("test/metadata.jsonl", list)], "list "),
+        (&[("rose/1.jpg", ""), ("metadata.csv", "file_name,text\nrose/1.jpg,a rose\n")], "folder "),
+        (&[("train/1.jpg", ""), ("train/metadata.parquet", "")], "hf-parquet "),
+    ] {
+        assert_eq!(guessed(places, ""), expected, "{places:?}");
+    }
+    let saved = guessed(&[("dataset_info.json", "{}"), ("state.json", "{}"), ("data-00000-of-00001.arrow", "")], "");
+    assert!(saved.contains("is what save_to_disk of `datasets` wrote") && saved.contains(".to_parquet("), "{saved}");
+    let dict = guessed(&[("dataset_dict.json", "{}"), ("train/state.json", "{}")], "");
+    assert!(dict.contains("save_to_disk") && dict.contains(".items(): ds.to_parquet("), "{dict}");
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
+    let file = guessed(&[("train.parquet", pointer)], "train.parquet");
+    assert!(file.starts_with("/train.parquet is a pointer of Git LFS") && file.contains("`git lfs pull`"), "{file}");
+}
+
+#[test]
+fn what_lies_in_a_folder_without_pictures_is_named() {
+    let of = |kind: SourceKind, place: &str, text: &str| {
+        let dir = folder(&["notes.txt"]);
+        fs::create_dir_all(dir.path().join(place).parent().unwrap()).unwrap();
+        fs::write(dir.path().join(place), text).unwrap();
+        let error = open(&Dataset::new(kind, dir.path().to_path_buf())).err().expect("an error");
+        format!("{error} | {}", error.hint_text().unwrap_or("no hint"))
+    };
+    let cached = of(SourceKind::Folder, "plain_text/0.0.0/hash/flowers-train.arrow", "");
+    assert!(cached.contains("is an Arrow file, as the cache of `datasets` holds them"), "{cached}");
+    assert!(cached.contains("Dataset.from_file(") && cached.contains(".to_parquet("), "{cached}");
+    assert!(of(SourceKind::HfParquet, "a/b.arrow", "").contains("is an Arrow file"));
+    assert!(
+        of(SourceKind::Folder, "data/pictures.zip", "").ends_with("unpack it, and name the folder with the pictures")
+    );
+    assert!(of(SourceKind::Folder, "data/train.parquet", "").ends_with("name it with kind = \"hf-parquet\""));
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
+    assert!(of(SourceKind::HfParquet, "data/train.parquet", pointer).contains("`git lfs pull`"));
+}

@@ -172,7 +172,9 @@ fn a_row_without_bytes_is_one_unreadable_picture() {
     let rows = [Some(picture(1)), None, Some(picture(2))];
     write(&path, vec![("image", images(&rows, &DataType::Binary, &DataType::Utf8))], None);
     let items = items(&path);
-    assert!(matches!(&items[1].origin, Origin::Unreadable { detail } if detail == "the row holds no bytes"));
+    let why = "the row holds no bytes, and its path leads nowhere: No such file";
+    assert!(matches!(&items[1].origin, Origin::Unreadable { detail } if detail.starts_with(why)), "{items:?}");
+    assert!(items[1].path.ends_with("a.parquet#1/image_1.png"));
     assert!(matches!(&items[2].origin, Origin::Embedded { .. }));
 }
 
@@ -274,4 +276,268 @@ fn damage_anywhere_is_an_error_and_never_a_panic() {
             Err(error) => assert!(error.to_string().contains("a.parquet"), "{error}"),
         }
     }
+}
+
+fn texts(words: &[&str]) -> ArrayRef {
+    Arc::new(StringArray::from(words.to_vec()))
+}
+
+/// Opens a file of these columns as a pipeline that chooses its image and label columns.
+fn chosen(columns: Vec<(&str, ArrayRef)>, image: &str, label: &str) -> Result<(Vec<String>, Vec<String>), String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("train.parquet");
+    write(&path, columns, None);
+    let given = |name: &str| (!name.is_empty()).then(|| name.to_owned());
+    let spec = Dataset { image_column: given(image), label_column: given(label), ..spec(&path) };
+    let shown = |error: microclip_pipe::Error| {
+        let message = format!("{error} | {}", error.hint_text().unwrap_or("-"));
+        message.replace(&format!("{}/", dir.path().display()), "")
+    };
+    let source = open(&spec).map_err(shown)?;
+    let listing = source.listing().clone();
+    let said = listing.notes.into_iter().chain(listing.unlabelled).collect();
+    source.items().collect::<Result<Vec<_>, _>>().map_err(shown)?;
+    Ok((listing.classes, said))
+}
+
+#[test]
+fn a_column_of_labels_is_chosen_or_the_only_one_that_may_be() {
+    let species = || ("species", texts(&["rose", "aster", "rose"]));
+    let image = || ("image", plain_images(3));
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let (classes, said) = chosen(vec![image(), species()], "", "").unwrap();
+    assert_eq!((classes, said.len()), (names(&["aster", "rose"]), 1), "{said:?}");
+    // Ids, addresses, captions and sizes are no labels.
+    let others = || {
+        vec![
+            ("image_id", texts(&["a", "b", "c"])),
+            image(),
+            ("photoUrl", texts(&["http://a", "http://b", "http://c"])),
+            ("caption", texts(&["a rose", "an aster", "a rose"])),
+            ("width", numbers(&[5, 5, 5])),
+            ("licence", texts(&["CC", "CC", "CC0"])),
+            ("country", texts(&["NZ", "NZ", "NZ"])),
+            species(),
+        ]
+    };
+    assert_eq!(chosen(others(), "", "").unwrap().0, names(&["aster", "rose"]));
+    let two = || vec![image(), species(), ("region", texts(&["north", "south", "south"]))];
+    let (classes, said) = chosen(two(), "", "").unwrap();
+    assert!(classes.is_empty(), "{classes:?}");
+    assert_eq!(said, ["labels may be in any of the columns `species`, `region`: choose one with dataset.label_column"]);
+    assert_eq!(chosen(two(), "", "region").unwrap().0, names(&["north", "south"]));
+    assert_eq!(chosen(two(), "", "Region").unwrap().0, names(&["north", "south"]), "case does not matter");
+    let slip = chosen(two(), "", "regoin").unwrap_err();
+    assert_eq!(slip, "train.parquet has no column `regoin`, which dataset.label_column names | did you mean `region`?");
+    let (classes, said) =
+        chosen(vec![image(), ("label", numbers(&[7, 8, 7])), ("class_name", species().1)], "", "").unwrap();
+    assert_eq!(classes, ["7", "8"]);
+    assert!(said[0].contains("column `label`, not of `class_name` (string)"), "{said:?}");
+}
+
+#[test]
+fn text_that_differs_in_every_row_is_no_label() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("train.parquet");
+    let notes: Vec<String> = (0..30).map(|n| format!("seen {n} times")).collect();
+    let notes = texts(&notes.iter().map(String::as_str).collect::<Vec<_>>());
+    write(&path, vec![("image", plain_images(30)), ("remark", notes)], None);
+    let listing = open(&spec(&path)).unwrap().listing().clone();
+    let why = "no column is known to hold labels: dataset.label_column chooses one of `remark` (string)";
+    assert_eq!((listing.classes.len(), listing.unlabelled.as_deref()), (0, Some(why)));
+}
+
+#[test]
+fn a_column_of_pictures_is_chosen_or_known_by_its_type_and_name() {
+    let bytes = || -> ArrayRef { Arc::new(BinaryArray::from_iter(pictures(2))) };
+    let label = || ("label", texts(&["rose", "aster"]));
+    for name in ["image", "img", "jpg", "content", "Picture", "x"] {
+        assert_eq!(chosen(vec![(name, bytes()), label()], "", "").unwrap().0.len(), 2, "{name}");
+    }
+    for binary in [DataType::LargeBinary, DataType::BinaryView] {
+        chosen(vec![("image", cast(&bytes(), &binary).unwrap()), label()], "", "").unwrap();
+    }
+    let two = || vec![("before", plain_images(2)), ("after", plain_images(2)), label()];
+    assert_eq!(
+        chosen(two(), "", "").unwrap_err(),
+        "train.parquet: several columns may hold the pictures: `before` (struct<bytes: binary, path: string>), `after` \
+         (struct<bytes: binary, path: string>) | choose one: dataset.image_column = \"before\""
+    );
+    chosen(two(), "after", "").unwrap();
+    let (_, said) = chosen(vec![("mask", plain_images(2)), ("image", plain_images(2)), label()], "", "").unwrap();
+    assert!(said[0].starts_with("pictures are those of column `image`, not of `mask`"), "{said:?}");
+    let refused = chosen(two(), "label_id", "").unwrap_err();
+    assert!(
+        refused.starts_with("train.parquet has no column `label_id`, which dataset.image_column names"),
+        "{refused}"
+    );
+    let refused = chosen(vec![label(), ("width", numbers(&[1, 2]))], "width", "").unwrap_err();
+    assert!(
+        refused.contains("column `width` (int64), which dataset.image_column names, does not hold pictures"),
+        "{refused}"
+    );
+    let refused = chosen(vec![label(), ("width", numbers(&[1, 2]))], "", "").unwrap_err();
+    assert!(refused.contains("no column of pictures among `label` (string), `width` (int64)"), "{refused}");
+}
+
+#[test]
+fn labels_of_every_type_are_read_or_refused_by_name() {
+    let labels = |column: ArrayRef| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.parquet");
+        write(&path, vec![("image", plain_images(4)), ("label", column)], None);
+        items(&path).into_iter().map(|item| item.label.unwrap_or("-".to_owned())).collect::<Vec<_>>()
+    };
+    let whole = numbers(&[2, 0, 2, 1]);
+    let integers =
+        [DataType::Int8, DataType::UInt8, DataType::Int16, DataType::UInt16, DataType::Int32, DataType::UInt32];
+    for data_type in
+        integers.into_iter().chain([DataType::UInt64, DataType::Float16, DataType::Float32, DataType::Float64])
+    {
+        assert_eq!(labels(cast(&whole, &data_type).unwrap()), ["2", "0", "2", "1"], "{data_type}");
+    }
+    let missing = [Some(1.0), None, Some(f64::NAN), Some(0.0)];
+    assert_eq!(labels(Arc::new(arrow::array::Float64Array::from(missing.to_vec()))), ["1", "-", "-", "0"]);
+    let truth = vec![Some(true), Some(false), None, Some(true)];
+    assert_eq!(labels(Arc::new(arrow::array::BooleanArray::from(truth))), ["1", "0", "-", "1"]);
+    assert_eq!(labels(texts(&["rose", "", " ", "aster "])), ["rose", "-", "-", "aster"]);
+    assert_eq!(
+        labels(numbers(&[-1, 0, 1, -1])),
+        ["-", "0", "1", "-"],
+        "-1 means none where no names are declared, too"
+    );
+
+    let image = || ("image", plain_images(2));
+    let half: ArrayRef = Arc::new(arrow::array::Float64Array::from(vec![1.0, 0.5]));
+    let refused = chosen(vec![image(), ("label", half)], "", "").unwrap_err();
+    assert!(
+        refused.starts_with("train.parquet: `label` is 0.5 in row 1, and no whole number | labels are"),
+        "{refused}"
+    );
+    let lists = arrow::array::ListArray::from_iter_primitive::<arrow::datatypes::Int64Type, _, _>(vec![
+        Some(vec![Some(0), Some(1)]),
+        Some(vec![Some(2)]),
+    ]);
+    let lists: ArrayRef = Arc::new(lists);
+    let (classes, said) = chosen(vec![image(), ("labels", Arc::clone(&lists))], "", "").unwrap();
+    assert!(classes.is_empty() && said[0].starts_with("`labels` (list<int64>) cannot hold labels"), "{said:?}");
+    let refused = chosen(vec![image(), ("labels", lists)], "", "labels").unwrap_err();
+    assert!(refused.contains("column `labels` (list<int64>), which dataset.label_column names"), "{refused}");
+    let huge: ArrayRef = Arc::new(arrow::array::UInt64Array::from(vec![u64::MAX, 0]));
+    assert!(chosen(vec![image(), ("label", huge)], "", "").is_err(), "never taken for unlabelled");
+}
+
+#[test]
+fn pictures_may_be_files_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("pics")).unwrap();
+    for shade in 0..2 {
+        fs::write(dir.path().join(format!("pics/{shade}.png")), picture(shade)).unwrap();
+    }
+    let paths = texts(&["pics/0.png", "https://example.org/1.png", dir.path().join("pics/1.png").to_str().unwrap()]);
+    let none: ArrayRef = Arc::new(BinaryArray::from_iter([None::<&[u8]>; 3]));
+    let fields = vec![Field::new("bytes", DataType::Binary, true), Field::new("path", DataType::Utf8, true)];
+    let without: ArrayRef = Arc::new(StructArray::new(fields.into(), vec![none, Arc::clone(&paths)], None));
+    let alone = Fields::from(vec![Field::new("path", DataType::Utf8, true)]);
+    let alone: ArrayRef = Arc::new(StructArray::new(alone, vec![Arc::clone(&paths)], None));
+    let table = dir.path().join("train.parquet");
+    for (name, column) in [("file_name", paths), ("image", without), ("image", alone)] {
+        write(&table, vec![(name, column), ("label", texts(&["a", "b", "a"]))], None);
+        let found = items(&table);
+        for (row, file) in [(0, "pics/0.png"), (2, "pics/1.png")] {
+            let Origin::File { path, byte_len, .. } = &found[row].origin else { panic!("{found:?}") };
+            assert!(path.ends_with(file) && *byte_len > 0 && found[row].path.ends_with(file));
+        }
+        assert!(
+            matches!(&found[1].origin, Origin::Unreadable { detail } if detail.contains("`https://` is an address")),
+            "{found:?}"
+        );
+        // What the table says is the same, but a picture has changed.
+        let print = || open(&spec(&table)).unwrap().fingerprint().unwrap();
+        let before = print();
+        assert_eq!(before, print());
+        fs::write(dir.path().join("pics/0.png"), [picture(0), vec![0]].concat()).unwrap();
+        assert_ne!(before, print());
+        fs::write(dir.path().join("pics/0.png"), picture(0)).unwrap();
+    }
+    fs::create_dir(dir.path().join("elsewhere")).unwrap();
+    fs::rename(dir.path().join("pics"), dir.path().join("elsewhere/pics")).unwrap();
+    let moved = Dataset { root: Some(dir.path().join("elsewhere")), ..spec(&table) };
+    let found: Vec<Item> = open(&moved).unwrap().items().map(Result::unwrap).collect();
+    assert!(matches!(&found[0].origin, Origin::File { .. }), "{found:?}");
+}
+
+#[test]
+fn a_column_says_the_split_if_its_words_are_splits() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("flowers.parquet");
+    let splits = |words: &[&str], key: Option<&str>| {
+        write(
+            &path,
+            vec![("image", plain_images(3)), ("label", texts(&["a", "b", "a"])), ("subset", texts(words))],
+            None,
+        );
+        let spec = Dataset { split_column: key.map(str::to_owned), ..spec(&path) };
+        let source = open(&spec).map_err(|error| error.to_string())?;
+        let notes = source.listing().notes.clone();
+        let splits = source.items().map(|item| item.unwrap().split.unwrap().name()).collect::<Vec<_>>();
+        Ok::<_, String>((splits, notes))
+    };
+    assert_eq!(splits(&["train", "val", "test"], None).unwrap().0, ["train", "validation", "test"]);
+    assert_eq!(splits(&["", "val", "test"], None).unwrap().0, ["train", "validation", "test"]);
+    let (found, notes) = splits(&["gold", "silver", "gold"], None).unwrap();
+    assert_eq!(found, ["train"; 3]);
+    assert!(notes[0].ends_with("is left aside: its words are gold, silver"), "{notes:?}");
+    assert!(splits(&["train", "holdout", "test"], None).unwrap_err().ends_with("`subset` is `holdout` in row 1"));
+    assert!(splits(&["gold", "gold", "gold"], Some("subset")).unwrap_err().ends_with("`subset` is `gold` in row 0"));
+}
+
+#[test]
+fn names_of_files_mean_splits_all_of_them_or_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let put = |place: &str| write(&dir.path().join(place), vec![("image", plain_images(1))], None);
+    put("extra.parquet");
+    put("more.parquet");
+    assert!(items(dir.path()).iter().all(|item| item.split == Some(Split::Train)));
+    put("sub/dev.parquet");
+    let refused = error(dir.path());
+    assert!(
+        refused.contains("extra.parquet names no split, and ") && refused.ends_with("sub/dev.parquet does"),
+        "{refused}"
+    );
+    fs::remove_file(dir.path().join("extra.parquet")).unwrap();
+    fs::remove_file(dir.path().join("more.parquet")).unwrap();
+    put("test/part-1/0.parquet");
+    let splits: Vec<&str> = items(dir.path()).iter().map(|item| item.split.unwrap().name()).collect();
+    assert_eq!(splits, ["validation", "test"]);
+}
+
+#[test]
+fn configurations_of_the_hub_are_not_mixed() {
+    let dir = tempfile::tempdir().unwrap();
+    let put = |place: &str| write(&dir.path().join(place), vec![("image", plain_images(1))], None);
+    put("large/train/0000.parquet");
+    put("large/partial-test/0000.parquet");
+    assert_eq!(items(dir.path()).len(), 2);
+    // What tools keep in hidden folders is no part of it.
+    put(".store/images/train.parquet");
+    assert_eq!(items(dir.path()).len(), 2);
+    put("small/train-00000-of-00001.parquet");
+    let refused = open(&spec(dir.path())).err().unwrap();
+    assert!(
+        refused
+            .to_string()
+            .ends_with("holds several data sets with the same splits, in large, small: they would be mixed")
+    );
+    assert!(refused.hint_text().unwrap().ends_with("/large\""), "{:?}", refused.hint_text());
+    assert_eq!(items(&dir.path().join("small")).len(), 1);
+}
+
+#[test]
+fn a_range_of_labels_is_checked_before_any_picture_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("train.parquet");
+    write(&path, vec![("image", plain_images(3)), ("label", numbers(&[0, 1, 2]))], Some(NAMES));
+    let refused = open(&spec(&path)).err().unwrap().to_string();
+    assert!(refused.ends_with("train.parquet: label 2 in row 2, but there are 2 classes"), "{refused}");
 }

@@ -151,3 +151,140 @@ fn files_are_looked_at_once_when_the_list_is_opened() {
     let items: Vec<Item> = source.items().map(Result::unwrap).collect();
     assert!(matches!(items[0].origin, Origin::File { byte_len, .. } if byte_len == bytes), "{items:?}");
 }
+
+/// What a list in a file of this name says: each picture with its split and label, and the notes.
+fn seen(name: &str, text: &str) -> Result<(Vec<String>, Vec<String>), String> {
+    let (dir, _) = list(b"");
+    fs::write(dir.path().join(name), text).unwrap();
+    let source = open(&Dataset::new(SourceKind::List, dir.path().join(name))).map_err(|error| {
+        let message = format!("{error} | {}", error.hint_text().unwrap_or("-"));
+        message.replace(&format!("{}/", dir.path().display()), "")
+    })?;
+    let notes = source.listing().notes.clone();
+    let read = |item: Item| {
+        assert!(matches!(item.origin, Origin::File { .. }), "{item:?}");
+        let place = Path::new(&item.path).strip_prefix(dir.path()).unwrap().display().to_string();
+        format!("{place} {} {}", item.split.unwrap().name(), item.label.as_deref().unwrap_or("-"))
+    };
+    Ok((source.items().map(|item| read(item.unwrap())).collect(), notes))
+}
+
+#[test]
+fn json_lines_are_lists() {
+    let expected = ["a.png train rose", "b.png validation -", "sub/c.png test 3"];
+    let text = "\u{feff}{\"file_name\": \"a.png\", \"label\": \"rose\", \"width\": 2}\r\n\n\
+                {\"file_name\": \"sub\\\\c.png\", \"split\": \"test\", \"label\": 3.0}\n\
+                {\"split\": \"val\", \"label\": null, \"file_name\": \"b.png\", \"objects\": {\"bbox\": [[1, 2]]}}";
+    for name in ["metadata.jsonl", "a.ndjson", "LIST.JSONL", "without-a-name"] {
+        let (items, notes) = seen(name, text).unwrap();
+        assert_eq!(items, expected, "{name}");
+        assert!(notes.len() == 1 && notes[0].ends_with("columns width, objects are left aside"), "{notes:?}");
+    }
+    // The first lines may lack what later ones have.
+    let (items, _) = seen("a.jsonl", "{\"path\":\"a.png\"}\n{\"path\":\"b.png\",\"class\":true}").unwrap();
+    assert_eq!(items, ["a.png train -", "b.png train 1"]);
+    let (items, notes) =
+        seen("a.jsonl", "{\"path\":\"a.png\",\"label\":-1}\n{\"path\":\"b.png\",\"label\":0}").unwrap();
+    assert_eq!(items, ["a.png train -", "b.png train 0"]);
+    assert_eq!(notes, ["1 picture has the label -1 and counts as unlabelled"]);
+}
+
+#[test]
+fn faults_of_json_lines_name_the_line() {
+    let good = "{\"path\":\"a.png\",\"label\":\"rose\"}\n";
+    let error = |text: &str| seen("a.jsonl", &format!("{good}{text}")).unwrap_err();
+    assert!(error("{\"path\":\"b.png\",").starts_with("a.jsonl:2: not JSON: EOF while parsing"));
+    assert!(error("[1]").starts_with("a.jsonl:2: not an object | every line is an object"));
+    assert!(error("\"b.png\"").starts_with("a.jsonl:2: not an object"));
+    assert!(error("{\"label\":\"x\"}").starts_with("a.jsonl:2: `path` is empty"));
+    assert!(error("{\"path\":5}").starts_with("a.jsonl:2: `path` is no text"));
+    assert!(
+        error("{\"path\":\"b.png\",\"label\":[1,2]}")
+            .starts_with("a.jsonl:2: `label` is a list | each picture has one")
+    );
+    assert!(error("{\"path\":\"b.png\",\"label\":0.5}").starts_with("a.jsonl:2: `label` is no whole number"));
+    assert!(error("{\"path\":\"b.png\",\"split\":\"holdout\"}").starts_with("a.jsonl:2: `split` is `holdout`"));
+    assert!(error("{\"path\":\"b.png\",\"file\":\"b.png\"}").contains("columns `path` and `file` both mean `path`"));
+    // pandas writes a whole array unless it is asked for lines.
+    let array = seen("list.json", "[\n  {\"path\": \"a.png\"}\n]").unwrap_err();
+    assert!(array.starts_with("list.json:1: not an object") && array.ends_with("lines=True)"), "{array}");
+    let deep = format!("{{\"path\":\"b.png\",\"x\":{}", "[".repeat(100_000));
+    assert!(error(&deep).starts_with("a.jsonl:2: not JSON: recursion limit exceeded"));
+    let giant = format!("{{\"path\":\"{}\"}}", "a".repeat(2 << 20));
+    assert!(error(&giant).starts_with("a.jsonl:2: longer than the 1 MB that a line may have"));
+    assert!(seen("a.jsonl", "\n \n").unwrap_err().contains("no column `path`"));
+}
+
+#[test]
+fn a_chosen_column_counts_for_what_it_is_chosen_for() {
+    let (_dir, plain) = list(b"id,photo,species,class\n1,a.png,rose,plant\n2,sub/c.png,lily,plant\n");
+    let spec = Dataset { image_column: Some("photo".into()), label_column: Some("Species".into()), ..plain };
+    assert_eq!(open(&spec).unwrap().listing().classes, ["lily", "rose"]);
+    let slip = Dataset { label_column: Some("spceies".into()), ..spec.clone() };
+    let slip = open(&slip).err().unwrap();
+    assert!(slip.to_string().ends_with("list.csv:1: no column `spceies`, which dataset.label_column names"), "{slip}");
+    assert_eq!(slip.hint_text(), Some("did you mean `species`?"));
+    let (_dir, spec) = list(b"path,species,photographer\na.png,rose,x\n");
+    let why = "no column is known to hold labels: dataset.label_column chooses one of species, photographer";
+    assert_eq!(open(&spec).unwrap().listing().unlabelled.as_deref(), Some(why));
+}
+
+/// pandas writes whole numbers as fractions where some are missing, and `datasets` -1 where there
+/// is no label.
+#[test]
+fn numbers_of_other_programs_are_whole() {
+    let (items, _) = seen("a.csv", ",path,label\n0,a.png,1.0\n1,b.png,\n2,sub/c.png,0.0\n").unwrap();
+    assert_eq!(items, ["a.png train 1", "b.png train -", "sub/c.png train 0"]);
+    let (items, _) = seen("a.csv", "path,label\na.png,1.0\nb.png,1.5\n").unwrap();
+    assert_eq!(items, ["a.png train 1.0", "b.png train 1.5"], "versions are names");
+    let (items, notes) = seen("a.csv", "path,label\na.png,1\nb.png,-1\n").unwrap();
+    assert_eq!((items.as_slice(), notes.len()), (&["a.png train 1".to_owned(), "b.png train -".to_owned()][..], 1));
+}
+
+/// A name looks the same whether its accents are composed, as keyboards write them, or apart, as
+/// macOS does.
+#[test]
+fn names_that_look_alike_are_one() {
+    let apart = "Bu\u{308}schel";
+    let (dir, _) = list(b"");
+    fs::rename(dir.path().join("a.png"), dir.path().join(format!("{apart}.png"))).unwrap();
+    fs::write(dir.path().join("list.csv"), format!("path,label\nBüschel.png,Gänse\nb.png,Ga\u{308}nse\n")).unwrap();
+    let source = open(&Dataset::new(SourceKind::List, dir.path().join("list.csv"))).unwrap();
+    assert_eq!(source.listing().classes, ["Gänse"]);
+    let items: Vec<Item> = source.items().map(Result::unwrap).collect();
+    assert!(items.iter().all(|item| matches!(item.origin, Origin::File { .. })), "{items:?}");
+    assert!(items.iter().any(|item| item.path.ends_with(&format!("{apart}.png"))), "{items:?}");
+}
+
+#[test]
+fn the_lists_of_an_image_folder_are_read_with_their_splits() {
+    let (dir, _) = list(b"");
+    for split in ["train", "test"] {
+        fs::create_dir(dir.path().join(split)).unwrap();
+        fs::copy(dir.path().join("a.png"), dir.path().join(split).join("x.png")).unwrap();
+        let line = format!("{{\"file_name\": \"x.png\", \"label\": \"{split} rose\"}}\n");
+        fs::write(dir.path().join(split).join("metadata.jsonl"), line).unwrap();
+    }
+    let spec = Dataset::new(SourceKind::List, dir.path().to_owned());
+    let found: Vec<_> =
+        items(&spec).into_iter().map(|item| (item.split.unwrap().name(), item.label.unwrap())).collect();
+    assert_eq!(found, [("test", "test rose".to_owned()), ("train", "train rose".to_owned())]);
+    // The folder's own list is the one that counts.
+    fs::write(dir.path().join("metadata.csv"), "file_name,label\ntrain/x.png,lily\n").unwrap();
+    assert_eq!(items(&spec).len(), 1);
+    fs::write(dir.path().join("metadata.jsonl"), "").unwrap();
+    let refused = open(&spec).err().unwrap().to_string();
+    assert!(refused.contains("metadata.csv and ") && refused.ends_with("may both list the pictures"), "{refused}");
+    let none = Dataset::new(SourceKind::List, dir.path().join("sub"));
+    assert!(open(&none).err().unwrap().to_string().starts_with("no list in "));
+}
+
+#[test]
+fn an_address_is_no_path() {
+    let (_dir, spec) = list(b"path\nhttps://example.org/a.png\n");
+    assert!(
+        matches!(&items(&spec)[0].origin, Origin::Unreadable { detail } if detail.starts_with("`https://` is an address")),
+        "{:?}",
+        items(&spec)
+    );
+}

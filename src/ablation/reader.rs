@@ -135,7 +135,7 @@ impl<'a> Reader<'a> {
                 self.mistake(&name, format!("'pipelines' must list paths of files, not {}", found(item)), None);
                 continue;
             };
-            let path = absolute(self.check.base, Path::new(text));
+            let path = absolute(self.check.base, text);
             if path.is_file() {
                 paths.push(path);
             } else {

@@ -13,6 +13,7 @@ use super::overrides::Applied;
 use super::suggest;
 use crate::settings::{Key, Must, Want};
 use crate::stage::describe::Prototypes;
+use crate::text::path::{from_home, on_disk};
 
 /// Checks values, and knows where each came from.
 pub(crate) struct Check<'a> {
@@ -99,7 +100,7 @@ impl Check<'_> {
                 if text.is_empty() {
                     return Err(wrong(value));
                 }
-                let path = absolute(self.base, Path::new(text));
+                let path = absolute(self.base, text);
                 there(name, text, &path, must)?;
                 let Some(path) = path.to_str() else {
                     let folder = self.base.display();
@@ -107,6 +108,7 @@ impl Check<'_> {
                 };
                 *value = Value::String(path.to_owned());
             }
+            (Want::Text, Value::String(text)) if !text.is_empty() => {}
             (Want::Whole(least, greatest), Value::Integer(number)) => {
                 if !u64::try_from(*number).is_ok_and(|number| (least..=greatest).contains(&number)) {
                     return Err(wrong(value));
@@ -166,8 +168,10 @@ fn number(value: &Value) -> Option<f64> {
 }
 
 /// Resolves a path of a pipeline file in the folder `base`. Each `..` at its start is taken off
-/// `base`, which is free of symbolic links; later ones are left to the file system.
-pub(crate) fn absolute(base: &Path, path: &Path) -> PathBuf {
+/// `base`, which is free of symbolic links; later ones are left to the file system. A `~` at its
+/// start is the user's home.
+pub(crate) fn absolute(base: &Path, written: &str) -> PathBuf {
+    let path = from_home(written);
     let mut whole = base.to_owned();
     let mut plain = path.is_relative();
     for part in path.components() {
@@ -182,7 +186,7 @@ pub(crate) fn absolute(base: &Path, path: &Path) -> PathBuf {
             }
         }
     }
-    whole
+    on_disk(whole)
 }
 
 fn there(name: &str, text: &str, path: &Path, must: Must) -> Result<(), Mistake> {

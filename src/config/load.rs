@@ -14,6 +14,7 @@ use super::{DEFAULT_STORE, Spec};
 use crate::error::{Context, Kind, Result};
 use crate::fusion::design::Coarse;
 use crate::source::SourceKind;
+use crate::source::list::metadata_lists;
 use crate::stage::adapt::{ClassPrior, Tune};
 
 /// Reads the pipeline file at `path`, applies each `KEY=VALUE` of `overrides`, and checks the
@@ -53,16 +54,22 @@ fn relations(path: &Path, spec: &Spec, lines: &Lines, applied: &Applied) -> Resu
     let dataset = &spec.dataset;
     let wrong = match dataset.kind {
         SourceKind::Folder if !dataset.path.is_dir() => Some("a folder"),
-        SourceKind::List if !dataset.path.is_file() => Some("a file"),
+        SourceKind::List if !dataset.path.is_file() && metadata_lists(&dataset.path).is_empty() => Some("a file"),
         _ => None,
     };
     if let Some(expected) = wrong {
         let what = format!("'dataset.path' must be {expected} for kind = \"{}\"", dataset.kind);
         check.mistake("dataset.path", (what, None));
     }
-    if dataset.root.is_some() && dataset.kind != SourceKind::List {
-        let what = format!("'dataset.root' is for kind = \"list\", not for \"{}\"", dataset.kind);
-        check.mistake("dataset.root", (what, Some("remove it".to_owned())));
+    let of_rows = [
+        ("dataset.root", dataset.root.is_some()),
+        ("dataset.image_column", dataset.image_column.is_some()),
+        ("dataset.label_column", dataset.label_column.is_some()),
+        ("dataset.split_column", dataset.split_column.is_some()),
+    ];
+    for (name, _) in of_rows.iter().filter(|(_, given)| *given && dataset.kind == SourceKind::Folder) {
+        let what = format!("'{name}' is for kind = \"list\" and \"hf-parquet\", not for \"{}\"", dataset.kind);
+        check.mistake(name, (what, Some("remove it".to_owned())));
     }
     if let (Some(policy), Some(_)) = (spec.dka.policy, &spec.dka.statement) {
         let what = format!("'dka.policy' (\"{policy}\") and 'dka.statement' cannot both say how pictures are labelled");

@@ -7,6 +7,8 @@ use super::Choices;
 pub enum Want {
     /// Lower-case letters, digits and hyphens.
     Name,
+    /// Any text that is not empty.
+    Text,
     /// A path; relative ones start at the pipeline file's folder.
     Path(Must),
     /// A whole number, both ends included.
@@ -88,6 +90,7 @@ impl Want {
     pub fn describe(self) -> String {
         match self {
             Want::Name => "a name of lower-case letters, digits and hyphens".into(),
+            Want::Text => "a text that is not empty".into(),
             Want::Path(Must::MayBeNew | Must::Exist) => "a path".into(),
             Want::Path(Must::BeFile) => "the path of a file".into(),
             Want::Path(Must::BeFolder) => "the path of a folder".into(),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::error::{Error, Kind, Result};
 use crate::text::file as text_file;
-use crate::text::names::plain;
+use crate::text::names::{composed, plain};
 
 /// The most bytes of a file of class names: room for a million.
 const LONGEST: u64 = 64 << 20;
@@ -16,7 +16,7 @@ const LONGEST: u64 = 64 << 20;
 /// them twice.
 pub fn class_names(path: &Path) -> Result<Vec<String>> {
     let text = text_file::read(path, Kind::Input, LONGEST)?;
-    let names: Vec<String> = text.lines().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect();
+    let names: Vec<String> = text.lines().map(|l| composed(l.trim()).into_owned()).filter(|l| !l.is_empty()).collect();
     let mut sorted: Vec<(String, &String)> = names.iter().map(|name| (plain(name), name)).collect();
     sorted.sort();
     if let Some([(_, one), (_, other)]) = sorted.array_windows().find(|[one, other]| one.0 == other.0) {

@@ -29,7 +29,12 @@ impl Fingerprint {
         self.text(&item.path);
         self.text(item.split.map_or("", super::Split::name));
         self.text(item.label.as_deref().unwrap_or(""));
-        match &item.origin {
+        self.origin(&item.origin);
+    }
+
+    /// Adds where a picture is, except its bytes.
+    pub(super) fn origin(&mut self, origin: &Origin) {
+        match origin {
             Origin::File { byte_len, modified_ns, .. } => self.file(*byte_len, *modified_ns),
             Origin::Embedded { bytes } => self.file(bytes.len() as u64, 0),
             Origin::Unreadable { detail } => self.text(detail),

@@ -12,13 +12,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-use walkdir::{DirEntry, WalkDir};
+use walkdir::WalkDir;
 
 use super::fingerprint::Fingerprint;
 use super::item::{Item, Origin, Split};
-use super::{Listing, Source};
+use super::list::metadata_lists;
+use super::{Listing, Source, foreign, is_visible};
 use crate::error::{Error, Kind, Result};
 use crate::text::list::some_of;
+use crate::text::names::composed;
 
 /// Extensions of pictures, in supported formats or not.
 const PICTURES: [&str; 15] =
@@ -39,8 +41,8 @@ impl Folder {
     pub fn open(root: &Path) -> Result<Self> {
         if !root.is_dir() {
             let what = if root.exists() { "is not a folder" } else { "does not exist" };
-            let hint = match root.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) {
-                true => "a CSV file of paths is a list: use the kind of source for lists",
+            let hint = match is_list(root) {
+                true => "a file of paths is a list: use the kind of source for lists",
                 false => "name a folder of pictures, with or without a subfolder per class",
             };
             return Err(Error::new(Kind::Input, format!("image folder {} {what}", root.display())).hint(hint));
@@ -48,19 +50,23 @@ impl Folder {
         // Sorted by path below the root, component by component.
         let found: BTreeMap<PathBuf, Origin> = pictures_below(root).collect();
         if found.is_empty() {
-            return Err(Error::new(Kind::Input, format!("no picture in {}", root.display()))
-                .hint("JPEG, PNG and WebP files are looked for in the folder and below it"));
+            let nothing = || {
+                Error::new(Kind::Input, format!("no picture in {}", root.display()))
+                    .hint("JPEG, PNG and WebP files are looked for in the folder and below it")
+            };
+            return Err(foreign::instead(root).unwrap_or_else(nothing));
         }
         let by_split = has_splits(root, found.keys())?;
         let items: Vec<Item> = found.into_iter().map(|(place, origin)| item(root, &place, origin, by_split)).collect();
         let classes: BTreeSet<&String> = items.iter().filter_map(|i| i.label.as_ref()).collect();
         let classes: Vec<String> = classes.into_iter().cloned().collect();
         let listing = Listing {
-            notes: empty_folders(root, by_split, &classes).into_iter().collect(),
+            notes: empty_folders(root, by_split, &classes).into_iter().chain(unread_lists(root)).collect(),
             has_labels: !classes.is_empty(),
             classes,
             items: items.len() as u64,
             bytes: items.iter().map(|item| item.origin.byte_len()).sum(),
+            unlabelled: None,
         };
         Ok(Folder { items, listing })
     }
@@ -75,7 +81,7 @@ fn empty_folders(root: &Path, by_split: bool, classes: &[String]) -> Option<Stri
     let depth = if by_split { 2 } else { 1 };
     let folders = WalkDir::new(root).follow_links(true).min_depth(depth).max_depth(depth).sort_by_file_name();
     let names = folders.into_iter().flatten().filter(|entry| entry.file_type().is_dir());
-    let names = names.map(|entry| entry.file_name().to_string_lossy().replace('_', " "));
+    let names = names.map(|entry| class_name(&entry.file_name().to_string_lossy()));
     let empty: BTreeSet<String> = names.filter(|name| !name.starts_with('.') && !classes.contains(name)).collect();
     let empty: Vec<String> = empty.into_iter().collect();
     (!empty.is_empty()).then(|| {
@@ -85,6 +91,24 @@ fn empty_folders(root: &Path, by_split: bool, classes: &[String]) -> Option<Stri
             some_of(&empty, SHOWN)
         )
     })
+}
+
+/// Names the lists in a folder of pictures, which are not read.
+fn unread_lists(root: &Path) -> Option<String> {
+    let lists = metadata_lists(root);
+    let first = lists.first()?.display();
+    let (shown, are) = match lists.len() {
+        1 => (first.to_string(), "is"),
+        many => (format!("{first} and {} more such lists", many - 1), "are"),
+    };
+    let what = format!("{shown} {are} not read: labels are the names of folders");
+    Some(format!("{what}; to take labels from there, set kind = \"list\""))
+}
+
+/// Returns whether a file is a list by its name.
+fn is_list(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
+    ["csv", "tsv", "jsonl", "ndjson"].iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 /// As many names as are worth reading at once.
@@ -109,8 +133,7 @@ impl Source for Folder {
 /// Returns every picture below the root, and every place that could not be read, by its path below
 /// the root.
 pub(super) fn pictures_below(root: &Path) -> impl Iterator<Item = (PathBuf, Origin)> {
-    let visible = |entry: &DirEntry| entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".");
-    WalkDir::new(root).follow_links(true).into_iter().filter_entry(visible).filter_map(move |entry| {
+    WalkDir::new(root).follow_links(true).into_iter().filter_entry(is_visible).filter_map(move |entry| {
         let (path, origin) = match entry {
             Ok(entry) if entry.file_type().is_dir() || !is_picture(entry.path()) => return None,
             Ok(entry) => (entry.path().to_path_buf(), Origin::of_file(entry.path())),
@@ -130,7 +153,7 @@ pub(super) fn pictures_below(root: &Path) -> impl Iterator<Item = (PathBuf, Orig
     })
 }
 
-fn is_picture(path: &Path) -> bool {
+pub(super) fn is_picture(path: &Path) -> bool {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("");
     PICTURES.iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
@@ -164,9 +187,14 @@ fn has_splits<'a>(root: &Path, places: impl Iterator<Item = &'a PathBuf>) -> Res
     }
 }
 
+/// Returns the name of the class that a folder stands for.
+fn class_name(folder: &str) -> String {
+    composed(folder).replace('_', " ")
+}
+
 fn item(root: &Path, place: &Path, origin: Origin, by_split: bool) -> Item {
     let mut above = folders(place);
     let split = if by_split { above.next().and_then(|name| Split::parse(&name)) } else { None };
-    let label = above.next().map(|name| name.replace('_', " "));
+    let label = above.next().map(|name| class_name(&name));
     Item { path: root.join(place).display().to_string(), origin, split: split.or(Some(Split::Train)), label }
 }

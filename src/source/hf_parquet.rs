@@ -1,30 +1,44 @@
-//! Pictures in Parquet as Hugging Face's `datasets` writes them: a column
-//! `image: struct<bytes, path>`, and a column of labels, either numbers with the class names in the
-//! schema's metadata, or the names themselves.
+//! Pictures in Parquet, as Hugging Face's `datasets`, pandas and polars write them: a column of
+//! pictures, and beside it columns of labels and of splits if there are any.
 //!
-//! The split is derived from the file's name (`train-00000-of-00002.parquet`) or its folder's
-//! (`test/0000.parquet`).
+//! Pictures are `struct<bytes, path>`, bytes, or paths of files, which start at the folder of the
+//! Parquet file. Labels are names, or numbers whose names may stand in the schema's metadata. Where
+//! no column says it, the split is derived from the file's name (`train-00000-of-00002.parquet`) or
+//! its folder's (`test/0000.parquet`).
 
+mod columns;
+pub(in crate::source) mod files;
 mod guard;
 mod pages;
 mod rows;
+mod survey;
+mod types;
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use walkdir::WalkDir;
+use arrow::datatypes::Schema;
+use serde_json::Value;
 
+use self::columns::{Columns, Described};
 use self::pages::Pages;
+use self::survey::Survey;
+use super::column_names::Chosen;
 use super::fingerprint::Fingerprint;
-use super::hf_schema::HfSchema;
+use super::foreign;
 use super::item::{Item, Split, modified_ns};
-use super::{Listing, Source};
-use crate::error::{Context, Error, Kind, Result};
+use super::written;
+use super::{Dataset, Listing, Source};
+use crate::error::{Context, Kind, Result};
 
 /// Parquet files whose schemas and labels have been read, but not their pictures.
 pub struct HfParquet {
     files: Vec<Part>,
+    /// Where relative paths start, if the pipeline says.
+    root: Option<PathBuf>,
+    /// The columns that the pipeline chooses.
+    chosen: String,
     listing: Listing,
 }
 
@@ -32,33 +46,87 @@ pub struct HfParquet {
 #[derive(Debug, Clone)]
 struct Part {
     path: PathBuf,
-    schema: HfSchema,
+    /// The split of rows that name none.
     split: Split,
+    columns: Arc<Columns>,
+    /// The class names in the order of their numbers, if the file declares them.
+    names: Option<Vec<String>>,
+    /// Whether some of its pictures may be files of their own.
+    elsewhere: bool,
+}
+
+/// A file whose footer has been read.
+struct Opened {
+    path: PathBuf,
+    schema: Schema,
+    features: Value,
+    pages: Pages,
 }
 
 impl HfParquet {
-    /// Opens files, or all `*.parquet` files in and below folders.
+    /// Opens a file, or all `*.parquet` files in and below a folder.
     ///
     /// # Errors
-    /// Returns [`Kind::Input`] if there is no file, one is not Parquet or holds no pictures, or
-    /// files disagree about the classes.
-    pub fn open(paths: &[PathBuf]) -> Result<Self> {
-        let (mut files, mut items, mut bytes) = (Vec::new(), 0, 0);
-        for path in find(paths)? {
-            let pages = open(&path)?;
-            let features = pages
-                .footer()
-                .key_value_metadata()
-                .and_then(|pairs| pairs.iter().find(|pair| pair.key == "huggingface")?.value.as_deref())
-                .or_else(|| pages.schema().metadata().get("huggingface").map(String::as_str));
-            let schema = HfSchema::of(pages.schema(), features, &path)?;
-            items += u64::try_from(pages.footer().num_rows()).unwrap_or(0);
-            bytes += std::fs::metadata(&path).at(Kind::Input, "cannot read", &path)?.len();
-            files.push(Part { split: split_of(&path), schema, path });
+    /// Returns [`Kind::Input`] if there is no file, one is not Parquet, no column holds pictures or
+    /// several may, or files disagree about the classes or the splits.
+    pub fn open(dataset: &Dataset) -> Result<Self> {
+        let paths = files::find(&dataset.path)?;
+        let splits = files::splits(&dataset.path, &paths);
+        let opened = paths.iter().cloned().map(Opened::new).collect::<Result<Vec<_>>>()?;
+        let chosen = Chosen::of(dataset);
+        let mut columns = Columns::find(&opened.iter().map(Opened::described).collect::<Vec<_>>(), chosen)?;
+        let (items, bytes) = (opened.iter().map(Opened::rows).sum(), sizes(&opened)?);
+        let parts = |columns: &Columns| -> Vec<Part> {
+            let columns = Arc::new(columns.clone());
+            let split = |split: &Option<Split>| split.unwrap_or(Split::Train);
+            opened.iter().zip(&splits).map(|(file, named)| file.part(split(named), &columns)).collect()
+        };
+        survey::settle(&mut columns, parts)?;
+        if columns.split.is_none() {
+            files::all_or_none(&paths, &splits)?;
         }
-        let classes = classes(&files)?;
-        let has_labels = files.iter().any(|part| part.schema.label.is_some());
-        Ok(HfParquet { files, listing: Listing { classes, has_labels, items, bytes, notes: Vec::new() } })
+        let files = parts(&columns);
+        let Survey { classes, any, hidden } = Survey::of(&files)?;
+        let mut notes = columns.notes.clone();
+        notes.extend(hidden);
+        let unlabelled = columns.unlabelled.clone().filter(|_| columns.label.is_none());
+        let listing = Listing { classes, has_labels: any, items, bytes, notes, unlabelled };
+        let chosen = if chosen.0 == [None; 3] { String::new() } else { format!("{:?}", chosen.0) };
+        Ok(HfParquet { files, root: dataset.root.clone(), chosen, listing })
+    }
+}
+
+impl Opened {
+    fn new(path: PathBuf) -> Result<Self> {
+        let pages = open(&path)?;
+        let stored = pages.footer().key_value_metadata();
+        let features = stored
+            .and_then(|pairs| pairs.iter().find(|pair| pair.key == "huggingface")?.value.as_deref())
+            .or_else(|| pages.schema().metadata().get("huggingface").map(String::as_str));
+        let features = features.and_then(|text| serde_json::from_str::<Value>(text).ok()).unwrap_or(Value::Null);
+        let features = features.pointer("/info/features").cloned().unwrap_or(Value::Null);
+        Ok(Opened { schema: pages.schema().clone(), features, pages, path })
+    }
+
+    fn described(&self) -> Described<'_> {
+        Described { path: &self.path, schema: &self.schema, features: &self.features }
+    }
+
+    fn rows(&self) -> u64 {
+        u64::try_from(self.pages.footer().num_rows()).unwrap_or(0)
+    }
+
+    fn part(&self, split: Split, columns: &Arc<Columns>) -> Part {
+        let names = columns.label.as_ref().and_then(|label| types::class_names(&self.features[label.as_str()]));
+        let elsewhere = self.pages.may_be_elsewhere(&columns.image);
+        Part { path: self.path.clone(), split, columns: Arc::clone(columns), names, elsewhere }
+    }
+}
+
+impl Part {
+    /// Returns the folder at which relative paths start.
+    fn root(&self, chosen: Option<&Path>) -> PathBuf {
+        chosen.or(self.path.parent()).unwrap_or(Path::new("")).to_path_buf()
     }
 }
 
@@ -69,82 +137,48 @@ impl Source for HfParquet {
 
     fn fingerprint(&self) -> Result<String> {
         let mut fingerprint = Fingerprint::new("hf_parquet");
-        for Part { path, .. } in &self.files {
+        for part in &self.files {
+            let path = &part.path;
             let metadata = std::fs::metadata(path).at(Kind::Input, "cannot read", path)?;
             fingerprint.text(&path.display().to_string());
             fingerprint.file(metadata.len(), modified_ns(&metadata));
+        }
+        if !self.chosen.is_empty() {
+            fingerprint.text(&self.chosen);
+        }
+        for part in self.files.iter().filter(|part| part.elsewhere) {
+            let root = part.root(self.root.as_deref());
+            for path in rows::paths(part)? {
+                let (place, origin) = written::file(&root, &path);
+                fingerprint.text(&place.display().to_string());
+                fingerprint.origin(&origin);
+            }
         }
         Ok(fingerprint.finish())
     }
 
     fn items(self: Box<Self>) -> Box<dyn Iterator<Item = Result<Item>> + Send> {
-        let declared = self.files.iter().find_map(|part| part.schema.names.clone());
+        let HfParquet { files, root, .. } = *self;
+        let declared = files.iter().find_map(|part| part.names.clone());
         let mut failed = false;
-        let items = self.files.into_iter().flat_map(move |part| rows::items(part, declared.clone()));
+        let items = files.into_iter().flat_map(move |part| {
+            let root = part.root(root.as_deref());
+            rows::items(part, root, declared.clone())
+        });
         // The iterator ends at an error: the rest after a damaged part would not be the whole data
         // set.
         Box::new(items.take_while(move |item| !std::mem::replace(&mut failed, item.is_err())))
     }
 }
 
-/// Returns the files that `paths` refer to, sorted.
-fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let hint = "name Parquet files, or folders of them";
-    let mut found = BTreeSet::new();
-    for path in paths {
-        if path.is_file() {
-            found.insert(path.clone());
-        } else if path.is_dir() {
-            for entry in WalkDir::new(path).follow_links(true) {
-                // A folder that cannot be read may hold a part of the pictures. A link back to a
-                // folder above: its target is found without it.
-                if entry.as_ref().is_err_and(|error| error.loop_ancestor().is_some()) {
-                    continue;
-                }
-                let entry = entry.at(Kind::Input, "cannot look through", path)?;
-                let is_parquet = entry.path().extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet"));
-                found.extend((is_parquet && entry.file_type().is_file()).then(|| entry.into_path()));
-            }
-        } else {
-            return Err(Error::new(Kind::Input, format!("{} does not exist", path.display())).hint(hint));
-        }
-    }
-    if found.is_empty() {
-        let given: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
-        return Err(Error::new(Kind::Input, format!("no Parquet file in {}", given.join(", "))).hint(hint));
-    }
-    Ok(found.into_iter().collect())
+fn sizes(files: &[Opened]) -> Result<u64> {
+    files.iter().map(|file| Ok(std::fs::metadata(&file.path).at(Kind::Input, "cannot read", &file.path)?.len())).sum()
 }
 
 fn open(path: &Path) -> Result<Pages> {
+    if let Some(pointer) = foreign::pointer(path) {
+        return Err(pointer);
+    }
     let file = File::open(path).at(Kind::Input, "cannot open", path)?;
     guard::or_damaged(path, || Pages::open(file).at(Kind::Input, "cannot read as Parquet:", path))
-}
-
-/// Returns the split named by a word of the file's name, or of its folder's; otherwise `Train`.
-fn split_of(path: &Path) -> Split {
-    let words = |name: Option<&std::ffi::OsStr>| {
-        let name = name.unwrap_or_default().to_string_lossy().into_owned();
-        name.split(|c: char| !c.is_alphanumeric()).find_map(Split::parse)
-    };
-    words(path.file_stem()).or_else(|| words(path.parent().and_then(Path::file_name))).unwrap_or(Split::Train)
-}
-
-/// Returns the names that the files declare, which must be the same in all, or otherwise the labels
-/// that occur, sorted.
-fn classes(files: &[Part]) -> Result<Vec<String>> {
-    let mut declared = files.iter().filter_map(|part| Some((part, part.schema.names.as_ref()?)));
-    if let Some((first, names)) = declared.next() {
-        if let Some((other, _)) = declared.find(|(_, others)| *others != names) {
-            let (first, other) = (first.path.display(), other.path.display());
-            return Err(Error::new(Kind::Input, format!("{first} and {other} have different classes"))
-                .hint("files of one data set must have the same class names in the same order"));
-        }
-        return Ok(names.clone());
-    }
-    let mut found = BTreeSet::new();
-    for part in files {
-        found.extend(rows::labels(part)?);
-    }
-    Ok(found.into_iter().map(rows::Label::into_name).collect())
 }

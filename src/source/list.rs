@@ -1,21 +1,25 @@
-//! A CSV or TSV file that names pictures: a header line, a column `path`, and optionally `label`
-//! and `split`. UTF-8, separated by commas, semicolons, tabs or bars, quoted where needed.
+//! A file that names pictures: CSV or TSV with a header line, or JSON Lines. A column `path`, and
+//! optionally `label` and `split`, or what other tools call them. UTF-8; tables are separated by
+//! commas, semicolons, tabs or bars, and quoted where needed.
 
 mod columns;
+mod json_lines;
+mod separated;
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Seek;
 use std::path::{Path, PathBuf};
 
-use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
+use walkdir::WalkDir;
 
 use columns::Columns;
-pub(super) use columns::separator_of;
+pub(super) use separated::{refused, separator_of};
 
+use super::column_names::Chosen;
 use super::fingerprint::Fingerprint;
-use super::item::{Item, Origin, Split};
-use super::{Listing, Source};
+use super::item::{Item, Split};
+use super::label::{Label, hidden_note};
+use super::{Dataset, Listing, Source, is_visible, written};
 use crate::error::{Context, Error, Kind, Result};
 
 /// A list whose lines have been read, but not its pictures. The files' metadata are read only once,
@@ -28,7 +32,7 @@ pub struct List {
 
 struct Row {
     path: String,
-    label: Option<String>,
+    label: Option<Label>,
     split: Option<Split>,
 }
 
@@ -39,34 +43,99 @@ impl List {
     /// Returns [`Kind::Input`] if the file cannot be read or one of its lines is wrong; the message
     /// names the line.
     pub fn open(path: &Path, root: Option<&Path>) -> Result<Self> {
-        let mut file = File::open(path)
-            .at(Kind::Input, "cannot open list", path)
-            .map_err(|e| e.hint("name a CSV file with a column `path`, and if wanted `label` and `split`"))?;
-        let separator = columns::separator(&mut file, path)?;
-        file.rewind().at(Kind::Input, "cannot read", path)?;
-        let mut reader = ReaderBuilder::new().trim(Trim::All).flexible(true).delimiter(separator).from_reader(file);
-        let columns = Columns::read(&mut reader, path)?;
-        let mut rows = Vec::new();
-        for record in reader.records() {
-            rows.push(row(&record.map_err(|e| refused(path, &e))?, &columns, path)?);
+        List::read(path, root, Chosen::default())
+    }
+
+    /// Reads the list of a pipeline.
+    ///
+    /// # Errors
+    /// Fails as [`List::open`] does, or if the list lacks a column that the pipeline chooses.
+    pub(super) fn of(dataset: &Dataset) -> Result<Self> {
+        List::read(&dataset.path, dataset.root.as_deref(), Chosen::of(dataset))
+    }
+
+    fn read(path: &Path, root: Option<&Path>, chosen: Chosen<'_>) -> Result<Self> {
+        let lists = if path.is_dir() { lists_of(path)? } else { vec![path.to_owned()] };
+        let (mut labels, mut hidden) = (BTreeSet::new(), 0);
+        let mut list = List { items: Vec::new(), listing: Listing::default() };
+        for list_path in lists {
+            let (columns, mut rows) = rows(&list_path, chosen)?;
+            if rows.is_empty() {
+                return Err(Error::new(Kind::Input, format!("list {} names no picture", list_path.display()))
+                    .hint("a line `path`, then a picture a line; `label` and `split` may follow"));
+            }
+            rows.sort_by(|a, b| a.path.cmp(&b.path));
+            let folder = list_path.parent().unwrap_or(Path::new(""));
+            // The folders of an image folder are splits; a list of its own says them itself.
+            let split = split_of(folder).filter(|_| list_path != path);
+            for mut row in rows {
+                hidden += u64::from(row.label.as_ref().is_some_and(Label::is_hidden));
+                row.label = row.label.filter(|label| !label.is_hidden());
+                row.split = row.split.or(split);
+                labels.extend(row.label.clone());
+                list.items.push(item(root.unwrap_or(folder), row));
+            }
+            list.listing.notes.extend(columns.note);
+            list.listing.unlabelled = list.listing.unlabelled.or(columns.unlabelled);
         }
-        if rows.is_empty() {
-            return Err(Error::new(Kind::Input, format!("list {} names no picture", path.display()))
-                .hint("a line `path`, then a picture a line; `label` and `split` may follow"));
-        }
-        rows.sort_by(|a, b| a.path.cmp(&b.path));
-        let classes: BTreeSet<&String> = rows.iter().filter_map(|row| row.label.as_ref()).collect();
-        let classes: Vec<String> = classes.into_iter().cloned().collect();
-        let root = root.or(path.parent()).unwrap_or(Path::new(""));
-        let items: Vec<Item> = rows.into_iter().map(|row| item(root, row)).collect();
-        let listing = Listing {
-            notes: columns.note.into_iter().collect(),
-            has_labels: !classes.is_empty(),
-            classes,
-            items: items.len() as u64,
-            bytes: items.iter().map(|item| item.origin.byte_len()).sum(),
-        };
-        Ok(List { items, listing })
+        list.listing.notes.extend(hidden_note(hidden));
+        list.listing.has_labels = !labels.is_empty();
+        list.listing.unlabelled = list.listing.unlabelled.filter(|_| labels.is_empty());
+        list.listing.classes = labels.into_iter().map(Label::into_name).collect();
+        list.listing.items = list.items.len() as u64;
+        list.listing.bytes = list.items.iter().map(|item| item.origin.byte_len()).sum();
+        Ok(list)
+    }
+}
+
+/// Returns the lists that `datasets` would read in a folder of pictures: in the folder itself, or
+/// else in those directly below it.
+pub fn metadata_lists(folder: &Path) -> Vec<PathBuf> {
+    let lists = |depth: usize| -> Vec<PathBuf> {
+        let folders = WalkDir::new(folder).follow_links(true).min_depth(depth).max_depth(depth).sort_by_file_name();
+        let folders = folders.into_iter().filter_entry(is_visible).flatten().filter(|entry| entry.file_type().is_dir());
+        let lists = folders.flat_map(|folder| METADATA.map(|name| folder.path().join(name)));
+        lists.filter(|list| list.is_file()).collect()
+    };
+    let own = lists(0);
+    if own.is_empty() { lists(1) } else { own }
+}
+
+/// Names of the lists in the image folders of `datasets`.
+const METADATA: [&str; 2] = ["metadata.csv", "metadata.jsonl"];
+
+/// Returns the lists in a folder.
+///
+/// # Errors
+/// Returns [`Kind::Input`] if there is none, or a folder has two.
+fn lists_of(folder: &Path) -> Result<Vec<PathBuf>> {
+    let lists = metadata_lists(folder);
+    let shown = folder.display();
+    if lists.is_empty() {
+        return Err(Error::new(Kind::Input, format!("no list in {shown}")).hint(format!(
+            "name a CSV or JSON Lines file, or a folder with {} in it or in its folders for splits",
+            METADATA.join(" or ")
+        )));
+    }
+    if let Some([one, other]) = lists.array_windows().find(|[one, other]| one.parent() == other.parent()) {
+        let what = format!("{} and {} may both list the pictures", one.display(), other.display());
+        return Err(Error::new(Kind::Input, what).hint("remove one of them, or name the other as dataset.path"));
+    }
+    Ok(lists)
+}
+
+/// Returns the split whose folder a list lies in, if it is called so as `datasets` calls it.
+fn split_of(folder: &Path) -> Option<Split> {
+    Split::parse(folder.file_name()?.to_str()?)
+}
+
+fn rows(path: &Path, chosen: Chosen<'_>) -> Result<(Columns, Vec<Row>)> {
+    let mut file = File::open(path)
+        .at(Kind::Input, "cannot open list", path)
+        .map_err(|e| e.hint("name a CSV or JSON Lines file with a column `path`, and if wanted `label` and `split`"))?;
+    match json_lines::is_json(&mut file, path)? {
+        true => json_lines::rows(file, chosen, path),
+        false => separated::rows(file, chosen, path),
     }
 }
 
@@ -86,55 +155,28 @@ impl Source for List {
     }
 }
 
+impl Row {
+    /// Makes a row of what a line says.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Input`] if the path is missing, or the word for the split is unknown.
+    fn new(file: Option<String>, label: Option<Label>, split: Option<String>, list: &Path, line: u64) -> Result<Self> {
+        let here = |what: &str| Error::new(Kind::Input, format!("{}:{line}: {what}", list.display()));
+        let path = file.ok_or_else(|| here("`path` is empty").hint("name the picture, or remove the line"))?;
+        let of_word = |word: String| {
+            let hint = || format!("splits are {}", Split::words());
+            Split::parse(&word).ok_or_else(|| here(&format!("`split` is `{word}`")).hint(hint()))
+        };
+        Ok(Row { path, label, split: split.map(of_word).transpose()? })
+    }
+}
+
 fn item(root: &Path, row: Row) -> Item {
-    let path = place(root, &row.path);
+    let (path, origin) = written::file(root, &row.path);
     Item {
         path: path.display().to_string(),
-        origin: Origin::of_file(&path),
+        origin,
         split: row.split.or(Some(Split::Train)),
-        label: row.label,
+        label: row.label.map(Label::into_name),
     }
-}
-
-fn row(record: &StringRecord, columns: &Columns, path: &Path) -> Result<Row> {
-    let line = record.position().map_or(0, csv::Position::line);
-    let here = |what: String| Error::new(Kind::Input, format!("{}:{line}: {what}", path.display()));
-    // A separator at the end of a line makes a field with nothing in it.
-    let more = record.iter().skip(columns.width).any(|field| !field.is_empty());
-    if more || record.len() < columns.width {
-        return Err(here(format!("{} fields, but the header has {}", record.len(), columns.width))
-            .hint("every line has as many fields as the first; text with a separator stands in double quotes"));
-    }
-    let field = |place: Option<usize>| record.get(place?).filter(|text| !text.is_empty()).map(str::to_owned);
-    let file = field(Some(columns.path))
-        .ok_or_else(|| here("`path` is empty".to_owned()).hint("name the picture, or remove the line"))?;
-    let split = match field(columns.split) {
-        None => None,
-        Some(word) => Some(
-            Split::parse(&word)
-                .ok_or_else(|| here(format!("`split` is `{word}`")).hint(format!("splits are {}", Split::words())))?,
-        ),
-    };
-    Ok(Row { path: file, label: field(columns.label), split })
-}
-
-/// Returns the place of a picture: below the root unless its path is whole, with `~` for the user's
-/// home. A path as Windows writes it is taken for what it means if there is no file of that name.
-fn place(root: &Path, written: &str) -> PathBuf {
-    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(written.strip_prefix("~/")?));
-    let place = home().unwrap_or_else(|| root.join(written));
-    if written.contains('\\') && !place.exists() {
-        return root.join(written.replace('\\', "/"));
-    }
-    place
-}
-
-/// Says which line of a file is not CSV.
-pub(super) fn refused(path: &Path, error: &csv::Error) -> Error {
-    let line = error.position().map_or(0, csv::Position::line);
-    let (what, hint) = match error.kind() {
-        ErrorKind::Utf8 { .. } => ("not UTF-8".to_owned(), "save it as UTF-8"),
-        _ => (error.to_string(), "it must be a CSV file in UTF-8"),
-    };
-    Error::new(Kind::Input, format!("{}:{line}: {what}", path.display())).hint(hint)
 }

@@ -3,18 +3,25 @@
 
 mod class_map;
 mod class_names;
+mod column_names;
 mod fingerprint;
 pub mod folder;
+mod foreign;
+mod guess;
 pub mod hf_parquet;
-mod hf_schema;
 pub mod inputs;
 pub mod item;
+mod label;
 pub mod list;
+mod written;
 
 use std::path::PathBuf;
 
 pub use class_map::ClassMap;
+use walkdir::DirEntry;
+
 pub use class_names::class_names;
+pub use guess::guess;
 pub use item::{Item, Origin, Split};
 
 use crate::error::Result;
@@ -24,13 +31,14 @@ use crate::settings::{Must, SHARE, Want, choice, settings};
 choice! {
     /// How the pictures are stored.
     SourceKind {
-        /// Hugging Face Parquet: a file or a folder of them, `image: struct<bytes, path>` and a
-        /// label if there is one.
+        /// Parquet, as Hugging Face's `datasets`, pandas or polars write it: a file or a folder of
+        /// them, with a column of pictures or of their paths, and one of labels if there is one.
         HfParquet = "hf-parquet",
         /// Picture files in folders: one per class or none, with or without `train` and `test`
         /// above.
         Folder = "folder",
-        /// A CSV file that names picture files, their split and their label if known.
+        /// A CSV, TSV or JSON Lines file that names picture files, their split and their label if
+        /// known.
         List = "list",
     }
 }
@@ -40,11 +48,21 @@ settings! {
     Dataset {
         /// How the pictures are stored.
         kind: SourceKind, SourceKind::WANT, ByContent;
-        /// The folder of pictures, the CSV file, or the Parquet file or folder.
+        /// The folder of pictures, the list, or the Parquet file or folder.
         path: PathBuf, Want::Path(Must::Exist), ByContent;
         ..
-        /// For `list`: where the list's relative paths start. By default the list's own folder.
+        /// For `list` and `hf-parquet`: where relative paths of pictures start. By default in the
+        /// folder of the file that holds them.
         root: Option<PathBuf> = None, Want::Path(Must::BeFolder), ByContent;
+        /// For `list` and `hf-parquet`: the column of the pictures, or of their paths. By default
+        /// the one whose name or type says so.
+        image_column: Option<String> = None, Want::Text, ByContent;
+        /// For `list` and `hf-parquet`: the column of the labels. By default the one whose name,
+        /// declared classes or values say so.
+        label_column: Option<String> = None, Want::Text, ByContent;
+        /// For `list` and `hf-parquet`: the column of the splits. By default the one that is called
+        /// so, if its words are splits; of a Parquet file without one, the name says the split.
+        split_column: Option<String> = None, Want::Text, ByContent;
         /// A text file with one class name a line. Needed where the source itself has no labels.
         classes: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
         /// A CSV file of two columns, or a TOML file of one table, that names the class of each
@@ -95,6 +113,8 @@ pub struct Listing {
     pub items: u64,
     /// The encoded bytes of all items.
     pub bytes: u64,
+    /// Why there are no labels, where the source has what may be some.
+    pub unlabelled: Option<String>,
 }
 
 /// An opened source.
@@ -122,9 +142,15 @@ pub trait Source: Send {
 /// Fails if the source does not exist, is empty, or is not of the kind that the pipeline says.
 pub fn open(dataset: &Dataset) -> Result<Box<dyn Source>> {
     let path = &dataset.path;
+    foreign::refuse(path)?;
     Ok(match dataset.kind {
         SourceKind::Folder => Box::new(folder::Folder::open(path)?),
-        SourceKind::List => Box::new(list::List::open(path, dataset.root.as_deref())?),
-        SourceKind::HfParquet => Box::new(hf_parquet::HfParquet::open(std::slice::from_ref(path))?),
+        SourceKind::List => Box::new(list::List::of(dataset)?),
+        SourceKind::HfParquet => Box::new(hf_parquet::HfParquet::open(dataset)?),
     })
+}
+
+/// Returns whether a file or folder is not hidden; hidden ones belong to tools.
+fn is_visible(entry: &DirEntry) -> bool {
+    entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".")
 }

@@ -1,7 +1,8 @@
-//! Words and numbers as people read and mistype them, and small text files of users.
+//! Words, numbers and paths as people write and mistype them, and small text files of users.
 
 pub(crate) mod file;
 pub(crate) mod list;
 pub(crate) mod names;
 pub mod nearest;
 pub(crate) mod numbers;
+pub(crate) mod path;

@@ -1,12 +1,25 @@
-//! Class names as people and data sets spell them: with underscores or spaces, in any case, and
-//! with numbers before them.
+//! Names as people, data sets and file systems spell them: with underscores or spaces, in any case,
+//! with letters and their accents composed or apart, and with numbers before them.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
+use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
+
 /// Returns the form in which two spellings of a class name are the same: in lower case, with spaces
-/// for underscores, and without spaces around.
+/// for underscores, without spaces around, and composed.
 pub(crate) fn plain(name: &str) -> String {
-    name.to_lowercase().replace('_', " ").trim().to_owned()
+    composed(&name.to_lowercase()).replace('_', " ").trim().to_owned()
+}
+
+/// Returns a name with letters and their accents composed (Unicode's NFC), as keyboards write them.
+pub(crate) fn composed(name: &str) -> Cow<'_, str> {
+    ComposingNormalizerBorrowed::new_nfc().normalize(name)
+}
+
+/// Returns a name with letters and their accents apart (Unicode's NFD), as macOS names files.
+pub(crate) fn decomposed(name: &str) -> Cow<'_, str> {
+    DecomposingNormalizerBorrowed::new_nfd().normalize(name)
 }
 
 /// Returns the names without the numbers before them and with spaces for underscores, as of
@@ -41,6 +54,15 @@ pub(crate) fn without_numbers(names: &[String]) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spellings_that_look_alike_are_one() {
+        let apart = "Ga\u{308}nseblu\u{308}mchen";
+        assert_eq!(composed(apart), "Gänseblümchen");
+        assert_eq!(decomposed("Gänseblümchen"), apart);
+        assert_eq!(plain(&apart.to_uppercase()), plain("gänseblümchen"));
+        assert_eq!(plain(" Corn_Poppy"), "corn poppy");
+    }
 
     #[test]
     fn numbers_are_taken_off_where_they_count_the_names() {

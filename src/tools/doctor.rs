@@ -138,12 +138,13 @@ pub fn pipeline(spec: &Spec) -> Vec<Finding> {
         let listing = source.listing();
         let labels = if listing.has_labels { "with labels, for evaluation alone" } else { "without labels" };
         let detail = format!("{} files, {} classes, {labels}", listing.items, classes.len());
-        Ok((classes, detail))
+        Ok((classes, detail, listing.notes.iter().chain(&listing.unlabelled).cloned().collect::<Vec<_>>()))
     });
     match listed {
         Err(error) => findings.push(Finding::broken("pictures", &error)),
-        Ok((classes, detail)) => {
+        Ok((classes, detail, notes)) => {
             findings.push(Finding::new("pictures", State::Fine, detail));
+            findings.extend(notes.into_iter().map(|note| Finding::new("pictures", State::Note, note)));
             findings.push(words(spec, &classes, tokenizer));
         }
     }

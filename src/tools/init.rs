@@ -45,9 +45,10 @@ pub struct Written {
 /// are no pictures.
 pub fn init(wanted: &Wanted) -> Result<Written> {
     let pictures = std::path::absolute(&wanted.pictures).at(Kind::Usage, "cannot find", &wanted.pictures)?;
-    let kind = kind(&pictures);
-    let listing = source::open(&Dataset::new(kind, pictures.clone()))?.listing().clone();
     let name = name(&pictures);
+    let dataset = source::guess(&pictures)?;
+    let listing = source::open(&dataset)?.listing().clone();
+    let Dataset { kind, path: pictures, .. } = dataset;
     let pipeline = wanted.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.toml")));
     let pipeline = std::path::absolute(&pipeline).at(Kind::Usage, "cannot find", &pipeline)?;
     let folder = pipeline.parent().unwrap_or(Path::new("/")).to_path_buf();
@@ -107,19 +108,6 @@ fn write_new(path: &Path, text: &str) -> Result<()> {
         opened => opened.at(Kind::Store, "cannot write", path)?,
     };
     file.write_all(text.as_bytes()).at(Kind::Store, "cannot write", path)
-}
-
-/// Guesses the kind of source: a Parquet file or a folder with some is a Parquet dataset, any other
-/// file is a list, and any other folder holds pictures.
-fn kind(pictures: &Path) -> SourceKind {
-    let parquet = |path: &Path| path.extension().is_some_and(|extension| extension == "parquet");
-    let mut inside = std::fs::read_dir(pictures).into_iter().flatten().flatten();
-    match pictures.is_file() {
-        true if parquet(pictures) => SourceKind::HfParquet,
-        true => SourceKind::List,
-        false if inside.any(|entry| parquet(&entry.path())) => SourceKind::HfParquet,
-        false => SourceKind::Folder,
-    }
 }
 
 /// Names a pipeline after its pictures.
@@ -206,6 +194,11 @@ fn pipeline_file(parts: &Parts<'_>) -> String {
         0 => format!("{} files without labels.", count(listing.items)),
         classes => format!("{} files of {classes} classes. Labels are for evaluation alone.", count(listing.items)),
     };
+    let notes = listing.notes.iter().chain(&listing.unlabelled);
+    let found: String = std::iter::once(&found)
+        .chain(notes)
+        .map(|line| format!("# {}\n", line.replace(char::is_control, " ")))
+        .collect();
     let classes = match classes.as_ref().or(class_names.as_ref()) {
         Some(names) if class_names.is_some() => format!(
             "class_names = {names}    # what each label is called: numbers and underscores are taken off, correct the rest"
@@ -226,7 +219,7 @@ fn pipeline_file(parts: &Parts<'_>) -> String {
          name = \"{name}\"\n\
          # store = \".store\"    # tables and checkpoints; several pipelines may share it\n\
          \n\
-         # {found}\n\
+         {found}\
          [dataset]\n\
          kind = \"{kind}\"\n\
          path = {pictures}\n\

@@ -31,7 +31,10 @@ const FEATURES: u32 = 2;
 pub(crate) fn dataset(spec: &Spec) -> String {
     let place = &spec.dataset;
     let root = place.root.as_ref().map(|root| format!("; root = {}", root.display())).unwrap_or_default();
-    let text = format!("kind = {}; path = {}{root}", place.kind, place.path.display());
+    let columns = [&place.image_column, &place.label_column, &place.split_column];
+    let columns = columns.map(|column| column.as_ref().map(|name| format!("{} {name}", name.len())));
+    let columns = if columns == [const { None }; 3] { String::new() } else { format!("; columns = {columns:?}") };
+    let text = format!("kind = {}; path = {}{root}{columns}", place.kind, place.path.display());
     format!("{}-{}", spec.name, &blake3::hash(text.as_bytes()).to_hex()[..8])
 }
 

@@ -137,6 +137,11 @@ fn texts() -> Vec<Seed> {
         ("uneven", "path,label\na.png,rose,train\n"),
         ("misspelt", "paths,lable\na.png,rose\n"),
         ("open-quote", "path\n\"a.png\nb.png\n"),
+        (
+            "json",
+            "{\"file_name\":\"a.png\",\"label\":\"rose\"}\n{\"file_name\":\"b.png\",\"label\":1,\"split\":\"test\"}\n",
+        ),
+        ("json-of-other-types", "{\"path\":\"a.png\",\"label\":[1.5,null]}\n{\"path\":{},\"label\":true}\n"),
     ];
     let sentences = [
         ("whole", r#"{"rose": ["it is red.", "it has thorns."], "Blue_Aster": ["a star."]}"#),

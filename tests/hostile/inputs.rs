@@ -149,6 +149,9 @@ fn overrides() {
 fn lists() {
     let list = b"path,label,split\n\"a, b.png\",rose,train\nc.png,aster,test\nd.png,,\n";
     survives("list.csv", list, |path| drained(&Dataset::new(SourceKind::List, path.to_owned())));
+    let list =
+        b"{\"file_name\":\"a.png\",\"label\":\"rose\"}\n{\"file_name\":\"b.png\",\"label\":1,\"split\":\"test\"}\n";
+    survives("list.jsonl", list, |path| drained(&Dataset::new(SourceKind::List, path.to_owned())));
 }
 
 #[test]

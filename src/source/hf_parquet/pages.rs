@@ -16,6 +16,8 @@ use parquet::file::metadata::{FileMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::FileReader;
 use parquet::file::serialized_reader::SerializedFileReader;
 
+use super::types::{self, Pictures};
+
 /// An open file whose pages are checked before they are decoded.
 pub(super) struct Pages {
     file: Arc<dyn FileReader>,
@@ -44,15 +46,56 @@ impl Pages {
         self.metadata().file_metadata()
     }
 
-    /// Reads batches of at most `rows` rows, of these columns only.
+    /// Reads batches of at most `rows` rows, of these columns only; a column that the file lacks is
+    /// left out.
     ///
     /// # Errors
     /// Fails if the footer contradicts itself.
-    pub(super) fn read(&self, columns: &[&String], rows: usize) -> Result<ParquetRecordBatchReader> {
-        let parquet = self.footer().schema_descr();
+    pub(super) fn read(&self, columns: &[&str], rows: usize) -> Result<ParquetRecordBatchReader> {
         let places = columns.iter().filter_map(|name| self.schema.index_of(name).ok());
-        let mask = ProjectionMask::roots(parquet, places);
-        let fields = parquet_to_arrow_field_levels(parquet, mask, Some(self.schema.fields()))?;
+        self.read_masked(ProjectionMask::roots(self.footer().schema_descr(), places), rows)
+    }
+
+    /// Reads the paths of a column of pictures, without the pictures.
+    ///
+    /// # Errors
+    /// Fails if the footer contradicts itself.
+    pub(super) fn read_paths(&self, image: &str, rows: usize) -> Result<ParquetRecordBatchReader> {
+        self.read_masked(ProjectionMask::leaves(self.footer().schema_descr(), self.leaves(image, "path")), rows)
+    }
+
+    /// Returns whether some pictures of a column may be files of their own: whether it has paths,
+    /// and not bytes in every row.
+    pub(super) fn may_be_elsewhere(&self, image: &str) -> bool {
+        if self.leaves(image, "path").is_empty() {
+            return false;
+        }
+        let missing = |leaf: usize, group: &RowGroupMetaData| {
+            let statistics = group.columns().get(leaf).and_then(|column| column.statistics());
+            statistics.and_then(|statistics| statistics.null_count_opt()) != Some(0)
+        };
+        let bytes = self.leaves(image, "bytes");
+        bytes.is_empty() || bytes.iter().any(|leaf| self.row_groups().any(|group| missing(*leaf, group)))
+    }
+
+    /// Returns the places of the field of a column, or of the column itself if it is text.
+    fn leaves(&self, column: &str, field: &str) -> Vec<usize> {
+        let leaves = self.footer().schema_descr().columns().iter().enumerate();
+        let is = |parts: &[String]| match parts {
+            [own] => own == column && field == "path" && self.holds_paths(column),
+            [own, child] => own == column && child == field,
+            _ => false,
+        };
+        leaves.filter(|(_, leaf)| is(leaf.path().parts())).map(|(place, _)| place).collect()
+    }
+
+    fn holds_paths(&self, column: &str) -> bool {
+        let field = self.schema.field_with_name(column);
+        field.is_ok_and(|field| types::pictures(field.data_type()) == Some(Pictures::Paths))
+    }
+
+    fn read_masked(&self, mask: ProjectionMask, rows: usize) -> Result<ParquetRecordBatchReader> {
+        let fields = parquet_to_arrow_field_levels(self.footer().schema_descr(), mask, Some(self.schema.fields()))?;
         ParquetRecordBatchReader::try_new_with_row_groups(&fields, self, rows, None)
     }
 }

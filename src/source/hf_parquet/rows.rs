@@ -1,61 +1,74 @@
 //! Reads the rows of one Parquet file, a few at a time.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StructArray};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
 use super::guard::or_damaged;
+use super::pages::Pages;
+use super::types::{self, Pictures};
 use super::{Part, open};
 use crate::error::{Context, Error, Kind, Result};
-use crate::source::hf_schema::is_text;
-use crate::source::item::{Item, Origin};
+use crate::source::item::{Item, Origin, Split};
+use crate::source::label::Label;
+use crate::source::written;
 
 /// The number of pictures held in memory at once.
 const BATCH: usize = 16;
 
-/// A label as the file stores it. Numbers sort as numbers.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Label {
-    Number(i64),
-    Name(String),
-}
+/// The number of labels or paths held in memory at once.
+const SMALL: usize = 8192;
 
-impl Label {
-    pub(super) fn into_name(self) -> String {
-        match self {
-            Label::Number(number) => number.to_string(),
-            Label::Name(name) => name,
+/// Passes each row's label of a column to `see`, with the row's number. A file without the column
+/// has none.
+pub(super) fn labels(part: &Part, name: &str, mut see: impl FnMut(usize, Option<Label>) -> Result<()>) -> Result<()> {
+    let mut first = 0;
+    for batch in batches(part, &|pages| pages.read(&[name], SMALL))? {
+        let batch = batch?;
+        let Some(column) = batch.column_by_name(name) else { return Ok(()) };
+        for (row, label) in (first..).zip(labels_of(column, name, first, &part.path)?) {
+            see(row, label)?;
         }
+        first += batch.num_rows();
     }
+    Ok(())
 }
 
-/// Returns every label of a file, without reading its pictures.
-pub(super) fn labels(part: &Part) -> Result<Vec<Label>> {
-    let Some(column) = &part.schema.label else { return Ok(Vec::new()) };
-    let mut labels = Vec::new();
-    for batch in batches(part, &[column], 8192)? {
-        labels.extend(labels_of(&batch?, column, &part.path)?.into_iter().flatten());
-        labels.sort();
-        labels.dedup();
+/// Returns every path of a file's pictures that are not in the file, or may not be.
+pub(super) fn paths(part: &Part) -> Result<Vec<String>> {
+    let mut paths = Vec::new();
+    let image = &part.columns.image;
+    for batch in batches(part, &|pages| pages.read_paths(image, SMALL))? {
+        let batch = batch?;
+        let Some(column) = batch.column_by_name(image) else { break };
+        let cells = Cells::of(column, image, &part.path)?;
+        paths.extend((0..batch.num_rows()).filter_map(|row| cells.path(row)).map(str::to_owned));
     }
-    Ok(labels)
+    Ok(paths)
 }
 
 /// Returns the pictures of a file; `declared` names the labels that are numbers, if a file of the
-/// set declares them.
-pub(super) fn items(part: Part, declared: Option<Vec<String>>) -> Box<dyn Iterator<Item = Result<Item>> + Send> {
-    let columns: Vec<&String> = std::iter::once(&part.schema.image).chain(&part.schema.label).collect();
-    let batches = match batches(&part, &columns, BATCH) {
+/// set declares them. Relative paths start at `root`.
+pub(super) fn items(
+    part: Part,
+    root: PathBuf,
+    declared: Option<Vec<String>>,
+) -> Box<dyn Iterator<Item = Result<Item>> + Send> {
+    let columns = Arc::clone(&part.columns);
+    let names = std::iter::once(&columns.image).chain(&columns.label).chain(&columns.split);
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    let batches = match batches(&part, &|pages| pages.read(&names, BATCH)) {
         Ok(batches) => batches,
         Err(error) => return Box::new(std::iter::once(Err(error))),
     };
     let mut first_row = 0;
     Box::new(batches.flat_map(move |batch| {
         let read = batch.and_then(|batch| {
-            items_of(&batch, &part, declared.as_deref(), first_row).inspect(|_| first_row += batch.num_rows())
+            items_of(&batch, &part, &root, declared.as_deref(), first_row).inspect(|_| first_row += batch.num_rows())
         });
         match read {
             Ok(items) => items.into_iter().map(Ok).collect(),
@@ -64,17 +77,15 @@ pub(super) fn items(part: Part, declared: Option<Vec<String>>) -> Box<dyn Iterat
     }))
 }
 
-/// Returns batches of at most `rows` rows, of these columns only; iteration ends at the first
-/// error.
+/// Returns batches as `read` begins to read them; iteration ends at the first error.
 fn batches(
     part: &Part,
-    columns: &[&String],
-    rows: usize,
+    read: &dyn Fn(&Pages) -> parquet::errors::Result<ParquetRecordBatchReader>,
 ) -> Result<impl Iterator<Item = Result<RecordBatch>> + Send + use<>> {
     let pages = open(&part.path)?;
     let path = part.path.clone();
     let damaged = "cannot read rows of Parquet file";
-    let mut reader = Some(or_damaged(&path, || pages.read(columns, rows).at(Kind::Input, damaged, &path))?);
+    let mut reader = Some(or_damaged(&path, || read(&pages).at(Kind::Input, damaged, &path))?);
     Ok(std::iter::from_fn(move || {
         let open = reader.as_mut()?;
         let batch = or_damaged(&path, || open.next().transpose().at(Kind::Input, damaged, &path)).transpose();
@@ -85,38 +96,117 @@ fn batches(
     }))
 }
 
-fn items_of(batch: &RecordBatch, part: &Part, declared: Option<&[String]>, first_row: usize) -> Result<Vec<Item>> {
-    let image = column(batch, &part.schema.image, &part.path)?;
-    let image = image.as_struct_opt().ok_or_else(|| missing(&part.schema.image, &part.path))?;
-    let bytes = image.column_by_name("bytes").ok_or_else(|| missing("bytes", &part.path))?;
-    let bytes = cast_to(bytes, &DataType::LargeBinary, &part.path)?;
-    let bytes = bytes.as_binary::<i64>();
-    let inner =
-        image.column_by_name("path").map(|paths| cast_to(paths, &DataType::LargeUtf8, &part.path)).transpose()?;
-    let labels = match &part.schema.label {
-        Some(label) => labels_of(batch, label, &part.path)?,
+/// The pictures of a batch: bytes, paths, or both.
+struct Cells<'a> {
+    whole: Option<&'a StructArray>,
+    bytes: Option<ArrayRef>,
+    paths: Option<ArrayRef>,
+}
+
+impl<'a> Cells<'a> {
+    fn of(column: &'a ArrayRef, name: &str, path: &Path) -> Result<Self> {
+        let bytes = |array: &ArrayRef| cast_to(array, &DataType::LargeBinary, path);
+        let paths = |array: &ArrayRef| cast_to(array, &DataType::LargeUtf8, path);
+        Ok(match types::pictures(column.data_type()) {
+            Some(Pictures::Struct { bytes: has_bytes, path: has_path }) => {
+                let whole = column.as_struct_opt().ok_or_else(|| missing(name, path))?;
+                let child = |name: &str, there: bool| whole.column_by_name(name).filter(|_| there);
+                Cells {
+                    whole: Some(whole),
+                    bytes: child("bytes", has_bytes).map(bytes).transpose()?,
+                    paths: child("path", has_path).map(paths).transpose()?,
+                }
+            }
+            Some(Pictures::Bytes) => Cells { whole: None, bytes: Some(bytes(column)?), paths: None },
+            Some(Pictures::Paths) => Cells { whole: None, bytes: None, paths: Some(paths(column)?) },
+            None => return Err(missing(name, path)),
+        })
+    }
+
+    fn bytes(&self, row: usize) -> Option<&[u8]> {
+        let bytes = self.bytes.as_ref().filter(|bytes| self.is_there(row) && bytes.is_valid(row))?;
+        Some(bytes.as_binary::<i64>().value(row))
+    }
+
+    fn path(&self, row: usize) -> Option<&str> {
+        let paths = self.paths.as_ref().filter(|paths| self.is_there(row) && paths.is_valid(row))?;
+        Some(paths.as_string::<i64>().value(row)).filter(|path| !path.is_empty())
+    }
+
+    fn is_there(&self, row: usize) -> bool {
+        self.whole.is_none_or(|whole| whole.is_valid(row))
+    }
+}
+
+fn items_of(
+    batch: &RecordBatch,
+    part: &Part,
+    root: &Path,
+    declared: Option<&[String]>,
+    first_row: usize,
+) -> Result<Vec<Item>> {
+    let columns = &part.columns;
+    let image = batch.column_by_name(&columns.image).ok_or_else(|| missing(&columns.image, &part.path))?;
+    let cells = Cells::of(image, &columns.image, &part.path)?;
+    // A split without labels has no column of them.
+    let column = |name: &Option<String>| Some((batch.column_by_name(name.as_ref()?)?, name.as_ref()?.clone()));
+    let labels = match column(&columns.label) {
+        Some((column, name)) => labels_of(column, &name, first_row, &part.path)?,
+        None => vec![None; batch.num_rows()],
+    };
+    let splits = match column(&columns.split) {
+        Some((column, name)) => labels_of(column, &name, first_row, &part.path)?,
         None => vec![None; batch.num_rows()],
     };
     let mut items = Vec::with_capacity(batch.num_rows());
-    for (row, label) in labels.into_iter().enumerate() {
-        let mut path = format!("{}#{}", part.path.display(), first_row + row);
-        if let Some(inner) = inner.as_ref().filter(|i| i.is_valid(row) && image.is_valid(row)) {
-            path = format!("{path}/{}", inner.as_string::<i64>().value(row));
-        }
-        let origin = match image.is_valid(row) && bytes.is_valid(row) {
-            true => Origin::Embedded { bytes: bytes.value(row).to_vec() },
-            false => Origin::Unreadable { detail: "the row holds no bytes".to_owned() },
-        };
-        let label = label.map(|label| named(label, part, declared, first_row + row)).transpose()?.flatten();
-        items.push(Item { path, origin, split: Some(part.split), label });
+    for (here, (label, split)) in labels.into_iter().zip(splits).enumerate() {
+        let row = first_row + here;
+        let (path, origin) = picture(&cells, here, row, part, root);
+        let split = split.map(|word| split_of(word, part, row)).transpose()?.unwrap_or(part.split);
+        let label = label.map(|label| named(label, part, declared, row)).transpose()?.flatten();
+        items.push(Item { path, origin, split: Some(split), label });
     }
     Ok(items)
 }
 
-/// Returns the class's name. `datasets` marks a hidden label with -1.
-fn named(label: Label, part: &Part, declared: Option<&[String]>, row: usize) -> Result<Option<String>> {
+/// Returns where the picture of a row is, and the path that users see: that of its own file, or
+/// that of this one with the row's number.
+fn picture(cells: &Cells<'_>, here: usize, row: usize, part: &Part, root: &Path) -> (String, Origin) {
+    let shown = format!("{}#{row}", part.path.display());
+    match (cells.bytes(here), cells.path(here)) {
+        (Some(bytes), inner) => {
+            let shown = inner.map(|inner| format!("{shown}/{inner}")).unwrap_or(shown);
+            (shown, Origin::Embedded { bytes: bytes.to_vec() })
+        }
+        (None, Some(written)) => {
+            match (written::file(root, written), &cells.bytes) {
+                // `datasets` keeps the name of a file beside its bytes, and so where they are
+                // missing.
+                ((_, Origin::Unreadable { detail }), Some(_)) => {
+                    let detail = format!("the row holds no bytes, and its path leads nowhere: {detail}");
+                    (format!("{shown}/{written}"), Origin::Unreadable { detail })
+                }
+                ((place, origin), _) => (place.display().to_string(), origin),
+            }
+        }
+        (None, None) => (shown, Origin::Unreadable { detail: "the row holds neither bytes nor a path".to_owned() }),
+    }
+}
+
+/// Returns the split that a word in a row means.
+pub(super) fn split_of(word: Label, part: &Part, row: usize) -> Result<Split> {
+    let word = word.into_name();
+    Split::parse(&word).ok_or_else(|| {
+        let (path, name) = (part.path.display(), part.columns.split.as_deref().unwrap_or_default());
+        Error::new(Kind::Input, format!("{path}: `{name}` is `{word}` in row {row}"))
+            .hint(format!("splits are {}", Split::words()))
+    })
+}
+
+/// Returns the class's name; `None` if the label says that there is none.
+pub(super) fn named(label: Label, part: &Part, declared: Option<&[String]>, row: usize) -> Result<Option<String>> {
     match (label, declared) {
-        (Label::Number(-1), Some(_)) => Ok(None),
+        (label, _) if label.is_hidden() => Ok(None),
         (Label::Number(number), Some(classes)) => {
             let name = usize::try_from(number).ok().and_then(|n| classes.get(n));
             name.cloned().map(Some).ok_or_else(|| {
@@ -132,27 +222,53 @@ fn named(label: Label, part: &Part, declared: Option<&[String]>, row: usize) -> 
     }
 }
 
-fn labels_of(batch: &RecordBatch, name: &str, path: &Path) -> Result<Vec<Option<Label>>> {
-    let labels = column(batch, name, path)?;
-    if is_text(labels.data_type()) {
-        let labels = cast_to(labels, &DataType::LargeUtf8, path)?;
-        return Ok(labels.as_string::<i64>().iter().map(|l| l.map(|l| Label::Name(l.to_owned()))).collect());
+/// Reads a column of labels, which begins with the row `first`.
+fn labels_of(column: &ArrayRef, name: &str, first: usize, path: &Path) -> Result<Vec<Option<Label>>> {
+    let values = match column.data_type() {
+        DataType::Dictionary(_, values) => values.as_ref(),
+        other => other,
+    };
+    match values {
+        DataType::Null => Ok(vec![None; column.len()]),
+        text if types::is_text(text) => {
+            let labels = cast_to(column, &DataType::LargeUtf8, path)?;
+            Ok(labels.as_string::<i64>().iter().map(|label| Label::of_text(label?)).collect())
+        }
+        number if number.is_floating() => {
+            let labels = cast_to(column, &DataType::Float64, path)?;
+            let labels = labels.as_primitive::<Float64Type>().iter();
+            let whole = |(row, number): (usize, f64)| {
+                Label::of_fraction(number).map(Some).ok_or_else(|| {
+                    let path = path.display();
+                    Error::new(Kind::Input, format!("{path}: `{name}` is {number} in row {row}, and no whole number"))
+                        .hint("labels are names or whole numbers")
+                })
+            };
+            // pandas writes NaN for what is missing.
+            let given = |number: Option<f64>| number.filter(|number| !number.is_nan());
+            (first..).zip(labels).map(|(row, n)| given(n).map_or(Ok(None), |n| whole((row, n)))).collect()
+        }
+        number if number.is_integer() || *number == DataType::Boolean => {
+            let labels = cast_to(column, &DataType::Int64, path)?;
+            Ok(labels.as_primitive::<Int64Type>().iter().map(|label| label.map(Label::Number)).collect())
+        }
+        other => {
+            let (path, data_type) = (path.display(), types::name(other));
+            Err(Error::new(Kind::Input, format!("{path}: column `{name}` is {data_type}, and cannot hold labels"))
+                .hint("each picture has one class, a name or a number"))
+        }
     }
-    let labels = cast_to(labels, &DataType::Int64, path)?;
-    Ok(labels.as_primitive::<Int64Type>().iter().map(|l| l.map(Label::Number)).collect())
-}
-
-fn column<'a>(batch: &'a RecordBatch, name: &str, path: &Path) -> Result<&'a ArrayRef> {
-    batch.column_by_name(name).ok_or_else(|| missing(name, path))
 }
 
 fn missing(name: &str, path: &Path) -> Error {
     Error::new(Kind::Input, format!("{}: column `{name}` is not what the schema says", path.display()))
 }
 
+/// Casts a column; a value that has no place in the other type is an error, not a missing one.
 fn cast_to(array: &ArrayRef, data_type: &DataType, path: &Path) -> Result<ArrayRef> {
     if array.data_type() == data_type {
         return Ok(Arc::clone(array));
     }
-    cast(array, data_type).at(Kind::Input, "unexpected type of column in", path)
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(array, data_type, &strict).at(Kind::Input, "unexpected type of column in", path)
 }

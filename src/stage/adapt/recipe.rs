@@ -1,6 +1,6 @@
 //! The adaptation recipe: the pipeline's training settings, and what is derived from them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use tch::Device;
@@ -13,6 +13,7 @@ use crate::fusion::loss::LossWeights;
 use crate::image::{Crops, Strong, StrongView};
 use crate::settings::{Must, SHARE, Want, above, choice, from, settings, whole};
 use crate::text::file as text_file;
+use crate::text::names::plain;
 
 choice! {
     /// What is trained (method section 9).
@@ -191,13 +192,21 @@ fn class_shares(path: &Path, classes: &[String]) -> Result<Vec<f32>> {
     if let Some((name, share)) = given.iter().find(|(_, share)| !share.is_finite() || **share <= 0.0) {
         return Err(refuse(format!("the share of '{name}' is {share}; shares are above 0")));
     }
-    if let Some(name) = given.keys().find(|name| !classes.contains(name)) {
+    let alike: HashMap<String, f64> = given.iter().map(|(name, share)| (plain(name), *share)).collect();
+    let known: HashSet<String> = classes.iter().map(|class| plain(class)).collect();
+    if let Some(name) = given.keys().find(|name| !known.contains(&plain(name))) {
         return Err(refuse(format!("'{name}' is no class of the dataset"))
             .hint(format!("the classes are {}", classes.join(", "))));
     }
+    // All of them are classes, so that one of them is named twice.
+    if given.len() > classes.len() {
+        return Err(refuse(format!("{} shares of {} classes", given.len(), classes.len()))
+            .hint("name each class once: names are the same in any case, and with spaces for underscores"));
+    }
     let sum: f64 = given.values().sum();
     let scaled = |name: &String| {
-        let share = given.get(name).ok_or_else(|| refuse(format!("no share of class '{name}'")))?;
+        let share = given.get(name).or_else(|| alike.get(&plain(name)));
+        let share = share.ok_or_else(|| refuse(format!("no share of class '{name}'")))?;
         // A sum that overflows turns every share into 0.
         Some((share / sum) as f32)
             .filter(|scaled| *scaled > 0.0)

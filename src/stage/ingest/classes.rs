@@ -38,6 +38,10 @@ impl Classes {
         };
         let found = match &settings.classes {
             Some(listed) => Self::matched(&names, listed)?,
+            None if let Some(why) = source.listing().unlabelled.as_ref().filter(|_| labels.is_empty()) => {
+                return Err(Error::new(Kind::Input, format!("the dataset names no classes: {why}"))
+                    .hint("or list the classes in a text file, one name a line, and name it as dataset.classes"));
+            }
             None => Self::of_labels(&names)?,
         };
         let id = |(label, name): (&String, &String)| Some((label.clone(), *found.ids.get(name)?));

@@ -72,7 +72,7 @@ pub(super) struct Tap {
 
 /// Version, raised when the same files yield different rows, or when a default of
 /// `[dataset.limits]` changes: datasets are then read again.
-const INGEST: u32 = 2;
+const INGEST: u32 = 3;
 
 /// Returns the identity of a dataset's snapshot: a hash of the source's files, the limits, and the
 /// named classes and labels.
@@ -190,7 +190,8 @@ pub(super) async fn read(
 ) -> Result<Unwritten> {
     let Job { store, stop, progress } = job;
     let Classes { names: classes, ids, notes } = Classes::of(source.as_ref(), settings)?;
-    notes.iter().chain(&source.listing().notes).for_each(|note| progress.say(note));
+    let unlabelled = source.listing().unlabelled.as_ref().map(|why| format!("pictures have no labels: {why}"));
+    notes.iter().chain(&source.listing().notes).chain(&unlabelled).for_each(|note| progress.say(note));
     progress.begin("ingest", "image", source.listing().items, 0);
     // Pictures of the previous snapshot are known to decode, so they need not be decoded again.
     let decoded = pictures::present(&store.partition("images", &settings.dataset)?)?;

@@ -1,0 +1,96 @@
+//! What users name as a source that is stored in a way that is not read here, and how to convert
+//! it.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use walkdir::WalkDir;
+
+use super::is_visible;
+use crate::error::{Error, Kind, Result};
+
+/// How far below a folder is looked, and at how many files: enough for the caches of `datasets`.
+const DEPTH: usize = 6;
+const MOST: usize = 10_000;
+
+/// Refuses what lies at `path` if it is known by name and not read here.
+///
+/// # Errors
+/// Returns [`Kind::Input`] for a pointer of Git LFS, for what `save_to_disk` writes, and for Arrow
+/// files.
+pub(super) fn refuse(path: &Path) -> Result<()> {
+    let found = if path.is_file() { pointer(path).or_else(|| arrow_file(path)) } else { saved(path) };
+    found.map_or(Ok(()), Err)
+}
+
+/// Returns the error for a file that Git LFS has not fetched yet.
+pub(super) fn pointer(path: &Path) -> Option<Error> {
+    const BEGIN: &[u8] = b"version https://git-lfs.github.com/spec/";
+    let mut begin = [0; BEGIN.len()];
+    // A pipe would wait for a writer.
+    File::open(path).ok().filter(|_| path.is_file())?.read_exact(&mut begin).ok()?;
+    (begin == BEGIN).then(|| {
+        Error::new(Kind::Input, format!("{} is a pointer of Git LFS, and not the file itself", path.display()))
+            .hint("fetch the files: `git lfs pull` in the clone")
+    })
+}
+
+/// Returns the error for a folder in which nothing was found, if what lies there is known by name.
+pub(super) fn instead(folder: &Path) -> Option<Error> {
+    let files = WalkDir::new(folder).follow_links(true).max_depth(DEPTH).into_iter().filter_entry(is_visible);
+    files.flatten().take(MOST).filter(|entry| entry.file_type().is_file()).find_map(|entry| {
+        let path = entry.path();
+        let extension = path.extension()?.to_str()?.to_lowercase();
+        if let Some(parent) = path.parent().filter(|parent| *parent != folder)
+            && let Some(error) = saved(parent)
+        {
+            return Some(error);
+        }
+        let hint = match extension.as_str() {
+            "arrow" => return arrow_file(path),
+            "zip" | "tar" | "tgz" | "gz" | "7z" | "rar" => "unpack it, and name the folder with the pictures",
+            "parquet" => "name it with kind = \"hf-parquet\"",
+            "csv" | "tsv" | "jsonl" | "ndjson" => "a list of pictures is named with kind = \"list\"",
+            _ => return None,
+        };
+        let what = format!("no picture in {}, but {}", folder.display(), path.display());
+        Some(Error::new(Kind::Input, what).hint(hint))
+    })
+}
+
+/// Returns the error for a folder that `save_to_disk` wrote.
+fn saved(folder: &Path) -> Option<Error> {
+    let has = |name: &str| folder.join(name).is_file();
+    let shown = folder.display();
+    let (what, statement) = if has("dataset_dict.json") {
+        let statement = "for split, ds in load_from_disk(\"IN\").items(): ds.to_parquet(f\"OUT/{split}.parquet\")";
+        ("splits", statement)
+    } else if has("state.json") && has("dataset_info.json") {
+        ("a split", "load_from_disk(\"IN\").to_parquet(\"OUT/train.parquet\")")
+    } else {
+        return None;
+    };
+    let what =
+        format!("{shown} is what save_to_disk of `datasets` wrote, {what} in Arrow files, which are not read here");
+    Some(Error::new(Kind::Input, what).hint(in_python("load_from_disk", statement, folder)))
+}
+
+fn arrow_file(path: &Path) -> Option<Error> {
+    if !path.extension()?.eq_ignore_ascii_case("arrow") {
+        return None;
+    }
+    // A part of what `save_to_disk` wrote.
+    if let Some(error) = path.parent().and_then(saved) {
+        return Some(error);
+    }
+    let what =
+        format!("{} is an Arrow file, as the cache of `datasets` holds them, which is not read here", path.display());
+    let statement = "Dataset.from_file(\"IN\").to_parquet(\"OUT/train.parquet\")";
+    Some(Error::new(Kind::Input, what).hint(in_python("Dataset", statement, path)))
+}
+
+fn in_python(import: &str, statement: &str, path: &Path) -> String {
+    let statement = statement.replace("IN", &path.display().to_string());
+    format!("convert it in Python: from datasets import {import}; {statement}; then name the folder OUT")
+}

@@ -1,0 +1,65 @@
+//! What counts as a label, in every kind of source.
+
+use crate::text::names::composed;
+
+/// A label as a source stores it. Numbers sort as numbers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Label {
+    Number(i64),
+    Name(String),
+}
+
+/// The number that stands for a label that is hidden or not known: `datasets` writes it.
+const HIDDEN: i64 = -1;
+
+impl Label {
+    /// Returns a label that is text; `None` if it is empty.
+    pub(super) fn of_text(text: &str) -> Option<Self> {
+        let text = text.trim();
+        (!text.is_empty()).then(|| Label::Name(composed(text).into_owned()))
+    }
+
+    /// Returns a label that was stored as a number of any kind; `None` if it is not whole. Tables
+    /// hold whole numbers as fractions where some of them are missing.
+    pub(super) fn of_fraction(number: f64) -> Option<Self> {
+        // Beyond, not every whole number has a fraction.
+        const LARGEST: f64 = (1u64 << 53) as f64;
+        (number.fract() == 0.0 && number.abs() <= LARGEST).then_some(Label::Number(number as i64))
+    }
+
+    /// Returns whether the label says that there is none.
+    pub(super) fn is_hidden(&self) -> bool {
+        match self {
+            Label::Number(number) => *number == HIDDEN,
+            Label::Name(name) => name.parse() == Ok(HIDDEN),
+        }
+    }
+
+    pub(super) fn into_name(self) -> String {
+        match self {
+            Label::Number(number) => number.to_string(),
+            Label::Name(name) => name,
+        }
+    }
+}
+
+/// Says that some pictures have a label that means none.
+pub(super) fn hidden_note(count: u64) -> Option<String> {
+    let (pictures, count_as) = if count == 1 { ("picture has", "counts as") } else { ("pictures have", "count as") };
+    (count > 0).then(|| format!("{count} {pictures} the label {HIDDEN} and {count_as} unlabelled"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_numbers_are_labels_in_any_type() {
+        assert_eq!(Label::of_fraction(3.0), Some(Label::Number(3)));
+        assert_eq!(Label::of_fraction(-1.0).map(|label| label.is_hidden()), Some(true));
+        assert_eq!([0.5, f64::NAN, f64::INFINITY, 1e300].map(Label::of_fraction), [None, None, None, None]);
+        assert!(Label::of_text("-1").is_some_and(|label| label.is_hidden()));
+        assert_eq!(Label::of_text("  "), None);
+        assert_eq!(Label::of_text("Gänse\n").map(Label::into_name), Some("Gänse".to_owned()));
+    }
+}

@@ -1,0 +1,93 @@
+//! Lists as tables of text: CSV and TSV.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Seek};
+use std::path::Path;
+
+use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
+
+use super::Row;
+use super::columns::Columns;
+use crate::error::{Context, Error, Kind, Result};
+use crate::source::column_names::Chosen;
+use crate::source::label::Label;
+
+/// Separators that lists have: commas, semicolons where a comma is the decimal point, tabs, and
+/// bars.
+const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
+
+/// Reads the lines of a table whose first line names the columns.
+///
+/// # Errors
+/// Returns [`Kind::Input`] if the file cannot be read or one of its lines is wrong.
+pub(super) fn rows(mut file: File, chosen: Chosen<'_>, path: &Path) -> Result<(Columns, Vec<Row>)> {
+    let separator = separator(&mut file, path)?;
+    file.rewind().at(Kind::Input, "cannot read", path)?;
+    let mut reader = ReaderBuilder::new().trim(Trim::All).flexible(true).delimiter(separator).from_reader(file);
+    // Spreadsheets write a byte order mark.
+    let name = |name: &str| name.trim_start_matches('\u{feff}').trim_matches('"').trim().to_owned();
+    let names: Vec<String> = reader.headers().map_err(|e| refused(path, &e))?.iter().map(name).collect();
+    let columns = Columns::find(&names, chosen, path, 1)?;
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        rows.push(row(&record.map_err(|e| refused(path, &e))?, &columns, names.len(), path)?);
+    }
+    whole_numbers(&mut rows);
+    Ok((columns, rows))
+}
+
+/// Finds the separator: the one that the first line has most of.
+fn separator(file: &mut File, path: &Path) -> Result<u8> {
+    // No header of columns is longer, and a file of another kind may have no line's end.
+    const LONGEST: u64 = 1 << 16;
+    let mut line = Vec::new();
+    std::io::Read::take(BufReader::new(file), LONGEST).read_until(b'\n', &mut line).at(
+        Kind::Input,
+        "cannot read",
+        path,
+    )?;
+    Ok(separator_of(&line))
+}
+
+/// Returns the separator that a line has most of; a comma if it has none.
+pub(in crate::source) fn separator_of(line: &[u8]) -> u8 {
+    let count = |separator: &u8| line.iter().filter(|byte| *byte == separator).count();
+    SEPARATORS.into_iter().rev().max_by_key(count).unwrap_or(b',')
+}
+
+fn row(record: &StringRecord, columns: &Columns, width: usize, path: &Path) -> Result<Row> {
+    let line = record.position().map_or(0, csv::Position::line);
+    // A separator at the end of a line makes a field with nothing in it.
+    let more = record.iter().skip(width).any(|field| !field.is_empty());
+    if more || record.len() < width {
+        let what = format!("{}:{line}: {} fields, but the header has {width}", path.display(), record.len());
+        return Err(Error::new(Kind::Input, what)
+            .hint("every line has as many fields as the first; text with a separator stands in double quotes"));
+    }
+    let field = |place: Option<usize>| record.get(place?).filter(|text| !text.is_empty()).map(str::to_owned);
+    let label = field(columns.label).and_then(|text| Label::of_text(&text));
+    Row::new(field(Some(columns.path)), label, field(columns.split), path, line)
+}
+
+/// Takes labels for whole numbers if all are written as `3.0`: pandas writes them so where some are
+/// missing.
+fn whole_numbers(rows: &mut [Row]) {
+    let number = |label: &Label| match label {
+        Label::Name(text) if text.contains('.') => text.parse().ok().and_then(Label::of_fraction),
+        _ => None,
+    };
+    let labels = || rows.iter().filter_map(|row| row.label.as_ref());
+    if labels().all(|label| number(label).is_some()) {
+        rows.iter_mut().for_each(|row| row.label = row.label.as_ref().and_then(number));
+    }
+}
+
+/// Says which line of a file is not CSV.
+pub(in crate::source) fn refused(path: &Path, error: &csv::Error) -> Error {
+    let line = error.position().map_or(0, csv::Position::line);
+    let (what, hint) = match error.kind() {
+        ErrorKind::Utf8 { .. } => ("not UTF-8".to_owned(), "save it as UTF-8"),
+        _ => (error.to_string(), "it must be a CSV file in UTF-8"),
+    };
+    Error::new(Kind::Input, format!("{}:{line}: {what}", path.display())).hint(hint)
+}

@@ -1,0 +1,26 @@
+//! The files that paths in lists and tables mean.
+
+use std::path::{Path, PathBuf};
+
+use super::item::Origin;
+use crate::text::path;
+
+/// Returns the place that a written path means, and what lies there. Relative paths start at
+/// `root`. Nothing is fetched: an address on the web is unreadable.
+pub(super) fn file(root: &Path, written: &str) -> (PathBuf, Origin) {
+    let local = written.strip_prefix("file://").unwrap_or(written);
+    if let Some(scheme) = scheme(local) {
+        let detail = format!("`{scheme}://` is an address, and only files on this machine are read: fetch it first");
+        return (PathBuf::from(written), Origin::Unreadable { detail });
+    }
+    let place = path::place(root, local);
+    let origin = Origin::of_file(&place);
+    (place, origin)
+}
+
+/// Returns the scheme of an address: `https` of `https://a.org/b.png`.
+fn scheme(written: &str) -> Option<&str> {
+    let (scheme, _) = written.split_once("://")?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    (!scheme.is_empty() && scheme.chars().all(fits)).then_some(scheme)
+}
