@@ -3,7 +3,7 @@
 
 use std::process::Output;
 
-use crate::pipeline::{Pipeline, entries};
+use crate::pipeline::{Pipeline, copy, entries};
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/clip-flora");
 
@@ -31,7 +31,64 @@ fn the_file_that_init_writes_runs() {
 
     let again = pipeline.program(&["init", "pictures", "--model", MODEL]);
     assert_eq!(again.status.code(), Some(2));
-    assert!(text(&again.stderr).contains("pictures.toml is there already, and is left as it is"));
+    let said = text(&again.stderr);
+    assert!(said.contains("pictures.toml is there already, and is left as it is; so is "), "{said}");
+    assert!(said.contains("hint: --force overwrites what is there"), "{said}");
+}
+
+/// What someone wrote is only lost if they say so, and a file that cannot be written leaves no
+/// other half of the set.
+#[test]
+fn init_writes_all_files_or_none_and_overwrites_only_by_force() {
+    let pipeline = Pipeline::new(1, 1);
+    pipeline.write("pictures-sentences.json", "mine");
+    let before = entries(pipeline.folder.path());
+    let refused = pipeline.program(&["init", "pictures", "--model", MODEL]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert_eq!(entries(pipeline.folder.path()), before, "nothing was written beside it");
+    let read = |name: &str| std::fs::read_to_string(pipeline.path(name)).unwrap();
+    assert_eq!(read("pictures-sentences.json"), "mine");
+
+    // The guide's way to another model: the sentences stay.
+    let kept = ["init", "pictures", "--model", MODEL, "--descriptions", "pictures-sentences.json"];
+    assert_eq!(ok(&pipeline.program(&kept)), "pictures.toml\n");
+    assert!(!read("pictures.toml").contains("prototypes"), "the sentences are there");
+    ok(&pipeline.program(&["init", "pictures", "--model", MODEL, "--force"]));
+    assert!(read("pictures-sentences.json").contains("\"white lily\": []"));
+    assert!(read("pictures.toml").contains("prototypes = \"templates\""));
+
+    // A folder is in the pipeline file's place.
+    std::fs::remove_file(pipeline.path("pictures.toml")).unwrap();
+    std::fs::remove_file(pipeline.path("pictures-sentences.json")).unwrap();
+    std::fs::create_dir(pipeline.path("pictures.toml")).unwrap();
+    let before = entries(pipeline.folder.path());
+    for force in [&[][..], &["--force"]] {
+        let refused = pipeline.program(&[&["init", "pictures", "--model", MODEL], force].concat());
+        assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stderr));
+        assert_eq!(entries(pipeline.folder.path()), before);
+    }
+    for (option, path, why) in [
+        ("--model", "nowhere", "--model: nowhere does not exist"),
+        ("--classes", "nowhere.txt", "--classes: nowhere.txt does not exist"),
+        ("--descriptions", "pictures", "--descriptions: pictures is no file"),
+    ] {
+        let model = if option == "--model" { &[][..] } else { &["--model", MODEL] };
+        let line = [&["init", "pictures", "--output", "other.toml", option, path], model].concat();
+        let refused = text(&pipeline.program(&line).stderr);
+        assert!(refused.contains(why), "{refused}");
+        assert_eq!(entries(pipeline.folder.path()), before, "{option}");
+    }
+}
+
+/// The names of the list, where one is given, are those that sentences are wanted about.
+#[test]
+fn the_file_of_sentences_has_the_names_of_the_list() {
+    let pipeline = Pipeline::new(1, 0);
+    pipeline.write("names.txt", "red rose\nblue bell\nwhite lily\ngreen ivy\n");
+    ok(&pipeline.program(&["init", "pictures", "--model", MODEL, "--classes", "names.txt"]));
+    let sentences: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(pipeline.path("pictures-sentences.json")).unwrap()).unwrap();
+    assert_eq!(sentences, serde_json::json!({"red rose": [], "blue bell": [], "white lily": [], "green ivy": []}));
 }
 
 #[test]
@@ -70,15 +127,18 @@ fn doctor_and_run_say_which_sentences_are_too_long() {
     pipeline.ok("doctor", &[]);
     let long = vec!["petal"; 60].join(" ");
     let words = format!(
-        "{{\"blue bell\": [\"It is blue.\"], \"red rose\": [\"{long}\", \"It is red.\"], \"white lily\": [\"It is white.\"]}}"
+        "{{\"blue bell\": [\"It is blue.\"],\n\"red rose\": [\"It is red.\",\n\"{long}\"],\n\"white lily\": [\"It is white.\"]}}"
     );
     pipeline.write("sentences.json", &words);
     let cut = format!(
-        "1 of 7 sentences is longer than the model's 48 tokens and is cut; the first: 'red rose': '{}…'",
-        &long[..60]
+        "1 of 7 sentences is longer than the model's 48 tokens and is cut off there: {}:3 ('red rose', 62 tokens)",
+        pipeline.path("sentences.json").canonicalize().unwrap().display()
     );
     let shown = pipeline.ok("doctor", &[]);
-    assert!(shown.contains(&format!("7 different ones; {cut}")) && shown.contains("to mend: shorten them"), "{shown}");
+    assert!(shown.contains("7 different ones") && shown.contains(&cut), "{shown}");
+    assert!(shown.contains("to mend: shorten them"), "{shown}");
+    let said = text(&pipeline.output("run", &["--dry-run"]).stderr);
+    assert!(said.contains(&format!("warning: {cut}")), "{said}");
     // What is cached is as short.
     for seed in ["0", "1"] {
         let said = text(&pipeline.output("run", &["--set", "adapt.tune=none", "--seed", seed]).stderr);
@@ -107,7 +167,9 @@ fn doctor_says_what_is_broken_and_what_mends_it() {
     let ill = pipeline.output("doctor", &[]);
     assert_eq!(ill.status.code(), Some(1));
     let shown = text(&ill.stdout);
-    for line in ["broken  sentences", "no sentence about 'blue bell'", "broken  parts", "to mend: microclip-pipe run"] {
+    for line in
+        ["broken  sentences", "no sentence about 2 of 3 classes", "broken  parts", "to mend: microclip-pipe run"]
+    {
         assert!(shown.contains(line), "no {line} in {shown}");
     }
     assert!(text(&ill.stderr).contains("2 things are broken"));
@@ -115,4 +177,127 @@ fn doctor_says_what_is_broken_and_what_mends_it() {
     let slip = pipeline.output("doctor", &["--set", "adapt.epoch=1"]);
     assert_eq!(slip.status.code(), Some(2));
     assert!(text(&slip.stdout).contains("broken  pipeline"));
+}
+
+/// Whoever looks before a run that takes hours reads what the run would say.
+#[test]
+fn what_a_run_refuses_doctor_and_the_dry_run_refuse_in_the_same_words() {
+    let pipeline = Pipeline::new(1, 1);
+    let whole = std::fs::read_to_string(pipeline.path("sentences.json")).unwrap();
+    for (folder, from, to) in [
+        ("untrained", "pictures/test", "untrained/test"),
+        ("one", "pictures/train/red_rose", "one/red_rose"),
+        ("deep", "pictures/train", "deep/images"),
+        ("plain", "pictures/train/red_rose", "plain"),
+        ("mixed", "pictures/train", "mixed/train"),
+    ] {
+        std::fs::create_dir_all(pipeline.path(folder)).unwrap();
+        copy(&pipeline.path(from), &pipeline.path(to));
+    }
+    std::fs::create_dir(pipeline.path("nothing")).unwrap();
+    std::fs::create_dir(pipeline.path("mixed/zoo")).unwrap();
+    pipeline.picture("mixed/zoo/1.png", 0, 1);
+    for broken in ["broken/aster/1.png", "broken/rose/2.jpg"] {
+        std::fs::create_dir_all(pipeline.path(broken).parent().unwrap()).unwrap();
+        pipeline.write(broken, "no picture");
+    }
+    pipeline.write("names.txt", "red rose\ntulip\n");
+    pipeline.write("empty.json", "\n");
+    pipeline.write("bare.json", "{}");
+    pipeline.write("alike.json", &whole.replace("\"red rose\"", "\"red roses\""));
+    pipeline.write("twice.json", &whole.replacen('{', "{\"Red_Rose\": [\"It is red.\"], ", 1));
+    pipeline.write("labels.sql", "SELECT nothing FROM prior_logits");
+    pipeline.write("shares.json", "{\"red rose\": 1}");
+    for (set, why) in [
+        (&["dataset.path=untrained"][..], "the dataset has no training picture"),
+        (&["dataset.path=one"], "the dataset has one class, 'red rose'"),
+        (&["dataset.path=deep"], "the dataset has one class, 'images'"),
+        (&["dataset.path=plain"], "the dataset names no classes"),
+        (&["dataset.path=mixed"], "pictures both in `train`, which names a split, and in `zoo`"),
+        (&["dataset.path=nothing"], "no picture in"),
+        (
+            &["dataset.path=broken", "text.prototypes=templates"],
+            "no picture of the dataset can be read; the first of 2",
+        ),
+        (&["dataset.classes=names.txt"], "2 classes that dataset.classes does not list: blue bell, white lily"),
+        (&["text.descriptions=empty.json"], "empty.json: the file is empty"),
+        (&["text.descriptions=bare.json"], "no sentence about 3 of 3 classes: blue bell, red rose, white lily"),
+        (&["text.descriptions=alike.json"], "no sentence about 'red rose'"),
+        (&["text.descriptions=twice.json"], "class 'red rose' stands in line 1 already"),
+        (&["text.descriptions=gone.json"], "'text.descriptions' names gone.json, which does not exist"),
+        (&["dka.statement=labels.sql"], "labels.sql: there is no column `nothing`"),
+        (&["adapt.class_prior=table", "adapt.class_shares=shares.json"], "no share of class 'blue bell'"),
+        (&["adapt.tune=layernorm", "adapt.from_block=9"], "the vision tower has 4 blocks, 0 to 3"),
+        (&["store=pipeline.toml/below"], "File exists"),
+        (&["store=/proc/nowhere"], "cannot make the store /proc/nowhere"),
+    ] {
+        let set: Vec<&str> = set.iter().flat_map(|set| ["--set", *set]).collect();
+        let run = pipeline.output("run", &set);
+        let said = text(&run.stderr);
+        let refusal =
+            said.lines().find(|line| line.starts_with("error: ")).unwrap_or_else(|| panic!("{set:?}: {said}"));
+        assert!(!run.status.success() && refusal.contains(why), "{set:?}: {refusal}");
+        assert!(!said.contains("embed") && !said.contains("describe"), "before the first forward pass: {said}");
+        let dry = pipeline.output("run", &[&set[..], &["--dry-run"]].concat());
+        assert_eq!(dry.status.code(), run.status.code(), "{set:?}");
+        assert!(text(&dry.stderr).contains(refusal), "{set:?}: {refusal}: {}", text(&dry.stderr));
+        let doctor = pipeline.output("doctor", &set);
+        assert!(!doctor.status.success(), "{set:?}");
+        let shown = text(&doctor.stdout);
+        let what = refusal.trim_start_matches("error: ");
+        let broken = shown.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("no {what} in {shown}"));
+        assert!(broken.starts_with("broken  "), "{broken}");
+    }
+    assert!(!pipeline.path("store").join("images").exists(), "looking writes nothing");
+    let alike = text(&pipeline.output("doctor", &["--set", "text.descriptions=alike.json"]).stdout);
+    assert!(alike.contains("to mend: the file has 'red roses', which is no class"), "{alike}");
+}
+
+#[test]
+fn names_in_the_file_of_sentences_that_are_no_class_are_noted() {
+    let pipeline = Pipeline::new(2, 1);
+    let whole = std::fs::read_to_string(pipeline.path("sentences.json")).unwrap();
+    pipeline.write("sentences.json", &whole.replacen('{', "{\"tulip\": [\"It is yellow.\"], ", 1));
+    let note = "sentences.json: 1 name is no class of the dataset and is left aside: tulip";
+    assert!(pipeline.ok("doctor", &[]).contains(note));
+    for rest in [&["--dry-run"][..], &["--set", "adapt.tune=none"]] {
+        let said = text(&pipeline.output("run", rest).stderr);
+        assert!(said.contains(note), "{said}");
+    }
+}
+
+/// The pictures come first, and sentences when there are some.
+#[test]
+fn only_what_reads_sentences_asks_for_them() {
+    let pipeline = Pipeline::new(2, 1);
+    let file = std::fs::read_to_string(pipeline.path("pipeline.toml")).unwrap();
+    let line = "descriptions = \"sentences.json\"\n";
+    std::fs::remove_file(pipeline.path("sentences.json")).unwrap();
+    for (text_table, missing) in [(line, "which does not exist"), ("", "missing key 'text.descriptions'")] {
+        pipeline.write("pipeline.toml", &file.replace(line, text_table));
+        pipeline.ok("ingest", &[]);
+        assert_eq!(pipeline.sql("SELECT count(*) AS n FROM images")[0]["n"], 9);
+        for verb in ["runs", "cache ls", "cache verify"] {
+            pipeline.ok(verb, &[]);
+        }
+        for verb in ["embed", "adapt", "run"] {
+            let refused = pipeline.output(verb, &[]);
+            let said = text(&refused.stderr);
+            assert!(refused.status.code() == Some(2) && said.contains(missing), "{verb}: {said}");
+        }
+        let doctor = pipeline.output("doctor", &[]);
+        let shown = text(&doctor.stdout);
+        assert_eq!(doctor.status.code(), Some(2));
+        assert!(shown.contains("broken  sentences") && shown.contains("9 files, 3 classes"), "{shown}");
+
+        let templates = ["--set", "text.prototypes=templates"];
+        for verb in ["ingest", "doctor", "cache ls"] {
+            pipeline.ok(verb, &templates);
+        }
+        pipeline.ok("sql", &[&["SELECT 1"], &templates[..]].concat());
+        pipeline.ok("run", &[&templates[..], &["--set", "adapt.tune=none"]].concat());
+    }
+    assert!(
+        text(&pipeline.output("run", &[]).stderr).contains("or prototypes = \"templates\" to do without sentences")
+    );
 }

@@ -65,6 +65,7 @@ fn sentences(of_classes: &[(&str, Vec<String>)]) -> Sentences {
         classes: of_classes.iter().map(|(name, _)| (*name).to_owned()).collect(),
         descriptions: of_classes.iter().map(|(_, sentences)| sentences.clone()).collect(),
         templates: vec!["a photo of a {}.".to_owned()],
+        written: None,
     }
 }
 
@@ -89,8 +90,10 @@ fn sentences_past_the_context_are_counted_said_and_marked() {
     ]);
     let dir = tempfile::tempdir().unwrap();
     let shown: String = longer.chars().take(60).collect();
+    let (one, thirty) = (context + 1, context + 30);
     let warning = format!(
-        "warning: 2 of 7 sentences are longer than the model's {context} tokens and are cut; the first: 'rose': '{shown}…'"
+        "warning: 2 of 7 sentences are longer than the model's {context} tokens and are cut off there: \
+         '{shown}…' ('rose', {one} tokens), '{shown}…' ('rose', {thirty} tokens)"
     );
     // The second time nothing is embedded, and it is as true.
     for forwards in [7, 0] {

@@ -113,14 +113,14 @@ rand_augment = 1
 #[test]
 fn missing_keys_say_what_they_must_be() {
     let folder = Folder::new();
-    assert_snapshot!(folder.mistake("[dataset]\nkind = \"list\"\n", &[]), @"
+    assert_snapshot!(folder.mistake("[dataset]\nkind = \"list\"\n", &[]), @r#"
     4 mistakes in DIR/flowers.toml
       DIR/flowers.toml:1: missing key 'dataset.path' (add path under [dataset]: a path)
       DIR/flowers.toml: missing key 'name' (add name at the top: a name of lower-case letters, digits and hyphens)
       DIR/flowers.toml: missing key 'model.path' (add path under [model]: a path)
-      DIR/flowers.toml: missing key 'text.descriptions' (add descriptions under [text]: the path of a file)
+      DIR/flowers.toml: missing key 'text.descriptions' (add descriptions under [text]: the path of a file, or prototypes = "templates" to do without sentences)
     hint: `microclip-pipe schema --settings` lists every key, and --help every argument
-    ");
+    "#);
 }
 
 #[test]

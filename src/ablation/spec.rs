@@ -82,7 +82,7 @@ pub(super) const DEFAULT_MODEL: &str = "adapted";
 pub fn load(path: &Path) -> Result<Ablation> {
     let Document { table, lines, folder } = Document::read(path, "ablation file")?;
     let (applied, mut mistakes) = (Applied::new(), Mistakes::new(path));
-    let check = Check { base: &folder, lines: &lines, applied: &applied, mistakes: &mut mistakes };
+    let check = Check { base: &folder, lines: &lines, applied: &applied, sentences: false, mistakes: &mut mistakes };
     let ablation = Reader::new(path, check).ablation(&table);
     mistakes.finish()?;
     Ok(ablation)

@@ -130,7 +130,7 @@ impl Cache {
 
 impl Ls {
     fn list(&self, printer: &Printer) -> Result<()> {
-        let spec = self.common.load()?;
+        let spec = self.common.load_without_sentences()?;
         let store = Store::open_read(&spec.store)?;
         let found = holdings(&store)?;
         let references = References::of(&spec, &store);
@@ -148,7 +148,7 @@ impl Ls {
     }
 
     fn verify(&self, printer: &Printer) -> Result<()> {
-        let store = Store::open_read(&self.common.load()?.store)?;
+        let store = Store::open_read(&self.common.load_without_sentences()?.store)?;
         let Examined { files, bytes, unsound } = examine(&store)?;
         let lines: Vec<String> = unsound.iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
         if lines.is_empty() {
@@ -215,7 +215,7 @@ fn free_age(found: &[Holding], name: &str, age: impl Fn(&Holding) -> Duration) -
 
 impl Rm {
     fn execute(&self, printer: &Printer) -> Result<()> {
-        let spec = self.common.load()?;
+        let spec = self.common.load_without_sentences()?;
         with_store(&spec.store, printer, self.dry_run, |store| {
             let found = holdings(store)?;
             let known: BTreeSet<&str> = found.iter().map(|holding| holding.name.as_str()).collect();

@@ -94,11 +94,25 @@ impl Common {
     pub(super) fn load(&self) -> Result<Spec> {
         self.overrides.load(&self.pipeline)
     }
+
+    /// Like [`load`](Self::load), for a verb that needs no sentences about the classes.
+    pub(super) fn load_without_sentences(&self) -> Result<Spec> {
+        self.overrides.load_without_sentences(&self.pipeline)
+    }
 }
 
 impl Overrides {
     /// Loads a pipeline file with all overrides in place, and limits the cores as it says.
     pub(super) fn load(&self, pipeline: &Path) -> Result<Spec> {
+        self.loaded(|overrides| crate::config::load(pipeline, overrides))
+    }
+
+    /// Like [`load`](Self::load), for a verb that needs no sentences about the classes.
+    pub(super) fn load_without_sentences(&self, pipeline: &Path) -> Result<Spec> {
+        self.loaded(|overrides| crate::config::load_without_sentences(pipeline, overrides))
+    }
+
+    fn loaded(&self, load: impl FnOnce(&[String]) -> Result<Spec>) -> Result<Spec> {
         let mut overrides = self.set.clone();
         if let Some(store) = &self.store {
             let store = store_folder(store)?;
@@ -111,7 +125,7 @@ impl Overrides {
         overrides.extend(self.seed.map(|seed| format!("seed={seed}")));
         overrides.extend(self.device.map(|kind| format!("device.kind={kind}")));
         overrides.extend(self.cores.asked().map(|threads| format!("device.threads={threads}")));
-        let spec = crate::config::load(pipeline, &overrides)?;
+        let spec = load(&overrides)?;
         cores::set_limit(spec.device.threads);
         Ok(spec)
     }

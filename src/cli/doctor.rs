@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 
 use super::EXIT_CODES;
 use super::align::{Side, align};
-use super::common::Overrides;
+use super::common::{Overrides, runtime};
 use super::printer::Printer;
 use crate::error::{Error, Kind, Result};
 use crate::tools::doctor::{self, Finding, State};
@@ -38,19 +38,29 @@ pub(super) struct Doctor {
 
 impl Doctor {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
-        let spec = self.pipeline.as_ref().map(|file| self.overrides.load(file)).transpose();
+        let Doctor { pipeline, overrides } = self;
+        let spec = pipeline.as_ref().map(|file| overrides.load_without_sentences(file)).transpose();
         let mut findings = doctor::machine(spec.as_ref().ok().and_then(Option::as_ref));
-        match &spec {
-            Err(error) => findings.push(Finding::broken("pipeline", error)),
-            Ok(Some(spec)) => findings.extend(doctor::pipeline(spec)),
-            Ok(None) => {}
+        let mut wrong = None;
+        match (spec, pipeline) {
+            (Ok(Some(spec)), Some(file)) => {
+                // Everything else can be looked at without the sentences.
+                wrong = overrides.load(file).err();
+                let looked = async { Ok(doctor::pipeline(&spec, wrong.as_ref()).await) };
+                findings.extend(runtime()?.block_on(looked)?);
+            }
+            (Err(error), _) => {
+                findings.push(Finding::broken("pipeline", &error));
+                wrong = Some(error);
+            }
+            (Ok(_), _) => {}
         }
         printer.result(&show(&findings))?;
         let broken = findings.iter().filter(|finding| finding.state == State::Broken).count();
-        match (broken, spec) {
+        match (broken, wrong) {
             (0, _) => Ok(()),
             // A wrong pipeline file has the same exit code as with every verb.
-            (_, Err(error)) => Err(error),
+            (_, Some(error)) => Err(error),
             (1, _) => Err(Error::new(Kind::Store, "one thing is broken").hint("the line below it says what mends it")),
             (many, _) => Err(Error::new(Kind::Store, format!("{many} things are broken"))
                 .hint("the line below each says what mends it")),

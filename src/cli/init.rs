@@ -12,13 +12,19 @@ use crate::tools::init::{Wanted, Written, init};
 const LONG_ABOUT: &str = "\
 Looks into a folder of pictures, a CSV list, or a folder of Hugging Face Parquet, and writes a pipeline file for it, with \
 comments, and beside it what is still to be filled in: the sentences about each class, and the class names where the pictures have \
-no labels. Where labels have numbers before them or underscores in them, a table says what each class is called. Until the sentences are there, the class names in the templates stand in for them. Prints the files that were written; \
-a file that is there already is never overwritten.";
+no labels. Where labels have numbers before them or underscores in them, a table says what each class is called. Until the \
+sentences are there, the class names in the templates stand in for them.
+
+Prints the files that were written. A file that is there already is only overwritten with --force; if one of the files \
+cannot be written, none is.";
 
 const EXAMPLES: &str = "\
 Examples:
   microclip-pipe init pictures --model clip-vit-base-patch16
       Writes pictures.toml and pictures-sentences.json.
+  microclip-pipe init pictures --model clip-vit-large-patch14 --force \\
+      --descriptions pictures-sentences.json
+      Writes pictures.toml anew, for another model, and leaves the sentences as they are.
   microclip-pipe init shots.csv --model ../clip --classes classes.txt --output run/shots.toml";
 
 /// Write a pipeline file for a folder of pictures
@@ -45,17 +51,22 @@ pub(super) struct Init {
     /// Write this pipeline file; by default one named after the pictures, in the current folder
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
+
+    /// Overwrite files that are there already
+    #[arg(long)]
+    force: bool,
 }
 
 impl Init {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
-        let Init { pictures, model, classes, descriptions, output } = self;
+        let Init { pictures, model, classes, descriptions, output, force } = self;
         let wanted = Wanted {
             pictures: pictures.clone(),
             model: model.clone(),
             classes: classes.clone(),
             descriptions: descriptions.clone(),
             output: output.clone(),
+            force: *force,
         };
         let Written { pipeline, classes, class_names, descriptions } = init(&wanted)?;
         let short = |path: &Path| {

@@ -55,7 +55,7 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
-        let spec = self.common.load()?;
+        let spec = self.common.load_without_sentences()?;
         let chosen = match &self.run {
             Some(run) => stored_run::named(&spec.store, run)?,
             None => stored_run::newest(&spec, |run| format!("--run {run}"))?,

@@ -40,8 +40,9 @@ impl Run {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
         if self.dry_run {
             let spec = self.common.load()?;
-            let rows = runtime()?.block_on(crate::pipeline::plan::plan(&spec))?;
-            return printer.result(&plan::show(&rows));
+            let plan = runtime()?.block_on(crate::pipeline::plan::plan(&spec))?;
+            plan.notes.iter().for_each(|note| printer.note(note));
+            return printer.result(&plan::show(&plan.rows));
         }
         let outcome = run_upto::execute(&self.common, Upto::Evaluate, printer)?;
         accuracy::print(&outcome, printer)

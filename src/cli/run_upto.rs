@@ -13,7 +13,10 @@ use crate::tools::doctor;
 
 /// Runs the pipeline up to `upto`; notes go to stderr.
 pub(super) fn execute(common: &Common, upto: Upto, printer: &Printer) -> Result<Outcome> {
-    let spec = common.load()?;
+    let spec = match upto {
+        Upto::Ingest => common.load_without_sentences()?,
+        _ => common.load()?,
+    };
     let options = Options { stop: Stop::default(), progress: printer.progress() };
     printer.detail(|| format!("store {}, {}", spec.store.display(), doctor::ground(&spec)));
     signal::watch(options.stop.clone(), options.progress.clone())?;

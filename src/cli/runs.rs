@@ -62,7 +62,7 @@ pub(super) struct Runs {
 impl Runs {
     pub(super) fn execute(&self, _: &Printer) -> Result<()> {
         self.rows.check()?;
-        let spec = self.common.load()?;
+        let spec = self.common.load_without_sentences()?;
         match self.compare.as_slice() {
             [] => runtime()?.block_on(async {
                 let SqlScope { store, visible, .. } = scope_of_runs(&spec)?;

@@ -92,7 +92,7 @@ impl Sql {
             return Err(Error::new(Kind::Usage, format!("a Parquet file cannot hold {} results", statements.len()))
                 .hint("give one statement, or another --format"));
         }
-        let spec = self.common.load()?;
+        let spec = self.common.load_without_sentences()?;
         let SqlScope { store, visible, notes } = scope(&spec)?;
         let (memory, rows, printer) = (self.memory_limit, self.rows.clone(), *printer);
         within(Duration::from_secs(self.time_limit), &Interrupts::none(), move |_| {
@@ -124,7 +124,7 @@ impl Sql {
         if self.rows.format() == format::Format::Parquet {
             return Err(Error::new(Kind::Usage, "Parquet is a file of one result").hint("give the statement"));
         }
-        let spec = self.common.load()?;
+        let spec = self.common.load_without_sentences()?;
         let limits = Limits { memory: self.memory_limit, time: Duration::from_secs(self.time_limit) };
         let mut shell = Shell::open(&spec, limits, self.rows.format(), printer)?;
         if let Some(file) = self.rows.output() {

@@ -42,7 +42,7 @@ impl WhichRun {
         let store = self.store.as_deref().map(store_folder).transpose()?;
         let file = Path::new(&self.run);
         if file.is_file() || file.extension().is_some_and(|extension| extension == "toml") {
-            let mut spec = crate::config::load(file, &[])?;
+            let mut spec = crate::config::load_without_sentences(file, &[])?;
             if let Some(store) = store {
                 spec.store = store;
             }

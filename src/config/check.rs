@@ -6,12 +6,12 @@ use std::path::{Component, Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::keys::{self, KEYS, Named, join, split};
+use super::keys::{self, KEYS, join, split};
 use super::lines::Lines;
 use super::mistakes::Mistakes;
 use super::overrides::Applied;
 use super::suggest;
-use crate::settings::{Key, Must, Want};
+use crate::settings::{Must, Want};
 use crate::stage::describe::Prototypes;
 use crate::text::path::{from_home, on_disk};
 
@@ -21,8 +21,13 @@ pub(crate) struct Check<'a> {
     pub(crate) base: &'a Path,
     pub(crate) lines: &'a Lines,
     pub(crate) applied: &'a Applied,
+    /// Whether the file of sentences must be named and exist.
+    pub(crate) sentences: bool,
     pub(crate) mistakes: &'a mut Mistakes,
 }
+
+/// The key of the file of sentences, which only some work reads.
+const SENTENCES: &str = "text.descriptions";
 
 /// A mistake, and what to do about it if that is known.
 pub(crate) type Mistake = (String, Option<String>);
@@ -32,7 +37,7 @@ impl Check<'_> {
     pub(crate) fn all(&mut self, table: &mut Table) {
         let mut suggested = HashSet::new();
         self.section("", table, &mut suggested);
-        for key in KEYS.iter().filter(|key| is_needed(key, table)) {
+        for key in KEYS.iter().filter(|key| key.of.default.is_none() || (self.sentences && key.name == SENTENCES)) {
             let (section, leaf) = split(&key.name);
             // One mistake, one message: a mistyped key or table is not reported as missing as well.
             if suggested.contains(key.name.as_str()) || suggested.contains(section) {
@@ -49,7 +54,11 @@ impl Check<'_> {
             if !there {
                 let line = self.lines.get(section);
                 let place = if section.is_empty() { "at the top".to_owned() } else { format!("under [{section}]") };
-                let hint = format!("add {leaf} {place}: {}", key.of.want.describe());
+                let instead = match key.name == SENTENCES {
+                    true => ", or prototypes = \"templates\" to do without sentences",
+                    false => "",
+                };
+                let hint = format!("add {leaf} {place}: {}{instead}", key.of.want.describe());
                 self.mistakes.in_file(line, format!("missing key '{}'", key.name), Some(hint));
             }
         }
@@ -101,7 +110,9 @@ impl Check<'_> {
                     return Err(wrong(value));
                 }
                 let path = absolute(self.base, text);
-                there(name, text, &path, must)?;
+                if name != SENTENCES || self.sentences {
+                    there(name, text, &path, must)?;
+                }
                 let Some(path) = path.to_str() else {
                     let folder = self.base.display();
                     return Err((format!("'{name}': the folder {folder} has a name that is not UTF-8"), None));
@@ -151,12 +162,11 @@ impl Check<'_> {
     }
 }
 
-/// Returns whether the file must have a key: one without a default, and the sentences unless the
-/// classifiers are made from templates.
-fn is_needed(key: &Named<Key>, table: &Table) -> bool {
-    let prototypes = || table.get("text").and_then(|text| text.get("prototypes")).and_then(Value::as_str);
-    let sentences = key.name == "text.descriptions" && prototypes() != Some(Prototypes::Templates.name());
-    key.of.default.is_none() || sentences
+/// Returns whether a pipeline file says that sentences are not read: classifiers are made from
+/// templates.
+pub(crate) fn goes_without_sentences(table: &Table) -> bool {
+    let prototypes = table.get("text").and_then(|text| text.get("prototypes")).and_then(Value::as_str);
+    prototypes == Some(Prototypes::Templates.name())
 }
 
 fn number(value: &Value) -> Option<f64> {

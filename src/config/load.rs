@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Value;
 
-use super::check::Check;
+use super::check::{Check, goes_without_sentences};
 use super::document::Document;
 use super::lines::Lines;
 use super::mistakes::Mistakes;
@@ -27,12 +27,26 @@ use crate::stage::adapt::{ClassPrior, Tune};
 /// unknown or missing; if a value has the wrong type or is out of range; or if a file it names does
 /// not exist. All mistakes of one kind of check are reported together, each with its line.
 pub fn load(path: &Path, overrides: &[String]) -> Result<Spec> {
+    read(path, overrides, true)
+}
+
+/// Like [`load`], for work that needs no sentences about the classes: their file need not be named,
+/// nor exist.
+///
+/// # Errors
+/// Fails like [`load`] otherwise.
+pub fn load_without_sentences(path: &Path, overrides: &[String]) -> Result<Spec> {
+    read(path, overrides, false)
+}
+
+fn read(path: &Path, overrides: &[String], sentences: bool) -> Result<Spec> {
     let Document { mut table, lines, folder } = Document::read(path, "pipeline file")?;
     table.entry("store").or_insert_with(|| Value::String(DEFAULT_STORE.to_owned()));
 
     let mut mistakes = Mistakes::new(path);
     let applied = overrides::apply(&mut table, overrides, &mut mistakes);
-    Check { base: &folder, lines: &lines, applied: &applied, mistakes: &mut mistakes }.all(&mut table);
+    let sentences = sentences && !goes_without_sentences(&table);
+    Check { base: &folder, lines: &lines, applied: &applied, sentences, mistakes: &mut mistakes }.all(&mut table);
     mistakes.finish()?;
 
     // serde accepts what passed the check, since both use the same declarations.
@@ -50,7 +64,7 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Spec> {
 /// Checks what depends on more than one key.
 fn relations(path: &Path, spec: &Spec, lines: &Lines, applied: &Applied) -> Result<()> {
     let mut mistakes = Mistakes::new(path);
-    let mut check = Check { base: Path::new(""), lines, applied, mistakes: &mut mistakes };
+    let mut check = Check { base: Path::new(""), lines, applied, sentences: false, mistakes: &mut mistakes };
     let dataset = &spec.dataset;
     let wrong = match dataset.kind {
         SourceKind::Folder if !dataset.path.is_dir() => Some("a folder"),

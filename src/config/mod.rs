@@ -33,7 +33,7 @@ use crate::stage::answers::Predict;
 use crate::stage::describe::Text;
 use crate::stage::frozen::Embed;
 
-pub use load::load;
+pub use load::{load, load_without_sentences};
 pub(crate) use non_defaults::non_defaults;
 
 settings! {

@@ -3,9 +3,10 @@
 use crate::config::Spec;
 use crate::error::{Error, Result};
 use crate::runs::lookup::{self, Upto};
-use crate::stage::adapt::checkpoint;
+use crate::runs::references;
+use crate::stage::adapt::{Recipe, checkpoint};
 use crate::stage::pictures::Pictures;
-use crate::stage::{describe, frozen};
+use crate::stage::{describe, frozen, ingest};
 use crate::store::layout::Store;
 use crate::workspace::Opened;
 
@@ -26,13 +27,45 @@ pub struct PlanRow {
     pub note: String,
 }
 
+/// What a run would do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Its stages.
+    pub rows: Vec<PlanRow>,
+    /// What it would say of its inputs.
+    pub notes: Vec<String>,
+}
+
 /// Returns what a run would do.
 ///
 /// # Errors
-/// Fails if the source, the model or the store cannot be read.
-pub async fn plan(spec: &Spec) -> Result<Vec<PlanRow>> {
-    let store = Store::open_read(&spec.store)?;
+/// Fails as the run would before its first forward pass: if the source, the model, the sentences or
+/// the recipe cannot be used, or the store not be written to.
+pub async fn plan(spec: &Spec) -> Result<Plan> {
+    Store::require_openable(&spec.store)?;
     let opened = Opened::new(spec)?;
+    ingest::require_training(opened.source.as_ref())?;
+    let recipe = opened.recipe(spec)?;
+    if let Some(recipe) = &recipe {
+        recipe.statement.validate().await?;
+    }
+    let store = Store::open_read(&spec.store)?;
+    let notes = notes(&opened, spec, &store)?;
+    Ok(Plan { rows: rows(spec, opened, recipe.as_ref(), &store).await?, notes })
+}
+
+/// Returns what the run would say of its inputs.
+fn notes(opened: &Opened, spec: &Spec, store: &Store) -> Result<Vec<String>> {
+    let Opened { workspace, source, ingest, sentences, .. } = opened;
+    let mut notes = workspace.clip.notes.clone();
+    notes.extend(ingest::notes(source.as_ref(), ingest)?);
+    notes.extend(sentences.left_aside());
+    notes.extend(sentences.too_long(&workspace.clip.tokenizer)?.map(|cut| format!("warning: {cut}")));
+    notes.extend(references::changed_weights(spec, workspace, store)?);
+    Ok(notes)
+}
+
+async fn rows(spec: &Spec, opened: Opened, recipe: Option<&Recipe>, store: &Store) -> Result<Vec<PlanRow>> {
     let workspace = &opened.workspace;
     let row = |stage: &str, key: String, cached: u64, todo: u64, unit: &'static str, note: &str| PlanRow {
         stage: stage.to_owned(),
@@ -42,7 +75,8 @@ pub async fn plan(spec: &Spec) -> Result<Vec<PlanRow>> {
         unit,
         note: note.to_owned(),
     };
-    let Some(found) = opened.known(&store)? else {
+    let Some(found) = opened.known(store)? else {
+        ingest::require_readable(opened.source, &opened.ingest).await?;
         let later = "known once the pictures are ingested";
         let mut rows = vec![
             row("ingest", opened.ingest.dataset, 0, 1, "dataset", "the source is new or has changed"),
@@ -53,11 +87,12 @@ pub async fn plan(spec: &Spec) -> Result<Vec<PlanRow>> {
         return Ok(rows);
     };
     let pictures = Pictures::open(&store.partition("images", &workspace.dataset)?, spec.dataset.decoding())?;
-    let (recipe, sentences) = (opened.recipe(spec)?, &opened.sentences);
-    let run = opened.run_id(spec, recipe.as_ref())?;
-    let passes = recipe.as_ref().map(|recipe| recipe.adapt.passes());
+    pictures.training()?;
+    let sentences = &opened.sentences;
+    let run = opened.run_id(spec, recipe)?;
+    let passes = recipe.map(|recipe| recipe.adapt.passes());
     // Files that the run would set aside do not count as its outcome.
-    let finished = lookup::whole(&store, &run, passes, Upto::Evaluate).is_ok_and(|whole| whole.is_some());
+    let finished = lookup::whole(store, &run, passes, Upto::Evaluate).is_ok_and(|whole| whole.is_some());
     let cached = |stage: &str, key: String, all: u64, missing: Result<u64>, unit: &'static str| {
         Ok::<_, Error>(match missing {
             // A finished run reads none of it.
@@ -72,14 +107,14 @@ pub async fn plan(spec: &Spec) -> Result<Vec<PlanRow>> {
             }
         })
     };
-    let new = describe::missing(sentences, &workspace.text_space, &store);
+    let new = describe::missing(sentences, &workspace.text_space, store);
     let key = sentences.partition(&workspace.text_space);
     let mut rows = vec![
         row("ingest", opened.ingest.dataset.clone(), found.images, 0, "image", "unchanged"),
         cached("describe", key, sentences.count(), new, "sentence")?,
     ];
     for table in workspace.frozen.all() {
-        let partition = table.partition(&store)?;
+        let partition = table.partition(store)?;
         let missing = frozen::missing(&pictures, &partition).map(|todo| todo.len() as u64);
         rows.push(cached(table.stage(), table.space().id(), found.images, missing, "image")?);
     }

@@ -10,12 +10,11 @@ use super::outcome::Outcome;
 use super::wait_for_lock;
 use crate::config::Spec;
 use crate::cores;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::fusion::normalize;
 use crate::runs::lookup::{MetricRow, Upto};
 use crate::runs::record::{MadeFrom, Record};
 use crate::runs::references;
-use crate::source::Split;
 use crate::stage::adapt::{self, Recipe};
 use crate::stage::answers::{AdaptedLogits, Answering};
 use crate::stage::describe::{self, Heads};
@@ -41,8 +40,9 @@ pub struct Options {
 /// whole run, only the outcome is read.
 ///
 /// # Errors
-/// Fails if a stage does; with [`Kind::Tolerance`] if more pictures were rejected than the file
-/// tolerates, after everything else was done; with [`Kind::Interrupted`] if a stop was requested.
+/// Fails if a stage does; with [`Kind::Tolerance`](crate::error::Kind::Tolerance) if more pictures
+/// were rejected than the file tolerates, after everything else was done; with
+/// [`Kind::Interrupted`](crate::error::Kind::Interrupted) if a stop was requested.
 pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> {
     cores::set_limit(spec.device.threads);
     let Options { stop, progress } = options;
@@ -57,10 +57,17 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     }
 
     let opened = Opened::new(spec)?;
+    if upto >= Upto::Adapt {
+        ingest::require_training(opened.source.as_ref())?;
+    }
     let recipe = opened.recipe(spec)?;
+    if let Some(recipe) = &recipe {
+        recipe.statement.validate().await?;
+    }
     let run = opened.run_id(spec, recipe.as_ref())?;
     let workspace = &opened.workspace;
     workspace.clip.notes.iter().for_each(|note| progress.say(note));
+    opened.sentences.left_aside().iter().for_each(|note| progress.say(note));
     let mut record = Record::begin(&store, &run, &workspace.dataset, started, clock)?;
     record.made_from = MadeFrom::of(&workspace.clip, &opened.classes, Some(&opened.sentences));
     let known = opened.known(&store)?;
@@ -92,6 +99,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     let mut outcome = Outcome::of(&found);
     let pictures = Pictures::open(&store.partition("images", &workspace.dataset)?, spec.dataset.decoding())?;
     if upto >= Upto::Adapt {
+        pictures.training()?;
         stages.compare_what_is_read(&pictures)?;
     }
     let sentences = describe::About { sentences: &opened.sentences, dataset: &workspace.dataset };
@@ -147,12 +155,7 @@ impl Stages<'_> {
         outcome: Outcome,
     ) -> Result<Outcome> {
         let Stages { spec, workspace: w, recipe, run, job } = *self;
-        let train: Vec<i64> =
-            (0..).zip(pictures.rows()).filter(|(_, row)| row.split == Split::Train).map(|(n, _)| n).collect();
-        if train.is_empty() {
-            return Err(Error::new(Kind::Input, "the dataset has no training picture")
-                .hint("all its pictures are kept apart for evaluation; name the split to adapt to `train`"));
-        }
+        let train = pictures.training()?;
         let mut outcome = Outcome { run: run.to_owned(), ..outcome };
         // Read once: training sees some of its rows, evaluation all of them.
         let seen = w.multi_view(pictures, heads, job)?;

@@ -54,7 +54,11 @@ fn scope_with_features(spec: &Spec) -> Result<SqlScope> {
                     Ok(sentences) => {
                         visible.spaces.insert("text_features", sentences.partition(&workspace.text_space));
                     }
-                    Err(error) => notes.push(format!("text_features is left empty: {error}")),
+                    Err(error) if !store.partitions("text_features")?.is_empty() => {
+                        notes.push(format!("text_features is left empty: {error}"));
+                    }
+                    // Nothing is hidden where nothing was embedded.
+                    Err(_) => {}
                 }
             }
         }

@@ -65,6 +65,7 @@ impl Folder {
             has_labels: !classes.is_empty(),
             classes,
             items: items.len() as u64,
+            training: items.iter().filter(|item| item.split == Some(Split::Train)).count() as u64,
             bytes: items.iter().map(|item| item.origin.byte_len()).sum(),
             unlabelled: None,
         };

@@ -87,10 +87,12 @@ impl HfParquet {
         }
         let files = parts(&columns);
         let Survey { classes, any, hidden } = Survey::of(&files)?;
+        let training =
+            opened.iter().zip(&files).map(|(file, part)| survey::training(part, file.rows())).sum::<Result<_>>()?;
         let mut notes = columns.notes.clone();
         notes.extend(hidden);
         let unlabelled = columns.unlabelled.clone().filter(|_| columns.label.is_none());
-        let listing = Listing { classes, has_labels: any, items, bytes, notes, unlabelled };
+        let listing = Listing { classes, has_labels: any, items, training, bytes, notes, unlabelled };
         let chosen = if chosen.0 == [None; 3] { String::new() } else { format!("{:?}", chosen.0) };
         Ok(HfParquet { files, root: dataset.root.clone(), chosen, listing })
     }

@@ -83,6 +83,7 @@ impl List {
         list.listing.unlabelled = list.listing.unlabelled.filter(|_| labels.is_empty());
         list.listing.classes = labels.into_iter().map(Label::into_name).collect();
         list.listing.items = list.items.len() as u64;
+        list.listing.training = list.items.iter().filter(|item| item.split == Some(Split::Train)).count() as u64;
         list.listing.bytes = list.items.iter().map(|item| item.origin.byte_len()).sum();
         Ok(list)
     }

@@ -111,6 +111,8 @@ pub struct Listing {
     pub has_labels: bool,
     /// The number of items, good pictures or not.
     pub items: u64,
+    /// How many of them are for training.
+    pub training: u64,
     /// The encoded bytes of all items.
     pub bytes: u64,
     /// Why there are no labels, where the source has what may be some.

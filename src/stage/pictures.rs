@@ -15,6 +15,7 @@ use crate::source::Split;
 use crate::source::item::modified_ns;
 use crate::stage::encoded;
 use crate::stage::feed::Size;
+use crate::stage::ingest;
 use crate::store::layout::Partition;
 use crate::store::pictures::PictureReader;
 use crate::store::reader;
@@ -123,6 +124,16 @@ impl Pictures {
     /// Returns the rows, sorted by id.
     pub fn rows(&self) -> &[Picture] {
         &self.rows
+    }
+
+    /// Returns the indices of the pictures for training.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Input`] if there are none.
+    pub fn training(&self) -> Result<Vec<i64>> {
+        let rows = (0..).zip(&self.rows);
+        let training: Vec<i64> = rows.filter(|(_, row)| row.split == Split::Train).map(|(at, _)| at).collect();
+        if training.is_empty() { Err(ingest::without_training()) } else { Ok(training) }
     }
 
     /// Decodes picture `index`, after checking that its bytes are those that were ingested, because

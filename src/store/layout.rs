@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +24,27 @@ pub struct Store {
     lock: Option<Arc<Lock>>,
 }
 
+/// What to do about a store that cannot be written to.
+const ANOTHER: &str = "name a folder that you may write to with --store DIR, or with `store` in the pipeline file";
+
+fn cannot_make(root: &Path, why: Error) -> Error {
+    Error::new(Kind::Store, format!("cannot make the store {}", root.display())).cause(why).hint(ANOTHER)
+}
+
+/// Makes a folder and removes it again.
+fn try_folder(above: &Path) -> io::Result<()> {
+    let tried = above.join(format!(".tried-{}", std::process::id()));
+    fs::create_dir(&tried)?;
+    fs::remove_dir(&tried)
+}
+
+/// Creates a file, which is the only check that covers permissions, read-only mounts and full
+/// disks.
+fn require_writable(root: &Path) -> Result<()> {
+    let made = tempfile::tempfile_in(root).at(Kind::Store, "cannot write to the store", root);
+    made.map(drop).map_err(|e| e.hint(ANOTHER))
+}
+
 impl Store {
     /// Opens the store for writing, and creates its folder if there is none. Parts are read without
     /// being checked; a process that works on a store that others may use calls [`Store::try_lock`]
@@ -33,14 +54,35 @@ impl Store {
     /// Returns [`Kind::Store`] if the folder cannot be created or written to.
     pub fn open(path: impl Into<PathBuf>) -> Result<Store> {
         let root = path.into();
-        let hint = "name a folder that you may write to with --store DIR, or with `store` in the pipeline file";
-        temporary::make_folder(&root).map_err(|e| {
-            Error::new(Kind::Store, format!("cannot make the store {}", root.display())).cause(e).hint(hint)
-        })?;
-        // Creating a file is the only check that covers permissions, read-only mounts and full
-        // disks.
-        tempfile::tempfile_in(&root).at(Kind::Store, "cannot write to the store", &root).map_err(|e| e.hint(hint))?;
+        temporary::make_folder(&root).map_err(|e| cannot_make(&root, e))?;
+        require_writable(&root)?;
         Store::absolute(root)
+    }
+
+    /// Checks that [`open`](Self::open) would succeed, without making the store's folder.
+    ///
+    /// # Errors
+    /// Fails like [`open`](Self::open).
+    pub fn require_openable(root: &Path) -> Result<()> {
+        if root.is_dir() {
+            return require_writable(root);
+        }
+        // A new store is made in the nearest folder that exists.
+        let mut first = root;
+        let above = loop {
+            match first.parent() {
+                Some(above) if !above.is_dir() && above.symlink_metadata().is_err() => first = above,
+                Some(above) if above.is_dir() => break above,
+                above => break above.unwrap_or(first),
+            }
+        };
+        let made = match above.is_dir() && first.symlink_metadata().is_err() {
+            true => try_folder(above),
+            // A file, or a link to nothing, is in the folder's place.
+            false => Err(io::Error::from_raw_os_error(libc::EEXIST)),
+        };
+        let place = if above.is_dir() { first } else { above };
+        made.at(Kind::Store, "cannot make", place).map_err(|e| cannot_make(root, e))
     }
 
     /// Opens the store for reading only: a missing folder is an empty store, and is not created.

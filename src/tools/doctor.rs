@@ -11,8 +11,9 @@ use crate::device;
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::runs::holdings::examine;
+use crate::source::Source;
 use crate::stage::describe::Sentences;
-use crate::stage::ingest;
+use crate::stage::ingest::{self, IngestSettings};
 use crate::store::Store;
 use crate::workspace::opened;
 
@@ -47,14 +48,6 @@ impl Finding {
 
     fn mend(self, mend: impl Into<String>) -> Self {
         Finding { mend: Some(mend.into()), ..self }
-    }
-
-    /// Makes a finding: fine with what `looked` says, or broken with its error and hint.
-    fn of(what: &'static str, looked: Result<String>) -> Self {
-        match looked {
-            Ok(detail) => Finding::new(what, State::Fine, detail),
-            Err(error) => Finding::broken(what, &error),
-        }
     }
 
     /// Makes a finding of what is broken by an error.
@@ -120,36 +113,82 @@ fn cuda(spec: Option<&Spec>) -> Finding {
         (Ok(()), _) => {
             Finding::new("cuda", State::Fine, format!("{} GPUs; the first is used", tch::Cuda::device_count()))
         }
-        (Err(why), DeviceChoice::Cuda) => {
-            Finding::new("cuda", State::Broken, format!("not usable: {why}")).mend("make cuda, or --device cpu")
-        }
+        (Err(why), DeviceChoice::Cuda) => match device::resolve(DeviceChoice::Cuda) {
+            Err(error) => Finding::broken("cuda", &error).mend("make cuda, or --device cpu"),
+            Ok(_) => Finding::new("cuda", State::Broken, why),
+        },
         (Err(why), _) => Finding::new("cuda", State::Note, format!("not used: {why}")),
     }
 }
 
-/// Checks what a pipeline file names: the model, the pictures, the sentences and the store. Reads
-/// every file of the store.
-pub fn pipeline(spec: &Spec) -> Vec<Finding> {
+/// Checks what a pipeline file names: the model, the pictures, the sentences, the recipe and the
+/// store. Whatever a run refuses before its first forward pass is broken here, in the same words.
+/// Reads every file of the store, and pictures up to the first that can be decoded. `incomplete` is
+/// what the file lacks for a run, if it names no sentences.
+///
+/// Must be awaited within a tokio runtime.
+pub async fn pipeline(spec: &Spec, incomplete: Option<&Error>) -> Vec<Finding> {
     let clip = Clip::open(&spec.model);
-    let tokenizer = clip.as_ref().ok().map(|clip| &clip.tokenizer);
-    let mut findings = vec![model(spec, &clip), Finding::new("device", State::Fine, ground(spec))];
-    let listed = opened::pictures(spec).and_then(|(source, settings)| {
-        let classes = ingest::classes(source.as_ref(), &settings)?;
-        let listing = source.listing();
-        let labels = if listing.has_labels { "with labels, for evaluation alone" } else { "without labels" };
-        let detail = format!("{} files, {} classes, {labels}", listing.items, classes.len());
-        Ok((classes, detail, listing.notes.iter().chain(&listing.unlabelled).cloned().collect::<Vec<_>>()))
-    });
-    match listed {
-        Err(error) => findings.push(Finding::broken("pictures", &error)),
-        Ok((classes, detail, notes)) => {
-            findings.push(Finding::new("pictures", State::Fine, detail));
-            findings.extend(notes.into_iter().map(|note| Finding::new("pictures", State::Note, note)));
-            findings.push(words(spec, &classes, tokenizer));
+    let mut findings = model(spec, &clip);
+    findings
+        .extend(device::resolve(spec.device.kind).is_ok().then(|| Finding::new("device", State::Fine, ground(spec))));
+    let classes = match opened::pictures(spec) {
+        Ok((source, settings)) => pictures(source, &settings, &mut findings).await,
+        Err(error) => {
+            findings.push(Finding::broken("pictures", &error));
+            None
         }
+    };
+    match (incomplete, &classes) {
+        (Some(error), _) => findings.push(Finding::broken("sentences", error)),
+        (None, Some(classes)) => {
+            findings.extend(words(spec, classes, clip.as_ref().ok().map(|clip| &clip.tokenizer)));
+        }
+        // Sentences are about classes, and these are not known.
+        (None, None) => {}
     }
+    findings.extend(recipe(spec, classes.as_deref()).await.err().map(|error| Finding::broken("recipe", &error)));
     findings.extend(store(&spec.store));
     findings
+}
+
+/// Checks the pictures, and returns their classes if these are known.
+async fn pictures(
+    source: Box<dyn Source>,
+    settings: &IngestSettings,
+    findings: &mut Vec<Finding>,
+) -> Option<Vec<String>> {
+    let listing = source.listing().clone();
+    let classes = ingest::classes(source.as_ref(), settings);
+    match &classes {
+        Ok(classes) => {
+            let labels = if listing.has_labels { "with labels, for evaluation alone" } else { "without labels" };
+            let detail = format!("{} files, {} classes, {labels}", listing.items, classes.len());
+            findings.push(Finding::new("pictures", State::Fine, detail));
+            let notes = ingest::notes(source.as_ref(), settings).unwrap_or_default();
+            findings.extend(notes.into_iter().map(|note| Finding::new("pictures", State::Note, note)));
+        }
+        Err(error) => findings.push(Finding::broken("pictures", error)),
+    }
+    if let Err(error) = ingest::require_training(source.as_ref()) {
+        findings.push(Finding::broken("pictures", &error));
+    }
+    if let Err(error) = ingest::require_readable(source, settings).await {
+        findings.push(Finding::broken("pictures", &error));
+    }
+    classes.ok()
+}
+
+/// Checks what adaptation is told besides the pictures and sentences. Shares are about `classes`,
+/// if these are known.
+async fn recipe(spec: &Spec, classes: Option<&[String]>) -> Result<()> {
+    if spec.adapt.passes() == 0 {
+        return Ok(());
+    }
+    if let Some(classes) = classes {
+        spec.adapt.class_shares(classes)?;
+    }
+    spec.dka.statement()?.validate().await
 }
 
 /// Says in words what a pipeline computes on.
@@ -163,59 +202,64 @@ pub fn ground(spec: &Spec) -> String {
 }
 
 /// Checks the sentences about the classes; `tokenizer` is the model's, if that could be opened.
-fn words(spec: &Spec, classes: &[String], tokenizer: Option<&Tokenizer>) -> Finding {
+fn words(spec: &Spec, classes: &[String], tokenizer: Option<&Tokenizer>) -> Vec<Finding> {
     let looked = Sentences::of(&spec.text, classes).and_then(|sentences| {
         let cut = tokenizer.map(|tokenizer| sentences.too_long(tokenizer)).transpose()?.flatten();
-        Ok((format!("{} different ones", sentences.count()), cut))
+        Ok((sentences, cut))
     });
     match looked {
-        Ok((detail, None)) => Finding::new("sentences", State::Fine, detail),
-        Ok((detail, Some(cut))) => Finding::new("sentences", State::Note, format!("{detail}; {cut}"))
-            .mend("shorten them: what is cut off, the model does not see"),
-        Err(error) => Finding::broken("sentences", &error),
+        Ok((sentences, cut)) => {
+            let count = Finding::new("sentences", State::Fine, format!("{} different ones", sentences.count()));
+            let cut = cut.map(|cut| {
+                Finding::new("sentences", State::Note, cut)
+                    .mend("shorten them: what is cut off, the model does not see")
+            });
+            let aside = sentences.left_aside().map(|aside| Finding::new("sentences", State::Note, aside));
+            std::iter::once(count).chain(cut).chain(aside).collect()
+        }
+        Err(error) => vec![Finding::broken("sentences", &error)],
     }
 }
 
-fn model(spec: &Spec, clip: &Result<Clip>) -> Finding {
+fn model(spec: &Spec, clip: &Result<Clip>) -> Vec<Finding> {
     let clip = match clip {
         Ok(clip) => clip,
-        Err(error) => return Finding::broken("model", error),
+        Err(error) => return vec![Finding::broken("model", error)],
     };
-    let described = device::resolve(spec.device.kind).map(|device| {
-        let (vision, text) = (&clip.config.vision, &clip.config.text);
-        let precision = |precision: device::Precision| precision.as_str();
-        format!(
-            "vision {} blocks of {} on {} patches, text {} blocks of {}, joint space of {}; {} to embed, {} to adapt",
-            vision.layers,
-            vision.width,
-            vision.patches(),
-            text.layers,
-            text.width,
-            clip.config.joint,
-            precision(spec.model.precision.resolve(device, vision.width)),
-            precision(spec.adapt.tower_precision(device, vision.width)),
-        )
-    });
-    match (described, clip.notes.first()) {
-        (Ok(described), Some(note)) => Finding::new("model", State::Note, format!("{described}; {note}")),
-        (described, _) => Finding::of("model", described),
+    let (vision, text) = (&clip.config.vision, &clip.config.text);
+    // Without the device that is wanted, the precision is not known; that is a finding of its own.
+    let precisions = device::resolve(spec.device.kind).map_or_else(
+        |_| String::new(),
+        |device| {
+            let embed = spec.model.precision.resolve(device, vision.width).as_str();
+            let adapt = spec.adapt.tower_precision(device, vision.width).as_str();
+            format!("; {embed} to embed, {adapt} to adapt")
+        },
+    );
+    let described = format!(
+        "vision {} blocks of {} on {} patches, text {} blocks of {}, joint space of {}{precisions}",
+        vision.layers,
+        vision.width,
+        vision.patches(),
+        text.layers,
+        text.width,
+        clip.config.joint,
+    );
+    let mut findings = vec![Finding::new("model", State::Fine, described)];
+    findings.extend(clip.notes.iter().map(|note| Finding::new("model", State::Note, note)));
+    if let Err(error) = spec.adapt.starts_from(vision.layers as usize) {
+        findings.push(Finding::broken("model", &error));
     }
+    findings
 }
 
 fn store(root: &Path) -> Vec<Finding> {
     let shown = root.display();
-    // A new store is made in the nearest folder that exists.
-    let Some(ground) = root.ancestors().find(|folder| folder.is_dir()) else {
-        return vec![Finding::new("store", State::Broken, format!("no folder above {shown}"))];
-    };
-    let there = if root.is_dir() { shown.to_string() } else { format!("{shown}, which a run will make") };
-    if let Err(error) = tempfile::tempfile_in(ground) {
-        let what = format!("cannot write to {}: {error}", ground.display());
-        return vec![
-            Finding::new("store", State::Broken, what)
-                .mend("name a folder that you may write to with --store DIR, or with `store` in the pipeline file"),
-        ];
+    if let Err(error) = Store::require_openable(root) {
+        return vec![Finding::broken("store", &error)];
     }
+    let there = if root.is_dir() { shown.to_string() } else { format!("{shown}, which a run will make") };
+    let ground = root.ancestors().find(|folder| folder.is_dir()).unwrap_or(root);
     let mut findings = vec![Finding::new("store", State::Fine, there), disk(ground)];
     if root.is_dir() {
         findings.push(parts(root));

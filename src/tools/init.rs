@@ -1,10 +1,12 @@
 //! Writes a first pipeline file for a set of pictures.
 
-use std::fs::OpenOptions;
+use std::fs::Permissions;
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::config;
+use tempfile::NamedTempFile;
+
 use crate::error::{Context, Error, Kind, Result};
 use crate::source::{self, Dataset, Listing, SourceKind};
 use crate::text::names::without_numbers;
@@ -23,6 +25,8 @@ pub struct Wanted {
     pub descriptions: Option<PathBuf>,
     /// The pipeline file; by default `NAME.toml` in the current folder.
     pub output: Option<PathBuf>,
+    /// Whether files that exist already are overwritten.
+    pub force: bool,
 }
 
 /// The files that were written.
@@ -38,11 +42,12 @@ pub struct Written {
     pub descriptions: Option<PathBuf>,
 }
 
-/// Writes the files; if one exists already, nothing is written.
+/// Writes the files: all of them, or none if one cannot be written. Files that exist already are
+/// only overwritten if that is wanted.
 ///
 /// # Errors
-/// Returns [`Kind::Usage`] if a file exists already, or no model is known; [`Kind::Input`] if there
-/// are no pictures.
+/// Returns [`Kind::Usage`] if a file exists already, something that was named does not exist, or no
+/// model is known; [`Kind::Input`] if there are no pictures, or the class names cannot be read.
 pub fn init(wanted: &Wanted) -> Result<Written> {
     let pictures = std::path::absolute(&wanted.pictures).at(Kind::Usage, "cannot find", &wanted.pictures)?;
     let name = name(&pictures);
@@ -56,14 +61,29 @@ pub fn init(wanted: &Wanted) -> Result<Written> {
         return Err(Error::new(Kind::Usage, format!("there is no folder {}", folder.display()))
             .hint("make it, or name another place with --output"));
     }
+    if folder.to_str().is_none() {
+        let what = format!("the folder {} has a name that is not UTF-8", folder.display());
+        return Err(Error::new(Kind::Usage, what).hint("name another place with --output"));
+    }
     let model = match &wanted.model {
-        Some(model) => std::path::absolute(model).at(Kind::Usage, "cannot find", model)?,
+        Some(model) => {
+            there("--model", model, Path::exists)?;
+            std::path::absolute(model).at(Kind::Usage, "cannot find", model)?
+        }
         None => only_model(&folder)?,
     };
-    let new_classes =
-        (listing.classes.is_empty() && wanted.classes.is_none()).then(|| folder.join(format!("{name}-classes.txt")));
-    let listed = wanted.classes.as_deref().map(source::class_names).transpose()?;
-    let named = if listed.is_none() { better_names(&listing.classes) } else { None };
+    let classes = match &wanted.classes {
+        Some(file) => {
+            there("--classes", file, Path::is_file)?;
+            source::class_names(file)?
+        }
+        None => listing.classes.clone(),
+    };
+    if let Some(file) = &wanted.descriptions {
+        there("--descriptions", file, Path::is_file)?;
+    }
+    let named = if wanted.classes.is_none() { better_names(&classes) } else { None };
+    let new_classes = classes.is_empty().then(|| folder.join(format!("{name}-classes.txt")));
     let new_class_names = named.as_ref().map(|_| folder.join(format!("{name}-class-names.csv")));
     let new_descriptions = wanted.descriptions.is_none().then(|| folder.join(format!("{name}-sentences.json")));
     let written =
@@ -82,32 +102,77 @@ pub fn init(wanted: &Wanted) -> Result<Written> {
         to_be_filled: written.descriptions.is_some(),
         listing: &listing,
     });
+    // The pipeline file comes last: where it is, what it names is there too.
     let files = [
-        (Some(&written.pipeline), text),
         (written.classes.as_ref(), String::new()),
         (written.class_names.as_ref(), map_of(&listing.classes, named.as_deref().unwrap_or_default())?),
-        (written.descriptions.as_ref(), no_sentences(listed.as_ref().or(named.as_ref()).unwrap_or(&listing.classes))?),
+        (written.descriptions.as_ref(), no_sentences(named.as_ref().unwrap_or(&classes))?),
+        (Some(&written.pipeline), text),
     ];
     let files: Vec<(&PathBuf, String)> = files.into_iter().filter_map(|(path, text)| Some((path?, text))).collect();
-    if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
-        return Err(there_already(path));
+    let known: Vec<&PathBuf> = files.iter().map(|(path, _)| *path).filter(|path| path.exists()).collect();
+    if let (Some((last, others)), false) = (known.split_last(), wanted.force) {
+        return Err(there_already(last, others));
     }
-    files.iter().try_for_each(|(path, text)| write_new(path, text))?;
-    config::load(&written.pipeline, &[])?;
+    if let Some(path) = known.iter().find(|path| path.is_dir()) {
+        return Err(Error::new(Kind::Usage, format!("{} is a folder", path.display()))
+            .hint("--output names another pipeline file, or another folder for it"));
+    }
+    write(&files, wanted.force)?;
     Ok(written)
 }
 
-fn there_already(path: &Path) -> Error {
-    Error::new(Kind::Usage, format!("{} is there already, and is left as it is", path.display()))
-        .hint("name another pipeline file with --output, or another folder for it")
+/// Refuses a path of the command line that leads to nothing, or to nothing of its kind.
+fn there(option: &str, path: &Path, is: fn(&Path) -> bool) -> Result<()> {
+    if is(path) {
+        return Ok(());
+    }
+    let what = if path.exists() { "is no file" } else { "does not exist" };
+    Err(Error::new(Kind::Usage, format!("{option}: {} {what}", path.display()))
+        .hint("relative paths start where the command is typed"))
 }
 
-fn write_new(path: &Path, text: &str) -> Result<()> {
-    let mut file = match OpenOptions::new().write(true).create_new(true).open(path) {
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => return Err(there_already(path)),
-        opened => opened.at(Kind::Store, "cannot write", path)?,
-    };
-    file.write_all(text.as_bytes()).at(Kind::Store, "cannot write", path)
+fn there_already(path: &Path, others: &[&PathBuf]) -> Error {
+    let more: String = others.iter().map(|other| format!("; so is {}", other.display())).collect();
+    Error::new(Kind::Usage, format!("{} is there already, and is left as it is{more}", path.display()))
+        .hint("--force overwrites what is there; --output names another pipeline file, or another folder for it")
+}
+
+/// Writes files under temporary names beside their places, and then renames them. If one cannot be
+/// written or renamed, those that were new are removed again.
+fn write(files: &[(&PathBuf, String)], force: bool) -> Result<()> {
+    let mut whole = Vec::new();
+    for (path, text) in files {
+        whole.push((*path, temporary(path, text).at(Kind::System, "cannot write", path)?));
+    }
+    let mut new: Vec<&PathBuf> = Vec::new();
+    for (path, file) in whole {
+        let is_new = !path.exists();
+        let named = if force { file.persist(path) } else { file.persist_noclobber(path) };
+        match named {
+            Ok(_) if is_new => new.push(path),
+            Ok(_) => {}
+            Err(refused) => {
+                new.iter().for_each(|path| drop(std::fs::remove_file(path)));
+                return match refused.error.kind() {
+                    // Somebody else wrote it meanwhile.
+                    ErrorKind::AlreadyExists if !force => Err(there_already(path, &[])),
+                    _ => Err(refused.error).at(Kind::System, "cannot write", path),
+                };
+            }
+        }
+    }
+    Ok(())
+}
+
+fn temporary(path: &Path, text: &str) -> std::io::Result<NamedTempFile> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    // The process's umask applies to this as to any new file.
+    let permissions = Permissions::from_mode(0o666);
+    let mut file = tempfile::Builder::new().prefix(".init-").permissions(permissions).tempfile_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    Ok(file)
 }
 
 /// Names a pipeline after its pictures.

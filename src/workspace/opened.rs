@@ -33,10 +33,11 @@ impl Opened {
     /// Fails if the pictures, the model or the sentences cannot be read, or do not fit together.
     pub(crate) fn new(spec: &Spec) -> Result<Self> {
         let (source, ingest) = pictures(spec)?;
-        let workspace = Workspace::open(spec)?;
-        let snapshot = ingest::snapshot(source.as_ref(), &ingest)?;
+        // The model comes last, because its weights are hashed.
         let classes = ingest::classes(source.as_ref(), &ingest)?;
         let sentences = Sentences::of(&spec.text, &classes)?;
+        let snapshot = ingest::snapshot(source.as_ref(), &ingest)?;
+        let workspace = Workspace::open(spec)?;
         Ok(Opened { workspace, source, ingest, snapshot, classes, sentences })
     }
 

@@ -124,6 +124,23 @@ fn settle_split(columns: &mut Columns, files: &[Part]) -> Result<()> {
     words.into_iter().try_for_each(|(word, (part, row))| rows::split_of(word, part, row).map(drop))
 }
 
+/// Returns how many of the file's `rows` are for training.
+///
+/// # Errors
+/// Returns [`Kind::Input`] if a word for a split is none.
+pub(super) fn training(part: &Part, rows: u64) -> Result<u64> {
+    let Some(name) = &part.columns.split else {
+        return Ok(if part.split == Split::Train { rows } else { 0 });
+    };
+    let mut training = 0;
+    rows::labels(part, name, |row, word| {
+        let split = word.map(|word| rows::split_of(word, part, row)).transpose()?.unwrap_or(part.split);
+        training += u64::from(split == Split::Train);
+        Ok(())
+    })?;
+    Ok(training)
+}
+
 /// Returns whether the values of a column of text may be classes: they are short, and not all of
 /// them are different or the same.
 fn repeats(files: &[Part], name: &str) -> Result<bool> {

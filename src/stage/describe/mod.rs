@@ -4,6 +4,7 @@
 //! Features are cached by sentence, so that a new class or sentence costs only the new sentences.
 
 mod embed;
+mod file;
 mod sentences;
 mod tables;
 
@@ -22,7 +23,7 @@ use crate::store::space::Space;
 
 pub use embed::partitions;
 use embed::{Embedded, embed};
-pub use sentences::{Prototypes, Sentences, Text};
+pub use sentences::{Prototypes, Sentences, Text, Written};
 
 /// The classifiers made from sentences, each (C, d) with unit rows, fp32 on the CPU.
 #[derive(Debug)]

@@ -1,21 +1,22 @@
 //! The text about the classes: their names in templates, and sentences.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
+use super::file;
 use crate::clip::Tokenizer;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::settings::{Must, Want, choice, settings};
 use crate::store::space::Space;
-use crate::text::file as text_file;
+use crate::text::list::some_of;
 use crate::text::names::plain;
-
-/// Maximum bytes of a file of descriptions: enough for some hundred sentences about each of ten
-/// thousand classes.
-const LONGEST: u64 = 256 << 20;
+use crate::text::nearest::nearest;
 
 /// Maximum characters of a sentence that a message shows.
 const SHOWN: usize = 60;
+
+/// As many names or sentences as are worth reading in one message.
+const NAMED: usize = 6;
 
 choice! {
     /// What classifiers are made from.
@@ -49,7 +50,23 @@ pub struct Sentences {
     pub descriptions: Vec<Vec<String>>,
     /// Prompts, each with `{}` for the name.
     pub templates: Vec<String>,
+    /// Where the descriptions are written, if they were read from a file.
+    pub written: Option<Written>,
 }
+
+/// Where descriptions are written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    /// The file.
+    pub file: PathBuf,
+    /// The line of each sentence, from 1, in the order of [`Sentences::descriptions`].
+    pub lines: Vec<Vec<usize>>,
+    /// Names of the file that are no class of the dataset.
+    pub others: Vec<String>,
+}
+
+/// The kind of a line that is no filled template.
+const DESCRIPTION: &str = "description";
 
 /// A row of `descriptions`.
 pub(super) struct Line {
@@ -68,8 +85,9 @@ impl Sentences {
         match text.prototypes {
             Prototypes::Descriptions => match &text.descriptions {
                 Some(path) => Sentences::read(path, classes, &text.templates),
-                None => Err(Error::new(Kind::Usage, "text.descriptions names no file of sentences")
-                    .hint("name one, or set text.prototypes = \"templates\"")),
+                None => Err(Error::new(Kind::Usage, "text.descriptions names no file of sentences").hint(
+                    "name a JSON file {class name: [sentence, ...]}, or set text.prototypes = \"templates\" to do without",
+                )),
             },
             Prototypes::Templates => Ok(Sentences::of_templates(classes, &text.templates)),
         }
@@ -80,31 +98,54 @@ impl Sentences {
     pub fn of_templates(classes: &[String], templates: &[String]) -> Self {
         let filled = |class: &String| templates.iter().map(|template| template.replace("{}", class)).collect();
         let descriptions = classes.iter().map(filled).collect();
-        Sentences { classes: classes.to_vec(), descriptions, templates: templates.to_vec() }
+        Sentences { classes: classes.to_vec(), descriptions, templates: templates.to_vec(), written: None }
     }
 
     /// Reads the descriptions of `classes` from a JSON file `{class name: [sentence, …]}`. Names
     /// match regardless of case, and `_` matches a space.
     ///
     /// # Errors
-    /// Returns [`Kind::Input`], naming the file and the class, if a class is missing or has no
-    /// sentence, or if the file cannot be read.
+    /// Returns [`Kind::Input`], naming the file and the classes, if some are missing or have no
+    /// sentence, if one stands in the file twice, or if the file cannot be read.
     pub fn read(path: &Path, classes: &[String], templates: &[String]) -> Result<Self> {
-        let text = text_file::read(path, Kind::Input, LONGEST)?;
-        let parsed: BTreeMap<String, Vec<String>> =
-            serde_json::from_str(&text).at(Kind::Input, "not descriptions, {class name: [sentence, ...]}:", path)?;
-        let found: HashMap<String, Vec<String>> = parsed.into_iter().map(|(name, s)| (plain(&name), s)).collect();
-        let of_class = |class: &String| {
-            let sentences = found.get(&plain(class)).map_or(&[][..], Vec::as_slice);
-            let kept: Vec<String> = sentences.iter().map(|s| s.trim().to_owned()).filter(|s| !s.is_empty()).collect();
-            if kept.is_empty() {
-                return Err(Error::new(Kind::Input, format!("{}: no sentence about '{class}'", path.display()))
-                    .hint("every class needs at least one sentence that says what it looks like"));
+        let mut found: HashMap<String, file::Entry> = HashMap::new();
+        for entry in file::read(path)? {
+            let (line, name) = (entry.line, entry.name.clone());
+            if let Some(before) = found.insert(plain(&name), entry) {
+                let what = format!("{}:{line}: class '{name}' stands in line {} already", path.display(), before.line);
+                return Err(Error::new(Kind::Input, what).hint("put all its sentences into one list"));
             }
-            Ok(kept)
+        }
+        let (mut descriptions, mut lines, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+        for class in classes {
+            match found.remove(&plain(class)) {
+                Some(entry) if !entry.sentences.is_empty() => {
+                    let (sentences, at): (Vec<String>, Vec<usize>) = entry.sentences.into_iter().unzip();
+                    descriptions.push(sentences);
+                    lines.push(at);
+                }
+                _ => missing.push(class),
+            }
+        }
+        let mut others: Vec<String> = found.into_values().map(|entry| entry.name).collect();
+        others.sort();
+        if !missing.is_empty() {
+            return Err(without_sentences(path, classes.len(), &missing, &others));
+        }
+        let written = Some(Written { file: path.to_owned(), lines, others });
+        Ok(Sentences { classes: classes.to_vec(), descriptions, templates: templates.to_vec(), written })
+    }
+
+    /// Returns a note on the names in the file that are no class, whose sentences are left aside;
+    /// `None` if there are none.
+    pub fn left_aside(&self) -> Option<String> {
+        let Written { file, others, .. } = self.written.as_ref().filter(|written| !written.others.is_empty())?;
+        let (names, are) = match others.len() {
+            1 => ("1 name".to_owned(), "is"),
+            many => (format!("{many} names"), "are"),
         };
-        let descriptions = classes.iter().map(of_class).collect::<Result<_>>()?;
-        Ok(Sentences { classes: classes.to_vec(), descriptions, templates: templates.to_vec() })
+        let named = some_of(others, NAMED);
+        Some(format!("{}: {names} {are} no class of the dataset and {are} left aside: {named}", file.display()))
     }
 
     /// Returns the hash of what the text features depend on besides the text space.
@@ -144,20 +185,41 @@ impl Sentences {
 
     /// Like [`too_long`](Self::too_long), but from the token count of each sentence.
     pub(super) fn cut(&self, tokens: &HashMap<String, usize>, context: usize) -> Option<String> {
-        let cut = |sentence: &str| tokens.get(sentence).is_some_and(|tokens| *tokens > context);
-        let first = self.lines().into_iter().find(|line| cut(&line.sentence))?;
-        let class = self.classes.get(first.class as usize).map_or("", String::as_str);
-        let mut shown: String = first.sentence.chars().take(SHOWN).collect();
-        if shown.len() < first.sentence.len() {
-            shown.push('…');
-        }
-        let many = tokens.keys().filter(|sentence| cut(sentence)).count();
+        let cut = |sentence: &str| tokens.get(sentence).copied().filter(|tokens| *tokens > context);
+        let mut seen = BTreeSet::new();
+        let places: Vec<String> = self
+            .lines()
+            .iter()
+            .filter_map(|line| Some((line, cut(&line.sentence)?)))
+            .filter(|(line, _)| seen.insert(line.sentence.clone()))
+            .map(|(line, tokens)| self.place(line, tokens))
+            .collect();
+        let (many, all) = (places.len(), tokens.len());
         let are = if many == 1 { "is" } else { "are" };
-        Some(format!(
-            "{many} of {} sentences {are} longer than the model's {context} tokens and {are} cut; the first: '{class}': '{}'",
-            tokens.len(),
-            shown.escape_debug()
-        ))
+        let named = some_of(&places, NAMED);
+        (many > 0).then(|| {
+            format!(
+                "{many} of {all} sentences {are} longer than the model's {context} tokens and {are} cut off there: {named}"
+            )
+        })
+    }
+
+    /// Says where a sentence stands: its file and line, or else how it begins.
+    fn place(&self, line: &Line, tokens: usize) -> String {
+        let class = self.classes.get(line.class as usize).map_or("", String::as_str);
+        let written = self.written.as_ref().filter(|_| line.kind == DESCRIPTION);
+        let at = written.and_then(|written| {
+            let number = written.lines.get(line.class as usize)?.get(line.index as usize)?;
+            Some(format!("{}:{number}", written.file.display()))
+        });
+        let place = at.unwrap_or_else(|| {
+            let mut shown: String = line.sentence.chars().take(SHOWN).collect();
+            if shown.len() < line.sentence.len() {
+                shown.push('…');
+            }
+            format!("'{}'", shown.escape_debug())
+        });
+        format!("{place} ('{class}', {tokens} tokens)")
     }
 
     /// Returns all filled templates of all classes, then all sentences of all classes.
@@ -169,8 +231,25 @@ impl Sentences {
             })
         });
         let sentences = (0..).zip(&self.descriptions).flat_map(|(class, sentences)| {
-            (0..).zip(sentences).map(move |(index, s)| Line { class, index, kind: "description", sentence: s.clone() })
+            (0..).zip(sentences).map(move |(index, s)| Line { class, index, kind: DESCRIPTION, sentence: s.clone() })
         });
         names.chain(sentences).collect()
     }
+}
+
+/// Returns the error about classes without a sentence; `others` are the names in the file that are
+/// no class.
+fn without_sentences(path: &Path, classes: usize, missing: &[&String], others: &[String]) -> Error {
+    let what = match missing {
+        [class] => format!("no sentence about '{class}'"),
+        many => format!("no sentence about {} of {classes} classes: {}", many.len(), some_of(many, NAMED)),
+    };
+    let meant = missing.iter().find_map(|class| {
+        let near = nearest(class, others.iter().map(|other| (other.as_str(), other)))?;
+        Some(format!("the file has '{near}', which is no class: spell '{class}' alike in both"))
+    });
+    Error::new(Kind::Input, format!("{}: {what}", path.display())).hint(meant.unwrap_or_else(|| {
+        "every class needs at least one sentence that says what it looks like; text.prototypes = \"templates\" does without"
+            .to_owned()
+    }))
 }

@@ -13,12 +13,14 @@ mod tables;
 use std::sync::Arc;
 
 use classes::Classes;
+use futures::StreamExt;
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::image::Decoding;
+use crate::image::{Decoding, Rejection};
 use crate::settings::identity_of;
 use crate::source::{ClassMap, Source};
 use crate::stage::cuts::{Mouths, Wishes};
+use crate::stage::encoded;
 use crate::stage::job::Job;
 use crate::stage::pictures;
 use crate::stage::progress::Progress;
@@ -100,6 +102,69 @@ pub fn snapshot(source: &dyn Source, settings: &IngestSettings) -> Result<String
 /// does not list.
 pub fn classes(source: &dyn Source, settings: &IngestSettings) -> Result<Vec<String>> {
     Ok(Classes::of(source, settings)?.names)
+}
+
+/// Returns what the user should know of the source, and of how its labels were matched to the named
+/// classes.
+///
+/// # Errors
+/// Fails like [`classes`].
+pub fn notes(source: &dyn Source, settings: &IngestSettings) -> Result<Vec<String>> {
+    Ok(all_notes(Classes::of(source, settings)?.notes, source))
+}
+
+/// Adds the source's notes to those about its classes.
+fn all_notes(mut notes: Vec<String>, source: &dyn Source) -> Vec<String> {
+    let listing = source.listing();
+    notes.extend(listing.notes.iter().cloned());
+    notes.extend(listing.unlabelled.as_ref().map(|why| format!("pictures have no labels: {why}")));
+    notes
+}
+
+/// Refuses a source of which no picture is for training, before anything is computed.
+///
+/// # Errors
+/// Returns [`Kind::Input`] if all its pictures are of another split.
+pub fn require_training(source: &dyn Source) -> Result<()> {
+    match source.listing().training {
+        0 => Err(without_training()),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the error about a dataset that has nothing to adapt to.
+pub fn without_training() -> Error {
+    Error::new(Kind::Input, "the dataset has no training picture")
+        .hint("all its pictures are kept apart for evaluation; name the split to adapt to `train`")
+}
+
+/// Reads a source up to the first picture that can be decoded.
+///
+/// Must be polled within a tokio runtime.
+///
+/// # Errors
+/// Returns [`Kind::Input`] if none can be, as [`ingest`] does, or if the source cannot be read.
+pub async fn require_readable(source: Box<dyn Source>, settings: &IngestSettings) -> Result<()> {
+    let decoding = settings.decoding;
+    let tried = encoded::each(source.items(), decoding.limits, move |item, encoded| {
+        Ok((item.path, encoded.and_then(|encoded| decoding.picture(&encoded.bytes)).err()))
+    });
+    let (mut tried, mut rejected) = (std::pin::pin!(tried), Vec::new());
+    while let Some(next) = tried.next().await {
+        match next? {
+            (_, None) => return Ok(()),
+            (path, Some(rejection)) => rejected.push((path, rejection)),
+        }
+    }
+    Err(nothing_readable(&rejected))
+}
+
+/// Returns the error about a dataset of which every file was rejected.
+fn nothing_readable(rejected: &[(String, Rejection)]) -> Error {
+    let first = rejected.first();
+    let first = first.map(|(path, r)| format!("; the first of {}: {path}: {}", rejected.len(), r.detail));
+    let what = format!("no picture of the dataset can be read{}", first.unwrap_or_default());
+    Error::new(Kind::Input, what).hint("JPEG, PNG and WebP are read; check dataset.path")
 }
 
 /// Returns what the store knows of the dataset, if the source still has this `snapshot`. Returns
@@ -190,8 +255,7 @@ pub(super) async fn read(
 ) -> Result<Unwritten> {
     let Job { store, stop, progress } = job;
     let Classes { names: classes, ids, notes } = Classes::of(source.as_ref(), settings)?;
-    let unlabelled = source.listing().unlabelled.as_ref().map(|why| format!("pictures have no labels: {why}"));
-    notes.iter().chain(&source.listing().notes).chain(&unlabelled).for_each(|note| progress.say(note));
+    all_notes(notes, source.as_ref()).iter().for_each(|note| progress.say(note));
     progress.begin("ingest", "image", source.listing().items, 0);
     // Pictures of the previous snapshot are known to decode, so they need not be decoded again.
     let decoded = pictures::present(&store.partition("images", &settings.dataset)?)?;
@@ -205,10 +269,7 @@ pub(super) async fn read(
     };
     let read = reading.read(source, store.root()).await?;
     if read.rows.is_empty() {
-        let first = read.rejected.first();
-        let first = first.map(|(path, r)| format!("; the first of {}: {path}: {}", read.rejected.len(), r.detail));
-        let what = format!("no picture of the dataset can be read{}", first.unwrap_or_default());
-        return Err(Error::new(Kind::Input, what).hint("JPEG, PNG and WebP are read; check dataset.path"));
+        return Err(nothing_readable(&read.rejected));
     }
     let files = |count: u64, one: &str, many: &str| match count {
         1 => format!("1 {one}"),
