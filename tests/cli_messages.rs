@@ -48,12 +48,35 @@ fn every_verb_has_a_manual_page() {
         "doctor",
         "completions",
         "man",
+        "help",
     ] {
         assert_cmd_snapshot!(format!("help_{verb}"), program().args([verb, "--help"]));
     }
     for task in ["ls", "verify", "gc", "rm"] {
         assert_cmd_snapshot!(format!("help_cache_{task}"), program().args(["cache", task, "--help"]));
     }
+}
+
+#[test]
+fn help_prints_the_page_of_a_verb_as_the_verb_does() {
+    let printed = |arguments: &[&str]| program().args(arguments).output().unwrap();
+    for verb in [&["run"][..], &["sql"], &["cache", "verify"], &["cache"], &["help"], &[]] {
+        let (help, page) = (printed(&[&["help"], verb].concat()), printed(&[verb, &["--help"]].concat()));
+        assert!(help.status.success() && !help.stdout.is_empty(), "{verb:?}");
+        assert_eq!(help, page, "{verb:?}");
+    }
+    for (line, tip) in [
+        (&["help", "rnu"][..], "tip: a similar subcommand exists: 'run"),
+        (&["help", "cache", "verfy"], "tip: a similar subcommand exists: 'verify'"),
+        (&["help", "run", "flowers.toml"], "'run' has no verb 'flowers.toml'"),
+    ] {
+        let refused = printed(line);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(refused.status.code() == Some(2) && said.contains(tip), "{line:?}: {said}");
+    }
+    let script = String::from_utf8(printed(&["completions", "bash"]).stdout).unwrap();
+    let of_help = script.rsplit("microclip__pipe__help)").next().unwrap();
+    assert!(of_help.contains("predict"), "the shell completes the verbs: {of_help}");
 }
 
 #[test]

@@ -259,3 +259,32 @@ fn what_is_no_sql_is_told_where_it_goes_wrong() {
     hint: `microclip-pipe schema` lists tables and columns; the SQL is DataFusion's
     ");
 }
+
+/// A drawn table without rows is a header, which looks like an answer that was cut off.
+#[test]
+fn a_result_without_rows_says_so_to_people_alone() {
+    let folder = folder();
+    assert_cmd_snapshot!(sql(&folder, &["SELECT model, value FROM metrics"]), @r"
+    success: true
+    exit_code: 0
+    ----- stdout -----
+    +-------+-------+
+    | model | value |
+    +-------+-------+
+    +-------+-------+
+
+    ----- stderr -----
+    0 rows
+    the store has no pictures of this pipeline yet: microclip-pipe run fills the tables
+    ");
+    for (format, rows) in [("csv", "model,value\n"), ("json", "")] {
+        let done = ok(sql(&folder, &["SELECT model, value FROM metrics", "--format", format]));
+        assert_eq!(String::from_utf8(done.stdout).unwrap(), rows);
+        assert!(!String::from_utf8(done.stderr).unwrap().contains("0 rows"));
+    }
+    let mut several = sql(&folder, &["-"]);
+    let mut child = several.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"SELECT 1; SELECT 1 WHERE false").unwrap();
+    let said = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+    assert!(said.starts_with("result 2: 0 rows\n"), "{said}");
+}

@@ -1,5 +1,6 @@
 //! `completions`: scripts with which shells complete the command line.
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, CommandFactory};
 use clap_complete::{Shell, generate};
 
@@ -28,8 +29,12 @@ pub(super) struct Completions {
 
 impl Completions {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
-        let mut script = Vec::new();
-        generate(self.shell, &mut Cli::command(), "microclip-pipe", &mut script);
+        let (mut program, mut script) = (Cli::command(), Vec::new());
+        let verbs: Vec<String> = program.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+        program = program.mut_subcommand("help", |help| {
+            help.mut_arg("verbs", |arg| arg.value_parser(PossibleValuesParser::new(verbs)))
+        });
+        generate(self.shell, &mut program, "microclip-pipe", &mut script);
         printer.result(&String::from_utf8_lossy(&script))
     }
 }

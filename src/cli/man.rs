@@ -40,7 +40,9 @@ impl Man {
             let path = folder.join(format!("{}.1", command.get_display_name().unwrap_or(command.get_name())));
             std::fs::write(&path, page(command)?).at(Kind::System, "cannot write", &path)?;
             written.push(path.display().to_string());
-            left.extend(command.get_subcommands().filter(|verb| verb.get_name() != "help"));
+            // clap's own `help` below a verb with verbs has no page.
+            let own = command.is_disable_help_subcommand_set();
+            left.extend(command.get_subcommands().filter(|verb| own || verb.get_name() != "help"));
         }
         written.sort();
         printer.result(&written.join("\n"))

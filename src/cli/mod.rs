@@ -11,6 +11,7 @@ mod doctor;
 mod embed;
 mod evaluate;
 mod export;
+mod help;
 mod ingest;
 mod init;
 mod man;
@@ -84,7 +85,7 @@ Examples:
     version = VERSION,
     about = ABOUT,
     long_about = LONG_ABOUT,
-    after_help = "`microclip-pipe VERB --help` is the manual page of a verb.",
+    after_help = "`microclip-pipe help VERB` is the manual page of a verb.",
     after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"),
     max_term_width = 100,
     arg_required_else_help = true,
@@ -117,6 +118,7 @@ enum Verb {
     Schema(schema::Schema),
     Completions(completions::Completions),
     Man(man::Man),
+    Help(help::Help),
 }
 
 impl Cli {
@@ -126,7 +128,11 @@ impl Cli {
     /// Returns the exit code if there is nothing to execute: help was asked for and printed, or the
     /// line is wrong and the reason was printed.
     pub fn from_command_line() -> Result<Self, ExitCode> {
-        Cli::try_parse().map_err(|said| {
+        let parsed = Cli::try_parse().and_then(|cli| match &cli.verb {
+            Verb::Help(help) => help.page(),
+            _ => Ok(cli),
+        });
+        parsed.map_err(|said| {
             // The form of messages is an option of the line that could not be parsed.
             if said.use_stderr() && printer::json_is_asked_for(std::env::args_os()) {
                 let error = usage::error(&said.render().to_string());
@@ -178,6 +184,8 @@ impl Cli {
             Verb::Schema(verb) => verb.execute(printer),
             Verb::Completions(verb) => verb.execute(printer),
             Verb::Man(verb) => verb.execute(printer),
+            // Its page was printed while the line was parsed.
+            Verb::Help(_) => Ok(()),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::output::Target;
+use super::printer::Printer;
 use crate::error::{Error, Kind, Result};
 use crate::table::format;
 
@@ -52,6 +53,14 @@ impl Rows {
                 .hint("name a file: --output rows.parquet"));
         }
         Ok(())
+    }
+
+    /// Says which results have no rows, where a person looks at them: a drawn table is then a
+    /// header alone. `counts` are the numbers of rows of each result.
+    pub(super) fn say_what_is_empty(&self, counts: &[u64], printer: &Printer) {
+        for (number, _) in (1..).zip(counts).filter(|(_, rows)| **rows == 0 && self.format == Format::Table) {
+            printer.note(&if counts.len() == 1 { "0 rows".to_owned() } else { format!("result {number}: 0 rows") });
+        }
     }
 
     /// Returns the file that rows go to, if any.

@@ -60,7 +60,7 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    pub(super) fn execute(&self, _: &Printer) -> Result<()> {
+    pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
         self.rows.check()?;
         let spec = self.common.load_without_sentences()?;
         match self.compare.as_slice() {
@@ -68,8 +68,10 @@ impl Runs {
                 let SqlScope { store, visible, .. } = scope_of_runs(&spec)?;
                 let rows = query(&session(&store, &visible).await?, LIST).await?;
                 let mut target = self.rows.target()?;
-                format::write(rows, self.rows.format(), &mut target).await?;
-                target.finish()
+                let written = format::write(rows, self.rows.format(), &mut target).await?;
+                target.finish()?;
+                self.rows.say_what_is_empty(&[written], printer);
+                Ok(())
             }),
             [_] => Err(Error::new(Kind::Usage, "--compare: one run alone cannot be compared")
                 .hint("name two or more; without --compare all runs are listed")),

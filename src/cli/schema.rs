@@ -86,8 +86,12 @@ fn columns(table: &TableSchema) -> String {
     let titles = ["column", "type", "unit", "null", "meaning"].map(str::to_owned).to_vec();
     let lines = table.columns().iter().map(|column| {
         let null = if column.nullable { "yes" } else { "no" };
-        let unit = column.unit.clone().unwrap_or_default();
-        vec![column.name.clone(), column.kind.to_string(), unit, null.to_owned(), column.doc.clone()]
+        // What a statement sees; a moment has no unit.
+        let (kind, unit) = match &column.sql {
+            Some(kind) => (kind.to_string(), String::new()),
+            None => (column.kind.to_string(), column.unit.clone().unwrap_or_default()),
+        };
+        vec![column.name.clone(), kind, unit, null.to_owned(), column.doc.clone()]
     });
     let lines: Vec<Vec<String>> = std::iter::once(titles).chain(lines).collect();
     format!("{}\nKey: {}\n\n{}", table.doc(), table.key().join(", "), align(&[Side::Left; 5], &lines))

@@ -102,7 +102,8 @@ impl Sql {
                     .iter()
                     .chain(&warnings(&session))
                     .for_each(|warning| printer.note(&format!("warning: {warning}")));
-                let (mut target, mut written) = (None, 0);
+                let ingested = !store.partition("images", &visible.dataset)?.listed()?.is_empty();
+                let (mut target, mut counts) = (None, Vec::new());
                 for statement in &statements {
                     let span = tracing::info_span!("statement", sql = statement.trim());
                     // Opened only now: if the first statement cannot be planned, an older output
@@ -112,10 +113,15 @@ impl Sql {
                         Some(target) => target,
                         none => none.insert(rows.target()?),
                     };
-                    written += format::write(found, rows.format(), target).instrument(span).await?;
+                    counts.push(format::write(found, rows.format(), target).instrument(span).await?);
                 }
-                printer.detail(|| format!("{written} rows"));
-                target.map_or(Ok(()), super::output::Target::finish)
+                printer.detail(|| format!("{} rows", counts.iter().sum::<u64>()));
+                target.map_or(Ok(()), super::output::Target::finish)?;
+                rows.say_what_is_empty(&counts, &printer);
+                if counts.contains(&0) && !ingested && rows.format() == format::Format::Table {
+                    printer.note("the store has no pictures of this pipeline yet: microclip-pipe run fills the tables");
+                }
+                Ok(())
             })
         })
     }

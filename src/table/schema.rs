@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::prelude::{Expr, cast, ident};
 use serde::Deserialize;
 
 use crate::error::{Error, Kind, Result};
@@ -74,8 +75,11 @@ pub struct Column {
     /// The column's type, with lengths still as symbols.
     #[serde(rename = "type")]
     pub kind: ColumnType,
-    /// Unit of the values, if they have one.
+    /// Unit of the values as they are stored, if they have one.
     pub unit: Option<String>,
+    /// The column's type in SQL, if it is another than the stored one: a moment, stored as a
+    /// number.
+    pub sql: Option<ColumnType>,
     /// Whether a row may have no value.
     #[serde(default)]
     pub nullable: bool,
@@ -185,6 +189,18 @@ impl Column {
                 tensor_field(&self.name, *dtype, &shape, self.nullable)?
             }
         })
+    }
+
+    /// Returns what makes the column's values in SQL out of the stored ones, or `None` if they are
+    /// the same: the number counts from 1970 UTC, in the column's unit.
+    pub(super) fn in_sql(&self) -> Option<Expr> {
+        let Some(ColumnType::Plain(DataType::Timestamp(unit, zone))) = &self.sql else { return None };
+        let stored = match self.unit.as_deref() {
+            Some("ns") => TimeUnit::Nanosecond,
+            _ => *unit,
+        };
+        let moment = cast(ident(&self.name), DataType::Timestamp(stored, zone.clone()));
+        Some(cast(moment, DataType::Timestamp(*unit, zone.clone())).alias(&self.name))
     }
 
     /// Returns the symbols in the column's type.
@@ -350,6 +366,13 @@ mod tests {
     fn a_misspelt_table_gets_the_nearest_name() {
         assert_eq!(table("pseudo_label").unwrap_err().hint_text(), Some("did you mean `pseudo_labels`?"));
         assert!(table("nothing_like_it").unwrap_err().hint_text().unwrap().contains("images, rejected"));
+    }
+
+    #[test]
+    fn a_type_of_sql_is_one_that_can_be_made() {
+        for column in all().iter().flat_map(TableSchema::columns) {
+            assert_eq!(column.in_sql().is_some(), column.sql.is_some(), "{}", column.name);
+        }
     }
 
     #[test]

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::common::JoinType;
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::provider_as_source;
 use datafusion::execution::context::SessionContext;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::prelude::{SessionConfig, col};
+use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::prelude::{SessionConfig, col, ident};
 
 use crate::cores;
 use crate::error::{Context, Kind, Result};
@@ -129,6 +132,14 @@ async fn open(
 /// Registers a table. `images` must come before the tables that are restricted to its rows.
 async fn register(ctx: &SessionContext, table: &TableSchema, parts: Parts) -> datafusion::common::Result<()> {
     let name = table.name();
+    if table.columns().iter().any(|column| column.sql.is_some()) {
+        let columns = table.columns().iter().map(|column| column.in_sql().unwrap_or_else(|| ident(&column.name)));
+        // The stored columns go by the table's name, so that plans say which table they read.
+        let stored = LogicalPlanBuilder::scan(name, provider_as_source(Arc::new(parts)), None)?;
+        let view = DataFrame::new(ctx.state(), stored.project(columns)?.build()?);
+        ctx.register_table(name, view.into_view())?;
+        return Ok(());
+    }
     if !table.has_pictures_of_a_space() {
         ctx.register_table(name, Arc::new(parts))?;
         return Ok(());

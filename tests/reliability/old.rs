@@ -30,6 +30,9 @@ fn adopted() -> Pipeline {
 fn its_rows_can_still_be_asked() {
     let pipeline = adopted();
     assert_eq!(pipeline.sql("SELECT count(*) AS n, max(width) AS w FROM images"), [json!({"n": 4, "w": 40})]);
+    let moments =
+        pipeline.sql("SELECT count(*) AS n FROM images WHERE date_part('year', modified) BETWEEN 2025 AND 2026");
+    assert_eq!(moments, [json!({"n": 4})], "a moment, though it is stored as a number");
     let names = pipeline.sql("SELECT name FROM classes ORDER BY class_id");
     assert_eq!(names, [json!({"name": "blue bell"}), json!({"name": "red rose"})]);
 }
