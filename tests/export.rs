@@ -126,7 +126,7 @@ fn weights_in_openais_layout_are_renamed() {
     let path = folder.path().join("model.safetensors");
     let renamed = hugging_face::tensors(&source, &config, Naming::OpenAi).unwrap();
     hugging_face::write(&path, &renamed, &[]).unwrap();
-    std::fs::write(folder.path().join("config.json"), hugging_face::config(&config).to_string()).unwrap();
+    std::fs::write(folder.path().join("config.json"), hugging_face::config(&config, 511).to_string()).unwrap();
 
     let written = Weights::open(&path).unwrap();
     assert_eq!(Naming::of(&written), Naming::HuggingFace);

@@ -201,6 +201,7 @@ impl Block {
             (Activation::Silu, true) => hidden.silu(),
             (Activation::QuickGelu, _) => &hidden * (&hidden * QUICK_GELU).sigmoid(),
             (Activation::Gelu, _) => hidden.gelu("none"),
+            (Activation::GeluTanh, _) => hidden.gelu("tanh"),
         };
         self.proj.forward(&hidden)
     }

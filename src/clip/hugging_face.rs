@@ -12,7 +12,7 @@ use crate::clip::naming::Naming;
 use crate::clip::stored::Stored;
 use crate::clip::weights::Weights;
 use crate::error::{Context, Kind, Result};
-use crate::image::{Filter, Preprocess};
+use crate::image::Preprocess;
 
 /// `ln(1 / 0.07)`: the start of CLIP's logit scale, for weights without one.
 const LOGIT_SCALE: f64 = 2.6592;
@@ -81,12 +81,12 @@ pub fn tensors(weights: &Weights, config: &ClipConfig, naming: Naming) -> Result
     Ok(all)
 }
 
-/// Returns the `config.json` of a `CLIPModel` of these sizes. The last two tokens of the vocabulary
-/// are the start and end marks, as in OpenAI's.
-pub fn config(config: &ClipConfig) -> Value {
+/// Returns the `config.json` of a `CLIPModel` of these sizes whose vocabulary has the end mark at
+/// `end`, and the start mark before it.
+pub fn config(config: &ClipConfig, end: i64) -> Value {
     let activation = |activation| match activation {
-        Activation::QuickGelu | Activation::Silu => "quick_gelu",
-        Activation::Gelu => "gelu",
+        Activation::Silu => Activation::QuickGelu.as_str(),
+        other => other.as_str(),
     };
     let ClipConfig { vision, text, joint } = config;
     json!({
@@ -119,29 +119,33 @@ pub fn config(config: &ClipConfig) -> Value {
             "max_position_embeddings": text.context,
             "layer_norm_eps": text.eps,
             "hidden_act": activation(text.activation),
-            "bos_token_id": text.vocab - 2,
-            "eos_token_id": text.vocab - 1,
-            "pad_token_id": text.vocab - 1,
+            "bos_token_id": end - 1,
+            "eos_token_id": end,
+            "pad_token_id": end,
         },
     })
 }
 
-/// Returns a `preprocessor_config.json` for a model that came without one.
+/// Returns a `preprocessor_config.json` that says how pictures are prepared.
 pub fn preprocessor(preprocess: &Preprocess) -> Value {
-    let side = preprocess.crop;
+    let (edge, side) = (preprocess.shortest_edge, preprocess.crop);
+    let size = if preprocess.squash { json!({"height": edge, "width": edge}) } else { json!({"shortest_edge": edge}) };
+    // The shortest decimals are those that the number was written with.
+    let decimals =
+        |numbers: &[f32; 3]| numbers.map(|number| number.to_string().parse::<f64>().unwrap_or(number.into()));
     json!({
         "image_processor_type": "CLIPImageProcessor",
         "do_convert_rgb": true,
         "do_resize": true,
-        "size": {"shortest_edge": preprocess.shortest_edge},
-        "resample": if preprocess.filter == Filter::Bilinear { 2 } else { 3 },
+        "size": size,
+        "resample": preprocess.filter.pillow(),
         "do_center_crop": true,
         "crop_size": {"height": side, "width": side},
         "do_rescale": true,
         "rescale_factor": 1.0 / 255.0,
         "do_normalize": true,
-        "image_mean": preprocess.mean,
-        "image_std": preprocess.std,
+        "image_mean": decimals(&preprocess.mean),
+        "image_std": decimals(&preprocess.std),
     })
 }
 
@@ -161,7 +165,21 @@ pub fn write(path: &Path, tensors: &Named, notes: &[(&str, String)]) -> Result<(
 
 #[cfg(test)]
 mod tests {
-    use super::name;
+    use std::path::Path;
+
+    use super::{name, preprocessor};
+    use crate::image::Filter;
+    use crate::image::preprocess::{Centre, Preprocess};
+
+    #[test]
+    fn how_pictures_are_prepared_is_read_as_it_was_written() {
+        let plain = Preprocess { centre: Centre::Down, ..Preprocess::openai(24) };
+        let squash = Preprocess { squash: true, filter: Filter::Lanczos, mean: [0.5, 0.4, 0.3], ..plain.clone() };
+        for written in [plain, squash] {
+            let json = preprocessor(&written);
+            assert_eq!(Preprocess::from_hf_json(&json, Path::new("preprocessor_config.json")).unwrap(), written);
+        }
+    }
 
     #[test]
     fn names_of_both_towers() {

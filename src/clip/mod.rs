@@ -12,6 +12,7 @@ pub mod model;
 pub mod naming;
 mod open_clip;
 mod openai_text;
+mod preprocessor;
 pub mod stored;
 pub mod text;
 pub mod tokenizer;
@@ -21,7 +22,7 @@ pub mod weights;
 pub use config::{Activation, ClipConfig, TextConfig, VisionConfig};
 pub use model::{Clip, ModelSettings};
 pub use text::TextTower;
-pub use tokenizer::{Sequence, Tokenizer};
+pub use tokenizer::{ReadAt, Sequence, Tokenizer};
 pub use vision::{VisionOutput, VisionTower};
 pub use weights::Weights;
 

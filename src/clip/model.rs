@@ -2,35 +2,39 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::clip::config::ClipConfig;
+use crate::clip::config::{ClipConfig, HuggingFace};
 use crate::clip::hugging_face::{self, Named};
 use crate::clip::manifest;
 use crate::clip::naming::Naming;
 use crate::clip::open_clip;
+use crate::clip::preprocessor;
 use crate::clip::text::TextTower;
-use crate::clip::text_of;
-use crate::clip::tokenizer::Tokenizer;
+use crate::clip::tokenizer::{ReadAt, Tokenizer};
 use crate::clip::vision::VisionTower;
 use crate::clip::weights::Weights;
 use crate::device::PrecisionChoice;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::image::preprocess::Preprocess;
 use crate::settings::{Must, Want, settings};
 
 settings! {
     /// The CLIP to adapt.
     ModelSettings {
-        /// A Hugging Face directory, or a `.safetensors` file in OpenAI's naming.
+        /// A directory with a model of transformers or open_clip, or a `.safetensors` file.
         path: PathBuf, Want::Path(Must::Exist), ByContent;
         ..
         /// A `tokenizer.json`, where it does not lie beside the weights.
         tokenizer: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
-        /// A `preprocessor_config.json`, where it does not lie beside the weights.
+        /// A `preprocessor_config.json` or `processor_config.json`, where it does not lie beside
+        /// the weights.
         preprocessor: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
         /// Number type of the frozen encoder.
         precision: PrecisionChoice = PrecisionChoice::Auto, PrecisionChoice::WANT, ByContent;
     }
 }
+
+/// The id that config.json gave for the end mark, whatever the vocabulary, before 2023.
+const BEFORE_2023: i64 = 2;
 
 /// An opened model: sizes, tokenizer and preprocessing are known. The towers are built on demand,
 /// so a run that finds everything cached builds none.
@@ -60,10 +64,19 @@ impl Clip {
         let folder =
             if files.path.is_dir() { files.path.as_path() } else { files.path.parent().unwrap_or(Path::new(".")) };
         let mut notes = Vec::new();
-        let open_clip = Some(folder.join(open_clip::NAME)).filter(|path| naming == Naming::OpenAi && path.is_file());
+        // Towers of open_clip that are none of ours have other names, and that file says what they
+        // are.
+        let is_open_clips = naming == Naming::OpenAi || !folder.join("config.json").is_file();
+        let open_clip = Some(folder.join(open_clip::NAME)).filter(|path| is_open_clips && path.is_file());
         let open_clip = open_clip.map(|path| open_clip::read(&path)).transpose()?;
+        let mut end = None;
         let config = match (naming, &open_clip) {
-            (Naming::HuggingFace, _) => ClipConfig::from_hugging_face(&folder.join("config.json"))?,
+            (Naming::HuggingFace, _) => {
+                let read = HuggingFace::read(&folder.join("config.json"))?;
+                notes.extend(read.notes);
+                end = read.end;
+                read.config
+            }
             (Naming::OpenAi, Some((config, _))) => config.clone(),
             (Naming::OpenAi, None) => {
                 notes.push(format!(
@@ -85,27 +98,22 @@ impl Clip {
                 ));
             }
         };
-        // transformers 5 writes the second of these.
-        let preprocessor = companion(files.preprocessor.as_deref(), folder, "preprocessor_config.json")
-            .or_else(|| companion(None, folder, "processor_config.json"));
-        let preprocess = match (preprocessor, open_clip) {
-            (Some(path), _) => {
-                let text = text_of(&path)?;
-                let json: serde_json::Value = serde_json::from_str(&text).at(Kind::Model, "not JSON:", &path)?;
-                Preprocess::from_hf_json(json.get("image_processor").unwrap_or(&json), &path)?
-            }
-            (None, Some((_, preprocess))) => preprocess,
-            (None, None) => {
-                let openai = Preprocess::openai(config.vision.image_size as u32);
-                notes.push(format!(
-                    "no preprocessor_config.json in {}: pictures are prepared as for OpenAI's CLIP, with mean {:?} and std {:?}",
+        let read_at = match (naming, end) {
+            (Naming::OpenAi, _) | (_, Some(BEFORE_2023)) => ReadAt::Largest,
+            (_, Some(end)) if end != tokenizer.end() => {
+                let what = format!(
+                    "{}: config.json's text_config.eos_token_id is {end}, the tokenizer's end mark has id {}",
                     folder.display(),
-                    openai.mean,
-                    openai.std
-                ));
-                openai
+                    tokenizer.end()
+                );
+                return Err(Error::new(Kind::Model, what).hint("they are not of the same model, or one was changed"));
             }
+            _ => ReadAt::End,
         };
+        let tokenizer = tokenizer.read_at(read_at);
+        let prepared = open_clip.map(|(_, preprocess)| preprocess);
+        let side = config.vision.image_size as u32;
+        let preprocess = preprocessor::read(files.preprocessor.as_deref(), folder, prepared, side, &mut notes)?;
         if i64::from(preprocess.crop) != config.vision.image_size {
             return Err(Error::new(
                 Kind::Model,
@@ -116,7 +124,7 @@ impl Clip {
                     config.vision.image_size
                 ),
             )
-            .hint("preprocessor_config.json and config.json are not of the same model"));
+            .hint("the preprocessor's configuration and that of the towers are not of the same model"));
         }
         let weights_hash = weights.hash();
         Ok(Clip { config, tokenizer, preprocess, notes, weights, weights_hash, naming })

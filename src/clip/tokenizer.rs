@@ -15,17 +15,31 @@ pub struct Tokenizer {
     vocabulary: Vocabulary,
     start: i64,
     end: i64,
+    /// The largest id of the vocabulary.
+    largest: i64,
+    read_at: ReadAt,
     context: usize,
     identity: blake3::Hash,
+}
+
+/// The token at which the text tower reads the feature of a sentence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadAt {
+    /// The first end mark.
+    End,
+    /// The first of those with the largest id, as OpenAI's code does: the end mark, unless tokens
+    /// were added to the vocabulary behind it.
+    Largest,
 }
 
 /// A sentence as the text tower's input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sequence {
-    /// Start mark, words, end mark; no longer than the context.
+    /// Start mark, words, end mark; no longer than the context. A sentence that spells out an end
+    /// mark ends there.
     pub ids: Vec<i64>,
-    /// The number of ids of the whole sentence, marks included: more than the context if it was
-    /// cut.
+    /// The number of ids up to the end mark, marks included: more than the context if the sentence
+    /// was cut.
     pub tokens: usize,
 }
 
@@ -74,6 +88,8 @@ impl Tokenizer {
             vocabulary: Vocabulary::HuggingFace(Box::new(inner)),
             start,
             end,
+            largest,
+            read_at: ReadAt::End,
             context: context as usize,
             identity,
         })
@@ -97,9 +113,41 @@ impl Tokenizer {
             vocabulary: Vocabulary::OpenAi(Box::new(inner)),
             start,
             end,
+            largest: end,
+            read_at: ReadAt::Largest,
             context: context as usize,
             identity: blake3::hash(b"openai bpe_simple_vocab_16e6"),
         })
+    }
+
+    /// Returns the tokenizer for a text tower that reads features at another token.
+    #[must_use]
+    pub fn read_at(mut self, read_at: ReadAt) -> Self {
+        // Only then is there a difference.
+        if read_at == ReadAt::Largest && self.largest > self.end && self.read_at == ReadAt::End {
+            self.identity = blake3::hash(format!("{} read at the largest id", self.identity).as_bytes());
+        }
+        self.read_at = read_at;
+        self
+    }
+
+    /// Returns the id of the end mark.
+    pub fn end(&self) -> i64 {
+        self.end
+    }
+
+    /// Returns the first mark that a text spells out: `<|endoftext|>`, at which the sentence ends
+    /// for the text tower, rather than `<|startoftext|>`, which is no word either.
+    ///
+    /// # Errors
+    /// Fails as [`Tokenizer::ids`] does.
+    pub fn mark_in(&self, text: &str) -> Result<Option<&'static str>> {
+        // Spares most sentences the look at their tokens.
+        if !text.contains("oftext") {
+            return Ok(None);
+        }
+        let ids = self.ids(text)?;
+        Ok([(self.end, END), (self.start, START)].into_iter().find(|(id, _)| ids.contains(id)).map(|(_, mark)| mark))
     }
 
     /// Returns a hash that distinguishes this tokenizer from others: part of a text space.
@@ -137,18 +185,27 @@ impl Tokenizer {
         }
     }
 
-    /// Returns a sequence for the text tower: start mark, ids cut to the context, end mark.
+    /// Returns a sequence for the text tower: start mark, ids cut to the context, end mark. What
+    /// follows the token that the tower reads is left out, as it has no effect: attention is
+    /// causal.
     ///
     /// # Errors
     /// Fails as [`Tokenizer::ids`] does.
     pub fn sequence(&self, text: &str) -> Result<Sequence> {
         let words = self.ids(text)?;
-        let tokens = words.len() + MARKS;
+        let whole = words.len() + MARKS;
         let room = self.context.saturating_sub(MARKS);
         let mut ids = Vec::with_capacity(words.len().min(room) + MARKS);
         ids.push(self.start);
         ids.extend(words.into_iter().take(room));
         ids.push(self.end);
+        let read = match self.read_at {
+            ReadAt::End => self.end,
+            ReadAt::Largest => ids.iter().skip(1).copied().max().unwrap_or(self.end),
+        };
+        let length = ids.iter().skip(1).position(|id| *id == read).map_or(ids.len(), |at| at + MARKS);
+        let tokens = if length < ids.len() { length } else { whole };
+        ids.truncate(length);
         Ok(Sequence { ids, tokens })
     }
 

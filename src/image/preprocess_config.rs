@@ -11,11 +11,21 @@ use super::preprocess::{Centre, OPENAI_MEAN, OPENAI_STD, Preprocess};
 use super::resample::Filter;
 use crate::error::{Error, Kind, Result};
 
-/// Reads a list of three finite numbers, one per channel.
+/// Reads a list of three finite numbers, one per channel, or one number for all.
 pub(crate) fn channels(value: &Value) -> Option<[f32; 3]> {
-    let numbers: Option<Vec<f32>> = value.as_array()?.iter().map(|v| v.as_f64().map(|n| n as f32)).collect();
-    <[f32; 3]>::try_from(numbers?).ok().filter(|numbers| numbers.iter().all(|number| number.is_finite()))
+    let numbers: [f32; 3] = match value.as_f64() {
+        Some(number) => [number as f32; 3],
+        None => {
+            let numbers: Option<Vec<f32>> = value.as_array()?.iter().map(|v| v.as_f64().map(|n| n as f32)).collect();
+            numbers?.try_into().ok()?
+        }
+    };
+    Some(numbers).filter(|numbers| numbers.iter().all(|number| number.is_finite()))
 }
+
+/// The names that `CLIPImageProcessor` has had. Missing keys of others have other defaults.
+const TYPES: [&str; 4] =
+    ["CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil", "CLIPFeatureExtractor"];
 
 impl Preprocess {
     /// Reads the settings from a parsed `preprocessor_config.json`; `path` is for messages.
@@ -24,6 +34,16 @@ impl Preprocess {
     /// Returns [`Kind::Model`] if a value has the wrong type or asks for something unsupported.
     pub fn from_hf_json(config: &Value, path: &Path) -> Result<Self> {
         let reader = Reader { config, path };
+        for key in ["image_processor_type", "feature_extractor_type"] {
+            if let Some(other) = config.get(key).filter(|name| !name.is_null())
+                && !other.as_str().is_some_and(|name| TYPES.contains(&name))
+            {
+                return Err(reader.unsupported(key, "only a CLIPImageProcessor is supported"));
+            }
+        }
+        if reader.flag("use_square_size", false)? {
+            return Err(reader.unsupported("use_square_size", "give `size` a height and a width instead"));
+        }
         for (key, consequence) in [("do_resize", "without resizing"), ("do_rescale", "without scaling to [0, 1]")] {
             if !reader.flag(key, true)? {
                 return Err(reader.unsupported(key, &format!("a model fed {consequence} is not supported")));
@@ -81,7 +101,9 @@ impl Reader<'_> {
 
     fn flag(&self, key: &str, default: bool) -> Result<bool> {
         match self.config.get(key) {
-            None | Some(Value::Null) => Ok(default),
+            None => Ok(default),
+            // transformers takes null for "no" here, and does not fall back on the default.
+            Some(Value::Null) => Ok(false),
             Some(Value::Bool(flag)) => Ok(*flag),
             Some(_) => Err(self.unsupported(key, "must be true or false")),
         }
@@ -96,19 +118,21 @@ impl Reader<'_> {
 
     fn channels(&self, key: &str) -> Result<Option<[f32; 3]>> {
         let Some(value) = self.config.get(key).filter(|v| !v.is_null()) else { return Ok(None) };
-        channels(value).map(Some).ok_or_else(|| self.unsupported(key, "must be a list of three numbers"))
+        channels(value).map(Some).ok_or_else(|| self.unsupported(key, "must be one number or a list of three"))
     }
 
     /// Returns the edge, and whether it applies to both edges.
     fn size(&self) -> Result<(u32, bool)> {
         let Some(size) = self.config.get("size").filter(|v| !v.is_null()) else { return Ok((224, false)) };
-        if let Some(edge) = edge(size).or_else(|| size.get("shortest_edge").and_then(edge)) {
-            return Ok((edge, false));
-        }
-        match square(size) {
-            Some(side) => Ok((side, true)),
-            None => Err(self
-                .unsupported("size", "must be a number of pixels, {shortest_edge}, or an equal {height} and {width}")),
+        // A second bound, such as {longest_edge}, would ask for another size.
+        let shortest = size.as_object().filter(|keys| keys.values().filter(|v| !v.is_null()).count() == 1);
+        let shortest = shortest.and_then(|keys| keys.get("shortest_edge"));
+        match edge(shortest.unwrap_or(size)) {
+            Some(edge) => Ok((edge, false)),
+            None => square(size).map(|side| (side, true)).ok_or_else(|| {
+                let sizes = "must be a number of pixels, {shortest_edge} alone, or an equal {height} and {width}";
+                self.unsupported("size", sizes)
+            }),
         }
     }
 
@@ -124,9 +148,16 @@ fn edge(value: &Value) -> Option<u32> {
     value.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| (1..=16_384).contains(n))
 }
 
+/// Reads `{height, width}` or `[height, width]`, if both are equal and nothing else is asked for.
 fn square(value: &Value) -> Option<u32> {
-    let (height, width) = (edge(value.get("height")?)?, edge(value.get("width")?)?);
-    (height == width).then_some(height)
+    let (height, width) = match value {
+        Value::Array(sides) => <&[Value; 2]>::try_from(sides.as_slice()).ok().map(|[height, width]| (height, width))?,
+        Value::Object(keys) if keys.values().filter(|v| !v.is_null()).count() == 2 => {
+            (keys.get("height")?, keys.get("width")?)
+        }
+        _ => return None,
+    };
+    edge(height).filter(|side| edge(width) == Some(*side))
 }
 
 #[cfg(test)]
@@ -156,6 +187,13 @@ mod tests {
     fn a_fixed_height_and_width_does_not_keep_proportions() {
         let p = read(json!({"size": {"height": 64, "width": 64}, "do_center_crop": false, "resample": 2})).unwrap();
         assert!(p.squash && p.shortest_edge == 64 && p.crop == 64 && p.filter == Filter::Bilinear);
+        let listed = read(json!({"size": [64, 64], "crop_size": [64, 64], "resample": 2})).unwrap();
+        assert_eq!(listed, p);
+        // transformers writes the keys that do not apply as null.
+        let nulls = json!({"size": {"shortest_edge": 64, "longest_edge": null}, "crop_size": 64, "image_mean": 0.5});
+        let nulls = read(nulls).unwrap();
+        assert_eq!((nulls.squash, nulls.shortest_edge, nulls.mean), (false, 64, [0.5; 3]));
+        assert_eq!(read(json!({"do_normalize": null})).unwrap().std, [1.0; 3]);
     }
 
     #[test]
@@ -168,6 +206,13 @@ mod tests {
             (json!({"rescale_factor": 1.0}), "`rescale_factor` is 1.0"),
             (json!({"size": {"longest_edge": 224}}), "`size`"),
             (json!({"size": 0}), "`size`"),
+            (json!({"size": {"shortest_edge": 224, "longest_edge": 448}}), "`size`"),
+            (json!({"size": [224, 448]}), "`size`"),
+            (json!({"do_center_crop": null}), "`do_center_crop`"),
+            (json!({"do_rescale": null}), "`do_rescale`"),
+            (json!({"use_square_size": true}), "`use_square_size`"),
+            (json!({"image_processor_type": "SiglipImageProcessor"}), "`image_processor_type`"),
+            (json!({"feature_extractor_type": "ViTFeatureExtractor"}), "`feature_extractor_type`"),
             (json!({"crop_size": {"height": 224, "width": 112}}), "`crop_size`"),
             (json!({"resample": 9}), "`resample`"),
             (json!({"resample": "bicubic"}), "`resample`"),

@@ -26,11 +26,18 @@ pub enum Filter {
 }
 
 impl Filter {
+    /// The filters, in the order of Pillow's numbers.
+    const OF_PILLOW: [Filter; 6] =
+        [Filter::Nearest, Filter::Lanczos, Filter::Bilinear, Filter::Bicubic, Filter::Box, Filter::Hamming];
+
     /// Returns the filter with Pillow's number.
     pub fn from_pillow(number: u64) -> Option<Self> {
-        [Filter::Nearest, Filter::Lanczos, Filter::Bilinear, Filter::Bicubic, Filter::Box, Filter::Hamming]
-            .get(usize::try_from(number).ok()?)
-            .copied()
+        Filter::OF_PILLOW.get(usize::try_from(number).ok()?).copied()
+    }
+
+    /// Returns Pillow's number of the filter.
+    pub fn pillow(self) -> u64 {
+        Filter::OF_PILLOW.iter().position(|filter| *filter == self).unwrap_or(0) as u64
     }
 
     /// Returns the name, in lower case.

@@ -60,7 +60,9 @@ fn notes(opened: &Opened, spec: &Spec, store: &Store) -> Result<Vec<String>> {
     let mut notes = workspace.clip.notes.clone();
     notes.extend(ingest::notes(source.as_ref(), ingest)?);
     notes.extend(sentences.left_aside());
-    notes.extend(sentences.too_long(&workspace.clip.tokenizer)?.map(|cut| format!("warning: {cut}")));
+    let tokenizer = &workspace.clip.tokenizer;
+    let warnings = [sentences.too_long(tokenizer)?, sentences.with_marks(tokenizer)?];
+    notes.extend(warnings.into_iter().flatten().map(|warning| format!("warning: {warning}")));
     notes.extend(references::changed_weights(spec, workspace, store)?);
     Ok(notes)
 }

@@ -68,6 +68,9 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     let workspace = &opened.workspace;
     workspace.clip.notes.iter().for_each(|note| progress.say(note));
     opened.sentences.left_aside().iter().for_each(|note| progress.say(note));
+    if let Some(marks) = opened.sentences.with_marks(&workspace.clip.tokenizer)? {
+        progress.say(&format!("warning: {marks}"));
+    }
     let mut record = Record::begin(&store, &run, &workspace.dataset, started, clock)?;
     record.made_from = MadeFrom::of(&workspace.clip, &opened.classes, Some(&opened.sentences));
     let known = opened.known(&store)?;

@@ -204,18 +204,21 @@ pub fn ground(spec: &Spec) -> String {
 /// Checks the sentences about the classes; `tokenizer` is the model's, if that could be opened.
 fn words(spec: &Spec, classes: &[String], tokenizer: Option<&Tokenizer>) -> Vec<Finding> {
     let looked = Sentences::of(&spec.text, classes).and_then(|sentences| {
-        let cut = tokenizer.map(|tokenizer| sentences.too_long(tokenizer)).transpose()?.flatten();
-        Ok((sentences, cut))
+        let mut notes = Vec::new();
+        if let Some(tokenizer) = tokenizer {
+            let note = |note| Finding::new("sentences", State::Note, note);
+            let cut = sentences.too_long(tokenizer)?.map(note);
+            notes.extend(cut.map(|cut| cut.mend("shorten them: what is cut off, the model does not see")));
+            let marks = sentences.with_marks(tokenizer)?.map(note);
+            notes.extend(marks.map(|marks| marks.mend("take the marks out: what follows, the model does not see")));
+        }
+        Ok((sentences, notes))
     });
     match looked {
-        Ok((sentences, cut)) => {
+        Ok((sentences, notes)) => {
             let count = Finding::new("sentences", State::Fine, format!("{} different ones", sentences.count()));
-            let cut = cut.map(|cut| {
-                Finding::new("sentences", State::Note, cut)
-                    .mend("shorten them: what is cut off, the model does not see")
-            });
             let aside = sentences.left_aside().map(|aside| Finding::new("sentences", State::Note, aside));
-            std::iter::once(count).chain(cut).chain(aside).collect()
+            std::iter::once(count).chain(notes).chain(aside).collect()
         }
         Err(error) => vec![Finding::broken("sentences", &error)],
     }

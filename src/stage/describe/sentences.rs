@@ -183,6 +183,31 @@ impl Sentences {
         Ok(self.cut(&counted.collect::<Result<_>>()?, tokenizer.context()))
     }
 
+    /// Returns a warning about the sentences that spell out a mark of the tokenizer, where they are,
+    /// and what the text tower makes of them; `None` if there are none.
+    ///
+    /// # Errors
+    /// Fails if the tokenizer cannot encode a sentence.
+    pub fn with_marks(&self, tokenizer: &Tokenizer) -> Result<Option<String>> {
+        let mut seen = BTreeSet::new();
+        let mut places = Vec::new();
+        for line in self.lines() {
+            if let Some(mark) = tokenizer.mark_in(&line.sentence)?
+                && seen.insert(line.sentence.clone())
+            {
+                places.push(format!("{} ({}, {mark})", self.place(&line), self.class_of(&line)));
+            }
+        }
+        let (many, spell) = (places.len(), if places.len() == 1 { "spells" } else { "spell" });
+        let (all, named) = (self.count(), some_of(&places, NAMED));
+        Ok((many > 0).then(|| {
+            format!(
+                "{many} of {all} sentences {spell} out a mark of the tokenizer, and to the model a sentence ends at its first \
+                 <|endoftext|>: {named}"
+            )
+        }))
+    }
+
     /// Like [`too_long`](Self::too_long), but from the token count of each sentence.
     pub(super) fn cut(&self, tokens: &HashMap<String, usize>, context: usize) -> Option<String> {
         let cut = |sentence: &str| tokens.get(sentence).copied().filter(|tokens| *tokens > context);
@@ -192,7 +217,7 @@ impl Sentences {
             .iter()
             .filter_map(|line| Some((line, cut(&line.sentence)?)))
             .filter(|(line, _)| seen.insert(line.sentence.clone()))
-            .map(|(line, tokens)| self.place(line, tokens))
+            .map(|(line, tokens)| format!("{} ({}, {tokens} tokens)", self.place(line), self.class_of(line)))
             .collect();
         let (many, all) = (places.len(), tokens.len());
         let are = if many == 1 { "is" } else { "are" };
@@ -205,21 +230,24 @@ impl Sentences {
     }
 
     /// Says where a sentence stands: its file and line, or else how it begins.
-    fn place(&self, line: &Line, tokens: usize) -> String {
-        let class = self.classes.get(line.class as usize).map_or("", String::as_str);
+    fn place(&self, line: &Line) -> String {
         let written = self.written.as_ref().filter(|_| line.kind == DESCRIPTION);
         let at = written.and_then(|written| {
             let number = written.lines.get(line.class as usize)?.get(line.index as usize)?;
             Some(format!("{}:{number}", written.file.display()))
         });
-        let place = at.unwrap_or_else(|| {
+        at.unwrap_or_else(|| {
             let mut shown: String = line.sentence.chars().take(SHOWN).collect();
             if shown.len() < line.sentence.len() {
                 shown.push('…');
             }
             format!("'{}'", shown.escape_debug())
-        });
-        format!("{place} ('{class}', {tokens} tokens)")
+        })
+    }
+
+    /// Returns the name of the class that a sentence is about, in quotes.
+    fn class_of(&self, line: &Line) -> String {
+        format!("'{}'", self.classes.get(line.class as usize).map_or("", String::as_str))
     }
 
     /// Returns all filled templates of all classes, then all sentences of all classes.

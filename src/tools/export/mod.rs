@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::clip::ClipConfig;
 use crate::clip::hugging_face::{self, Named};
 use crate::clip::text_of;
 use crate::device::guarded;
@@ -78,7 +79,10 @@ fn fill(folder: &Path, chosen: &StoredRun, adapted: &AdaptedModel) -> Result<Vec
     write_json(folder, "classes.json", &json!(adapted.classes))?;
 
     let beside = Beside::new(chosen);
-    let config = match beside.json("config.json")? {
+    // Beside weights in open_clip's naming may lie another model's.
+    let own = |path: &PathBuf| ClipConfig::from_hugging_face(path).is_ok_and(|read| read == adapted.clip.config);
+    let config = match beside.path("config.json").filter(own).map(|_| beside.json("config.json")).transpose()?.flatten()
+    {
         Some(mut config) => {
             // The weights are written in fp32, whatever they were.
             config["torch_dtype"] = json!("float32");
@@ -87,12 +91,11 @@ fn fill(folder: &Path, chosen: &StoredRun, adapted: &AdaptedModel) -> Result<Vec
             }
             config
         }
-        None => hugging_face::config(&adapted.clip.config),
+        None => hugging_face::config(&adapted.clip.config, adapted.clip.tokenizer.end()),
     };
     write_json(folder, "config.json", &config)?;
-    let preprocessor = beside.json("preprocessor_config.json")?;
-    let preprocessor = preprocessor.unwrap_or_else(|| hugging_face::preprocessor(&adapted.clip.preprocess));
-    write_json(folder, "preprocessor_config.json", &preprocessor)?;
+    // Several files may say how pictures are prepared; this is what was done.
+    write_json(folder, "preprocessor_config.json", &hugging_face::preprocessor(&adapted.clip.preprocess))?;
     let notes = tokenizer(folder, &beside, adapted)?;
     write(folder, "README.md", &card::card(chosen, adapted)?)?;
     Ok(notes)
@@ -161,7 +164,6 @@ impl<'a> Beside<'a> {
         let model = &self.chosen.spec.model;
         let named = match name {
             "tokenizer.json" => &model.tokenizer,
-            "preprocessor_config.json" => &model.preprocessor,
             _ => &None,
         };
         named.clone().or_else(|| Some(self.folder.join(name)).filter(|path| path.is_file()))
