@@ -160,6 +160,11 @@ impl Model {
         self.head.device()
     }
 
+    /// Returns W* as answers use it: (C, d) with unit rows, without gradients.
+    pub fn classifier(&self) -> Tensor {
+        normalize(&self.head.detach())
+    }
+
     /// Runs the current tower on normalised pixels (B, 3, S, S); `picks` as in [`Seen`].
     pub fn see(&self, pixels: &Tensor, picks: &Tensor) -> Seen {
         self.see_from(0, &self.tower.tokens_at(0, pixels), picks)

@@ -3,6 +3,7 @@
 use crate::config::Spec;
 use crate::error::{Error, Kind, Result};
 use crate::runs::lookup::{MetricRow, Upto, Whole};
+use crate::runs::record::Forwards;
 use crate::stage::evaluate::Score;
 use crate::stage::ingest::Ingested;
 
@@ -48,7 +49,7 @@ impl Outcome {
     }
 
     /// Notes how many forward passes of the frozen model there were.
-    pub(super) fn say_forwards(&mut self, images: u64, sentences: u64) {
+    pub(super) fn say_forwards(&mut self, Forwards { images, sentences }: Forwards) {
         self.notes.push(match images + sentences {
             0 => "every embedding was cached: no forward pass of the frozen model".to_owned(),
             _ => format!("frozen model: {images} image forwards, {sentences} text forwards"),

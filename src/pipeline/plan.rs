@@ -57,12 +57,9 @@ pub async fn plan(spec: &Spec) -> Result<Plan> {
 /// Returns what the run would say of its inputs.
 fn notes(opened: &Opened, spec: &Spec, store: &Store) -> Result<Vec<String>> {
     let Opened { workspace, source, ingest, sentences, .. } = opened;
-    let mut notes = workspace.clip.notes.clone();
+    let mut notes = opened.notes()?;
     notes.extend(ingest::notes(source.as_ref(), ingest)?);
-    notes.extend(sentences.left_aside());
-    let tokenizer = &workspace.clip.tokenizer;
-    let warnings = [sentences.too_long(tokenizer)?, sentences.with_marks(tokenizer)?];
-    notes.extend(warnings.into_iter().flatten().map(|warning| format!("warning: {warning}")));
+    notes.extend(sentences.too_long(&workspace.clip.tokenizer)?.map(|cut| format!("warning: {cut}")));
     notes.extend(references::changed_weights(spec, workspace, store)?);
     Ok(notes)
 }

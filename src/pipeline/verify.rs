@@ -16,11 +16,11 @@ use crate::store::reader;
 
 impl Stages<'_> {
     /// Returns what is `known` of the dataset and what the run left behind if it was done before,
-    /// or `None` if anything up to `upto` is missing.
-    pub(super) fn finished(&self, known: Option<&Ingested>, upto: Upto) -> Result<Option<(Ingested, Whole)>> {
-        let (Some(known), true) = (known, upto >= Upto::Adapt) else { return Ok(None) };
+    /// or `None` if anything up to the last step is missing.
+    pub(super) fn finished(&self, known: Option<&Ingested>) -> Result<Option<(Ingested, Whole)>> {
+        let (Some(known), true) = (known, self.upto >= Upto::Adapt) else { return Ok(None) };
         let passes = self.recipe.map(|recipe| recipe.adapt.passes());
-        let Some(whole) = lookup::whole(self.job.store, self.run, passes, upto)? else { return Ok(None) };
+        let Some(whole) = lookup::whole(self.job.store, self.run, passes, self.upto)? else { return Ok(None) };
         // Asking for the run again counts as a use of what it was made from.
         self.features()?.iter().for_each(Partition::touch);
         Ok(Some((ingest::unchanged(known.clone(), self.job.progress.as_ref()), whole)))

@@ -9,7 +9,6 @@ use crate::error::{Error, Kind, Result};
 use crate::fusion::adamw::AdamW;
 use crate::fusion::design::{Coarse, StartsFrom};
 use crate::fusion::model::Model;
-use crate::fusion::normalize;
 use crate::runs::reached::Reached;
 use crate::runs::record::{MadeFrom, differs};
 use crate::runs::stored_run::StoredRun;
@@ -103,8 +102,7 @@ impl AdaptedModel {
 
     /// Returns W* as answers use it: (C, d) with unit rows, on the CPU.
     pub fn classifier(&self) -> Tensor {
-        let _no_grad = tch::no_grad_guard();
-        normalize(&self.model.head).to_device(Device::Cpu)
+        self.model.classifier().to_device(Device::Cpu)
     }
 
     /// Makes a predictor for pictures that are in no table.

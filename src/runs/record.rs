@@ -16,6 +16,7 @@ use crate::stage::describe::Sentences;
 use crate::store::layout::Store;
 use crate::store::reader;
 use crate::table::{self, Dims, arrays};
+use crate::workspace::Opened;
 
 /// What a run was made from besides pictures and settings, as hexadecimal digests. One that an
 /// older version did not write is `None`.
@@ -88,55 +89,87 @@ pub(crate) fn differs(then: Option<&String>, now: Option<&String>) -> bool {
     then.is_some_and(|then| !then.is_empty()) && then != now
 }
 
-/// The clock and counters of one invocation.
-pub(crate) struct Record {
-    run: String,
-    dataset: String,
-    started: Timestamp,
+/// When an invocation started.
+#[derive(Clone, Copy)]
+pub(crate) struct Started {
+    at: Timestamp,
     clock: Instant,
-    invocations: i64,
-    /// Seconds of earlier invocations of the same run.
-    before: f64,
+}
+
+impl Started {
+    /// Returns the present.
+    pub(crate) fn now() -> Self {
+        Started { at: Timestamp::now(), clock: Instant::now() }
+    }
+}
+
+/// How many inputs went through the frozen model.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Forwards {
+    /// Forwards of the vision tower, crops included.
+    pub(crate) images: u64,
+    /// Forwards of the text tower.
+    pub(crate) sentences: u64,
+}
+
+/// What an invocation came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Ended {
     /// Pictures of the dataset.
     pub(crate) images: u64,
-    /// Forwards of the frozen vision tower, crops included.
-    pub(crate) image_forwards: u64,
-    /// Forwards of the text tower.
-    pub(crate) text_forwards: u64,
-    /// What the run is made from.
-    pub(crate) made_from: MadeFrom,
-    /// Temperature that calibration found; `None` if nothing was trained, or not measured yet.
+    pub(crate) forwards: Forwards,
+    /// Temperature that calibration found; `None` if nothing was trained, or not measured.
     pub(crate) temperature: Option<f64>,
 }
 
-impl Record {
-    /// Begins an invocation of `run`, which started at `clock`; earlier ones are read from the
-    /// store.
-    pub(crate) fn begin(store: &Store, run: &str, dataset: &str, started: Timestamp, clock: Instant) -> Result<Self> {
+/// One invocation of a run.
+pub(crate) struct Record<'a> {
+    spec: &'a Spec,
+    store: &'a Store,
+    run: &'a str,
+    dataset: String,
+    made_from: MadeFrom,
+    started: Started,
+    invocations: i64,
+    /// Seconds of earlier invocations of the same run.
+    before: f64,
+}
+
+impl<'a> Record<'a> {
+    /// Begins an invocation of `run`; earlier ones are read from the store.
+    pub(crate) fn begin(
+        spec: &'a Spec,
+        store: &'a Store,
+        run: &'a str,
+        opened: &Opened,
+        started: Started,
+    ) -> Result<Self> {
         let (mut invocations, mut before) = (0, 0.0);
         for batch in reader::batches(&store.partition("runs", run)?, None, 16)? {
             let batch = batch?;
             invocations = arrays::int64s(&batch, "invocations")?.first().copied().unwrap_or(0);
             before = arrays::floats(&batch, "total_seconds")?.first().copied().flatten().unwrap_or(0.0);
         }
+        let Opened { workspace, classes, sentences, .. } = opened;
         Ok(Record {
-            run: run.to_owned(),
-            dataset: dataset.to_owned(),
+            spec,
+            store,
+            run,
+            dataset: workspace.dataset.clone(),
+            made_from: MadeFrom::of(&workspace.clip, classes, Some(sentences)),
             started,
-            clock,
             invocations: invocations + 1,
             before,
-            images: 0,
-            image_forwards: 0,
-            text_forwards: 0,
-            made_from: MadeFrom::default(),
-            temperature: None,
         })
     }
 
-    /// Writes the row, replacing that of an earlier invocation of this run.
-    pub(crate) fn write(&self, spec: &Spec, store: &Store, finished: bool) -> Result<()> {
-        let seconds = self.clock.elapsed().as_secs_f64();
+    /// Writes the row, replacing that of an earlier invocation of this run; `ended` is `None` while
+    /// the run is on.
+    pub(crate) fn write(&self, ended: Option<Ended>) -> Result<()> {
+        let Record { spec, store, run, .. } = *self;
+        let finished = ended.map(|_| Timestamp::now());
+        let Ended { images, forwards, temperature } = ended.unwrap_or_default();
+        let seconds = self.started.clock.elapsed().as_secs_f64();
         let settings = serde_json::to_string(spec).context(Kind::Store, || "cannot write the settings".to_owned())?;
         let versions = serde_json::json!({
             "microclip-pipe": env!("CARGO_PKG_VERSION"),
@@ -160,25 +193,25 @@ impl Record {
         let number = |value: u64| arrays::int64(vec![value.cast_signed()]);
         let float = |value: Option<f64>| -> ArrayRef { Arc::new(Float64Array::from(vec![value])) };
         let columns = [
-            ("run", text(&self.run)),
+            ("run", text(run)),
             ("pipeline", text(&spec.name)),
             ("dataset", text(&self.dataset)),
             ("tune", text(spec.adapt.tune.name())),
             ("seed", number(spec.seed)),
-            ("started", time("started", Some(self.started))?),
-            ("finished", time("finished", finished.then(Timestamp::now))?),
+            ("started", time("started", Some(self.started.at))?),
+            ("finished", time("finished", finished)?),
             ("seconds", float(Some(seconds))),
-            ("images", number(self.images)),
-            ("image_forwards", number(self.image_forwards)),
-            ("text_forwards", number(self.text_forwards)),
+            ("images", number(images)),
+            ("image_forwards", number(forwards.images)),
+            ("text_forwards", number(forwards.sentences)),
             ("settings", text(&settings)),
             ("versions", text(&versions.to_string())),
             ("invocations", arrays::int64(vec![self.invocations])),
             ("total_seconds", float(Some(self.before + seconds))),
-            ("temperature", float(self.temperature)),
+            ("temperature", float(temperature)),
         ];
         let batch = table::rows("runs", &schema, columns)?;
-        store.partition("runs", &self.run)?.replace("run", &schema, &[batch], &[]).map(drop)
+        store.partition("runs", run)?.replace("run", &schema, &[batch], &[]).map(drop)
     }
 }
 

@@ -4,14 +4,18 @@
 //! Logits are cosines times the pipeline's `adapt.logit_scale`, unless they are called cosines or
 //! cosine-like.
 
-use tch::{Kind as Number, Tensor};
+use tch::{Device, Kind as Number, Tensor};
 
 use crate::device::guarded;
 use crate::error::Result;
 use crate::fusion::blocks::{Blocks, picked};
+use crate::fusion::model::Model;
 use crate::fusion::stata::Transduction;
 use crate::settings::{SHARE, settings};
+use crate::stage::adapt::Images;
 use crate::stage::describe::Heads;
+use crate::stage::evaluate::Named;
+use crate::stage::job::Job;
 use crate::stage::pictures::Pictures;
 use crate::stage::prior::MultiView;
 use crate::stage::{calibrate, evaluate};
@@ -81,9 +85,35 @@ const LEAST: f64 = 1e-12;
 /// The adapted model's logits of all pictures, and its classifier.
 pub struct AdaptedLogits {
     /// Logits, (rows, C).
-    pub logits: Tensor,
+    logits: Tensor,
     /// Classifier, (C, d) with unit rows, on the CPU.
-    pub head: Tensor,
+    head: Tensor,
+}
+
+impl AdaptedLogits {
+    /// Runs all pictures through the adapted model of a run.
+    ///
+    /// # Errors
+    /// Fails as [`Images::logits`] does.
+    #[tracing::instrument(name = "stage", skip_all, fields(stage = "evaluate"))]
+    pub async fn of(images: &Images, model: &Model, run: &str, job: Job<'_>) -> Result<Self> {
+        let Job { stop, progress, .. } = job;
+        progress.begin("evaluate", "image", images.len() as u64, 0);
+        let logits = images.logits(model, stop).await?;
+        progress.advance(images.len() as u64);
+        progress.end(&format!("{} images by the adapted model of {run}", images.len()));
+        Ok(AdaptedLogits { logits, head: model.classifier().to_device(Device::Cpu) })
+    }
+}
+
+/// What the adapted model answers about all pictures.
+pub struct AdaptedAnswers {
+    /// The classes that it predicts by itself, and those of the answers if they are not the same.
+    pub named: Named,
+    /// Logits (rows, C) that answers are taken from.
+    pub logits: Tensor,
+    /// Temperature that calibrates answers about single pictures; `None` without pseudo-labels.
+    pub temperature: Option<f64>,
 }
 
 /// Inputs from which all pictures are answered.
@@ -104,17 +134,15 @@ pub struct Answering<'a> {
     pub stop: &'a Stop,
 }
 
-/// The predicted classes of each model, with its name, in the order of [`evaluate::MODELS`].
-pub type Named = Vec<(&'static str, Vec<i32>)>;
-
 impl Answering<'_> {
     /// Returns the prior's cosine-like logits of the training pictures at the places `train`, after
     /// transduction if the pipeline asks for it.
     ///
     /// # Errors
     /// Fails if libtorch reports an error, or a stop was requested.
-    pub fn prior(&self, train: &Tensor) -> Result<Tensor> {
-        let (composite, logits) = (self.picked(&self.seen.composite, train)?, self.picked(&self.seen.logits, train)?);
+    pub fn prior(&self, train: &[i64]) -> Result<Tensor> {
+        let train = Tensor::from_slice(train);
+        let (composite, logits) = (self.picked(&self.seen.composite, &train)?, self.picked(&self.seen.logits, &train)?);
         if !self.transduction.prior {
             return Ok(logits);
         }
@@ -147,12 +175,29 @@ impl Answering<'_> {
         Ok((named, prior))
     }
 
-    /// Returns the logits (rows, C) that answers are taken from: mixed with the prior's, then
-    /// transduced about the adapted classifier. Returns `None` if they are the adapted model's own.
+    /// Returns the adapted model's answers. `prior` has the prior's cosine-like logits (rows, C) of
+    /// all pictures; `labelled` are the places of those with a pseudo-label, and the labels.
     ///
     /// # Errors
     /// Fails if libtorch reports an error, or a stop was requested.
-    pub fn predicted(&self, prior: &Tensor, adapted: &AdaptedLogits) -> Result<Option<Tensor>> {
+    pub fn adapted(
+        &self,
+        prior: &Tensor,
+        adapted: AdaptedLogits,
+        labelled: (&[i64], &[i64]),
+    ) -> Result<AdaptedAnswers> {
+        let mut named = vec![("adapted", evaluate::answers(&adapted.logits)?)];
+        let predicted = self.predicted(prior, &adapted)?;
+        if let Some(logits) = &predicted {
+            named.push(("predicted", evaluate::answers(logits)?));
+        }
+        let temperature = self.temperature(&adapted, labelled)?;
+        Ok(AdaptedAnswers { named, logits: predicted.unwrap_or(adapted.logits), temperature })
+    }
+
+    /// Returns the logits (rows, C) that answers are taken from: mixed with the prior's, then
+    /// transduced about the adapted classifier. Returns `None` if they are the adapted model's own.
+    fn predicted(&self, prior: &Tensor, adapted: &AdaptedLogits) -> Result<Option<Tensor>> {
         if self.predict.gamma == 0.0 && !self.transduction.predictions {
             return Ok(None);
         }
@@ -167,10 +212,7 @@ impl Answering<'_> {
     /// Returns the temperature for answering a picture on its own (mixed with the prior's logits if
     /// the pipeline asks for it, and not transduced), from the pseudo-labels of pictures at these
     /// places. Returns `None` without pseudo-labels.
-    ///
-    /// # Errors
-    /// Fails if libtorch reports an error, or a stop was requested.
-    pub fn temperature(&self, adapted: &AdaptedLogits, (places, labels): (&[i64], &[i64])) -> Result<Option<f64>> {
+    fn temperature(&self, adapted: &AdaptedLogits, (places, labels): (&[i64], &[i64])) -> Result<Option<f64>> {
         guarded("calibration", || {
             let places = Tensor::from_slice(places);
             let mixed = self.mixture().of_rows(&self.seen.logits, &adapted.logits, &places, self.stop)?;

@@ -12,6 +12,7 @@ use tch::{Kind as Number, Tensor};
 use crate::error::{Context, Kind, Result};
 use crate::fusion::blocks::Blocks;
 use crate::source::Split;
+use crate::stage::job::Job;
 use crate::stage::pictures::Pictures;
 use crate::stop::Stop;
 use crate::store::layout::Store;
@@ -59,9 +60,32 @@ pub fn labels(pictures: &Pictures, dataset: &str, store: &Store, stop: &Stop) ->
     Ok(pictures.rows().iter().map(|picture| known.get(&picture.image_id).copied()).collect())
 }
 
+/// The predicted class of every picture by each model, with its name, in the order of [`MODELS`].
+pub type Named = Vec<(&'static str, Vec<i32>)>;
+
+/// Measures the models' answers about a dataset's pictures, and writes `metrics` of the run; `pass`
+/// is the number of the last pass.
+///
+/// # Errors
+/// Fails if the store cannot be read or written, or a stop was requested.
+pub fn measure(
+    run: &str,
+    pass: i32,
+    answers: &Named,
+    pictures: &Pictures,
+    dataset: &str,
+    job: Job<'_>,
+) -> Result<Vec<Score>> {
+    let labels = labels(pictures, dataset, job.store, job.stop)?;
+    let scores: Vec<Score> =
+        answers.iter().flat_map(|(model, answers)| scores(model, answers, &labels, pictures)).collect();
+    write_metrics(run, pass, &scores, job.store)?;
+    Ok(scores)
+}
+
 /// Returns the scores of one model's answers, a class for every picture, on each split that has
 /// labels.
-pub fn scores(model: &'static str, answers: &[i32], labels: &[Option<i32>], pictures: &Pictures) -> Vec<Score> {
+fn scores(model: &'static str, answers: &[i32], labels: &[Option<i32>], pictures: &Pictures) -> Vec<Score> {
     Split::ALL.iter().filter_map(|&split| score(model, split, answers, labels, pictures)).collect()
 }
 
@@ -97,12 +121,8 @@ fn score(
 /// Returns the places of the pictures of each split, in order. Pictures that are answered at once
 /// are answered with their own split alone, as if the other did not exist.
 pub fn splits(pictures: &Pictures) -> Vec<Tensor> {
-    let of = |split: Split| {
-        let places = (0..).zip(pictures.rows()).filter(|(_, picture)| picture.split == split).map(|(place, _)| place);
-        places.collect::<Vec<i64>>()
-    };
-    let splits: Vec<Vec<i64>> = Split::ALL.iter().copied().map(of).collect();
-    splits.iter().filter(|places| !places.is_empty()).map(|places| Tensor::from_slice(places)).collect()
+    let splits = Split::ALL.iter().map(|&split| pictures.places(split)).filter(|places| !places.is_empty());
+    splits.map(|places| Tensor::from_slice(&places)).collect()
 }
 
 /// Returns `answer` of each split, put together in the order of the pictures; `like` has the shape
@@ -148,11 +168,7 @@ fn classes(best: &Tensor) -> Result<Vec<i32>> {
     Vec::<i32>::try_from(best.to_kind(Number::Int)).context(Kind::Torch, || "cannot copy predictions".to_owned())
 }
 
-/// Writes `metrics` of a run; `pass` is the number of the last pass.
-///
-/// # Errors
-/// Fails if the store cannot be written.
-pub fn write_metrics(run: &str, pass: i32, scores: &[Score], store: &Store) -> Result<()> {
+fn write_metrics(run: &str, pass: i32, scores: &[Score], store: &Store) -> Result<()> {
     let rows: Vec<(&Score, &str, f64)> =
         scores.iter().flat_map(|s| [(s, "top1", s.top1), (s, "mean_class", s.mean_class)]).collect();
     let schema = table::table("metrics")?.arrow(&Dims::new())?;

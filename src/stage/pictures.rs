@@ -126,14 +126,17 @@ impl Pictures {
         &self.rows
     }
 
-    /// Returns the indices of the pictures for training.
+    /// Returns the places of the pictures of a split, in order.
+    pub fn places(&self, split: Split) -> Vec<i64> {
+        (0..).zip(&self.rows).filter(|(_, picture)| picture.split == split).map(|(place, _)| place).collect()
+    }
+
+    /// Returns the places of the training pictures.
     ///
     /// # Errors
     /// Returns [`Kind::Input`] if there are none.
     pub fn training(&self) -> Result<Vec<i64>> {
-        let rows = (0..).zip(&self.rows);
-        let training: Vec<i64> = rows.filter(|(_, row)| row.split == Split::Train).map(|(at, _)| at).collect();
-        if training.is_empty() { Err(ingest::without_training()) } else { Ok(training) }
+        Some(self.places(Split::Train)).filter(|places| !places.is_empty()).ok_or_else(ingest::without_training)
     }
 
     /// Decodes picture `index`, after checking that its bytes are those that were ingested, because

@@ -41,6 +41,18 @@ impl Opened {
         Ok(Opened { workspace, source, ingest, snapshot, classes, sentences })
     }
 
+    /// Returns what the user should know of the model and the sentences.
+    ///
+    /// # Errors
+    /// Fails if the tokenizer cannot encode a sentence.
+    pub(crate) fn notes(&self) -> Result<Vec<String>> {
+        let mut notes = self.workspace.clip.notes.clone();
+        notes.extend(self.sentences.left_aside());
+        let marks = self.sentences.with_marks(&self.workspace.clip.tokenizer)?;
+        notes.extend(marks.map(|marks| format!("warning: {marks}")));
+        Ok(notes)
+    }
+
     /// Returns what the store knows of the pictures as they are now, or `None` if they are not
     /// ingested.
     ///

@@ -18,7 +18,6 @@ use crate::image::{Preprocess, weak_view};
 use crate::stage::adapt::Recipe;
 use crate::stage::features;
 use crate::stage::feed::{PixelBatch, Views, feed};
-use crate::stage::job::Job;
 use crate::stage::pictures::Pictures;
 use crate::stage::pixels::Normaliser;
 use crate::stage::prior::MultiView;
@@ -319,20 +318,6 @@ impl Images {
         let preprocess = self.preprocess.clone();
         let view = move |pictures: &Pictures, n: usize| preprocess.centre_view(&pictures.load(n)?);
         self.forward(model, view, stop, |model, tokens| model.logits(tokens)).await
-    }
-
-    /// Like [`logits`](Self::logits), but with progress, as the evaluate stage of a run.
-    ///
-    /// # Errors
-    /// Fails as [`Images::logits`] does.
-    #[tracing::instrument(name = "stage", skip_all, fields(stage = "evaluate"))]
-    pub async fn evaluated(&self, model: &Model, run: &str, job: Job<'_>) -> Result<Tensor> {
-        let Job { stop, progress, .. } = job;
-        progress.begin("evaluate", "image", self.len() as u64, 0);
-        let logits = self.logits(model, stop).await?;
-        progress.advance(self.len() as u64);
-        progress.end(&format!("{} images by the adapted model of {run}", self.len()));
-        Ok(logits)
     }
 
     /// Runs all pictures through the current model, without gradients.

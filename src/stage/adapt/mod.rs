@@ -25,9 +25,9 @@ use crate::dka::{PassInput, PseudoLabels, pseudo_labels};
 use crate::error::Result;
 use crate::fusion::adamw::AdamW;
 use crate::fusion::blocks::products;
+use crate::fusion::class_prior;
 use crate::fusion::design::MixedHeads;
 use crate::fusion::model::Model;
-use crate::fusion::{class_prior, normalize};
 use crate::stage::job::Job;
 use crate::stop::Stop;
 use crate::store::layout::Store;
@@ -225,8 +225,7 @@ impl Pass<'_> {
         match self.heads {
             MixedHeads::Both | MixedHeads::Frozen => Ok(self.start.prior.shallow_clone()),
             MixedHeads::Learnable => guarded("a pass's prior", || {
-                let _no_grad = tch::no_grad_guard();
-                let head = normalize(&learner.model.head).to_device(tch::Device::Cpu);
+                let head = learner.model.classifier().to_device(tch::Device::Cpu);
                 products(self.start.composite, &head, stop)
             }),
         }

@@ -129,7 +129,7 @@ impl Live {
         let (pictures, size) = (batch.pictures.len() as i64, all.size());
         let views = all.view([pictures, -1, size[1], size[2], size[3]]);
         let head = match pass.heads {
-            MixedHeads::Learnable => normalize(&model.head.detach()),
+            MixedHeads::Learnable => model.classifier(),
             MixedHeads::Both | MixedHeads::Frozen => pass.start.frozen.shallow_clone(),
         };
         let shard = images.shard(at.len(), model.device()) as i64;
