@@ -1,9 +1,9 @@
 //! Resizing with antialiasing as in Pillow: separable convolution on 8-bit values, with the kernel
 //! widened by the scale when the picture shrinks.
 
-use fast_image_resize::images::{CroppedImage, Image, ImageRef};
-use fast_image_resize::pixels::U16x3;
-use fast_image_resize::{FilterType, IntoImageView, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
+use fast_image_resize::pixels::{U8x3, U16x3};
+use fast_image_resize::{FilterType, ImageView, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 
 use super::rgb::Rgb;
 use crate::error::{Context, Kind, Result};
@@ -115,12 +115,17 @@ fn resize(
     filter: Filter,
 ) -> Result<Vec<u8>> {
     let refused = || format!("cannot cut {part:?} out of a picture of {} x {}", source.width, source.height);
-    let whole =
-        ImageRef::new(source.width, source.height, &source.pixels, PixelType::U8x3).context(Kind::Input, refused)?;
-    let cut = CroppedImage::new(&whole, part.left, part.top, part.width, part.height).context(Kind::Input, refused)?;
+    let whole = TypedImageRef::<U8x3>::from_buffer(source.width, source.height, &source.pixels)
+        .context(Kind::Input, refused)?;
+    let cut = TypedCroppedImage::from_ref(&whole, part.left, part.top, part.width, part.height)
+        .context(Kind::Input, refused)?;
     let enlarges = f64::from(target.0) > columns.1 || f64::from(target.1) > rows.1;
     if !enlarges || filter == Filter::Nearest {
-        return Ok(two_steps(&cut, target, columns, rows, filter, |_| ())?.into_vec());
+        let mut pixels = vec![0; target.0 as usize * target.1 as usize * 3];
+        let mut resized =
+            TypedImage::<U8x3>::from_buffer(target.0, target.1, &mut pixels).context(Kind::Input, refused)?;
+        two_steps(&cut, &mut resized, columns, rows, filter, |_| ())?;
+        return Ok(pixels);
     }
     // The 8-bit path has weights of 15 bits; with only a few large weights, as in enlarging, it is
     // off by 2. The 16-bit path is not, and an enlarged picture is small enough for it.
@@ -130,14 +135,14 @@ fn resize(
         .flat_map(|row| row[..part.width as usize * 3].as_chunks::<3>().0)
         .map(|pixel| U16x3::new(pixel.map(|v| u16::from(v) * WIDENING)))
         .collect();
-    let cut = ImageRef::from_pixels(part.width, part.height, &wide).context(Kind::Input, refused)?;
-    let resized = two_steps(&cut, target, columns, rows, filter, |between| {
-        for pixel in between.typed_image_mut::<U16x3>().iter_mut().flat_map(|image| image.pixels_mut()) {
+    let cut = TypedImageRef::new(part.width, part.height, &wide).context(Kind::Input, refused)?;
+    let mut resized = TypedImage::new(target.0, target.1);
+    two_steps(&cut, &mut resized, columns, rows, filter, |between| {
+        for pixel in between.pixels_mut() {
             pixel.0 = pixel.0.map(|v| u16::from(narrowed(v)) * WIDENING);
         }
     })?;
-    let narrow = |bytes: &[u8; 2]| narrowed(u16::from_ne_bytes(*bytes));
-    Ok(resized.buffer().as_chunks::<2>().0.iter().map(narrow).collect())
+    Ok(resized.pixels().iter().flat_map(|pixel| pixel.0.map(narrowed)).collect())
 }
 
 /// Factor from 8 bits to 16: 255 becomes 65,535, so both ranges clip at the same value.
@@ -150,26 +155,27 @@ fn narrowed(value: u16) -> u8 {
 /// Resizes columns first, then rows, like Pillow: values between the steps are rounded and clipped
 /// to 8 bits (by `round` if the picture is deeper). The other order, which the library uses for
 /// speed, differs by up to 30 where a sharp edge overshoots.
-fn two_steps(
-    source: &impl IntoImageView,
-    (width, height): (u32, u32),
+///
+/// The pixels' type is known when this is compiled: asked for whatever type a picture has, the
+/// library is compiled for thirteen.
+fn two_steps<P: PixelTrait>(
+    source: &impl ImageView<Pixel = P>,
+    target: &mut TypedImage<'_, P>,
     columns: (f64, f64),
     rows: (f64, f64),
     filter: Filter,
-    round: impl FnOnce(&mut Image<'_>),
-) -> Result<Image<'static>> {
+    round: impl FnOnce(&mut TypedImage<'_, P>),
+) -> Result<()> {
+    let (width, height) = (target.width(), target.height());
     let refused = || format!("cannot resize to {width} x {height}");
-    let depth = source.pixel_type().unwrap_or(PixelType::U8x3);
     let options = ResizeOptions::new().resize_alg(filter.algorithm()).use_alpha(false);
     let mut resizer = Resizer::new();
-    let mut between = Image::new(width, source.height(), depth);
+    let mut between = TypedImage::new(width, source.height());
     let columns = options.crop(columns.0, 0.0, columns.1, f64::from(source.height()));
-    resizer.resize(source, &mut between, &columns).context(Kind::Input, refused)?;
+    resizer.resize_typed(source, &mut between, &columns).context(Kind::Input, refused)?;
     round(&mut between);
-    let mut target = Image::new(width, height, depth);
     let rows = options.crop(0.0, rows.0, f64::from(width), rows.1);
-    resizer.resize(&between, &mut target, &rows).context(Kind::Input, refused)?;
-    Ok(target)
+    resizer.resize_typed(&between, target, &rows).context(Kind::Input, refused)
 }
 
 #[cfg(test)]
