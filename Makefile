@@ -5,14 +5,15 @@ export CARGO
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/microclip-pipe
 PIPELINE ?= pipelines/flowers.toml
 
-.PHONY: help run test soak fuzz report-check export-check build bench libtorch cuda toolchain
+.PHONY: help run test soak fuzz jpeg-check report-check export-check build bench libtorch cuda toolchain
 
 help:
 	@echo 'make run       set up, build, and run $(PIPELINE)'
 	@echo 'make test      set up, and check format, lints, tests and licences'
 	@echo 'make bench     measure speed against its goals and against peers; BENCH=--help says more'
-	@echo 'make soak      the long forms of the tests of reliability: 200 kills, thousands of spoilt files, a minute a fuzzer'
+	@echo 'make soak      the long forms of the tests of reliability: 200 kills, thousands of spoilt files, a minute a fuzzer, all JPEGs'
 	@echo 'make report-check  the page of `report` in Chromium (needs chromium, node and npm)'
+	@echo 'make jpeg-check  2,000 kinds of JPEG, decoded by this program and by Pillow (needs cjpeg, and packages from PyPI once)'
 	@echo 'make export-check  an exported model read by transformers (fetches 700 MB from PyPI once)'
 	@echo 'make build     set up, and build $(BINARY)'
 	@echo 'make fuzz      every parser of what users bring, on bytes that nobody would bring; fuzz/README.md says more'
@@ -49,7 +50,7 @@ soak: libtorch
 		$(CARGO) test --release --test reliability -- --nocapture --test-threads=1 kill:: damage::
 	MICROCLIP_SEED=$(SOAK_SEED) MICROCLIP_SPOILT=20000 $(CARGO) test --release --test hostile -- --nocapture
 	sh fuzz/run.sh $(SOAK_FUZZ_SECONDS)
-	$(MAKE) report-check export-check
+	$(MAKE) jpeg-check report-check export-check
 
 # Ten minutes a target, two and a half hours for all; FUZZ="picture list" names some. A short round of all is part of `make soak`.
 FUZZ_SECONDS ?= 600
@@ -66,6 +67,13 @@ report-check: build
 	$(BINARY) run $(PIPELINE) --quiet
 	$(BINARY) report $(PIPELINE) --output target/browser/report.html
 	node tests/browser/report.mjs target/browser "$$(command -v $(CHROMIUM))" target/browser/report.html $(SCREENSHOTS)
+
+# Every kind of JPEG that cjpeg and a small encoder can write, by this program and by Pillow; `make test` has one file of each way to go wrong.
+JPEGS := $(CURDIR)/target/jpegs
+jpeg-check: libtorch
+	rm -rf $(JPEGS)
+	"$$(PYTHONPATH=benches python3 -c 'import environment; print(environment.python())')" tests/golden/jpeg/matrix.py $(JPEGS)
+	MICROCLIP_JPEGS=$(JPEGS) $(CARGO) test --release --test suite -- --ignored --nocapture jpeg_matrix::
 
 export-check: build
 	$(BINARY) run $(PIPELINE) --quiet

@@ -5,14 +5,17 @@
 
 Writes OUT/*.jpg, OUT/*.rgb (Pillow's `convert("RGB")`, raw) and OUT/matrix.tsv: file, width, height,
 and what Pillow said (`ok`, or its refusal). With --golden only the few kinds that tests/golden/jpeg
-holds, with Pillow's pixels as PNG. Needs Pillow, numpy, and cjpeg and jpegtran of libjpeg-turbo for
-everything but the kinds written by `encode` below. The same input gives the same bytes.
+holds, with Pillow's pixels as PNG. Needs Pillow, numpy, and cjpeg of libjpeg-turbo for everything but
+the kinds written by `encode` below. The same input gives the same bytes. `make soak` compares the
+program's pixels with Pillow's in all of them (tests/jpeg_matrix.rs).
 """
 import io
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -58,15 +61,15 @@ def picture(width, height):
 
 def cjpeg(pixels, *arguments):
     arguments = list(arguments)
-    script = None
-    if "-scans" in arguments:
-        at = arguments.index("-scans") + 1
-        script = pathlib.Path("/tmp/matrix_scans.txt")
-        script.write_text(arguments[at])
-        arguments[at] = str(script)
     height, width = pixels.shape[:2]
     ppm = b"P6\n%d %d\n255\n" % (width, height) + pixels.tobytes()
-    done = subprocess.run(["cjpeg", "-quality", "85", *arguments], input=ppm, capture_output=True)
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as script:
+        if "-scans" in arguments:
+            at = arguments.index("-scans") + 1
+            script.write(arguments[at])
+            script.flush()
+            arguments[at] = script.name
+        done = subprocess.run(["cjpeg", "-quality", "85", *arguments], input=ppm, capture_output=True)
     return done.stdout if done.returncode == 0 else None
 
 
@@ -328,6 +331,8 @@ def pillow(data):
 
 
 def main():
+    if shutil.which("cjpeg") is None:
+        sys.exit("error: cjpeg is missing: on Debian `sudo apt install libjpeg-turbo-progs`")
     out = pathlib.Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
     golden = "--golden" in sys.argv
