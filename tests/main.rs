@@ -36,6 +36,7 @@ mod dka_laws;
 mod embedded_data;
 mod export;
 mod fiedler;
+mod formats_matrix;
 mod jpeg_matrix;
 mod licences;
 mod method_parity;

@@ -6,7 +6,7 @@ use super::header::{Format, Header, probe};
 use super::limits::Limits;
 use super::rejection::{Reason, Rejection};
 use super::rgb::Rgb;
-use super::{jpeg, png, webp};
+use super::{bmp, gif, jpeg, png, tiff, webp};
 use crate::panics::caught;
 
 /// Decodes a picture whose header is within `limits`. It takes `width * height * 3` bytes plus what
@@ -29,6 +29,9 @@ pub(super) fn as_stored(bytes: &[u8], header: &Header) -> Result<Rgb, Rejection>
         Format::Jpeg => jpeg::rgb(bytes),
         Format::Png => png::rgb(bytes),
         Format::WebP => webp::rgb(bytes),
+        Format::Gif => gif::rgb(bytes),
+        Format::Bmp => bmp::rgb(bytes),
+        Format::Tiff => tiff::rgb(bytes),
     })?;
     let expected = header.width as usize * header.height as usize * 3;
     if pixels.len() != expected {

@@ -8,9 +8,13 @@ use ::image::codecs::webp::WebPDecoder;
 use ::image::metadata::Orientation;
 
 use super::decode::or_rejected;
+use super::foreign;
 use super::limits::Limits;
 use super::rejection::{Reason, Rejection};
-use super::{jpeg, png, webp};
+use super::{bmp, gif, jpeg, png, tiff, webp};
+
+/// The supported formats, for messages.
+pub const FORMATS: &str = "JPEG, PNG, WebP, GIF, BMP and TIFF";
 
 /// The supported formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,30 +25,43 @@ pub enum Format {
     Png,
     /// Lossy and lossless; only the first frame of an animation.
     WebP,
+    /// The first frame.
+    Gif,
+    /// All depths, plain or in run lengths.
+    Bmp,
+    /// The first page: strips or tiles, plain, LZW, deflate, PackBits or JPEG.
+    Tiff,
 }
 
 impl Format {
-    /// Returns the word used in tables: `jpeg`, `png` or `webp`.
+    const ALL: [Self; 6] = [Format::Jpeg, Format::Png, Format::WebP, Format::Gif, Format::Bmp, Format::Tiff];
+
+    /// Returns the word used in tables: `jpeg`, `png`, `webp`, `gif`, `bmp` or `tiff`.
     pub fn as_str(self) -> &'static str {
         match self {
             Format::Jpeg => "jpeg",
             Format::Png => "png",
             Format::WebP => "webp",
+            Format::Gif => "gif",
+            Format::Bmp => "bmp",
+            Format::Tiff => "tiff",
         }
     }
 
     /// Returns the format of this word, if it is one.
     pub fn parse(word: &str) -> Option<Self> {
-        [Format::Jpeg, Format::Png, Format::WebP].into_iter().find(|format| format.as_str() == word)
+        Self::ALL.into_iter().find(|format| format.as_str() == word)
     }
 
     /// Returns the most bytes a pixel that decoding takes, including the RGB result: JPEG's
-    /// coefficients if it is progressive, PNG's four channels of 16 bits, WebP's ARGB.
+    /// coefficients if it is progressive, PNG's four channels of 16 bits, WebP's ARGB, GIF's and
+    /// BMP's numbers of colours or ARGB, the planes of a JPEG within a TIFF.
     fn bytes_a_pixel(self) -> usize {
         match self {
             Format::Jpeg => 13,
-            Format::Png => 11,
-            Format::WebP => 7,
+            Format::Png | Format::Tiff => 11,
+            Format::WebP | Format::Bmp => 7,
+            Format::Gif => 4,
         }
     }
 
@@ -61,6 +78,12 @@ impl Format {
             Some(Format::Png)
         } else if bytes.len() >= 12 && bytes.starts_with(b"RIFF") && &bytes[8..12] == b"WEBP" {
             Some(Format::WebP)
+        } else if bytes.starts_with(b"GIF87a") || bytes.starts_with(b"GIF89a") {
+            Some(Format::Gif)
+        } else if bytes.starts_with(b"BM") {
+            Some(Format::Bmp)
+        } else if matches!(bytes, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..]) {
+            Some(Format::Tiff)
         } else {
             None
         }
@@ -91,29 +114,36 @@ pub fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, Rejection> {
         return Err(Rejection::new(Reason::Empty, "the file has no bytes"));
     }
     if bytes.len() as u64 > limits.max_bytes {
-        let detail = format!("{} bytes, the limit is {}", bytes.len(), limits.max_bytes);
+        let detail = limits.bytes_exceeded(bytes.len() as u64);
         return Err(Rejection::new(Reason::TooLargeBytes, detail));
     }
-    let format = Format::sniff(bytes).ok_or_else(|| {
-        Rejection::new(Reason::UnknownFormat, "the first bytes are those of neither JPEG, PNG nor WebP")
-    })?;
-    let (width, height, exif) = or_rejected(|| match format {
-        Format::Jpeg => jpeg::header(bytes),
+    let format = Format::sniff(bytes).ok_or_else(|| foreign::rejection(bytes))?;
+    // EXIF data that cannot be read asks for nothing.
+    let exif = |exif: Option<Vec<u8>>| exif.and_then(|exif| Orientation::from_exif_chunk(&exif));
+    let upright = |(width, height)| (width, height, None);
+    let (width, height, orientation) = or_rejected(|| match format {
+        Format::Jpeg => jpeg::header(bytes).map(|(width, height, data)| (width, height, exif(data))),
         Format::Png => PngDecoder::with_limits(Cursor::new(bytes), png::allocation_limits())
-            .map(of_decoder)
+            .map(|decoder| of_decoder(decoder, exif))
             .map_err(|e| png::rejection(&e)),
-        Format::WebP => WebPDecoder::new(Cursor::new(bytes)).map(of_decoder).map_err(|e| webp::rejection(&e)),
+        Format::WebP => {
+            WebPDecoder::new(Cursor::new(bytes)).map(|d| of_decoder(d, exif)).map_err(|e| webp::rejection(&e))
+        }
+        Format::Gif => gif::header(bytes).map(upright),
+        Format::Bmp => bmp::header(bytes).map(upright),
+        Format::Tiff => tiff::header(bytes),
     })?;
-    // Data that cannot be read asks for nothing.
-    let orientation = exif.and_then(|exif| Orientation::from_exif_chunk(&exif)).unwrap_or(Orientation::NoTransforms);
     check_size(width, height, limits)?;
-    Ok(Header { format, width, height, orientation })
+    Ok(Header { format, width, height, orientation: orientation.unwrap_or(Orientation::NoTransforms) })
 }
 
-/// Returns the width, the height and the EXIF data.
-fn of_decoder(mut decoder: impl ImageDecoder) -> (u32, u32, Option<Vec<u8>>) {
+/// Returns the width, the height and the orientation.
+fn of_decoder(
+    mut decoder: impl ImageDecoder,
+    orientation: impl Fn(Option<Vec<u8>>) -> Option<Orientation>,
+) -> (u32, u32, Option<Orientation>) {
     let (width, height) = decoder.dimensions();
-    (width, height, decoder.exif_metadata().unwrap_or_default())
+    (width, height, orientation(decoder.exif_metadata().unwrap_or_default()))
 }
 
 fn check_size(width: u32, height: u32, limits: &Limits) -> Result<(), Rejection> {
@@ -121,12 +151,19 @@ fn check_size(width: u32, height: u32, limits: &Limits) -> Result<(), Rejection>
         return Err(Rejection::new(Reason::Empty, format!("the header says {width} x {height} pixels")));
     }
     if width.max(height) > limits.max_side {
-        let detail = format!("{width} x {height} pixels, the limit of a side is {}", limits.max_side);
+        let detail = format!(
+            "{width} x {height} pixels, longer than dataset.limits.max_side = {}; a larger value admits the picture",
+            limits.max_side
+        );
         return Err(Rejection::new(Reason::SideTooLong, detail));
     }
     let pixels = u64::from(width) * u64::from(height);
     if pixels > limits.max_pixels {
-        let detail = format!("{width} x {height} = {pixels} pixels, the limit is {}", limits.max_pixels);
+        let detail = format!(
+            "{width} x {height} = {pixels} pixels, more than dataset.limits.max_pixels = {}; a larger value admits the \
+             picture",
+            limits.max_pixels
+        );
         return Err(Rejection::new(Reason::TooManyPixels, detail));
     }
     Ok(())

@@ -18,8 +18,10 @@ use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 
+use super::cmyk;
 use super::rejection::{Reason, Rejection};
-use markers::{Component, Frame, Markers, Space, unsupported};
+pub(super) use markers::Space;
+use markers::{Component, Frame, Markers, unsupported};
 
 /// Reads the width, the height and the EXIF data from the markers before the first scan.
 pub(super) fn header(bytes: &[u8]) -> Result<(u32, u32, Option<Vec<u8>>), Rejection> {
@@ -31,20 +33,44 @@ pub(super) fn header(bytes: &[u8]) -> Result<(u32, u32, Option<Vec<u8>>), Reject
 pub(super) fn rgb(bytes: &[u8]) -> Result<Vec<u8>, Rejection> {
     let mut markers = Markers::new(bytes)?;
     let frame = markers.frame()?;
-    let scans = markers.scans(&frame)?;
-    // What follows the first picture, such as a camera's second one, is nobody's concern.
-    let picture = &bytes[..markers.at];
-    let by_zune = if zune_is_right(&frame, &scans) { by_zune(picture, frame.space)? } else { None };
-    let pixels = match by_zune {
-        Some(pixels) => pixels,
-        None => by_jpeg_decoder(picture, &frame, &scans)?,
-    };
+    let pixels = decoded(bytes, &mut markers, &frame)?;
     Ok(match frame.space {
         Space::Grey => pixels.iter().flat_map(|&l| [l, l, l]).collect(),
-        Space::Cmyk => pixels.as_chunks::<4>().0.iter().flat_map(|&p| from_inverted_cmyk(p)).collect(),
-        Space::Ycck => pixels.as_chunks::<4>().0.iter().flat_map(|&p| from_inverted_cmyk(ycck_to_cmyk(p))).collect(),
+        Space::Cmyk => pixels.as_chunks::<4>().0.iter().flat_map(|&p| cmyk::from_inverted(p)).collect(),
+        Space::Ycck => pixels.as_chunks::<4>().0.iter().flat_map(|&p| cmyk::from_inverted(ycck_to_cmyk(p))).collect(),
         Space::YCbCr | Space::Rgb => pixels,
     })
+}
+
+/// Decodes a strip or tile of a TIFF, `width` by `height` pixels of which the last rows may be
+/// missing, to RGB or to the stored values of grey and CMYK.
+pub(super) fn strip(bytes: &[u8], space: Space, width: usize, height: usize) -> Result<Vec<u8>, Rejection> {
+    let mut markers = Markers::new(bytes)?;
+    let mut frame = markers.frame()?;
+    frame.space = space;
+    if usize::from(frame.width) != width || usize::from(frame.height) > height {
+        let detail = format!("a JPEG of {} x {} pixels, not {width} x {height}", frame.width, frame.height);
+        return Err(Rejection::new(Reason::Corrupt, detail));
+    }
+    if frame.components.len() != space.components() {
+        return Err(unsupported(format!("JPEG of {} components", frame.components.len())));
+    }
+    if frame.progressive {
+        return Err(unsupported("progressive JPEG within a TIFF"));
+    }
+    decoded(bytes, &mut markers, &frame)
+}
+
+/// Decodes to RGB or to the stored values of grey, CMYK and YCCK, after the frame's header.
+fn decoded(bytes: &[u8], markers: &mut Markers, frame: &Frame) -> Result<Vec<u8>, Rejection> {
+    let scans = markers.scans(frame)?;
+    // What follows the first picture, such as a camera's second one, is nobody's concern.
+    let picture = &bytes[..markers.at];
+    let by_zune = if zune_is_right(frame, &scans) { by_zune(picture, frame.space)? } else { None };
+    match by_zune {
+        Some(pixels) => Ok(pixels),
+        None => by_jpeg_decoder(picture, frame, &scans),
+    }
 }
 
 /// Returns whether zune-jpeg decodes such a picture right. It does where one scan has all
@@ -132,18 +158,6 @@ fn counts_blocks(pixels: u16, factor: u8, most: usize) -> bool {
     counted == right
 }
 
-/// Converts CMYK to RGB as Pillow does, for the inverted values that Adobe's programs store: with C
-/// = 255 - c and so on, each channel is `(255 - K) - round(C * (255 - K) / 255)`.
-fn from_inverted_cmyk([c, m, y, k]: [u8; 4]) -> [u8; 3] {
-    [c, m, y].map(|ink| k.saturating_sub(scaled(255 - ink, k)))
-}
-
-/// Returns `round(a * b / 255)` in integers.
-fn scaled(a: u8, b: u8) -> u8 {
-    let product = u32::from(a) * u32::from(b) + 128;
-    (((product >> 8) + product) >> 8) as u8
-}
-
 /// Converts YCCK to CMYK as libjpeg does: the first three as YCbCr to RGB, then inverted; K is
 /// unchanged.
 fn ycck_to_cmyk([y, cb, cr, k]: [u8; 4]) -> [u8; 4] {
@@ -181,16 +195,6 @@ fn from_jpeg_decoder(error: &jpeg_decoder::Error) -> Rejection {
 mod tests {
     use super::markers::tests::{ENOUGH, file, frame, read, scan};
     use super::*;
-
-    #[test]
-    fn cmyk_follows_pillow() {
-        // Stored inverted: full K (255) means no black, so the colour is the stored value itself.
-        assert_eq!(from_inverted_cmyk([200, 100, 0, 255]), [200, 100, 0]);
-        assert_eq!(from_inverted_cmyk([200, 100, 0, 0]), [0, 0, 0]);
-        // K = 128: 128 - round(55 * 128 / 255) = 128 - 28; 128 - round(155 * 128 / 255) = 128 - 78;
-        // 128 - 128.
-        assert_eq!(from_inverted_cmyk([200, 100, 0, 128]), [100, 50, 0]);
-    }
 
     #[test]
     fn neutral_ycck_is_grey() {

@@ -7,9 +7,18 @@ settings! {
     Limits: Copy, Eq {
         /// The longest side, in pixels.
         max_side: u32 = 20_000, whole(1, 1_000_000), ByContent;
-        /// Width times height, in pixels.
-        max_pixels: u64 = 100_000_000, whole(1, 1_000_000_000_000), ByContent;
+        /// Width times height, in pixels. The default is the largest picture that Pillow opens, and
+        /// admits phones of 108 million pixels.
+        max_pixels: u64 = 178_956_970, whole(1, 1_000_000_000_000), ByContent;
         /// The encoded picture, in bytes.
         max_bytes: u64 = 64 << 20, whole(1, 1 << 40), ByContent;
+    }
+}
+
+impl Limits {
+    /// Says that a picture's file is longer than they allow.
+    pub(crate) fn bytes_exceeded(&self, bytes: u64) -> String {
+        let most = self.max_bytes;
+        format!("{bytes} bytes, more than dataset.limits.max_bytes = {most}; a larger value admits the picture")
     }
 }

@@ -4,9 +4,13 @@
 //! width, channel) out. The layer above turns pixels into tensors.
 
 pub mod augment;
+mod bmp;
+mod cmyk;
 pub mod crops;
 pub mod decode;
 pub mod decoding;
+mod foreign;
+mod gif;
 pub mod header;
 pub mod id;
 mod jpeg;
@@ -18,13 +22,14 @@ pub mod rejection;
 pub mod resample;
 pub mod rgb;
 pub mod seed;
+mod tiff;
 mod webp;
 
 pub use augment::{Strong, StrongView, weak_view};
 pub use crops::{CropBox, Crops};
 pub use decode::decode;
 pub use decoding::{Decoding, ExifOrientation};
-pub use header::{Format, Header, probe};
+pub use header::{FORMATS, Format, Header, probe};
 pub use id::ImageId;
 pub use limits::Limits;
 pub use preprocess::Preprocess;

@@ -36,13 +36,13 @@ pub enum Reason {
     TooManyPixels,
     /// Width or height is larger than [`super::Limits::max_side`].
     SideTooLong,
-    /// Neither JPEG, PNG nor WebP, by its first bytes.
+    /// No picture by its first bytes.
     UnknownFormat,
     /// The file ends before the picture does.
     Truncated,
     /// The file contradicts itself: a bad checksum, an impossible code.
     Corrupt,
-    /// A valid file of an unsupported kind, such as arithmetic-coded JPEG.
+    /// A valid file of an unsupported kind, such as HEIC or arithmetic-coded JPEG.
     Unsupported,
     /// The file could not be opened or read.
     Unreadable,

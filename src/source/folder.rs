@@ -19,6 +19,7 @@ use super::item::{Item, Origin, Split};
 use super::list::metadata_lists;
 use super::{Listing, Source, foreign, is_visible};
 use crate::error::{Error, Kind, Result};
+use crate::image::FORMATS;
 use crate::text::list::some_of;
 use crate::text::names::composed;
 
@@ -52,7 +53,7 @@ impl Folder {
         if found.is_empty() {
             let nothing = || {
                 Error::new(Kind::Input, format!("no picture in {}", root.display()))
-                    .hint("JPEG, PNG and WebP files are looked for in the folder and below it")
+                    .hint(format!("{FORMATS} files are looked for in the folder and below it"))
             };
             return Err(foreign::instead(root).unwrap_or_else(nothing));
         }

@@ -9,6 +9,7 @@ use super::folder::pictures_below;
 use super::item::{Item, Origin};
 use super::list::List;
 use crate::error::{Error, Kind, Result};
+use crate::image::FORMATS;
 
 /// Returns the pictures that `path` stands for, in the order of their paths. Labels and splits do
 /// not matter here.
@@ -21,7 +22,7 @@ pub fn pictures(path: &Path) -> Result<Vec<Item>> {
         let found: BTreeMap<_, _> = pictures_below(path).collect();
         if found.is_empty() {
             return Err(Error::new(Kind::Input, format!("no picture in {}", path.display()))
-                .hint("JPEG, PNG and WebP files are looked for in the folder and below it"));
+                .hint(format!("{FORMATS} files are looked for in the folder and below it")));
         }
         return Ok(found.into_iter().map(|(place, origin)| item(&path.join(place), origin)).collect());
     }

@@ -91,8 +91,7 @@ fn read(item: &mut Item, limits: &Limits, room: Share) -> Result<Encoded, Reject
 fn read_file(path: &Path, byte_len: u64, limits: &Limits) -> Result<Vec<u8>, Rejection> {
     // A file that is too large is not read at all.
     if byte_len > limits.max_bytes {
-        let detail = format!("{byte_len} bytes, more than dataset.limits.max_bytes = {}", limits.max_bytes);
-        return Err(Rejection::new(Reason::TooLargeBytes, detail));
+        return Err(Rejection::new(Reason::TooLargeBytes, limits.bytes_exceeded(byte_len)));
     }
     read_ordinary(path, limits.max_bytes).map_err(|e| Rejection::new(Reason::Unreadable, e.to_string()))
 }

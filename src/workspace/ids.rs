@@ -203,7 +203,7 @@ mod tests {
         seed = 0 (Answers)
         dataset.orientation = "apply" (Features)
         dataset.limits.max_side = 20000 (ByContent)
-        dataset.limits.max_pixels = 100000000 (ByContent)
+        dataset.limits.max_pixels = 178956970 (ByContent)
         dataset.limits.max_bytes = 67108864 (ByContent)
         model.precision = "auto" (ByContent)
         text.templates = ["a photo of a {}."] (ByContent)

@@ -212,7 +212,9 @@ fn pictures() -> Vec<Seed> {
     let plain = |(name, bytes): &(String, Vec<u8>)| {
         bytes.len() < 2_500 && name.len() < 40 && name.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c))
     };
-    let all = golden.map(named).filter(small).chain(hostile.filter(plain));
+    let formats = fs::read_dir(project("tests/golden/formats")).unwrap().map(|entry| entry.unwrap().path());
+    let others = |path: &PathBuf| path.extension().is_some_and(|kind| ["gif", "bmp", "tif"].iter().any(|k| kind == *k));
+    let all = golden.map(named).filter(small).chain(hostile.filter(plain)).chain(formats.filter(others).map(named));
     all.map(|(name, bytes)| ("picture", name, bytes)).collect()
 }
 

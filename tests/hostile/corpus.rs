@@ -31,6 +31,40 @@ pub struct Hostile {
 const BROKEN: Fate = Fate::Rejected(&["truncated", "corrupt"]);
 const UNKNOWN: Fate = Fate::Rejected(&["unknown_format"]);
 
+/// GIF, BMP and TIFF: absurd sizes, codes that unpack to anything, directories in circles.
+fn others(add: &mut impl FnMut(&str, Vec<u8>, Fate)) {
+    let too_large = Fate::Rejected(&["side_too_long", "too_many_pixels", "too_large_bytes"]);
+    add("65535-by-65535.gif", gif(65_535, 65_535), too_large);
+    add("a-gif-without-code.gif", [&gif(9_000, 9_000)[..], &[]].concat(), BROKEN);
+    add("2-to-the-31.bmp", bmp(0x7fff_ffff, 0x7fff_ffff, 24, &[]), Fate::Rejected(&["side_too_long", "corrupt"]));
+    add("negative.bmp", bmp(-5, 5, 24, &[0; 80]), BROKEN);
+    add("9000-by-9000-of-nothing.bmp", bmp(9_000, 9_000, 24, &[]), BROKEN);
+    add("run-lengths-of-nothing.bmp", run_lengths(9_000, 9_000), BROKEN);
+    let pixels = picture(60, 40).into_raw();
+    let whole = tiff(60, 40, 1, &pixels, 0);
+    for part in [4, 25, 50, 75, 99] {
+        add(&format!("cut-at-{part:02}.tif"), whole[..whole.len() * part / 100].to_vec(), BROKEN);
+    }
+    add("whole.tif", whole.clone(), Fate::Read);
+    add("60000-by-60000.tif", tiff(60_000, 60_000, 1, &pixels, 0), too_large);
+    add("all-bits.tif", tiff(u32::MAX, u32::MAX, 1, &pixels, 0), too_large);
+    add("9000-by-9000-of-little.tif", tiff(9_000, 9_000, 5, &pixels, 0), BROKEN);
+    // A directory that is its own successor, and one that begins beyond the file.
+    add("circle.tif", tiff(60, 40, 1, &pixels, 8 + pixels.len() as u32), Fate::Read);
+    add("directory-nowhere.tif", b"II*\0\xff\xff\xff\x7f".to_vec(), BROKEN);
+    add("directory-of-65535.tif", b"II*\0\x08\0\0\0\xff\xff".to_vec(), BROKEN);
+    let noughts = compressed_noughts();
+    add("deflate-bomb.tif", tiff(8, 8, 8, &noughts, 0), Fate::Read);
+    add("deflate-of-noughts.tif", tiff(3_000, 3_000, 8, &noughts, 0), Fate::Read);
+    // Codes that give nothing for as long as they are: PackBits' filling.
+    add("packbits-of-filling.tif", tiff(8, 8, 32_773, &vec![128; 1 << 20], 0), BROKEN);
+    add("lzw-of-clear-codes.tif", tiff(8, 8, 5, &[0x80, 0x40, 0x20, 0x10, 8, 4, 2, 1, 0].repeat(1 << 16), 0), BROKEN);
+    let strips = strips_of_one(&[128; 60_000], 20_000);
+    add("strips-that-share-their-bytes.tif", strips, BROKEN);
+    add("tiles-of-1-by-1.tif", tiled(1, 1), Fate::Rejected(&["unsupported"]));
+    add("a-tile-of-2-to-the-31.tif", tiled(1 << 31, 1 << 31), Fate::Rejected(&["unsupported"]));
+}
+
 /// All of them.
 pub fn corpus() -> Vec<Hostile> {
     let mut all = Vec::new();
@@ -53,9 +87,12 @@ pub fn corpus() -> Vec<Hostile> {
     add("a-webp-named.jpeg", self::webp(33, 44), Fate::Read);
     add("text.jpg", b"this is not a picture, whatever its name says\n".repeat(50), UNKNOWN);
     add("page.png", b"<!doctype html><html><body>404 Not Found</body></html>".to_vec(), UNKNOWN);
-    add("animated.gif", gif(), UNKNOWN);
-    add("bitmap.bmp", [&b"BM"[..], &[0; 400]].concat(), UNKNOWN);
-    add("document.jpg", b"%PDF-1.7\n".to_vec(), UNKNOWN);
+    add("animated.gif", gif(1, 1), Fate::Read);
+    add("bitmap.bmp", [&b"BM"[..], &[0; 400]].concat(), BROKEN);
+    add("document.jpg", b"%PDF-1.7\n".to_vec(), Fate::Rejected(&["unsupported"]));
+    add("pointer.jpg", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n".to_vec(), UNKNOWN);
+    add("picture.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic".to_vec(), Fate::Rejected(&["unsupported"]));
+    others(&mut add);
     add("archive.png", [&b"PK\x03\x04"[..], &[0; 400]].concat(), UNKNOWN);
     add("gzip.jpg", [&b"\x1f\x8b\x08"[..], &[0; 400]].concat(), UNKNOWN);
     add("program.png", [&b"\x7fELF"[..], &[0; 400]].concat(), UNKNOWN);
@@ -170,9 +207,71 @@ fn flat(width: u32, height: u32, tone: u8) -> Vec<u8> {
     bytes
 }
 
-fn gif() -> Vec<u8> {
-    let frame = b"\x21\xf9\x04\0\x0a\0\0\0\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0";
-    [&b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff"[..], frame, frame, b"\x3b"].concat()
+/// Two frames; the first has one pixel, however large it claims to be.
+fn gif(width: u16, height: u16) -> Vec<u8> {
+    let sides = [width.to_le_bytes(), height.to_le_bytes()].concat();
+    let frame = [&b"\x21\xf9\x04\0\x0a\0\0\0\x2c\0\0\0\0"[..], &sides, b"\0\x02\x02\x44\x01\0"].concat();
+    [&b"GIF89a"[..], &sides, b"\x80\0\0\0\0\0\xff\xff\xff", &frame, &frame, b"\x3b"].concat()
+}
+
+fn bmp(width: i32, height: i32, bits: u16, pixels: &[u8]) -> Vec<u8> {
+    let header =
+        [&b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0"[..], &width.to_le_bytes(), &height.to_le_bytes(), b"\x01\0"];
+    [&header.concat()[..], &bits.to_le_bytes(), &[0; 24], pixels].concat()
+}
+
+/// Run lengths that only skip: each takes four bytes and is worth 255 rows.
+fn run_lengths(width: i32, height: i32) -> Vec<u8> {
+    let mut bytes = bmp(width, height, 8, &[0; 1024]);
+    bytes[10..14].copy_from_slice(&1078u32.to_le_bytes());
+    bytes[30] = 1;
+    bytes.extend(b"\0\x02\xff\xff".repeat(20));
+    bytes
+}
+
+// TIFF: a header, the strips, and a directory of tags.
+
+/// A directory of longs, and the next one's offset.
+fn directory(tags: &[(u16, u32)], next: u32) -> Vec<u8> {
+    let entry =
+        |&(tag, value): &(u16, u32)| [&tag.to_le_bytes()[..], &[4, 0, 1, 0, 0, 0], &value.to_le_bytes()].concat();
+    let entries: Vec<u8> = tags.iter().flat_map(entry).collect();
+    [&(tags.len() as u16).to_le_bytes()[..], &entries, &next.to_le_bytes()].concat()
+}
+
+/// One strip of RGB. Three sizes of samples do not fit into an entry, so that one stands for all.
+fn tiff(width: u32, height: u32, compression: u32, strip: &[u8], next: u32) -> Vec<u8> {
+    let tags = [
+        (256, width),
+        (257, height),
+        (258, 8),
+        (259, compression),
+        (262, 2),
+        (273, 8),
+        (277, 3),
+        (278, height),
+        (279, strip.len() as u32),
+    ];
+    [&b"II*\0"[..], &(8 + strip.len() as u32).to_le_bytes(), strip, &directory(&tags, next)].concat()
+}
+
+/// As many strips of a row each, which all have the same bytes.
+fn strips_of_one(strip: &[u8], rows: u32) -> Vec<u8> {
+    let (offsets, lengths) = (8u32.to_le_bytes().repeat(rows as usize), (strip.len() as u32).to_le_bytes());
+    let at = 8 + strip.len() as u32;
+    let lists = [offsets, lengths.repeat(rows as usize)].concat();
+    let tags = [(256, 8), (257, rows), (258, 8), (259, 32_773), (262, 1), (273, at), (278, 1), (279, at + 4 * rows)];
+    let mut directory = directory(&tags, 0);
+    for entry in [5, 7] {
+        directory[2 + 12 * entry + 4..][..4].copy_from_slice(&rows.to_le_bytes());
+    }
+    [&b"II*\0"[..], &(at + lists.len() as u32).to_le_bytes(), strip, &lists, &directory].concat()
+}
+
+fn tiled(width: u32, height: u32) -> Vec<u8> {
+    let tags =
+        [(256, 60), (257, 40), (258, 8), (259, 1), (262, 1), (322, width), (323, height), (324, 8), (325, 1 << 30)];
+    [&b"II*\0\x08\0\0\0"[..], &directory(&tags, 0)].concat()
 }
 
 // PNG: a signature, then chunks of a length, a type, data and a checksum.

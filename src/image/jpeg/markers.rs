@@ -27,7 +27,7 @@ pub(super) struct Component {
 
 /// What the components are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Space {
+pub(in crate::image) enum Space {
     Grey,
     YCbCr,
     Rgb,
@@ -36,6 +36,15 @@ pub(super) enum Space {
 }
 
 impl Space {
+    /// Returns how many components there are.
+    pub(super) fn components(self) -> usize {
+        match self {
+            Space::Grey => 1,
+            Space::YCbCr | Space::Rgb => 3,
+            Space::Cmyk | Space::Ycck => 4,
+        }
+    }
+
     /// Returns libjpeg's guess (`default_decompress_parms`).
     fn of(components: &[Component], jfif: bool, adobe: Option<u8>) -> Self {
         match (components, adobe) {

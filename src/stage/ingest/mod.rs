@@ -16,7 +16,7 @@ use classes::Classes;
 use futures::StreamExt;
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::image::{Decoding, Rejection};
+use crate::image::{Decoding, FORMATS, Rejection};
 use crate::settings::identity_of;
 use crate::source::{ClassMap, Source};
 use crate::stage::cuts::{Mouths, Wishes};
@@ -164,7 +164,7 @@ fn nothing_readable(rejected: &[(String, Rejection)]) -> Error {
     let first = rejected.first();
     let first = first.map(|(path, r)| format!("; the first of {}: {path}: {}", rejected.len(), r.detail));
     let what = format!("no picture of the dataset can be read{}", first.unwrap_or_default());
-    Error::new(Kind::Input, what).hint("JPEG, PNG and WebP are read; check dataset.path")
+    Error::new(Kind::Input, what).hint(format!("{FORMATS} are read; check dataset.path"))
 }
 
 /// Returns what the store knows of the dataset, if the source still has this `snapshot`. Returns

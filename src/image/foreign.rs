@@ -1,0 +1,164 @@
+//! What a file is that none of the decoders takes, by its first bytes, and what to do with it: a
+//! picture that vanishes into `unknown_format` helps nobody.
+
+use super::header::FORMATS;
+use super::rejection::{Reason, Rejection};
+
+/// Bytes at the beginning in which text is looked at.
+const LOOKED_AT: usize = 4096;
+
+/// Returns the rejection of a file whose first bytes are those of no format that is decoded.
+pub(super) fn rejection(bytes: &[u8]) -> Rejection {
+    if let Some((name, how)) = picture(bytes) {
+        return Rejection::new(Reason::Unsupported, format!("{name}, which is not decoded here: {how}"));
+    }
+    let detail = match other(bytes) {
+        Some(what) => what.to_owned(),
+        None => {
+            let first: Vec<String> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            format!("the first bytes ({}) are those of no picture; {FORMATS} are read", first.join(" "))
+        }
+    };
+    Rejection::new(Reason::UnknownFormat, detail)
+}
+
+/// How to make a picture of it that is decoded.
+const CONVERT: &str = "convert it to JPEG or PNG first, such as by `magick FILE out.png` or Pillow";
+const HEIF: &str = "convert it to JPEG or PNG first, such as by Pillow with pillow-heif, `heif-convert FILE out.jpg` or \
+                    `magick FILE out.jpg`";
+const DEVELOP: &str = "develop it to JPEG or PNG first, such as by `darktable-cli` or Python's rawpy";
+const DRAW: &str = "draw it as PNG first, such as by `rsvg-convert` or `magick FILE out.png`";
+const PAGES: &str = "draw its pages as PNG first, such as by `pdftoppm -png FILE page`";
+const FRAMES: &str = "take still pictures out of it first, such as by `ffmpeg -i FILE -vf fps=1 frame-%04d.png`";
+
+/// Names a picture, a document of pictures or a video, and says how to convert it.
+fn picture(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    let begins = |magic: &[u8]| bytes.starts_with(magic);
+    if bytes.get(4..8) == Some(b"ftyp") {
+        return Some(boxed(bytes));
+    }
+    let text = text(bytes);
+    Some(match bytes {
+        _ if begins(b"\xff\x0a") || begins(b"\0\0\0\x0cJXL \r\n\x87\n") => ("a JPEG XL picture", CONVERT),
+        _ if begins(b"\0\0\0\x0cjP  \r\n\x87\n") || begins(b"\xff\x4f\xff\x51") => ("a JPEG 2000 picture", CONVERT),
+        _ if begins(b"II\xbc\x01") => ("a JPEG XR picture", CONVERT),
+        _ if begins(b"8BPS") => ("a Photoshop document", CONVERT),
+        _ if begins(b"gimp xcf") => ("a GIMP document", CONVERT),
+        _ if begins(b"\0\0\x01\0") || begins(b"\0\0\x02\0") => ("an icon (ICO or CUR)", CONVERT),
+        _ if begins(b"icns") => ("an icon (ICNS)", CONVERT),
+        _ if begins(b"DDS ") => ("a DDS texture", CONVERT),
+        _ if begins(b"\x76\x2f\x31\x01") => ("an OpenEXR picture", CONVERT),
+        _ if begins(b"#?RADIANCE") || begins(b"#?RGBE") => ("a Radiance HDR picture", CONVERT),
+        _ if begins(b"qoif") => ("a QOI picture", CONVERT),
+        _ if begins(b"BPG\xfb") => ("a BPG picture", CONVERT),
+        _ if begins(b"\x0a\x05\x01\x08") => ("a PCX picture", CONVERT),
+        _ if begins(b"SIMPLE  =") => ("a FITS file", CONVERT),
+        _ if bytes.get(128..132) == Some(b"DICM") => ("a DICOM file", "export its pictures as PNG first"),
+        [b'P', b'1'..=b'7', b' ' | b'\n' | b'\r' | b'\t' | b'#', ..] => ("a PNM picture (PBM, PGM, PPM)", CONVERT),
+        _ if begins(b"IIRO") || begins(b"IIRS") || begins(b"MMOR") => ("a camera's raw file (ORF)", DEVELOP),
+        _ if begins(b"IIU\0") => ("a camera's raw file (RW2)", DEVELOP),
+        _ if begins(b"FUJIFILMCCD-RAW") => ("a camera's raw file (RAF)", DEVELOP),
+        _ if begins(b"FOVb") => ("a camera's raw file (X3F)", DEVELOP),
+        _ if begins(b"\0MRM") => ("a camera's raw file (MRW)", DEVELOP),
+        _ if begins(b"%PDF-") => ("a PDF document", PAGES),
+        _ if begins(b"%!PS") || begins(b"\xc5\xd0\xd3\xc6") => ("a PostScript document", DRAW),
+        _ if text.starts_with("<svg") || (text.starts_with('<') && text.contains("<svg") && !page(&text)) => {
+            ("an SVG drawing", DRAW)
+        }
+        _ if begins(b"\xd7\xcd\xc6\x9a") || bytes.get(40..44) == Some(b" EMF") => ("a Windows metafile", DRAW),
+        _ if begins(b"RIFF") && bytes.get(8..12) == Some(b"AVI ") => ("an AVI video", FRAMES),
+        _ if begins(b"\x1a\x45\xdf\xa3") => ("a Matroska or WebM video", FRAMES),
+        _ if begins(b"\0\0\x01\xba") || begins(b"\0\0\x01\xb3") => ("an MPEG video", FRAMES),
+        _ if begins(b"FLV\x01") => ("a Flash video", FRAMES),
+        _ if begins(b"OggS") => ("an Ogg video", FRAMES),
+        _ if begins(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11") => ("a Windows Media video", FRAMES),
+        _ if matches!(bytes.get(4..8), Some(b"moov" | b"mdat" | b"wide")) => ("a QuickTime video", FRAMES),
+        _ => return None,
+    })
+}
+
+/// Names a file of boxes (ISO 14496-12) by its brands.
+fn boxed(bytes: &[u8]) -> (&'static str, &'static str) {
+    // The major brand, a version, and the brands that it is compatible with.
+    let length = bytes.first_chunk().map_or(0, |length| u32::from_be_bytes(*length) as usize);
+    let brands = bytes.get(8..length.min(bytes.len()).min(LOOKED_AT)).unwrap_or_default().as_chunks::<4>().0;
+    let has = |names: &[&[u8; 4]]| brands.iter().any(|brand| names.contains(&brand));
+    let major = brands.first().copied().unwrap_or_default();
+    if has(&[b"avif", b"avis"]) {
+        ("an AVIF picture", "convert it to JPEG or PNG first, such as by Pillow or `magick FILE out.png`")
+    } else if has(&[b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"]) {
+        ("a HEIC (HEIF) picture", HEIF)
+    } else if has(&[b"crx "]) {
+        ("a camera's raw file (CR3)", DEVELOP)
+    } else if major == *b"jxl " {
+        ("a JPEG XL picture", CONVERT)
+    } else if major == *b"qt  " {
+        ("a QuickTime video", FRAMES)
+    } else {
+        ("an MP4 video", FRAMES)
+    }
+}
+
+/// Returns the UTF-8 at the beginning, in lower case and without what may stand before it; empty if
+/// there is none.
+fn text(bytes: &[u8]) -> String {
+    let bytes = &bytes[..bytes.len().min(LOOKED_AT)];
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let control = |byte: &u8| *byte < 0x20 && !byte.is_ascii_whitespace();
+    if bytes.iter().any(control) {
+        return String::new();
+    }
+    let valid = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    valid.trim().to_lowercase()
+}
+
+/// Returns whether all that is looked at is UTF-8; a character may be cut at its end.
+fn is_text(bytes: &[u8]) -> bool {
+    let looked_at = &bytes[..bytes.len().min(LOOKED_AT)];
+    std::str::from_utf8(looked_at).err().is_none_or(|error| error.error_len().is_none())
+}
+
+fn page(text: &str) -> bool {
+    ["<!doctype html", "<html", "<head", "<body", "<script"].iter().any(|tag| text.starts_with(tag))
+        || (text.starts_with('<') && text.contains("<html"))
+}
+
+/// Says what a file is that is no picture.
+fn other(bytes: &[u8]) -> Option<&'static str> {
+    let text = text(bytes);
+    Some(match bytes {
+        _ if text.starts_with("version https://git-lfs.github.com/") => {
+            "a Git LFS pointer in place of the picture: `git lfs pull` fetches the picture itself"
+        }
+        _ if text.contains("/annex/objects/") && text.len() < 1024 => {
+            "a git-annex pointer in place of the picture: `git annex get` fetches the picture itself"
+        }
+        _ if page(&text) => {
+            "an HTML page under a picture's name, such as a server sends in place of a picture that it does not have: \
+             download the picture again"
+        }
+        _ if text.starts_with('<') => {
+            "an XML text under a picture's name, such as a server sends in place of a picture that it does not have: \
+             download the picture again"
+        }
+        _ if text.starts_with('{') || text.starts_with('[') => {
+            "a JSON text under a picture's name, such as a server sends in place of a picture that it does not have: \
+             download the picture again"
+        }
+        _ if bytes.starts_with(b"PK\x03\x04") => "a zip archive, not a picture: unpack it first",
+        _ if bytes.starts_with(b"\x1f\x8b") => "a file packed by gzip, not a picture: unpack it first",
+        _ if bytes.starts_with(b"\x28\xb5\x2f\xfd") => "a file packed by zstd, not a picture: unpack it first",
+        _ if bytes.starts_with(b"7z\xbc\xaf\x27\x1c") || bytes.starts_with(b"Rar!") => {
+            "an archive, not a picture: unpack it first"
+        }
+        _ if bytes.get(257..262) == Some(b"ustar") => "a tar archive, not a picture: unpack it first",
+        _ if bytes.starts_with(b"\x93NUMPY") => "a NumPy array, not a picture: save it as PNG first",
+        _ if bytes.starts_with(b"PAR1") => "a Parquet file, not a picture: it is a source of its own (hf-parquet)",
+        _ if bytes.starts_with(b"\x7fELF") || bytes.starts_with(b"MZ") => "a program, not a picture",
+        _ if bytes.iter().all(|byte| *byte == 0) => {
+            "nothing but zeros: the file was given its length and never filled; copy the picture again"
+        }
+        _ if !text.is_empty() && is_text(bytes) => "text, not a picture",
+        _ => return None,
+    })
+}
