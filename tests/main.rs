@@ -31,6 +31,7 @@ mod cli_signals;
 mod cli_spans;
 mod cli_sql;
 mod clip_parity;
+mod constant_pictures;
 mod describe;
 mod dka_laws;
 mod embedded_data;

@@ -89,6 +89,26 @@ fn lists_files_and_folders_are_answered_and_bad_files_are_named() {
 }
 
 #[test]
+fn a_picture_beyond_a_limit_is_answered_once_the_pipeline_file_has_the_key_that_the_rejection_names() {
+    let pipeline = Pipeline::new(4, 1);
+    let limits = |side: u32| format!("\n[dataset.limits]\nmax_side = {side}\n");
+    let file = std::fs::read_to_string(pipeline.path("pipeline.toml")).unwrap();
+    pipeline.write("pipeline.toml", &(file.clone() + &limits(500)));
+    pipeline.ok("run", &["--set", "adapt.tune=head"]);
+    image::RgbImage::from_fn(700, 40, |x, y| image::Rgb([x as u8, y as u8, 9]))
+        .save(pipeline.path("wide.bmp"))
+        .unwrap();
+    let wide = pipeline.path("wide.bmp");
+    let refused = pipeline.output("predict", &[wide.to_str().unwrap()]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    let detail =
+        "wide.bmp: side_too_long: 700 x 40 pixels, longer than dataset.limits.max_side = 500; a larger value admits";
+    assert!(said.contains(detail), "{said}");
+    pipeline.write("pipeline.toml", &(file + &limits(900)));
+    assert!(pipeline.ok("predict", &[wide.to_str().unwrap(), "--format", "csv"]).contains("wide.bmp"));
+}
+
+#[test]
 fn a_run_is_found_by_the_beginning_or_the_end_of_its_id_alone() {
     let pipeline = Pipeline::new(4, 1);
     for seed in ["0", "1"] {

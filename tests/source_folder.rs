@@ -237,3 +237,23 @@ fn what_lies_in_a_folder_without_pictures_is_named() {
     let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
     assert!(of(SourceKind::HfParquet, "data/train.parquet", pointer).contains("`git lfs pull`"));
 }
+
+#[test]
+fn files_that_are_no_pictures_by_their_names_are_counted_and_those_that_may_be_are_rejected_later() {
+    let dir =
+        folder(&["rose/a.png", "rose/a.txt", "rose/b.TXT", "aster/c.HEIC", "aster/d.svg", "notes/e.mp4", "README"]);
+    assert_eq!(
+        seen(dir.path()),
+        [
+            row("aster/c.HEIC", "train", "aster"),
+            row("aster/d.svg", "train", "aster"),
+            row("rose/a.png", "train", "rose")
+        ]
+    );
+    let notes = source(dir.path()).listing().notes.clone();
+    let note = "4 files are left aside, since the names are no pictures': 2 .txt, 1 without an extension, 1 .mp4";
+    assert!(notes.iter().any(|found| found == note), "{notes:?}");
+    assert!(
+        error(folder(&["a.mp4"]).path()).ends_with("1 file is left aside, since the names are no pictures': 1 .mp4")
+    );
+}

@@ -47,7 +47,11 @@ impl WhichRun {
                 spec.store = store;
             }
             let store = spec.store.display().to_string();
-            return stored_run::newest(&spec, |run| format!("{run} --store {store} in place of the pipeline file"));
+            let mut found =
+                stored_run::newest(&spec, |run| format!("{run} --store {store} in place of the pipeline file"))?;
+            // Limits change no answer: those of now may admit pictures that those of then refused.
+            found.spec.dataset.limits = found.spec.dataset.limits.or_larger(&spec.dataset.limits);
+            return Ok(found);
         }
         stored_run::named(store.as_deref().unwrap_or(Path::new(".store")), &self.run)
     }

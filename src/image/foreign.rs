@@ -162,3 +162,70 @@ fn other(bytes: &[u8]) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(bytes: &[u8]) -> (Reason, String) {
+        let Rejection { reason, detail } = rejection(bytes);
+        (reason, detail)
+    }
+
+    #[test]
+    fn what_can_be_converted_is_named_with_how() {
+        let ftyp = |brands: &[u8]| [&[0, 0, 0, 8 + brands.len() as u8][..], b"ftyp", brands].concat();
+        let files: [(Vec<u8>, &str, &str); 21] = [
+            (ftyp(b"avif\0\0\0\0mif1miaf"), "an AVIF picture", "Pillow"),
+            (ftyp(b"mif1\0\0\0\0avifmif1"), "an AVIF picture", "Pillow"),
+            (ftyp(b"heic\0\0\0\0mif1heic"), "a HEIC (HEIF) picture", "pillow-heif"),
+            (ftyp(b"mif1\0\0\0\0mif1heix"), "a HEIC (HEIF) picture", "pillow-heif"),
+            (ftyp(b"crx \0\0\0\x01crx isom"), "a camera's raw file (CR3)", "rawpy"),
+            (ftyp(b"isom\0\0\x02\0isomavc1mp41"), "an MP4 video", "ffmpeg"),
+            (ftyp(b"qt  \0\0\0\0qt  "), "a QuickTime video", "ffmpeg"),
+            (b"\xff\x0a\xfa\x7f".to_vec(), "a JPEG XL picture", "magick"),
+            (b"\0\0\0\x0cJXL \r\n\x87\n".to_vec(), "a JPEG XL picture", "magick"),
+            (b"\0\0\0\x0cjP  \r\n\x87\n".to_vec(), "a JPEG 2000 picture", "magick"),
+            (b"8BPS\0\x01".to_vec(), "a Photoshop document", "magick"),
+            (b"FUJIFILMCCD-RAW 0201".to_vec(), "a camera's raw file (RAF)", "rawpy"),
+            (b"\0\0\x01\0\x01\0".to_vec(), "an icon (ICO or CUR)", "magick"),
+            (b"P6\n4 3\n255\n".to_vec(), "a PNM picture (PBM, PGM, PPM)", "magick"),
+            (b"%PDF-1.7\n".to_vec(), "a PDF document", "pdftoppm"),
+            (b"<?xml version=\"1.0\"?>\n<!-- drawn -->\n<SVG width=\"4\">".to_vec(), "an SVG drawing", "rsvg-convert"),
+            (b"\xef\xbb\xbf  <svg>".to_vec(), "an SVG drawing", "rsvg-convert"),
+            (b"RIFF\0\0\0\0AVI LIST".to_vec(), "an AVI video", "ffmpeg"),
+            (b"\x1a\x45\xdf\xa3\x01".to_vec(), "a Matroska or WebM video", "ffmpeg"),
+            (b"\0\0\x01\xba\x44".to_vec(), "an MPEG video", "ffmpeg"),
+            (b"IIU\0\x18\0".to_vec(), "a camera's raw file (RW2)", "rawpy"),
+        ];
+        for (bytes, name, how) in files {
+            let (reason, detail) = said(&bytes);
+            assert!(
+                reason == Reason::Unsupported && detail.starts_with(name) && detail.contains(how),
+                "{name}: {detail}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_picture_is_called_what_it_is() {
+        let files: [(&[u8], &str); 12] = [
+            (b"\n<!DOCTYPE html><html>", "an HTML page"),
+            (b"<html><body><svg></svg></body></html>", "an HTML page"),
+            (b"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>", "an XML text"),
+            (b"{\"message\": \"Not Found\"}", "a JSON text"),
+            (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "a Git LFS pointer"),
+            (b"../.git/annex/objects/Wx/5g/SHA256E-s31390", "a git-annex pointer"),
+            (b"PK\x03\x04\x14\0", "a zip archive"),
+            (b"\x1f\x8b\x08\0", "a file packed by gzip"),
+            (b"PAR1\x15\x04", "a Parquet file"),
+            (&[0; 100], "nothing but zeros"),
+            ("Rosa rugosa, aufgenommen um 9 Ühr".as_bytes(), "text, not a picture"),
+            (b"\x89P\x01\xfe", "the first bytes (89 50 01 fe) are those of no picture"),
+        ];
+        for (bytes, name) in files {
+            let (reason, detail) = said(bytes);
+            assert!(reason == Reason::UnknownFormat && detail.starts_with(name), "{name}: {detail}");
+        }
+    }
+}

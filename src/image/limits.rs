@@ -16,6 +16,15 @@ settings! {
 }
 
 impl Limits {
+    /// Returns limits that admit what either of two admits.
+    pub(crate) fn or_larger(&self, other: &Limits) -> Limits {
+        Limits {
+            max_side: self.max_side.max(other.max_side),
+            max_pixels: self.max_pixels.max(other.max_pixels),
+            max_bytes: self.max_bytes.max(other.max_bytes),
+        }
+    }
+
     /// Says that a picture's file is longer than they allow.
     pub(crate) fn bytes_exceeded(&self, bytes: u64) -> String {
         let most = self.max_bytes;

@@ -29,8 +29,30 @@ impl Rgb {
         Ok(Rgb { width, height, pixels })
     }
 
+    /// Returns the colour of every pixel, if all have the same.
+    pub fn only_colour(&self) -> Option<[u8; 3]> {
+        // Compared in blocks, which the processor does many at a time; most pictures differ in the
+        // first.
+        let (first, _) = self.pixels.split_first_chunk::<3>()?;
+        let block = first.repeat(256);
+        self.pixels.chunks(block.len()).all(|pixels| *pixels == block[..pixels.len()]).then_some(*first)
+    }
+
     /// Returns the length of the shorter edge, in pixels.
     pub fn shorter_edge(&self) -> u32 {
         self.width.min(self.height)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_of_one_colour_is_told_from_one_whose_last_pixel_differs() {
+        let mut pixels = [7, 8, 9].repeat(1000);
+        assert_eq!(Rgb::new(40, 25, pixels.clone()).unwrap().only_colour(), Some([7, 8, 9]));
+        pixels[2999] = 10;
+        assert_eq!(Rgb::new(40, 25, pixels).unwrap().only_colour(), None);
     }
 }

@@ -6,8 +6,8 @@
 //! - `1.jpg`, or `train/1.jpg`: pictures without labels.
 //!
 //! Class names are the folders' names with underscores replaced by spaces. Files without a
-//! picture's extension are skipped; pictures in an unsupported format are not, so that users see
-//! them rejected.
+//! picture's extension are left aside, and a note counts them; pictures in an unsupported format
+//! are not, so that users see them rejected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -24,8 +24,13 @@ use crate::text::list::some_of;
 use crate::text::names::composed;
 
 /// Extensions of pictures, in supported formats or not.
-const PICTURES: [&str; 15] =
-    ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif", "jp2", "jxl"];
+const PICTURES: [&str; 35] = [
+    // Decoded.
+    "jpg", "jpeg", "jpe", "jfif", "pjpeg", "png", "apng", "webp", "gif", "bmp", "dib", "tif", "tiff",
+    // Rejected, with the reason and how to convert them.
+    "heic", "heif", "hif", "avif", "jxl", "jp2", "j2k", "jpx", "jxr", "svg", "psd", "ico", "tga", "dds", "exr", "hdr",
+    "qoi", "pcx", "pbm", "pgm", "ppm", "pnm",
+];
 
 /// A folder whose files have been found.
 pub struct Folder {
@@ -48,13 +53,11 @@ impl Folder {
             };
             return Err(Error::new(Kind::Input, format!("image folder {} {what}", root.display())).hint(hint));
         }
-        // Sorted by path below the root, component by component.
-        let found: BTreeMap<PathBuf, Origin> = pictures_below(root).collect();
+        let Below { pictures: found, aside } = Below::of(root);
         if found.is_empty() {
-            let nothing = || {
-                Error::new(Kind::Input, format!("no picture in {}", root.display()))
-                    .hint(format!("{FORMATS} files are looked for in the folder and below it"))
-            };
+            let looked_for = format!("{FORMATS} files are looked for in the folder and below it");
+            let hint = left_aside(&aside).into_iter().fold(looked_for, |hint, aside| format!("{hint}; {aside}"));
+            let nothing = || Error::new(Kind::Input, format!("no picture in {}", root.display())).hint(hint);
             return Err(foreign::instead(root).unwrap_or_else(nothing));
         }
         let by_split = has_splits(root, found.keys())?;
@@ -62,7 +65,11 @@ impl Folder {
         let classes: BTreeSet<&String> = items.iter().filter_map(|i| i.label.as_ref()).collect();
         let classes: Vec<String> = classes.into_iter().cloned().collect();
         let listing = Listing {
-            notes: empty_folders(root, by_split, &classes).into_iter().chain(unread_lists(root)).collect(),
+            notes: empty_folders(root, by_split, &classes)
+                .into_iter()
+                .chain(unread_lists(root))
+                .chain(left_aside(&aside))
+                .collect(),
             has_labels: !classes.is_empty(),
             classes,
             items: items.len() as u64,
@@ -132,32 +139,68 @@ impl Source for Folder {
     }
 }
 
-/// Returns every picture below the root, and every place that could not be read, by its path below
-/// the root.
-pub(super) fn pictures_below(root: &Path) -> impl Iterator<Item = (PathBuf, Origin)> {
-    WalkDir::new(root).follow_links(true).into_iter().filter_entry(is_visible).filter_map(move |entry| {
-        let (path, origin) = match entry {
-            Ok(entry) if entry.file_type().is_dir() || !is_picture(entry.path()) => return None,
-            Ok(entry) => (entry.path().to_path_buf(), Origin::of_file(entry.path())),
-            // A link back to a folder above: its target is found without it.
-            Err(error) if error.loop_ancestor().is_some() => return None,
-            Err(error) => {
-                let path = error.path()?.to_path_buf();
-                // A broken link matters only if its name is a picture's.
-                if !path.is_dir() && !is_picture(&path) {
-                    return None;
+/// What lies below a folder.
+pub(super) struct Below {
+    /// Every picture, and every place that could not be read, by its path below the folder, sorted
+    /// component by component.
+    pub(super) pictures: BTreeMap<PathBuf, Origin>,
+    /// Files whose names are no pictures', by their extensions in lower case.
+    aside: BTreeMap<String, usize>,
+}
+
+impl Below {
+    /// Looks at every visible file below the root.
+    pub(super) fn of(root: &Path) -> Self {
+        let mut below = Below { pictures: BTreeMap::new(), aside: BTreeMap::new() };
+        for entry in WalkDir::new(root).follow_links(true).into_iter().filter_entry(is_visible) {
+            let (path, origin) = match entry {
+                Ok(entry) if entry.file_type().is_dir() => continue,
+                Ok(entry) if !is_picture(entry.path()) => {
+                    *below.aside.entry(extension(entry.path())).or_default() += 1;
+                    continue;
                 }
-                let detail = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
-                (path, Origin::Unreadable { detail })
-            }
-        };
-        Some((path.strip_prefix(root).unwrap_or(&path).to_path_buf(), origin))
-    })
+                Ok(entry) => (entry.path().to_path_buf(), Origin::of_file(entry.path())),
+                // A link back to a folder above: its target is found without it.
+                Err(error) if error.loop_ancestor().is_some() => continue,
+                Err(error) => {
+                    let Some(path) = error.path().map(Path::to_path_buf) else { continue };
+                    // A broken link matters only if its name is a picture's.
+                    if !path.is_dir() && !is_picture(&path) {
+                        continue;
+                    }
+                    let detail = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
+                    (path, Origin::Unreadable { detail })
+                }
+            };
+            below.pictures.insert(path.strip_prefix(root).unwrap_or(&path).to_path_buf(), origin);
+        }
+        below
+    }
+}
+
+/// Counts the files that were left aside, the commonest extensions first.
+fn left_aside(aside: &BTreeMap<String, usize>) -> Option<String> {
+    let count: usize = aside.values().sum();
+    let mut kinds: Vec<(&String, &usize)> = aside.iter().collect();
+    kinds.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let kinds: Vec<String> = kinds
+        .into_iter()
+        .map(|(extension, count)| match extension.as_str() {
+            "" => format!("{count} without an extension"),
+            extension => format!("{count} .{extension}"),
+        })
+        .collect();
+    let files = if count == 1 { "1 file is".to_owned() } else { format!("{count} files are") };
+    (count > 0).then(|| format!("{files} left aside, since the names are no pictures': {}", some_of(&kinds, SHOWN)))
+}
+
+/// Returns a file's extension, in lower case.
+fn extension(path: &Path) -> String {
+    path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default()
 }
 
 pub(super) fn is_picture(path: &Path) -> bool {
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("");
-    PICTURES.iter().any(|known| extension.eq_ignore_ascii_case(known))
+    PICTURES.contains(&extension(path).as_str())
 }
 
 /// Returns the folders above a file, below the root.

@@ -1,11 +1,10 @@
 //! Pictures named on the command line: a picture, a folder with pictures at any depth, or a CSV
 //! list.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::Source;
-use super::folder::pictures_below;
+use super::folder::Below;
 use super::item::{Item, Origin};
 use super::list::List;
 use crate::error::{Error, Kind, Result};
@@ -19,7 +18,7 @@ use crate::image::FORMATS;
 /// read.
 pub fn pictures(path: &Path) -> Result<Vec<Item>> {
     if path.is_dir() {
-        let found: BTreeMap<_, _> = pictures_below(path).collect();
+        let found = Below::of(path).pictures;
         if found.is_empty() {
             return Err(Error::new(Kind::Input, format!("no picture in {}", path.display()))
                 .hint(format!("{FORMATS} files are looked for in the folder and below it")));

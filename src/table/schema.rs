@@ -18,11 +18,12 @@ pub const SHAPE: &str = "shape";
 /// Metadata key of a tensor column: the type of its numbers, `f16` or `u8`.
 pub const DTYPE: &str = "dtype";
 
-const SOURCES: [&str; 18] = [
+const SOURCES: [&str; 19] = [
     include_str!("../../schemas/images.toml"),
     include_str!("../../schemas/rejected.toml"),
     include_str!("../../schemas/labels.toml"),
     include_str!("../../schemas/equal_files.toml"),
+    include_str!("../../schemas/constant_pictures.toml"),
     include_str!("../../schemas/classes.toml"),
     include_str!("../../schemas/descriptions.toml"),
     include_str!("../../schemas/text_features.toml"),

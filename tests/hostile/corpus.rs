@@ -344,6 +344,31 @@ fn jpeg_sized(jpeg: &[u8], width: u16, height: u16) -> Vec<u8> {
     bytes
 }
 
+/// A phone's picture of this size, 4:2:0, grey all over: a code of six bits a block.
+pub fn photograph(width: u16, height: u16) -> Vec<u8> {
+    let blocks = usize::from(width).div_ceil(16) * usize::from(height).div_ceil(16) * 6;
+    let table = |class: u8, lengths: &[u8], symbols: &[u8]| {
+        let mut counts = [0; 16];
+        counts[..lengths.len()].copy_from_slice(lengths);
+        let length = (19 + symbols.len() as u16).to_be_bytes();
+        [&[0xff, 0xc4][..], &length, &[class], &counts, symbols].concat()
+    };
+    let frame = [&[0xff, 0xc0, 0, 17, 8][..], &height.to_be_bytes(), &width.to_be_bytes()].concat();
+    [
+        &[0xff, 0xd8, 0xff, 0xdb, 0, 67, 0][..],
+        &[1; 64],
+        &frame,
+        &[3, 1, 0x22, 0, 2, 0x11, 0, 3, 0x11, 0],
+        // No difference is 00, the end of a block is 1010.
+        &table(0, &[0, 1], &[0]),
+        &table(0x10, &[0, 0, 0, 11], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0]),
+        &[0xff, 0xda, 0, 12, 3, 1, 0, 2, 0, 3, 0, 0, 63, 0],
+        &[0x28, 0xa2, 0x8a].repeat(blocks.div_ceil(4)),
+        &[0xff, 0xd9],
+    ]
+    .concat()
+}
+
 /// A progressive picture whose last scan is there 20,000 times.
 fn many_scans() -> Vec<u8> {
     let bytes = std::fs::read(golden("progressive_640x480.jpg")).unwrap();

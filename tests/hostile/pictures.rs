@@ -90,3 +90,29 @@ fn every_hostile_picture_is_read_or_rejected_with_its_reason() {
     let most = most_memory(start(&pipeline, "embed"));
     assert!(most < usual + 2 * MORE_MEMORY, "{} MB while embedding", most >> 20);
 }
+
+/// Bytes that one picture of 108 million pixels takes beyond the usual: its RGB, and as much again
+/// for a decoder and the allocator.
+const PHONE: u64 = 700 << 20;
+
+#[test]
+fn pictures_of_phones_are_admitted_one_at_a_time_and_larger_ones_say_what_would_admit_them() {
+    let pipeline = Pipeline::new(2, 1);
+    let usual = most_memory(start(&pipeline, "ingest"));
+    for number in 0..4u8 {
+        // The tables differ, so that the files do.
+        let mut bytes = crate::corpus::photograph(12_000, 9_000);
+        bytes[7 + usize::from(number)] = 2;
+        fs::write(pipeline.path(&format!("pictures/train/blue_bell/phone-{number}.jpg")), bytes).unwrap();
+    }
+    fs::write(pipeline.path("pictures/train/blue_bell/larger.jpg"), crate::corpus::photograph(16_320, 12_240)).unwrap();
+    let most = most_memory(start(&pipeline, "ingest"));
+    assert!(most < usual + PHONE, "{} MB, {} MB on small pictures", most >> 20, usual >> 20);
+    let read = pipeline.sql("SELECT count(*) AS n FROM images WHERE width * height = 108000000");
+    assert_eq!(read[0]["n"], 4);
+    let rejected = pipeline.sql("SELECT reason, detail FROM rejected");
+    assert_eq!(rejected[0]["reason"], "too_many_pixels");
+    let detail = "16320 x 12240 = 199756800 pixels, more than dataset.limits.max_pixels = 178956970; a larger value admits \
+                  the picture";
+    assert_eq!(rejected[0]["detail"], detail);
+}

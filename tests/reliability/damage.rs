@@ -133,8 +133,17 @@ fn what_is_damaged_is_named_set_aside_and_computed_anew() {
     for (kind, bytes) in kinds.iter().zip(damaged) {
         // The tables of a dataset are replaced together as soon as one is lost, and a run's results
         // whenever it is done.
-        let replaced =
-            ["rejected", "labels", "equal_files", "images", "descriptions", "prior_logits", "predictions", "metrics"];
+        let replaced = [
+            "rejected",
+            "labels",
+            "equal_files",
+            "constant_pictures",
+            "images",
+            "descriptions",
+            "prior_logits",
+            "predictions",
+            "metrics",
+        ];
         let place = kind.strip_prefix(&store).unwrap();
         if replaced.iter().any(|table| place.starts_with(table)) {
             continue;

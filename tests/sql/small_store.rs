@@ -97,6 +97,7 @@ pub fn build(root: &Path) -> (Store, Visible) {
     let of_files = Arc::new(Int32Array::from(vec![Some(0), None]));
     let files = texts(&["iris/2.jpg", "copy/2.jpg"]);
     write("equal_files", "flowers", vec![ids("bb"), files, texts(&["train", "test"]), of_files]);
+    write("constant_pictures", "flowers", vec![ids("c"), texts(&["#ffffff"])]);
     write("classes", "flowers", vec![i32s(&[0, 1, 2]), texts(&["iris", "rose", "tulip"])]);
     write(
         "descriptions",

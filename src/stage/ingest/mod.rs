@@ -264,7 +264,7 @@ pub(super) async fn read(
         decoding: settings.decoding,
         stop: stop.clone(),
         progress: progress.clone(),
-        decoded: Arc::new(decoded),
+        known: Arc::new(read::Known { decoded, constant: tables::constant(settings, store)? }),
         tap,
     };
     let read = reading.read(source, store.root()).await?;
@@ -277,6 +277,14 @@ pub(super) async fn read(
     };
     if read.turned > 0 {
         progress.say(&format!("{} turned as EXIF data asks", files(read.turned, "picture is", "pictures are")));
+    }
+    let constant = read.rows.iter().filter(|row| row.colour.is_some());
+    if let Some((row, colour)) = constant.clone().find_map(|row| Some((row, row.colour.as_ref()?))) {
+        progress.say(&format!(
+            "warning: {} one colour all over, such as {} ({colour}); the table `constant_pictures` lists them",
+            files(constant.count() as u64, "picture is", "pictures are"),
+            row.files[0].path
+        ));
     }
     if read.equal > 0 {
         progress.say(&format!(

@@ -35,6 +35,8 @@ pub(super) struct Row {
     pub(super) spooled: bool,
     /// The label of its first file.
     pub(super) class: Option<i32>,
+    /// Its colour, as `#rrggbb`, if it has only one.
+    pub(super) colour: Option<String>,
 }
 
 /// A file as its source describes it.
@@ -70,9 +72,17 @@ pub(super) struct Reading {
     pub(super) decoding: Decoding,
     pub(super) stop: Stop,
     pub(super) progress: Arc<dyn Progress>,
-    /// Pictures known to decode.
-    pub(super) decoded: Arc<HashSet<ImageId>>,
+    /// What is known of pictures before they are decoded.
+    pub(super) known: Arc<Known>,
     pub(super) tap: Option<Tap>,
+}
+
+/// What earlier readings found.
+pub(super) struct Known {
+    /// Pictures of the dataset that decode.
+    pub(super) decoded: HashSet<ImageId>,
+    /// Pictures of one colour, if that was looked at. Without it every picture is decoded.
+    pub(super) constant: Option<HashMap<ImageId, String>>,
 }
 
 /// An item of the source, and what checking it found.
@@ -91,6 +101,8 @@ struct Good {
     bytes: Option<(Vec<u8>, Share)>,
     /// What the tap wants of the picture.
     cuts: Cuts,
+    /// Its colour, if it has only one.
+    colour: Option<String>,
 }
 
 impl Reading {
@@ -160,6 +172,7 @@ impl Reading {
                 modified,
                 spooled,
                 class: file.class,
+                colour: good.colour,
                 files: vec![file],
             });
         }
@@ -178,11 +191,11 @@ impl Reading {
     /// Returns the checked items, in the order of the source.
     fn checked(&self, source: Box<dyn Source>) -> impl futures::Stream<Item = Result<Checked>> + Send + use<> {
         let decoding = self.decoding;
-        let decoded = self.decoded.clone();
+        let known = self.known.clone();
         let wishes = self.tap.as_ref().map(|tap| tap.wishes.clone());
         encoded::each(source.items(), decoding.limits, move |item, encoded| {
             let outcome = match encoded {
-                Ok(encoded) => check(&item, encoded, &decoding, &decoded, wishes.as_ref())?,
+                Ok(encoded) => check(&item, encoded, &decoding, &known, wishes.as_ref())?,
                 Err(rejection) => Err(rejection),
             };
             Ok(Checked { item, outcome })
@@ -195,31 +208,35 @@ fn check(
     item: &Item,
     encoded: Encoded,
     decoding: &Decoding,
-    decoded: &HashSet<ImageId>,
+    known: &Known,
     wishes: Option<&Wishes>,
 ) -> Result<Result<Good, Rejection>> {
     let id = encoded.id;
     let wanted = wishes.filter(|wishes| wishes.want(&id));
-    let proven = decoded.contains(&id) || wishes.is_some_and(|wishes| wishes.know(&id));
+    let proven = known.decoded.contains(&id) || wishes.is_some_and(|wishes| wishes.know(&id));
     let mut cuts = Cuts::new();
-    if wanted.is_some() || !proven {
-        match decoding.picture(&encoded.bytes) {
-            Ok(picture) => cuts = wanted.map_or(Ok(cuts), |wishes| wishes.cut(&id, &picture))?,
+    let colour = match &known.constant {
+        Some(constant) if proven && wanted.is_none() => constant.get(&id).cloned(),
+        _ => match decoding.picture(&encoded.bytes) {
+            Ok(picture) => {
+                cuts = wanted.map_or(Ok(cuts), |wishes| wishes.cut(&id, &picture))?;
+                picture.only_colour().map(|[r, g, b]| format!("#{r:02x}{g:02x}{b:02x}"))
+            }
             Err(rejection) => return Ok(Err(rejection)),
-        }
-    }
-    Ok(Ok(Good::new(encoded, item, cuts)))
+        },
+    };
+    Ok(Ok(Good::new(encoded, item, cuts, colour)))
 }
 
 impl Good {
-    fn new(encoded: Encoded, item: &Item, cuts: Cuts) -> Self {
+    fn new(encoded: Encoded, item: &Item, cuts: Cuts, colour: Option<String>) -> Self {
         let Encoded { bytes, id, header, room } = encoded;
         let byte_len = bytes.len() as u64;
         let (modified, bytes) = match &item.origin {
             Origin::File { modified_ns, .. } => (Some(*modified_ns), None),
             _ => (None, Some((bytes, room))),
         };
-        Good { id, header, byte_len, modified, bytes, cuts }
+        Good { id, header, byte_len, modified, bytes, cuts, colour }
     }
 }
 

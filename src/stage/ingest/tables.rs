@@ -1,5 +1,6 @@
 //! Writes what was read into the tables of a dataset.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read as _, Seek};
 use std::sync::Arc;
@@ -9,11 +10,15 @@ use arrow::array::{ArrayRef, BinaryArray, Int32Array, Int64Array};
 use super::read::{Read, Row, SourceFile};
 use super::{IngestSettings, Ingested};
 use crate::error::{Context, Kind, Result};
-use crate::store::layout::Store;
+use crate::image::ImageId;
+use crate::store::{layout::Store, reader};
 use crate::table::{self, Dims, arrays};
 
 /// The tables of a dataset, in the order in which they are written.
-pub(super) const TABLES: [&str; 5] = ["classes", "rejected", "labels", "equal_files", "images"];
+pub(super) const TABLES: [&str; 6] = ["classes", "rejected", "labels", "equal_files", CONSTANT, "images"];
+
+/// The table of pictures of one colour.
+const CONSTANT: &str = "constant_pictures";
 
 /// Name of the only part of each table.
 const PART: &str = "snapshot";
@@ -64,6 +69,15 @@ pub(super) fn write(found: &Ingested, read: Read, settings: &IngestSettings, sto
         ],
     )?;
 
+    let constant = || rows.iter().filter_map(|row| Some((row.id.to_string(), row.colour.as_ref()?)));
+    replace(
+        CONSTANT,
+        vec![
+            ("image_id", arrays::text(constant().map(|(id, _)| id))),
+            ("colour", arrays::text(constant().map(|(_, colour)| colour))),
+        ],
+    )?;
+
     let schema = table::table("images")?.arrow(&dims)?;
     let images = store.partition("images", &settings.dataset)?;
     let mut writer = images.writer(PART, &schema, &footer)?;
@@ -87,6 +101,26 @@ pub(super) fn write(found: &Ingested, read: Read, settings: &IngestSettings, sto
     }
     let info = writer.finish()?;
     images.retain(|path| path == info.path)
+}
+
+/// Returns the pictures of one colour of all datasets, with their colours: a picture that is known
+/// to decode is not looked at again. Returns nothing if this dataset was read before there was such
+/// a table.
+pub(super) fn constant(settings: &IngestSettings, store: &Store) -> Result<Option<HashMap<ImageId, String>>> {
+    let parts = |table: &str| store.partition(table, &settings.dataset)?.listed();
+    if parts(CONSTANT)?.is_empty() && !parts("images")?.is_empty() {
+        return Ok(None);
+    }
+    let mut found = HashMap::new();
+    for dataset in store.partitions(CONSTANT)? {
+        for batch in reader::batches(&store.partition(CONSTANT, &dataset)?, None, 4096)? {
+            let batch = batch?;
+            let (ids, colours) = (arrays::strings(&batch, "image_id")?, arrays::strings(&batch, "colour")?);
+            let rows = ids.into_iter().zip(colours);
+            found.extend(rows.filter_map(|(id, colour)| Some((ImageId::parse(id)?, colour.to_owned()))));
+        }
+    }
+    Ok(Some(found))
 }
 
 /// Returns the bytes of a spooled row, reading on from where the last row's ended.
