@@ -301,3 +301,61 @@ fn only_what_reads_sentences_asks_for_them() {
         text(&pipeline.output("run", &[]).stderr).contains("or prototypes = \"templates\" to do without sentences")
     );
 }
+
+#[test]
+fn clones_of_the_hub_are_found_and_their_columns_are_shown() {
+    use crate::source_hf_parquet::{plain_images, texts, write};
+    let pipeline = Pipeline::new(0, 0);
+    let table = pipeline.path("Clone/data/train-00000-of-00001.parquet");
+    let species = || ("species", texts(&["rose", "lily", "rose"]));
+    write(&table, vec![("image", plain_images(3)), species()], None);
+    std::fs::write(pipeline.path("Clone/README.md"), "# Flowers\n").unwrap();
+    ok(&pipeline.program(&["init", "Clone", "--model", MODEL]));
+    let file = std::fs::read_to_string(pipeline.path("clone.toml")).unwrap();
+    assert!(file.contains("kind = \"hf-parquet\"\npath = \"Clone\"\n"), "{file}");
+    assert!(
+        file.contains("# 3 files of 2 classes") && file.contains("# labels are those of column `species`"),
+        "{file}"
+    );
+    let shown = ok(&pipeline.program(&["doctor", "clone.toml"]));
+    assert!(shown.contains("3 files, 2 classes") && shown.contains("labels are those of column `species`"), "{shown}");
+
+    // With two columns, one has to be chosen.
+    write(&table, vec![("image", plain_images(3)), species(), ("region", texts(&["a", "b", "a"]))], None);
+    let ill = pipeline.program(&["doctor", "clone.toml"]);
+    let shown = text(&ill.stdout);
+    assert!(
+        shown.contains("the dataset names no classes: labels may be in any of the columns `species`, `region`"),
+        "{shown}"
+    );
+    ok(&pipeline.program(&["doctor", "clone.toml", "--set", "dataset.label_column=species"]));
+}
+
+#[test]
+fn what_is_stored_in_another_way_says_how_to_convert_it() {
+    let pipeline = Pipeline::new(1, 0);
+    std::fs::create_dir(pipeline.path("saved")).unwrap();
+    for file in ["saved/dataset_info.json", "saved/state.json", "saved/data-00000-of-00001.arrow"] {
+        pipeline.write(file, "{}");
+    }
+    let refused = pipeline.program(&["init", "saved", "--model", MODEL]);
+    assert!(text(&refused.stderr).contains("load_from_disk("), "{}", text(&refused.stderr));
+    for kind in ["folder", "hf-parquet"] {
+        let set = ["--set", "dataset.path=saved", "--set", &format!("dataset.kind={kind}")];
+        let doctor = pipeline.output("doctor", &set);
+        assert!(text(&doctor.stdout).contains("to mend: convert it in Python"), "{}", text(&doctor.stdout));
+        let run = pipeline.output("run", &set);
+        assert!(text(&run.stderr).contains("is what save_to_disk of `datasets` wrote"), "{}", text(&run.stderr));
+    }
+}
+
+/// A shell does not expand a `~` in the middle of a word, nor in a file.
+#[test]
+fn a_tilde_in_a_pipeline_file_is_the_home_folder() {
+    let pipeline = Pipeline::new(1, 1);
+    let home = pipeline.path("home");
+    std::fs::create_dir(&home).unwrap();
+    std::fs::rename(pipeline.path("pictures"), home.join("pictures")).unwrap();
+    let doctor = pipeline.command("doctor", &["--set", "dataset.path=~/pictures"]).env("HOME", &home).output().unwrap();
+    assert!(ok(&doctor).contains("3 classes"), "{}", text(&doctor.stdout));
+}

@@ -148,7 +148,10 @@ fn class_shares_are_read_by_name_and_mistakes_are_named() {
     assert!(message.contains("the share of 'blue bell' is 1e308: nothing beside the sum of inf"), "{message}");
     let message = refused("{\"blue bell\": 3, \"red rose\": 1, \"white lily\": 1, \"tulip\": 1}");
     assert!(message.contains("'tulip' is no class of the dataset"), "{message}");
-    pipeline.write("shares.json", "{\"blue bell\": 3, \"red rose\": 1, \"white lily\": 1}");
+    let message = refused("{\"blue bell\": 3, \"Blue_Bell\": 3, \"red rose\": 1, \"white lily\": 1}");
+    assert!(message.contains("4 shares of 3 classes"), "{message}");
+    // Names are compared as everywhere: in any case, and with spaces for underscores.
+    pipeline.write("shares.json", "{\"Blue_bell\": 3, \"red rose\": 1, \"white_lily\": 1}");
     pipeline.ok("run", &settings);
     // What the file says is part of the run: other shares are another run.
     pipeline.write("shares.json", "{\"blue bell\": 1, \"red rose\": 1, \"white lily\": 1}");

@@ -33,7 +33,7 @@ fn images(pictures: &[Option<Vec<u8>>], bytes_type: &DataType, path_type: &DataT
     Arc::new(StructArray::new(fields, children, Some(NullBuffer::new_valid(pictures.len()))))
 }
 
-fn write(path: &Path, columns: Vec<(&str, ArrayRef)>, features: Option<&str>) {
+pub(crate) fn write(path: &Path, columns: Vec<(&str, ArrayRef)>, features: Option<&str>) {
     write_with(path, columns, features, None);
 }
 
@@ -58,7 +58,7 @@ fn pictures(count: u8) -> Vec<Option<Vec<u8>>> {
     (0..count).map(|i| Some(picture(i))).collect()
 }
 
-fn plain_images(count: u8) -> ArrayRef {
+pub(crate) fn plain_images(count: u8) -> ArrayRef {
     images(&pictures(count), &DataType::Binary, &DataType::Utf8)
 }
 
@@ -278,7 +278,7 @@ fn damage_anywhere_is_an_error_and_never_a_panic() {
     }
 }
 
-fn texts(words: &[&str]) -> ArrayRef {
+pub(crate) fn texts(words: &[&str]) -> ArrayRef {
     Arc::new(StringArray::from(words.to_vec()))
 }
 

@@ -144,8 +144,16 @@ fn what_depends_on_two_keys_is_checked() {
     hint: `microclip-pipe schema --settings` lists every key, and --help every argument
     "#);
     assert_snapshot!(folder.mistake(&WHOLE.replace("\"folder\"", "\"folder\"\nroot = \".\""), &[]), @r#"
-    DIR/flowers.toml:5: 'dataset.root' is for kind = "list", not for "folder"
+    DIR/flowers.toml:5: 'dataset.root' is for kind = "list" and "hf-parquet", not for "folder"
     hint: remove it
+    "#);
+    assert_snapshot!(folder.mistake(WHOLE, &["dataset.label_column=species"]), @r#"
+    --set dataset.label_column=species: 'dataset.label_column' is for kind = "list" and "hf-parquet", not for "folder"
+    hint: remove it
+    "#);
+    assert_snapshot!(folder.mistake(WHOLE, &["dataset.image_column="]), @r#"
+    --set dataset.image_column=: 'dataset.image_column' must be a text that is not empty, not ""
+    hint: `microclip-pipe schema --settings` lists every key, and --help every argument
     "#);
 }
 

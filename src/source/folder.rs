@@ -16,7 +16,7 @@ use walkdir::WalkDir;
 
 use super::fingerprint::Fingerprint;
 use super::item::{Item, Origin, Split};
-use super::list::metadata_lists;
+use super::list::{is_list, metadata_lists};
 use super::{Listing, Source, foreign, is_visible};
 use crate::error::{Error, Kind, Result};
 use crate::image::FORMATS;
@@ -112,12 +112,6 @@ fn unread_lists(root: &Path) -> Option<String> {
     };
     let what = format!("{shown} {are} not read: labels are the names of folders");
     Some(format!("{what}; to take labels from there, set kind = \"list\""))
-}
-
-/// Returns whether a file is a list by its name.
-fn is_list(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
-    ["csv", "tsv", "jsonl", "ndjson"].iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 /// As many names as are worth reading at once.

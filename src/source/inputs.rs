@@ -1,12 +1,11 @@
-//! Pictures named on the command line: a picture, a folder with pictures at any depth, or a CSV
-//! list.
+//! Pictures named on the command line: a picture, a folder with pictures at any depth, or a list.
 
 use std::path::Path;
 
 use super::Source;
 use super::folder::Below;
 use super::item::{Item, Origin};
-use super::list::List;
+use super::list::{List, is_list};
 use crate::error::{Error, Kind, Result};
 use crate::image::FORMATS;
 
@@ -29,7 +28,7 @@ pub fn pictures(path: &Path) -> Result<Vec<Item>> {
         return Err(Error::new(Kind::Input, format!("there is no picture, folder or list {}", path.display()))
             .hint("relative paths start where the command is typed"));
     }
-    match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
+    match is_list(path) {
         true => Box::new(List::open(path, None)?).items().collect(),
         false => Ok(vec![item(path, Origin::of_file(path))]),
     }

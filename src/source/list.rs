@@ -102,6 +102,12 @@ pub fn metadata_lists(folder: &Path) -> Vec<PathBuf> {
     if own.is_empty() { lists(1) } else { own }
 }
 
+/// Returns whether a file is a list by its name.
+pub(super) fn is_list(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
+    ["csv", "tsv", "jsonl", "ndjson"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+}
+
 /// Names of the lists in the image folders of `datasets`.
 const METADATA: [&str; 2] = ["metadata.csv", "metadata.jsonl"];
 

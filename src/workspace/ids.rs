@@ -201,6 +201,9 @@ mod tests {
             .collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"
         seed = 0 (Answers)
+        dataset.image_column = null (ByContent)
+        dataset.label_column = null (ByContent)
+        dataset.split_column = null (ByContent)
         dataset.orientation = "apply" (Features)
         dataset.limits.max_side = 20000 (ByContent)
         dataset.limits.max_pixels = 178956970 (ByContent)

@@ -75,10 +75,9 @@ impl Columns {
         }
         let Some(place) = found[0] else {
             let hint = format!(
-                "name the column path (or {}), and if wanted label and split; or choose it: {} = \"{}\"",
+                "a column says where the pictures are: path (or {}), and if wanted label and split; {} chooses another",
                 NAMES[0].1.join(", "),
-                KEYS[0],
-                shown.first().unwrap_or(&"NAME")
+                KEYS[0]
             );
             return Err(refuse("no column `path`".to_owned()).hint(hint));
         };
