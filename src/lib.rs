@@ -23,7 +23,7 @@
 //! device     where tensors live, and in which precision
 //! cores      how many cores this process may use, and turns on them
 //! settings   what a setting is: its type, default, bounds, meaning, and what changes with it
-//! text       words and numbers as people read and mistype them, small text files of users
+//! text       words, numbers and paths as people write and mistype them, small text files of users
 //! memory     what the allocator does with freed memory
 //! panics     turning panics into errors
 //! stop       the flag that asks running work to stop

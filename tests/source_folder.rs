@@ -236,6 +236,7 @@ fn what_lies_in_a_folder_without_pictures_is_named() {
     assert!(of(SourceKind::Folder, "data/train.parquet", "").ends_with("name it with kind = \"hf-parquet\""));
     let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
     assert!(of(SourceKind::HfParquet, "data/train.parquet", pointer).contains("`git lfs pull`"));
+    assert!(of(SourceKind::Folder, "rose/1.jpg", pointer).contains("1.jpg is a pointer of Git LFS"));
 }
 
 #[test]

@@ -248,7 +248,7 @@ fn names_that_look_alike_are_one() {
     let apart = "Bu\u{308}schel";
     let (dir, _) = list(b"");
     fs::rename(dir.path().join("a.png"), dir.path().join(format!("{apart}.png"))).unwrap();
-    fs::write(dir.path().join("list.csv"), format!("path,label\nBüschel.png,Gänse\nb.png,Ga\u{308}nse\n")).unwrap();
+    fs::write(dir.path().join("list.csv"), "path,label\nBüschel.png,Gänse\nb.png,Ga\u{308}nse\n").unwrap();
     let source = open(&Dataset::new(SourceKind::List, dir.path().join("list.csv"))).unwrap();
     assert_eq!(source.listing().classes, ["Gänse"]);
     let items: Vec<Item> = source.items().map(Result::unwrap).collect();

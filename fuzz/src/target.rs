@@ -114,7 +114,7 @@ pub fn ablation(bytes: &[u8]) {
     assert!(!ablation.rows.is_empty() && !ablation.pipelines.is_empty());
 }
 
-/// A CSV list, and every picture that it names.
+/// A list, as CSV or JSON Lines, and every picture that it names.
 pub fn list(bytes: &[u8]) {
     drain(&Dataset::new(SourceKind::List, file("list.csv", bytes)));
 }
@@ -128,7 +128,10 @@ pub fn hf_parquet(bytes: &[u8]) {
 fn drain(spec: &Dataset) {
     let Ok(source) = source::open(spec) else { return };
     let listing = source.listing().clone();
-    assert_eq!(source.fingerprint().expect("a source that is open").len(), 64);
+    // Paths in a table are read for it, and may be damaged.
+    assert!(
+        source.fingerprint().is_ok_and(|fingerprint| fingerprint.len() == 64) || spec.kind == SourceKind::HfParquet
+    );
     let mut ended = false;
     for item in source.items() {
         assert!(!ended, "an error is the last item");

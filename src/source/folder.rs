@@ -62,6 +62,11 @@ impl Folder {
         }
         let by_split = has_splits(root, found.keys())?;
         let items: Vec<Item> = found.into_iter().map(|(place, origin)| item(root, &place, origin, by_split)).collect();
+        // In a clone without its files, every picture is a pointer of a hundred bytes.
+        let small = items.iter().find(|item| (1..POINTER).contains(&item.origin.byte_len()));
+        if let Some(pointer) = small.and_then(|item| foreign::pointer(Path::new(&item.path))) {
+            return Err(pointer);
+        }
         let classes: BTreeSet<&String> = items.iter().filter_map(|i| i.label.as_ref()).collect();
         let classes: Vec<String> = classes.into_iter().cloned().collect();
         let listing = Listing {
@@ -113,6 +118,9 @@ fn unread_lists(root: &Path) -> Option<String> {
     let what = format!("{shown} {are} not read: labels are the names of folders");
     Some(format!("{what}; to take labels from there, set kind = \"list\""))
 }
+
+/// Bytes that a pointer of Git LFS has at most.
+const POINTER: u64 = 1024;
 
 /// As many names as are worth reading at once.
 const SHOWN: usize = 6;

@@ -154,6 +154,19 @@ mod tests {
     #[test]
     fn known_ids_stay() {
         insta::assert_snapshot!(dataset(&spec(serde_json::json!({}))), @"flowers-b45f0a75");
+        // Two columns of labels of one table are two datasets.
+        let by = |key: &str, column: &str| {
+            let mut spec = spec(serde_json::json!({}));
+            let column = Some(column.to_owned());
+            match key {
+                "label" => spec.dataset.label_column = column,
+                _ => spec.dataset.image_column = column,
+            }
+            dataset(&spec)
+        };
+        let datasets =
+            [by("label", "species"), by("label", "genus"), by("image", "genus"), dataset(&spec(serde_json::json!({})))];
+        assert_eq!(datasets.iter().collect::<std::collections::BTreeSet<_>>().len(), 4, "{datasets:?}");
         insta::assert_snapshot!(ids(serde_json::json!({})), @"img-e3dde2501739c39e view-39ae451d943faccc txt-9573dc591bff4f03 flowers-layernorm-s0-a2147588");
         insta::assert_snapshot!(ids(serde_json::json!({"saliency": {"tau": 0.3}, "views": {"count": 4}})), @"img-bd08fcaf5a09489a view-1db1451481ffb2e2 txt-9573dc591bff4f03 flowers-layernorm-s0-b664afde");
         insta::assert_snapshot!(ids(serde_json::json!({"adapt": {"from_block": 2, "epochs": 3}, "seed": 7})), @"img-e3dde2501739c39e view-39ae451d943faccc txt-9573dc591bff4f03 blk-9d9fb40fca012432 flowers-layernorm-s7-6509245f");
