@@ -2,6 +2,14 @@
 //! from their files.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringArray, StructArray};
+use arrow::datatypes::{DataType, Field, Fields};
+use parquet::arrow::ArrowWriter;
 
 use crate::pipeline::{Pipeline, copy, entries};
 
@@ -234,4 +242,185 @@ fn another_configuration_of_the_same_weights_is_another_model() {
     let anew = [&model[..], &["--store", anew.to_str().unwrap()]].concat();
     assert_eq!(String::from_utf8(again.stdout).unwrap(), pipeline.ok("run", &anew), "as from nothing");
     assert!(!first.is_empty());
+}
+
+/// The rows of `--format json`, in their order.
+fn rows(output: &Output) -> Vec<serde_json::Value> {
+    text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Answers what comes on standard input.
+fn answered(pipeline: &Pipeline, input: &[u8], rest: &[&str]) -> Output {
+    let mut command = pipeline.command("predict", &[&["-", "--format", "json"], rest].concat());
+    command.current_dir(pipeline.folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    let writer = std::thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().unwrap();
+    let _ = writer.join().unwrap();
+    output
+}
+
+#[test]
+fn paths_on_standard_input_are_answered_in_their_order() {
+    let pipeline = Pipeline::new(4, 2);
+    pipeline.ok("run", &["--set", "adapt.tune=head"]);
+    pipeline.picture("b new\nline.png", 0, 7);
+    pipeline.picture("a.png", 1, 8);
+    pipeline.write("broken.png", "no picture");
+    let paths = |output: &Output| -> Vec<String> {
+        rows(output).iter().map(|row| row["path"].as_str().unwrap().to_owned()).collect()
+    };
+    let tolerant = std::fs::read_to_string(pipeline.path("pipeline.toml")).unwrap();
+    let tolerant = tolerant.replace("path = \"pictures\"", "path = \"pictures\"\ntolerance = 0.9");
+    pipeline.write("pipeline.toml", &tolerant);
+
+    // A folder among them stands for its pictures.
+    let lines = "./a.png\r\nbroken.png\n\nnowhere.png\npictures/test/white_lily\na.png";
+    let output = answered(&pipeline, lines.as_bytes(), &[]);
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let lilies = ["pictures/test/white_lily/1000.png", "pictures/test/white_lily/1001.png"];
+    assert_eq!(paths(&output), ["./a.png", lilies[0], lilies[1], "a.png"]);
+    for line in [
+        "as many images as come",
+        "rejected: broken.png: unknown_format",
+        "rejected: nowhere.png: unreadable: No such file",
+        "4 answered, 2 rejected",
+    ] {
+        assert!(said.contains(line), "no {line} in {said}");
+    }
+
+    for (input, rest) in [
+        (&b"b new\nline.png\0a.png\0"[..], &[][..]),
+        (b"b new\nline.png\0a.png\0", &["--null"]),
+        (b"b new\nline.png", &["-0"]),
+    ] {
+        let found = paths(&answered(&pipeline, input, rest));
+        assert_eq!(found, ["b new\nline.png", "a.png"][..found.len().max(1)], "{rest:?}");
+    }
+    assert!(paths(&answered(&pipeline, b"", &[])).is_empty());
+
+    let picture = std::fs::read(pipeline.path("a.png")).unwrap();
+    for (input, rest, why) in [
+        (&picture[..], &[][..], "standard input is a picture, not a list of paths"),
+        (&[b'x'; 100_000], &[], "path 1 on standard input is longer than 64 KiB"),
+        (b"a.png", &["-"], "- is given twice"),
+    ] {
+        let refused = answered(&pipeline, input, rest);
+        assert!(!refused.status.success() && text(&refused.stderr).contains(why), "{}", text(&refused.stderr));
+    }
+    let unread = pipeline.output("predict", &["a.png", "--null"]);
+    assert!(unread.status.code() == Some(2) && text(&unread.stderr).contains("--null is about paths"));
+}
+
+/// More than a pipe and a batch hold: whoever reads a few rows and leaves ends it without a word.
+#[test]
+fn a_reader_who_has_seen_enough_ends_it_quietly() {
+    let pipeline = Pipeline::new(4, 2);
+    pipeline.ok("run", &["--set", "adapt.tune=head"]);
+    let path = pipeline.path("pictures/test/white_lily/1000.png");
+    let mut command = pipeline.command("predict", &["-", "--format", "csv", "--quiet"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let lines = format!("{}\n", path.display());
+    // It takes as many as it is given, and none is kept.
+    let writer = std::thread::spawn(move || while stdin.write_all(lines.as_bytes()).is_ok() {});
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "path,rank,class,probability\n");
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn lists_and_parquet_are_answered_in_their_order_whatever_their_labels_say() {
+    let pipeline = Pipeline::new(4, 2);
+    pipeline.ok("run", &["--set", "adapt.tune=head"]);
+    let test = |class: &str| pipeline.path(&format!("pictures/test/{class}/1000.png"));
+    let (rose, lily, bell) = (test("red_rose"), test("white_lily"), test("blue_bell"));
+    // Splits and labels of another tool, in an order that is not the alphabet's.
+    let lines = [&rose, &bell, &lily].map(|path| format!("{}\tholdout\t17\tmine", path.display()));
+    pipeline.write("list.tsv", &format!("file_name\tsplit\tlabel\tby\n{}\n", lines.join("\n")));
+    let parquet = |name: &str, pictures: &[Option<Vec<u8>>], label: &str| {
+        let bytes: ArrayRef = Arc::new(BinaryArray::from_iter(pictures));
+        let names: ArrayRef = Arc::new(StringArray::from_iter_values((0..pictures.len()).map(|n| format!("p{n}.png"))));
+        let field = |name: &str, kind| Field::new(name, kind, true);
+        let fields = Fields::from(vec![field("bytes", DataType::Binary), field("path", DataType::Utf8)]);
+        let image: ArrayRef = Arc::new(StructArray::new(fields, vec![bytes, names], None));
+        let labels: ArrayRef = Arc::new(StringArray::from_iter_values(pictures.iter().map(|_| label)));
+        let batch = RecordBatch::try_from_iter([("image", image), ("label", labels)]).unwrap();
+        std::fs::create_dir_all(pipeline.path(name).parent().unwrap()).unwrap();
+        let file = std::fs::File::create(pipeline.path(name)).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+    };
+    let read = |path: &PathBuf| Some(std::fs::read(path).unwrap());
+    parquet("shots.parquet", &[read(&lily), Some(b"no picture".to_vec()), None, read(&rose)], "unheard of");
+    parquet("hub/data/shard.parquet", &[read(&bell)], "unheard of");
+    let arguments = ["list.tsv", "shots.parquet", "hub"].map(|name| pipeline.path(name).display().to_string());
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let output = pipeline.output("predict", &[&arguments[..], &["--format", "json"]].concat());
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "two of eight are more than is tolerated: {said}");
+    let found = rows(&output);
+    let names: Vec<&str> = found.iter().map(|row| row["path"].as_str().unwrap()).collect();
+    let expected = [
+        rose.display().to_string(),
+        bell.display().to_string(),
+        lily.display().to_string(),
+        format!("{}#0/p0.png", arguments[1]),
+        format!("{}#3/p3.png", arguments[1]),
+        format!("{}/data/shard.parquet#0/p0.png", arguments[2]),
+    ];
+    assert_eq!(names, expected);
+    // The same picture gets the same answer, wherever its bytes lie.
+    for (one, other) in [(2, 3), (0, 4), (1, 5)] {
+        assert_eq!(
+            (&found[one]["class"], &found[one]["probability"]),
+            (&found[other]["class"], &found[other]["probability"])
+        );
+    }
+    for line in [
+        format!("rejected: {}#1/p1.png: unknown_format", arguments[1]),
+        format!("rejected: {}#2/p2.png: unreadable: the row holds no bytes", arguments[1]),
+        "8 images to do".to_owned(),
+        "list.tsv: column by is left aside".to_owned(),
+    ] {
+        assert!(said.contains(&line), "no {line} in {said}");
+    }
+    let none = pipeline.path("none");
+    std::fs::create_dir(&none).unwrap();
+    let refused = text(&pipeline.output("predict", &[none.to_str().unwrap()]).stderr);
+    assert!(refused.contains("error: no picture in ") && refused.contains("and Parquet files"), "{refused}");
+}
+
+/// The reason says what to change, and changing it is enough: no answer depends on it.
+#[test]
+fn a_limit_that_rejects_a_picture_is_named_by_its_key() {
+    let pipeline = Pipeline::new(4, 2);
+    let file = std::fs::read_to_string(pipeline.path("pipeline.toml")).unwrap();
+    pipeline.ok("run", &["--set", "adapt.tune=head"]);
+    let rose = entries(&pipeline.path("pictures/test/red_rose")).remove(0);
+    let rose = rose.to_str().unwrap();
+    for (limit, why) in [
+        ("max_side = 60", "side_too_long: 9"),
+        ("max_pixels = 1000", "more than dataset.limits.max_pixels = 1000"),
+        ("max_bytes = 50", "more than dataset.limits.max_bytes = 50"),
+    ] {
+        pipeline.write("pipeline.toml", &format!("{file}[dataset.limits]\n{limit}\n"));
+        let refused = pipeline.output("predict", &[rose]);
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(3), "{said}");
+        assert!(said.contains(why) && said.contains(&format!("dataset.limits.{limit}")), "{limit}: {said}");
+    }
+    pipeline.write("pipeline.toml", &file);
+    pipeline.ok("predict", &[rose]);
 }

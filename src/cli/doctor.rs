@@ -13,9 +13,11 @@ use crate::tools::doctor::{self, Finding, State};
 
 const LONG_ABOUT: &str = "\
 Looks at what a run needs: libtorch, a GPU, the processor, and, of a pipeline, the model, the pictures and their classes, the \
-sentences, the store's folder, its disk, and every file in it. Nothing is computed or changed.
+sentences, the recipe, the store's folder, its disk, and every file in it. Nothing is computed or changed. Pictures are read up to the \
+first that can be decoded.
 
-A line each: `ok`; `note`, which is no obstacle; or `broken`, with the line that mends it. Fails where anything is broken.";
+A line each: `ok`; `note`, which is no obstacle; or `broken`, with the line that mends it. What a run would refuse before its first \
+forward pass is broken here, in the same words. Fails where anything is broken.";
 
 const EXAMPLES: &str = "\
 Examples:

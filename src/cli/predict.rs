@@ -1,5 +1,6 @@
 //! `predict`: an adapted model on new pictures.
 
+use std::io::BufReader;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,16 +16,20 @@ use super::which_run::WhichRun;
 use crate::cli::signal;
 use crate::error::{Context, Error, Kind, Result};
 use crate::runs::adapted_model::AdaptedModel;
-use crate::source::inputs;
+use crate::source::inputs::{self, Ends, Pictures};
 use crate::stage::predict::Answer;
+use crate::stage::progress::UNKNOWN;
 use crate::stop::Stop;
 use crate::table::arrays;
 use crate::table::format::Sink;
 
 const LONG_ABOUT: &str = "\
 Answers pictures with the adapted model of a run: for each picture a row for its best class, or for its best few, with \
-their probabilities. Pictures are read as a stream, so that a folder of any size takes the same memory; rows are written \
-as they come, but for --format table, which is drawn at the end. The store is not written to.
+their probabilities. Pictures are read as a stream, a few at a time, so that any number of them takes the same memory; rows are \
+written as they come, in the order of the pictures, but for --format table, which is drawn at the end. The store is not written to.
+
+Pictures are named as files, folders, lists (CSV, TSV, JSON Lines) and Parquet, or by their paths on standard input. A row names \
+its picture by the path, and one in Parquet by the file and its row, from 0: shots.parquet#12/name.jpg.
 
 Probabilities are calibrated: logits are divided by one number, the temperature, which was fitted when the run was measured so \
 that confidences are as high as the model's answers agree with the pseudo-labels of the last pass. No true label was seen, \
@@ -33,7 +38,9 @@ so where pseudo-labels are wrong together, probabilities are too high. The answe
 Where the pipeline mixes the prior into its answers (predict.gamma), so does this. Transduction is left out: it answers \
 pictures by the others of their split, and here each is answered alone.
 
-A picture that cannot be read is named on standard error with the reason, and the others are answered.";
+A picture that cannot be read is named on standard error with the reason, and the others are answered; so is a path on standard \
+input that leads nowhere. Where a limit is the reason, it names the key that would admit the picture: [dataset.limits] and \
+dataset.tolerance count as the pipeline file has them now, or, where a run's id is given, as when it was made.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,8 +48,11 @@ Examples:
       By the newest run of the pipeline that is finished.
   microclip-pipe predict flowers-head-s0-1f0c new/ --store .store --top 3 --format csv
       By the run whose id begins so: the best three classes of every picture below new/.
-  microclip-pipe predict pipelines/flowers.toml list.csv --format parquet --output answers.parquet
-      Of the pictures in the column path of a CSV file.";
+  microclip-pipe predict pipelines/flowers.toml list.csv more.parquet \\
+      --format parquet --output answers.parquet
+      Of the pictures in the column path of a CSV file, and of those in a Parquet file.
+  find new -name '*.jpg' -print0 | microclip-pipe predict pipelines/flowers.toml - --format json
+      Of the pictures that another program finds.";
 
 /// Answer new pictures with an adapted model
 #[derive(Debug, Args)]
@@ -51,9 +61,19 @@ pub(super) struct Predict {
     #[command(flatten)]
     run: WhichRun,
 
-    /// Pictures, folders of pictures, or CSV lists with a column `path`
+    /// Pictures, folders, lists or Parquet; `-` reads paths of such from standard input
+    ///
+    /// A folder stands for the pictures below it or, if there are none, for those in its Parquet
+    /// files. A list is a CSV or TSV file with a column `path`, or JSON Lines; its relative paths
+    /// start at its folder. On standard input there is a path a line.
     #[arg(value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]
     paths: Vec<PathBuf>,
+
+    /// A NUL ends each path on standard input, as `find -print0` and `git ls-files -z` write it
+    ///
+    /// Taken for granted where the first bytes hold a NUL. Names may then have line ends.
+    #[arg(long, short = '0')]
+    null: bool,
 
     /// How many classes of a picture, the likeliest first
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=65536))]
@@ -67,10 +87,9 @@ impl Predict {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
         self.rows.check()?;
         let chosen = self.run.find()?;
-        let items: Vec<Vec<_>> = self.paths.iter().map(|path| inputs::pictures(path)).collect::<Result<_>>()?;
-        let total = items.iter().map(Vec::len).sum::<usize>() as u64;
-        chosen.notes.iter().for_each(|note| printer.note(note));
         let (stop, progress) = (Stop::default(), printer.progress());
+        let Pictures { items, count, notes } = self.pictures(&stop)?;
+        chosen.notes.iter().chain(&notes).for_each(|note| printer.note(note));
         signal::watch(stop.clone(), progress.clone())?;
         let adapted = AdaptedModel::open(&chosen, &stop)?;
         let temperature = adapted.temperature;
@@ -80,13 +99,14 @@ impl Predict {
         let predictor = adapted.predictor(&chosen);
         let temperature = temperature.unwrap_or(1.0);
 
-        progress.begin("predict", "image", total, 0);
+        progress.begin("predict", "image", count, 0);
         let schema = schema();
         let mut target = self.rows.target()?;
         let mut sink = Sink::new(self.rows.format(), schema.clone(), &mut target)?;
-        let mut rejected = 0;
+        let (mut total, mut rejected) = (0, 0);
         let give = |answers: &[(String, Answer)]| {
             progress.advance(answers.len() as u64);
+            total += answers.len() as u64;
             let mut found = Found::default();
             for (path, answer) in answers {
                 match answer {
@@ -100,7 +120,7 @@ impl Predict {
             sink.write(&found.batch(&schema)?)
         };
         let batch = chosen.spec.embed.batch;
-        runtime()?.block_on(predictor.predict(items.into_iter().flatten(), batch, &stop, give))?;
+        runtime()?.block_on(predictor.predict(items, batch, &stop, give))?;
         progress.end(&format!("{} answered, {rejected} rejected", total - rejected));
         sink.finish()?;
         target.finish()?;
@@ -112,6 +132,47 @@ impl Predict {
             return Err(Error::new(Kind::Tolerance, what).hint("the reasons are above; all others were answered"));
         }
         Ok(())
+    }
+}
+
+impl Predict {
+    /// Finds the pictures, in the order in which they were named. Those on standard input are read
+    /// as they are needed.
+    fn pictures(&self, stop: &Stop) -> Result<Pictures> {
+        let dashes = self.paths.iter().filter(|path| path.as_os_str() == "-").count();
+        if dashes > 1 {
+            return Err(
+                Error::new(Kind::Usage, "- is given twice, and standard input is read once").hint("leave one out")
+            );
+        }
+        if self.null && dashes == 0 {
+            return Err(Error::new(Kind::Usage, "--null is about paths on standard input, and none are read")
+                .hint("give - among the paths"));
+        }
+        let found: Vec<Pictures> = self
+            .paths
+            .iter()
+            .map(|path| match path.as_os_str() == "-" {
+                true => self.on_standard_input(stop),
+                false => inputs::pictures(path),
+            })
+            .collect::<Result<_>>()?;
+        Ok(Pictures {
+            // Any unknown number makes the sum unknown.
+            count: found.iter().fold(0, |count, pictures| count.saturating_add(pictures.count)),
+            notes: found.iter().flat_map(|pictures| pictures.notes.clone()).collect(),
+            items: Box::new(found.into_iter().flat_map(|pictures| pictures.items)),
+        })
+    }
+
+    fn on_standard_input(&self, stop: &Stop) -> Result<Pictures> {
+        let ends = if self.null { Ends::Null } else { Ends::Either };
+        let paths = inputs::paths(BufReader::new(std::io::stdin()), ends, stop.clone())?;
+        let items = paths.flat_map(|path| match path {
+            Ok(path) => inputs::each(&path),
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        });
+        Ok(Pictures { items: Box::new(items), count: UNKNOWN, notes: Vec::new() })
     }
 }
 

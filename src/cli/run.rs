@@ -32,6 +32,9 @@ pub(super) struct Run {
     common: Common,
 
     /// Print the plan instead: each stage, its key, what is cached and what is to do
+    ///
+    /// What the run would refuse before its first forward pass, this refuses in the same words;
+    /// what it would note about its inputs, this notes. Nothing is computed or changed.
     #[arg(long)]
     dry_run: bool,
 }

@@ -47,11 +47,13 @@ impl WhichRun {
                 spec.store = store;
             }
             let store = spec.store.display().to_string();
-            let mut found =
+            let mut newest =
                 stored_run::newest(&spec, |run| format!("{run} --store {store} in place of the pipeline file"))?;
-            // Limits change no answer: those of now may admit pictures that those of then refused.
-            found.spec.dataset.limits = found.spec.dataset.limits.or_larger(&spec.dataset.limits);
-            return Ok(found);
+            // What new pictures may be is for the file to say as it is now; it changes no answer.
+            // Limits of then still admit what is in the store.
+            newest.spec.dataset.limits = newest.spec.dataset.limits.or_larger(&spec.dataset.limits);
+            newest.spec.dataset.tolerance = spec.dataset.tolerance;
+            return Ok(newest);
         }
         stored_run::named(store.as_deref().unwrap_or(Path::new(".store")), &self.run)
     }

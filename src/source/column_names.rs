@@ -18,15 +18,26 @@ pub(super) const KEYS: [&str; 3] = ["dataset.image_column", "dataset.label_colum
 /// Columns that are worth naming in one message.
 const SHOWN: usize = 8;
 
-/// The columns that a pipeline chooses, in the order of [`NAMES`].
+/// Which columns are looked for.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Chosen<'a>(pub(super) [Option<&'a str>; 3]);
+pub(super) struct Chosen<'a> {
+    /// Those that a pipeline chooses, in the order of [`NAMES`].
+    pub(super) names: [Option<&'a str>; 3],
+    /// Whether labels and splits are left aside, whatever they are.
+    pub(super) pictures_alone: bool,
+}
 
 impl<'a> Chosen<'a> {
     /// Returns the columns that a pipeline chooses.
     pub(super) fn of(dataset: &'a Dataset) -> Self {
         let Dataset { image_column, label_column, split_column, .. } = dataset;
-        Chosen([image_column.as_deref(), label_column.as_deref(), split_column.as_deref()])
+        let names = [image_column.as_deref(), label_column.as_deref(), split_column.as_deref()];
+        Chosen { names, pictures_alone: false }
+    }
+
+    /// Returns a choice of the column of pictures alone, by its usual names.
+    pub(super) fn pictures_alone() -> Self {
+        Chosen { names: [None; 3], pictures_alone: true }
     }
 }
 

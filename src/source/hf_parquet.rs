@@ -29,7 +29,7 @@ use super::fingerprint::Fingerprint;
 use super::foreign;
 use super::item::{Item, Split, modified_ns};
 use super::written;
-use super::{Dataset, Listing, Source};
+use super::{Dataset, Listing, Source, SourceKind};
 use crate::error::{Context, Kind, Result};
 
 /// Parquet files whose schemas and labels have been read, but not their pictures.
@@ -70,10 +70,22 @@ impl HfParquet {
     /// Returns [`Kind::Input`] if there is no file, one is not Parquet, no column holds pictures or
     /// several may, or files disagree about the classes or the splits.
     pub fn open(dataset: &Dataset) -> Result<Self> {
+        Self::read(dataset, Chosen::of(dataset))
+    }
+
+    /// Like [`open`](Self::open), for the pictures alone: labels and splits are not looked at.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Input`] if there is no file, one is not Parquet, or no column holds pictures
+    /// or several may.
+    pub(super) fn unlabelled(path: &Path) -> Result<Self> {
+        Self::read(&Dataset::new(SourceKind::HfParquet, path.to_path_buf()), Chosen::pictures_alone())
+    }
+
+    fn read(dataset: &Dataset, chosen: Chosen<'_>) -> Result<Self> {
         let paths = files::find(&dataset.path)?;
         let splits = files::splits(&dataset.path, &paths);
         let opened = paths.iter().cloned().map(Opened::new).collect::<Result<Vec<_>>>()?;
-        let chosen = Chosen::of(dataset);
         let mut columns = Columns::find(&opened.iter().map(Opened::described).collect::<Vec<_>>(), chosen)?;
         let (items, bytes) = (opened.iter().map(Opened::rows).sum(), sizes(&opened)?);
         let parts = |columns: &Columns| -> Vec<Part> {
@@ -82,7 +94,7 @@ impl HfParquet {
             opened.iter().zip(&splits).map(|(file, named)| file.part(split(named), &columns)).collect()
         };
         survey::settle(&mut columns, parts)?;
-        if columns.split.is_none() {
+        if columns.split.is_none() && !chosen.pictures_alone {
             files::all_or_none(&paths, &splits)?;
         }
         let files = parts(&columns);
@@ -93,7 +105,7 @@ impl HfParquet {
         notes.extend(hidden);
         let unlabelled = columns.unlabelled.clone().filter(|_| columns.label.is_none());
         let listing = Listing { classes, has_labels: any, items, training, bytes, notes, unlabelled };
-        let chosen = if chosen.0 == [None; 3] { String::new() } else { format!("{:?}", chosen.0) };
+        let chosen = if chosen.names == [None; 3] { String::new() } else { format!("{:?}", chosen.names) };
         Ok(HfParquet { files, root: dataset.root.clone(), chosen, listing })
     }
 }

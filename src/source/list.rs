@@ -60,10 +60,6 @@ impl List {
         let mut list = List { items: Vec::new(), listing: Listing::default() };
         for list_path in lists {
             let (columns, mut rows) = rows(&list_path, chosen)?;
-            if rows.is_empty() {
-                return Err(Error::new(Kind::Input, format!("list {} names no picture", list_path.display()))
-                    .hint("a line `path`, then a picture a line; `label` and `split` may follow"));
-            }
             rows.sort_by(|a, b| a.path.cmp(&b.path));
             let folder = list_path.parent().unwrap_or(Path::new(""));
             // The folders of an image folder are splits; a list of its own says them itself.
@@ -136,14 +132,20 @@ fn split_of(folder: &Path) -> Option<Split> {
     Split::parse(folder.file_name()?.to_str()?)
 }
 
+/// Reads the lines of a list in their order, and finds its columns.
 fn rows(path: &Path, chosen: Chosen<'_>) -> Result<(Columns, Vec<Row>)> {
     let mut file = File::open(path)
         .at(Kind::Input, "cannot open list", path)
         .map_err(|e| e.hint("name a CSV or JSON Lines file with a column `path`, and if wanted `label` and `split`"))?;
-    match json_lines::is_json(&mut file, path)? {
+    let (columns, rows) = match json_lines::is_json(&mut file, path)? {
         true => json_lines::rows(file, chosen, path),
         false => separated::rows(file, chosen, path),
+    }?;
+    if rows.is_empty() {
+        return Err(Error::new(Kind::Input, format!("list {} names no picture", path.display()))
+            .hint("a line `path`, then a picture a line; `label` and `split` may follow"));
     }
+    Ok((columns, rows))
 }
 
 impl Source for List {
@@ -176,6 +178,25 @@ impl Row {
         };
         Ok(Row { path, label, split: split.map(of_word).transpose()? })
     }
+}
+
+/// The pictures of a list, without what the list says about them.
+pub(super) struct Unlabelled<I> {
+    /// The pictures in the order of the lines; a file is looked at when its item is taken.
+    pub(super) items: I,
+    /// What the user should know of the list.
+    pub(super) notes: Vec<String>,
+}
+
+/// Reads a list for its pictures alone: labels and splits are not looked at.
+///
+/// # Errors
+/// Fails like [`List::open`].
+pub(super) fn unlabelled(path: &Path) -> Result<Unlabelled<impl ExactSizeIterator<Item = Item> + Send + 'static>> {
+    let (columns, rows) = rows(path, Chosen::pictures_alone())?;
+    let root = path.parent().unwrap_or(Path::new("")).to_path_buf();
+    let items = rows.into_iter().map(move |row| item(&root, row));
+    Ok(Unlabelled { items, notes: columns.note.into_iter().collect() })
 }
 
 fn item(root: &Path, row: Row) -> Item {

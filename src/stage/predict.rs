@@ -79,17 +79,17 @@ impl Predictor {
     /// Ends early if `give` returns false.
     ///
     /// # Errors
-    /// Fails if the device or `give` fails, or a stop was requested. A picture that cannot be read
-    /// is an [`Answer`], not an error.
+    /// Fails if the device, `give` or the source of the items fails, or a stop was requested. A
+    /// picture that cannot be read is an [`Answer`], not an error.
     pub async fn predict(
         &self,
-        items: impl Iterator<Item = Item> + Send,
+        items: impl Iterator<Item = Result<Item>> + Send,
         batch: usize,
         stop: &Stop,
         mut give: impl FnMut(&[(String, Answer)]) -> Result<bool>,
     ) -> Result<()> {
         let (preprocess, decoding, crops) = (self.preprocess.clone(), self.decoding, self.crops);
-        let prepared = encoded::each(items.map(Ok), decoding.limits, move |item, encoded| {
+        let prepared = encoded::each(items, decoding.limits, move |item, encoded| {
             let prepared = match encoded {
                 Ok(encoded) => prepare(&encoded, &preprocess, &decoding, crops.as_ref())?,
                 Err(rejection) => Err(rejection),

@@ -1,9 +1,12 @@
 //! Progress reporting. Stages emit events; the CLI decides how to render them.
 
+/// The number of units of a stage that ends when its input does.
+pub const UNKNOWN: u64 = u64::MAX;
+
 /// Receives a stage's progress. Implementations print to stderr, never to stdout.
 pub trait Progress: Send + Sync {
-    /// Begins a stage with `todo` units to do and `cached` units already done; `unit` is, for
-    /// example, "image", "sentence" or "pass".
+    /// Begins a stage with `todo` units to do (or [`UNKNOWN`]) and `cached` units already done;
+    /// `unit` is, for example, "image", "sentence" or "pass".
     fn begin(&self, stage: &str, unit: &'static str, todo: u64, cached: u64);
     /// Reports that `done` more units are finished.
     fn advance(&self, done: u64);

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::json_lines::JsonProgress;
 use super::meter::{Meter, rate};
-use crate::stage::progress::{Progress, Silent};
+use crate::stage::progress::{Progress, Silent, UNKNOWN};
 
 /// How often lines say how far a stage is: by default, and with `often`.
 const INTERVALS: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(1)];
@@ -74,9 +74,10 @@ pub struct TerminalProgress {
 impl Progress for TerminalProgress {
     fn begin(&self, stage: &str, unit: &'static str, todo: u64, cached: u64) {
         let meter = Meter::new(stage, unit, todo, cached);
-        let bar = ProgressBar::with_draw_target(Some(todo), ProgressDrawTarget::stderr());
+        let total = Some(todo).filter(|todo| *todo != UNKNOWN);
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
         if todo > 0 {
-            bar.set_style(style(unit));
+            bar.set_style(style(unit, total.is_some()));
             bar.set_prefix(meter.stage.clone());
             bar.enable_steady_tick(Duration::from_millis(500));
         }
@@ -117,12 +118,17 @@ impl Progress for TerminalProgress {
     }
 }
 
-fn style(unit: &'static str) -> ProgressStyle {
-    ProgressStyle::with_template("{prefix:>10}  {wide_bar} {human_pos}/{human_len}  {rate}  {eta} left{msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .with_key("rate", move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+fn style(unit: &'static str, ends: bool) -> ProgressStyle {
+    let template = match ends {
+        true => "{prefix:>10}  {wide_bar} {human_pos}/{human_len}  {rate}  {eta} left{msg}",
+        false => "{prefix:>10}  {spinner} {human_pos}  {rate}{msg}",
+    };
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).with_key(
+        "rate",
+        move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
             let _ = out.write_str(&rate(state.per_sec(), unit));
-        })
+        },
+    )
 }
 
 /// Lines for logs: one when a stage begins, one at most every `interval` while it advances, one

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::meter::Meter;
-use crate::stage::progress::Progress;
+use crate::stage::progress::{Progress, UNKNOWN};
 
 /// One line when a stage begins, one at most every `interval` while it advances, one when it ends:
 /// `{"level": "progress", "event": "advance", "stage": "embed", "done": 640, …}`.
@@ -36,7 +36,7 @@ fn line(value: &Value) {
 fn event(event: &str, meter: &Meter, note: Option<&str>) {
     line(&json!({
         "level": "progress", "event": event, "stage": meter.stage, "unit": meter.unit,
-        "done": meter.done, "todo": meter.todo, "cached": meter.cached,
+        "done": meter.done, "todo": Some(meter.todo).filter(|todo| *todo != UNKNOWN), "cached": meter.cached,
         "seconds": (meter.elapsed().as_secs_f64() * 1e3).round() / 1e3, "limited_by": meter.limit, "note": note,
     }));
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::stage::progress::UNKNOWN;
 use crate::text::numbers::{count, duration};
 
 /// A stage in progress.
@@ -26,6 +27,7 @@ impl Meter {
         let cached = if self.cached > 0 { format!(", {} cached", count(self.cached)) } else { String::new() };
         match self.todo {
             0 => format!("nothing to do{cached}"),
+            UNKNOWN => format!("as many {} as come{cached}", plural(self.unit)),
             todo => format!("{} to do{cached}", units(todo, self.unit)),
         }
     }
@@ -33,9 +35,16 @@ impl Meter {
     /// Says how far it is: `640/1,680 images, 53 images/s, 20 s left, limited by decoding`.
     pub(super) fn state(&self) -> String {
         let elapsed = self.began.elapsed();
-        let mut text = format!("{}/{}", count(self.done), units(self.todo, self.unit));
+        let mut text = match self.todo {
+            UNKNOWN => units(self.done, self.unit),
+            todo => format!("{}/{}", count(self.done), units(todo, self.unit)),
+        };
         if self.done > 0 && elapsed > Duration::ZERO {
             text.push_str(&format!(", {}", self.rate(elapsed)));
+            if self.todo == UNKNOWN {
+                text.push_str(&self.limit());
+                return text;
+            }
             let left = self.todo.saturating_sub(self.done) as f64 * elapsed.as_secs_f64() / self.done as f64;
             text.push_str(&format!(", {} left", duration(Duration::try_from_secs_f64(left).unwrap_or_default())));
         }
@@ -102,6 +111,15 @@ mod tests {
         assert_eq!(meter.state(), "0/1,680 images");
         meter.limit = Some("decoding");
         assert_eq!(meter.state(), "0/1,680 images, limited by decoding");
+    }
+
+    #[test]
+    fn a_stage_that_ends_with_its_input_says_no_total() {
+        let mut meter = Meter::new("predict", "image", UNKNOWN, 0);
+        assert_eq!(meter.announcement(), "as many images as come");
+        assert_eq!(meter.state(), "0 images");
+        meter.done = 7;
+        assert!(meter.state().starts_with("7 images, ") && !meter.state().contains("left"), "{}", meter.state());
     }
 
     #[test]

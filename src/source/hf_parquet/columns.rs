@@ -133,28 +133,31 @@ impl Columns {
     /// no column holds pictures, or if several do and none is chosen.
     pub(super) fn find(files: &[Described<'_>], chosen: Chosen<'_>) -> Result<Self> {
         let columns = columns(files);
-        let [image, label, split] = chosen.0;
+        let [image, label, split] = chosen.names;
         let mut notes = Vec::new();
         let image = match image {
             Some(name) => chosen_column(&columns, 0, name, |c| c.pictures().is_some(), "pictures or their paths")?,
             None => image_column(&columns, &mut notes)?,
         };
         in_every_file(files, image.name)?;
+        let image_alone = Columns {
+            image: image.name.to_owned(),
+            label: None,
+            split: None,
+            perhaps_labels: Vec::new(),
+            split_is_chosen: split.is_some(),
+            notes,
+            unlabelled: None,
+        };
+        if chosen.pictures_alone {
+            return Ok(image_alone);
+        }
         let others: Vec<&Column<'_>> = columns.iter().filter(|c| c.name != image.name).collect();
-        let split_is_chosen = split.is_some();
         let split = match split {
             Some(name) => Some(chosen_column(&columns, 2, name, |c| types::is_text(c.data_type), "words for splits")?),
             None => others.iter().copied().find(|c| column_names::means_split(c.name) && types::is_text(c.data_type)),
         };
-        let mut found = Columns {
-            image: image.name.to_owned(),
-            label: None,
-            split: split.map(|column| column.name.to_owned()),
-            perhaps_labels: Vec::new(),
-            split_is_chosen,
-            notes,
-            unlabelled: None,
-        };
+        let mut found = Columns { split: split.map(|column| column.name.to_owned()), ..image_alone };
         let usable = |column: &Column<'_>| types::is_label(column.data_type);
         match label {
             Some(name) => {

@@ -33,7 +33,7 @@ impl Columns {
         let refuse = |what: String| Error::new(Kind::Input, format!("{}:{line}: {what}", path.display()));
         let shown: Vec<&str> = names.iter().map(String::as_str).filter(|name| !is_index(name)).collect();
         let mut found = [None; 3];
-        for (column, name) in chosen.0.into_iter().enumerate() {
+        for (column, name) in chosen.names.into_iter().enumerate() {
             let Some(name) = name else { continue };
             let Some(place) = column_names::position(name, names.iter().map(String::as_str)) else {
                 let what = format!("no column `{name}`, which {} names", KEYS[column]);
@@ -44,13 +44,14 @@ impl Columns {
         let mut others = Vec::new();
         for (place, name) in names.iter().enumerate() {
             if found.contains(&Some(place))
-                && chosen.0.iter().flatten().any(|c| c.to_lowercase() == name.to_lowercase())
+                && chosen.names.iter().flatten().any(|c| c.to_lowercase() == name.to_lowercase())
             {
                 continue;
             }
             match column_names::meaning(name) {
                 // What means the same as a chosen column is another column.
-                Some(column) if chosen.0[column].is_some() => others.push(name.as_str()),
+                Some(column) if chosen.names[column].is_some() => others.push(name.as_str()),
+                Some(column) if column > 0 && chosen.pictures_alone => {}
                 Some(column) => {
                     if let Some(before) = found[column].replace(place) {
                         let (before, own) = (&names[before], NAMES[column].0);
@@ -68,7 +69,15 @@ impl Columns {
                 None => others.push(name),
             }
         }
-        let own = || NAMES.iter().zip(found).filter(|(_, place)| place.is_none()).map(|((own, _), _)| (*own, *own));
+        let looked_for = if chosen.pictures_alone { 1 } else { NAMES.len() };
+        let own = || {
+            NAMES
+                .iter()
+                .zip(found)
+                .take(looked_for)
+                .filter(|(_, place)| place.is_none())
+                .map(|((own, _), _)| (*own, *own))
+        };
         // A column that is missing and one that is spelled nearly so are one and the same.
         if let Some((name, meant)) = others.iter().find_map(|name| Some((name, nearest(name, own())?))) {
             return Err(refuse(format!("unknown column `{name}`")).hint(format!("did you mean `{meant}`?")));
