@@ -154,8 +154,8 @@ pub fn descriptions(bytes: &[u8]) {
     assert!(read.descriptions.iter().all(|of_class| of_class.iter().any(|sentence| !sentence.trim().is_empty())));
 }
 
-/// A picture of any format. The limit on pixels is a low one, so that many small pictures are tried and
-/// not a few large ones.
+/// A picture of any format. The limit on pixels is a low one, so that many small pictures are tried
+/// and not a few large ones.
 pub fn picture(bytes: &[u8]) {
     let limits = Limits { max_pixels: 1 << 20, ..Limits::default() };
     let header = probe(bytes, &limits);
