@@ -148,7 +148,7 @@ fn rounded_down(bits: u32) -> [u8; 256] {
     let most = (1u32 << bits.min(8)) - 1;
     std::array::from_fn(|value| {
         let stored = (value as u32 * most + 127) / 255;
-        if most == 0 { 0 } else { (stored * 255 / most) as u8 }
+        (stored * 255).checked_div(most).unwrap_or(0) as u8
     })
 }
 
