@@ -14,7 +14,7 @@ use crate::fusion::loss::Fairness;
 use crate::fusion::model::Model;
 use crate::fusion::schedule;
 use crate::image::seed;
-use crate::stage::adapt::images::Input;
+use crate::stage::adapt::known::Input;
 use crate::stage::adapt::{Images, Recipe};
 use crate::stage::pictures::Pictures;
 use crate::stop::Stop;

@@ -10,11 +10,12 @@
 pub mod checkpoint;
 mod epoch;
 mod images;
+mod known;
 mod recipe;
 mod reference;
 mod tables;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tch::Tensor;
 use tracing::Instrument;
@@ -35,7 +36,8 @@ use crate::table::tensor;
 use checkpoint::Checkpoint;
 use epoch::{Learner, Totals};
 
-pub use images::{Frozen, Images, pick};
+pub use images::Images;
+pub use known::{Frozen, pick};
 pub use recipe::{Adapt, ClassPrior, Recipe, Tune};
 
 /// Inputs to adaptation.
@@ -113,7 +115,7 @@ pub async fn adapt(start: Start<'_>, recipe: &Recipe, job: Job<'_>) -> Result<Ad
     let shares = guarded("estimating the class prior", || shares(recipe, &start, stop))?;
     let shares = shares.map(|shares| shares.to_device(device));
     let ids = images.ids();
-    let (rows, passes) = (images.len(), recipe.adapt.passes());
+    let passes = recipe.adapt.passes();
     progress.begin("adapt", "pass", passes.saturating_sub(resumed), resumed);
     for pass in resumed..passes {
         stop.check()?;
@@ -129,24 +131,11 @@ pub async fn adapt(start: Start<'_>, recipe: &Recipe, job: Job<'_>) -> Result<Ad
             }
         };
         let _span = span.entered();
-        let Done { fusion, labels, totals } = done;
-        if let Some(fusion) = fusion {
-            tables::write_fusion_logits(store, run, pass, &ids, &fusion, stop)?;
-            tables::write_pseudo_labels(store, run, pass, &labels)?;
-        }
-        let trained = labels.batch.num_rows();
-        tables::write_pass(store, run, pass, &labels.summary, &totals, trained, began.elapsed().as_secs_f64())?;
+        done.write(run, pass, &ids, began.elapsed(), job)?;
         guarded("writing a checkpoint", || checkpoint::write(&folder, run, pass + 1, &model, &optimiser))?;
-        let summary = &labels.summary;
-        progress.say(&format!(
-            "pass {pass}: loss {:.3}, {} of {rows} labels changed, mean confidence {:.2}, {} dead classes",
-            totals.loss(),
-            summary.changed,
-            summary.mean_confidence,
-            summary.dead_classes
-        ));
+        progress.say(&format!("pass {pass}: {}", done.said(images.len())));
         progress.advance(1);
-        previous = Some(labels.class_ids);
+        previous = Some(done.labels.class_ids);
     }
     progress.end(&match resumed {
         0 => format!("{passes} passes"),
@@ -183,6 +172,31 @@ struct Done {
     fusion: Option<Tensor>,
     labels: PseudoLabels,
     totals: Totals,
+}
+
+impl Done {
+    /// Writes the tables of the pass that are not written yet. `took` is how long it took.
+    fn write(&self, run: &str, pass: u64, ids: &[String], took: Duration, job: Job<'_>) -> Result<()> {
+        let (Job { store, stop, .. }, Done { fusion, labels, totals }) = (job, self);
+        if let Some(fusion) = fusion {
+            tables::write_fusion_logits(store, run, pass, ids, fusion, stop)?;
+            tables::write_pseudo_labels(store, run, pass, labels)?;
+        }
+        let trained = labels.batch.num_rows();
+        tables::write_pass(store, run, pass, &labels.summary, totals, trained, took.as_secs_f64())
+    }
+
+    /// Says how a pass over `rows` pictures went.
+    fn said(&self, rows: usize) -> String {
+        let summary = &self.labels.summary;
+        format!(
+            "loss {:.3}, {} of {rows} labels changed, mean confidence {:.2}, {} dead classes",
+            self.totals.loss(),
+            summary.changed,
+            summary.mean_confidence,
+            summary.dead_classes
+        )
+    }
 }
 
 impl Pass<'_> {
