@@ -3,6 +3,7 @@
 
 pub mod arrays;
 pub mod catalog;
+pub mod column_type;
 mod cooperative_joins;
 pub mod dims;
 pub mod format;

@@ -5,7 +5,7 @@ use tch::{Device, Kind as Type, Tensor};
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::table::arrays;
-use crate::table::schema::{DTYPE, SHAPE};
+use crate::table::column_type::{DTYPE, SHAPE};
 
 /// Returns a vector column as a tensor: f32, shape (rows, width), on the CPU.
 ///
@@ -131,7 +131,7 @@ mod tests {
     use arrow::datatypes::Schema;
 
     use super::*;
-    use crate::table::schema::{Dtype, tensor_field};
+    use crate::table::column_type::{Dtype, tensor_field};
 
     #[test]
     fn patch_tokens_come_back_bit_for_bit() {

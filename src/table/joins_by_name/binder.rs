@@ -6,17 +6,17 @@ use datafusion::common::TableReference;
 use datafusion::execution::context::SessionContext;
 use datafusion::sql::planner::object_name_to_table_reference;
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, OrderBy, PipeOperator, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins, With,
+    Distinct, JoinConstraint, JoinOperator, ObjectName, OrderBy, PipeOperator, Query, Select, SetExpr, TableAlias,
+    TableFactor, TableWithJoins, With,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::table::joins_by_name::ast::{self, normalized, quoted, without_brackets};
+use crate::table::joins_by_name::ast::{self, normalized, quoted};
 use crate::table::joins_by_name::expressions::Visible;
+use crate::table::joins_by_name::items::{names, unique, write_out};
 use crate::table::joins_by_name::scope::{Names, Scope};
-use crate::table::joins_by_name::star::{excluded, name_of};
 use crate::table::joins_by_name::{correlated, has_join_by_name, pipes_into_join_by_name};
 use crate::table::query::{explain, missing_table};
 
@@ -302,65 +302,4 @@ fn derived(join: &TableWithJoins, name: TableAlias) -> Result<TableFactor> {
         select.from = vec![join.clone()];
     }
     Ok(TableFactor::Derived { lateral: false, subquery: query, alias: Some(name), sample: None })
-}
-
-/// Returns the names of the result's columns, before anything is rewritten.
-fn names(items: &[SelectItem], scope: &Scope) -> Names {
-    let mut names = Names::new();
-    for item in items {
-        match item {
-            SelectItem::UnnamedExpr(expr) => names.push(name_of(expr)),
-            SelectItem::ExprWithAlias { alias, .. } => names.push(Some(normalized(alias))),
-            SelectItem::Wildcard(options) => names.extend(without(scope.names(), &excluded(options))),
-            SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(table), options) => {
-                let table = ast::parts(table).and_then(|parts| parts.last().map(normalized)).unwrap_or_default();
-                names.extend(without(scope.names_of(&table), &excluded(options)));
-            }
-            _ => names.push(None),
-        }
-    }
-    names
-}
-
-fn without(mut names: Names, excluded: &[String]) -> Names {
-    names.retain(|name| name.as_ref().is_none_or(|name| !excluded.contains(name)));
-    names
-}
-
-/// Returns the names that exactly one column of the result has.
-fn unique(names: &Names) -> Vec<String> {
-    let known = names.iter().flatten();
-    known.filter(|name| names.iter().flatten().filter(|other| other == name).count() == 1).cloned().collect()
-}
-
-/// Rewrites an item of `SELECT`: writes out a star, and aliases a computed column by the name that
-/// stands for it.
-fn write_out(item: SelectItem, visible: &Visible<'_>, names: &Names, items: &mut Vec<SelectItem>) -> Result<()> {
-    let written = match item {
-        SelectItem::Wildcard(options) if visible.scope.has_joined() => visible.scope.star(&options)?,
-        SelectItem::UnnamedExpr(expr) => vec![match computed(&expr, visible)? {
-            Some(name) => SelectItem::ExprWithAlias { alias: quoted(&normalized(&name)), expr },
-            None => SelectItem::UnnamedExpr(expr),
-        }],
-        item => {
-            items.push(item);
-            return Ok(());
-        }
-    };
-    for item in &written {
-        let SelectItem::ExprWithAlias { alias, .. } = item else { continue };
-        if names.iter().flatten().filter(|name| **name == alias.value).count() > 1 {
-            let what = format!("two columns of the result are called `{}`", alias.value);
-            return Err(Error::new(Kind::Query, what).hint("write the columns, and give one another name with AS"));
-        }
-    }
-    items.extend(written);
-    Ok(())
-}
-
-/// Returns the name of a computed column, if the expression is one.
-fn computed(expr: &Expr, visible: &Visible<'_>) -> Result<Option<Ident>> {
-    let Expr::Identifier(name) = without_brackets(expr) else { return Ok(None) };
-    let joined = visible.joined(name)?;
-    Ok(joined.filter(|joined| joined.is_computed()).map(|_| name.clone()))
 }

@@ -16,6 +16,7 @@ mod ast;
 mod binder;
 mod correlated;
 mod expressions;
+mod items;
 mod scope;
 mod star;
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use arrow::array::Float32Array;
 use arrow::datatypes::DataType;
-use datafusion::common::{Result, exec_err, plan_err};
+use datafusion::common::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
-use super::lists::{Lists, expect_arguments, list_type};
+use super::lists::{Lists, expect_arguments, expect_same_length, expect_same_width, list_type};
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Cosine {
@@ -35,12 +35,8 @@ impl ScalarUDFImpl for Cosine {
     }
 
     fn return_type(&self, given: &[DataType]) -> Result<DataType> {
-        match (&given[0], &given[1]) {
-            (DataType::FixedSizeList(_, a), DataType::FixedSizeList(_, b)) if a != b => {
-                plan_err!("cosine needs lists of the same length, not of {a} and {b}")
-            }
-            _ => Ok(DataType::Float32),
-        }
+        expect_same_width("cosine", &given[0], &given[1])?;
+        Ok(DataType::Float32)
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -48,10 +44,10 @@ impl ScalarUDFImpl for Cosine {
         let mut result = Vec::with_capacity(args.number_rows);
         for row in 0..args.number_rows {
             result.push(match (a.row(row), b.row(row)) {
-                (Some(a), Some(b)) if a.len() != b.len() => {
-                    return exec_err!("cosine needs lists of the same length, not of {} and {}", a.len(), b.len());
+                (Some(a), Some(b)) => {
+                    expect_same_length("cosine", a, b)?;
+                    cosine(a, b)
                 }
-                (Some(a), Some(b)) => cosine(a, b),
                 _ => None,
             });
         }

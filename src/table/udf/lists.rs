@@ -1,5 +1,6 @@
 //! Gives the functions lists of f32 as one flat buffer, whatever Arrow's layout.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array, ListArray};
@@ -35,6 +36,25 @@ pub(super) fn number_type(function: &str, given: &DataType, wanted: DataType) ->
 /// Checks the number of a function's arguments.
 pub(super) fn expect_arguments(function: &str, given: usize, wanted: usize, usage: &str) -> Result<()> {
     if given == wanted { Ok(()) } else { plan_err!("{function} has {wanted} arguments, not {given}: {usage}") }
+}
+
+/// Rejects two list types of different fixed lengths.
+pub(super) fn expect_same_width(function: &str, a: &DataType, b: &DataType) -> Result<()> {
+    match (a, b) {
+        (DataType::FixedSizeList(_, a), DataType::FixedSizeList(_, b)) if a != b => {
+            plan_err!("{}", unequal(function, a, b))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Rejects two lists of different lengths.
+pub(super) fn expect_same_length(function: &str, a: &[f32], b: &[f32]) -> Result<()> {
+    if a.len() == b.len() { Ok(()) } else { exec_err!("{}", unequal(function, a.len(), b.len())) }
+}
+
+fn unequal(function: &str, a: impl Display, b: impl Display) -> String {
+    format!("{function} needs lists of the same length, not of {a} and {b}")
 }
 
 fn is_number(given: &DataType) -> bool {

@@ -3,10 +3,12 @@
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Float64Type};
-use datafusion::common::{Result, exec_err, plan_err};
+use datafusion::common::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
-use super::lists::{Lists, Rows, expect_arguments, like, list_type, number_type};
+use super::lists::{
+    Lists, Rows, expect_arguments, expect_same_length, expect_same_width, like, list_type, number_type,
+};
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Mix {
@@ -38,10 +40,8 @@ impl ScalarUDFImpl for Mix {
     }
 
     fn return_type(&self, given: &[DataType]) -> Result<DataType> {
+        expect_same_width("mix", &given[0], &given[1])?;
         match (&given[0], &given[1]) {
-            (DataType::FixedSizeList(_, a), DataType::FixedSizeList(_, b)) if a != b => {
-                plan_err!("mix needs lists of the same length, not of {a} and {b}")
-            }
             (a @ DataType::FixedSizeList(..), DataType::FixedSizeList(..)) => Ok(like(a)),
             _ => Ok(like(&DataType::Null)),
         }
@@ -59,9 +59,7 @@ impl ScalarUDFImpl for Mix {
                 result.push(None::<std::iter::Empty<f32>>);
                 continue;
             };
-            if a.len() != b.len() {
-                return exec_err!("mix needs lists of the same length, not of {} and {}", a.len(), b.len());
-            }
+            expect_same_length("mix", a, b)?;
             // The factors are rounded to f32 first, as torch does with
             // `gamma * a + (1 - gamma) * b`.
             let (for_a, for_b) = (gamma as f32, (1.0 - gamma) as f32);
