@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+use super::axis::{Axis, Scale, Tick, Unit, rounded, step, ticks};
+
 /// Size of a chart in its own units; the page scales it.
 const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 250.0;
@@ -10,36 +12,6 @@ const LEFT: f64 = 46.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 38.0;
-
-/// How a number is written.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Unit {
-    /// A share, as per cent.
-    Percent,
-    /// A whole number.
-    Count,
-    /// A number with this many decimals.
-    Decimals(usize),
-}
-
-impl Unit {
-    pub(super) fn write(self, value: f64) -> String {
-        match self {
-            Unit::Percent => format!("{:.1} %", 100.0 * value),
-            Unit::Count => format!("{value:.0}"),
-            Unit::Decimals(n) => format!("{value:.n$}"),
-        }
-    }
-
-    /// Writes a tick's label, with no more digits than tell it from the next.
-    fn tick(self, value: f64, step: f64) -> String {
-        let digits = |step: f64| (-step.log10()).ceil().clamp(0.0, 6.0) as usize;
-        match self {
-            Unit::Percent => format!("{:.*} %", digits(100.0 * step), 100.0 * value),
-            Unit::Count | Unit::Decimals(_) => format!("{value:.*}", digits(step)),
-        }
-    }
-}
 
 /// A line, or a layer of stacked bars. `style` is the number of its colour.
 #[derive(Debug, Clone)]
@@ -49,19 +21,6 @@ pub(super) struct Series {
     /// Horizontal and vertical values, in the units of the axes. Points without a vertical value
     /// are not drawn.
     pub(super) points: Vec<(f64, Option<f64>)>,
-}
-
-/// What an axis is about.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Axis {
-    pub(super) name: &'static str,
-    pub(super) unit: Unit,
-}
-
-#[derive(Debug, Serialize)]
-struct Tick {
-    at: f64,
-    text: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -115,42 +74,6 @@ pub(super) struct Chart {
     bars: Vec<Bar>,
     diagonal: bool,
     rows: Vec<Vec<String>>,
-}
-
-/// Maps values between two ends to places between two others.
-#[derive(Clone, Copy)]
-struct Scale {
-    low: f64,
-    high: f64,
-    from: f64,
-    to: f64,
-}
-
-impl Scale {
-    fn at(self, value: f64) -> f64 {
-        rounded(self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from))
-    }
-}
-
-/// Rounds to a tenth of a unit, which is finer than a screen shows.
-fn rounded(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0
-}
-
-/// Returns 1, 2 or 5 times a power of ten, so that a span has about `count` steps.
-fn step(span: f64, count: f64) -> f64 {
-    let rough = (span / count).max(f64::MIN_POSITIVE);
-    let power = 10f64.powf(rough.log10().floor());
-    [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|step| *step >= rough * 0.999).unwrap_or(10.0 * power)
-}
-
-fn ticks(scale: Scale, step: f64, unit: Unit) -> Vec<Tick> {
-    let first = (scale.low / step - 1e-9).ceil() as i64;
-    let last = (scale.high / step + 1e-9).floor() as i64;
-    (first..=last)
-        .map(|n| n as f64 * step)
-        .map(|value| Tick { at: scale.at(value), text: unit.tick(value, step) })
-        .collect()
 }
 
 fn values(series: &[Series]) -> impl Iterator<Item = f64> {
@@ -304,13 +227,6 @@ impl Frame {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn steps_are_round_and_few() {
-        for (span, want) in [(12.0, 5.0), (0.1, 0.05), (97.0, 50.0), (1.0, 0.5)] {
-            assert!((step(span, 3.0) - want).abs() < 1e-9, "{span}: {}", step(span, 3.0));
-        }
-    }
 
     #[test]
     fn nothing_is_no_chart() {

@@ -89,67 +89,12 @@ struct Disagreement {
 }
 
 pub(super) async fn read(ctx: &SessionContext, thumbnails: &Thumbnails<'_>) -> Result<Galleries> {
-    let uncertain: Vec<Answered> = rows(ctx, &format!("SELECT * FROM least_certain LIMIT {SHOWN}")).await?;
-    // A picture may have changed in several passes: only the last one counts.
-    let mut seen = HashSet::new();
-    let mut changed: Vec<Changed> = rows(ctx, &format!("SELECT * FROM changed_labels LIMIT {}", 4 * SHOWN)).await?;
-    changed.retain(|row| seen.insert(row.image_id.clone()));
-    let disagreements: Vec<Disagreement> = rows(
-        ctx,
-        &format!("SELECT * FROM disagreements WHERE pass = (SELECT max(pass) FROM fusion_logits) LIMIT {SHOWN}"),
-    )
-    .await?;
-    let card = |id: &str, path: &str, answer: String, said: Vec<String>, truth: Option<String>| Card {
-        picture: thumbnails.of(id),
-        path: end_of(path),
-        answer,
-        said,
-        truth,
-    };
-    let galleries = vec![
-        Gallery {
-            id: "least-certain",
-            title: "Least certain",
-            note: "Answers with the lowest confidence, of all splits.",
-            cards: uncertain
-                .into_iter()
-                .map(|row| {
-                    let mut said = vec![format!("{:.0} % sure", 100.0 * row.confidence)];
-                    said.extend(row.zero_shot.map(|before| format!("before: {before}")));
-                    card(&row.image_id, &row.path, row.answer, said, row.truth)
-                })
-                .collect(),
-        },
-        Gallery {
-            id: "changed",
-            title: "Changed last",
-            note: "Training pictures whose pseudo-label changed most recently, the surest of a pass first.",
-            cards: changed
-                .into_iter()
-                .take(SHOWN)
-                .map(|row| {
-                    let sure = row.confidence.map(|c| format!(", {:.0} % sure", 100.0 * c)).unwrap_or_default();
-                    let said = vec![format!("before: {}", row.was), format!("pass {}{sure}", row.pass)];
-                    card(&row.image_id, &row.path, row.now, said, row.truth)
-                })
-                .collect(),
-        },
-        Gallery {
-            id: "disagreements",
-            title: "Disagreements",
-            note: "Training pictures that the model and the prior, made from the sentences, still see differently in the last pass.",
-            cards: disagreements
-                .into_iter()
-                .map(|row| {
-                    let said = vec![format!("model: {}", row.fusion), format!("prior: {}", row.prior)];
-                    let label = row.pseudo_label.unwrap_or_else(|| "no pseudo-label".to_owned());
-                    card(&row.image_id, &row.path, label, said, row.truth)
-                })
-                .collect(),
-        },
-    ];
     Ok(Galleries {
-        galleries,
+        galleries: vec![
+            least_certain(ctx, thumbnails).await?,
+            changed(ctx, thumbnails).await?,
+            disagreements(ctx, thumbnails).await?,
+        ],
         rejected: rows(ctx, &format!("SELECT path, stage, reason, detail FROM rejected ORDER BY path LIMIT {LISTED}"))
             .await?,
         reasons: rows(
@@ -157,6 +102,64 @@ pub(super) async fn read(ctx: &SessionContext, thumbnails: &Thumbnails<'_>) -> R
             "SELECT reason, count(*) AS files FROM rejected GROUP BY reason ORDER BY files DESC, reason",
         )
         .await?,
+    })
+}
+
+async fn least_certain(ctx: &SessionContext, thumbnails: &Thumbnails<'_>) -> Result<Gallery> {
+    let rows: Vec<Answered> = rows(ctx, &format!("SELECT * FROM least_certain LIMIT {SHOWN}")).await?;
+    let cards = rows.into_iter().map(|row| {
+        let mut said = vec![format!("{:.0} % sure", 100.0 * row.confidence)];
+        said.extend(row.zero_shot.map(|before| format!("before: {before}")));
+        Card {
+            picture: thumbnails.of(&row.image_id),
+            path: end_of(&row.path),
+            answer: row.answer,
+            said,
+            truth: row.truth,
+        }
+    });
+    Ok(Gallery {
+        id: "least-certain",
+        title: "Least certain",
+        note: "Answers with the lowest confidence, of all splits.",
+        cards: cards.collect(),
+    })
+}
+
+async fn changed(ctx: &SessionContext, thumbnails: &Thumbnails<'_>) -> Result<Gallery> {
+    let rows: Vec<Changed> = rows(ctx, &format!("SELECT * FROM changed_labels LIMIT {}", 4 * SHOWN)).await?;
+    // A picture may have changed in several passes: only the last one counts.
+    let mut seen = HashSet::new();
+    let last = rows.into_iter().filter(|row| seen.insert(row.image_id.clone()));
+    let cards = last.take(SHOWN).map(|row| {
+        let sure = row.confidence.map(|c| format!(", {:.0} % sure", 100.0 * c)).unwrap_or_default();
+        let said = vec![format!("before: {}", row.was), format!("pass {}{sure}", row.pass)];
+        Card { picture: thumbnails.of(&row.image_id), path: end_of(&row.path), answer: row.now, said, truth: row.truth }
+    });
+    Ok(Gallery {
+        id: "changed",
+        title: "Changed last",
+        note: "Training pictures whose pseudo-label changed most recently, the surest of a pass first.",
+        cards: cards.collect(),
+    })
+}
+
+async fn disagreements(ctx: &SessionContext, thumbnails: &Thumbnails<'_>) -> Result<Gallery> {
+    let rows: Vec<Disagreement> = rows(
+        ctx,
+        &format!("SELECT * FROM disagreements WHERE pass = (SELECT max(pass) FROM fusion_logits) LIMIT {SHOWN}"),
+    )
+    .await?;
+    let cards = rows.into_iter().map(|row| {
+        let said = vec![format!("model: {}", row.fusion), format!("prior: {}", row.prior)];
+        let answer = row.pseudo_label.unwrap_or_else(|| "no pseudo-label".to_owned());
+        Card { picture: thumbnails.of(&row.image_id), path: end_of(&row.path), answer, said, truth: row.truth }
+    });
+    Ok(Gallery {
+        id: "disagreements",
+        title: "Disagreements",
+        note: "Training pictures that the model and the prior, made from the sentences, still see differently in the last pass.",
+        cards: cards.collect(),
     })
 }
 

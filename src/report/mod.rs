@@ -6,6 +6,7 @@
 //! it looks, and where it puts pictures ([`map`]). [`chart`] turns figures into geometry, and
 //! [`page`] puts all of it into the template. Every section works without labels.
 
+mod axis;
 mod chart;
 mod classes;
 mod confidence;

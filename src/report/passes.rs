@@ -3,7 +3,8 @@
 use datafusion::execution::context::SessionContext;
 use serde::{Deserialize, Serialize};
 
-use super::chart::{Axis, Chart, Series, Unit, bars, lines};
+use super::axis::{Axis, Unit};
+use super::chart::{Chart, Series, bars, lines};
 use super::rows::rows;
 use crate::error::Result;
 
