@@ -13,7 +13,7 @@
 //! workspace  an opened pipeline: model, pictures, sentences, and the ids that results are kept under
 //! config     the TOML file: its keys, reading and checking it, its schema and page
 //! stage      ingest -> embed -> views -> describe -> prior -> adapt (passes) -> evaluate: tables in, table out
-//! source     where pictures come from: folder, list, Hugging Face Parquet
+//! source     where pictures come from: folder, list, Parquet; what `predict` is given
 //! dka        the pass: prior and fusion logits joined by SQL into pseudo-labels
 //! fusion     saliency, SOAP, TokenFusion, heads, loss: the method on tensors
 //! clip       configuration, weights, tokenizer, text tower, vision tower

@@ -10,13 +10,13 @@ use crate::error::Result;
 use crate::tools::init::{Wanted, Written, init};
 
 const LONG_ABOUT: &str = "\
-Looks into a folder of pictures, a CSV list, or a folder of Hugging Face Parquet, and writes a pipeline file for it, with \
+Looks into a folder of pictures, a list, or Parquet, and writes a pipeline file for it, with \
 comments, and beside it what is still to be filled in: the sentences about each class, and the class names where the pictures have \
 no labels. Where labels have numbers before them or underscores in them, a table says what each class is called. Until the \
 sentences are there, the class names in the templates stand in for them.
 
-Prints the files that were written. A file that is there already is only overwritten with --force; if one of the files \
-cannot be written, none is.";
+Prints the files that were written. A file that is there already is only overwritten with --force; if a new file cannot be \
+written, none is.";
 
 const EXAMPLES: &str = "\
 Examples:

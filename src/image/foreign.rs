@@ -1,5 +1,5 @@
-//! What a file is that none of the decoders takes, by its first bytes, and what to do with it: a
-//! picture that vanishes into `unknown_format` helps nobody.
+//! What a file is that none of the decoders takes, by its first bytes, and how to convert it, so
+//! that `rejected` says more than `unknown_format`.
 
 use super::header::FORMATS;
 use super::rejection::{Reason, Rejection};

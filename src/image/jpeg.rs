@@ -64,7 +64,7 @@ pub(super) fn strip(bytes: &[u8], space: Space, width: usize, height: usize) -> 
 /// Decodes to RGB or to the stored values of grey, CMYK and YCCK, after the frame's header.
 fn decoded(bytes: &[u8], markers: &mut Markers, frame: &Frame) -> Result<Vec<u8>, Rejection> {
     let scans = markers.scans(frame)?;
-    // What follows the first picture, such as a camera's second one, is nobody's concern.
+    // What follows the first picture, such as a camera's second one, is not read.
     let picture = &bytes[..markers.at];
     let by_zune = if zune_is_right(frame, &scans) { by_zune(picture, frame.space)? } else { None };
     match by_zune {

@@ -7,8 +7,8 @@ settings! {
     Limits: Copy, Eq {
         /// The longest side, in pixels.
         max_side: u32 = 20_000, whole(1, 1_000_000), ByContent;
-        /// Width times height, in pixels. The default is the largest picture that Pillow opens, and
-        /// admits phones of 108 million pixels.
+        /// Width times height, in pixels. The default is the most that Pillow opens; pictures of
+        /// phones have up to 108 million.
         max_pixels: u64 = 178_956_970, whole(1, 1_000_000_000_000), ByContent;
         /// The encoded picture, in bytes.
         max_bytes: u64 = 64 << 20, whole(1, 1 << 40), ByContent;
@@ -25,7 +25,7 @@ impl Limits {
         }
     }
 
-    /// Says that a picture's file is longer than they allow.
+    /// Says that a file has more bytes than the limits allow.
     pub(crate) fn bytes_exceeded(&self, bytes: u64) -> String {
         let most = self.max_bytes;
         format!("{bytes} bytes, more than dataset.limits.max_bytes = {most}; a larger value admits the picture")

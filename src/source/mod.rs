@@ -51,17 +51,17 @@ settings! {
         /// The folder of pictures, the list, or the Parquet file or folder.
         path: PathBuf, Want::Path(Must::Exist), ByContent;
         ..
-        /// For `list` and `hf-parquet`: where relative paths of pictures start. By default in the
-        /// folder of the file that holds them.
+        /// The folder in which relative paths of pictures start (`list`, `hf-parquet`). Without it
+        /// they start in the folder of the file that holds them.
         root: Option<PathBuf> = None, Want::Path(Must::BeFolder), ByContent;
-        /// For `list` and `hf-parquet`: the column of the pictures, or of their paths. By default
-        /// the one whose name or type says so.
+        /// The column that holds the pictures or their paths (`list`, `hf-parquet`). Without it the
+        /// column is found by its name or type.
         image_column: Option<String> = None, Want::Text, ByContent;
-        /// For `list` and `hf-parquet`: the column of the labels. By default the one whose name,
-        /// declared classes or values say so.
+        /// The column that holds the labels (`list`, `hf-parquet`). Without it the column is found
+        /// by its name and, in Parquet, by its declared classes or its values.
         label_column: Option<String> = None, Want::Text, ByContent;
-        /// For `list` and `hf-parquet`: the column of the splits. By default the one that is called
-        /// so, if its words are splits; of a Parquet file without one, the name says the split.
+        /// The column that holds the splits (`list`, `hf-parquet`). Without it a column that is
+        /// called `split` counts, and the name of a Parquet file without one says its split.
         split_column: Option<String> = None, Want::Text, ByContent;
         /// A text file with one class name a line. Needed where the source itself has no labels.
         classes: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;

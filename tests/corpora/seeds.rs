@@ -272,12 +272,12 @@ fn parquet_of(labels: &ArrayRef, ways: WriterProperties) -> Vec<u8> {
     file
 }
 
-/// A file of tensors of noughts.
+/// A file of tensors of zeros.
 fn file_of(tensors: &[(String, Dtype, Vec<usize>)], metadata: Option<HashMap<String, String>>) -> Vec<u8> {
-    let noughts = [0; 256];
+    let zeros = [0; 256];
     let views = tensors.iter().map(|(name, dtype, shape)| {
         let length = shape.iter().product::<usize>() * dtype.bitsize() / 8;
-        (name.as_str(), TensorView::new(*dtype, shape.clone(), &noughts[..length]).unwrap())
+        (name.as_str(), TensorView::new(*dtype, shape.clone(), &zeros[..length]).unwrap())
     });
     safetensors::serialize(views, metadata).unwrap()
 }

@@ -53,9 +53,9 @@ fn others(add: &mut impl FnMut(&str, Vec<u8>, Fate)) {
     add("circle.tif", tiff(60, 40, 1, &pixels, 8 + pixels.len() as u32), Fate::Read);
     add("directory-nowhere.tif", b"II*\0\xff\xff\xff\x7f".to_vec(), BROKEN);
     add("directory-of-65535.tif", b"II*\0\x08\0\0\0\xff\xff".to_vec(), BROKEN);
-    let noughts = compressed_noughts();
-    add("deflate-bomb.tif", tiff(8, 8, 8, &noughts, 0), Fate::Read);
-    add("deflate-of-noughts.tif", tiff(3_000, 3_000, 8, &noughts, 0), Fate::Read);
+    let zeros = compressed_zeros();
+    add("deflate-bomb.tif", tiff(8, 8, 8, &zeros, 0), Fate::Read);
+    add("deflate-of-zeros.tif", tiff(3_000, 3_000, 8, &zeros, 0), Fate::Read);
     // Codes that give nothing for as long as they are: PackBits' filling.
     add("packbits-of-filling.tif", tiff(8, 8, 32_773, &vec![128; 1 << 20], 0), BROKEN);
     add("lzw-of-clear-codes.tif", tiff(8, 8, 5, &[0x80, 0x40, 0x20, 0x10, 8, 4, 2, 1, 0].repeat(1 << 16), 0), BROKEN);
@@ -98,7 +98,7 @@ pub fn corpus() -> Vec<Hostile> {
     add("program.png", [&b"\x7fELF"[..], &[0; 400]].concat(), UNKNOWN);
     add("empty.jpg", Vec::new(), Fate::Rejected(&["empty"]));
     add("one-byte.png", vec![0x89], Fate::Rejected(&["truncated", "unknown_format"]));
-    add("noughts.jpg", vec![0; 4096], UNKNOWN);
+    add("zeros.jpg", vec![0; 4096], UNKNOWN);
     add("ones.png", vec![0xff; 4096], Fate::Rejected(&["unknown_format", "corrupt", "truncated"]));
     let mut noise = vec![0; 20_000];
     ChaCha8Rng::seed_from_u64(5).fill_bytes(&mut noise);
@@ -122,7 +122,7 @@ pub fn corpus() -> Vec<Hostile> {
         Fate::Rejected(&["side_too_long", "too_many_pixels", "corrupt", "truncated"]),
     );
 
-    let bomb = compressed_noughts();
+    let bomb = compressed_zeros();
     add("icc-bomb.png", with_chunk(&png, b"iCCP", &[&b"icc\0\0"[..], &bomb].concat()), Fate::Either);
     add("text-bomb.png", with_chunk(&png, b"zTXt", &[&b"comment\0\0"[..], &bomb].concat()), Fate::Either);
     add(
@@ -314,8 +314,8 @@ fn flipped(bytes: &[u8], at: usize) -> Vec<u8> {
     bytes
 }
 
-/// 200 MB of noughts in some 200 kB, as an encoder compresses them for a colour profile.
-fn compressed_noughts() -> Vec<u8> {
+/// 200 MB of zeros in some 200 kB, as an encoder compresses them for a colour profile.
+fn compressed_zeros() -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = PngEncoder::new(&mut bytes);
     encoder.set_icc_profile(vec![0; 200_000_000]).unwrap();
@@ -374,7 +374,7 @@ fn many_scans() -> Vec<u8> {
     let bytes = std::fs::read(golden("progressive_640x480.jpg")).unwrap();
     let scan = bytes.windows(2).rposition(|marker| marker == [0xff, 0xda]).unwrap();
     let end = bytes.len() - 2;
-    // Of the scan's data only some: it is decoded as if the rest were noughts.
+    // Of the scan's data only some: it is decoded as if the rest were zeros.
     let short = &bytes[scan..(scan + 40).min(end)];
     [&bytes[..end], &short.repeat(20_000), &bytes[end..]].concat()
 }

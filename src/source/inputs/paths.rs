@@ -46,7 +46,7 @@ pub fn paths(
         .name("paths".to_owned())
         .spawn(move || {
             if let Err(error) = read(input, ends, &send) {
-                // The receiver is gone if nobody asks for more.
+                // The receiver was dropped if no more paths are wanted.
                 let _ = send.send(Err(error));
             }
         })

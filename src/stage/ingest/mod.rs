@@ -1,9 +1,10 @@
-//! Ingest: a source of pictures becomes the tables `images`, `rejected`, `labels` and `classes`.
+//! Ingest: a source of pictures becomes the tables of `tables::TABLES`, such as `images`,
+//! `rejected` and `labels`.
 //!
 //! Every picture is decoded once here, so that later stages meet none that cannot be decoded;
 //! tables that need its pixels can take them then ([`Tap`]). A picture whose bytes are known to
-//! decode is only read. The four tables of a dataset are a snapshot: each is one part, replaced as
-//! a whole, and `images` comes last, so that its footer says which snapshot is there. A source that
+//! decode is only read. The tables of a dataset are a snapshot: each is one part, replaced as a
+//! whole, and `images` comes last, so that its footer says which snapshot is there. A source that
 //! has not changed since is not read again.
 
 mod classes;
