@@ -183,8 +183,8 @@ impl Sentences {
         Ok(self.cut(&counted.collect::<Result<_>>()?, tokenizer.context()))
     }
 
-    /// Returns a warning about the sentences that spell out a mark of the tokenizer, where they are,
-    /// and what the text tower makes of them; `None` if there are none.
+    /// Returns a warning about the sentences that spell out a mark of the tokenizer, where they
+    /// are, and what the text tower makes of them; `None` if there are none.
     ///
     /// # Errors
     /// Fails if the tokenizer cannot encode a sentence.
