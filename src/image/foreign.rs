@@ -44,7 +44,10 @@ fn picture(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         _ if begins(b"II\xbc\x01") => ("a JPEG XR picture", CONVERT),
         _ if begins(b"8BPS") => ("a Photoshop document", CONVERT),
         _ if begins(b"gimp xcf") => ("a GIMP document", CONVERT),
-        _ if begins(b"\0\0\x01\0") || begins(b"\0\0\x02\0") => ("an icon (ICO or CUR)", CONVERT),
+        // The number of its pictures follows; some TGA files begin so, with a zero there.
+        _ if (begins(b"\0\0\x01\0") || begins(b"\0\0\x02\0")) && bytes.get(4..6) != Some(&[0, 0]) => {
+            ("an icon (ICO or CUR)", CONVERT)
+        }
         _ if begins(b"icns") => ("an icon (ICNS)", CONVERT),
         _ if begins(b"DDS ") => ("a DDS texture", CONVERT),
         _ if begins(b"\x76\x2f\x31\x01") => ("an OpenEXR picture", CONVERT),

@@ -11,7 +11,7 @@ use super::decode::or_rejected;
 use super::foreign;
 use super::limits::Limits;
 use super::rejection::{Reason, Rejection};
-use super::{bmp, gif, jpeg, png, tiff, webp};
+use super::{bmp, exif, gif, jpeg, png, tiff, webp};
 
 /// The supported formats, for messages.
 pub const FORMATS: &str = "JPEG, PNG, WebP, GIF, BMP and TIFF";
@@ -118,16 +118,24 @@ pub fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, Rejection> {
         return Err(Rejection::new(Reason::TooLargeBytes, detail));
     }
     let format = Format::sniff(bytes).ok_or_else(|| foreign::rejection(bytes))?;
-    // EXIF data that cannot be read asks for nothing.
-    let exif = |exif: Option<Vec<u8>>| exif.and_then(|exif| Orientation::from_exif_chunk(&exif));
     let upright = |(width, height)| (width, height, None);
     let (width, height, orientation) = or_rejected(|| match format {
-        Format::Jpeg => jpeg::header(bytes).map(|(width, height, data)| (width, height, exif(data))),
-        Format::Png => PngDecoder::with_limits(Cursor::new(bytes), png::allocation_limits())
-            .map(|decoder| of_decoder(decoder, exif))
-            .map_err(|e| png::rejection(&e)),
+        Format::Jpeg => {
+            let (width, height, data) = jpeg::header(bytes)?;
+            Ok((width, height, data.and_then(|data| exif::orientation(&data))))
+        }
+        Format::Png => {
+            // The decoder would refuse a row that is too long for its own bound, not for ours.
+            png::size(bytes).map_or(Ok(()), |(width, height)| check_size(width, height, limits))?;
+            let decoder = PngDecoder::with_limits(Cursor::new(bytes), png::allocation_limits());
+            let (width, height) = decoder.map_err(|e| png::rejection(&e))?.dimensions();
+            Ok((width, height, png::exif(bytes).and_then(|data| exif::orientation(&data))))
+        }
         Format::WebP => {
-            WebPDecoder::new(Cursor::new(bytes)).map(|d| of_decoder(d, exif)).map_err(|e| webp::rejection(&e))
+            let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|e| webp::rejection(&e))?;
+            let (width, height) = decoder.dimensions();
+            let data = decoder.exif_metadata().unwrap_or_default();
+            Ok((width, height, data.and_then(|data| exif::orientation(&data))))
         }
         Format::Gif => gif::header(bytes).map(upright),
         Format::Bmp => bmp::header(bytes).map(upright),
@@ -135,15 +143,6 @@ pub fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, Rejection> {
     })?;
     check_size(width, height, limits)?;
     Ok(Header { format, width, height, orientation: orientation.unwrap_or(Orientation::NoTransforms) })
-}
-
-/// Returns the width, the height and the orientation.
-fn of_decoder(
-    mut decoder: impl ImageDecoder,
-    orientation: impl Fn(Option<Vec<u8>>) -> Option<Orientation>,
-) -> (u32, u32, Option<Orientation>) {
-    let (width, height) = decoder.dimensions();
-    (width, height, orientation(decoder.exif_metadata().unwrap_or_default()))
 }
 
 fn check_size(width: u32, height: u32, limits: &Limits) -> Result<(), Rejection> {

@@ -9,6 +9,7 @@ mod cmyk;
 pub mod crops;
 pub mod decode;
 pub mod decoding;
+mod exif;
 mod foreign;
 mod gif;
 pub mod header;

@@ -1,9 +1,10 @@
 //! PNG through the `image` crate, with Pillow's rules for pixels that are not 8-bit RGB.
 
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 
 use ::image::codecs::png::PngDecoder;
-use ::image::{ColorType, ImageDecoder, ImageError, Limits as AllocationLimits};
+use ::image::{ColorType, ExtendedColorType, ImageDecoder, ImageError, Limits as AllocationLimits};
+use flate2::read::ZlibDecoder;
 
 use super::rejection::{Reason, Rejection};
 
@@ -15,14 +16,64 @@ pub(super) fn allocation_limits() -> AllocationLimits {
     limits
 }
 
+/// Returns the width and the height that the header claims.
+pub(super) fn size(bytes: &[u8]) -> Option<(u32, u32)> {
+    let (kind, data) = chunks(bytes).next()?;
+    let side = |at: usize| Some(u32::from_be_bytes(data.get(at..at + 4)?.try_into().ok()?));
+    (kind == *b"IHDR").then_some(())?;
+    Some((side(0)?, side(4)?))
+}
+
+/// Returns the EXIF data: of the chunk for it, which may come after the pixels, or of the text that
+/// older writers used.
+pub(super) fn exif(bytes: &[u8]) -> Option<Vec<u8>> {
+    let data = chunks(bytes).find(|(kind, _)| kind == b"eXIf").map(|(_, data)| data.to_vec());
+    data.or_else(|| chunks(bytes).find_map(|(kind, data)| raw_profile(kind, data)))
+}
+
+/// Returns EXIF data that a chunk of text spells out, as ImageMagick and others wrote it: its name,
+/// its length, and hexadecimal digits.
+fn raw_profile(kind: [u8; 4], data: &[u8]) -> Option<Vec<u8>> {
+    /// Characters of such a text: EXIF data has at most 64 kB.
+    const LONGEST: u64 = 1 << 18;
+    let data = data.strip_prefix(b"Raw profile type exif\0")?;
+    let mut text = String::new();
+    match &kind {
+        b"tEXt" => data.take(LONGEST).read_to_string(&mut text).ok()?,
+        b"zTXt" => ZlibDecoder::new(data.strip_prefix(b"\0")?).take(LONGEST).read_to_string(&mut text).ok()?,
+        _ => return None,
+    };
+    let digits: Vec<u8> = text.lines().skip(3).flat_map(str::bytes).collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    digits.chunks_exact(2).map(byte).collect()
+}
+
+/// Returns the chunks, with their types, as far as they are whole.
+fn chunks(bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+    let mut rest = bytes.get(8..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (length, after) = rest.split_first_chunk::<4>()?;
+        let (kind, after) = after.split_first_chunk::<4>()?;
+        let (data, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        // A checksum follows.
+        rest = after.get(4..).unwrap_or_default();
+        Some((*kind, data))
+    })
+}
+
 /// Decodes to RGB.
 pub(super) fn rgb(bytes: &[u8]) -> Result<Vec<u8>, Rejection> {
     let decoder = PngDecoder::with_limits(Cursor::new(bytes), allocation_limits()).map_err(|e| rejection(&e))?;
-    let color = decoder.color_type();
+    // Transparency makes grey with alpha of grey, which Pillow converts as grey all the same.
+    let (color, stored) = (decoder.color_type(), decoder.original_color_type());
     let length = usize::try_from(decoder.total_bytes())
         .map_err(|_| Rejection::new(Reason::TooManyPixels, "the picture does not fit into memory"))?;
     let mut pixels = vec![0; length];
     decoder.read_image(&mut pixels).map_err(|e| rejection(&e))?;
+    if (color, stored) == (ColorType::La16, ExtendedColorType::L16) {
+        let grey = pixels.as_chunks::<4>().0.iter().flat_map(|&[a, b, _, _]| [a, b]).collect();
+        return to_rgb(ColorType::L16, grey);
+    }
     to_rgb(color, pixels)
 }
 
@@ -75,6 +126,19 @@ mod tests {
         assert_eq!(to_rgb(ColorType::La16, wide(&[33_924, 0])).unwrap(), [132, 132, 132]);
         assert_eq!(to_rgb(ColorType::Rgb16, wide(&[255, 256, 65_535])).unwrap(), [0, 1, 255]);
         assert_eq!(to_rgb(ColorType::Rgba16, wide(&[511, 512, 0, 9])).unwrap(), [1, 2, 0]);
+    }
+
+    #[test]
+    fn exif_data_is_found_behind_the_pixels_and_in_text() {
+        let chunk = |kind: &[u8], data: &[u8]| [&(data.len() as u32).to_be_bytes()[..], kind, data, &[0; 4]].concat();
+        let file = |chunks: &[Vec<u8>]| [b"\x89PNG\r\n\x1a\n".to_vec(), chunks.concat()].concat();
+        let header = chunk(b"IHDR", &[0, 0, 0, 7, 0, 0, 0, 9, 8, 2, 0, 0, 0]);
+        let behind = file(&[header.clone(), chunk(b"IDAT", b"..."), chunk(b"eXIf", b"MM")]);
+        assert_eq!((size(&behind), exif(&behind)), (Some((7, 9)), Some(b"MM".to_vec())));
+        let text = chunk(b"tEXt", b"Raw profile type exif\0\nexif\n      4\n4578\n6966\n");
+        assert_eq!(exif(&file(&[header.clone(), text])), Some(b"Exif".to_vec()));
+        let cut = file(&[header, chunk(b"eXIf", b"MM")]);
+        assert_eq!([exif(&cut[..cut.len() - 6]), exif(b"")], [None, None]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Reads the markers of a JPEG: what its frame and its scans are, and where the picture ends.
 
+use crate::image::exif;
 use crate::image::rejection::{Reason, Rejection};
 
 /// zune-jpeg's own limit, for both decoders; encoders write ten. Each scan is a pass over the whole
@@ -119,7 +120,10 @@ impl<'a> Markers<'a> {
                     let data = self.segment()?;
                     jfif |= data.starts_with(b"JFIF\0") && data.len() >= 14;
                 }
-                0xe1 if exif.is_none() => exif = self.segment()?.strip_prefix(b"Exif\0\0").map(<[u8]>::to_vec),
+                0xe1 if exif.is_none() => {
+                    let data = self.segment()?.strip_prefix(exif::PREFIX);
+                    exif = data.filter(|data| !data.is_empty()).map(<[u8]>::to_vec);
+                }
                 0xee => {
                     let data = self.segment()?;
                     if data.starts_with(b"Adobe") && data.len() >= 12 {

@@ -26,8 +26,17 @@ pub(super) fn header(bytes: &[u8]) -> Result<(u32, u32, Option<Orientation>), Re
     let directory = Directory::new(bytes)?;
     camera_raw(bytes, &directory)?;
     let (width, height) = size(&directory)?;
-    let orientation = directory.number(274).unwrap_or_default().and_then(|number| u8::try_from(number).ok());
-    Ok((width, height, orientation.and_then(Orientation::from_exif)))
+    Ok((width, height, turned(&directory)))
+}
+
+/// Returns the orientation that a directory asks for; EXIF data is one.
+pub(super) fn orientation(bytes: &[u8]) -> Option<Orientation> {
+    turned(&Directory::new(bytes).ok()?)
+}
+
+fn turned(directory: &Directory) -> Option<Orientation> {
+    let number = directory.number(274).unwrap_or_default().and_then(|number| u8::try_from(number).ok());
+    number.and_then(Orientation::from_exif)
 }
 
 fn size(directory: &Directory) -> Result<(u32, u32), Rejection> {

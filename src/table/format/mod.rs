@@ -128,10 +128,7 @@ impl<'a> Sink<'a> {
                 written.context(Kind::Query, || "cannot write as JSON".into())?;
                 still_read(out.write_all(&lines))
             }
-            Form::Parquet { writer } => {
-                writer.write(batch).context(Kind::Store, || "cannot write the result".into())?;
-                Ok(true)
-            }
+            Form::Parquet { writer } => still_read(writer.write(batch)),
         }
     }
 
@@ -152,9 +149,7 @@ impl<'a> Sink<'a> {
                 still_read(writer.write(&cells::flat(&RecordBatch::new_empty(schema))?)).map(drop)
             }
             Form::Csv { .. } | Form::Json { .. } => Ok(()),
-            Form::Parquet { writer } => {
-                writer.close().map(drop).context(Kind::Store, || "cannot write the result".into())
-            }
+            Form::Parquet { writer } => still_read(writer.close().map(drop)).map(drop),
         }
     }
 }
