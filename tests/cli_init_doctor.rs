@@ -55,6 +55,7 @@ fn init_writes_all_files_or_none_and_overwrites_only_by_force() {
     assert!(!read("pictures.toml").contains("prototypes"), "the sentences are there");
     ok(&pipeline.program(&["init", "pictures", "--model", MODEL, "--force"]));
     assert!(read("pictures-sentences.json").contains("\"white lily\": []"));
+    assert_eq!(read("pictures-sentences.json.old"), "mine", "what someone wrote is not lost");
     assert!(read("pictures.toml").contains("prototypes = \"templates\""));
 
     // A folder is in the pipeline file's place.
@@ -78,6 +79,28 @@ fn init_writes_all_files_or_none_and_overwrites_only_by_force() {
         assert!(refused.contains(why), "{refused}");
         assert_eq!(entries(pipeline.folder.path()), before, "{option}");
     }
+}
+
+/// A second pipeline for the same pictures has sentences of its own, and what a run would refuse is
+/// said at once.
+#[test]
+fn init_names_its_files_after_the_pipeline_and_says_what_a_run_would_refuse() {
+    let pipeline = Pipeline::new(1, 1);
+    ok(&pipeline.program(&["init", "pictures", "--model", MODEL]));
+    let second = ok(&pipeline.program(&["init", "pictures", "--model", MODEL, "--output", "second.toml"]));
+    assert_eq!(second, "second.toml\nsecond-sentences.json\n");
+    std::fs::create_dir(pipeline.path("deep")).unwrap();
+    std::fs::rename(pipeline.path("pictures/train"), pipeline.path("deep/images")).unwrap();
+    let deep = pipeline.program(&["init", "deep", "--model", MODEL]);
+    let said = text(&deep.stderr);
+    assert!(
+        deep.status.success() && said.contains("a run would be refused: the dataset has one class, 'images'"),
+        "{said}"
+    );
+    let place = format!("the folders in {} look like classes", pipeline.path("deep/images").display());
+    assert!(said.contains(&place), "{said}");
+    let doctor = text(&pipeline.program(&["doctor", "deep.toml"]).stdout);
+    assert!(doctor.contains(&place), "{doctor}");
 }
 
 /// The names of the list, where one is given, are those that sentences are wanted about.

@@ -157,6 +157,32 @@ fn the_fingerprint_changes_with_the_files_and_only_then() {
     assert_ne!(second, print());
 }
 
+/// Thumbnails of network disks, and what macOS puts into archives.
+#[test]
+fn folders_of_tools_are_no_classes() {
+    let dir =
+        folder(&["rose/1.png", "lily/2.png", "rose/@eaDir/1.jpg/thumb.png", "@eaDir/3.png", "__MACOSX/rose/4.png"]);
+    let source = source(dir.path());
+    assert_eq!((source.listing().items, source.listing().classes.len()), (2, 2));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_whose_name_is_not_utf_8_is_no_class() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = folder(&["rose/1.png", "lily/2.png"]);
+    let odd = dir.path().join(std::ffi::OsStr::from_bytes(b"cl\xe9"));
+    fs::create_dir(&odd).unwrap();
+    fs::copy(dir.path().join("rose/1.png"), odd.join("3.png")).unwrap();
+    let listing = source(dir.path()).listing().clone();
+    assert_eq!((listing.items, listing.classes), (3, vec!["lily".to_owned(), "rose".to_owned()]));
+    assert!(
+        listing.notes.iter().any(|note| note.starts_with("1 file has a name that is not UTF-8")),
+        "{:?}",
+        listing.notes
+    );
+}
+
 #[test]
 fn a_list_in_the_folder_is_named() {
     let dir = folder(&["rose/1.jpg", "lily/2.jpg"]);

@@ -169,6 +169,23 @@ fn seen(name: &str, text: &str) -> Result<(Vec<String>, Vec<String>), String> {
     Ok((source.items().map(|item| read(item.unwrap())).collect(), notes))
 }
 
+/// The reader would take the rest of the file for one field.
+#[test]
+fn a_quote_without_an_end_is_refused_where_it_opens() {
+    let error = |text: &str| seen("a.csv", &format!("path,label,caption\n{text}")).unwrap_err();
+    let said = error("a.png,\"rose,x\nb.png,lily,y\n");
+    assert!(said.contains("a.csv:2: ") && said.contains("a double quote"), "{said}");
+    assert!(error("a.png,rose,x\nb.png,lily,\"y").contains("a.csv:3: a double quote opens a field that has no end"));
+    assert!(error("a.png,rose,\"x\nb.png,lily,y\nc.png,iris,z\n").contains("a.csv:2: a double quote opens"));
+    assert!(
+        error("a.png,\"rose\nb.png\",y\n").contains("a.csv:2: the field that begins with 'rose' goes on in the next")
+    );
+    // Captions may have several lines, and quotes.
+    let (items, _) =
+        seen("a.csv", "path,label,caption\na.png,rose,\"two\nlines, \"\"q\"\"\"\nb.png,5\" lily,\"y\"").unwrap();
+    assert_eq!(items, ["a.png train rose", "b.png train 5\" lily"]);
+}
+
 #[test]
 fn json_lines_are_lists() {
     let expected = ["a.png train rose", "b.png validation -", "sub/c.png test 3"];
@@ -186,7 +203,7 @@ fn json_lines_are_lists() {
     let (items, notes) =
         seen("a.jsonl", "{\"path\":\"a.png\",\"label\":-1}\n{\"path\":\"b.png\",\"label\":0}").unwrap();
     assert_eq!(items, ["a.png train -", "b.png train 0"]);
-    assert_eq!(notes, ["1 picture has the label -1 and counts as unlabelled"]);
+    assert_eq!(notes, ["1 picture has a label that stands for none (-1, NaN, null, ...) and counts as unlabelled"]);
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl Init {
             output: output.clone(),
             force: *force,
         };
-        let Written { pipeline, classes, class_names, descriptions } = init(&wanted)?;
+        let Written { pipeline, classes, class_names, descriptions, kept, trouble } = init(&wanted)?;
         let short = |path: &Path| {
             let here = std::env::current_dir().unwrap_or_default();
             path.strip_prefix(here).unwrap_or(path).display().to_string()
@@ -90,6 +90,13 @@ impl Init {
         }
         if let Some(descriptions) = descriptions {
             printer.note(&format!("sentences about each class go into {}, when you have some", short(&descriptions)));
+        }
+        if let Some(kept) = kept {
+            printer.note(&format!("the sentences of before are in {}", short(&kept)));
+        }
+        if let Some(trouble) = trouble {
+            let hint = trouble.own_hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            printer.note(&format!("as it is, a run would be refused: {trouble}{hint}"));
         }
         printer.note(&format!("then: microclip-pipe doctor {0}, microclip-pipe run {0}", short(&pipeline)));
         Ok(())

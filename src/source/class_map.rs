@@ -51,6 +51,9 @@ impl ClassMap {
             if plain(&label).is_empty() || plain(&name).is_empty() {
                 return Err(here("a label or a name is empty".to_owned()).hint(HINT));
             }
+            if name.contains(['\n', '\r']) {
+                return Err(here("a name goes on in the next line".to_owned()).hint(HINT));
+            }
             match places.get(&plain(&label)) {
                 Some(&place) if plain(&pairs[place].1) == plain(&name) => {}
                 Some(&place) => {
@@ -102,9 +105,11 @@ fn csv_lines(text: &str, path: &Path) -> Result<Vec<Line>> {
     let mut reader = ReaderBuilder::new();
     reader.has_headers(false).trim(Trim::All).flexible(true).delimiter(separator);
     let mut lines = Vec::new();
+    let mut last = (0, 1);
     for record in reader.from_reader(text.as_bytes()).records() {
         let record = record.map_err(|e| list::refused(path, &e))?;
         let number = record.position().map_or(0, csv::Position::line);
+        last = record.position().map_or(last, |position| (position.byte() as usize, number));
         let fields: Vec<&str> = record.iter().collect();
         let [label, name] = fields[..] else {
             let what = match fields.len() {
@@ -120,6 +125,7 @@ fn csv_lines(text: &str, path: &Path) -> Result<Vec<Line>> {
             lines.push(Line { number, label: label.to_owned(), name: name.to_owned() });
         }
     }
+    list::require_closed(&text.as_bytes()[last.0.min(text.len())..], separator, last.1, path)?;
     Ok(lines)
 }
 
@@ -159,6 +165,9 @@ mod tests {
                 "map.csv:2: 'Tiger lily' is named 'lily' here, and 'rose' above",
             ),
             ("map.csv", "label,name\n", "map.csv names no class"),
+            ("map.csv", "a,rose\nb,\"iris\nc,lily\n", "map.csv:2: a double quote opens a field that has no end"),
+            ("map.csv", "a,rose\nb,\"iris\nc\"\n", "map.csv:2: a name goes on in the next line"),
+            ("map.csv", "a,rose\nb,\"iris", "map.csv:2: a double quote opens a field that has no end"),
             ("map.toml", "0 = \"rose\"\n1 = 2\n", "map.toml:2: the name of '1' is not a text"),
             ("map.toml", "0 = \"rose\"\n0 = \"lily\"\n", "map.toml:2: duplicate key"),
         ] {

@@ -15,7 +15,7 @@ use std::path::{Component, Path, PathBuf};
 use walkdir::WalkDir;
 
 use super::fingerprint::Fingerprint;
-use super::item::{Item, Origin, Split};
+use super::item::{Item, NOT_UTF_8, Origin, Split};
 use super::list::{is_list, metadata_lists};
 use super::{Listing, Source, foreign, is_visible};
 use crate::error::{Error, Kind, Result};
@@ -70,9 +70,12 @@ impl Folder {
         let classes: BTreeSet<&String> = items.iter().filter_map(|i| i.label.as_ref()).collect();
         let classes: Vec<String> = classes.into_iter().cloned().collect();
         let listing = Listing {
+            elsewhere: if classes.len() == 1 { deeper(root, &items) } else { None },
+            unlabelled: if classes.is_empty() { unread_lists(root) } else { None },
             notes: empty_folders(root, by_split, &classes)
                 .into_iter()
-                .chain(unread_lists(root))
+                .chain(if classes.is_empty() { None } else { unread_lists(root) })
+                .chain(unreadable_names(&items))
                 .chain(left_aside(&aside))
                 .collect(),
             has_labels: !classes.is_empty(),
@@ -80,7 +83,6 @@ impl Folder {
             items: items.len() as u64,
             training: items.iter().filter(|item| item.split == Some(Split::Train)).count() as u64,
             bytes: items.iter().map(|item| item.origin.byte_len()).sum(),
-            unlabelled: None,
         };
         Ok(Folder { items, listing })
     }
@@ -105,6 +107,34 @@ fn empty_folders(root: &Path, by_split: bool, classes: &[String]) -> Option<Stri
             some_of(&empty, SHOWN)
         )
     })
+}
+
+/// Says where the classes of a folder with one class seem to lie: in the first folder, from the
+/// top, that has several folders of pictures.
+fn deeper(root: &Path, items: &[Item]) -> Option<String> {
+    let mut top = root.to_path_buf();
+    for _ in 0..3 {
+        let below = |item: &Item| {
+            let place = Path::new(&item.path).strip_prefix(&top).ok()?.to_path_buf();
+            Some(place.components().next().filter(|_| place.components().count() > 1)?.as_os_str().to_owned())
+        };
+        let folders: BTreeSet<_> = items.iter().filter_map(below).collect();
+        match folders.len() {
+            0 => return None,
+            1 => top.push(folders.first()?),
+            _ => break,
+        }
+    }
+    (top != root).then(|| format!("the folders in {} look like classes: name it as dataset.path", top.display()))
+}
+
+/// Counts the files that are rejected because of their names.
+fn unreadable_names(items: &[Item]) -> Option<String> {
+    let is_one = |item: &&Item| matches!(&item.origin, Origin::Unreadable { detail } if detail == NOT_UTF_8);
+    let first = items.iter().find(is_one)?;
+    let count = items.iter().filter(is_one).count();
+    let (files, have) = if count == 1 { ("file", "has") } else { ("files", "have") };
+    Some(format!("{count} {files} {have} a name that is not UTF-8 and will be rejected, such as {}", first.path))
 }
 
 /// Names the lists in a folder of pictures, which are not read.
@@ -242,6 +272,7 @@ fn class_name(folder: &str) -> String {
 fn item(root: &Path, place: &Path, origin: Origin, by_split: bool) -> Item {
     let mut above = folders(place);
     let split = if by_split { above.next().and_then(|name| Split::parse(&name)) } else { None };
-    let label = above.next().map(|name| class_name(&name));
+    // A name that is not UTF-8 would be another in the prompts; such a file is rejected.
+    let label = above.next().filter(|_| place.to_str().is_some()).map(|name| class_name(&name));
     Item { path: root.join(place).display().to_string(), origin, split: split.or(Some(Split::Train)), label }
 }

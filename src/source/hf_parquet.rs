@@ -104,7 +104,7 @@ impl HfParquet {
         let mut notes = columns.notes.clone();
         notes.extend(hidden);
         let unlabelled = columns.unlabelled.clone().filter(|_| columns.label.is_none());
-        let listing = Listing { classes, has_labels: any, items, training, bytes, notes, unlabelled };
+        let listing = Listing { classes, has_labels: any, items, training, bytes, notes, unlabelled, elsewhere: None };
         let chosen = if chosen.names == [None; 3] { String::new() } else { format!("{:?}", chosen.names) };
         Ok(HfParquet { files, root: dataset.root.clone(), chosen, listing })
     }

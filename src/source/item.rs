@@ -19,6 +19,9 @@ pub struct Item {
     pub label: Option<String>,
 }
 
+/// Why a file whose name is not UTF-8 is rejected.
+pub(super) const NOT_UTF_8: &str = "the file's name is not UTF-8; rename it";
+
 /// Where the encoded bytes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -66,7 +69,7 @@ impl Origin {
     pub(super) fn of_metadata(path: &Path, metadata: &Metadata) -> Self {
         if path.to_str().is_none() {
             // Tables, lists and messages hold text.
-            return Origin::Unreadable { detail: "the file's name is not UTF-8; rename it".to_owned() };
+            return Origin::Unreadable { detail: NOT_UTF_8.to_owned() };
         }
         if !metadata.is_file() {
             return Origin::Unreadable { detail: "not an ordinary file".to_owned() };

@@ -12,6 +12,9 @@ pub(super) enum Label {
 /// The number that stands for a label that is hidden or not known: `datasets` writes it.
 const HIDDEN: i64 = -1;
 
+/// Words for a missing value, which pandas and thus `datasets` read as such in CSV.
+const MISSING: [&str; 11] = ["NaN", "nan", "-nan", "null", "NULL", "None", "N/A", "n/a", "NA", "<NA>", "#N/A"];
+
 impl Label {
     /// Returns a label that is text; `None` if it is empty.
     pub(super) fn of_text(text: &str) -> Option<Self> {
@@ -31,7 +34,7 @@ impl Label {
     pub(super) fn is_hidden(&self) -> bool {
         match self {
             Label::Number(number) => *number == HIDDEN,
-            Label::Name(name) => name.parse() == Ok(HIDDEN),
+            Label::Name(name) => name.parse() == Ok(HIDDEN) || MISSING.contains(&name.as_str()),
         }
     }
 
@@ -46,7 +49,9 @@ impl Label {
 /// Says that some pictures have a label that means none.
 pub(super) fn hidden_note(count: u64) -> Option<String> {
     let (pictures, count_as) = if count == 1 { ("picture has", "counts as") } else { ("pictures have", "count as") };
-    (count > 0).then(|| format!("{count} {pictures} the label {HIDDEN} and {count_as} unlabelled"))
+    (count > 0).then(|| {
+        format!("{count} {pictures} a label that stands for none ({HIDDEN}, NaN, null, ...) and {count_as} unlabelled")
+    })
 }
 
 #[cfg(test)]
@@ -59,6 +64,8 @@ mod tests {
         assert_eq!(Label::of_fraction(-1.0).map(|label| label.is_hidden()), Some(true));
         assert_eq!([0.5, f64::NAN, f64::INFINITY, 1e300].map(Label::of_fraction), [None, None, None, None]);
         assert!(Label::of_text("-1").is_some_and(|label| label.is_hidden()));
+        assert!(["NaN", "None", "N/A"].iter().all(|none| Label::of_text(none).is_some_and(|label| label.is_hidden())));
+        assert!(Label::of_text("none").is_some_and(|label| !label.is_hidden()));
         assert_eq!(Label::of_text("  "), None);
         assert_eq!(Label::of_text("Gänse\n").map(Label::into_name), Some("Gänse".to_owned()));
     }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use columns::Columns;
-pub(super) use separated::{refused, separator_of};
+pub(super) use separated::{refused, require_closed, separator_of};
 
 use super::column_names::Chosen;
 use super::fingerprint::Fingerprint;

@@ -117,6 +117,8 @@ pub struct Listing {
     pub bytes: u64,
     /// Why there are no labels, where the source has what may be some.
     pub unlabelled: Option<String>,
+    /// Where the classes seem to lie, if there is one class alone.
+    pub elsewhere: Option<String>,
 }
 
 /// An opened source.
@@ -152,7 +154,11 @@ pub fn open(dataset: &Dataset) -> Result<Box<dyn Source>> {
     })
 }
 
+/// Folders of thumbnails and leftovers that network disks and macOS's archives put among pictures.
+const OF_TOOLS: [&str; 4] = ["@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN"];
+
 /// Returns whether a file or folder is not hidden; hidden ones belong to tools.
 fn is_visible(entry: &DirEntry) -> bool {
-    entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".")
+    let name = entry.file_name();
+    entry.depth() == 0 || !(name.as_encoded_bytes().starts_with(b".") || OF_TOOLS.iter().any(|tool| name == *tool))
 }

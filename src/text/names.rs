@@ -27,6 +27,13 @@ pub(crate) fn decomposed(name: &str) -> Cow<'_, str> {
 /// the names: they are followed by more than a space, are padded with zeros, or run from 0 or 1
 /// without a gap. A year before a car's name does not count it.
 pub(crate) fn without_numbers(names: &[String]) -> Option<Vec<String>> {
+    let rests = after_numbers(names)?;
+    let told_apart = rests.iter().map(|rest| plain(rest)).collect::<HashSet<_>>().len() == rests.len();
+    told_apart.then_some(rests)
+}
+
+/// Like [`without_numbers`], even if two names are the same without their numbers.
+pub(crate) fn after_numbers(names: &[String]) -> Option<Vec<String>> {
     let mut numbers = Vec::new();
     let (mut padded, mut marked) = (false, true);
     let mut rests = Vec::new();
@@ -47,8 +54,7 @@ pub(crate) fn without_numbers(names: &[String]) -> Option<Vec<String>> {
     let distinct = numbers.windows(2).all(|pair| pair[0] < pair[1]);
     let (least, greatest) = (*numbers.first()?, *numbers.last()?);
     let counts = least <= 1 && greatest - least + 1 == numbers.len() as u64;
-    let told_apart = rests.iter().map(|rest| plain(rest)).collect::<HashSet<_>>().len() == rests.len();
-    (names.len() > 1 && distinct && told_apart && (padded || marked || counts)).then_some(rests)
+    (names.len() > 1 && distinct && (padded || marked || counts)).then_some(rests)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Writes a first pipeline file for a set of pictures.
 
+use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -7,10 +8,13 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use crate::config;
 use crate::error::{Context, Error, Kind, Result};
 use crate::source::{self, Dataset, Listing, SourceKind};
+use crate::stage::ingest;
 use crate::text::names::without_numbers;
 use crate::text::numbers::count;
+use crate::workspace::opened;
 
 /// What to make a pipeline file from.
 #[derive(Debug, Clone)]
@@ -30,7 +34,7 @@ pub struct Wanted {
 }
 
 /// The files that were written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Written {
     /// The pipeline file.
     pub pipeline: PathBuf,
@@ -40,6 +44,10 @@ pub struct Written {
     pub class_names: Option<PathBuf>,
     /// A file of sentences to fill in.
     pub descriptions: Option<PathBuf>,
+    /// A copy of the sentences that were overwritten.
+    pub kept: Option<PathBuf>,
+    /// Why a run would be refused as things are.
+    pub trouble: Option<Error>,
 }
 
 /// Writes the files: all of them, or none if one cannot be written. Files that exist already are
@@ -83,11 +91,17 @@ pub fn init(wanted: &Wanted) -> Result<Written> {
         there("--descriptions", file, Path::is_file)?;
     }
     let named = if wanted.classes.is_none() { better_names(&classes) } else { None };
-    let new_classes = classes.is_empty().then(|| folder.join(format!("{name}-classes.txt")));
-    let new_class_names = named.as_ref().map(|_| folder.join(format!("{name}-class-names.csv")));
-    let new_descriptions = wanted.descriptions.is_none().then(|| folder.join(format!("{name}-sentences.json")));
-    let written =
-        Written { pipeline, classes: new_classes, class_names: new_class_names, descriptions: new_descriptions };
+    // Named after the pipeline file, so that a second one for the same pictures has its own.
+    let stem = self::name(&pipeline);
+    let beside = |what: &str| folder.join(format!("{stem}-{what}"));
+    let mut written = Written {
+        classes: classes.is_empty().then(|| beside("classes.txt")),
+        class_names: named.as_ref().map(|_| beside("class-names.csv")),
+        descriptions: wanted.descriptions.is_none().then(|| beside("sentences.json")),
+        kept: None,
+        trouble: None,
+        pipeline,
+    };
     let file = |given: &Option<PathBuf>, new: &Option<PathBuf>| {
         given.as_ref().or(new.as_ref()).map(|path| in_file(&folder, path)).transpose()
     };
@@ -118,8 +132,40 @@ pub fn init(wanted: &Wanted) -> Result<Written> {
         return Err(Error::new(Kind::Usage, format!("{} is a folder", path.display()))
             .hint("--output names another pipeline file, or another folder for it"));
     }
+    if let Some(path) = written.descriptions.as_ref().filter(|path| known.contains(path)) {
+        written.kept = keep(path)?;
+    }
     write(&files, wanted.force)?;
+    // A list that is still to be filled in is no trouble, unless other columns may hold the labels.
+    written.trouble = match (&written.classes, &listing.unlabelled) {
+        (Some(_), None) => None,
+        (Some(_), Some(why)) => Some(Error::new(Kind::Input, why.clone())),
+        (None, _) => refusal(&written.pipeline).err(),
+    };
     Ok(written)
+}
+
+/// Copies a file of sentences that is about to be overwritten, if it holds any, and returns the
+/// copy's place.
+fn keep(path: &Path) -> Result<Option<PathBuf>> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let empty = serde_json::from_str::<BTreeMap<String, Vec<String>>>(&text);
+    if empty.is_ok_and(|sentences| sentences.values().all(Vec::is_empty)) {
+        return Ok(None);
+    }
+    let mut copy = path.as_os_str().to_owned();
+    copy.push(".old");
+    let copy = PathBuf::from(copy);
+    std::fs::copy(path, &copy).at(Kind::System, "cannot copy", path)?;
+    Ok(Some(copy))
+}
+
+/// Finds out whether a run of the pipeline would be refused for its pictures.
+fn refusal(pipeline: &Path) -> Result<()> {
+    let spec = config::load(pipeline, &[])?;
+    let (source, settings) = opened::pictures(&spec)?;
+    ingest::classes(source.as_ref(), &settings)?;
+    ingest::require_training(source.as_ref())
 }
 
 /// Refuses a path of the command line that leads to nothing, or to nothing of its kind.

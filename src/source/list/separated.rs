@@ -1,7 +1,7 @@
 //! Lists as tables of text: CSV and TSV.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Seek};
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::Path;
 
 use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
@@ -29,11 +29,61 @@ pub(super) fn rows(mut file: File, chosen: Chosen<'_>, path: &Path) -> Result<(C
     let names: Vec<String> = reader.headers().map_err(|e| refused(path, &e))?.iter().map(name).collect();
     let columns = Columns::find(&names, chosen, path, 1)?;
     let mut rows = Vec::new();
+    let mut last = (0, 1);
     for record in reader.records() {
-        rows.push(row(&record.map_err(|e| refused(path, &e))?, &columns, names.len(), path)?);
+        let record = record.map_err(|e| refused(path, &e))?;
+        last = record.position().map_or(last, |position| (position.byte(), position.line()));
+        rows.push(row(&record, &columns, names.len(), path)?);
     }
+    let mut file = reader.into_inner();
+    file.seek(SeekFrom::Start(last.0)).at(Kind::Input, "cannot read", path)?;
+    require_closed(BufReader::new(file), separator, last.1, path)?;
     whole_numbers(&mut rows);
     Ok((columns, rows))
+}
+
+/// Refuses a last record in which a quoted field has no end: the reader would take the rest of the
+/// file for it, and every line there for a part of the field. `line` is where the record begins.
+///
+/// # Errors
+/// Returns [`Kind::Input`] if a quote is not closed, or the record cannot be read.
+pub(in crate::source) fn require_closed(record: impl BufRead, separator: u8, line: u64, path: &Path) -> Result<()> {
+    let (mut place, mut line, mut opened) = (Place::Start, line, line);
+    for byte in record.bytes() {
+        let byte = byte.at(Kind::Input, "cannot read", path)?;
+        place = match (place, byte) {
+            (Place::Start, b'"') => {
+                opened = line;
+                Place::Quoted
+            }
+            (Place::Quoted, b'"') => Place::Closed,
+            // Two quotes inside a quoted field are one, and leave it open.
+            (Place::Closed, b'"') | (Place::Quoted, _) => Place::Quoted,
+            (_, b'\n' | b'\r') => Place::Start,
+            (_, byte) if byte == separator => Place::Start,
+            (Place::Start | Place::Closed | Place::Plain, _) => Place::Plain,
+        };
+        line += u64::from(byte == b'\n');
+    }
+    if place != Place::Quoted {
+        return Ok(());
+    }
+    let what = format!("{}:{opened}: a double quote opens a field that has no end", path.display());
+    Err(Error::new(Kind::Input, what)
+        .hint("close it on the same line; a quote that is part of the text is written twice, inside a quoted field"))
+}
+
+/// Where a byte of a table lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// At the start of a field.
+    Start,
+    /// In a field that is not quoted.
+    Plain,
+    /// In a quoted field.
+    Quoted,
+    /// After a quote in a quoted field, which may be its end.
+    Closed,
 }
 
 /// Finds the separator: the one that the first line has most of.
@@ -65,6 +115,12 @@ fn row(record: &StringRecord, columns: &Columns, width: usize, path: &Path) -> R
             .hint("every line has as many fields as the first; text with a separator stands in double quotes"));
     }
     let field = |place: Option<usize>| record.get(place?).filter(|text| !text.is_empty()).map(str::to_owned);
+    let ours = [Some(columns.path), columns.label, columns.split];
+    if let Some(text) = ours.into_iter().filter_map(field).find(|text| text.contains(['\n', '\r'])) {
+        let start: String = text.chars().take_while(|&c| c != '\n' && c != '\r').collect();
+        let what = format!("{}:{line}: the field that begins with '{start}' goes on in the next line", path.display());
+        return Err(Error::new(Kind::Input, what).hint("close its double quote on the same line"));
+    }
     let label = field(columns.label).and_then(|text| Label::of_text(&text));
     Row::new(field(Some(columns.path)), label, field(columns.split), path, line)
 }

@@ -6,7 +6,7 @@ use super::IngestSettings;
 use crate::error::{Error, Kind, Result};
 use crate::source::{ClassMap, Source};
 use crate::text::list::some_of;
-use crate::text::names::{plain, without_numbers};
+use crate::text::names::{after_numbers, plain, without_numbers};
 
 /// Names that are worth reading in one message.
 const SHOWN: usize = 6;
@@ -42,12 +42,16 @@ impl Classes {
                 return Err(Error::new(Kind::Input, format!("the dataset names no classes: {why}"))
                     .hint("or list the classes in a text file, one name a line, and name it as dataset.classes"));
             }
-            None => Self::of_labels(&names)?,
+            None => Self::of_labels(&names).map_err(|error| match &source.listing().elsewhere {
+                Some(elsewhere) => Error::new(error.kind(), error.to_string()).hint(elsewhere.clone()),
+                None => error,
+            })?,
         };
         let id = |(label, name): (&String, &String)| Some((label.clone(), *found.ids.get(name)?));
         let ids = labels.iter().zip(&names).filter_map(id).collect();
         notes.extend(found.notes);
         notes.extend(numbers_in_prompts(&found.names));
+        notes.extend(comments_among(&found.names));
         Ok(Classes { names: found.names, ids, notes })
     }
 
@@ -158,11 +162,21 @@ fn numbers_in_prompts(names: &[String]) -> Option<String> {
             "a class is called '{number}', and a prompt such as 'a photo of a {number}.' says nothing of its looks: {MEND}"
         ));
     }
-    let (first, plain) = names.first().zip(without_numbers(names)?.into_iter().next())?;
+    let rests = after_numbers(names)?;
+    let mend = match without_numbers(names) {
+        Some(_) => format!("{MEND}, as `microclip-pipe init` writes one"),
+        None => format!("{MEND}; without the numbers, some would be the same"),
+    };
+    let (first, plain) = names.first().zip(rests.first())?;
     Some(format!(
-        "the class names begin with numbers, and prompts read 'a photo of a {first}.', not 'a photo of a {plain}.': {MEND}, as \
-         `microclip-pipe init` writes one"
+        "the class names begin with numbers, and prompts read 'a photo of a {first}.', not 'a photo of a {plain}.': {mend}"
     ))
+}
+
+/// Says that names look like comments, which a list of names does not have.
+fn comments_among(names: &[String]) -> Option<String> {
+    let first = names.iter().find(|name| name.starts_with('#'))?;
+    Some(format!("'{first}' is a class as any line of dataset.classes: remove it if it is a comment"))
 }
 
 /// Returns the places that labels mean, if all of them are whole numbers below `count`.
@@ -226,6 +240,8 @@ mod tests {
         );
         assert_eq!(note(&["707-320", "A300"]), None);
         assert_eq!(note(&["rose", "aster"]), None);
+        assert!(note(&["01_rose", "02_rose", "03_iris"]).unwrap().contains("some would be the same"));
+        assert!(comments_among(&texts(&["# mine", "rose"])).unwrap().contains("'# mine'"));
     }
 
     #[test]

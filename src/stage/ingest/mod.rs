@@ -289,7 +289,7 @@ pub(super) async fn read(
     }
     if read.equal > 0 {
         progress.say(&format!(
-            "{} the same bytes as another and count as one picture; the table `equal_files` lists them",
+            "{} the same bytes as another, and such files are one picture; the table `equal_files` lists them",
             files(read.equal, "file has", "files have")
         ));
     }
