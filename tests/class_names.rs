@@ -28,10 +28,10 @@ fn init_takes_the_numbers_off_and_a_run_calls_the_classes_so() {
     std::fs::remove_file(birds.path("pipeline.toml")).unwrap();
     let written = birds.program(&["init", "birds", "--model", MODEL, "--output", "pipeline.toml"]);
     let said = both(&written);
-    assert!(written.status.success() && said.contains("birds-class-names.csv"), "{said}");
-    let table = std::fs::read_to_string(birds.path("birds-class-names.csv")).unwrap();
+    assert!(written.status.success() && said.contains("pipeline-class-names.csv"), "{said}");
+    let table = std::fs::read_to_string(birds.path("pipeline-class-names.csv")).unwrap();
     assert_eq!(table.lines().nth(1), Some("001.Black footed Albatross,Black footed Albatross"));
-    let sentences = std::fs::read_to_string(birds.path("birds-sentences.json")).unwrap();
+    let sentences = std::fs::read_to_string(birds.path("pipeline-sentences.json")).unwrap();
     assert!(sentences.contains("\"Laysan Albatross\": []"), "{sentences}");
 
     let ingested = birds.output("ingest", &["--device", "cpu"]);

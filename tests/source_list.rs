@@ -174,7 +174,7 @@ fn seen(name: &str, text: &str) -> Result<(Vec<String>, Vec<String>), String> {
 fn a_quote_without_an_end_is_refused_where_it_opens() {
     let error = |text: &str| seen("a.csv", &format!("path,label,caption\n{text}")).unwrap_err();
     let said = error("a.png,\"rose,x\nb.png,lily,y\n");
-    assert!(said.contains("a.csv:2: ") && said.contains("a double quote"), "{said}");
+    assert!(said.contains("a.csv:2: ") && said.contains("double quote"), "{said}");
     assert!(error("a.png,rose,x\nb.png,lily,\"y").contains("a.csv:3: a double quote opens a field that has no end"));
     assert!(error("a.png,rose,\"x\nb.png,lily,y\nc.png,iris,z\n").contains("a.csv:2: a double quote opens"));
     assert!(

@@ -107,19 +107,19 @@ pub(in crate::source) fn separator_of(line: &[u8]) -> u8 {
 
 fn row(record: &StringRecord, columns: &Columns, width: usize, path: &Path) -> Result<Row> {
     let line = record.position().map_or(0, csv::Position::line);
-    // A separator at the end of a line makes a field with nothing in it.
-    let more = record.iter().skip(width).any(|field| !field.is_empty());
-    if more || record.len() < width {
-        let what = format!("{}:{line}: {} fields, but the header has {width}", path.display(), record.len());
-        return Err(Error::new(Kind::Input, what)
-            .hint("every line has as many fields as the first; text with a separator stands in double quotes"));
-    }
     let field = |place: Option<usize>| record.get(place?).filter(|text| !text.is_empty()).map(str::to_owned);
     let ours = [Some(columns.path), columns.label, columns.split];
     if let Some(text) = ours.into_iter().filter_map(field).find(|text| text.contains(['\n', '\r'])) {
         let start: String = text.chars().take_while(|&c| c != '\n' && c != '\r').collect();
         let what = format!("{}:{line}: the field that begins with '{start}' goes on in the next line", path.display());
         return Err(Error::new(Kind::Input, what).hint("close its double quote on the same line"));
+    }
+    // A separator at the end of a line makes a field with nothing in it.
+    let more = record.iter().skip(width).any(|field| !field.is_empty());
+    if more || record.len() < width {
+        let what = format!("{}:{line}: {} fields, but the header has {width}", path.display(), record.len());
+        return Err(Error::new(Kind::Input, what)
+            .hint("every line has as many fields as the first; text with a separator stands in double quotes"));
     }
     let label = field(columns.label).and_then(|text| Label::of_text(&text));
     Row::new(field(Some(columns.path)), label, field(columns.split), path, line)
