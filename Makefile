@@ -5,7 +5,7 @@ export CARGO
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/microclip-pipe
 PIPELINE ?= pipelines/flowers.toml
 
-.PHONY: help run test soak fuzz jpeg-check report-check export-check build bench libtorch cuda toolchain
+.PHONY: help run test soak fuzz jpeg-check formats-check report-check export-check build bench libtorch cuda toolchain
 
 help:
 	@echo 'make run       set up, build, and run $(PIPELINE)'
@@ -14,6 +14,7 @@ help:
 	@echo 'make soak      the long forms of the tests of reliability: 200 kills, thousands of spoilt files, a minute a fuzzer, all JPEGs'
 	@echo 'make report-check  the page of `report` in Chromium (needs chromium, node and npm)'
 	@echo 'make jpeg-check  2,000 kinds of JPEG, decoded by this program and by Pillow (needs cjpeg, and packages from PyPI once)'
+	@echo 'make formats-check  2,600 kinds of GIF, BMP and TIFF, decoded by this program and by Pillow (needs packages from PyPI once)'
 	@echo 'make export-check  an exported model read by transformers (fetches 700 MB from PyPI once)'
 	@echo 'make build     set up, and build $(BINARY)'
 	@echo 'make fuzz      every parser of what users bring, on bytes that nobody would bring; fuzz/README.md says more'
@@ -50,7 +51,7 @@ soak: libtorch
 		$(CARGO) test --release --test reliability -- --nocapture --test-threads=1 kill:: damage::
 	MICROCLIP_SEED=$(SOAK_SEED) MICROCLIP_SPOILT=20000 $(CARGO) test --release --test hostile -- --nocapture
 	sh fuzz/run.sh $(SOAK_FUZZ_SECONDS)
-	$(MAKE) jpeg-check report-check export-check
+	$(MAKE) jpeg-check formats-check report-check export-check
 
 # Ten minutes a target, two and a half hours for all; FUZZ="picture list" names some. A short round of all is part of `make soak`.
 FUZZ_SECONDS ?= 600
@@ -74,6 +75,13 @@ jpeg-check: libtorch
 	rm -rf $(JPEGS)
 	"$$(PYTHONPATH=benches python3 -c 'import environment; print(environment.python())')" tests/golden/jpeg/matrix.py $(JPEGS)
 	MICROCLIP_JPEGS=$(JPEGS) $(CARGO) test --release --test suite -- --ignored --nocapture jpeg_matrix::
+
+# Likewise for every kind of GIF, BMP and TIFF that two small encoders and tifffile can write.
+FORMATS := $(CURDIR)/target/formats
+formats-check: libtorch
+	rm -rf $(FORMATS)
+	"$$(PYTHONPATH=benches python3 -c 'import environment; print(environment.python())')" tests/golden/formats/matrix.py $(FORMATS)
+	MICROCLIP_FORMATS=$(FORMATS) $(CARGO) test --release --test suite -- --ignored --nocapture formats_matrix::
 
 export-check: build
 	$(BINARY) run $(PIPELINE) --quiet

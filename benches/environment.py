@@ -16,6 +16,7 @@ from pathlib import Path
 TORCH = ["torch==2.11.0", "nvidia-cuda-runtime==13.0.96", "nvidia-cuda-cupti==13.0.85"]
 PACKAGES = [
     "transformers==5.24.0", "safetensors==0.8.0", "pillow==13.0.0", "numpy==2.4.6", "duckdb==2.0.1",
+    "imagecodecs==2026.3.6", "tifffile==2026.3.3",
     # What torch imports.
     "filelock", "fsspec", "jinja2", "networkx", "sympy", "typing_extensions",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ use std::io::Cursor;
 use ::image::codecs::bmp::BmpDecoder;
 use ::image::{ColorType, ImageDecoder, ImageError};
 
+use super::foreign::CONVERT;
 use super::rejection::{Reason, Rejection};
 
 /// Reads the width and the height.
@@ -40,7 +41,7 @@ pub(super) fn rgb(bytes: &[u8]) -> Result<Vec<u8>, Rejection> {
             Ok(pixels)
         }
         ColorType::Rgba8 => Ok(pixels.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect()),
-        other => Err(Rejection::new(Reason::Unsupported, format!("BMP: pixels of type {other:?}"))),
+        other => Err(Rejection::new(Reason::Unsupported, format!("BMP: pixels of type {other:?}: {CONVERT}"))),
     }
 }
 
@@ -127,8 +128,10 @@ fn coded(bytes: &[u8], code: Code, palette: &[[u8; 3]], width: usize, height: us
     if numbers.len() < whole {
         return Err(cut());
     }
+    let mut pixels = Vec::with_capacity(whole * 3);
     let rows = numbers.chunks_exact(width).rev();
-    Ok(rows.flatten().flat_map(|&number| palette.get(usize::from(number)).copied().unwrap_or_default()).collect())
+    pixels.extend(rows.flatten().flat_map(|&number| palette.get(usize::from(number)).copied().unwrap_or_default()));
+    Ok(pixels)
 }
 
 /// Returns how many bits each channel of a pixel of 16 bits has; nothing for other pixels.
@@ -155,7 +158,9 @@ fn rounded_down(bits: u32) -> [u8; 256] {
 fn rejection(error: &ImageError) -> Rejection {
     let reason = match error {
         ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Reason::Truncated,
-        ImageError::Unsupported(_) => Reason::Unsupported,
+        ImageError::Unsupported(_) => {
+            return Rejection::new(Reason::Unsupported, format!("BMP: {error}: {CONVERT}"));
+        }
         _ => Reason::Corrupt,
     };
     Rejection::new(reason, format!("BMP: {error}"))

@@ -3,6 +3,7 @@
 
 use super::header::FORMATS;
 use super::rejection::{Reason, Rejection};
+use crate::text::lfs;
 
 /// Bytes at the beginning in which text is looked at.
 const LOOKED_AT: usize = 4096;
@@ -23,11 +24,13 @@ pub(super) fn rejection(bytes: &[u8]) -> Rejection {
 }
 
 /// How to make a picture of it that is decoded.
-const CONVERT: &str = "convert it to JPEG or PNG first, such as by `magick FILE out.png` or Pillow";
+pub(super) const CONVERT: &str = "convert it to JPEG or PNG first, such as by `magick FILE out.png` or Pillow";
 const HEIF: &str = "convert it to JPEG or PNG first, such as by Pillow with pillow-heif, `heif-convert FILE out.jpg` or \
                     `magick FILE out.jpg`";
-const DEVELOP: &str = "develop it to JPEG or PNG first, such as by `darktable-cli` or Python's rawpy";
+pub(super) const DEVELOP: &str = "develop it to JPEG or PNG first, such as by `darktable-cli` or Python's rawpy";
 const DRAW: &str = "draw it as PNG first, such as by `rsvg-convert` or `magick FILE out.png`";
+const DRAW_PAGES: &str = "draw it as PNG first, such as by `gs -sDEVICE=png16m -o page-%d.png FILE`";
+const DRAW_METAFILE: &str = "draw it as PNG first, such as by `inkscape FILE -o out.png`";
 const PAGES: &str = "draw its pages as PNG first, such as by `pdftoppm -png FILE page`";
 const FRAMES: &str = "take still pictures out of it first, such as by `ffmpeg -i FILE -vf fps=1 frame-%04d.png`";
 
@@ -44,10 +47,8 @@ fn picture(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         _ if begins(b"II\xbc\x01") => ("a JPEG XR picture", CONVERT),
         _ if begins(b"8BPS") => ("a Photoshop document", CONVERT),
         _ if begins(b"gimp xcf") => ("a GIMP document", CONVERT),
-        // The number of its pictures follows; some TGA files begin so, with a zero there.
-        _ if (begins(b"\0\0\x01\0") || begins(b"\0\0\x02\0")) && bytes.get(4..6) != Some(&[0, 0]) => {
-            ("an icon (ICO or CUR)", CONVERT)
-        }
+        _ if is_tga(bytes) => ("a TGA picture", CONVERT),
+        _ if begins(b"\0\0\x01\0") || begins(b"\0\0\x02\0") => ("an icon (ICO or CUR)", CONVERT),
         _ if begins(b"icns") => ("an icon (ICNS)", CONVERT),
         _ if begins(b"DDS ") => ("a DDS texture", CONVERT),
         _ if begins(b"\x76\x2f\x31\x01") => ("an OpenEXR picture", CONVERT),
@@ -64,11 +65,11 @@ fn picture(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         _ if begins(b"FOVb") => ("a camera's raw file (X3F)", DEVELOP),
         _ if begins(b"\0MRM") => ("a camera's raw file (MRW)", DEVELOP),
         _ if begins(b"%PDF-") => ("a PDF document", PAGES),
-        _ if begins(b"%!PS") || begins(b"\xc5\xd0\xd3\xc6") => ("a PostScript document", DRAW),
+        _ if begins(b"%!PS") || begins(b"\xc5\xd0\xd3\xc6") => ("a PostScript document", DRAW_PAGES),
         _ if text.starts_with("<svg") || (text.starts_with('<') && text.contains("<svg") && !page(&text)) => {
             ("an SVG drawing", DRAW)
         }
-        _ if begins(b"\xd7\xcd\xc6\x9a") || bytes.get(40..44) == Some(b" EMF") => ("a Windows metafile", DRAW),
+        _ if begins(b"\xd7\xcd\xc6\x9a") || bytes.get(40..44) == Some(b" EMF") => ("a Windows metafile", DRAW_METAFILE),
         _ if begins(b"RIFF") && bytes.get(8..12) == Some(b"AVI ") => ("an AVI video", FRAMES),
         _ if begins(b"\x1a\x45\xdf\xa3") => ("a Matroska or WebM video", FRAMES),
         _ if begins(b"\0\0\x01\xba") || begins(b"\0\0\x01\xb3") => ("an MPEG video", FRAMES),
@@ -78,6 +79,24 @@ fn picture(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         _ if matches!(bytes.get(4..8), Some(b"moov" | b"mdat" | b"wide")) => ("a QuickTime video", FRAMES),
         _ => return None,
     })
+}
+
+/// Returns whether a file is a TGA. Its first version has no magic, only 18 bytes that rarely mean
+/// anything else: a type, a table of colours or none, sides, and the bits of a pixel.
+fn is_tga(bytes: &[u8]) -> bool {
+    if bytes.ends_with(b"TRUEVISION-XFILE.\0") {
+        return true;
+    }
+    let Some(&[_, table, kind, t0, t1, t2, t3, bits, _, _, _, _, w0, w1, h0, h1, depth, _]) = bytes.first_chunk()
+    else {
+        return false;
+    };
+    let known = match (table, kind) {
+        (0, 2 | 3 | 10 | 11) => [t0, t1, t2, t3, bits] == [0; 5],
+        (1, 1 | 9) => matches!(bits, 15 | 16 | 24 | 32),
+        _ => false,
+    };
+    known && matches!(depth, 8 | 15 | 16 | 24 | 32) && [w0, w1] != [0; 2] && [h0, h1] != [0; 2]
 }
 
 /// Names a file of boxes (ISO 14496-12) by its brands.
@@ -130,7 +149,7 @@ fn page(text: &str) -> bool {
 fn other(bytes: &[u8]) -> Option<&'static str> {
     let text = text(bytes);
     Some(match bytes {
-        _ if text.starts_with("version https://git-lfs.github.com/") => {
+        _ if lfs::is_pointer(bytes) => {
             "a Git LFS pointer in place of the picture: `git lfs pull` fetches the picture itself"
         }
         _ if text.contains("/annex/objects/") && text.len() < 1024 => {
@@ -178,7 +197,10 @@ mod tests {
     #[test]
     fn what_can_be_converted_is_named_with_how() {
         let ftyp = |brands: &[u8]| [&[0, 0, 0, 8 + brands.len() as u8][..], b"ftyp", brands].concat();
-        let files: [(Vec<u8>, &str, &str); 21] = [
+        let files: [(Vec<u8>, &str, &str); 26] = [
+            ([&[0; 40][..], b"TRUEVISION-XFILE.\0"].concat(), "a TGA picture", "magick"),
+            (b"\0\0\x02\0\0\0\0\0\0\0\0\0\x04\0\x03\0\x18\0\x07\x07".to_vec(), "a TGA picture", "magick"),
+            (b"\0\0\x02\0\x01\0\x10\x10\0\0\0\0\0\0\0\0\0\0\0\0".to_vec(), "an icon (ICO or CUR)", "magick"),
             (ftyp(b"avif\0\0\0\0mif1miaf"), "an AVIF picture", "Pillow"),
             (ftyp(b"mif1\0\0\0\0avifmif1"), "an AVIF picture", "Pillow"),
             (ftyp(b"heic\0\0\0\0mif1heic"), "a HEIC (HEIF) picture", "pillow-heif"),
@@ -199,6 +221,8 @@ mod tests {
             (b"RIFF\0\0\0\0AVI LIST".to_vec(), "an AVI video", "ffmpeg"),
             (b"\x1a\x45\xdf\xa3\x01".to_vec(), "a Matroska or WebM video", "ffmpeg"),
             (b"\0\0\x01\xba\x44".to_vec(), "an MPEG video", "ffmpeg"),
+            (b"%!PS-Adobe-3.0 EPSF-3.0\n".to_vec(), "a PostScript document", "`gs "),
+            (b"\xd7\xcd\xc6\x9a\0\0".to_vec(), "a Windows metafile", "`inkscape "),
             (b"IIU\0\x18\0".to_vec(), "a camera's raw file (RW2)", "rawpy"),
         ];
         for (bytes, name, how) in files {

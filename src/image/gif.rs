@@ -5,6 +5,7 @@
 
 use gif::{ColorOutput, DecodeOptions, Decoder, DecodingError, MemoryLimit};
 
+use super::foreign::CONVERT;
 use super::rejection::{Reason, Rejection};
 
 /// Where the first frame lies, and what its numbers mean.
@@ -41,7 +42,10 @@ impl<'a> First<'a> {
         let is = |palette: &Option<Vec<u8>>, ramp: bool| palette.as_ref().is_some_and(|p| is_ramp(p) == ramp);
         if is(&local, true) && is(&global, false) {
             // Pillow shows such a frame in the colours of the screen.
-            let detail = "GIF whose first frame is grey by a palette of its own, below another one for all frames";
+            let detail = format!(
+                "GIF whose first frame has a grey palette of its own and whose screen has another, which Pillow mixes \
+                 up: {CONVERT}"
+            );
             return Err(Rejection::new(Reason::Unsupported, detail));
         }
         let size = (screen[0].max(place[0] + place[2]), screen[1].max(place[1] + place[3]));
@@ -63,7 +67,7 @@ impl<'a> First<'a> {
 
 /// Returns whether each number means the grey of its own value.
 fn is_ramp(palette: &[u8]) -> bool {
-    palette.as_chunks::<3>().0.iter().zip(0..).all(|(colour, number)| *colour == [number; 3])
+    palette.as_chunks::<3>().0.iter().zip(0..=255).all(|(colour, number)| *colour == [number; 3])
 }
 
 /// Reads the width and the height.
@@ -93,7 +97,9 @@ fn rejection(error: &DecodingError) -> Rejection {
     let detail = error.to_string();
     let reason = match error {
         // Pillow takes the numbers for greys.
-        DecodingError::Format(_) if detail.contains("no color table") => Reason::Unsupported,
+        DecodingError::Format(_) if detail.contains("no color table") => {
+            return Rejection::new(Reason::Unsupported, format!("GIF: {detail}: {CONVERT}"));
+        }
         DecodingError::Format(_) if detail.contains("truncated") => Reason::Truncated,
         DecodingError::UnexpectedEof => Reason::Truncated,
         DecodingError::Io(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Reason::Truncated,

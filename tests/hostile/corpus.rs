@@ -61,6 +61,8 @@ fn others(add: &mut impl FnMut(&str, Vec<u8>, Fate)) {
     add("lzw-of-clear-codes.tif", tiff(8, 8, 5, &[0x80, 0x40, 0x20, 0x10, 8, 4, 2, 1, 0].repeat(1 << 16), 0), BROKEN);
     let strips = strips_of_one(&[128; 60_000], 20_000);
     add("strips-that-share-their-bytes.tif", strips, BROKEN);
+    add("jpegs-with-long-tables.tif", jpeg_tables(9_000), BROKEN);
+    add("a-jpeg-tile-of-4200000.tif", tiled_as(7, 4_000, 1_050), Fate::Rejected(&["unsupported"]));
     add("tiles-of-1-by-1.tif", tiled(1, 1), Fate::Rejected(&["unsupported"]));
     add("a-tile-of-2-to-the-31.tif", tiled(1 << 31, 1 << 31), Fate::Rejected(&["unsupported"]));
 }
@@ -269,9 +271,40 @@ fn strips_of_one(strip: &[u8], rows: u32) -> Vec<u8> {
 }
 
 fn tiled(width: u32, height: u32) -> Vec<u8> {
+    tiled_as(1, width, height)
+}
+
+fn tiled_as(compression: u32, width: u32, height: u32) -> Vec<u8> {
+    let sides = [(322, width), (323, height)];
     let tags =
-        [(256, 60), (257, 40), (258, 8), (259, 1), (262, 1), (322, width), (323, height), (324, 8), (325, 1 << 30)];
-    [&b"II*\0\x08\0\0\0"[..], &directory(&tags, 0)].concat()
+        [&[(256, 60), (257, 40), (258, 8), (259, compression), (262, 1)][..], &sides, &[(324, 8), (325, 1 << 30)]];
+    [&b"II*\0\x08\0\0\0"[..], &directory(&tags.concat(), 0)].concat()
+}
+
+/// A JPEG as a strip, whose tables are a comment of this length: they are read for each strip.
+fn jpeg_tables(length: u16) -> Vec<u8> {
+    let comment = [&(length + 2).to_be_bytes()[..], &vec![b' '; usize::from(length)]].concat();
+    let tables = [&b"\xff\xd8\xff\xfe"[..], &comment, b"\xff\xd9"].concat();
+    let strip = jpeg(60, 40);
+    let at = [8, 8 + tables.len(), 8 + tables.len() + strip.len()].map(|at| at as u32);
+    let tags = [
+        (256, 60),
+        (257, 40),
+        (258, 8),
+        (259, 7),
+        (262, 6),
+        (273, at[1]),
+        (277, 3),
+        (278, 40),
+        (279, strip.len() as u32),
+        (347, at[0]),
+    ];
+    let mut directory = directory(&tags, 0);
+    let entry = &mut directory[2 + 12 * 9..];
+    // Bytes, as many as the tables have.
+    entry[2..4].copy_from_slice(&[7, 0]);
+    entry[4..8].copy_from_slice(&(tables.len() as u32).to_le_bytes());
+    [&b"II*\0"[..], &at[2].to_le_bytes(), &tables, &strip, &directory].concat()
 }
 
 // PNG: a signature, then chunks of a length, a type, data and a checksum.

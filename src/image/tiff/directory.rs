@@ -1,6 +1,7 @@
 //! The first directory of a TIFF: its tags, read in place, so that a file costs no more memory than
 //! its bytes. Later directories are never visited, so that no circle of them matters.
 
+use crate::image::foreign::CONVERT;
 use crate::image::rejection::{Reason, Rejection};
 
 /// The byte order of a file's numbers.
@@ -133,5 +134,5 @@ pub(super) fn corrupt(detail: impl std::fmt::Display) -> Rejection {
 
 /// Returns the rejection of a kind of file that is not decoded.
 pub(super) fn unsupported(detail: impl std::fmt::Display) -> Rejection {
-    Rejection::new(Reason::Unsupported, format!("TIFF {detail}"))
+    Rejection::new(Reason::Unsupported, format!("TIFF {detail}: {CONVERT}"))
 }

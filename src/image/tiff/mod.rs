@@ -9,6 +9,7 @@ mod samples;
 
 use ::image::metadata::Orientation;
 
+use super::foreign::DEVELOP;
 use super::jpeg::{self, Space};
 use super::rejection::{Reason, Rejection};
 use chunk::{Packing, Unpacker};
@@ -20,6 +21,9 @@ const SMALLEST_TILE: u64 = 8;
 
 /// Pixels that tiles may reach beyond the picture in any case: a few tiles of a usual size.
 const SPARE: u64 = 1 << 22;
+
+/// Bytes of the tables that JPEGs may have in common: four of each kind take 3 kB.
+const TABLES: usize = 8 << 10;
 
 /// Reads the width, the height and the orientation.
 pub(super) fn header(bytes: &[u8]) -> Result<(u32, u32, Option<Orientation>), Rejection> {
@@ -58,10 +62,7 @@ fn camera_raw(bytes: &[u8], directory: &Directory) -> Result<(), Rejection> {
     } else {
         return Ok(());
     };
-    let detail = format!(
-        "a camera's raw file ({name}), of which only a preview could be read: develop it to JPEG or PNG first, \
-         such as by `darktable-cli` or Python's rawpy"
-    );
+    let detail = format!("a camera's raw file ({name}), of which only a preview could be read: {DEVELOP}");
     Err(Rejection::new(Reason::Unsupported, detail))
 }
 
@@ -93,7 +94,10 @@ impl<'a> Grid<'a> {
                 let reach = |side: u32, tile: u64| u128::from(u64::from(side).next_multiple_of(tile));
                 let (wide, high) = (reach(width, across), reach(height, down));
                 let whole = u64::from(width) * u64::from(height);
-                if wide * high > u128::from(4 * whole + SPARE) {
+                // A JPEG is decoded whole, beside the picture; of other tiles a row is enough.
+                let beside =
+                    packing == Packing::Jpeg && u128::from(across) * u128::from(down) > u128::from(whole + SPARE);
+                if beside || wide * high > u128::from(4 * whole + SPARE) {
                     let detail = format!("a picture of {width} x {height} in tiles of {across} x {down} pixels");
                     return Err(unsupported(detail));
                 }
@@ -228,6 +232,10 @@ fn jpegs(
         _ => return Err(unsupported(format!("of JPEGs of {} samples a pixel", samples.count))),
     };
     let tables = directory.data(347)?.unwrap_or_default();
+    // They are read anew for each strip or tile.
+    if tables.len() > TABLES {
+        return Err(corrupt(format!("tables of {} bytes for its JPEGs", tables.len())));
+    }
     let tables = tables.strip_suffix(&[0xff, 0xd9]).unwrap_or(tables);
     let height = out.len() / width;
     for cell in 0..grid.count.0 * grid.count.1 {
@@ -239,8 +247,13 @@ fn jpegs(
             Some(rest) if !tables.is_empty() => [tables, rest].concat(),
             _ => packed.to_vec(),
         };
-        let stored = jpeg::strip(&whole, space, grid.cell.0, grid.cell.1)
-            .map_err(|Rejection { reason, detail }| Rejection { reason, detail: format!("TIFF: {detail}") })?;
+        let stored =
+            jpeg::strip(&whole, space, grid.cell.0, grid.cell.1).map_err(
+                |Rejection { reason, detail }| match reason {
+                    Reason::Unsupported => unsupported(format!("with a {detail}")),
+                    _ => Rejection { reason, detail: format!("TIFF: {detail}") },
+                },
+            )?;
         let mut rows = stored.chunks_exact(grid.cell.0 * samples.count);
         for y in top..(top + grid.cell.1).min(height) {
             let row = rows.next().ok_or_else(|| corrupt("a JPEG has too few rows"))?;

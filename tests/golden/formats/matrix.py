@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 
 W, H = 19, 13
 GOLDEN = """gif_87a gif_interlaced gif_local gif_small_frame gif_small_transparent gif_beyond_screen gif_animated
-    gif_two_colours gif_short_palette gif_transparent gif_cut gif_cut_late
+    gif_two_colours gif_short_palette gif_transparent gif_grey_ramp gif_cut gif_cut_late
     bmp_1 bmp_4 bmp_8 bmp_8_few bmp_16 bmp_565 bmp_24 bmp_24_topdown bmp_32 bmp_32_alpha bmp_os2_8 bmp_os2_24 bmp_rle8
     bmp_rle4 bmp_rle8_delta bmp_rle8_short bmp_24_cut bmp_rle8_cut bmp_os2v2_24
     tif_II_rgb8_plain tif_MM_rgb8_lzw_p2 tif_II_rgb8_deflate_tiles tif_II_rgb8_packbits tif_MM_rgb16_deflate_p2
