@@ -53,9 +53,9 @@ impl Kind {
         match self {
             Kind::Usage => Some("`microclip-pipe schema --settings` lists every key, and --help every argument"),
             Kind::Input => Some("mend it and run again; what was computed is kept"),
-            Kind::Model => Some(
-                "a model is a folder with a CLIP's config.json, tokenizer.json and model.safetensors, or a .safetensors file in OpenAI's naming",
-            ),
+            Kind::Model => {
+                Some("a folder with a model of transformers or open_clip, or a .safetensors file: docs/models.md")
+            }
             Kind::Store => Some("`microclip-pipe cache verify PIPELINE` names what is damaged; a run computes it anew"),
             Kind::Query => Some("`microclip-pipe schema` lists tables and columns; the SQL is DataFusion's"),
             Kind::Torch => Some("less at once needs less memory: --set embed.batch=8 --set adapt.batch=8"),

@@ -3,12 +3,9 @@
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
-use crate::clip::text_of;
+use crate::clip::config_json::HuggingFace;
 use crate::clip::weights::Weights;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 
 /// The nonlinearity of the MLPs. OpenAI's weights need `QuickGelu`, several of open_clip's need
 /// `Gelu`.
@@ -150,84 +147,37 @@ const MAX_LAYERS: i64 = 256;
 const MAX_TOKENS: i64 = 65_536;
 const MAX_VOCAB: i64 = 2_000_000;
 
-/// What a `config.json` says besides the sizes.
-pub(super) struct HuggingFace {
-    pub(super) config: ClipConfig,
-    /// The id of the end mark, where the file names it. Before 2023, files said 2, which
-    /// transformers takes for the largest id of a sequence.
-    pub(super) end: Option<i64>,
-    /// What the user should know of how the file was read.
-    pub(super) notes: Vec<String>,
+/// What a file calls the sizes, for messages.
+pub(super) struct Keys {
+    /// What stands before the keys of the vision tower and of the text tower.
+    pub(super) towers: [&'static str; 2],
+    pub(super) width: &'static str,
+    pub(super) mlp: &'static str,
+    pub(super) layers: &'static str,
+    /// Of the vision tower and of the text tower.
+    pub(super) heads: [&'static str; 2],
+    pub(super) image_size: &'static str,
+    pub(super) patch: &'static str,
+    pub(super) vocab: &'static str,
+    pub(super) context: &'static str,
+    pub(super) eps: &'static str,
+    pub(super) joint: &'static str,
 }
 
-#[derive(Deserialize)]
-struct RawConfig {
-    model_type: Option<String>,
-    projection_dim: Option<i64>,
-    vision_config: Option<RawVision>,
-    vision_config_dict: Option<RawVision>,
-    text_config: Option<RawText>,
-    text_config_dict: Option<RawText>,
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(default)]
-struct RawVision {
-    hidden_size: i64,
-    intermediate_size: i64,
-    num_hidden_layers: i64,
-    num_attention_heads: i64,
-    image_size: i64,
-    patch_size: i64,
-    layer_norm_eps: f64,
-    hidden_act: String,
-}
-
-// transformers omits keys from config.json that equal its defaults, which are those of ViT-B/32.
-impl Default for RawVision {
-    fn default() -> Self {
-        RawVision {
-            hidden_size: 768,
-            intermediate_size: 3072,
-            num_hidden_layers: 12,
-            num_attention_heads: 12,
-            image_size: 224,
-            patch_size: 32,
-            layer_norm_eps: 1e-5,
-            hidden_act: "quick_gelu".into(),
-        }
-    }
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(default)]
-struct RawText {
-    hidden_size: i64,
-    intermediate_size: i64,
-    num_hidden_layers: i64,
-    num_attention_heads: i64,
-    vocab_size: i64,
-    max_position_embeddings: i64,
-    layer_norm_eps: f64,
-    hidden_act: String,
-    eos_token_id: Option<Value>,
-}
-
-impl Default for RawText {
-    fn default() -> Self {
-        RawText {
-            hidden_size: 512,
-            intermediate_size: 2048,
-            num_hidden_layers: 12,
-            num_attention_heads: 8,
-            vocab_size: 49_408,
-            max_position_embeddings: 77,
-            layer_norm_eps: 1e-5,
-            hidden_act: "quick_gelu".into(),
-            eos_token_id: None,
-        }
-    }
-}
+/// Sizes that are derived from weights.
+const OF_WEIGHTS: Keys = Keys {
+    towers: ["the vision tower's ", "the text tower's "],
+    width: "width",
+    mlp: "width within its MLPs",
+    layers: "number of blocks",
+    heads: ["number of heads"; 2],
+    image_size: "side of an image",
+    patch: "side of a patch",
+    vocab: "number of words",
+    context: "number of positions",
+    eps: "epsilon",
+    joint: "the width of the joint space",
+};
 
 impl ClipConfig {
     /// Reads the Hugging Face `config.json` of a `CLIPModel`.
@@ -282,131 +232,48 @@ impl ClipConfig {
             },
             joint: weights.shape_of("visual.proj", 2)?[1],
         };
-        config.check().map_err(|what| Error::new(Kind::Model, format!("{}: {what}", weights.name())))?;
+        config.check(&OF_WEIGHTS).map_err(|what| Error::new(Kind::Model, format!("{}: {what}", weights.name())))?;
         Ok(config)
     }
 
-    pub(super) fn check(&self) -> std::result::Result<(), String> {
-        let within = |name: &str, value: i64, max: i64| {
+    /// Checks that the sizes are those of a model that there may be.
+    ///
+    /// # Errors
+    /// Says which is not, by what the file calls it.
+    pub(super) fn check(&self, keys: &Keys) -> std::result::Result<(), String> {
+        let within = |name: String, value: i64, max: i64| {
             if (1..=max).contains(&value) { Ok(()) } else { Err(format!("{name} is {value}, not within 1 to {max}")) }
         };
         let (v, t) = (&self.vision, &self.text);
-        within("vision_config.hidden_size", v.width, MAX_WIDTH)?;
-        within("vision_config.intermediate_size", v.mlp, 8 * MAX_WIDTH)?;
-        within("vision_config.num_hidden_layers", v.layers, MAX_LAYERS)?;
-        within("vision_config.num_attention_heads", v.heads, v.width)?;
-        within("vision_config.image_size", v.image_size, MAX_WIDTH)?;
-        within("vision_config.patch_size", v.patch, v.image_size)?;
-        within("patch tokens of an image", v.patches(), MAX_TOKENS)?;
-        within("text_config.hidden_size", t.width, MAX_WIDTH)?;
-        within("text_config.intermediate_size", t.mlp, 8 * MAX_WIDTH)?;
-        within("text_config.num_hidden_layers", t.layers, MAX_LAYERS)?;
-        within("text_config.num_attention_heads", t.heads, t.width)?;
-        within("text_config.vocab_size", t.vocab, MAX_VOCAB)?;
-        within("text_config.max_position_embeddings", t.context, MAX_TOKENS)?;
-        within("projection_dim", self.joint, MAX_WIDTH)?;
+        let [vision, text] = keys.towers;
+        within(format!("{vision}{}", keys.width), v.width, MAX_WIDTH)?;
+        within(format!("{vision}{}", keys.mlp), v.mlp, 8 * MAX_WIDTH)?;
+        within(format!("{vision}{}", keys.layers), v.layers, MAX_LAYERS)?;
+        within(format!("{vision}{}", keys.heads[0]), v.heads, v.width)?;
+        within(format!("{vision}{}", keys.image_size), v.image_size, MAX_WIDTH)?;
+        within(format!("{vision}{}", keys.patch), v.patch, v.image_size)?;
+        within("patch tokens of an image".to_owned(), v.patches(), MAX_TOKENS)?;
+        within(format!("{text}{}", keys.width), t.width, MAX_WIDTH)?;
+        within(format!("{text}{}", keys.mlp), t.mlp, 8 * MAX_WIDTH)?;
+        within(format!("{text}{}", keys.layers), t.layers, MAX_LAYERS)?;
+        within(format!("{text}{}", keys.heads[1]), t.heads, t.width)?;
+        within(format!("{text}{}", keys.vocab), t.vocab, MAX_VOCAB)?;
+        within(format!("{text}{}", keys.context), t.context, MAX_TOKENS)?;
+        within(keys.joint.to_owned(), self.joint, MAX_WIDTH)?;
         if t.context < 3 {
-            return Err(format!("text_config.max_position_embeddings is {}: no room for a word", t.context));
+            return Err(format!("{text}{} is {}: no room for a word", keys.context, t.context));
         }
-        for (name, eps) in [("vision", v.eps), ("text", t.eps)] {
+        for (tower, eps) in [(vision, v.eps), (text, t.eps)] {
             if !(eps > 0.0 && eps < 1.0) {
-                return Err(format!("{name}_config.layer_norm_eps is {eps}, not between 0 and 1"));
+                return Err(format!("{tower}{} is {eps}, not between 0 and 1", keys.eps));
             }
         }
-        for (name, width, heads) in [("vision", v.width, v.heads), ("text", t.width, t.heads)] {
+        let towers = [(vision, keys.heads[0], v.heads, v.width), (text, keys.heads[1], t.heads, t.width)];
+        for (tower, key, heads, width) in towers {
             if width % heads != 0 {
-                return Err(format!("{name}_config: {heads} heads do not divide a width of {width}"));
+                return Err(format!("{tower}{key}: {heads} heads do not divide a width of {width}"));
             }
         }
         Ok(())
-    }
-}
-
-impl HuggingFace {
-    /// Reads a `config.json`; fails like [`ClipConfig::from_hugging_face`].
-    pub(super) fn read(path: &Path) -> Result<Self> {
-        let text = text_of(path)?;
-        let raw: RawConfig = serde_json::from_str(&text).at(Kind::Model, "not a CLIPModel's configuration:", path)?;
-        if let Some(other) = raw.model_type.as_deref().filter(|model| *model != "clip") {
-            return Err(Error::new(Kind::Model, format!("{}: model_type is '{other}', not 'clip'", path.display()))
-                .hint(
-                    "the model must be a CLIPModel of transformers, or a plain ViT in OpenAI's or open_clip's naming",
-                ));
-        }
-        let mut notes = Vec::new();
-        let vision = one_of(raw.vision_config, raw.vision_config_dict, "vision_config", path, &mut notes)?;
-        let text = one_of(raw.text_config, raw.text_config_dict, "text_config", path, &mut notes)?;
-        let config = ClipConfig {
-            vision: VisionConfig {
-                width: vision.hidden_size,
-                layers: vision.num_hidden_layers,
-                heads: vision.num_attention_heads,
-                mlp: vision.intermediate_size,
-                image_size: vision.image_size,
-                patch: vision.patch_size,
-                eps: vision.layer_norm_eps,
-                activation: activation(&vision.hidden_act, path)?,
-            },
-            text: TextConfig {
-                width: text.hidden_size,
-                layers: text.num_hidden_layers,
-                heads: text.num_attention_heads,
-                mlp: text.intermediate_size,
-                vocab: text.vocab_size,
-                context: text.max_position_embeddings,
-                eps: text.layer_norm_eps,
-                activation: activation(&text.hidden_act, path)?,
-            },
-            joint: raw.projection_dim.unwrap_or(512),
-        };
-        config.check().map_err(|what| Error::new(Kind::Model, format!("{}: {what}", path.display())))?;
-        let wrong = |id: &Value| {
-            let what = format!("{}: text_config.eos_token_id is {id}, not one number", path.display());
-            Error::new(Kind::Model, what).hint("it is the id of the end mark in tokenizer.json")
-        };
-        let end = text.eos_token_id.map(|id| id.as_i64().ok_or_else(|| wrong(&id))).transpose()?;
-        Ok(HuggingFace { config, end, notes })
-    }
-}
-
-/// Returns a tower's section, as transformers chooses it: an old `*_config_dict` replaces the
-/// section of today, with its defaults too. Notes the keys in which they differ.
-fn one_of<T: Serialize>(
-    section: Option<T>,
-    old: Option<T>,
-    name: &str,
-    path: &Path,
-    notes: &mut Vec<String>,
-) -> Result<T> {
-    let keys = |section: &T| serde_json::to_value(section).at(Kind::Internal, "cannot write what was read:", path);
-    match (section, old) {
-        (Some(section), Some(old)) => {
-            let (ours, theirs) = (keys(&section)?, keys(&old)?);
-            let differ = |(key, value): (&String, &Value)| (theirs.get(key) != Some(value)).then(|| key.clone());
-            let different: Vec<String> = ours.as_object().into_iter().flatten().filter_map(differ).collect();
-            if !different.is_empty() {
-                notes.push(format!(
-                    "{}: {name}_dict and {name} differ in {}; {name}_dict is used, as in transformers",
-                    path.display(),
-                    different.join(", ")
-                ));
-            }
-            Ok(old)
-        }
-        (section, old) => section.or(old).ok_or_else(|| {
-            Error::new(Kind::Model, format!("{}: {name} is missing", path.display()))
-                .hint("the file must be that of a CLIPModel, with vision_config and text_config")
-        }),
-    }
-}
-
-/// Returns the nonlinearity that transformers has under this name.
-fn activation(name: &str, path: &Path) -> Result<Activation> {
-    match name {
-        "quick_gelu" => Ok(Activation::QuickGelu),
-        "gelu" | "gelu_python" => Ok(Activation::Gelu),
-        "gelu_pytorch_tanh" | "gelu_new" | "gelu_fast" => Ok(Activation::GeluTanh),
-        other => Err(Error::new(Kind::Model, format!("{}: unknown hidden_act '{other}'", path.display()))
-            .hint("known are 'quick_gelu', 'gelu' and 'gelu_pytorch_tanh'")),
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod block;
 pub mod config;
+mod config_json;
 pub mod hugging_face;
 mod manifest;
 pub mod model;
@@ -21,6 +22,8 @@ pub mod weights;
 
 pub use config::{Activation, ClipConfig, TextConfig, VisionConfig};
 pub use model::{Clip, ModelSettings};
+pub(crate) use open_clip::NAME as OPEN_CLIP_CONFIG;
+pub(crate) use preprocessor::PREPROCESSOR_CONFIG;
 pub use text::TextTower;
 pub use tokenizer::{ReadAt, Sequence, Tokenizer};
 pub use vision::{VisionOutput, VisionTower};

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::clip::config::{ClipConfig, HuggingFace};
+use crate::clip::config::ClipConfig;
+use crate::clip::config_json::HuggingFace;
 use crate::clip::hugging_face::{self, Named};
 use crate::clip::manifest;
 use crate::clip::naming::Naming;

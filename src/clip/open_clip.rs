@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::clip::config::{Activation, ClipConfig, TextConfig, VisionConfig};
+use crate::clip::config::{Activation, ClipConfig, Keys, TextConfig, VisionConfig};
 use crate::clip::text_of;
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::Filter;
@@ -17,10 +17,25 @@ use crate::image::preprocess::{Centre, OPENAI_MEAN, OPENAI_STD, Preprocess};
 use crate::image::preprocess_config::channels;
 
 /// Name of the file.
-pub(super) const NAME: &str = "open_clip_config.json";
+pub(crate) const NAME: &str = "open_clip_config.json";
 
 /// Epsilon of every LayerNorm in open_clip, unless `norm_kwargs` says otherwise.
 const EPS: f64 = 1e-5;
+
+/// What the file calls the sizes.
+const KEYS: Keys = Keys {
+    towers: ["vision_cfg.", "text_cfg."],
+    width: "width",
+    mlp: "mlp_ratio * width",
+    layers: "layers",
+    heads: ["width / head_width", "heads"],
+    image_size: "image_size",
+    patch: "patch_size",
+    vocab: "vocab_size",
+    context: "context_length",
+    eps: "norm_kwargs.eps",
+    joint: "embed_dim",
+};
 
 /// Keys that change no feature: they matter in training, or beside others that are refused.
 const IDLE: [&str; 19] = [
@@ -126,7 +141,7 @@ pub(super) fn read(path: &Path) -> Result<(ClipConfig, Preprocess)> {
         },
         joint: model.whole("embed_dim", 512)?,
     };
-    config.check().map_err(|what| Error::new(Kind::Model, format!("{}: {what}", path.display())))?;
+    config.check(&KEYS).map_err(|what| Error::new(Kind::Model, format!("{}: {what}", path.display())))?;
     let preprocess = preprocess(&file.section("preprocess_cfg")?, config.vision.image_size)?;
     Ok((config, preprocess))
 }
@@ -200,7 +215,7 @@ impl<'a> Section<'a> {
 
     fn wrong(&self, key: &str, must_be: &str, found: &Value) -> Error {
         let what = format!("{}: {} must be {must_be}, not {found}", self.path.display(), self.place(key));
-        Error::new(Kind::Model, what)
+        Error::new(Kind::Model, what).hint("correct it, or fetch the file again from where the weights come from")
     }
 
     fn whole(&self, key: &str, default: i64) -> Result<i64> {
@@ -327,6 +342,10 @@ mod tests {
             let error = of(&file).err().unwrap_or_else(|| panic!("{key} is taken"));
             assert!(error.to_string().contains(&format!(".{key} ")), "{error}");
         }
+        let mut file = vit_h();
+        file["model_cfg"]["vision_cfg"]["width"] = json!(77_777_777);
+        let error = of(&file).err().unwrap().to_string();
+        assert!(error.contains("vision_cfg.width is 77777777") && !error.contains("vision_config"), "{error}");
         let mut file = vit_h();
         file["preprocess_cfg"]["resize_mode"] = json!("longest");
         assert!(of(&file).err().unwrap().to_string().contains("preprocess_cfg.resize_mode is longest"));

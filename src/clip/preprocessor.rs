@@ -9,7 +9,7 @@ use crate::error::{Context, Kind, Result};
 use crate::image::preprocess::Preprocess;
 
 /// What transformers before 5 writes, and what users name as `model.preprocessor`.
-const OLD: &str = "preprocessor_config.json";
+pub(crate) const PREPROCESSOR_CONFIG: &str = "preprocessor_config.json";
 
 /// What transformers 5 writes: the old file's content is in it, as `image_processor`.
 const NEW: &str = "processor_config.json";
@@ -33,20 +33,20 @@ pub(super) fn read(
         let json = json(path)?;
         return Preprocess::from_hf_json(nested(&json).unwrap_or(&json), path);
     }
-    let (new, old) = (folder.join(NEW), folder.join(OLD));
+    let (new, old) = (folder.join(NEW), folder.join(PREPROCESSOR_CONFIG));
     // Processors of other kinds had a file of this name before, which says nothing of pictures.
     let newer = if new.is_file() { json(&new)? } else { Value::Null };
     let newer = nested(&newer).map(|settings| Preprocess::from_hf_json(settings, &new));
     let older = || old.is_file().then(|| json(&old).and_then(|settings| Preprocess::from_hf_json(&settings, &old)));
     let (used, name, others) = match (open_clip, newer) {
-        (Some(used), newer) => (used, open_clip::NAME, vec![(NEW, newer), (OLD, older())]),
-        (None, Some(newer)) => (newer?, NEW, vec![(OLD, older())]),
+        (Some(used), newer) => (used, open_clip::NAME, vec![(NEW, newer), (PREPROCESSOR_CONFIG, older())]),
+        (None, Some(newer)) => (newer?, NEW, vec![(PREPROCESSOR_CONFIG, older())]),
         (None, None) => match older() {
-            Some(older) => (older?, OLD, Vec::new()),
+            Some(older) => (older?, PREPROCESSOR_CONFIG, Vec::new()),
             None => {
                 let openai = Preprocess::openai(side);
                 notes.push(format!(
-                    "no {OLD} or {NEW} in {} says how pictures are prepared: they are prepared as for OpenAI's CLIP, \
+                    "no {PREPROCESSOR_CONFIG} or {NEW} in {} says how pictures are prepared: they are prepared as for OpenAI's CLIP, \
                      with mean {:?} and std {:?}",
                     folder.display(),
                     openai.mean,

@@ -51,6 +51,11 @@ impl Weights {
         Ok(weights)
     }
 
+    /// Returns whether a folder has weights, by the names of its files.
+    pub fn lie_in(folder: &Path) -> bool {
+        [INDEX].iter().chain(&SINGLE).any(|name| folder.join(name).is_file())
+    }
+
     /// Returns the tensors of one safetensors file that has been read into memory; messages call it
     /// `path`.
     ///
@@ -179,13 +184,18 @@ fn parse<'a>(bytes: &'a [u8], path: &Path) -> Result<SafeTensors<'a>> {
         .map_err(|e| e.hint("the file is damaged or was cut off: fetch it again"))
 }
 
+/// The one file of weights in a folder: transformers' name, and those that open_clip has had.
+const SINGLE: [&str; 3] = ["model.safetensors", "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"];
+
+/// What names the files of weights of a folder where there are several.
+const INDEX: &str = "model.safetensors.index.json";
+
 fn find_shards(directory: &Path) -> Result<Vec<PathBuf>> {
-    let index = directory.join("model.safetensors.index.json");
+    let index = directory.join(INDEX);
     if index.is_file() {
         return read_index(&index);
     }
-    // transformers' name, and those that open_clip has had.
-    for name in ["model.safetensors", "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"] {
+    for name in SINGLE {
         let single = directory.join(name);
         if single.is_file() {
             return Ok(vec![single]);
@@ -198,7 +208,7 @@ fn find_shards(directory: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     Err(Error::new(Kind::Model, format!("no model.safetensors in {}", directory.display()))
-        .hint("model.path must name a Hugging Face CLIP directory or a .safetensors file"))
+        .hint("model.path must name a folder with a model of transformers or open_clip, or a .safetensors file"))
 }
 
 fn read_index(index: &Path) -> Result<Vec<PathBuf>> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tch::{Device, Tensor};
 
-use crate::clip::Clip;
+use crate::clip::{Clip, PREPROCESSOR_CONFIG};
 use crate::error::{Error, Kind, Result};
 use crate::fusion::adamw::AdamW;
 use crate::fusion::design::{Coarse, StartsFrom};
@@ -136,7 +136,7 @@ fn compare(chosen: &StoredRun, now: &MadeFrom) -> Result<()> {
         return refuse(Kind::Model, format!("the weights at {}", spec.model.path.display()));
     }
     if differs(then.model.as_ref(), now.model.as_ref()) {
-        let files = "config.json, preprocessor_config.json and tokenizer.json";
+        let files = format!("config.json, {PREPROCESSOR_CONFIG} and tokenizer.json");
         return refuse(Kind::Model, format!("{files} of the model at {}", spec.model.path.display()));
     }
     chosen.require_its_classes()?;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use crate::clip::{OPEN_CLIP_CONFIG, Weights};
 use crate::config;
 use crate::error::{Context, Error, Kind, Result};
 use crate::source::{self, Dataset, Listing, SourceKind};
@@ -231,7 +232,8 @@ fn name(pictures: &Path) -> String {
 
 /// Finds the one folder beside the pipeline file that looks like a CLIP's.
 fn only_model(folder: &Path) -> Result<PathBuf> {
-    let is_model = |path: &Path| path.join("config.json").is_file() && path.join("model.safetensors").is_file();
+    let configured = |path: &Path| ["config.json", OPEN_CLIP_CONFIG].iter().any(|name| path.join(name).is_file());
+    let is_model = |path: &Path| configured(path) && Weights::lie_in(path);
     let entries = std::fs::read_dir(folder).at(Kind::Usage, "cannot read", folder)?;
     let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| is_model(path)).collect();
     match (found.pop(), found.len()) {
@@ -239,8 +241,8 @@ fn only_model(folder: &Path) -> Result<PathBuf> {
         (model, _) => {
             let what = if model.is_none() { "no model is" } else { "more than one model is" };
             Err(Error::new(Kind::Usage, format!("{what} in {}", folder.display())).hint(
-                "name a CLIP with --model: a Hugging Face directory with config.json, model.safetensors and tokenizer.json, or \
-                 a .safetensors file in OpenAI's naming",
+                "name one with --model: a folder with a model of transformers or open_clip, or a .safetensors file: \
+                 docs/models.md",
             ))
         }
     }
@@ -252,7 +254,8 @@ fn in_file(folder: &Path, path: &Path) -> Result<String> {
     let whole = std::path::absolute(path).at(Kind::Usage, "cannot find", path)?;
     let shown = whole.strip_prefix(folder).ok().filter(|rest| !rest.as_os_str().is_empty()).unwrap_or(&whole);
     let text = shown.to_str().ok_or_else(|| {
-        Error::new(Kind::Usage, format!("{}: the path is not UTF-8, and TOML can only say such", shown.display()))
+        Error::new(Kind::Usage, format!("{}: the path is not UTF-8, which TOML cannot hold", shown.display()))
+            .hint("rename it")
     })?;
     Ok(toml::Value::String(text.to_owned()).to_string())
 }

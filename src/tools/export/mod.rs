@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::clip::ClipConfig;
 use crate::clip::hugging_face::{self, Named};
-use crate::clip::text_of;
+use crate::clip::{PREPROCESSOR_CONFIG, text_of};
 use crate::device::guarded;
 use crate::error::{Context, Error, Kind, Result};
 use crate::runs::adapted_model::AdaptedModel;
@@ -95,7 +95,7 @@ fn fill(folder: &Path, chosen: &StoredRun, adapted: &AdaptedModel) -> Result<Vec
     };
     write_json(folder, "config.json", &config)?;
     // Several files may say how pictures are prepared; this is what was done.
-    write_json(folder, "preprocessor_config.json", &hugging_face::preprocessor(&adapted.clip.preprocess))?;
+    write_json(folder, PREPROCESSOR_CONFIG, &hugging_face::preprocessor(&adapted.clip.preprocess))?;
     let notes = tokenizer(folder, &beside, adapted)?;
     write(folder, "README.md", &card::card(chosen, adapted)?)?;
     Ok(notes)
