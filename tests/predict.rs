@@ -296,14 +296,18 @@ fn paths_on_standard_input_are_answered_in_their_order() {
         assert!(said.contains(line), "no {line} in {said}");
     }
 
-    for (input, rest) in [
-        (&b"b new\nline.png\0a.png\0"[..], &[][..]),
-        (b"b new\nline.png\0a.png\0", &["--null"]),
-        (b"b new\nline.png", &["-0"]),
+    for (input, rest, expected) in [
+        (&b"b new\nline.png\0a.png\0"[..], &[][..], &["b new\nline.png", "a.png"][..]),
+        (b"b new\nline.png\0a.png\0", &["--null"], &["b new\nline.png", "a.png"]),
+        (b"b new\nline.png", &["-0"], &["b new\nline.png"]),
     ] {
-        let found = paths(&answered(&pipeline, input, rest));
-        assert_eq!(found, ["b new\nline.png", "a.png"][..found.len().max(1)], "{rest:?}");
+        assert_eq!(paths(&answered(&pipeline, input, rest)), expected, "{rest:?}");
     }
+    // What is worth knowing of a list is said when its turn comes.
+    pipeline.write("list.tsv", "file_name\tby\na.png\tme\n");
+    let output = answered(&pipeline, b"list.tsv", &[]);
+    assert_eq!(paths(&output), ["a.png"]);
+    assert!(text(&output.stderr).contains("list.tsv: column by is left aside"), "{}", text(&output.stderr));
     assert!(paths(&answered(&pipeline, b"", &[])).is_empty());
 
     let picture = std::fs::read(pipeline.path("a.png")).unwrap();
@@ -400,6 +404,41 @@ fn lists_and_parquet_are_answered_in_their_order_whatever_their_labels_say() {
     std::fs::create_dir(&none).unwrap();
     let refused = text(&pipeline.output("predict", &[none.to_str().unwrap()]).stderr);
     assert!(refused.contains("error: no picture in ") && refused.contains("and Parquet files"), "{refused}");
+    pipeline.write("none/new.csv", "path\na.png\n");
+    let refused = text(&pipeline.output("predict", &[none.to_str().unwrap()]).stderr);
+    assert!(refused.contains("hint: name the list itself") && !refused.contains("kind ="), "{refused}");
+}
+
+/// Tables that are written as the run's are read as they are; those that are not have usual names,
+/// and no hint names a key that `predict` does not read.
+#[test]
+fn a_list_may_be_written_as_that_of_the_run() {
+    let pipeline = Pipeline::new(4, 2);
+    let list = |column: &str, files: &[&str]| format!("{column}\n{}\n", files.join("\n"));
+    let classes = ["red_rose", "white_lily", "blue_bell"];
+    let lines: Vec<String> = classes
+        .iter()
+        .flat_map(|class| [("train", 0), ("train", 1), ("test", 1000)].map(|(split, n)| (class, split, n)))
+        .map(|(class, split, n)| format!("{split}/{class}/{n:04}.png,{},{split}", class.replace('_', " ")))
+        .collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    std::fs::create_dir(pipeline.path("lists")).unwrap();
+    pipeline.write("lists/run.csv", &list("photo,label,split", &lines));
+    let dataset = "kind = \"list\"\npath = \"lists/run.csv\"\nroot = \"pictures\"\nimage_column = \"photo\"";
+    pipeline.spec("photos", dataset);
+    pipeline.ok("run", &["--set", "adapt.tune=head"]);
+    let rose = "test/red_rose/1000.png";
+    pipeline.write("lists/new.csv", &list("photo", &[rose]));
+    pipeline.write("pictures/other.csv", &list("path", &[rose]));
+    let answered = |name: &str| -> Vec<String> {
+        predicted(&pipeline, &[pipeline.path(name).to_str().unwrap()]).into_keys().collect()
+    };
+    let expected = [pipeline.path("pictures").join(rose).display().to_string()];
+    assert_eq!(answered("lists/new.csv"), expected, "the run's column and root");
+    assert_eq!(answered("pictures/other.csv"), expected, "a usual name, below the list's folder");
+    pipeline.write("lists/wrong.csv", &list("where", &[rose]));
+    let refused = text(&pipeline.output("predict", &[pipeline.path("lists/wrong.csv").to_str().unwrap()]).stderr);
+    assert!(refused.contains("no column `path`") && !refused.contains("dataset."), "{refused}");
 }
 
 /// The reason says what to change, and changing it is enough: no answer depends on it.
@@ -407,20 +446,36 @@ fn lists_and_parquet_are_answered_in_their_order_whatever_their_labels_say() {
 fn a_limit_that_rejects_a_picture_is_named_by_its_key() {
     let pipeline = Pipeline::new(4, 2);
     let file = std::fs::read_to_string(pipeline.path("pipeline.toml")).unwrap();
+    let limited = |side: u32, pixels: u32, bytes: u64| {
+        let limits = format!("max_side = {side}\nmax_pixels = {pixels}\nmax_bytes = {bytes}\n");
+        pipeline.write("pipeline.toml", &format!("{file}[dataset.limits]\n{limits}"));
+    };
+    limited(100, 8_000, 60_000);
     pipeline.ok("run", &["--set", "adapt.tune=head"]);
     let rose = entries(&pipeline.path("pictures/test/red_rose")).remove(0);
-    let rose = rose.to_str().unwrap();
-    for (limit, why) in [
-        ("max_side = 60", "side_too_long: 9"),
-        ("max_pixels = 1000", "more than dataset.limits.max_pixels = 1000"),
-        ("max_bytes = 50", "more than dataset.limits.max_bytes = 50"),
+    let drawn = |name: &str, width: u32, height: u32| {
+        image::RgbImage::new(width, height).save(pipeline.path(name)).unwrap();
+    };
+    drawn("long.png", 120, 20);
+    drawn("wide.png", 95, 90);
+    // What follows the end of a PNG is read over.
+    let heavy = [std::fs::read(rose).unwrap(), vec![0; 60_000]].concat();
+    std::fs::write(pipeline.path("heavy.png"), heavy).unwrap();
+    for (name, why) in [
+        (
+            "long.png",
+            "side_too_long: 120 x 20 pixels, longer than dataset.limits.max_side = 100; a larger value admits",
+        ),
+        ("wide.png", "8550 pixels, more than dataset.limits.max_pixels = 8000; a larger value admits"),
+        ("heavy.png", "more than dataset.limits.max_bytes = 60000; a larger value admits"),
     ] {
-        pipeline.write("pipeline.toml", &format!("{file}[dataset.limits]\n{limit}\n"));
-        let refused = pipeline.output("predict", &[rose]);
+        let refused = pipeline.output("predict", &[pipeline.path(name).to_str().unwrap()]);
         let said = text(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(3), "{said}");
-        assert!(said.contains(why) && said.contains(&format!("dataset.limits.{limit}")), "{limit}: {said}");
+        assert_eq!(refused.status.code(), Some(3), "{name}: {said}");
+        assert!(said.contains(why), "{name}: {said}");
     }
-    pipeline.write("pipeline.toml", &file);
-    pipeline.ok("predict", &[rose]);
+    limited(120, 9_000, 200_000);
+    for name in ["long.png", "wide.png", "heavy.png"] {
+        pipeline.ok("predict", &[pipeline.path(name).to_str().unwrap()]);
+    }
 }

@@ -227,6 +227,8 @@ fn the_kind_of_a_source_is_guessed_or_its_format_is_named() {
         (&[("train.parquet", ""), ("pics/1.jpg", "")], "hf-parquet "),
         (&[("rose/1.jpg", ""), (".store/images/a/snapshot.parquet", "")], "folder "),
         (&[("rose/1.jpg", ""), ("store/images/a/snapshot.parquet", "")], "folder "),
+        // macOS puts such beside files on disks of other systems.
+        (&[("rose/1.jpg", ""), ("._train.parquet", ""), (".cache/metadata.parquet", "")], "folder "),
         (&[("1.jpg", ""), ("metadata.jsonl", list)], "list metadata.jsonl"),
         (&[("train/1.jpg", ""), ("train/metadata.jsonl", list), ("test/metadata.jsonl", list)], "list "),
         (&[("rose/1.jpg", ""), ("metadata.csv", "file_name,text\nrose/1.jpg,a rose\n")], "folder "),
@@ -278,9 +280,11 @@ fn files_that_are_no_pictures_by_their_names_are_counted_and_those_that_may_be_a
         ]
     );
     let notes = source(dir.path()).listing().notes.clone();
-    let note = "4 files are left aside, since the names are no pictures': 2 .txt, 1 without an extension, 1 .mp4";
+    let note = "4 files are left aside, since the names are no pictures': 2 .txt, 1 without an extension, 1 .mp4; \
+                camera raw files, PDF and videos are to be converted to pictures first";
     assert!(notes.iter().any(|found| found == note), "{notes:?}");
-    assert!(
-        error(folder(&["a.mp4"]).path()).ends_with("1 file is left aside, since the names are no pictures': 1 .mp4")
-    );
+    let text = error(folder(&["a.txt"]).path());
+    assert!(text.ends_with("1 file is left aside, since the names are no pictures': 1 .txt"), "{text}");
+    let raw = error(folder(&["a.CR2"]).path());
+    assert!(raw.contains("1 .cr2; camera raw files") && raw.ends_with("converted to pictures first"), "{raw}");
 }

@@ -411,7 +411,7 @@ fn labels_of_every_type_are_read_or_refused_by_name() {
     let half: ArrayRef = Arc::new(arrow::array::Float64Array::from(vec![1.0, 0.5]));
     let refused = chosen(vec![image(), ("label", half)], "", "").unwrap_err();
     assert!(
-        refused.starts_with("train.parquet: `label` is 0.5 in row 1, and no whole number | labels are"),
+        refused.starts_with("train.parquet: `label` is 0.5 in row 1, and no whole number | each picture has one class"),
         "{refused}"
     );
     let lists = arrow::array::ListArray::from_iter_primitive::<arrow::datatypes::Int64Type, _, _>(vec![
@@ -474,7 +474,11 @@ fn a_column_says_the_split_if_its_words_are_splits() {
     let splits = |words: &[&str], key: Option<&str>| {
         write(
             &path,
-            vec![("image", plain_images(3)), ("label", texts(&["a", "b", "a"])), ("subset", texts(words))],
+            vec![
+                ("image", plain_images(words.len() as u8)),
+                ("label", texts(&vec!["a"; words.len()])),
+                ("subset", texts(words)),
+            ],
             None,
         );
         let spec = Dataset { split_column: key.map(str::to_owned), ..spec(&path) };
@@ -488,6 +492,10 @@ fn a_column_says_the_split_if_its_words_are_splits() {
     let (found, notes) = splits(&["gold", "silver", "gold"], None).unwrap();
     assert_eq!(found, ["train"; 3]);
     assert!(notes[0].ends_with("is left aside: its words are gold, silver"), "{notes:?}");
+    let many: Vec<String> = (0..20).map(|n| format!("w{n:02}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let (_, notes) = splits(&many, None).unwrap();
+    assert!(notes[0].ends_with("w10, w11 and more"), "{notes:?}");
     assert!(splits(&["train", "holdout", "test"], None).unwrap_err().ends_with("`subset` is `holdout` in row 1"));
     assert!(splits(&["gold", "gold", "gold"], Some("subset")).unwrap_err().ends_with("`subset` is `gold` in row 0"));
 }

@@ -192,7 +192,7 @@ fn json_lines_are_lists() {
     let text = "\u{feff}{\"file_name\": \"a.png\", \"label\": \"rose\", \"width\": 2}\r\n\n\
                 {\"file_name\": \"sub\\\\c.png\", \"split\": \"test\", \"label\": 3.0}\n\
                 {\"split\": \"val\", \"label\": null, \"file_name\": \"b.png\", \"objects\": {\"bbox\": [[1, 2]]}}";
-    for name in ["metadata.jsonl", "a.ndjson", "LIST.JSONL", "without-a-name"] {
+    for name in ["metadata.jsonl", "a.ndjson", "LIST.JSONL", "a.json", "without-a-name"] {
         let (items, notes) = seen(name, text).unwrap();
         assert_eq!(items, expected, "{name}");
         assert!(notes.len() == 1 && notes[0].ends_with("columns width, objects are left aside"), "{notes:?}");

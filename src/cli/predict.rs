@@ -16,6 +16,7 @@ use super::which_run::WhichRun;
 use crate::cli::signal;
 use crate::error::{Context, Error, Kind, Result};
 use crate::runs::adapted_model::AdaptedModel;
+use crate::source::Dataset;
 use crate::source::inputs::{self, Ends, Pictures};
 use crate::stage::predict::Answer;
 use crate::stage::progress::UNKNOWN;
@@ -88,7 +89,7 @@ impl Predict {
         self.rows.check()?;
         let chosen = self.run.find()?;
         let (stop, progress) = (Stop::default(), printer.progress());
-        let Pictures { items, count, notes } = self.pictures(&stop)?;
+        let Pictures { items, count, notes } = self.pictures(&chosen.spec.dataset, printer, &stop)?;
         chosen.notes.iter().chain(&notes).for_each(|note| printer.note(note));
         signal::watch(stop.clone(), progress.clone())?;
         let adapted = AdaptedModel::open(&chosen, &stop)?;
@@ -137,8 +138,8 @@ impl Predict {
 
 impl Predict {
     /// Finds the pictures, in the order in which they were named. Those on standard input are read
-    /// as they are needed.
-    fn pictures(&self, stop: &Stop) -> Result<Pictures> {
+    /// as they are needed, and what is worth knowing of them is said then.
+    fn pictures(&self, dataset: &Dataset, printer: &Printer, stop: &Stop) -> Result<Pictures> {
         let dashes = self.paths.iter().filter(|path| path.as_os_str() == "-").count();
         if dashes > 1 {
             return Err(
@@ -153,8 +154,8 @@ impl Predict {
             .paths
             .iter()
             .map(|path| match path.as_os_str() == "-" {
-                true => self.on_standard_input(stop),
-                false => inputs::pictures(path),
+                true => self.on_standard_input(dataset, printer, stop),
+                false => inputs::pictures(path, dataset),
             })
             .collect::<Result<_>>()?;
         Ok(Pictures {
@@ -165,11 +166,16 @@ impl Predict {
         })
     }
 
-    fn on_standard_input(&self, stop: &Stop) -> Result<Pictures> {
+    fn on_standard_input(&self, dataset: &Dataset, printer: &Printer, stop: &Stop) -> Result<Pictures> {
         let ends = if self.null { Ends::Null } else { Ends::Either };
         let paths = inputs::paths(BufReader::new(std::io::stdin()), ends, stop.clone())?;
-        let items = paths.flat_map(|path| match path {
-            Ok(path) => inputs::each(&path),
+        let (dataset, progress) = (dataset.clone(), printer.progress());
+        let items = paths.flat_map(move |path| match path {
+            Ok(path) => {
+                let Pictures { items, notes, .. } = inputs::each(&path, &dataset);
+                notes.iter().for_each(|note| progress.say(note));
+                items
+            }
             Err(error) => Box::new(std::iter::once(Err(error))),
         });
         Ok(Pictures { items: Box::new(items), count: UNKNOWN, notes: Vec::new() })

@@ -23,7 +23,8 @@ const SHOWN: usize = 8;
 pub(super) struct Chosen<'a> {
     /// Those that a pipeline chooses, in the order of [`NAMES`].
     pub(super) names: [Option<&'a str>; 3],
-    /// Whether labels and splits are left aside, whatever they are.
+    /// Whether labels and splits are left aside, whatever they are. The source is then another than
+    /// the pipeline's, and may lack the column that it chooses.
     pub(super) pictures_alone: bool,
 }
 
@@ -35,9 +36,10 @@ impl<'a> Chosen<'a> {
         Chosen { names, pictures_alone: false }
     }
 
-    /// Returns a choice of the column of pictures alone, by its usual names.
-    pub(super) fn pictures_alone() -> Self {
-        Chosen { names: [None; 3], pictures_alone: true }
+    /// Returns a choice of the column of pictures alone: the one that the pipeline chooses if it is
+    /// there, or else one of the usual names.
+    pub(super) fn pictures_alone(dataset: &'a Dataset) -> Self {
+        Chosen { names: [dataset.image_column.as_deref(), None, None], pictures_alone: true }
     }
 }
 

@@ -15,6 +15,7 @@ use std::path::{Component, Path, PathBuf};
 use walkdir::WalkDir;
 
 use super::fingerprint::Fingerprint;
+use super::foreign::Asked;
 use super::item::{Item, NOT_UTF_8, Origin, Split};
 use super::list::{is_list, metadata_lists};
 use super::{Listing, Source, foreign, is_visible};
@@ -30,6 +31,12 @@ const PICTURES: [&str; 35] = [
     // Rejected, with the reason and how to convert them.
     "heic", "heif", "hif", "avif", "jxl", "jp2", "j2k", "jpx", "jxr", "svg", "psd", "ico", "tga", "dds", "exr", "hdr",
     "qoi", "pcx", "pbm", "pgm", "ppm", "pnm",
+];
+
+/// Extensions of what holds pictures and is left aside: what cameras write, documents and videos.
+const CONVERTED: [&str; 23] = [
+    "cr2", "cr3", "nef", "nrw", "arw", "dng", "orf", "rw2", "raf", "pef", "srw", "x3f", "pdf", "mp4", "m4v", "mov",
+    "avi", "mkv", "webm", "wmv", "mpg", "mpeg", "flv",
 ];
 
 /// A folder whose files have been found.
@@ -58,7 +65,7 @@ impl Folder {
             let looked_for = format!("{FORMATS} files are looked for in the folder and below it");
             let hint = left_aside(&aside).into_iter().fold(looked_for, |hint, aside| format!("{hint}; {aside}"));
             let nothing = || Error::new(Kind::Input, format!("no picture in {}", root.display())).hint(hint);
-            return Err(foreign::instead(root).unwrap_or_else(nothing));
+            return Err(foreign::instead(root, Asked::Pipeline).unwrap_or_else(nothing));
         }
         let by_split = has_splits(root, found.keys())?;
         let items: Vec<Item> = found.into_iter().map(|(place, origin)| item(root, &place, origin, by_split)).collect();
@@ -223,7 +230,12 @@ fn left_aside(aside: &BTreeMap<String, usize>) -> Option<String> {
         })
         .collect();
     let files = if count == 1 { "1 file is".to_owned() } else { format!("{count} files are") };
-    (count > 0).then(|| format!("{files} left aside, since the names are no pictures': {}", some_of(&kinds, SHOWN)))
+    let how = match aside.keys().any(|extension| CONVERTED.contains(&extension.as_str())) {
+        true => "; camera raw files, PDF and videos are to be converted to pictures first",
+        false => "",
+    };
+    let kinds = some_of(&kinds, SHOWN);
+    (count > 0).then(|| format!("{files} left aside, since the names are no pictures': {kinds}{how}"))
 }
 
 /// Returns a file's extension, in lower case.
@@ -257,8 +269,8 @@ fn has_splits<'a>(root: &Path, places: impl Iterator<Item = &'a PathBuf>) -> Res
                 root.display()
             );
             Err(Error::new(Kind::Input, message).hint(format!(
-                "keep either splits or classes directly in the folder, or use a CSV list; splits are {}",
-                Split::words()
+                "keep either splits or classes directly in the folder, or use a CSV list; {}",
+                Split::hint()
             )))
         }
     }

@@ -8,7 +8,9 @@ use std::path::Path;
 use walkdir::WalkDir;
 
 use super::is_visible;
+use super::list::is_list;
 use crate::error::{Error, Kind, Result};
+use crate::text::lfs;
 
 /// How far below a folder is looked, and at how many files: enough for the caches of `datasets`.
 const DEPTH: usize = 6;
@@ -26,18 +28,26 @@ pub(super) fn refuse(path: &Path) -> Result<()> {
 
 /// Returns the error for a file that Git LFS has not fetched yet.
 pub(super) fn pointer(path: &Path) -> Option<Error> {
-    const BEGIN: &[u8] = b"version https://git-lfs.github.com/spec/";
-    let mut begin = [0; BEGIN.len()];
+    let mut begin = [0; lfs::BEGIN.len()];
     // A pipe would wait for a writer.
     File::open(path).ok().filter(|_| path.is_file())?.read_exact(&mut begin).ok()?;
-    (begin == BEGIN).then(|| {
+    lfs::is_pointer(&begin).then(|| {
         Error::new(Kind::Input, format!("{} is a pointer of Git LFS, and not the file itself", path.display()))
             .hint("fetch the files: `git lfs pull` in the clone")
     })
 }
 
+/// Who finds nothing in a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// A pipeline, which says of what kind its source is.
+    Pipeline,
+    /// Who names paths of pictures, and no kind.
+    Paths,
+}
+
 /// Returns the error for a folder in which nothing was found, if what lies there is known by name.
-pub(super) fn instead(folder: &Path) -> Option<Error> {
+pub(super) fn instead(folder: &Path, asked: Asked) -> Option<Error> {
     let files = WalkDir::new(folder).follow_links(true).max_depth(DEPTH).into_iter().filter_entry(is_visible);
     files.flatten().take(MOST).filter(|entry| entry.file_type().is_file()).find_map(|entry| {
         let path = entry.path();
@@ -50,8 +60,9 @@ pub(super) fn instead(folder: &Path) -> Option<Error> {
         let hint = match extension.as_str() {
             "arrow" => return arrow_file(path),
             "zip" | "tar" | "tgz" | "gz" | "7z" | "rar" => "unpack it, and name the folder with the pictures",
-            "parquet" => "name it with kind = \"hf-parquet\"",
-            "csv" | "tsv" | "jsonl" | "ndjson" => "a list of pictures is named with kind = \"list\"",
+            "parquet" if asked == Asked::Pipeline => "name it with kind = \"hf-parquet\"",
+            _ if is_list(path) && asked == Asked::Pipeline => "a list of pictures is named with kind = \"list\"",
+            _ if is_list(path) => "name the list itself",
             _ => return None,
         };
         let what = format!("no picture in {}, but {}", folder.display(), path.display());

@@ -26,12 +26,15 @@ pub fn guess(path: &Path) -> Result<Dataset> {
     if path.is_file() {
         return of(if is_parquet(path) { SourceKind::HfParquet } else { SourceKind::List }, path);
     }
-    let here = |depth: usize| WalkDir::new(path).follow_links(true).min_depth(depth).max_depth(depth);
-    if here(1).into_iter().flatten().any(|entry| is_parquet(entry.path())) {
+    let here = |depth: usize| {
+        let below = WalkDir::new(path).follow_links(true).max_depth(depth).into_iter().filter_entry(is_visible);
+        below.flatten().filter(move |entry| entry.depth() == depth)
+    };
+    if here(1).any(|entry| is_parquet(entry.path())) {
         return of(SourceKind::HfParquet, path);
     }
     // The image folders of `datasets` have such files in the folders of their splits.
-    if here(2).into_iter().flatten().any(|entry| entry.file_name() == "metadata.parquet") {
+    if here(2).any(|entry| entry.file_name() == "metadata.parquet") {
         return of(SourceKind::HfParquet, path);
     }
     if let Some(list) = labelled_list(path) {

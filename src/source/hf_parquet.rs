@@ -29,7 +29,7 @@ use super::fingerprint::Fingerprint;
 use super::foreign;
 use super::item::{Item, Split, modified_ns};
 use super::written;
-use super::{Dataset, Listing, Source, SourceKind};
+use super::{Dataset, Listing, Source};
 use crate::error::{Context, Kind, Result};
 
 /// Parquet files whose schemas and labels have been read, but not their pictures.
@@ -37,6 +37,8 @@ pub struct HfParquet {
     files: Vec<Part>,
     /// Where relative paths start, if the pipeline says.
     root: Option<PathBuf>,
+    /// Where relative paths start that lead nowhere from there.
+    otherwise: Option<PathBuf>,
     /// The columns that the pipeline chooses.
     chosen: String,
     listing: Listing,
@@ -70,21 +72,34 @@ impl HfParquet {
     /// Returns [`Kind::Input`] if there is no file, one is not Parquet, no column holds pictures or
     /// several may, or files disagree about the classes or the splits.
     pub fn open(dataset: &Dataset) -> Result<Self> {
-        Self::read(dataset, Chosen::of(dataset))
+        let paths = files::find(&dataset.path)?;
+        if paths.is_empty() {
+            return Err(files::none_in(&dataset.path));
+        }
+        files::one_configuration(&dataset.path, &paths, Some("dataset.path"))?;
+        let parquet = Self::read(&dataset.path, paths, Chosen::of(dataset))?;
+        Ok(HfParquet { root: dataset.root.clone(), ..parquet })
     }
 
     /// Like [`open`](Self::open), for the pictures alone: labels and splits are not looked at.
+    /// Relative paths start at a file's folder, or else where the pipeline of `dataset` says.
+    /// Returns `None` if there is no file.
     ///
     /// # Errors
-    /// Returns [`Kind::Input`] if there is no file, one is not Parquet, or no column holds pictures
-    /// or several may.
-    pub(super) fn unlabelled(path: &Path) -> Result<Self> {
-        Self::read(&Dataset::new(SourceKind::HfParquet, path.to_path_buf()), Chosen::pictures_alone())
+    /// Returns [`Kind::Input`] if a file is not Parquet, or no column holds pictures or several
+    /// may.
+    pub(super) fn unlabelled(path: &Path, dataset: &Dataset) -> Result<Option<Self>> {
+        let paths = files::find(path)?;
+        if paths.is_empty() {
+            return Ok(None);
+        }
+        files::one_configuration(path, &paths, None)?;
+        let parquet = Self::read(path, paths, Chosen::pictures_alone(dataset))?;
+        Ok(Some(HfParquet { otherwise: dataset.root.clone(), ..parquet }))
     }
 
-    fn read(dataset: &Dataset, chosen: Chosen<'_>) -> Result<Self> {
-        let paths = files::find(&dataset.path)?;
-        let splits = files::splits(&dataset.path, &paths);
+    fn read(path: &Path, paths: Vec<PathBuf>, chosen: Chosen<'_>) -> Result<Self> {
+        let splits = files::splits(path, &paths);
         let opened = paths.iter().cloned().map(Opened::new).collect::<Result<Vec<_>>>()?;
         let mut columns = Columns::find(&opened.iter().map(Opened::described).collect::<Vec<_>>(), chosen)?;
         let (items, bytes) = (opened.iter().map(Opened::rows).sum(), sizes(&opened)?);
@@ -106,7 +121,7 @@ impl HfParquet {
         let unlabelled = columns.unlabelled.clone().filter(|_| columns.label.is_none());
         let listing = Listing { classes, has_labels: any, items, training, bytes, notes, unlabelled, elsewhere: None };
         let chosen = if chosen.names == [None; 3] { String::new() } else { format!("{:?}", chosen.names) };
-        Ok(HfParquet { files, root: dataset.root.clone(), chosen, listing })
+        Ok(HfParquet { files, root: None, otherwise: None, chosen, listing })
     }
 }
 
@@ -163,7 +178,7 @@ impl Source for HfParquet {
         for part in self.files.iter().filter(|part| part.elsewhere) {
             let root = part.root(self.root.as_deref());
             for path in rows::paths(part)? {
-                let (place, origin) = written::file(&root, &path);
+                let (place, origin) = written::file(&root, self.otherwise.as_deref(), &path);
                 fingerprint.text(&place.display().to_string());
                 fingerprint.origin(&origin);
             }
@@ -172,12 +187,12 @@ impl Source for HfParquet {
     }
 
     fn items(self: Box<Self>) -> Box<dyn Iterator<Item = Result<Item>> + Send> {
-        let HfParquet { files, root, .. } = *self;
+        let HfParquet { files, root, otherwise, .. } = *self;
         let declared = files.iter().find_map(|part| part.names.clone());
         let mut failed = false;
         let items = files.into_iter().flat_map(move |part| {
             let root = part.root(root.as_deref());
-            rows::items(part, root, declared.clone())
+            rows::items(part, root, otherwise.clone(), declared.clone())
         });
         // The iterator ends at an error: the rest after a damaged part would not be the whole data
         // set.

@@ -5,12 +5,13 @@ mod paths;
 
 use std::path::Path;
 
-use super::Source;
 use super::folder::Below;
+use super::foreign::{self, Asked};
 use super::hf_parquet::HfParquet;
 use super::hf_parquet::files::is_parquet;
 use super::item::{Item, Origin};
 use super::list;
+use super::{Dataset, Source};
 use crate::error::{Error, Kind, Result};
 use crate::image::FORMATS;
 
@@ -32,25 +33,29 @@ impl Pictures {
     }
 }
 
-/// Finds the pictures that `path` stands for; none is read.
+/// Finds the pictures that `path` stands for; none is read. `dataset` is what the run was made
+/// from: a list or Parquet may be written as its is, with the same column of pictures, and the same
+/// folder for paths that lead nowhere from its own.
 ///
 /// # Errors
 /// Returns [`Kind::Input`] if the path does not exist, a folder has neither pictures nor Parquet,
 /// or a list or Parquet cannot be read.
-pub fn pictures(path: &Path) -> Result<Pictures> {
+pub fn pictures(path: &Path, dataset: &Dataset) -> Result<Pictures> {
     if path.is_dir() {
-        return in_folder(path);
+        return in_folder(path, dataset);
     }
     if !path.exists() {
         return Err(Error::new(Kind::Input, format!("there is no picture, folder or list {}", path.display()))
             .hint("relative paths start where the command is typed"));
     }
-    if is_parquet(path) {
-        return in_parquet(path);
+    if is_parquet(path)
+        && let Some(found) = in_parquet(path, dataset)?
+    {
+        return Ok(found);
     }
     match list::is_list(path) {
         true => {
-            let list::Unlabelled { items, notes } = list::unlabelled(path)?;
+            let list::Unlabelled { items, notes } = list::unlabelled(path, dataset)?;
             Ok(Pictures { notes, ..Pictures::of(items) })
         }
         false => Ok(Pictures::of(std::iter::once(item(path, Origin::of_file(path))))),
@@ -59,33 +64,35 @@ pub fn pictures(path: &Path) -> Result<Pictures> {
 
 /// Returns the pictures that a path on standard input stands for. There is no end to such paths, so
 /// that one which leads to nothing is a picture that cannot be read, not an error.
-pub fn each(path: &Path) -> Box<dyn Iterator<Item = Result<Item>> + Send> {
+pub fn each(path: &Path, dataset: &Dataset) -> Pictures {
+    let one = |origin: Origin| Pictures::of(std::iter::once(item(path, origin)));
     if !path.exists() {
-        return Box::new(std::iter::once(Ok(item(path, Origin::of_file(path)))));
+        return one(Origin::of_file(path));
     }
-    match pictures(path) {
-        Ok(found) => found.items,
-        Err(error) => Box::new(std::iter::once(Ok(item(path, Origin::Unreadable { detail: error.to_string() })))),
-    }
+    pictures(path, dataset).unwrap_or_else(|error| one(Origin::Unreadable { detail: error.to_string() }))
 }
 
-fn in_folder(folder: &Path) -> Result<Pictures> {
+fn in_folder(folder: &Path, dataset: &Dataset) -> Result<Pictures> {
     let found = Below::of(folder).pictures;
     if found.is_empty() {
-        return in_parquet(folder).map_err(|parquet| match parquet.to_string().starts_with("no Parquet file") {
-            true => Error::new(Kind::Input, format!("no picture in {}", folder.display()))
-                .hint(format!("{FORMATS} files are looked for in the folder and below it, and Parquet files")),
-            false => parquet,
-        });
+        let nothing = || {
+            Error::new(Kind::Input, format!("no picture in {}", folder.display()))
+                .hint(format!("{FORMATS} files are looked for in the folder and below it, and Parquet files"))
+        };
+        let instead = || foreign::instead(folder, Asked::Paths).unwrap_or_else(nothing);
+        return in_parquet(folder, dataset)?.ok_or_else(instead);
     }
     let folder = folder.to_path_buf();
     Ok(Pictures::of(found.into_iter().map(move |(place, origin)| item(&folder.join(place), origin))))
 }
 
-fn in_parquet(path: &Path) -> Result<Pictures> {
-    let parquet = HfParquet::unlabelled(path)?;
-    let (count, notes) = (parquet.listing().items, parquet.listing().notes.clone());
-    Ok(Pictures { items: Box::new(parquet).items(), count, notes })
+/// Returns the pictures of a Parquet file or a folder of some; `None` if the folder has none.
+fn in_parquet(path: &Path, dataset: &Dataset) -> Result<Option<Pictures>> {
+    let of = |parquet: HfParquet| {
+        let (count, notes) = (parquet.listing().items, parquet.listing().notes.clone());
+        Pictures { items: Box::new(parquet).items(), count, notes }
+    };
+    Ok(HfParquet::unlabelled(path, dataset)?.map(of))
 }
 
 fn item(path: &Path, origin: Origin) -> Item {

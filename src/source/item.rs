@@ -115,10 +115,11 @@ impl Split {
         WORDS.iter().find(|(_, words)| words.contains(&word.as_str())).map(|(split, _)| *split)
     }
 
-    /// Lists the words for each split: `train (training), ...`.
-    pub(super) fn words() -> String {
+    /// Returns the hint for a word that means no split, with the words for each:
+    /// `splits are train (training), ...`.
+    pub(super) fn hint() -> String {
         let each = WORDS.iter().map(|(_, words)| format!("{} ({})", words[0], words[1..].join(", ")));
-        each.collect::<Vec<_>>().join(", ")
+        format!("splits are {}", each.collect::<Vec<_>>().join(", "))
     }
 }
 

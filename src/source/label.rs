@@ -2,6 +2,9 @@
 
 use crate::text::names::composed;
 
+/// What messages say that a label is.
+pub(super) const ONE_CLASS: &str = "each picture has one class, a name or a whole number";
+
 /// A label as a source stores it. Numbers sort as numbers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Label {

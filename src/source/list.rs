@@ -69,7 +69,7 @@ impl List {
                 row.label = row.label.filter(|label| !label.is_hidden());
                 row.split = row.split.or(split);
                 labels.extend(row.label.clone());
-                list.items.push(item(root.unwrap_or(folder), row));
+                list.items.push(item(root.unwrap_or(folder), None, row));
             }
             list.listing.notes.extend(columns.note);
             list.listing.unlabelled = list.listing.unlabelled.or(columns.unlabelled);
@@ -100,8 +100,18 @@ pub fn metadata_lists(folder: &Path) -> Vec<PathBuf> {
 
 /// Returns whether a file is a list by its name.
 pub(super) fn is_list(path: &Path) -> bool {
+    has_extension(path, &TABLES) || has_extension(path, &JSON)
+}
+
+/// Extensions of lists that are tables.
+const TABLES: [&str; 2] = ["csv", "tsv"];
+
+/// Extensions of lists as JSON Lines.
+const JSON: [&str; 3] = ["jsonl", "ndjson", "json"];
+
+fn has_extension(path: &Path, known: &[&str]) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
-    ["csv", "tsv", "jsonl", "ndjson"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+    known.iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 /// Names of the lists in the image folders of `datasets`.
@@ -172,10 +182,8 @@ impl Row {
     fn new(file: Option<String>, label: Option<Label>, split: Option<String>, list: &Path, line: u64) -> Result<Self> {
         let here = |what: &str| Error::new(Kind::Input, format!("{}:{line}: {what}", list.display()));
         let path = file.ok_or_else(|| here("`path` is empty").hint("name the picture, or remove the line"))?;
-        let of_word = |word: String| {
-            let hint = || format!("splits are {}", Split::words());
-            Split::parse(&word).ok_or_else(|| here(&format!("`split` is `{word}`")).hint(hint()))
-        };
+        let of_word =
+            |word: String| Split::parse(&word).ok_or_else(|| here(&format!("`split` is `{word}`")).hint(Split::hint()));
         Ok(Row { path, label, split: split.map(of_word).transpose()? })
     }
 }
@@ -188,19 +196,24 @@ pub(super) struct Unlabelled<I> {
     pub(super) notes: Vec<String>,
 }
 
-/// Reads a list for its pictures alone: labels and splits are not looked at.
+/// Reads a list for its pictures alone: labels and splits are not looked at. Relative paths start
+/// at its folder, or else where the pipeline says.
 ///
 /// # Errors
 /// Fails like [`List::open`].
-pub(super) fn unlabelled(path: &Path) -> Result<Unlabelled<impl ExactSizeIterator<Item = Item> + Send + 'static>> {
-    let (columns, rows) = rows(path, Chosen::pictures_alone())?;
+pub(super) fn unlabelled(
+    path: &Path,
+    dataset: &Dataset,
+) -> Result<Unlabelled<impl ExactSizeIterator<Item = Item> + Send + use<>>> {
+    let (columns, rows) = rows(path, Chosen::pictures_alone(dataset))?;
     let root = path.parent().unwrap_or(Path::new("")).to_path_buf();
-    let items = rows.into_iter().map(move |row| item(&root, row));
+    let otherwise = dataset.root.clone();
+    let items = rows.into_iter().map(move |row| item(&root, otherwise.as_deref(), row));
     Ok(Unlabelled { items, notes: columns.note.into_iter().collect() })
 }
 
-fn item(root: &Path, row: Row) -> Item {
-    let (path, origin) = written::file(root, &row.path);
+fn item(root: &Path, otherwise: Option<&Path>, row: Row) -> Item {
+    let (path, origin) = written::file(root, otherwise, &row.path);
     Item {
         path: path.display().to_string(),
         origin,

@@ -14,14 +14,29 @@ use serde_json::Value;
 use super::types::{self, Pictures};
 use crate::error::{Error, Kind, Result};
 use crate::source::column_names::{self, Chosen, KEYS, NAMES};
+use crate::source::label::ONE_CLASS;
 use crate::text::list::some_of;
 
 /// Names of columns of pictures, the usual one first.
 const IMAGES: [&str; 4] = ["image", "img", "picture", "photo"];
 
 /// Names of columns of encoded pictures besides [`IMAGES`]: those of `webdataset` are extensions.
-const BYTES: [&str; 10] =
-    ["bytes", "image_bytes", "img_bytes", "image_data", "content", "data", "jpg", "jpeg", "png", "webp"];
+const BYTES: [&str; 14] = [
+    "bytes",
+    "image_bytes",
+    "img_bytes",
+    "image_data",
+    "content",
+    "data",
+    "jpg",
+    "jpeg",
+    "png",
+    "webp",
+    "gif",
+    "bmp",
+    "tif",
+    "tiff",
+];
 
 /// Names of columns of labels before those of lists: CIFAR-100 has a fine and a coarse one, and
 /// `webdataset` says `cls`.
@@ -135,9 +150,13 @@ impl Columns {
         let columns = columns(files);
         let [image, label, split] = chosen.names;
         let mut notes = Vec::new();
+        let has = |name: &str| column_names::position(name, columns.iter().map(|column| column.name)).is_some();
         let image = match image {
-            Some(name) => chosen_column(&columns, 0, name, |c| c.pictures().is_some(), "pictures or their paths")?,
-            None => image_column(&columns, &mut notes)?,
+            // Other tables than the pipeline's may call it otherwise.
+            Some(name) if !chosen.pictures_alone || has(name) => {
+                chosen_column(&columns, 0, name, |c| c.pictures().is_some(), "pictures or their paths")?
+            }
+            _ => image_column(&columns, chosen.pictures_alone, &mut notes)?,
         };
         in_every_file(files, image.name)?;
         let image_alone = Columns {
@@ -213,7 +232,7 @@ impl Columns {
                 "no column is known to hold labels: {key} chooses one of {}",
                 shown(&all.iter().filter(|c| c.name != self.image).collect::<Vec<_>>())
             ),
-            useless => format!("{} cannot hold labels: each picture has one class, a name or a number", shown(useless)),
+            useless => format!("{} cannot hold labels: {ONE_CLASS}", shown(useless)),
         });
     }
 }
@@ -274,8 +293,13 @@ fn listed(columns: &[Column<'_>]) -> String {
 }
 
 /// Finds the column of pictures: structs of bytes and paths come first, then bytes whose column has
-/// a usual name, and then bytes of another name, and text that has the name of paths.
-fn image_column<'c, 'a>(columns: &'c [Column<'a>], notes: &mut Vec<String>) -> Result<&'c Column<'a>> {
+/// a usual name, and then bytes of another name, and text that has the name of paths. Keys that
+/// choose are named unless the pictures are read alone, for a run that is there already.
+fn image_column<'c, 'a>(
+    columns: &'c [Column<'a>],
+    pictures_alone: bool,
+    notes: &mut Vec<String>,
+) -> Result<&'c Column<'a>> {
     let embedded = |c: &Column<'_>| {
         matches!(c.pictures(), Some(Pictures::Struct { bytes: true, .. }))
             || (c.declared == Some("Image") && c.pictures().is_some())
@@ -297,8 +321,9 @@ fn image_column<'c, 'a>(columns: &'c [Column<'a>], notes: &mut Vec<String>) -> R
             // Two columns that may be paths of pictures or something else are no match of names.
             (several, Some(usual)) if tier < 2 => {
                 let rest = several.iter().filter(|c| c.name != usual.name).map(|c| c.shown()).collect::<Vec<_>>();
-                let (rest, key) = (some_of(&rest, SHOWN), KEYS[0]);
-                notes.push(format!("pictures are those of column `{}`, not of {rest}; {key} chooses", usual.name));
+                let chooses = if pictures_alone { String::new() } else { format!("; {} chooses", KEYS[0]) };
+                let rest = some_of(&rest, SHOWN);
+                notes.push(format!("pictures are those of column `{}`, not of {rest}{chooses}", usual.name));
                 return Ok(usual);
             }
             (several, _) => {
@@ -306,17 +331,23 @@ fn image_column<'c, 'a>(columns: &'c [Column<'a>], notes: &mut Vec<String>) -> R
                 let shown: Vec<String> = several.iter().map(|column| column.shown()).collect();
                 let shown = some_of(&shown, SHOWN);
                 return Err(Error::new(Kind::Input, format!("{path}: several columns may hold the pictures: {shown}"))
-                    .hint(format!("choose one: {} = \"{}\"", KEYS[0], several[0].name)));
+                    .hint(match pictures_alone {
+                        true => "leave out all columns but one of them, or call that one `image`".to_owned(),
+                        false => format!("choose one: {} = \"{}\"", KEYS[0], several[0].name),
+                    }));
             }
         }
     }
     let path = columns.first().map_or(Path::new(""), |column| column.path).display();
     let shown: Vec<String> = columns.iter().map(Column::shown).collect();
     let shown = some_of(&shown, SHOWN);
+    let chooses = match pictures_alone {
+        true => String::new(),
+        false => format!("; {} chooses a column of another name", KEYS[0]),
+    };
     Err(Error::new(Kind::Input, format!("{path} has no column of pictures among {shown}")).hint(format!(
-        "pictures are a column `image` of type struct<bytes: binary, path: string>, a column of bytes, or one of paths; {} \
-         chooses a column of another name",
-        KEYS[0]
+        "pictures are a column `image` of type struct<bytes: binary, path: string>, a column of bytes, or one of \
+         paths{chooses}"
     )))
 }
 

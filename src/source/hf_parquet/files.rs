@@ -7,25 +7,26 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::source::foreign::{self, Asked};
+use crate::source::is_visible;
 use crate::source::item::Split;
-use crate::source::{foreign, is_visible};
 use crate::text::list::some_of;
 
 /// Names that are worth reading in one message.
 const SHOWN: usize = 6;
 
-/// Returns the file at `path`, or the files below it, sorted.
+const NAME_ONE: &str = "name a Parquet file, or a folder of them";
+
+/// Returns the file at `path`, or the files below it, sorted: none if the folder has none.
 ///
 /// # Errors
-/// Returns [`Kind::Input`] if there is none, a folder cannot be read, or the folder holds several
-/// data sets.
+/// Returns [`Kind::Input`] if there is nothing at `path`, or a folder cannot be read.
 pub(super) fn find(path: &Path) -> Result<Vec<PathBuf>> {
-    let hint = "name a Parquet file, or a folder of them";
     if path.is_file() {
         return Ok(vec![path.to_owned()]);
     }
     if !path.is_dir() {
-        return Err(Error::new(Kind::Input, format!("{} does not exist", path.display())).hint(hint));
+        return Err(Error::new(Kind::Input, format!("{} does not exist", path.display())).hint(NAME_ONE));
     }
     let mut found = BTreeSet::new();
     // Hidden folders hold what tools keep: a store, git's objects, downloads under way.
@@ -38,12 +39,13 @@ pub(super) fn find(path: &Path) -> Result<Vec<PathBuf>> {
         let entry = entry.at(Kind::Input, "cannot look through", path)?;
         found.extend((is_parquet(entry.path()) && entry.file_type().is_file()).then(|| entry.into_path()));
     }
-    if found.is_empty() {
-        let nothing = || Error::new(Kind::Input, format!("no Parquet file in {}", path.display())).hint(hint);
-        return Err(foreign::instead(path).unwrap_or_else(nothing));
-    }
-    one_configuration(path, &found)?;
     Ok(found.into_iter().collect())
+}
+
+/// Returns the error for a folder of a pipeline that has no Parquet file.
+pub(super) fn none_in(folder: &Path) -> Error {
+    let nothing = || Error::new(Kind::Input, format!("no Parquet file in {}", folder.display())).hint(NAME_ONE);
+    foreign::instead(folder, Asked::Pipeline).unwrap_or_else(nothing)
 }
 
 /// Returns whether a file is Parquet by its name.
@@ -52,8 +54,11 @@ pub(in crate::source) fn is_parquet(path: &Path) -> bool {
 }
 
 /// Refuses a folder with several data sets, as the Hub keeps the configurations of one: a folder
-/// each, with the same splits in several of them.
-fn one_configuration(root: &Path, files: &BTreeSet<PathBuf>) -> Result<()> {
+/// each, with the same splits in several of them. `key` is what names the folder, if a key does.
+///
+/// # Errors
+/// Returns [`Kind::Input`] if it has several.
+pub(super) fn one_configuration(root: &Path, files: &[PathBuf], key: Option<&str>) -> Result<()> {
     let mut configurations: BTreeMap<Split, BTreeSet<PathBuf>> = BTreeMap::new();
     for (split, folder) in files.iter().filter_map(|file| named(root, file)) {
         configurations.entry(split).or_default().insert(folder.strip_prefix(root).unwrap_or(folder).to_owned());
@@ -67,7 +72,11 @@ fn one_configuration(root: &Path, files: &BTreeSet<PathBuf>) -> Result<()> {
         root.display(),
         some_of(&names, SHOWN)
     );
-    Err(Error::new(Kind::Input, what).hint(format!("choose one: dataset.path = \"{}\"", first.display())))
+    let first = first.display();
+    Err(Error::new(Kind::Input, what).hint(match key {
+        Some(key) => format!("choose one: {key} = \"{first}\""),
+        None => format!("name one of them, such as {first}"),
+    }))
 }
 
 fn shown(folder: &Path) -> String {
@@ -90,10 +99,8 @@ pub(super) fn all_or_none(files: &[PathBuf], splits: &[Option<Split>]) -> Result
     let first = |named: bool| files.iter().zip(splits).find(|(_, split)| split.is_some() == named);
     let (Some((with, _)), Some((without, _))) = (first(true), first(false)) else { return Ok(()) };
     let what = format!("{} names no split, and {} does", without.display(), with.display());
-    Err(Error::new(Kind::Input, what).hint(format!(
-        "rename it with the word of a split, or move it out of the folder; splits are {}",
-        Split::words()
-    )))
+    let hint = format!("rename it with the word of a split, or move it out of the folder; {}", Split::hint());
+    Err(Error::new(Kind::Input, what).hint(hint))
 }
 
 /// Returns the split that a file's name means, or the nearest folder's, and the folder in which the

@@ -1,5 +1,6 @@
 //! Reads the rows of one Parquet file, a few at a time.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use super::types::{self, Pictures};
 use super::{Part, open};
 use crate::error::{Context, Error, Kind, Result};
 use crate::source::item::{Item, Origin, Split};
-use crate::source::label::Label;
+use crate::source::label::{Label, ONE_CLASS};
 use crate::source::written;
 
 /// The number of pictures held in memory at once.
@@ -26,16 +27,27 @@ const SMALL: usize = 8192;
 /// Passes each row's label of a column to `see`, with the row's number. A file without the column
 /// has none.
 pub(super) fn labels(part: &Part, name: &str, mut see: impl FnMut(usize, Option<Label>) -> Result<()>) -> Result<()> {
+    labels_until(part, name, |row, label| see(row, label).map(ControlFlow::Continue)).map(drop)
+}
+
+/// Like [`labels`], until `see` has seen enough.
+pub(super) fn labels_until(
+    part: &Part,
+    name: &str,
+    mut see: impl FnMut(usize, Option<Label>) -> Result<ControlFlow<()>>,
+) -> Result<ControlFlow<()>> {
     let mut first = 0;
     for batch in batches(part, &|pages| pages.read(&[name], SMALL))? {
         let batch = batch?;
-        let Some(column) = batch.column_by_name(name) else { return Ok(()) };
+        let Some(column) = batch.column_by_name(name) else { break };
         for (row, label) in (first..).zip(labels_of(column, name, first, &part.path)?) {
-            see(row, label)?;
+            if see(row, label)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
         }
         first += batch.num_rows();
     }
-    Ok(())
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Returns every path of a file's pictures that are not in the file, or may not be.
@@ -52,10 +64,12 @@ pub(super) fn paths(part: &Part) -> Result<Vec<String>> {
 }
 
 /// Returns the pictures of a file; `declared` names the labels that are numbers, if a file of the
-/// set declares them. Relative paths start at `root`.
+/// set declares them. Relative paths start at `root`, or `otherwise` if they lead nowhere from
+/// there.
 pub(super) fn items(
     part: Part,
     root: PathBuf,
+    otherwise: Option<PathBuf>,
     declared: Option<Vec<String>>,
 ) -> Box<dyn Iterator<Item = Result<Item>> + Send> {
     let columns = Arc::clone(&part.columns);
@@ -66,9 +80,10 @@ pub(super) fn items(
         Err(error) => return Box::new(std::iter::once(Err(error))),
     };
     let mut first_row = 0;
+    let place = move |written: &str| written::file(&root, otherwise.as_deref(), written);
     Box::new(batches.flat_map(move |batch| {
         let read = batch.and_then(|batch| {
-            items_of(&batch, &part, &root, declared.as_deref(), first_row).inspect(|_| first_row += batch.num_rows())
+            items_of(&batch, &part, &place, declared.as_deref(), first_row).inspect(|_| first_row += batch.num_rows())
         });
         match read {
             Ok(items) => items.into_iter().map(Ok).collect(),
@@ -105,8 +120,8 @@ struct Cells<'a> {
 
 impl<'a> Cells<'a> {
     fn of(column: &'a ArrayRef, name: &str, path: &Path) -> Result<Self> {
-        let bytes = |array: &ArrayRef| cast_to(array, &DataType::LargeBinary, path);
-        let paths = |array: &ArrayRef| cast_to(array, &DataType::LargeUtf8, path);
+        let bytes = |array: &ArrayRef| cast_to(array, &DataType::LargeBinary, name, path);
+        let paths = |array: &ArrayRef| cast_to(array, &DataType::LargeUtf8, name, path);
         Ok(match types::pictures(column.data_type()) {
             Some(Pictures::Struct { bytes: has_bytes, path: has_path }) => {
                 let whole = column.as_struct_opt().ok_or_else(|| missing(name, path))?;
@@ -141,7 +156,7 @@ impl<'a> Cells<'a> {
 fn items_of(
     batch: &RecordBatch,
     part: &Part,
-    root: &Path,
+    place: &dyn Fn(&str) -> (PathBuf, Origin),
     declared: Option<&[String]>,
     first_row: usize,
 ) -> Result<Vec<Item>> {
@@ -161,7 +176,7 @@ fn items_of(
     let mut items = Vec::with_capacity(batch.num_rows());
     for (here, (label, split)) in labels.into_iter().zip(splits).enumerate() {
         let row = first_row + here;
-        let (path, origin) = picture(&cells, here, row, part, root);
+        let (path, origin) = picture(&cells, here, row, part, place);
         let split = split.map(|word| split_of(word, part, row)).transpose()?.unwrap_or(part.split);
         let label = label.map(|label| named(label, part, declared, row)).transpose()?.flatten();
         items.push(Item { path, origin, split: Some(split), label });
@@ -171,7 +186,13 @@ fn items_of(
 
 /// Returns where the picture of a row is, and the path that users see: that of its own file, or
 /// that of this one with the row's number.
-fn picture(cells: &Cells<'_>, here: usize, row: usize, part: &Part, root: &Path) -> (String, Origin) {
+fn picture(
+    cells: &Cells<'_>,
+    here: usize,
+    row: usize,
+    part: &Part,
+    place: &dyn Fn(&str) -> (PathBuf, Origin),
+) -> (String, Origin) {
     let shown = format!("{}#{row}", part.path.display());
     match (cells.bytes(here), cells.path(here)) {
         (Some(bytes), inner) => {
@@ -179,7 +200,7 @@ fn picture(cells: &Cells<'_>, here: usize, row: usize, part: &Part, root: &Path)
             (shown, Origin::Embedded { bytes: bytes.to_vec() })
         }
         (None, Some(written)) => {
-            match (written::file(root, written), &cells.bytes) {
+            match (place(written), &cells.bytes) {
                 // `datasets` keeps the name of a file beside its bytes, and so where they are
                 // missing.
                 ((_, Origin::Unreadable { detail }), Some(_)) => {
@@ -198,8 +219,7 @@ pub(super) fn split_of(word: Label, part: &Part, row: usize) -> Result<Split> {
     let word = word.into_name();
     Split::parse(&word).ok_or_else(|| {
         let (path, name) = (part.path.display(), part.columns.split.as_deref().unwrap_or_default());
-        Error::new(Kind::Input, format!("{path}: `{name}` is `{word}` in row {row}"))
-            .hint(format!("splits are {}", Split::words()))
+        Error::new(Kind::Input, format!("{path}: `{name}` is `{word}` in row {row}")).hint(Split::hint())
     })
 }
 
@@ -211,12 +231,18 @@ pub(super) fn named(label: Label, part: &Part, declared: Option<&[String]>, row:
             let name = usize::try_from(number).ok().and_then(|n| classes.get(n));
             name.cloned().map(Some).ok_or_else(|| {
                 let (path, count) = (part.path.display(), classes.len());
+                let hint = format!(
+                    "labels are 0 to {}, in the order of the names in the file; -1 means none",
+                    count.saturating_sub(1)
+                );
                 Error::new(Kind::Input, format!("{path}: label {number} in row {row}, but there are {count} classes"))
+                    .hint(hint)
             })
         }
         (Label::Name(name), Some(classes)) if !classes.contains(&name) => {
             let (path, count) = (part.path.display(), classes.len());
-            Err(Error::new(Kind::Input, format!("{path}: label '{name}' in row {row} is none of the {count} classes")))
+            Err(Error::new(Kind::Input, format!("{path}: label '{name}' in row {row} is none of the {count} classes"))
+                .hint("correct the label, or the names that the file declares"))
         }
         (label, _) => Ok(Some(label.into_name())),
     }
@@ -231,17 +257,17 @@ fn labels_of(column: &ArrayRef, name: &str, first: usize, path: &Path) -> Result
     match values {
         DataType::Null => Ok(vec![None; column.len()]),
         text if types::is_text(text) => {
-            let labels = cast_to(column, &DataType::LargeUtf8, path)?;
+            let labels = cast_to(column, &DataType::LargeUtf8, name, path)?;
             Ok(labels.as_string::<i64>().iter().map(|label| Label::of_text(label?)).collect())
         }
         number if number.is_floating() => {
-            let labels = cast_to(column, &DataType::Float64, path)?;
+            let labels = cast_to(column, &DataType::Float64, name, path)?;
             let labels = labels.as_primitive::<Float64Type>().iter();
             let whole = |(row, number): (usize, f64)| {
                 Label::of_fraction(number).map(Some).ok_or_else(|| {
                     let path = path.display();
                     Error::new(Kind::Input, format!("{path}: `{name}` is {number} in row {row}, and no whole number"))
-                        .hint("labels are names or whole numbers")
+                        .hint(ONE_CLASS)
                 })
             };
             // pandas writes NaN for what is missing.
@@ -249,26 +275,29 @@ fn labels_of(column: &ArrayRef, name: &str, first: usize, path: &Path) -> Result
             (first..).zip(labels).map(|(row, n)| given(n).map_or(Ok(None), |n| whole((row, n)))).collect()
         }
         number if number.is_integer() || *number == DataType::Boolean => {
-            let labels = cast_to(column, &DataType::Int64, path)?;
+            let labels = cast_to(column, &DataType::Int64, name, path)?;
             Ok(labels.as_primitive::<Int64Type>().iter().map(|label| label.map(Label::Number)).collect())
         }
         other => {
             let (path, data_type) = (path.display(), types::name(other));
             Err(Error::new(Kind::Input, format!("{path}: column `{name}` is {data_type}, and cannot hold labels"))
-                .hint("each picture has one class, a name or a number"))
+                .hint(ONE_CLASS))
         }
     }
 }
 
+const ANEW: &str = "write the file anew: its columns are not of the types that its schema says";
+
 fn missing(name: &str, path: &Path) -> Error {
-    Error::new(Kind::Input, format!("{}: column `{name}` is not what the schema says", path.display()))
+    Error::new(Kind::Input, format!("{}: column `{name}` is not what the schema says", path.display())).hint(ANEW)
 }
 
 /// Casts a column; a value that has no place in the other type is an error, not a missing one.
-fn cast_to(array: &ArrayRef, data_type: &DataType, path: &Path) -> Result<ArrayRef> {
+fn cast_to(array: &ArrayRef, data_type: &DataType, name: &str, path: &Path) -> Result<ArrayRef> {
     if array.data_type() == data_type {
         return Ok(Arc::clone(array));
     }
     let strict = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(array, data_type, &strict).at(Kind::Input, "unexpected type of column in", path)
+    let refused = || format!("{}: column `{name}` cannot be read as {}", path.display(), types::name(data_type));
+    cast_with_options(array, data_type, &strict).context(Kind::Input, refused).map_err(|error| error.hint(ANEW))
 }

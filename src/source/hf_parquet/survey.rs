@@ -1,6 +1,7 @@
 //! Reads all labels before any picture: which classes there are, and whether every label is one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use super::columns::Columns;
 use super::{Part, rows};
@@ -81,18 +82,19 @@ pub(super) fn settle(columns: &mut Columns, parts: impl Fn(&Columns) -> Vec<Part
     let mut fit = Vec::new();
     for name in &columns.perhaps_labels {
         if repeats(&files, name)? {
-            fit.push(format!("`{name}`"));
+            fit.push(name.clone());
         }
     }
     match fit.as_slice() {
         [] => {}
         [one] => {
-            columns.label = Some(one.trim_matches('`').to_owned());
-            columns.notes.push(format!("labels are those of column {one}, the only one that may hold some"));
+            columns.label = Some(one.clone());
+            columns.notes.push(format!("labels are those of column `{one}`, the only one that may hold some"));
         }
         several => {
-            let why =
-                format!("labels may be in any of the columns {}: choose one with {}", some_of(several, SHOWN), KEYS[1]);
+            let several: Vec<String> = several.iter().map(|name| format!("`{name}`")).collect();
+            let several = some_of(&several, SHOWN);
+            let why = format!("labels may be in any of the columns {several}: choose one with {}", KEYS[1]);
             columns.unlabelled = Some(why);
         }
     }
@@ -103,19 +105,28 @@ fn settle_split(columns: &mut Columns, files: &[Part]) -> Result<()> {
     let Some(name) = &columns.split else { return Ok(()) };
     // The first row of each word.
     let mut words: BTreeMap<Label, (&Part, usize)> = BTreeMap::new();
+    let mut more = false;
     for part in files {
-        rows::labels(part, name, |row, word| {
-            if let Some(word) = word.filter(|_| words.len() < SHOWN) {
-                words.entry(word).or_insert((part, row));
+        let seen = rows::labels_until(part, name, |row, word| {
+            let Some(word) = word.filter(|word| !words.contains_key(word)) else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            more = words.len() == SHOWN;
+            if more {
+                return Ok(ControlFlow::Break(()));
             }
-            Ok(())
+            words.insert(word, (part, row));
+            Ok(ControlFlow::Continue(()))
         })?;
+        if seen.is_break() {
+            break;
+        }
     }
     let is_split = |word: &Label| Split::parse(&word.clone().into_name()).is_some();
     if !columns.split_is_chosen && !words.keys().any(is_split) {
         if !words.is_empty() {
             let words: Vec<String> = words.into_keys().map(Label::into_name).collect();
-            let words = some_of(&words, SHOWN);
+            let words = some_of(&words, SHOWN) + if more { " and more" } else { "" };
             columns.notes.push(format!("column `{name}` names no split and is left aside: its words are {words}"));
         }
         columns.split = None;
@@ -150,17 +161,19 @@ fn repeats(files: &[Part], name: &str) -> Result<bool> {
     const MOST: usize = 100_000;
     /// Pictures of a data set that may show as many classes.
     const FEW: usize = 20;
-    let (mut distinct, mut count, mut fits) = (BTreeSet::new(), 0, true);
+    let (mut distinct, mut count) = (BTreeSet::new(), 0);
     for part in files {
-        rows::labels(part, name, |_, label| {
-            if let Some(label) = label.filter(|_| fits) {
-                count += 1;
-                fits = distinct.len() <= MOST
-                    && matches!(&label, Label::Name(name) if name.chars().nth(LONGEST).is_none());
-                distinct.insert(label);
-            }
-            Ok(())
+        let seen = rows::labels_until(part, name, |_, label| {
+            let Some(label) = label else { return Ok(ControlFlow::Continue(())) };
+            let fits =
+                distinct.len() <= MOST && matches!(&label, Label::Name(name) if name.chars().nth(LONGEST).is_none());
+            count += 1;
+            distinct.insert(label);
+            Ok(if fits { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         })?;
+        if seen.is_break() {
+            return Ok(false);
+        }
     }
-    Ok(fits && distinct.len() > 1 && (count <= FEW || distinct.len() <= count / 2))
+    Ok(distinct.len() > 1 && (count <= FEW || distinct.len() <= count / 2))
 }

@@ -29,13 +29,18 @@ impl Columns {
     /// # Errors
     /// Returns [`Kind::Input`] if no column says where the pictures are, two say the same, a name
     /// looks like a mistyped one, or a chosen column is missing.
-    pub(super) fn find(names: &[String], chosen: Chosen<'_>, path: &Path, line: u64) -> Result<Self> {
+    pub(super) fn find(names: &[String], mut chosen: Chosen<'_>, path: &Path, line: u64) -> Result<Self> {
         let refuse = |what: String| Error::new(Kind::Input, format!("{}:{line}: {what}", path.display()));
         let shown: Vec<&str> = names.iter().map(String::as_str).filter(|name| !is_index(name)).collect();
         let mut found = [None; 3];
         for (column, name) in chosen.names.into_iter().enumerate() {
             let Some(name) = name else { continue };
             let Some(place) = column_names::position(name, names.iter().map(String::as_str)) else {
+                // Other lists than the pipeline's may call it otherwise.
+                if chosen.pictures_alone {
+                    chosen.names[column] = None;
+                    continue;
+                }
                 let what = format!("no column `{name}`, which {} names", KEYS[column]);
                 return Err(refuse(what).hint(column_names::instead(name, &shown)));
             };
@@ -59,8 +64,11 @@ impl Columns {
                             true => format!("column `{name}` stands twice"),
                             false => format!("columns `{before}` and `{name}` both mean `{own}`"),
                         };
-                        let hint = format!("rename one of the two, or choose with {}", KEYS[column]);
-                        return Err(refuse(what).hint(hint));
+                        let hint = "rename one of the two";
+                        return Err(refuse(what).hint(match chosen.pictures_alone {
+                            true => hint.to_owned(),
+                            false => format!("{hint}, or choose with {}", KEYS[column]),
+                        }));
                     }
                 }
                 // pandas writes its index without a name, and a comma at a line's end makes a
@@ -83,12 +91,11 @@ impl Columns {
             return Err(refuse(format!("unknown column `{name}`")).hint(format!("did you mean `{meant}`?")));
         }
         let Some(place) = found[0] else {
-            let hint = format!(
-                "a column says where the pictures are: path (or {}), and if wanted label and split; {} chooses another",
-                NAMES[0].1.join(", "),
-                KEYS[0]
-            );
-            return Err(refuse("no column `path`".to_owned()).hint(hint));
+            let hint = format!("a column says where the pictures are: path (or {})", NAMES[0].1.join(", "));
+            return Err(refuse("no column `path`".to_owned()).hint(match chosen.pictures_alone {
+                true => hint,
+                false => format!("{hint}, and if wanted label and split; {} chooses another", KEYS[0]),
+            }));
         };
         let left = some_of(&others, SHOWN);
         let note = (!others.is_empty()).then(|| {

@@ -8,11 +8,13 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::JSON;
 use super::Row;
 use super::columns::Columns;
+use super::has_extension;
 use crate::error::{Context, Error, Kind, Result};
 use crate::source::column_names::{Chosen, KEYS};
-use crate::source::label::Label;
+use crate::source::label::{Label, ONE_CLASS};
 
 /// Bytes that a line may have: room for a long caption and boxes.
 const LONGEST: u64 = 1 << 20;
@@ -25,8 +27,7 @@ const MOST_KEYS: usize = 10_000;
 /// # Errors
 /// Returns [`Kind::Input`] if the file cannot be read.
 pub(super) fn is_json(file: &mut File, path: &Path) -> Result<bool> {
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
-    if ["jsonl", "ndjson", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known)) {
+    if has_extension(path, &JSON) {
         return Ok(true);
     }
     let mut begin = Vec::new();
@@ -69,14 +70,14 @@ pub(super) fn rows(mut file: File, chosen: Chosen<'_>, path: &Path) -> Result<(C
         let text = |value: Option<Value>, place: usize| match value {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
-            Some(_) => Err(refused(path, line, &format!("`{}` is no text", names[place]))),
+            Some(_) => Err(refused(path, line, &format!("`{}` is no text", names[place])).hint("write it in quotes")),
         };
         let file = text(value(&mut object, Some(columns.path)), columns.path)?;
         let split = text(value(&mut object, columns.split), columns.split.unwrap_or(0))?;
         let label = label(value(&mut object, columns.label)).map_err(|what| {
             let name = &names[columns.label.unwrap_or(0)];
             refused(path, line, &format!("`{name}` is {what}"))
-                .hint(format!("each picture has one class, a name or a whole number; {} chooses another key", KEYS[1]))
+                .hint(format!("{ONE_CLASS}; {} chooses another key", KEYS[1]))
         })?;
         rows.push(Row::new(file, label, split, path, line)?);
         Ok(())
