@@ -382,3 +382,17 @@ fn a_tilde_in_a_pipeline_file_is_the_home_folder() {
     let doctor = pipeline.command("doctor", &["--set", "dataset.path=~/pictures"]).env("HOME", &home).output().unwrap();
     assert!(ok(&doctor).contains("3 classes"), "{}", text(&doctor.stdout));
 }
+
+#[test]
+fn init_finds_the_one_model_beside_the_file_whoever_wrote_it() {
+    for files in [["config.json", "model.safetensors"], ["open_clip_config.json", "open_clip_model.safetensors"]] {
+        let pipeline = Pipeline::new(1, 1);
+        std::fs::create_dir(pipeline.path("clip")).unwrap();
+        files.iter().for_each(|name| pipeline.write(&format!("clip/{name}"), ""));
+        std::fs::remove_file(pipeline.path("pipeline.toml")).unwrap();
+        let output = pipeline.program(&["init", "pictures", "--output", "pipeline.toml"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let written = std::fs::read_to_string(pipeline.path("pipeline.toml")).unwrap();
+        assert!(written.contains("path = \"clip\""), "{written}");
+    }
+}

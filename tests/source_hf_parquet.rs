@@ -549,3 +549,33 @@ fn a_range_of_labels_is_checked_before_any_picture_is_read() {
     let refused = open(&spec(&path)).err().unwrap().to_string();
     assert!(refused.ends_with("train.parquet: label 2 in row 2, but there are 2 classes"), "{refused}");
 }
+
+/// What `predict` reads: the run's column if there is one, and no word of keys.
+#[test]
+fn pictures_alone_are_found_by_the_runs_column_and_hints_name_no_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let two = || -> ArrayRef { Arc::new(BinaryArray::from_iter(pictures(2))) };
+    let of = |place: &str, column: Option<&str>| {
+        let run = Dataset { image_column: column.map(str::to_owned), ..spec(Path::new("elsewhere")) };
+        let found = microclip_pipe::source::inputs::pictures(&dir.path().join(place), &run);
+        found.map(|found| (found.count, found.notes)).map_err(|error| {
+            let said = format!("{error} | {}", error.hint_text().unwrap());
+            assert!(!said.contains("dataset."), "{said}");
+            said
+        })
+    };
+    write(&dir.path().join("two.parquet"), vec![("full", two()), ("small", two())], None);
+    assert_eq!(of("two.parquet", Some("full")).unwrap(), (2, Vec::new()));
+    let several = of("two.parquet", Some("photo")).unwrap_err();
+    assert!(several.contains("several columns may hold the pictures") && several.contains("leave out"), "{several}");
+    write(&dir.path().join("both.parquet"), vec![("image", two()), ("jpg", two())], None);
+    let (_, notes) = of("both.parquet", None).unwrap();
+    assert!(notes.len() == 1 && notes[0].ends_with("not of `jpg` (binary)"), "{notes:?}");
+    write(&dir.path().join("none.parquet"), vec![("label", numbers(&[1, 2]))], None);
+    assert!(of("none.parquet", None).unwrap_err().contains("has no column of pictures"));
+    for place in ["hub/large/train/0.parquet", "hub/small/train/0.parquet"] {
+        write(&dir.path().join(place), vec![("image", two())], None);
+    }
+    let mixed = of("hub", None).unwrap_err();
+    assert!(mixed.contains("name one of them, such as "), "{mixed}");
+}
