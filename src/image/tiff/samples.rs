@@ -19,6 +19,36 @@ pub(super) enum Colour {
     YCbCr,
 }
 
+impl Colour {
+    /// Reads what the first samples are.
+    fn of(directory: &Directory, jpeg: bool) -> Result<Self, Rejection> {
+        // Pillow's default where this tag is missing.
+        Ok(match directory.number(262)?.unwrap_or(0) {
+            0 => Colour::Inverted,
+            1 => Colour::Grey,
+            2 => Colour::Rgb,
+            3 => Colour::Palette,
+            4 => return Err(unsupported("of a transparency mask")),
+            5 => Colour::Cmyk,
+            6 if jpeg => Colour::YCbCr,
+            6 => return Err(unsupported("of YCbCr samples without JPEG compression")),
+            8..=10 => return Err(unsupported("of CIELab colours")),
+            32_803 | 34_892 => return Err(unsupported("of a camera's raw values")),
+            32_844 | 32_845 => return Err(unsupported("of LogLuv colours")),
+            other => return Err(unsupported(format!("of photometric interpretation {other}"))),
+        })
+    }
+
+    /// Returns how many samples a colour has.
+    fn samples(self) -> u64 {
+        match self {
+            Colour::Inverted | Colour::Grey | Colour::Palette => 1,
+            Colour::Rgb | Colour::YCbCr => 3,
+            Colour::Cmyk => 4,
+        }
+    }
+}
+
 /// The samples of a pixel.
 pub(super) struct Samples {
     pub(super) colour: Colour,
@@ -39,26 +69,8 @@ impl Samples {
         if directory.number(266)?.is_some_and(|order| order != 1) {
             return Err(unsupported("whose bits are in reversed order (FillOrder)"));
         }
-        // Pillow's default where this tag is missing.
-        let colour = match directory.number(262)?.unwrap_or(0) {
-            0 => Colour::Inverted,
-            1 => Colour::Grey,
-            2 => Colour::Rgb,
-            3 => Colour::Palette,
-            4 => return Err(unsupported("of a transparency mask")),
-            5 => Colour::Cmyk,
-            6 if jpeg => Colour::YCbCr,
-            6 => return Err(unsupported("of YCbCr samples without JPEG compression")),
-            8..=10 => return Err(unsupported("of CIELab colours")),
-            32_803 | 34_892 => return Err(unsupported("of a camera's raw values")),
-            32_844 | 32_845 => return Err(unsupported("of LogLuv colours")),
-            other => return Err(unsupported(format!("of photometric interpretation {other}"))),
-        };
-        let colours = match colour {
-            Colour::Inverted | Colour::Grey | Colour::Palette => 1,
-            Colour::Rgb | Colour::YCbCr => 3,
-            Colour::Cmyk => 4,
-        };
+        let colour = Colour::of(directory, jpeg)?;
+        let colours = colour.samples();
         let count = directory.number(277)?.unwrap_or(if jpeg && colours == 3 { 3 } else { 1 });
         let extra = directory.find(338)?;
         let (extras, first_extra) = match extra {
@@ -70,50 +82,9 @@ impl Samples {
         if count != colours + extras {
             return Err(unsupported(format!("of {count} samples a pixel, {colours} of them colours, {extras} more")));
         }
-        let bits = match directory.find(258)? {
-            None => 1,
-            Some(values) => {
-                let first = values.get(0).ok_or_else(|| corrupt("its samples have no size"))?;
-                if values.iter().take(count as usize).any(|bits| bits != first) {
-                    return Err(unsupported("whose samples have different sizes"));
-                }
-                first
-            }
-        };
-        if let Some(formats) = directory.find(339)? {
-            let grey = matches!(colour, Colour::Inverted | Colour::Grey);
-            match (formats.get(0).unwrap_or(1), bits) {
-                _ if formats.iter().any(|format| Some(format) != formats.get(0)) => {
-                    return Err(unsupported("whose samples have different types"));
-                }
-                // Pillow takes signed bytes for unsigned ones.
-                (1, _) => {}
-                (2, 8) if grey && colour == Colour::Grey && extras == 0 => {}
-                (2, _) => return Err(unsupported(format!("of signed samples of {bits} bits"))),
-                (3, _) => return Err(unsupported(format!("of floating-point samples of {bits} bits"))),
-                _ => return Err(unsupported("of samples of an unknown type")),
-            }
-        }
-        let known = match colour {
-            Colour::Inverted => extras == 0 && matches!(bits, 1 | 2 | 4 | 8),
-            Colour::Grey => matches!((bits, extras), (1 | 2 | 4 | 8 | 16, 0) | (8, 1)),
-            Colour::Palette => matches!((bits, extras), (1 | 2 | 4 | 8, 0) | (8, 1)),
-            Colour::Rgb => matches!((bits, extras), (8, 0..=3) | (16, 0..=1)),
-            Colour::Cmyk => matches!((bits, extras), (8, 0..=2) | (16, 0)),
-            Colour::YCbCr => matches!((bits, extras), (8, 0)),
-        };
-        if !known {
-            let name = match colour {
-                Colour::Inverted => "inverted grey",
-                Colour::Grey => "grey",
-                Colour::Palette => "palette",
-                Colour::Rgb => "RGB",
-                Colour::Cmyk => "CMYK",
-                Colour::YCbCr => "YCbCr",
-            };
-            let more = if extras == 0 { String::new() } else { format!(" and {extras} further samples a pixel") };
-            return Err(unsupported(format!("of {name} samples of {bits} bits{more}")));
-        }
+        let bits = bits(directory, count)?;
+        check_type(directory, colour, bits, extras)?;
+        check_sizes(colour, bits, extras)?;
         let packed = directory.number(259)?.unwrap_or(1) != 1;
         if directory.number(284)? == Some(2) && ((bits == 16 && !packed) || (extras > 0 && extra.is_none())) {
             // Pillow takes the one for 8 bits, and the fourth sample of the other for black ink.
@@ -172,6 +143,64 @@ impl Samples {
     fn colour_of(&self, number: u8) -> [u8; 3] {
         self.palette.get(usize::from(number)).copied().unwrap_or([number; 3])
     }
+}
+
+/// Reads the bits of each sample, which must be the same in all `count`.
+fn bits(directory: &Directory, count: u64) -> Result<u64, Rejection> {
+    Ok(match directory.find(258)? {
+        None => 1,
+        Some(values) => {
+            let first = values.get(0).ok_or_else(|| corrupt("its samples have no size"))?;
+            if values.iter().take(count as usize).any(|bits| bits != first) {
+                return Err(unsupported("whose samples have different sizes"));
+            }
+            first
+        }
+    })
+}
+
+/// Refuses numbers that are no plain ones (`SampleFormat`).
+fn check_type(directory: &Directory, colour: Colour, bits: u64, extras: u64) -> Result<(), Rejection> {
+    if let Some(formats) = directory.find(339)? {
+        let grey = matches!(colour, Colour::Inverted | Colour::Grey);
+        match (formats.get(0).unwrap_or(1), bits) {
+            _ if formats.iter().any(|format| Some(format) != formats.get(0)) => {
+                return Err(unsupported("whose samples have different types"));
+            }
+            // Pillow takes signed bytes for unsigned ones.
+            (1, _) => {}
+            (2, 8) if grey && colour == Colour::Grey && extras == 0 => {}
+            (2, _) => return Err(unsupported(format!("of signed samples of {bits} bits"))),
+            (3, _) => return Err(unsupported(format!("of floating-point samples of {bits} bits"))),
+            _ => return Err(unsupported("of samples of an unknown type")),
+        }
+    }
+    Ok(())
+}
+
+/// Refuses sizes of samples, and numbers of further ones, that Pillow does not take.
+fn check_sizes(colour: Colour, bits: u64, extras: u64) -> Result<(), Rejection> {
+    let known = match colour {
+        Colour::Inverted => extras == 0 && matches!(bits, 1 | 2 | 4 | 8),
+        Colour::Grey => matches!((bits, extras), (1 | 2 | 4 | 8 | 16, 0) | (8, 1)),
+        Colour::Palette => matches!((bits, extras), (1 | 2 | 4 | 8, 0) | (8, 1)),
+        Colour::Rgb => matches!((bits, extras), (8, 0..=3) | (16, 0..=1)),
+        Colour::Cmyk => matches!((bits, extras), (8, 0..=2) | (16, 0)),
+        Colour::YCbCr => matches!((bits, extras), (8, 0)),
+    };
+    if !known {
+        let name = match colour {
+            Colour::Inverted => "inverted grey",
+            Colour::Grey => "grey",
+            Colour::Palette => "palette",
+            Colour::Rgb => "RGB",
+            Colour::Cmyk => "CMYK",
+            Colour::YCbCr => "YCbCr",
+        };
+        let more = if extras == 0 { String::new() } else { format!(" and {extras} further samples a pixel") };
+        return Err(unsupported(format!("of {name} samples of {bits} bits{more}")));
+    }
+    Ok(())
 }
 
 /// Reads the palette, which has all reds first; of each 16 bits the higher eight count.
