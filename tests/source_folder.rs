@@ -162,8 +162,16 @@ fn the_fingerprint_changes_with_the_files_and_only_then() {
 fn folders_of_tools_are_no_classes() {
     let dir =
         folder(&["rose/1.png", "lily/2.png", "rose/@eaDir/1.jpg/thumb.png", "@eaDir/3.png", "__MACOSX/rose/4.png"]);
-    let source = source(dir.path());
-    assert_eq!((source.listing().items, source.listing().classes.len()), (2, 2));
+    let listing = source(dir.path()).listing().clone();
+    assert_eq!((listing.items, listing.classes.len(), listing.notes), (2, 2, Vec::new()));
+    let dir = folder(&["train/rose/1.png", "train/lily/2.png", "test/rose/3.png", ".git/objects/pack/4.png"]);
+    fs::create_dir_all(dir.path().join("train/tulip")).unwrap();
+    let notes = source(dir.path()).listing().notes.clone();
+    assert!(notes.len() == 1 && notes[0].contains("(tulip)"), "{notes:?}");
+    // One class, however deep its pictures lie, is one class.
+    let elsewhere = |places: &[&str]| source(folder(places).path()).listing().elsewhere.clone();
+    assert_eq!(elsewhere(&["rose/a/b/c/1.png", "rose/a/b/c/2.png"]), None);
+    assert!(elsewhere(&["x/images/rose/1.png", "x/images/lily/2.png"]).unwrap().contains("/x/images look like"));
 }
 
 #[cfg(target_os = "linux")]

@@ -102,10 +102,11 @@ fn empty_folders(root: &Path, by_split: bool, classes: &[String]) -> Option<Stri
         return None;
     }
     let depth = if by_split { 2 } else { 1 };
-    let folders = WalkDir::new(root).follow_links(true).min_depth(depth).max_depth(depth).sort_by_file_name();
-    let names = folders.into_iter().flatten().filter(|entry| entry.file_type().is_dir());
-    let names = names.map(|entry| class_name(&entry.file_name().to_string_lossy()));
-    let empty: BTreeSet<String> = names.filter(|name| !name.starts_with('.') && !classes.contains(name)).collect();
+    // A minimum of the depth would keep hidden folders above it from being left out.
+    let folders = WalkDir::new(root).follow_links(true).max_depth(depth).into_iter().filter_entry(is_visible);
+    let folders = folders.flatten().filter(|entry| entry.depth() == depth && entry.file_type().is_dir());
+    let names = folders.map(|entry| class_name(&entry.file_name().to_string_lossy()));
+    let empty: BTreeSet<String> = names.filter(|name| !classes.contains(name)).collect();
     let empty: Vec<String> = empty.into_iter().collect();
     (!empty.is_empty()).then(|| {
         format!(
@@ -129,10 +130,11 @@ fn deeper(root: &Path, items: &[Item]) -> Option<String> {
         match folders.len() {
             0 => return None,
             1 => top.push(folders.first()?),
-            _ => break,
+            _ if top == root => return None,
+            _ => return Some(format!("the folders in {} look like classes: name it as dataset.path", top.display())),
         }
     }
-    (top != root).then(|| format!("the folders in {} look like classes: name it as dataset.path", top.display()))
+    None
 }
 
 /// Counts the files that are rejected because of their names.
