@@ -40,9 +40,13 @@ pub struct Plan {
 ///
 /// # Errors
 /// Fails as the run would before its first forward pass: if the source, the model, the sentences or
-/// the recipe cannot be used, or the store not be written to.
+/// the recipe cannot be used, or the store not be made. A store that is there and may only be read
+/// has a plan all the same, with a warning.
 pub async fn plan(spec: &Spec) -> Result<Plan> {
-    Store::require_openable(&spec.store)?;
+    let read_only = match Store::require_openable(&spec.store) {
+        Err(error) if spec.store.is_dir() => Some(format!("warning: a run would be refused: {error}")),
+        checked => checked.map(|()| None)?,
+    };
     let opened = Opened::new(spec)?;
     ingest::require_training(opened.source.as_ref())?;
     let recipe = opened.recipe(spec)?;
@@ -50,7 +54,8 @@ pub async fn plan(spec: &Spec) -> Result<Plan> {
         recipe.statement.validate().await?;
     }
     let store = Store::open_read(&spec.store)?;
-    let notes = notes(&opened, spec, &store)?;
+    let mut notes = notes(&opened, spec, &store)?;
+    notes.extend(read_only);
     Ok(Plan { rows: rows(spec, opened, recipe.as_ref(), &store).await?, notes })
 }
 

@@ -113,7 +113,9 @@ fn a_store_that_may_only_be_read_can_be_read() {
     assert_eq!(pipeline.sql_in("SELECT count(*) AS n FROM images", &arguments[2..]), [serde_json::json!({"n": 9})]);
     pipeline.ok("cache verify", &arguments[2..]);
     pipeline.ok("cache ls", &arguments[2..]);
-    pipeline.ok("run", &[&arguments[..], &["--dry-run"]].concat());
+    let plan = pipeline.output("run", &[&arguments[..], &["--dry-run"]].concat());
+    let said = String::from_utf8_lossy(&plan.stderr).into_owned();
+    assert!(plan.status.success() && said.contains("a run would be refused: cannot write to the store"), "{said}");
     disk.remount("rw");
     pipeline.ok("run", &arguments);
 }
