@@ -7,6 +7,7 @@ use std::io::Cursor;
 use ::image::codecs::bmp::BmpDecoder;
 use ::image::{ColorType, ImageDecoder, ImageError};
 
+use super::buffer::{decoded, without_alpha};
 use super::foreign::CONVERT;
 use super::rejection::{Reason, Rejection};
 
@@ -27,10 +28,7 @@ pub(super) fn rgb(bytes: &[u8]) -> Result<Vec<u8>, Rejection> {
         return coded(bytes, code, palette, width as usize, height as usize);
     }
     let color = decoder.color_type();
-    let length = usize::try_from(decoder.total_bytes())
-        .map_err(|_| Rejection::new(Reason::TooManyPixels, "the picture does not fit into memory"))?;
-    let mut pixels = vec![0; length];
-    decoder.read_image(&mut pixels).map_err(|e| rejection(&e))?;
+    let mut pixels = decoded(decoder, rejection)?;
     match color {
         ColorType::Rgb8 => {
             if let Some(bits) = short_channels(bytes) {
@@ -40,7 +38,7 @@ pub(super) fn rgb(bytes: &[u8]) -> Result<Vec<u8>, Rejection> {
             }
             Ok(pixels)
         }
-        ColorType::Rgba8 => Ok(pixels.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect()),
+        ColorType::Rgba8 => Ok(without_alpha(&pixels)),
         other => Err(Rejection::new(Reason::Unsupported, format!("BMP: pixels of type {other:?}: {CONVERT}"))),
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod augment;
 mod bmp;
+mod buffer;
 mod cmyk;
 pub mod crops;
 pub mod decode;

@@ -6,6 +6,7 @@ use ::image::codecs::png::PngDecoder;
 use ::image::{ColorType, ExtendedColorType, ImageDecoder, ImageError, Limits as AllocationLimits};
 use flate2::read::ZlibDecoder;
 
+use super::buffer::{decoded, without_alpha};
 use super::rejection::{Reason, Rejection};
 
 /// Returns the bounds of the decoder's own buffers (one row, and ancillary chunks that may unpack
@@ -66,10 +67,7 @@ pub(super) fn rgb(bytes: &[u8]) -> Result<Vec<u8>, Rejection> {
     let decoder = PngDecoder::with_limits(Cursor::new(bytes), allocation_limits()).map_err(|e| rejection(&e))?;
     // Transparency makes grey with alpha of grey, which Pillow converts as grey all the same.
     let (color, stored) = (decoder.color_type(), decoder.original_color_type());
-    let length = usize::try_from(decoder.total_bytes())
-        .map_err(|_| Rejection::new(Reason::TooManyPixels, "the picture does not fit into memory"))?;
-    let mut pixels = vec![0; length];
-    decoder.read_image(&mut pixels).map_err(|e| rejection(&e))?;
+    let pixels = decoded(decoder, rejection)?;
     if (color, stored) == (ColorType::La16, ExtendedColorType::L16) {
         let grey = pixels.as_chunks::<4>().0.iter().flat_map(|&[a, b, _, _]| [a, b]).collect();
         return to_rgb(ColorType::L16, grey);
@@ -86,7 +84,7 @@ fn to_rgb(color: ColorType, pixels: Vec<u8>) -> Result<Vec<u8>, Rejection> {
     let clipped = |pair: [u8; 2]| u16::from_ne_bytes(pair).min(255) as u8;
     Ok(match color {
         ColorType::Rgb8 => pixels,
-        ColorType::Rgba8 => pixels.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect(),
+        ColorType::Rgba8 => without_alpha(&pixels),
         ColorType::L8 => pixels.iter().flat_map(|&l| [l; 3]).collect(),
         ColorType::La8 => pixels.as_chunks::<2>().0.iter().flat_map(|&[l, _]| [l; 3]).collect(),
         ColorType::L16 => pixels.as_chunks::<2>().0.iter().flat_map(|&l| [clipped(l); 3]).collect(),

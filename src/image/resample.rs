@@ -142,14 +142,8 @@ fn resize(
             pixel.0 = pixel.0.map(|v| u16::from(narrowed(v)) * WIDENING);
         }
     })?;
-    let mut pixels = vec![0; resized.pixels().len() * 3];
-    // A `flat_map` does not know its length, and would grow the bytes as it goes.
-    for (narrow, wide) in pixels.as_chunks_mut::<3>().0.iter_mut().zip(resized.pixels()) {
-        for (narrow, wide) in narrow.iter_mut().zip(wide.0) {
-            *narrow = narrowed(wide);
-        }
-    }
-    Ok(pixels)
+    let narrow: Vec<[u8; 3]> = resized.pixels().iter().map(|pixel| pixel.0.map(narrowed)).collect();
+    Ok(narrow.into_flattened())
 }
 
 /// Factor from 8 bits to 16: 255 becomes 65,535, so both ranges clip at the same value.

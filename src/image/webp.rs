@@ -5,19 +5,17 @@ use std::io::Cursor;
 use ::image::codecs::webp::WebPDecoder;
 use ::image::{ColorType, ImageDecoder, ImageError};
 
+use super::buffer::{decoded, without_alpha};
 use super::rejection::{Reason, Rejection};
 
 /// Decodes to RGB.
 pub(super) fn rgb(bytes: &[u8]) -> Result<Vec<u8>, Rejection> {
     let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|e| rejection(&e))?;
     let color = decoder.color_type();
-    let length = usize::try_from(decoder.total_bytes())
-        .map_err(|_| Rejection::new(Reason::TooManyPixels, "the picture does not fit into memory"))?;
-    let mut pixels = vec![0; length];
-    decoder.read_image(&mut pixels).map_err(|e| rejection(&e))?;
+    let pixels = decoded(decoder, rejection)?;
     match color {
         ColorType::Rgb8 => Ok(pixels),
-        ColorType::Rgba8 => Ok(pixels.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect()),
+        ColorType::Rgba8 => Ok(without_alpha(&pixels)),
         other => Err(Rejection::new(Reason::Unsupported, format!("WebP: pixels of type {other:?}"))),
     }
 }
