@@ -103,6 +103,11 @@ impl Error {
         Error { kind, message: message.into(), hint: None, cause: None }
     }
 
+    /// Makes an error about a line of a text file: `PATH:LINE: WHAT`.
+    pub fn in_line(kind: Kind, path: &Path, line: u64, what: impl fmt::Display) -> Self {
+        Error::new(kind, format!("{}:{line}: {what}", path.display()))
+    }
+
     /// Adds what the user can do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -3,7 +3,7 @@
 
 use super::header::FORMATS;
 use super::rejection::{Reason, Rejection};
-use crate::text::lfs;
+use crate::text::{file as text_file, lfs};
 
 /// Bytes at the beginning in which text is looked at.
 const LOOKED_AT: usize = 4096;
@@ -107,7 +107,7 @@ fn boxed(bytes: &[u8]) -> (&'static str, &'static str) {
     let has = |names: &[&[u8; 4]]| brands.iter().any(|brand| names.contains(&brand));
     let major = brands.first().copied().unwrap_or_default();
     if has(&[b"avif", b"avis"]) {
-        ("an AVIF picture", "convert it to JPEG or PNG first, such as by Pillow or `magick FILE out.png`")
+        ("an AVIF picture", CONVERT)
     } else if has(&[b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"]) {
         ("a HEIC (HEIF) picture", HEIF)
     } else if has(&[b"crx "]) {
@@ -125,7 +125,7 @@ fn boxed(bytes: &[u8]) -> (&'static str, &'static str) {
 /// there is none.
 fn text(bytes: &[u8]) -> String {
     let bytes = &bytes[..bytes.len().min(LOOKED_AT)];
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let bytes = text_file::without_mark(bytes);
     let control = |byte: &u8| *byte < 0x20 && !byte.is_ascii_whitespace();
     if bytes.iter().any(control) {
         return String::new();

@@ -10,7 +10,7 @@ use toml::{Spanned, Value};
 use super::list;
 use crate::error::{Error, Kind, Result};
 use crate::text::file as text_file;
-use crate::text::names::plain;
+use crate::text::names::{composed, plain};
 
 /// The most bytes of such a file: room for a million classes.
 const LONGEST: u64 = 64 << 20;
@@ -47,7 +47,7 @@ impl ClassMap {
         let mut places: HashMap<String, usize> = HashMap::new();
         let mut pairs: Vec<(String, String)> = Vec::new();
         for Line { number, label, name } in lines {
-            let here = |what: String| Error::new(Kind::Input, format!("{}:{number}: {what}", path.display()));
+            let here = |what: String| Error::in_line(Kind::Input, path, number, what);
             if plain(&label).is_empty() || plain(&name).is_empty() {
                 return Err(here("a label or a name is empty".to_owned()).hint(HINT));
             }
@@ -63,7 +63,7 @@ impl ClassMap {
                 }
                 None => {
                     places.insert(plain(&label), pairs.len());
-                    pairs.push((label, name));
+                    pairs.push((label, composed(&name).into_owned()));
                 }
             }
         }
@@ -83,7 +83,7 @@ struct Line {
 fn toml_lines(text: &str, path: &Path) -> Result<Vec<Line>> {
     let number = |place: usize| 1 + text[..place.min(text.len())].bytes().filter(|&byte| byte == b'\n').count() as u64;
     let refused = |place: usize, what: &str| {
-        Error::new(Kind::Input, format!("{}:{}: {what}", path.display(), number(place)))
+        Error::in_line(Kind::Input, path, number(place), what)
             .hint("each line is \"label\" = \"name\"; both stand in quotes")
     };
     let table: HashMap<String, Spanned<Value>> =
@@ -116,8 +116,8 @@ fn csv_lines(text: &str, path: &Path) -> Result<Vec<Line>> {
                 1 => format!("one field, '{}'", fields[0]),
                 fields => format!("{fields} fields"),
             };
-            let what = format!("{}:{number}: {what}, where a label and a name are needed", path.display());
-            return Err(Error::new(Kind::Input, what).hint(HINT));
+            let what = format!("{what}, where a label and a name are needed");
+            return Err(Error::in_line(Kind::Input, path, number, what).hint(HINT));
         };
         let is_header =
             || HEADERS.iter().zip([label, name]).all(|(known, field)| known.contains(&&*field.to_lowercase()));
@@ -151,6 +151,8 @@ mod tests {
         ] {
             assert_eq!(read(file, text).unwrap(), expected, "{file}: {text}");
         }
+        // As every other name of a class is, whoever wrote the file.
+        assert_eq!(read("map.csv", "0,Ga\u{308}nse\n").unwrap()[0].1, "Gänse");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::list::{is_list, metadata_lists};
 use super::{Listing, Source, foreign, is_visible};
 use crate::error::{Error, Kind, Result};
 use crate::image::FORMATS;
-use crate::text::list::some_of;
+use crate::text::list::{SHOWN, some_of};
 use crate::text::names::composed;
 
 /// Extensions of pictures, in supported formats or not.
@@ -160,9 +160,6 @@ fn unread_lists(root: &Path) -> Option<String> {
 
 /// Bytes that a pointer of Git LFS has at most.
 const POINTER: u64 = 1024;
-
-/// As many names as are worth reading at once.
-const SHOWN: usize = 6;
 
 impl Source for Folder {
     fn listing(&self) -> &Listing {

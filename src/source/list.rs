@@ -180,7 +180,7 @@ impl Row {
     /// # Errors
     /// Returns [`Kind::Input`] if the path is missing, or the word for the split is unknown.
     fn new(file: Option<String>, label: Option<Label>, split: Option<String>, list: &Path, line: u64) -> Result<Self> {
-        let here = |what: &str| Error::new(Kind::Input, format!("{}:{line}: {what}", list.display()));
+        let here = |what: &str| Error::in_line(Kind::Input, list, line, what);
         let path = file.ok_or_else(|| here("`path` is empty").hint("name the picture, or remove the line"))?;
         let of_word =
             |word: String| Split::parse(&word).ok_or_else(|| here(&format!("`split` is `{word}`")).hint(Split::hint()));

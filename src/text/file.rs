@@ -22,19 +22,25 @@ pub(crate) fn read(path: &Path, kind: Kind, longest: u64) -> Result<String> {
     decoded(bytes, path, kind)
 }
 
-/// Decodes a file's bytes as UTF-8. Skips a byte order mark, which some editors put before the
-/// text.
+/// The byte order mark that some editors and spreadsheets put before UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Returns the bytes behind a byte order mark, or all of them.
+pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(MARK).unwrap_or(bytes)
+}
+
+/// Decodes a file's bytes as UTF-8. Skips a byte order mark.
 ///
 /// # Errors
 /// Returns an error of `kind` that names the line if they are not UTF-8.
 pub(crate) fn decoded(mut bytes: Vec<u8>, path: &Path, kind: Kind) -> Result<String> {
-    if bytes.starts_with(b"\xef\xbb\xbf") {
-        bytes.drain(..3);
-    }
+    let mark = bytes.len() - without_mark(&bytes).len();
+    bytes.drain(..mark);
     String::from_utf8(bytes).map_err(|e| {
         let good = &e.as_bytes()[..e.utf8_error().valid_up_to()];
-        let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
-        Error::new(kind, format!("{}:{line}: not UTF-8 text", path.display())).hint("save it as UTF-8")
+        let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        Error::in_line(kind, path, line, "not UTF-8 text").hint("save it as UTF-8")
     })
 }
 

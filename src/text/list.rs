@@ -1,5 +1,8 @@
 //! Names in a sentence, shortened when there are too many to read.
 
+/// Names of files, columns or classes that are worth reading in one message.
+pub(crate) const SHOWN: usize = 6;
+
 /// Writes the first few names, and how many more there are: `a, b and 3 more`.
 pub(crate) fn some_of<S: AsRef<str>>(names: &[S], most: usize) -> String {
     let shown: Vec<&str> = names.iter().take(most).map(AsRef::as_ref).collect();

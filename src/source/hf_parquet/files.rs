@@ -10,10 +10,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::source::foreign::{self, Asked};
 use crate::source::is_visible;
 use crate::source::item::Split;
-use crate::text::list::some_of;
-
-/// Names that are worth reading in one message.
-const SHOWN: usize = 6;
+use crate::text::list::{SHOWN, some_of};
 
 const NAME_ONE: &str = "name a Parquet file, or a folder of them";
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::Format;
 use crate::stop::Stop;
+use crate::text::file::without_mark;
 
 /// What ends a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +82,7 @@ fn read(mut input: impl BufRead, ends: Ends, send: &SyncSender<Result<PathBuf>>)
             .hint("name the file; a list has a path a line, as `find new -name '*.jpg'` writes it"));
     }
     let end = if ends == Ends::Null || first.contains(&0) { 0 } else { b'\n' };
-    let mark = if first.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+    let mark = first.len() - without_mark(first).len();
     input.consume(mark);
     for number in 1.. {
         let mut path = Vec::new();

@@ -4,11 +4,8 @@ use std::path::Path;
 
 use crate::error::{Error, Kind, Result};
 use crate::source::column_names::{self, Chosen, KEYS, NAMES};
-use crate::text::list::some_of;
+use crate::text::list::{SHOWN, some_of};
 use crate::text::nearest::nearest;
-
-/// Columns that are worth naming in a note.
-const SHOWN: usize = 6;
 
 /// The positions of the columns.
 #[derive(Debug)]
@@ -30,7 +27,7 @@ impl Columns {
     /// Returns [`Kind::Input`] if no column says where the pictures are, two say the same, a name
     /// looks like a mistyped one, or a chosen column is missing.
     pub(super) fn find(names: &[String], mut chosen: Chosen<'_>, path: &Path, line: u64) -> Result<Self> {
-        let refuse = |what: String| Error::new(Kind::Input, format!("{}:{line}: {what}", path.display()));
+        let refuse = |what: String| Error::in_line(Kind::Input, path, line, what);
         let shown: Vec<&str> = names.iter().map(String::as_str).filter(|name| !is_index(name)).collect();
         let mut found = [None; 3];
         for (column, name) in chosen.names.into_iter().enumerate() {

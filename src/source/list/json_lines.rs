@@ -8,13 +8,12 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::JSON;
-use super::Row;
 use super::columns::Columns;
-use super::has_extension;
+use super::{JSON, Row, has_extension};
 use crate::error::{Context, Error, Kind, Result};
 use crate::source::column_names::{Chosen, KEYS};
 use crate::source::label::{Label, ONE_CLASS};
+use crate::text::file::without_mark;
 
 /// Bytes that a line may have: room for a long caption and boxes.
 const LONGEST: u64 = 1 << 20;
@@ -33,8 +32,7 @@ pub(super) fn is_json(file: &mut File, path: &Path) -> Result<bool> {
     let mut begin = Vec::new();
     file.take(64).read_to_end(&mut begin).at(Kind::Input, "cannot read", path)?;
     file.rewind().at(Kind::Input, "cannot read", path)?;
-    let begin = begin.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&begin);
-    Ok(begin.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{'))
+    Ok(without_mark(&begin).iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{'))
 }
 
 /// Reads the objects, whose keys are columns. The file is read twice: any line may have a key that
@@ -116,10 +114,8 @@ fn each(file: &File, path: &Path, mut see: impl FnMut(u64, Map<String, Value>) -
             return Err(refused(path, line, &format!("longer than the {} MB that a line may have", LONGEST >> 20))
                 .hint("write one object a line: df.to_json(PATH, orient=\"records\", lines=True) does"));
         }
-        let text =
-            std::str::from_utf8(&bytes).map_err(|_| refused(path, line, "not UTF-8").hint("save it as UTF-8"))?;
-        // Some editors write a byte order mark.
-        let text = text.trim_start_matches('\u{feff}').trim();
+        let text = std::str::from_utf8(without_mark(&bytes));
+        let text = text.map_err(|_| refused(path, line, "not UTF-8").hint("save it as UTF-8"))?.trim();
         if text.is_empty() {
             continue;
         }
@@ -146,5 +142,5 @@ fn no_object(path: &Path, line: u64, what: &str) -> Error {
 }
 
 fn refused(path: &Path, line: u64, what: &str) -> Error {
-    Error::new(Kind::Input, format!("{}:{line}: {what}", path.display()))
+    Error::in_line(Kind::Input, path, line, what)
 }

@@ -68,8 +68,7 @@ pub(in crate::source) fn require_closed(record: impl BufRead, separator: u8, lin
     if place != Place::Quoted {
         return Ok(());
     }
-    let what = format!("{}:{opened}: a double quote opens a field that has no end", path.display());
-    Err(Error::new(Kind::Input, what)
+    Err(Error::in_line(Kind::Input, path, opened, "a double quote opens a field that has no end")
         .hint("close it on the same line; a quote that is part of the text is written twice, inside a quoted field"))
 }
 
@@ -111,14 +110,14 @@ fn row(record: &StringRecord, columns: &Columns, width: usize, path: &Path) -> R
     let ours = [Some(columns.path), columns.label, columns.split];
     if let Some(text) = ours.into_iter().filter_map(field).find(|text| text.contains(['\n', '\r'])) {
         let start: String = text.chars().take_while(|&c| c != '\n' && c != '\r').collect();
-        let what = format!("{}:{line}: the field that begins with '{start}' goes on in the next line", path.display());
-        return Err(Error::new(Kind::Input, what).hint("close its double quote on the same line"));
+        let what = format!("the field that begins with '{start}' goes on in the next line");
+        return Err(Error::in_line(Kind::Input, path, line, what).hint("close its double quote on the same line"));
     }
     // A separator at the end of a line makes a field with nothing in it.
     let more = record.iter().skip(width).any(|field| !field.is_empty());
     if more || record.len() < width {
-        let what = format!("{}:{line}: {} fields, but the header has {width}", path.display(), record.len());
-        return Err(Error::new(Kind::Input, what)
+        let what = format!("{} fields, but the header has {width}", record.len());
+        return Err(Error::in_line(Kind::Input, path, line, what)
             .hint("every line has as many fields as the first; text with a separator stands in double quotes"));
     }
     let label = field(columns.label).and_then(|text| Label::of_text(&text));
@@ -145,5 +144,5 @@ pub(in crate::source) fn refused(path: &Path, error: &csv::Error) -> Error {
         ErrorKind::Utf8 { .. } => ("not UTF-8".to_owned(), "save it as UTF-8"),
         _ => (error.to_string(), "it must be a CSV file in UTF-8"),
     };
-    Error::new(Kind::Input, format!("{}:{line}: {what}", path.display())).hint(hint)
+    Error::in_line(Kind::Input, path, line, what).hint(hint)
 }

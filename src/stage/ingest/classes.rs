@@ -5,11 +5,8 @@ use std::collections::{HashMap, HashSet};
 use super::IngestSettings;
 use crate::error::{Error, Kind, Result};
 use crate::source::{ClassMap, Source};
-use crate::text::list::some_of;
+use crate::text::list::{SHOWN, some_of};
 use crate::text::names::{after_numbers, plain, without_numbers};
-
-/// Names that are worth reading in one message.
-const SHOWN: usize = 6;
 
 /// The classes of a dataset.
 pub(super) struct Classes {
