@@ -53,7 +53,7 @@ pub(crate) fn after_numbers(names: &[String]) -> Option<Vec<String>> {
     numbers.sort_unstable();
     let distinct = numbers.windows(2).all(|pair| pair[0] < pair[1]);
     let (least, greatest) = (*numbers.first()?, *numbers.last()?);
-    let counts = least <= 1 && greatest - least + 1 == numbers.len() as u64;
+    let counts = least <= 1 && greatest - least == numbers.len() as u64 - 1;
     (names.len() > 1 && distinct && (padded || marked || counts)).then_some(rests)
 }
 

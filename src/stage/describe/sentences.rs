@@ -8,15 +8,12 @@ use crate::clip::Tokenizer;
 use crate::error::{Error, Kind, Result};
 use crate::settings::{Must, Want, choice, settings};
 use crate::store::space::Space;
-use crate::text::list::some_of;
+use crate::text::list::{self, some_of};
 use crate::text::names::plain;
 use crate::text::nearest::nearest;
 
 /// Maximum characters of a sentence that a message shows.
 const SHOWN: usize = 60;
-
-/// As many names or sentences as are worth reading in one message.
-const NAMED: usize = 6;
 
 choice! {
     /// What classifiers are made from.
@@ -112,8 +109,10 @@ impl Sentences {
         for entry in file::read(path)? {
             let (line, name) = (entry.line, entry.name.clone());
             if let Some(before) = found.insert(plain(&name), entry) {
-                let what = format!("{}:{line}: class '{name}' stands in line {} already", path.display(), before.line);
-                return Err(Error::new(Kind::Input, what).hint("put all its sentences into one list"));
+                let what = format!("class '{name}' stands in line {} already", before.line);
+                return Err(
+                    Error::in_line(Kind::Input, path, line as u64, what).hint("put all its sentences into one list")
+                );
             }
         }
         let (mut descriptions, mut lines, mut missing) = (Vec::new(), Vec::new(), Vec::new());
@@ -144,7 +143,7 @@ impl Sentences {
             1 => ("1 name".to_owned(), "is"),
             many => (format!("{many} names"), "are"),
         };
-        let named = some_of(others, NAMED);
+        let named = some_of(others, list::SHOWN);
         Some(format!("{}: {names} {are} no class of the dataset and {are} left aside: {named}", file.display()))
     }
 
@@ -198,14 +197,16 @@ impl Sentences {
                 places.push(format!("{} ({}, {mark})", self.place(&line), self.class_of(&line)));
             }
         }
+        if places.is_empty() {
+            return Ok(None);
+        }
+        // Sentences are only counted here, since a run asks for this each time it starts.
         let (many, spell) = (places.len(), if places.len() == 1 { "spells" } else { "spell" });
-        let (all, named) = (self.count(), some_of(&places, NAMED));
-        Ok((many > 0).then(|| {
-            format!(
-                "{many} of {all} sentences {spell} out a mark of the tokenizer, and to the model a sentence ends at its first \
-                 <|endoftext|>: {named}"
-            )
-        }))
+        let (all, named) = (self.count(), some_of(&places, list::SHOWN));
+        Ok(Some(format!(
+            "{many} of {all} sentences {spell} out a mark of the tokenizer, and to the model a sentence ends at its first \
+             <|endoftext|>: {named}"
+        )))
     }
 
     /// Like [`too_long`](Self::too_long), but from the token count of each sentence.
@@ -221,7 +222,7 @@ impl Sentences {
             .collect();
         let (many, all) = (places.len(), tokens.len());
         let are = if many == 1 { "is" } else { "are" };
-        let named = some_of(&places, NAMED);
+        let named = some_of(&places, list::SHOWN);
         (many > 0).then(|| {
             format!(
                 "{many} of {all} sentences {are} longer than the model's {context} tokens and {are} cut off there: {named}"
@@ -270,7 +271,7 @@ impl Sentences {
 fn without_sentences(path: &Path, classes: usize, missing: &[&String], others: &[String]) -> Error {
     let what = match missing {
         [class] => format!("no sentence about '{class}'"),
-        many => format!("no sentence about {} of {classes} classes: {}", many.len(), some_of(many, NAMED)),
+        many => format!("no sentence about {} of {classes} classes: {}", many.len(), some_of(many, list::SHOWN)),
     };
     let meant = missing.iter().find_map(|class| {
         let near = nearest(class, others.iter().map(|other| (other.as_str(), other)))?;
