@@ -40,8 +40,9 @@ Where the pipeline mixes the prior into its answers (predict.gamma), so does thi
 pictures by the others of their split, and here each is answered alone.
 
 A picture that cannot be read is named on standard error with the reason, and the others are answered; so is a path on standard \
-input that leads nowhere. Where a limit is the reason, it names the key that would admit the picture: [dataset.limits] and \
-dataset.tolerance count as the pipeline file has them now, or, where a run's id is given, as when it was made.";
+input that leads nowhere. Where a limit is the reason, it names the key that would admit the picture: a pipeline file's \
+[dataset.limits] count where they are larger than those that the run was made with, and its dataset.tolerance as it is now; \
+where a run's id is given, both count as when it was made.";
 
 const EXAMPLES: &str = "\
 Examples:
