@@ -11,7 +11,7 @@ use super::lines::Lines;
 use super::mistakes::Mistakes;
 use super::overrides::Applied;
 use super::suggest;
-use crate::settings::{Must, Want};
+use crate::settings::{Must, SHARE, Want};
 use crate::stage::describe::Prototypes;
 use crate::text::path::{from_home, on_disk};
 
@@ -129,6 +129,10 @@ impl Check<'_> {
                 let number = number(value).filter(|number| bounds.hold(*number)).ok_or_else(|| wrong(value))?;
                 *value = Value::Float(number);
             }
+            (Want::ShareOrAuto, Value::Integer(_) | Value::Float(_)) => {
+                return self.value(name, SHARE, value).map_err(|_| wrong(value));
+            }
+            (Want::ShareOrAuto, Value::String(text)) if text == "auto" => {}
             (Want::Flag, Value::Boolean(_)) => {}
             (Want::Choice(choices), Value::String(text)) => {
                 let names = choices.names;

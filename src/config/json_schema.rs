@@ -69,6 +69,7 @@ fn must_be(want: Want) -> Value {
             let bound = if closed { "minimum" } else { "exclusiveMinimum" };
             json!({"type": "number", bound: least, "maximum": greatest})
         }
+        Want::ShareOrAuto => json!({"anyOf": [{"type": "number", "minimum": 0.0, "maximum": 1.0}, {"const": "auto"}]}),
         Want::Flag => json!({"type": "boolean"}),
         Want::Choice(choices) => {
             let explained: Vec<&str> = choices.explained().map(|(_, about)| about).collect();

@@ -5,6 +5,7 @@
 //! how: that of a [`Policy`], or one that the pipeline names. [`pass::pseudo_labels`] runs it and
 //! checks its rows.
 
+mod balance;
 mod checked;
 mod parameters;
 pub mod pass;
@@ -13,6 +14,7 @@ mod settings;
 pub mod statement;
 pub mod steps;
 
+pub use balance::Balance;
 pub use parameters::{LOGIT_SCALE, Parameters};
 pub use pass::{PassInput, PseudoLabels, Summary, pseudo_labels};
 pub use policies::Policy;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Parameters, Policy, Statement};
+use super::{Balance, Parameters, Policy, Statement};
 use crate::error::Result;
 use crate::settings::{Must, SHARE, Want, settings, whole};
 
@@ -11,6 +11,11 @@ settings! {
     Dka {
         /// The prior's share in the pseudo-logits; the model under training has the rest.
         gamma: f64 = 0.5, SHARE, Answers;
+        /// How strongly the prior's answers are pulled towards the shares of the classes
+        /// (`adapt.class_prior`), which takes out that it prefers some names to others: 0 not at
+        /// all, 1 until they have these shares. `"auto"` chooses the pull from the pictures, so
+        /// that none is used where classes are absent or very uneven.
+        balance: Balance = Balance::Pull(0.0), Want::ShareOrAuto, Answers;
         /// The statement that makes pseudo-labels; `argmax` where neither it nor `dka.statement` is
         /// given.
         policy: Option<Policy> = None, Policy::WANT, ByContent;

@@ -5,6 +5,7 @@
 
 pub mod adamw;
 pub mod blocks;
+pub mod class_bias;
 pub mod class_prior;
 pub mod composite;
 pub mod design;

@@ -20,7 +20,7 @@ use crate::stage::ingest;
 use crate::stage::job::Job;
 use crate::stage::pictures::Pictures;
 use crate::stage::progress::Progress;
-use crate::stage::{calibrate, evaluate, prior};
+use crate::stage::{calibrate, class_bias, evaluate, prior};
 use crate::stop::Stop;
 use crate::workspace::{Opened, Workspace, opened};
 
@@ -132,9 +132,12 @@ impl Stages<'_> {
         let train = pictures.training()?;
         // Read once: training sees some of its rows, evaluation all of them.
         let seen = w.multi_view(pictures, heads, job)?;
+        let bias = w.class_bias(spec, pictures, heads, &seen, &train, job)?;
+        class_bias::write(run, &bias, job.store)?;
         let answering = Answering {
             pictures,
             seen: &seen,
+            bias: spec.dka.balance.is_on().then_some(&bias),
             heads,
             transduction: spec.transduction,
             predict: spec.predict,

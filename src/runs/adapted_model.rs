@@ -13,6 +13,7 @@ use crate::runs::reached::Reached;
 use crate::runs::record::{MadeFrom, differs};
 use crate::runs::stored_run::StoredRun;
 use crate::stage::adapt::checkpoint::{self, Checkpoint};
+use crate::stage::class_bias;
 use crate::stage::describe::{self, Sentences};
 use crate::stage::frozen::FrozenTower;
 use crate::stage::ingest;
@@ -35,6 +36,8 @@ pub struct AdaptedModel {
     pub(crate) model: Model,
     /// `W_LLM`, if answers depend on it.
     frozen_head: Option<Tensor>,
+    /// The biases of the prior's classes, if answers depend on them.
+    bias: Option<Tensor>,
     frozen: Option<FrozenTower>,
     normaliser: Normaliser,
 }
@@ -95,9 +98,11 @@ impl AdaptedModel {
         checkpoint.restore(&mut model, &mut optimiser)?;
         let cached = recipe.design.starts_from != StartsFrom::Pixels;
         let frozen = if cached || spec.predict.gamma > 0.0 { Some(w.frozen_tower()?) } else { None };
+        let biased = spec.predict.gamma > 0.0 && spec.dka.balance.is_on();
+        let bias = biased.then(|| class_bias::read(run, classes.len(), store)).transpose()?;
         let normaliser = w.normaliser();
         let temperature = chosen.temperature.filter(|_| reached.has_all_passes());
-        Ok(AdaptedModel { clip: w.clip, model, reached, temperature, classes, frozen_head, frozen, normaliser })
+        Ok(AdaptedModel { clip: w.clip, model, reached, temperature, classes, frozen_head, bias, frozen, normaliser })
     }
 
     /// Returns W* as answers use it: (C, d) with unit rows, on the CPU.
@@ -107,7 +112,7 @@ impl AdaptedModel {
 
     /// Makes a predictor for pictures that are in no table.
     pub fn predictor(self, chosen: &StoredRun) -> Predictor {
-        let AdaptedModel { clip, model, frozen_head, frozen, normaliser, .. } = self;
+        let AdaptedModel { clip, model, frozen_head, bias, frozen, normaliser, .. } = self;
         let gamma = chosen.spec.predict.gamma;
         let design = model.design();
         let composite = design.starts_from == StartsFrom::Features && design.fusion.coarse == Coarse::Composite;
@@ -118,7 +123,7 @@ impl AdaptedModel {
             decoding: chosen.spec.dataset.decoding(),
             seed: chosen.spec.seed,
             crops: (composite || gamma > 0.0).then_some(chosen.spec.views),
-            prior: frozen_head.filter(|_| gamma > 0.0).map(|head| Prior { head, gamma }),
+            prior: frozen_head.filter(|_| gamma > 0.0).map(|head| Prior { head, bias, gamma }),
             model,
         }
     }

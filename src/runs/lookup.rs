@@ -128,6 +128,9 @@ impl<'a> Lookup<'a> {
 /// Fails if the store cannot be read.
 pub(crate) fn whole(store: &Store, run: &str, passes: Option<u64>, upto: Upto) -> Result<Option<Whole>> {
     let Some(row) = Row::read(store, run)? else { return Ok(None) };
+    if store.partition("class_bias", run)?.parts()?.is_empty() {
+        return Ok(None);
+    }
     if store.partition("prior_logits", run)?.listed()?.is_empty() || !has_passes(store, run, passes.unwrap_or(0))? {
         return Ok(None);
     }

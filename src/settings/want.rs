@@ -15,6 +15,8 @@ pub enum Want {
     Whole(u64, u64),
     /// A finite number.
     Number(Bounds),
+    /// A number in `[0, 1]`, or `"auto"`.
+    ShareOrAuto,
     /// `true` or `false`.
     Flag,
     /// One of these names.
@@ -101,6 +103,7 @@ impl Want {
             Want::Number(Bounds { least, closed, greatest }) => {
                 format!("a number in {}{least}, {greatest}]", if closed { '[' } else { '(' })
             }
+            Want::ShareOrAuto => "a number in [0, 1], or \"auto\"".into(),
             Want::Flag => "true or false".into(),
             Want::Choice(choices) => format!("one of {}", choices.names.join(", ")),
             Want::Templates => "a list of sentences, each with {} where the class name goes".into(),

@@ -9,6 +9,7 @@ use tch::{Device, Kind as Number, Tensor};
 use crate::device::guarded;
 use crate::error::Result;
 use crate::fusion::blocks::{Blocks, picked};
+use crate::fusion::class_bias::{self, ClassBias};
 use crate::fusion::model::Model;
 use crate::fusion::stata::Transduction;
 use crate::settings::{SHARE, settings};
@@ -122,6 +123,8 @@ pub struct Answering<'a> {
     pub pictures: &'a Pictures,
     /// The frozen model's features and logits of the pictures.
     pub seen: &'a MultiView,
+    /// The biases of the prior's classes, if they are taken out.
+    pub bias: Option<&'a ClassBias>,
     /// The classifiers made from sentences.
     pub heads: &'a Heads,
     /// The pipeline's transduction settings.
@@ -142,7 +145,7 @@ impl Answering<'_> {
     /// Fails if libtorch reports an error, or a stop was requested.
     pub fn prior(&self, train: &[i64]) -> Result<Tensor> {
         let train = Tensor::from_slice(train);
-        let (composite, logits) = (self.picked(&self.seen.composite, &train)?, self.picked(&self.seen.logits, &train)?);
+        let (composite, logits) = (self.picked(&self.seen.composite, &train)?, self.picked(&self.cosines(), &train)?);
         if !self.transduction.prior {
             return Ok(logits);
         }
@@ -164,9 +167,12 @@ impl Answering<'_> {
             ("descriptions", evaluate::nearest(&seen.cls, &heads.descriptions, stop)?),
             ("multi_view", evaluate::answers(&seen.logits)?),
         ];
-        let mut prior = seen.logits.shallow_clone();
+        let mut prior = self.cosines();
+        if self.bias.is_some() {
+            named.push(("balanced", evaluate::answers(&prior)?));
+        }
         if transduction.prior || transduction.predictions {
-            let transduced = self.by_split(&seen.logits, &heads.frozen)?;
+            let transduced = self.by_split(&prior, &heads.frozen)?;
             named.push(("transductive", evaluate::answers(&transduced)?));
             if transduction.prior {
                 prior = transduced;
@@ -215,9 +221,18 @@ impl Answering<'_> {
     fn temperature(&self, adapted: &AdaptedLogits, (places, labels): (&[i64], &[i64])) -> Result<Option<f64>> {
         guarded("calibration", || {
             let places = Tensor::from_slice(places);
-            let mixed = self.mixture().of_rows(&self.seen.logits, &adapted.logits, &places, self.stop)?;
+            let mixed = self.mixture().of_rows(&self.cosines(), &adapted.logits, &places, self.stop)?;
             calibrate::temperature(&mixed, labels, self.stop)
         })
+    }
+
+    /// Returns the prior's cosine-like logits (rows, C) of all pictures, without the biases of its
+    /// classes.
+    fn cosines(&self) -> Tensor {
+        match self.bias {
+            Some(ClassBias { bias, .. }) => class_bias::apply(&self.seen.logits, bias, self.scale),
+            None => self.seen.logits.shallow_clone(),
+        }
     }
 
     fn mixture(&self) -> Mixture {

@@ -82,6 +82,27 @@ pub fn composites(partition: &Partition, pictures: &Pictures, whole: &Tensor, st
     })
 }
 
+/// Returns the composites of the two halves of each picture's crops, (rows, d) each and of unit
+/// length. Of a single crop, one half is the crop and the other the whole picture.
+///
+/// # Errors
+/// Fails as [`vectors`] does.
+pub fn half_composites(partition: &Partition, pictures: &Pictures, whole: &Tensor, stop: &Stop) -> Result<[Tensor; 2]> {
+    let both = gather(partition, "features", pictures, stop, |batch, rows, places| {
+        let crops = tensor::from_vectors(batch, "features")?.index_select(0, rows);
+        let crops = crops.view([rows.size()[0], -1, whole.size()[1]]);
+        let (count, whole) = (crops.size()[1], whole.index_select(0, places));
+        Ok(match count {
+            1 => Tensor::stack(&[crops.squeeze_dim(1), whole], 1),
+            _ => {
+                let half = |from, count| composite(&crops.narrow(1, from, count), &whole);
+                Tensor::stack(&[half(0, count / 2), half(count / 2, count - count / 2)], 1)
+            }
+        })
+    })?;
+    Ok([both.select(1, 0), both.select(1, 1)])
+}
+
 /// Returns the foreground masks (rows, N), bool.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ pub mod adapt;
 pub mod answers;
 pub mod calibrate;
 pub mod checksums;
+pub mod class_bias;
 mod cuts;
 pub mod describe;
 mod encoded;

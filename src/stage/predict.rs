@@ -13,7 +13,7 @@ use crate::device::guarded;
 use crate::error::{Error, Kind, Result};
 use crate::fusion::design::{Coarse, StartsFrom};
 use crate::fusion::model::{Model, Seen};
-use crate::fusion::{composite, normalize};
+use crate::fusion::{class_bias, composite, normalize};
 use crate::image::{Crops, Decoding, ImageId, Preprocess, Rejection, Rgb, crops};
 use crate::source::Item;
 use crate::stage::adapt::pick;
@@ -48,8 +48,17 @@ pub struct Predictor {
 pub struct Prior {
     /// `W_LLM`, (C, d) with unit rows, on the CPU.
     pub head: Tensor,
+    /// The biases of its classes, (C) on the CPU, if they are taken out.
+    pub bias: Option<Tensor>,
     /// The prior's share in the answer.
     pub gamma: f64,
+}
+
+impl Prior {
+    fn shallow_clone(&self) -> Self {
+        let Prior { head, bias, gamma } = self;
+        Prior { head: head.shallow_clone(), bias: bias.as_ref().map(Tensor::shallow_clone), gamma: *gamma }
+    }
 }
 
 /// A picture's pixels, ready for the towers.
@@ -122,7 +131,7 @@ impl Predictor {
             decoding: self.decoding,
             seed: self.seed,
             crops: self.crops,
-            prior: self.prior.as_ref().map(|Prior { head, gamma }| Prior { head: head.shallow_clone(), gamma: *gamma }),
+            prior: self.prior.as_ref().map(Prior::shallow_clone),
         }
     }
 
@@ -178,9 +187,13 @@ impl Predictor {
         let cpu = tch::Device::Cpu;
         let adapted = self.model.logits(&self.model.tokens(&seen)).to_kind(Number::Float).to_device(cpu);
         match (&self.prior, &composite) {
-            (Some(Prior { head, gamma }), Some(composite)) => {
-                let mixture = Mixture { gamma: *gamma, scale: self.model.design().scale };
-                Ok(mixture.of(&composite.to_device(cpu).matmul(&head.tr()), &adapted))
+            (Some(Prior { head, bias, gamma }), Some(composite)) => {
+                let scale = self.model.design().scale;
+                let mut cosines = composite.to_device(cpu).matmul(&head.tr());
+                if let Some(bias) = bias {
+                    cosines = class_bias::apply(&cosines, bias, scale);
+                }
+                Ok(Mixture { gamma: *gamma, scale }.of(&cosines, &adapted))
             }
             _ => Ok(adapted),
         }

@@ -10,20 +10,23 @@ mod recipe;
 
 use std::sync::Arc;
 
-use tch::Device;
+use tch::{Device, Tensor};
 
 use crate::clip::{Clip, VisionTower};
 use crate::config::Spec;
 use crate::device::{self, Precision};
 use crate::error::Result;
+use crate::fusion::blocks::{picked, products};
+use crate::fusion::class_bias::ClassBias;
 use crate::fusion::design::StartsFrom;
-use crate::stage::adapt::{Frozen, Images, Recipe};
+use crate::stage::adapt::{self, Frozen, Images, Recipe};
 use crate::stage::describe::Heads;
 use crate::stage::frozen::{FrozenModel, FrozenTable, FrozenTables, FrozenTower};
 use crate::stage::job::Job;
 use crate::stage::pictures::Pictures;
 use crate::stage::pixels::Normaliser;
 use crate::stage::prior::{self, MultiView};
+use crate::stage::{class_bias, features, ingest};
 use crate::store::space::Space;
 
 pub(crate) use opened::Opened;
@@ -102,6 +105,35 @@ impl Workspace {
         let FrozenTables { embeddings, view_features, .. } = &self.frozen;
         let (whole, crops) = (embeddings.partition(job.store)?, view_features.partition(job.store)?);
         prior::multi_view(pictures, heads, &whole, &crops, job.stop)
+    }
+
+    /// Finds the biases of the prior's classes on the pictures at the places `train`.
+    ///
+    /// # Errors
+    /// Fails as [`class_bias::find`] does, or if the shares of the classes cannot be read.
+    pub(crate) fn class_bias(
+        &self,
+        spec: &Spec,
+        pictures: &Pictures,
+        heads: &Heads,
+        seen: &MultiView,
+        train: &[i64],
+        job: Job<'_>,
+    ) -> Result<ClassBias> {
+        let (adapt, stop, train) = (&spec.adapt, job.stop, Tensor::from_slice(train));
+        let of_training = |rows: &Tensor| picked(rows, &train, stop);
+        let (composite, cosines) = (of_training(&seen.composite)?, of_training(&seen.logits)?);
+        let given = adapt.class_shares(&ingest::class_names(job.store, &self.dataset)?)?;
+        let shares = adapt::shares(adapt.class_prior, given.as_deref(), &composite, &cosines, stop)?;
+        let halves = || {
+            let crops = self.frozen.view_features.partition(job.store)?;
+            let [one, other] = features::half_composites(&crops, pictures, &seen.cls, stop)?;
+            let cosines = |half: &Tensor| products(&of_training(half)?, &heads.frozen, stop);
+            Ok([cosines(&one)?, cosines(&other)?])
+        };
+        let training =
+            class_bias::Training { composite: &composite, cosines: &cosines, shares, scale: adapt.logit_scale };
+        class_bias::find(spec.dka.balance, &training, halves, stop)
     }
 
     /// Opens all pictures as the model in training sees them.

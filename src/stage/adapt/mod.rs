@@ -112,7 +112,8 @@ pub async fn adapt(start: Start<'_>, recipe: &Recipe, job: Job<'_>) -> Result<Ad
         done => Some(tables::pseudo_labels_of(store, run, done - 1, images)?),
     };
 
-    let shares = guarded("estimating the class prior", || shares(recipe, &start, stop))?;
+    let given = recipe.class_shares.as_deref();
+    let shares = shares(recipe.adapt.class_prior, given, start.composite, start.prior, stop)?;
     let shares = shares.map(|shares| shares.to_device(device));
     let ids = images.ids();
     let passes = recipe.adapt.passes();
@@ -145,13 +146,27 @@ pub async fn adapt(start: Start<'_>, recipe: &Recipe, job: Job<'_>) -> Result<Ad
     Ok(Adapted { model, resumed })
 }
 
-/// Returns the class distribution that fairness pulls towards, (C), on the CPU; `None` if it is
-/// uniform.
-fn shares(recipe: &Recipe, start: &Start<'_>, stop: &Stop) -> Result<Option<Tensor>> {
-    Ok(match (recipe.adapt.class_prior, &recipe.class_shares) {
-        (ClassPrior::Estimated, _) => Some(class_prior::estimate(start.composite, start.prior, stop)?),
-        (ClassPrior::Table, Some(shares)) => Some(Tensor::from_slice(shares)),
-        (ClassPrior::Uniform | ClassPrior::Table, _) => None,
+/// Returns the class distribution that fairness and `dka.balance` pull towards, (C), on the CPU;
+/// `None` if it is uniform.
+///
+/// `given` are the shares of [`ClassPrior::Table`]; `composite` (rows, d) and `prior` (rows, C) are
+/// about the training pictures.
+///
+/// # Errors
+/// Fails if libtorch reports an error, or a stop was requested.
+pub fn shares(
+    class_prior: ClassPrior,
+    given: Option<&[f32]>,
+    composite: &Tensor,
+    prior: &Tensor,
+    stop: &Stop,
+) -> Result<Option<Tensor>> {
+    guarded("estimating the class prior", || {
+        Ok(match (class_prior, given) {
+            (ClassPrior::Estimated, _) => Some(class_prior::estimate(composite, prior, stop)?),
+            (ClassPrior::Table, Some(shares)) => Some(Tensor::from_slice(shares)),
+            (ClassPrior::Uniform | ClassPrior::Table, _) => None,
+        })
     })
 }
 

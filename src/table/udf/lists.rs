@@ -74,6 +74,15 @@ pub(super) fn like(argument: &DataType) -> DataType {
     }
 }
 
+/// Returns the type of a result that is made of two lists element by element.
+pub(super) fn like_both(function: &str, a: &DataType, b: &DataType) -> Result<DataType> {
+    expect_same_width(function, a, b)?;
+    Ok(match (a, b) {
+        (DataType::FixedSizeList(..), DataType::FixedSizeList(..)) => like(a),
+        _ => like(&DataType::Null),
+    })
+}
+
 /// A list argument, by rows.
 pub(super) struct Lists {
     values: ScalarBuffer<f32>,

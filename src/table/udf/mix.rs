@@ -6,9 +6,7 @@ use arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
-use super::lists::{
-    Lists, Rows, expect_arguments, expect_same_length, expect_same_width, like, list_type, number_type,
-};
+use super::lists::{Lists, Rows, expect_arguments, expect_same_length, like_both, list_type, number_type};
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Mix {
@@ -40,11 +38,7 @@ impl ScalarUDFImpl for Mix {
     }
 
     fn return_type(&self, given: &[DataType]) -> Result<DataType> {
-        expect_same_width("mix", &given[0], &given[1])?;
-        match (&given[0], &given[1]) {
-            (a @ DataType::FixedSizeList(..), DataType::FixedSizeList(..)) => Ok(like(a)),
-            _ => Ok(like(&DataType::Null)),
-        }
+        like_both("mix", &given[0], &given[1])
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -2,6 +2,7 @@
 //!
 //! | function | returns |
 //! |---|---|
+//! | `add(a, b)` | `a + b`, element by element |
 //! | `mix(a, b, gamma)` | `gamma * a + (1 - gamma) * b` |
 //! | `softmax(list, scale)` | `exp(scale * x)`, divided by its sum |
 //! | `argmax(list)` | index of the largest element, from 0 |
@@ -17,6 +18,7 @@
 //! is NaN or null. Lists of different lengths are an error. The argmax, maximum, margin, entropy
 //! and cosine of an empty list are null, and so is the name of an unknown class.
 
+mod add;
 mod class_name;
 mod cosine;
 mod lists;
@@ -44,6 +46,7 @@ pub fn register_class_name(ctx: &SessionContext, names: Vec<String>) {
 /// Returns all functions over lists.
 pub fn functions() -> Vec<ScalarUDF> {
     let mut functions = vec![
+        ScalarUDF::from(add::Add::new()),
         ScalarUDF::from(mix::Mix::new()),
         ScalarUDF::from(softmax::Softmax::new()),
         ScalarUDF::from(cosine::Cosine::new()),
