@@ -9,7 +9,7 @@ use microclip_pipe::fusion::soap::Pooling;
 use microclip_pipe::fusion::stata::Transduction;
 use microclip_pipe::image::{ExifOrientation, Strong};
 use microclip_pipe::source::SourceKind;
-use microclip_pipe::stage::adapt::{Adapt, ClassPrior, Tune};
+use microclip_pipe::stage::adapt::{Adapt, BaseRecipe, ClassPrior, Tune};
 use microclip_pipe::stage::describe::Prototypes;
 use proptest::prelude::*;
 
@@ -135,7 +135,7 @@ fn adapt() -> impl Strategy<Value = Adapt> {
         },
     );
     let sizes = (
-        (choice(Tune::ALL), choice(PrecisionChoice::ALL)),
+        (choice(Tune::ALL), choice(PrecisionChoice::ALL), choice(BaseRecipe::ALL)),
         1u64..=100_000,
         1u64..=100_000,
         1usize..=65_536,
@@ -144,7 +144,7 @@ fn adapt() -> impl Strategy<Value = Adapt> {
     let weights = (0.0..=1e3, 0.0..=1e3, share(), 1e-3..=1e3, 1e-3..=1e3);
     (sizes, span(), share(), weights, strong, choice(ClassPrior::ALL)).prop_map(
         |(
-            ((tune, precision), epochs, epochs_per_pass, batch, block),
+            ((tune, precision, recipe), epochs, epochs_per_pass, batch, block),
             [min_lr, lr],
             weight_decay,
             weights,
@@ -152,6 +152,7 @@ fn adapt() -> impl Strategy<Value = Adapt> {
             class_prior,
         )| {
             Adapt {
+                recipe,
                 tune,
                 precision,
                 // Settings that go with one way of tuning only.

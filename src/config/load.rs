@@ -10,6 +10,7 @@ use super::document::Document;
 use super::lines::Lines;
 use super::mistakes::Mistakes;
 use super::overrides::{self, Applied};
+use super::recipes;
 use super::{DEFAULT_STORE, Spec};
 use crate::error::{Context, Kind, Result};
 use crate::fusion::design::Coarse;
@@ -45,6 +46,7 @@ fn read(path: &Path, overrides: &[String], sentences: bool) -> Result<Spec> {
 
     let mut mistakes = Mistakes::new(path);
     let applied = overrides::apply(&mut table, overrides, &mut mistakes);
+    recipes::fill(&mut table);
     let sentences = sentences && !goes_without_sentences(&table);
     Check { base: &folder, lines: &lines, applied: &applied, sentences, mistakes: &mut mistakes }.all(&mut table);
     mistakes.finish()?;
@@ -120,7 +122,7 @@ fn settings_that_need_others(spec: &Spec, check: &mut Check<'_>) {
             let what = "'adapt.class_prior' = \"table\" needs 'adapt.class_shares'".to_owned();
             wrong("adapt.class_prior", what, "name a JSON file {class name: share}");
         }
-        (ClassPrior::Uniform | ClassPrior::Estimated, Some(_)) => {
+        (ClassPrior::Uniform | ClassPrior::Estimated | ClassPrior::Prior, Some(_)) => {
             let what = "'adapt.class_shares' is for adapt.class_prior = \"table\"".to_owned();
             wrong("adapt.class_shares", what, "set adapt.class_prior = \"table\", or remove it");
         }

@@ -3,7 +3,7 @@
 //! Keys are declared where they are used, with [`settings!`](crate::settings); [`Spec`] puts the
 //! tables together. A [`Spec`] returned by [`load()`] is complete and valid: every default is
 //! filled in, every number is in range, every path is absolute and every required file exists. The
-//! defaults of the method's own settings are those of microCLIP's paper, except for saliency.
+//! defaults are those of the recommended recipe; `adapt.recipe` names another.
 
 pub(crate) mod check;
 pub(crate) mod document;
@@ -14,6 +14,7 @@ mod load;
 pub(crate) mod mistakes;
 mod non_defaults;
 pub(crate) mod overrides;
+mod recipes;
 pub mod settings_page;
 pub(crate) mod suggest;
 

@@ -15,7 +15,7 @@ settings! {
         /// (`adapt.class_prior`), which takes out that it prefers some names to others: 0 not at
         /// all, 1 until they have these shares. `"auto"` chooses the pull from the pictures, so
         /// that none is used where classes are absent or very uneven.
-        balance: Balance = Balance::Pull(0.0), Want::ShareOrAuto, Answers;
+        balance: Balance = Balance::Auto, Want::ShareOrAuto, Answers;
         /// The statement that makes pseudo-labels; `argmax` where neither it nor `dka.statement` is
         /// given.
         policy: Option<Policy> = None, Policy::WANT, ByContent;

@@ -32,6 +32,8 @@ choice! {
 choice! {
     /// The image feature that `[FG]` is fused with.
     Coarse {
+        /// `composite` for `adapt.tune = "head"`, and `cls` otherwise.
+        Auto = "auto",
         /// `[CLS]` of the whole picture, as in the paper.
         Cls = "cls",
         /// The crops' composite, which the prior is made from: `[CLS]` of many views. Cached, so
@@ -58,7 +60,7 @@ settings! {
         /// Share of `[FG]` in the fused feature; the coarse feature has the rest.
         ratio: f64 = 0.5, SHARE, Answers;
         /// The feature that `[FG]` is fused with.
-        coarse: Coarse = Coarse::Cls, Coarse::WANT, Answers;
+        coarse: Coarse = Coarse::Auto, Coarse::WANT, Answers;
         /// What SOAP asks the patches for.
         query: Query = Query::Foreground, Query::WANT, Answers;
         /// How patches become the `[FG]` token.
@@ -81,6 +83,17 @@ pub enum StartsFrom {
     Block(usize),
     /// The picture's pixels: the whole tower runs, and all its LayerNorms are trained.
     Pixels,
+}
+
+impl Coarse {
+    /// Returns the feature that is fused where a forward pass starts there; never [`Coarse::Auto`].
+    pub fn of(self, starts_from: StartsFrom) -> Coarse {
+        match (self, starts_from) {
+            (Coarse::Auto, StartsFrom::Features) => Coarse::Composite,
+            (Coarse::Auto, StartsFrom::Block(_) | StartsFrom::Pixels) => Coarse::Cls,
+            (chosen, _) => chosen,
+        }
+    }
 }
 
 /// The parts of the model that a pipeline chooses.

@@ -20,6 +20,8 @@ pub(super) struct Classes {
     table: Vec<Class>,
     splits: Vec<String>,
     dead: Vec<Dead>,
+    /// The names that the prior used too much or too little, the worst first.
+    preferred: Vec<Preferred>,
     pairs: Vec<Pair>,
     confusion: Confusion,
 }
@@ -42,6 +44,20 @@ struct Dead {
     answers: i64,
     images: Option<i64>,
 }
+
+/// How often the prior answers with a class, without the biases and with them.
+#[derive(Debug, Serialize, Deserialize)]
+struct Preferred {
+    class: String,
+    bias: f64,
+    mass_before: f64,
+    mass_after: f64,
+}
+
+/// The classes whose logits are changed most; none where the biases were left in.
+const PREFERRED: &str = "\
+SELECT class_name(class_id) AS class, bias, mass_before, mass_after FROM class_bias
+WHERE pass = -1 AND pull > 0 ORDER BY abs(bias) DESC, class_id LIMIT 12";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Pair {
@@ -98,6 +114,7 @@ pub(super) async fn read(ctx: &SessionContext, labelled: bool) -> Result<Classes
     Ok(Classes {
         names: names.into_iter().map(|n| n.name).collect(),
         dead: rows(ctx, "SELECT class, answers, images FROM dead_classes").await?,
+        preferred: rows(ctx, PREFERRED).await?,
         confusion: confusion(&pairs, &crossed),
         table,
         splits,

@@ -34,10 +34,8 @@ pub struct AdaptedModel {
     pub(crate) clip: Clip,
     /// The model with the weights of the checkpoint.
     pub(crate) model: Model,
-    /// `W_LLM`, if answers depend on it.
-    frozen_head: Option<Tensor>,
-    /// The biases of the prior's classes, if answers depend on them.
-    bias: Option<Tensor>,
+    /// The prior, if it is mixed into the answers.
+    prior: Option<Prior>,
     frozen: Option<FrozenTower>,
     normaliser: Normaliser,
 }
@@ -100,9 +98,16 @@ impl AdaptedModel {
         let frozen = if cached || spec.predict.gamma > 0.0 { Some(w.frozen_tower()?) } else { None };
         let biased = spec.predict.gamma > 0.0 && spec.dka.balance.is_on();
         let bias = biased.then(|| class_bias::read(run, classes.len(), store)).transpose()?;
+        let gamma = spec.predict.gamma;
+        let prior = frozen_head.filter(|_| gamma > 0.0).map(|head| Prior { head, bias, gamma });
         let normaliser = w.normaliser();
         let temperature = chosen.temperature.filter(|_| reached.has_all_passes());
-        Ok(AdaptedModel { clip: w.clip, model, reached, temperature, classes, frozen_head, bias, frozen, normaliser })
+        Ok(AdaptedModel { clip: w.clip, model, reached, temperature, classes, prior, frozen, normaliser })
+    }
+
+    /// Returns the prior, if it is mixed into the answers.
+    pub(crate) fn prior(&self) -> Option<&Prior> {
+        self.prior.as_ref()
     }
 
     /// Returns W* as answers use it: (C, d) with unit rows, on the CPU.
@@ -112,8 +117,7 @@ impl AdaptedModel {
 
     /// Makes a predictor for pictures that are in no table.
     pub fn predictor(self, chosen: &StoredRun) -> Predictor {
-        let AdaptedModel { clip, model, frozen_head, bias, frozen, normaliser, .. } = self;
-        let gamma = chosen.spec.predict.gamma;
+        let AdaptedModel { clip, model, prior, frozen, normaliser, .. } = self;
         let design = model.design();
         let composite = design.starts_from == StartsFrom::Features && design.fusion.coarse == Coarse::Composite;
         Predictor {
@@ -122,8 +126,8 @@ impl AdaptedModel {
             preprocess: clip.preprocess,
             decoding: chosen.spec.dataset.decoding(),
             seed: chosen.spec.seed,
-            crops: (composite || gamma > 0.0).then_some(chosen.spec.views),
-            prior: frozen_head.filter(|_| gamma > 0.0).map(|head| Prior { head, bias, gamma }),
+            crops: (composite || prior.is_some()).then_some(chosen.spec.views),
+            prior,
             model,
         }
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::Array;
+use serde_json::json;
 
 use crate::config::Spec;
 use crate::config::non_defaults;
@@ -163,7 +164,7 @@ fn read(store: &Store, run: &str) -> Result<StoredRun> {
         return Err(Error::new(Kind::Store, what).hint("run the pipeline again: it is written anew"));
     }
     let text = |column: &str| Ok::<_, Error>(arrays::strings(&batch, column)?.first().copied().unwrap_or_default());
-    let mut spec: Spec = serde_json::from_str(text("settings")?)
+    let mut spec = settings(text("settings")?)
         .context(Kind::Store, || format!("the settings of run '{run}' are of another version of this program"))?;
     spec.store = store.root().to_owned();
     // Older versions had no such column.
@@ -180,4 +181,34 @@ fn read(store: &Store, run: &str) -> Result<StoredRun> {
         spec,
         store: store.clone(),
     })
+}
+
+/// Reads the settings that a run was made with. Those of earlier versions lack keys that were added
+/// since, whose defaults are not what such a run did.
+fn settings(text: &str) -> serde_json::Result<Spec> {
+    let mut settings: serde_json::Value = serde_json::from_str(text)?;
+    for (table, key, as_before) in [("dka", "balance", json!(0.0)), ("adapt", "recipe", json!("paper"))] {
+        if let Some(table) = settings.get_mut(table).and_then(serde_json::Value::as_object_mut) {
+            table.entry(key).or_insert(as_before);
+        }
+    }
+    serde_json::from_value(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dka::Balance;
+
+    #[test]
+    fn a_run_of_an_earlier_version_keeps_what_it_did() {
+        let text = |dka: &str| {
+            format!(
+                r#"{{"name": "a", "dataset": {{"kind": "folder", "path": "/a"}}, "model": {{"path": "/m"}}, "dka": {dka}}}"#
+            )
+        };
+        assert_eq!(settings(&text(r#"{"gamma": 0.5}"#)).unwrap().dka.balance, Balance::Pull(0.0));
+        assert_eq!(settings(&text(r#"{"balance": "auto"}"#)).unwrap().dka.balance, Balance::Auto);
+        assert!(settings("{}").is_err());
+    }
 }

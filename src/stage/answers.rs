@@ -26,7 +26,7 @@ settings! {
     /// How answers are made from logits.
     Predict: Copy {
         /// The prior's share in the answer: DKA's mixture, at prediction.
-        gamma: f64 = 0.0, SHARE, Answers;
+        gamma: f64 = 0.5, SHARE, Answers;
     }
 }
 

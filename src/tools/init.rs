@@ -351,10 +351,9 @@ fn pipeline_file(parts: &Parts<'_>) -> String {
          {prototypes}\
          \n\
          [adapt]\n\
-         # \"head\" trains on cached features, in seconds; \"layernorm\" is the paper's recipe, for a GPU or a patient evening.\n\
-         tune = \"head\"\n\
-         # epochs = 15    # with few pictures more are needed: the paper makes about 1,000 steps\n\
-         # batch = 64\n"
+         # \"recommended\" trains on cached features, in seconds; \"paper\" trains the tower, for a GPU or a patient evening.\n\
+         recipe = \"recommended\"\n\
+         # epochs = 15\n"
     )
 }
 

@@ -41,7 +41,7 @@ impl Pipeline {
         let text = format!(
             "name = \"{name}\"\nstore = \"store\"\n[dataset]\n{dataset}\n[model]\npath = {model:?}\n\
              [text]\ndescriptions = \"sentences.json\"\n[embed]\nbatch = 4\npart_rows = 8\n[views]\ncount = 2\n\
-             [adapt]\nepochs = 3\nbatch = 4\n[device]\nkind = \"cpu\"\nthreads = 1\n"
+             [adapt]\nrecipe = \"paper\"\nepochs = 3\nbatch = 4\n[device]\nkind = \"cpu\"\nthreads = 1\n"
         );
         self.write("pipeline.toml", &text);
     }

@@ -184,9 +184,9 @@ impl Source {
 
 fn cached(pictures: &Pictures, coarse: Coarse, frozen: &Frozen<'_>, stop: &Stop) -> Result<Source> {
     let (embeddings, seen) = (&frozen.embeddings, frozen.seen);
-    let coarse = match coarse {
+    let coarse = match coarse.of(StartsFrom::Features) {
         Coarse::Cls => seen.cls.shallow_clone(),
-        Coarse::Composite => seen.composite.shallow_clone(),
+        Coarse::Composite | Coarse::Auto => seen.composite.shallow_clone(),
     };
     Ok(Source::Cached {
         coarse,

@@ -26,9 +26,9 @@ use crate::dka::{PassInput, PseudoLabels, pseudo_labels};
 use crate::error::Result;
 use crate::fusion::adamw::AdamW;
 use crate::fusion::blocks::products;
-use crate::fusion::class_prior;
 use crate::fusion::design::MixedHeads;
 use crate::fusion::model::Model;
+use crate::fusion::{class_bias, class_prior};
 use crate::stage::job::Job;
 use crate::stop::Stop;
 use crate::store::layout::Store;
@@ -38,7 +38,7 @@ use epoch::{Learner, Totals};
 
 pub use images::Images;
 pub use known::{Frozen, pick};
-pub use recipe::{Adapt, ClassPrior, Recipe, Tune};
+pub use recipe::{Adapt, BaseRecipe, ClassPrior, Recipe, Tune};
 
 /// Inputs to adaptation.
 pub struct Start<'a> {
@@ -113,7 +113,10 @@ pub async fn adapt(start: Start<'_>, recipe: &Recipe, job: Job<'_>) -> Result<Ad
     };
 
     let given = recipe.class_shares.as_deref();
-    let shares = shares(recipe.adapt.class_prior, given, start.composite, start.prior, stop)?;
+    let shares = match recipe.adapt.class_prior {
+        ClassPrior::Prior => Some(class_bias::shares(start.prior, recipe.adapt.logit_scale, stop)?),
+        known => shares(known, given, start.composite, start.prior, stop)?,
+    };
     let shares = shares.map(|shares| shares.to_device(device));
     let ids = images.ids();
     let passes = recipe.adapt.passes();
@@ -146,8 +149,8 @@ pub async fn adapt(start: Start<'_>, recipe: &Recipe, job: Job<'_>) -> Result<Ad
     Ok(Adapted { model, resumed })
 }
 
-/// Returns the class distribution that fairness and `dka.balance` pull towards, (C), on the CPU;
-/// `None` if it is uniform.
+/// Returns the class distribution that `dka.balance` pulls towards, (C), on the CPU; `None` if it is
+/// uniform. Fairness pulls towards the same one, but for [`ClassPrior::Prior`].
 ///
 /// `given` are the shares of [`ClassPrior::Table`]; `composite` (rows, d) and `prior` (rows, C) are
 /// about the training pictures.
@@ -165,7 +168,7 @@ pub fn shares(
         Ok(match (class_prior, given) {
             (ClassPrior::Estimated, _) => Some(class_prior::estimate(composite, prior, stop)?),
             (ClassPrior::Table, Some(shares)) => Some(Tensor::from_slice(shares)),
-            (ClassPrior::Uniform | ClassPrior::Table, _) => None,
+            (ClassPrior::Uniform | ClassPrior::Prior | ClassPrior::Table, _) => None,
         })
     })
 }

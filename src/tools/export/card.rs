@@ -3,12 +3,13 @@
 use std::fmt::Write;
 
 use crate::error::{Context, Kind, Result};
-use crate::fusion::design::StartsFrom;
+use crate::fusion::design::{Coarse, StartsFrom};
 use crate::runs::adapted_model::AdaptedModel;
 use crate::runs::lookup::{self, Measured};
 use crate::runs::stored_run::StoredRun;
 use crate::source::Split;
 use crate::stage::evaluate::MODELS;
+use crate::stage::predict::Prior;
 
 /// Writes the card, in Markdown with the head that model hubs read.
 pub(super) fn card(chosen: &StoredRun, adapted: &AdaptedModel) -> Result<String> {
@@ -31,6 +32,24 @@ pub(super) fn card(chosen: &StoredRun, adapted: &AdaptedModel) -> Result<String>
             "LayerNorms of the vision tower, SOAP's maps and the classifier were trained; all else is as it was."
         }
     };
+    let design = adapted.model.design();
+    let composite = design.fusion.coarse.of(design.starts_from) == Coarse::Composite;
+    let prior = match adapted.prior() {
+        Some(Prior { gamma, .. }) => format!(
+            ", weighted by {}, and {gamma} x ({} x [CLS] of the crops . prior_classifier + class_bias)",
+            1.0 - gamma,
+            spec.adapt.logit_scale
+        ),
+        None => String::new(),
+    };
+    let crops = if composite || adapted.prior().is_some() {
+        format!(
+            "; [CLS] of the crops is the mean of {} random crops' [CLS], each weighted by the softmax of its cosine to that of the whole picture",
+            spec.views.count
+        )
+    } else {
+        String::new()
+    };
     let notes: String = adapted.clip.notes.iter().map(|note| format!("{note}.\n\n")).collect();
     Ok(format!(
         "---\nlibrary_name: transformers\npipeline_tag: zero-shot-image-classification\nlicense: other\n---\n\n# {name}\n\n\
@@ -43,8 +62,8 @@ pub(super) fn card(chosen: &StoredRun, adapted: &AdaptedModel) -> Result<String>
          model = CLIPModel.from_pretrained(\"FOLDER\")\nprocessor = CLIPProcessor.from_pretrained(\"FOLDER\")\n```\n\n\
          `classifier.safetensors` has the rest of the model: `classifier` (a unit row for each name in `classes.json`), the maps \
          `query_proj.weight`, `key_proj.weight` and `value_proj.weight` of SOAP{sink}. An answer is the softmax of \
-         {scale} x ({cls_share} [CLS] + {fg_share} [FG]) . classifier, {probabilities}; [FG] is SOAP's attention over the patch tokens by the \
-         value path of the last block. With [CLS] alone the answers are others, and usually worse. `microclip-pipe predict` gives \
+         {scale} x ({cls_share} {coarse} + {fg_share} [FG]) . classifier{prior}, {probabilities}; [FG] is SOAP's attention over the patch tokens by the \
+         value path of the last block{composite}. With [CLS] alone the answers are others, and usually worse. `microclip-pipe predict` gives \
          those of the whole model.\n\n\
          ## Licence\n\nThe licence of the CLIP that this was made from applies to these weights too.\n\n\
          ## Settings that are not the defaults\n\n```toml\n{settings}```\n",
@@ -54,6 +73,9 @@ pub(super) fn card(chosen: &StoredRun, adapted: &AdaptedModel) -> Result<String>
         sink = if adapted.model.soap.sink.is_some() { ", and its learned `sink`" } else { "" },
         scale = spec.adapt.logit_scale,
         cls_share = 1.0 - spec.fusion.ratio,
+        coarse = if composite { "[CLS] of the crops" } else { "[CLS]" },
+        prior = prior,
+        composite = crops,
         fg_share = spec.fusion.ratio,
         settings = chosen.non_defaults()?.iter().map(|(key, value)| format!("{key} = {value}\n")).collect::<String>(),
     ))

@@ -3,7 +3,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `model.safetensors`, `config.json`, `preprocessor_config.json`, `tokenizer.json` ... | the adapted CLIP, for transformers' `CLIPModel` |
-//! | `classifier.safetensors` | W*, SOAP's three maps, and its sink if it is learned |
+//! | `classifier.safetensors` | W*, SOAP's three maps, its sink if it is learned; W_LLM and the classes' biases if the prior is mixed in |
 //! | `classes.json` | names of the classes, in the order of W*'s rows |
 //! | `README.md` | what it is, its figures and settings |
 
@@ -14,6 +14,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use tch::Tensor;
 
 use crate::clip::ClipConfig;
 use crate::clip::hugging_face::{self, Named};
@@ -73,6 +74,7 @@ fn fill(folder: &Path, chosen: &StoredRun, adapted: &AdaptedModel) -> Result<Vec
         ("run", chosen.run.clone()),
         ("ratio", design.fusion.ratio.to_string()),
         ("logit_scale", design.scale.to_string()),
+        ("prior_share", adapted.prior().map_or(0.0, |prior| prior.gamma).to_string()),
         ("temperature", adapted.temperature.map_or_else(|| "1".to_owned(), |t| t.to_string())),
     ];
     hugging_face::write(&folder.join("classifier.safetensors"), &classifier, &of_run)?;
@@ -112,6 +114,11 @@ fn weights(adapted: &AdaptedModel) -> Result<(Named, Named)> {
             None if name == "classifier" => None,
             None => classifier.insert(name.clone(), trained.shallow_clone()),
         };
+    }
+    if let Some(prior) = adapted.prior() {
+        classifier.insert("prior_classifier".to_owned(), prior.head.shallow_clone());
+        let none = || Tensor::zeros([prior.head.size()[0]], tch::kind::FLOAT_CPU);
+        classifier.insert("class_bias".to_owned(), prior.bias.as_ref().map_or_else(none, Tensor::shallow_clone));
     }
     Ok((clip, classifier))
 }
