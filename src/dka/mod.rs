@@ -16,7 +16,7 @@ pub mod steps;
 
 pub use balance::Balance;
 pub use parameters::{LOGIT_SCALE, Parameters};
-pub use pass::{PassInput, PseudoLabels, Summary, pseudo_labels};
+pub use pass::{PassInput, PseudoLabels, Summary, balanced_pseudo_labels, pseudo_labels};
 pub use policies::Policy;
 pub use settings::Dka;
 pub use statement::Statement;

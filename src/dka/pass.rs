@@ -61,18 +61,32 @@ pub struct Summary {
     pub mean_confidence: f64,
 }
 
-/// Runs the statement over the pass's two tables. The same input gives the same bits: one thread,
-/// and rows sorted by `image_id`.
+/// Runs the statement over the pass's two tables, with a `$bias` of zeros. The same input gives the
+/// same bits: one thread, and rows sorted by `image_id`.
 ///
 /// # Errors
 /// Returns [`Kind::Query`] if the statement fails, returns no row, or returns a wrong one: an
 /// unknown or repeated picture, or an unknown class. Returns [`Kind::Store`] if the input does not
 /// fit together or has logits that are not finite.
-#[tracing::instrument(name = "statement", skip_all, fields(sql = statement.name(), pass = input.pass))]
 pub async fn pseudo_labels(statement: &Statement, input: PassInput<'_>) -> Result<PseudoLabels> {
+    balanced_pseudo_labels(statement, input, &vec![0.0; input.classes]).await
+}
+
+/// Like [`pseudo_labels`], with a `bias` for each class, which is `$bias` in the statement: what is
+/// added to mixed logits of the columns `logits`, which are cosines, to balance the classes.
+///
+/// # Errors
+/// Fails like [`pseudo_labels`], and returns [`Kind::Store`] if there is not a finite bias for each
+/// class.
+#[tracing::instrument(name = "statement", skip_all, fields(sql = statement.name(), pass = input.pass))]
+pub async fn balanced_pseudo_labels(statement: &Statement, input: PassInput<'_>, bias: &[f32]) -> Result<PseudoLabels> {
     check(&input)?;
+    if bias.len() != input.classes || !bias.iter().all(|bias| bias.is_finite()) {
+        let what = format!("the biases are not {} finite numbers: {bias:?}", input.classes);
+        return Err(Error::new(Kind::Store, what));
+    }
     let ctx = session(&input)?;
-    let df = statement.plan(&ctx, input.run, input.pass, input.parameters).await?;
+    let df = statement.plan(&ctx, input.run, input.pass, input.parameters, bias).await?;
     let rows = df.collect().await.map_err(|e| statement.named(explain(e, Some(&ctx))))?;
     checked::labels(&rows, &input).map_err(|e| statement.named(e))
 }

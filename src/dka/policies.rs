@@ -9,6 +9,8 @@ choice! {
     Policy {
         /// The best class of the mixed logits, for every picture: the paper's.
         Argmax = "argmax",
+        /// The best class after the classes were balanced over all pictures, as `dka.balance` says.
+        Balanced = "balanced",
         /// For each class the `k` pictures that are most probable for it.
         TopKPerClass = "top_k_per_class",
         /// The best class, where its probability is at least `floor`.
@@ -25,6 +27,7 @@ impl Policy {
     pub fn statement(self) -> Statement {
         let (name, sql) = match self {
             Policy::Argmax => ("argmax.sql", include_str!("policies/argmax.sql")),
+            Policy::Balanced => ("balanced.sql", include_str!("policies/balanced.sql")),
             Policy::TopKPerClass => ("top_k_per_class.sql", include_str!("policies/top_k_per_class.sql")),
             Policy::Confident => ("confident.sql", include_str!("policies/confident.sql")),
             Policy::Agreement => ("agreement.sql", include_str!("policies/agreement.sql")),

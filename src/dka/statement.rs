@@ -1,8 +1,10 @@
 //! The SQL that makes pseudo-labels: a policy's, or the user's own.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Schema};
+use arrow::array::ListArray;
+use arrow::datatypes::{DataType, Float32Type, Schema};
 use datafusion::common::ScalarValue;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::context::SessionContext;
@@ -18,7 +20,7 @@ use crate::text::file as text_file;
 ///
 /// It sees the current pass's `prior_logits` and `fusion_logits`, and `previous` (`image_id`,
 /// `class_id`), the labels of the pass before. `$run` and `$pass` are the pass's values, `$gamma`,
-/// `$scale`, `$k` and `$floor` the [`Parameters`]. Pictures that it does not return have no
+/// `$scale`, `$k` and `$floor` the [`Parameters`], `$bias` the biases that balance the classes. Pictures that it does not return have no
 /// pseudo-label, and the pass does not train on them. It cannot see `labels`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
@@ -74,7 +76,7 @@ impl Statement {
             parameters: Parameters::default(),
             previous: None,
         })?;
-        self.plan(&ctx, "run", 0, Parameters::default()).await.map(drop)
+        self.plan(&ctx, "run", 0, Parameters::default(), &[0.0]).await.map(drop)
     }
 
     /// Plans the statement with the pass's values, and checks its columns.
@@ -84,9 +86,11 @@ impl Statement {
         run: &str,
         pass: i32,
         parameters: Parameters,
+        bias: &[f32],
     ) -> Result<DataFrame> {
         let Parameters { gamma, scale, k, floor } = parameters;
         let df = table::query(ctx, &self.sql).await.map_err(|e| self.named(e))?;
+        let biases = bias.iter().copied().map(Some);
         let values = vec![
             ("gamma", ScalarValue::from(gamma)),
             ("scale", ScalarValue::from(scale)),
@@ -94,6 +98,7 @@ impl Statement {
             ("floor", ScalarValue::from(floor)),
             ("run", ScalarValue::from(run)),
             ("pass", ScalarValue::from(pass)),
+            ("bias", ScalarValue::List(Arc::new(ListArray::from_iter_primitive::<Float32Type, _, _>([Some(biases)])))),
         ];
         let df = df.with_param_values(values).map_err(|e| self.named(explain(e, Some(ctx))))?;
         self.check_columns(df.schema().as_arrow())?;

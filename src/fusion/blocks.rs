@@ -4,6 +4,7 @@
 
 use tch::Tensor;
 
+use crate::cores;
 use crate::error::Result;
 use crate::stop::Stop;
 
@@ -86,6 +87,25 @@ impl Blocks {
         self.iter().try_for_each(|block| {
             stop.check()?;
             work(block)
+        })
+    }
+
+    /// Calls `work` with each block's rows of a table, on all cores, and returns the results in the
+    /// order of the blocks. The caller must not hold a turn on a core.
+    ///
+    /// # Errors
+    /// Returns the error of the first block that fails, or [`crate::error::Kind::Interrupted`] if a
+    /// stop was requested.
+    pub fn on_cores<R: Send + 'static>(
+        self,
+        table: &Tensor,
+        stop: &Stop,
+        work: impl Fn(Tensor) -> Result<R> + Send + Sync + 'static,
+    ) -> Result<Vec<R>> {
+        let stop = stop.clone();
+        cores::map(self.iter().map(|block| block.of(table)).collect(), move |rows| {
+            stop.check()?;
+            work(rows)
         })
     }
 

@@ -96,7 +96,7 @@ async fn rows(spec: &Spec, opened: Opened, recipe: Option<&Recipe>, store: &Stor
     let run = opened.run_id(spec, recipe)?;
     let passes = recipe.map(|recipe| recipe.adapt.passes());
     // Files that the run would set aside do not count as its outcome.
-    let finished = lookup::whole(store, &run, passes, Upto::Evaluate).is_ok_and(|whole| whole.is_some());
+    let finished = lookup::whole(store, &run, recipe, Upto::Evaluate).is_ok_and(|whole| whole.is_some());
     let cached = |stage: &str, key: String, all: u64, missing: Result<u64>, unit: &'static str| {
         Ok::<_, Error>(match missing {
             // A finished run reads none of it.

@@ -154,6 +154,7 @@ impl Stages<'_> {
                 run,
                 images: &all.of(&train),
                 prior: &prior,
+                bias: &bias,
                 composite: &seen.composite.index_select(0, &Tensor::from_slice(&train)),
                 tower: &w.tower(spec)?,
                 head: &heads.descriptions,

@@ -19,8 +19,7 @@ impl Stages<'_> {
     /// or `None` if anything up to the last step is missing.
     pub(super) fn finished(&self, known: Option<&Ingested>) -> Result<Option<(Ingested, Whole)>> {
         let (Some(known), true) = (known, self.upto >= Upto::Adapt) else { return Ok(None) };
-        let passes = self.recipe.map(|recipe| recipe.adapt.passes());
-        let Some(whole) = lookup::whole(self.job.store, self.run, passes, self.upto)? else { return Ok(None) };
+        let Some(whole) = lookup::whole(self.job.store, self.run, self.recipe, self.upto)? else { return Ok(None) };
         // Asking for the run again counts as a use of what it was made from.
         self.features()?.iter().for_each(Partition::touch);
         Ok(Some((ingest::unchanged(known.clone(), self.job.progress.as_ref()), whole)))
@@ -52,7 +51,7 @@ impl Stages<'_> {
         for partition in self.features()? {
             files.extend(reader::parts_with(&partition, |id| ids.contains(id))?);
         }
-        for table in ["fusion_logits", "pseudo_labels", "passes"] {
+        for table in ["fusion_logits", "class_bias", "pseudo_labels", "passes"] {
             files.extend(self.job.store.partition(table, self.run)?.listed()?);
         }
         self.compare("features and passes", files)

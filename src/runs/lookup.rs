@@ -7,7 +7,8 @@ use crate::config::Spec;
 use crate::dka::Dka;
 use crate::error::{Error, Result};
 use crate::fusion::design::Fusion;
-use crate::stage::adapt::{Adapt, checkpoint};
+use crate::stage::adapt::{Adapt, Recipe, checkpoint};
+use crate::stage::class_bias;
 use crate::stage::ingest::Ingested;
 use crate::store::layout::Store;
 use crate::store::reader;
@@ -118,7 +119,7 @@ impl<'a> Lookup<'a> {
 }
 
 /// Returns what a run leaves behind up to the step `upto`, adaptation or evaluation, if the store
-/// has all of it. `passes` is the number of its passes, `None` if nothing is trained.
+/// has all of it. `recipe` is how it adapts, `None` if nothing is trained.
 ///
 /// The tables that the outcome is read from are compared with their checksums. The others, which
 /// are large, are only checked to exist; what they were computed from (pictures, features) is not
@@ -126,12 +127,14 @@ impl<'a> Lookup<'a> {
 ///
 /// # Errors
 /// Fails if the store cannot be read.
-pub(crate) fn whole(store: &Store, run: &str, passes: Option<u64>, upto: Upto) -> Result<Option<Whole>> {
+pub(crate) fn whole(store: &Store, run: &str, recipe: Option<&Recipe>, upto: Upto) -> Result<Option<Whole>> {
     let Some(row) = Row::read(store, run)? else { return Ok(None) };
-    if store.partition("class_bias", run)?.parts()?.is_empty() {
+    if !class_bias::is_written(run, store)? || store.partition("prior_logits", run)?.listed()?.is_empty() {
         return Ok(None);
     }
-    if store.partition("prior_logits", run)?.listed()?.is_empty() || !has_passes(store, run, passes.unwrap_or(0))? {
+    if let Some(recipe) = recipe
+        && !has_passes(store, run, recipe)?
+    {
         return Ok(None);
     }
     let mut whole = Whole { table: Vec::new(), temperature: row.temperature };
@@ -139,7 +142,7 @@ pub(crate) fn whole(store: &Store, run: &str, passes: Option<u64>, upto: Upto) -
         return Ok(Some(whole));
     }
     // Calibration comes last, and adapting a run again removes it.
-    let trained = passes.is_some();
+    let trained = recipe.is_some();
     if trained && (row.temperature.is_none() || store.partition("predictions", run)?.parts()?.is_empty()) {
         return Ok(None);
     }
@@ -151,11 +154,16 @@ pub(crate) fn whole(store: &Store, run: &str, passes: Option<u64>, upto: Upto) -
     Ok(Some(whole))
 }
 
-/// Returns whether the store has the tables of `passes` passes, and the checkpoint after the last
-/// of them.
-fn has_passes(store: &Store, run: &str, passes: u64) -> Result<bool> {
+/// Returns whether the store has the tables of all passes, and the checkpoint after the last of
+/// them.
+fn has_passes(store: &Store, run: &str, recipe: &Recipe) -> Result<bool> {
+    let passes = recipe.adapt.passes();
     if passes == 0 {
         return Ok(true);
+    }
+    // The prior has a part, too.
+    if recipe.rebalances() && store.partition("class_bias", run)?.parts()?.len() as u64 <= passes {
+        return Ok(false);
     }
     for table in ["fusion_logits", "pseudo_labels"] {
         if (store.partition(table, run)?.listed()?.len() as u64) < passes {

@@ -50,19 +50,35 @@ pub fn find(
     })
 }
 
-/// Writes `class_bias` of a run.
+/// The part of the prior's biases.
+const PRIOR: &str = "prior";
+
+/// Writes the biases of a run's prior into `class_bias`. Those of its passes stay.
 ///
 /// # Errors
 /// Fails if the store cannot be written.
 pub fn write(run: &str, found: &ClassBias, store: &Store) -> Result<()> {
+    write_part(run, PRIOR, -1, found, store)
+}
+
+/// Writes the biases that a pass re-estimated, as the part of that name.
+///
+/// # Errors
+/// Fails if the store cannot be written.
+pub fn write_pass(run: &str, part: &str, pass: u64, found: &ClassBias, store: &Store) -> Result<()> {
+    write_part(run, part, pass as i32, found, store)
+}
+
+fn write_part(run: &str, part: &str, pass: i32, found: &ClassBias, store: &Store) -> Result<()> {
     let numbers = |of: &Tensor| -> Result<ArrayRef> {
         let numbers = Vec::<f64>::try_from(of).context(Kind::Torch, || "cannot copy the biases".to_owned())?;
         Ok(Arc::new(Float64Array::from(numbers)))
     };
     let classes = found.bias.size()[0] as usize;
     let schema = table::table("class_bias")?.arrow(&Dims::new())?;
-    let columns: [(&str, ArrayRef); 6] = [
+    let columns: [(&str, ArrayRef); 7] = [
         ("run", arrays::repeated(run, classes)),
+        ("pass", arrays::repeated_i32(pass, classes)),
         ("class_id", Arc::new(Int32Array::from_iter_values(0..classes as i32))),
         ("pull", Arc::new(Float64Array::from(vec![found.pull; classes]))),
         ("bias", numbers(&found.bias)?),
@@ -70,10 +86,20 @@ pub fn write(run: &str, found: &ClassBias, store: &Store) -> Result<()> {
         ("mass_after", numbers(&found.after)?),
     ];
     let batch = table::rows("class_bias", &schema, columns)?;
-    store.partition("class_bias", run)?.replace("biases", &schema, &[batch], &[]).map(drop)
+    store.partition("class_bias", run)?.write_part(part, &schema, &[batch], &[]).map(drop)
 }
 
-/// Reads the biases of a run's classes, (C), fp32 on the CPU.
+/// Returns whether the store has the biases of a run's prior.
+///
+/// # Errors
+/// Fails if the store cannot be read.
+pub fn is_written(run: &str, store: &Store) -> Result<bool> {
+    let partition = store.partition("class_bias", run)?;
+    let prior = partition.part(PRIOR)?;
+    Ok(partition.parts()?.contains(&prior))
+}
+
+/// Reads the biases of the classes of a run's prior, (C), fp32 on the CPU.
 ///
 /// # Errors
 /// Returns [`Kind::Store`] if they are missing, damaged, or not those of so many `classes`.
@@ -81,7 +107,8 @@ pub fn read(run: &str, classes: usize, store: &Store) -> Result<Tensor> {
     let partition = store.partition("class_bias", run)?;
     partition.require_sound()?;
     let mut biases = Vec::new();
-    for batch in reader::batches(&partition, Some(&["bias"]), 8192)? {
+    let prior = if is_written(run, store)? { vec![partition.part(PRIOR)?] } else { Vec::new() };
+    for batch in reader::batches_of(prior, Some(&["bias"]), 8192) {
         biases.extend(arrays::floats(&batch?, "bias")?.into_iter().flatten());
     }
     if biases.len() != classes {

@@ -24,6 +24,7 @@ pub(crate) fn recipe(spec: &Spec, workspace: &Workspace, classes: &[String]) -> 
         design: Design { starts_from, saliency: spec.saliency, fusion, scale },
         class_shares: spec.adapt.class_shares(classes)?,
         parameters: spec.dka.parameters(scale),
+        balance: spec.dka.balance,
         statement: spec.dka.statement()?,
         strong: StrongView { strong: spec.adapt.strong, size: preprocess.crop, filter: preprocess.filter },
         crops: spec.views,

@@ -17,15 +17,16 @@ mod tables;
 
 use std::time::{Duration, Instant};
 
-use tch::Tensor;
+use tch::{Kind as Number, Tensor};
 use tracing::Instrument;
 
 use crate::clip::VisionTower;
 use crate::device::guarded;
-use crate::dka::{PassInput, PseudoLabels, pseudo_labels};
+use crate::dka::{Parameters, PassInput, PseudoLabels, balanced_pseudo_labels};
 use crate::error::Result;
 use crate::fusion::adamw::AdamW;
-use crate::fusion::blocks::products;
+use crate::fusion::blocks::{Blocks, products};
+use crate::fusion::class_bias::ClassBias;
 use crate::fusion::design::MixedHeads;
 use crate::fusion::model::Model;
 use crate::fusion::{class_bias, class_prior};
@@ -48,6 +49,8 @@ pub struct Start<'a> {
     pub images: &'a Images,
     /// Prior logits of the training pictures, (rows, C).
     pub prior: &'a Tensor,
+    /// The biases that were taken out of them, with the pull and the shares that passes use, too.
+    pub bias: &'a ClassBias,
     /// Composite features of the training pictures' crops, (rows, d), from which the prior is
     /// computed.
     pub composite: &'a Tensor,
@@ -98,7 +101,7 @@ pub async fn adapt(start: Start<'_>, recipe: &Recipe, job: Job<'_>) -> Result<Ad
     let mut optimiser = AdamW::new(model.parameters(), recipe.adapt.weight_decay).with_factors(factors);
 
     let folder = store.checkpoints(run)?;
-    let whole = tables::whole_passes(store, run)?;
+    let whole = tables::whole_passes(store, run, recipe.rebalances())?;
     let resumed = match checkpoint::usable(store, run, whole)? {
         Some(path) => {
             let checkpoint = Checkpoint::read(&path, run)?;
@@ -225,6 +228,13 @@ impl Pass<'_> {
         let fusion = images.fusion_logits(learner.model, recipe.seed, pass, stop).await?;
         tables::write_fusion_logits(store, run, pass, ids, &fusion, stop)?;
         let prior = self.prior(learner, stop)?;
+        let bias = match self.rebalanced(&prior, &fusion, recipe, stop)? {
+            Some(found) => {
+                tables::write_class_bias(store, run, pass, &found)?;
+                tensor::numbers(&(&found.bias / recipe.parameters.scale).to_kind(Number::Float))?
+            }
+            None => vec![0.0; prior.size()[1] as usize],
+        };
         let input = PassInput {
             run,
             pass: pass as i32,
@@ -235,7 +245,7 @@ impl Pass<'_> {
             parameters: recipe.parameters,
             previous: self.previous,
         };
-        let labels = stop.or(pseudo_labels(&recipe.statement, input)).await?;
+        let labels = stop.or(balanced_pseudo_labels(&recipe.statement, input, &bias)).await?;
         tables::write_pseudo_labels(store, run, pass, &labels)?;
 
         let chosen = tables::training_rows(&labels.batch, ids)?;
@@ -250,6 +260,21 @@ impl Pass<'_> {
     fn epochs(&self, recipe: &Recipe) -> std::ops::Range<u64> {
         let first = self.pass * recipe.adapt.epochs_per_pass;
         first..(first + recipe.adapt.epochs_per_pass).min(recipe.adapt.epochs)
+    }
+
+    /// Estimates the biases of the classes anew, from the mixture of the prior's cosines and the
+    /// current model's, both (rows, C); `None` if they are not balanced.
+    fn rebalanced(&self, prior: &Tensor, fusion: &Tensor, recipe: &Recipe, stop: &Stop) -> Result<Option<ClassBias>> {
+        if !recipe.rebalances() {
+            return Ok(None);
+        }
+        let Parameters { gamma, scale, .. } = recipe.parameters;
+        let ClassBias { pull, shares, .. } = self.start.bias;
+        guarded("the biases of a pass's classes", || {
+            let blocks = Blocks::of_numbers(prior.size()[0], prior.size()[1]);
+            let mixed = blocks.map(stop, |block| block.of(prior) * gamma + block.of(fusion) * (1.0 - gamma))?;
+            class_bias::estimate(&mixed, Some(shares), *pull, scale, stop).map(Some)
+        })
     }
 
     /// Returns the prior's logits (rows, C): fixed, unless the learnable classifier makes them.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tch::Device;
 
 use crate::device::{Precision, PrecisionChoice};
-use crate::dka::{LOGIT_SCALE, Parameters, Statement};
+use crate::dka::{Balance, LOGIT_SCALE, Parameters, Statement};
 use crate::error::{Context, Error, Kind, Result};
 use crate::fusion::design::{Design, StartsFrom};
 use crate::fusion::loss::LossWeights;
@@ -171,6 +171,8 @@ pub struct Recipe {
     pub class_shares: Option<Vec<f32>>,
     /// Values of the statement's parameters.
     pub parameters: Parameters,
+    /// How strongly the classes are balanced.
+    pub balance: Balance,
     /// The SQL that makes pseudo-labels.
     pub statement: Statement,
     /// The strong view that training steps see.
@@ -185,6 +187,12 @@ impl Recipe {
     /// Returns the weights of the loss's terms.
     pub fn loss(&self) -> LossWeights {
         LossWeights { ce: self.adapt.ce_weight, fairness: self.adapt.fairness_weight }
+    }
+
+    /// Returns whether each pass re-estimates the biases of the classes from its mixture. The steps
+    /// of [`Tune::Reference`] make labels of a batch at a time, which is too few pictures.
+    pub fn rebalances(&self) -> bool {
+        self.balance.is_on() && self.adapt.tune != Tune::Reference
     }
 
     /// Returns whether a pass pulls towards a uniform distribution although another one was

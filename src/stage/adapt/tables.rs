@@ -9,9 +9,10 @@ use tch::Tensor;
 
 use crate::dka::{PseudoLabels, Summary};
 use crate::error::{Error, Kind, Result};
+use crate::fusion::class_bias::ClassBias;
 use crate::stage::adapt::Images;
 use crate::stage::adapt::epoch::{Labelled, Totals};
-use crate::stage::logits;
+use crate::stage::{class_bias, logits};
 use crate::stop::Stop;
 use crate::store::layout::Store;
 use crate::store::reader;
@@ -43,6 +44,10 @@ pub(super) fn write_fusion_logits(
         vec![("run", run), ("pass", pass), ("image_id", arrays::text(rows))]
     })
     .map(drop)
+}
+
+pub(super) fn write_class_bias(store: &Store, run: &str, pass: u64, found: &ClassBias) -> Result<()> {
+    class_bias::write_pass(run, &part(pass), pass, found, store)
 }
 
 pub(super) fn write_pseudo_labels(store: &Store, run: &str, pass: u64, labels: &PseudoLabels) -> Result<()> {
@@ -80,10 +85,12 @@ pub(super) fn write_pass(
     write(store, "passes", run, pass, table::rows("passes", &schema, columns)?)
 }
 
-/// Returns how many passes, from the first on, have all their tables.
-pub(super) fn whole_passes(store: &Store, run: &str) -> Result<u64> {
+/// Returns how many passes, from the first on, have all their tables; biases are among them if each
+/// pass re-estimates them.
+pub(super) fn whole_passes(store: &Store, run: &str, rebalances: bool) -> Result<u64> {
     let mut whole = u64::MAX;
-    for table in ["fusion_logits", "pseudo_labels", "passes"] {
+    let biases = rebalances.then_some("class_bias");
+    for table in ["fusion_logits", "pseudo_labels", "passes"].into_iter().chain(biases) {
         let partition = store.partition(table, run)?;
         let parts: BTreeSet<PathBuf> = partition.parts()?.into_iter().collect();
         let mut pass = 0;
