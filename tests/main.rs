@@ -19,6 +19,7 @@ mod spec_folder;
 mod terminal;
 
 mod ablate;
+mod balanced;
 mod changed_pictures;
 mod class_names;
 mod cli_cache;
@@ -55,6 +56,7 @@ mod source_hf_parquet;
 mod source_list;
 mod spec_errors;
 mod spec_round_trip;
+mod sql_bounded;
 mod sql_dka;
 mod sql_format;
 mod sql_policies;

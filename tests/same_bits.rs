@@ -98,7 +98,8 @@ fn the_number_of_cores_changes_no_bit() {
         let store = pipeline.path(store);
         let rest = ["--store", store.to_str().unwrap()];
         let of = |table: &str| pipeline.sql_in(&format!("SELECT * FROM {table} ORDER BY image_id"), &rest);
-        [of("embeddings"), of("view_features"), of("prior_logits"), of("predictions")]
+        let biases = pipeline.sql_in("SELECT * FROM class_bias ORDER BY pass, class_id", &rest);
+        [of("embeddings"), of("view_features"), of("prior_logits"), of("predictions"), biases]
     };
     let outcome = |threads: &str| {
         let weights: Vec<_> = RECIPES
@@ -107,7 +108,11 @@ fn the_number_of_cores_changes_no_bit() {
             .collect();
         let store = format!("on-{threads}-run");
         let folder = pipeline.path(&store).to_str().unwrap().to_owned();
-        let head = ["--set", "adapt.tune=head", "--set", "transduction.predictions=true"];
+        let head = [
+            ["--set", "adapt.tune=head", "--set", "transduction.predictions=true"],
+            ["--set", "dka.balance=0.8", "--set", "dka.policy=balanced"],
+        ];
+        let head = head.concat();
         pipeline.ok("run", &[&head[..], &["--store", &folder, "--threads", threads]].concat());
         let answers = pipeline
             .ok("predict", &[pipeline.path("pictures").to_str().unwrap(), "--store", &folder, "--threads", threads]);
@@ -119,7 +124,7 @@ fn the_number_of_cores_changes_no_bit() {
         for (recipe, (one, other)) in RECIPES.iter().zip(on_one.0.iter().zip(&more.0)) {
             assert!(one == other, "{recipe}: other weights on {threads} cores");
         }
-        let runs = |tables: &[Vec<serde_json::Value>; 4]| format!("{tables:?}");
+        let runs = |tables: &[Vec<serde_json::Value>; 5]| format!("{tables:?}");
         assert!(runs(&on_one.1) == runs(&more.1), "other features on {threads} cores");
         assert_eq!(on_one.2, more.2, "other answers on {threads} cores");
     }

@@ -1,6 +1,7 @@
 //! What a user reads who made a mistake in a pipeline file or in `--set`.
 
 use insta::assert_snapshot;
+use microclip_pipe::dka::Balance;
 use microclip_pipe::error::Kind;
 
 use crate::spec_folder::{Folder, WHOLE};
@@ -171,11 +172,29 @@ fn a_policy_beside_a_statement_is_a_mistake() {
     "#);
     assert_snapshot!(folder.mistake(&format!("{WHOLE}\n[dka]\npolicy = \"revival\"\nk = 0\nfloor = 1.5\n"), &[]), @"
     3 mistakes in DIR/flowers.toml
-      DIR/flowers.toml:14: unknown value 'revival' for dka.policy; one of argmax, top_k_per_class, confident, agreement, revive (did you mean 'revive'?)
+      DIR/flowers.toml:14: unknown value 'revival' for dka.policy; one of argmax, balanced, top_k_per_class, confident, agreement, revive (did you mean 'revive'?)
       DIR/flowers.toml:15: 'dka.k' must be a whole number from 1 to 1000000, not 0
       DIR/flowers.toml:16: 'dka.floor' must be a number in [0, 1], not 1.5
     hint: `microclip-pipe schema --settings` lists every key, and --help every argument
     ");
+}
+
+#[test]
+fn balanced_labels_need_a_pull_and_all_pictures_at_once() {
+    let folder = Folder::new();
+    assert_snapshot!(folder.mistake(WHOLE, &["dka.policy=balanced", "dka.balance=0"]), @r#"
+    --set dka.policy=balanced: 'dka.policy' = "balanced" needs a 'dka.balance' above 0: nothing is balanced
+    hint: set dka.balance = "auto", or a pull such as 0.8; policy = "argmax" needs none
+    "#);
+    let reference = ["dka.policy=balanced", "dka.balance=auto", "adapt.tune=reference"];
+    assert_snapshot!(folder.mistake(WHOLE, &reference), @r#"
+    --set dka.policy=balanced: 'dka.policy' = "balanced" is not for adapt.tune = "reference"
+    hint: its labels are made a batch at a time, and a batch is too few pictures to balance
+    "#);
+    assert_eq!(
+        folder.load(WHOLE, &["dka.policy=balanced", "dka.balance=0.8"]).unwrap().dka.balance,
+        Balance::Pull(0.8)
+    );
 }
 
 #[test]

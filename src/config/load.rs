@@ -12,6 +12,7 @@ use super::mistakes::Mistakes;
 use super::overrides::{self, Applied};
 use super::recipes;
 use super::{DEFAULT_STORE, Spec};
+use crate::dka::Policy;
 use crate::error::{Context, Kind, Result};
 use crate::fusion::design::Coarse;
 use crate::source::SourceKind;
@@ -116,6 +117,24 @@ fn settings_that_need_others(spec: &Spec, check: &mut Check<'_>) {
     if adapt.from_block > 0 && adapt.tune != Tune::LayerNorm && adapt.tune != Tune::None {
         let what = format!("'adapt.from_block' is for adapt.tune = \"layernorm\", not for \"{}\"", adapt.tune);
         wrong("adapt.from_block", what, "remove it");
+    }
+    if spec.dka.policy == Some(Policy::Balanced) {
+        if !spec.dka.balance.is_on() {
+            let what = "'dka.policy' = \"balanced\" needs a 'dka.balance' above 0: nothing is balanced".to_owned();
+            wrong(
+                "dka.policy",
+                what,
+                "set dka.balance = \"auto\", or a pull such as 0.8; policy = \"argmax\" needs none",
+            );
+        }
+        if adapt.tune == Tune::Reference {
+            let what = "'dka.policy' = \"balanced\" is not for adapt.tune = \"reference\"".to_owned();
+            wrong(
+                "dka.policy",
+                what,
+                "its labels are made a batch at a time, and a batch is too few pictures to balance",
+            );
+        }
     }
     match (adapt.class_prior, &adapt.class_shares) {
         (ClassPrior::Table, None) => {

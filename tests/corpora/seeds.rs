@@ -176,7 +176,7 @@ fn texts() -> Vec<Seed> {
         ("many-operators", format!("SELECT 1{}", "+1".repeat(2_000))),
         ("many-unions", format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(300))),
     ];
-    let policies = ["agreement", "argmax", "confident", "revive", "top_k_per_class"]
+    let policies = ["agreement", "argmax", "balanced", "confident", "revive", "top_k_per_class"]
         .map(|name| (name, text(&format!("src/dka/policies/{name}.sql"))));
     let mut seeds: Vec<Seed> = Vec::new();
     let mut add = |target, name: &str, text: &str| seeds.push((target, name.to_owned(), text.as_bytes().to_vec()));

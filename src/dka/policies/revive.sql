@@ -13,24 +13,30 @@ WITH RECURSIVE mixed AS (
     JOIN fusion_logits ON fusion_logits.image_id = prior_logits.image_id
 ), scored AS (
     SELECT image_id, softmax(logits, $scale) AS probabilities, argmax(logits) AS best FROM mixed
+), figures AS (
+    SELECT image_id, best, max_of(probabilities) AS most, margin(probabilities) AS margin FROM scored
 ), labelled AS (
+    SELECT *, row_number() OVER (PARTITION BY best ORDER BY most DESC, image_id) AS place_in_class FROM figures
+), classes AS (
+    SELECT unnest(range(0, (SELECT max(cardinality(probabilities)) FROM scored))) AS class_id
+), living AS (
+    SELECT DISTINCT best FROM figures
+), mask AS (
+    -- What is added to a picture's probabilities: nothing for a dead class, and for a living one NaN, which nobody keeps.
     SELECT
-        image_id, best, probabilities, max_of(probabilities) AS most, margin(probabilities) AS margin,
-        row_number() OVER (PARTITION BY best ORDER BY max_of(probabilities) DESC, image_id) AS place_in_class
-    FROM scored
+        array_agg(CASE WHEN best IS NULL THEN 0.0 ELSE 'NaN'::float END ORDER BY class_id) AS is_dead, count(*) AS classes
+    FROM classes
+    LEFT JOIN living ON living.best = classes.class_id
+), kept AS (
+    -- No class gets further down its list than this: the living classes keep a picture each, step 2 hands out one to each dead
+    -- class, and step 3 at most $k.
+    SELECT unnest(best_per_class(image_id, add(probabilities, is_dead), classes + $k)) AS pair FROM scored CROSS JOIN mask
 ), pairs AS (
-    SELECT
-        image_id, cardinality(probabilities) AS classes,
-        unnest(range(0, cardinality(probabilities))) AS class_id, unnest(probabilities) AS probability
-    FROM labelled
-    WHERE place_in_class > 1
+    SELECT pair['image_id'] AS image_id, pair['class_id'] AS class_id, pair['value'] AS probability FROM kept
 ), dead AS (
-    SELECT *, row_number() OVER (PARTITION BY class_id ORDER BY probability DESC, image_id) AS place
-    FROM pairs
-    WHERE class_id NOT IN (SELECT DISTINCT best FROM scored)
+    SELECT * FROM pairs WHERE image_id NOT IN (SELECT image_id FROM labelled WHERE place_in_class = 1)
 ), rounds AS (
-    -- No class gets further down its list than this, for step 2 hands out a picture a class, and step 3 at most $k.
-    SELECT image_id, class_id, probability, 0 AS settled FROM dead WHERE place <= classes + $k
+    SELECT image_id, class_id, probability, 0 AS settled FROM dead
     UNION ALL
     -- A round settles every pair that is the best for its class and for its picture, and drops the pairs with either. The
     -- best of all pairs is such a one, so that rounds come to an end.

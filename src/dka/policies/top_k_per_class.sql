@@ -8,23 +8,21 @@ WITH mixed AS (
     JOIN fusion_logits ON fusion_logits.image_id = prior_logits.image_id
 ), scored AS (
     SELECT image_id, softmax(logits, $scale) AS probabilities, argmax(logits) AS best FROM mixed
-), pairs AS (
-    -- A row for each picture and class.
-    SELECT
-        image_id, best, max_of(probabilities) AS most, margin(probabilities) AS margin,
-        unnest(range(0, cardinality(probabilities))) AS class_id, unnest(probabilities) AS probability
-    FROM scored
+), figures AS (
+    SELECT image_id, best, max_of(probabilities) AS most, margin(probabilities) AS margin FROM scored
 ), wanted AS (
-    SELECT *, row_number() OVER (PARTITION BY class_id ORDER BY probability DESC, image_id) AS place FROM pairs
+    -- Each class keeps $k pictures while the others pass by; a row for each picture and class would fill the memory.
+    SELECT unnest(best_per_class(image_id, probabilities, $k)) AS pair FROM scored
+), pairs AS (
+    SELECT pair['image_id'] AS image_id, pair['class_id'] AS class_id, pair['value'] AS probability FROM wanted
 ), claimed AS (
-    SELECT *, row_number() OVER (PARTITION BY image_id ORDER BY probability DESC, class_id) AS choice
-    FROM wanted
-    WHERE place <= $k
+    SELECT *, row_number() OVER (PARTITION BY image_id ORDER BY probability DESC, class_id) AS choice FROM pairs
 )
 SELECT
-    image_id, class_id, probability AS confidence,
+    claimed.image_id, class_id, probability AS confidence,
     -- Less the best other class: below 0 where the picture looks more like another.
     CASE WHEN class_id = best THEN margin ELSE probability - most END AS margin
 FROM claimed
+JOIN figures ON figures.image_id = claimed.image_id
 WHERE choice = 1
-ORDER BY image_id
+ORDER BY claimed.image_id

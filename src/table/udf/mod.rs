@@ -11,6 +11,7 @@
 //! | `entropy(list)` | `-sum p ln p`, in nats |
 //! | `top_k(list, k)` | indices of the k largest, best first |
 //! | `cosine(a, b)` | cosine of the angle between two lists |
+//! | `best_per_class(image_id, list, k)` | an aggregate: the k pictures in whose lists a class is largest |
 //! | `class_name(class_id)` | the name of a class of the session's dataset |
 //!
 //! Null in, null out. Of equal elements the first wins. A NaN or null element is never the largest;
@@ -19,6 +20,7 @@
 //! and cosine of an empty list are null, and so is the name of an unknown class.
 
 mod add;
+mod best_per_class;
 mod class_name;
 mod cosine;
 mod lists;
@@ -28,13 +30,14 @@ mod softmax;
 mod top_k;
 
 use datafusion::execution::context::SessionContext;
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
 /// Registers all functions with a session.
 pub fn register(ctx: &SessionContext) {
     for function in functions() {
         ctx.register_udf(function);
     }
+    ctx.register_udaf(AggregateUDF::from(best_per_class::BestPerClass::new()));
 }
 
 /// Registers `class_name` with a session about one dataset; `names` are the names of its classes,
