@@ -8,8 +8,10 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringArray, StructArray};
 use arrow::datatypes::{DataType, Field};
 use microclip_pipe::clip::{Clip, ModelSettings};
+use microclip_pipe::fusion::class_bias;
 use microclip_pipe::stage::frozen::FrozenTower;
 use microclip_pipe::stage::pixels::Normaliser;
+use microclip_pipe::stop::Stop;
 use parquet::arrow::ArrowWriter;
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
@@ -127,6 +129,25 @@ fn the_number_of_cores_changes_no_bit() {
         let runs = |tables: &[Vec<serde_json::Value>; 5]| format!("{tables:?}");
         assert!(runs(&on_one.1) == runs(&more.1), "other features on {threads} cores");
         assert_eq!(on_one.2, more.2, "other answers on {threads} cores");
+    }
+}
+
+#[test]
+fn biases_of_many_pictures_have_the_same_bits_on_any_number_of_cores() {
+    let options = (Kind::Float, Device::Cpu);
+    tch::manual_seed(2);
+    // Enough for several turns of a core.
+    let cosines = Tensor::rand([5_000, 700], options) * 0.1 + Tensor::rand([700], options) * 0.1;
+    let of = |cores: usize| {
+        microclip_pipe::cores::set_limit(cores);
+        let found = class_bias::estimate(&cosines, None, 0.8, 100.0, &Stop::default()).unwrap();
+        microclip_pipe::cores::set_limit(0);
+        [found.bias, found.before, found.after].map(|numbers| Vec::<f64>::try_from(&numbers).unwrap())
+    };
+    let on_one = of(1);
+    assert!(on_one[0].iter().any(|bias| bias.abs() > 0.5), "there is something to balance");
+    for cores in [2, 3, 8] {
+        assert_eq!(of(cores), on_one, "{cores} cores");
     }
 }
 

@@ -20,8 +20,9 @@ use crate::text::file as text_file;
 ///
 /// It sees the current pass's `prior_logits` and `fusion_logits`, and `previous` (`image_id`,
 /// `class_id`), the labels of the pass before. `$run` and `$pass` are the pass's values, `$gamma`,
-/// `$scale`, `$k` and `$floor` the [`Parameters`], `$bias` the biases that balance the classes. Pictures that it does not return have no
-/// pseudo-label, and the pass does not train on them. It cannot see `labels`.
+/// `$scale`, `$k` and `$floor` the [`Parameters`], `$bias` the biases that balance the classes.
+/// Pictures that it does not return have no pseudo-label, and the pass does not train on them. It
+/// cannot see `labels`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
     name: String,

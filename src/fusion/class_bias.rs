@@ -61,8 +61,8 @@ const ROUNDS: usize = 300;
 /// answer that anybody would defend.
 const REST: f64 = 1e-3;
 
-/// A step with the pull `p` leaves at most `p` of the way to go, so that the way is at most the step
-/// over `1 - p`. With a full pull there is no such bound, and this is taken for `1 - p`.
+/// A step with the pull `p` leaves at most `p` of the way to go, so that the way is at most the
+/// step over `1 - p`. With a full pull there is no such bound, and this is taken for `1 - p`.
 const SLOWEST: f64 = 0.1;
 
 /// Lower bound of a mean probability, so that no bias is infinite.
@@ -350,6 +350,34 @@ mod tests {
         for present in [[60, 60, 0, 0, 0, 0, 0, 0], [0, 0, 0, 60, 60, 60, 0, 0], [200, 60, 20, 6, 2, 1, 1, 1]] {
             let few = gain(&present);
             assert!(few > -0.01, "{present:?}: {few}");
+        }
+    }
+
+    /// The mean-free biases that the equation of the module's page gives for `bias`, in f64.
+    fn by_the_equation(cosines: &Tensor, shares: &Tensor, bias: &Tensor, pull: f64, scale: f64) -> Tensor {
+        let logits = cosines.to_kind(Number::Double) * scale;
+        let columns = &logits - (&logits + bias).logsumexp([1i64].as_slice(), true);
+        let mean = columns.logsumexp([0i64].as_slice(), false) - (logits.size()[0] as f64).ln();
+        let value = (shares.log() - mean) * pull;
+        &value - value.mean(Number::Double)
+    }
+
+    #[test]
+    fn what_is_found_solves_the_equation_whatever_the_logits_and_wherever_it_begins() {
+        let stop = Stop::default();
+        for (pictures, scale) in [([40; 8], 20.0), ([40; 8], 300.0), ([200, 60, 20, 6, 2, 1, 0, 0], 100.0)] {
+            let cosines = Drawn::new(&pictures).cosines;
+            let mut last: Option<ClassBias> = None;
+            let before = mass(&cosines, &[0.0; 8], scale, &stop).unwrap();
+            for pull in [0.2, 0.5, 0.8, 0.95, 1.0] {
+                for start in [None, last.as_ref()] {
+                    let found = estimate_from(start, &before, &cosines, None, pull, scale, &stop).unwrap();
+                    let again = by_the_equation(&cosines, &found.shares, &found.bias, pull, scale);
+                    let differ = (&again - &found.bias).abs().max().double_value(&[]);
+                    assert!(differ < REST, "{pictures:?} at {scale}, pull {pull}: {differ}");
+                }
+                last = Some(estimate(&cosines, None, pull, scale, &stop).unwrap());
+            }
         }
     }
 
