@@ -2,7 +2,7 @@
 
 use microclip_pipe::config::Spec;
 use microclip_pipe::device::{DeviceChoice, PrecisionChoice};
-use microclip_pipe::dka::Policy;
+use microclip_pipe::dka::{Balance, Policy};
 use microclip_pipe::fusion::design::{Coarse, Fusion, MixedHeads, Query, Sink};
 use microclip_pipe::fusion::foreground::{Affinity, Orientation, Threshold};
 use microclip_pipe::fusion::soap::Pooling;
@@ -239,6 +239,11 @@ proptest! {
         (spec.saliency.tau, spec.saliency.eps) = (numbers.1, numbers.2);
         (spec.predict.gamma, spec.dka.gamma) = (numbers.3, numbers.4);
         spec.fusion = fusion;
+        if spec.dka.policy == Some(Policy::Balanced) {
+            // It needs a pull, and all pictures at once.
+            spec.dka.balance = Balance::Auto;
+            spec.dka.policy = spec.dka.policy.filter(|_| adapt.tune != Tune::Reference);
+        }
         if matches!(adapt.tune, Tune::LayerNorm | Tune::Reference) {
             spec.fusion.coarse = Coarse::Cls;
         }
