@@ -22,7 +22,7 @@ use tch::{Kind as Number, Tensor};
 
 use self::fixed_point::FixedPoint;
 use super::blocks::Blocks;
-use super::normalize;
+use super::nearest_mean::{ClassMeans, centred};
 use crate::error::{Context, Kind, Result};
 use crate::stop::Stop;
 
@@ -146,7 +146,7 @@ fn numbers(of: &Tensor) -> Result<Vec<f64>> {
 pub fn choose(evidence: Evidence<'_>, shares: Option<&Tensor>, stop: &Stop) -> Result<ClassBias> {
     let _no_grad = tch::no_grad_guard();
     let Evidence { cosines, features, scale, .. } = evidence;
-    let features = normalize(&(features - features.mean_dim([0i64].as_slice(), true, None::<Number>)));
+    let features = centred(features);
     let before = mass(cosines, &vec![0.0; cosines.size()[1] as usize], scale, stop)?;
     let mut tried: Vec<(f64, ClassBias)> = Vec::with_capacity(PULLS.len());
     for pull in PULLS {
@@ -220,38 +220,9 @@ fn agreement(evidence: &Evidence<'_>, bias: &Tensor, stop: &Stop) -> Result<f64>
     let classes = cosines.size()[1];
     let halves = beyond_chance(&answers(one)?, &answers(other)?, classes);
     let own = answers(cosines)?;
-    Ok((halves + beyond_chance(&own, &nearest_of_others(features, &own, classes, stop)?, classes)) / 2.0)
+    let near = ClassMeans::of(features, &own, classes, stop)?.nearest_of_others(features, &own, stop)?;
+    Ok((halves + beyond_chance(&own, &near, classes)) / 2.0)
 }
-
-/// Returns for each picture the class (rows) whose mean its features (rows, d) lie nearest to, of
-/// pictures with these `answers` (rows). A picture is not counted in the mean of its own answer, so
-/// that it does not agree with itself.
-///
-/// # Errors
-/// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
-pub fn nearest_of_others(features: &Tensor, answers: &Tensor, classes: i64, stop: &Stop) -> Result<Tensor> {
-    let (rows, width) = features.size2().unwrap_or((0, 0));
-    let mut sums = Tensor::zeros([classes, width], (features.kind(), features.device()));
-    Blocks::of_numbers(rows, width).each(stop, |block| {
-        let _ = sums.index_add_(0, &block.of(answers), &block.of(features));
-    })?;
-    let squares = (&sums * &sums).sum_dim_intlist([1i64].as_slice(), false, None::<Number>);
-    let counts = answers.bincount::<&Tensor>(None, classes);
-    Blocks::of_products(rows, classes * width).map(stop, |block| {
-        let own = block.of(answers).unsqueeze(-1);
-        let products = block.of(features).matmul(&sums.tr());
-        let to_own = products.gather(1, &own, false) - 1.0;
-        let length = squares.index_select(0, &block.of(answers)).unsqueeze(-1) - &to_own * 2.0 - 1.0;
-        let near = &products / squares.clamp_min(TINY).sqrt();
-        let near = near.masked_fill(&counts.eq(0), f64::NEG_INFINITY);
-        let to_own = (to_own / length.clamp_min(TINY).sqrt())
-            .masked_fill(&counts.index_select(0, &block.of(answers)).unsqueeze(-1).le(1), f64::NEG_INFINITY);
-        near.scatter(1, &own, &to_own).argmax(1, false)
-    })
-}
-
-/// Lower bound of squared lengths, which are divided by.
-const TINY: f64 = 1e-12;
 
 /// Returns how far two lists of classes agree beyond what their shares give by chance: Cohen's
 /// kappa, 1 if they are equal, 0 by chance.
@@ -269,6 +240,7 @@ pub fn beyond_chance(one: &Tensor, other: &Tensor, classes: i64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::normalize;
     use super::*;
 
     const SCALE: f64 = 100.0;
@@ -379,16 +351,6 @@ mod tests {
                 last = Some(estimate(&cosines, None, pull, scale, &stop).unwrap());
             }
         }
-    }
-
-    #[test]
-    fn a_picture_is_not_its_own_witness() {
-        let features = normalize(&Tensor::from_slice2(&[[1.0_f32, 0.0], [1.0, 0.1], [0.9, 1.0], [0.0, 1.0]]));
-        let answers = Tensor::from_slice(&[0_i64, 0, 0, 1]);
-        let nearest = nearest_of_others(&features, &answers, 3, &Stop::default()).unwrap();
-        // The last is alone in its class, the third lies nearer to it than to the first two, and
-        // class 2 has no picture.
-        assert_eq!(Vec::<i64>::try_from(&nearest).unwrap(), [0, 0, 1, 0]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod foreground;
 pub mod heads;
 pub mod loss;
 pub mod model;
+pub mod nearest_mean;
 pub mod schedule;
 pub mod soap;
 pub mod stata;
