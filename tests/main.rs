@@ -19,6 +19,7 @@ mod spec_folder;
 mod terminal;
 
 mod ablate;
+mod ablate_choose;
 mod balanced;
 mod changed_pictures;
 mod class_names;

@@ -3,9 +3,11 @@
 //!
 //! [`load`] reads the file, [`Cell::all`] makes its runs and checks them, [`known`] looks up which
 //! of them the store has, [`run()`] computes the others and writes the table `ablations`, and
-//! [`markdown`] shows it.
+//! [`markdown`] shows it. [`choose`] picks a row without labels.
 
 mod cells;
+pub mod choose;
+mod names;
 mod reader;
 mod report;
 mod run;
@@ -13,7 +15,7 @@ mod spec;
 mod table;
 
 pub use cells::Cell;
-pub use report::markdown;
-pub use run::{Figure, Figures, known, run};
+pub use report::{markdown, means};
+pub use run::{Figure, Figures, Wanted, known, run};
 pub use spec::{Ablation, Axis, Metric, Row, load};
 pub use table::batch;

@@ -1,6 +1,7 @@
 //! An ablation as a table in Markdown.
 
 use super::cells::Cell;
+use super::names::distinct;
 use super::run::Figure;
 
 /// Returns a row per row of the ablation, a column per pipeline: mean ± sample deviation over the
@@ -17,10 +18,7 @@ pub fn markdown(cells: &[Cell], figures: &[Option<Figure>]) -> String {
         let mut line = vec![escaped(row)];
         let mut means = Vec::new();
         for pipeline in &pipelines {
-            let of_cell = |(cell, figure): (&Cell, &Option<Figure>)| {
-                figure.as_ref().filter(|_| cell.row == row && cell.pipeline == *pipeline).map(|figure| figure.value)
-            };
-            let values: Vec<f64> = cells.iter().zip(figures).filter_map(of_cell).collect();
+            let values = values(pipeline, row, cells, figures);
             means.extend(mean(&values));
             line.push(per_cent(&values));
         }
@@ -34,23 +32,25 @@ pub fn markdown(cells: &[Cell], figures: &[Option<Figure>]) -> String {
     drawn(&lines)
 }
 
-fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut found = Vec::new();
-    for name in names {
-        if !found.contains(&name) {
-            found.push(name);
-        }
-    }
-    found
+/// Returns the mean figure over the seeds of each row in each set, by set and row.
+pub fn means(sets: &[String], rows: &[String], cells: &[Cell], figures: &[Option<Figure>]) -> Vec<Vec<Option<f64>>> {
+    let of = |set: &str, row: &str| mean(&values(set, row, cells, figures));
+    sets.iter().map(|set| rows.iter().map(|row| of(set, row)).collect()).collect()
+}
+
+/// Returns the figures of a row in a pipeline, one for each seed.
+fn values(pipeline: &str, row: &str, cells: &[Cell], figures: &[Option<Figure>]) -> Vec<f64> {
+    let ours = cells.iter().zip(figures).filter(|(cell, _)| cell.row == row && cell.pipeline == pipeline);
+    ours.filter_map(|(_, figure)| figure.as_ref()?.value).collect()
 }
 
 /// Escapes bars, which would end the cell.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
 /// Writes `62.4 ± 0.3`, or `62.4` for one value and `-` for none.
-fn per_cent(values: &[f64]) -> String {
+pub(super) fn per_cent(values: &[f64]) -> String {
     match (mean(values), deviation(values)) {
         (Some(mean), Some(deviation)) => format!("{:.1} ± {:.1}", 100.0 * mean, 100.0 * deviation),
         (Some(mean), None) => format!("{:.1}", 100.0 * mean),
@@ -71,7 +71,7 @@ fn deviation(values: &[f64]) -> Option<f64> {
 }
 
 /// Draws the table, its first column aligned to the left, the others to the right.
-fn drawn(lines: &[Vec<String>]) -> String {
+pub(super) fn drawn(lines: &[Vec<String>]) -> String {
     let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|c| c.chars().count()).max();
     // Markdown needs at least three dashes under the head.
     let widths: Vec<usize> = (0..lines[0].len()).map(|column| width(column).unwrap_or(0).max(3)).collect();

@@ -13,13 +13,22 @@ use crate::runs::lookup::Upto;
 use crate::runs::lookup::{Finished, Lookup, Measured, measured};
 use crate::store::layout::Store;
 
+/// What the runs of an ablation are wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Their figures: each must have one.
+    Figures,
+    /// Their answers: without labels there is no figure.
+    Answers,
+}
+
 /// The figure of a cell.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figure {
     /// The run that it belongs to.
     pub run: String,
-    /// The figure, from 0 to 1.
-    pub value: f64,
+    /// The figure, from 0 to 1; `None` without labels.
+    pub value: Option<f64>,
     /// Duration of the invocation that computed the run.
     pub seconds: f64,
 }
@@ -32,9 +41,9 @@ pub type Figures = Vec<Option<Figure>>;
 ///
 /// # Errors
 /// Fails if a dataset, a model or the store cannot be read.
-pub fn known(ablation: &Ablation, cells: &[Cell], store: &Store) -> Result<Figures> {
+pub fn known(ablation: &Ablation, cells: &[Cell], wanted: Wanted, store: &Store) -> Result<Figures> {
     let (mut lookup, seconds) = (Lookup::new(store), table::seconds(ablation, store)?);
-    cells.iter().map(|cell| known_figure(ablation, cell, &mut lookup, &seconds)).collect()
+    cells.iter().map(|cell| known_figure(ablation, cell, wanted, &mut lookup, &seconds)).collect()
 }
 
 /// Returns the figure of one cell. A run without what the row shows was made by an older version,
@@ -42,20 +51,22 @@ pub fn known(ablation: &Ablation, cells: &[Cell], store: &Store) -> Result<Figur
 fn known_figure(
     ablation: &Ablation,
     cell: &Cell,
+    wanted: Wanted,
     lookup: &mut Lookup<'_>,
     seconds: &HashMap<String, f64>,
 ) -> Result<Option<Figure>> {
     let finished = lookup.finished(&cell.spec).map_err(|error| of_cell(cell.title(), error))?;
-    let figure = finished.and_then(|finished| figure(ablation, cell, &finished));
+    let figure = finished.and_then(|finished| figure(ablation, cell, wanted, &finished));
     Ok(figure.map(|figure| Figure { seconds: seconds.get(&figure.run).copied().unwrap_or(figure.seconds), ..figure }))
 }
 
-fn figure(ablation: &Ablation, cell: &Cell, finished: &Finished) -> Option<Figure> {
+fn figure(ablation: &Ablation, cell: &Cell, wanted: Wanted, finished: &Finished) -> Option<Figure> {
     let Finished { run, seconds, scores } = finished;
     let (split, metric) = (ablation.split.name(), ablation.metric.name());
-    let wanted = |m: &&Measured| m.model == cell.model && m.split == split && m.metric == metric;
-    let Measured { value, .. } = scores.iter().find(wanted)?;
-    Some(Figure { run: run.clone(), value: *value, seconds: *seconds })
+    let shown = |m: &&Measured| m.model == cell.model && m.split == split && m.metric == metric;
+    let value = scores.iter().find(shown).map(|measured| measured.value);
+    let unlabelled = wanted == Wanted::Answers && scores.iter().all(|measured| measured.split != split);
+    (value.is_some() || unlabelled).then(|| Figure { run: run.clone(), value, seconds: *seconds })
 }
 
 /// Computes the figure of every cell. Runs that the store has are not run again, and cells with the
@@ -65,11 +76,11 @@ fn figure(ablation: &Ablation, cell: &Cell, finished: &Finished) -> Option<Figur
 /// # Errors
 /// Returns the error of the first cell that fails, which the message names; [`Kind::Interrupted`]
 /// if a stop was requested.
-pub async fn run(ablation: &Ablation, cells: &[Cell], options: &Options) -> Result<Figures> {
+pub async fn run(ablation: &Ablation, cells: &[Cell], wanted: Wanted, options: &Options) -> Result<Figures> {
     let Options { stop, progress } = options;
     // Held until the end, since the runs share it.
     let store = wait_for_lock::take(&ablation.store, stop, progress).await?;
-    let mut figures = known(ablation, cells, &store)?;
+    let mut figures = known(ablation, cells, wanted, &store)?;
     let seconds = table::seconds(ablation, &store)?;
     table::write(ablation, cells, &figures, &store)?;
     let cached = figures.iter().flatten().count();
@@ -84,7 +95,7 @@ pub async fn run(ablation: &Ablation, cells: &[Cell], options: &Options) -> Resu
         let title = format!("cell {} of {}: {}", n + 1, cells.len(), cell.title());
         // An earlier cell may have been the same run, or have ingested a dataset that was not known
         // before.
-        figures[n] = known_figure(ablation, cell, &mut Lookup::new(&store), &seconds)?;
+        figures[n] = known_figure(ablation, cell, wanted, &mut Lookup::new(&store), &seconds)?;
         if figures[n].is_none() {
             progress.say(&title);
             stop.check().map_err(|error| of_cell(title.clone(), error))?;
@@ -93,7 +104,7 @@ pub async fn run(ablation: &Ablation, cells: &[Cell], options: &Options) -> Resu
             // Most pipelines have the same notes in every run.
             outcome.notes.iter().filter(|note| said.insert((*note).clone())).for_each(|note| progress.say(note));
             let finished = measured(&store, &outcome.run)?;
-            figures[n] = Some(wanted(ablation, cell, finished)?);
+            figures[n] = Some(required(ablation, cell, wanted, finished)?);
         }
         table::write(ablation, cells, &figures, &store)?;
     }
@@ -101,15 +112,16 @@ pub async fn run(ablation: &Ablation, cells: &[Cell], options: &Options) -> Resu
 }
 
 /// Returns the figure of a run that was just measured, or an error that says what it gives instead.
-fn wanted(ablation: &Ablation, cell: &Cell, finished: Option<Finished>) -> Result<Figure> {
+fn required(ablation: &Ablation, cell: &Cell, wanted: Wanted, finished: Option<Finished>) -> Result<Figure> {
     let scores = finished.as_ref().map_or(&[][..], |finished| &finished.scores);
-    if let Some(figure) = finished.as_ref().and_then(|finished| figure(ablation, cell, finished)) {
+    if let Some(figure) = finished.as_ref().and_then(|finished| figure(ablation, cell, wanted, finished)) {
         return Ok(figure);
     }
     let Cell { place, row, pipeline, model, .. } = cell;
     if scores.is_empty() {
-        return Err(Error::new(Kind::Input, format!("{pipeline} has no labels, so there is nothing to compare"))
-            .hint("an ablation needs a dataset that says what is right, at least for its test split"));
+        return Err(Error::new(Kind::Input, format!("{pipeline} has no labels, so there is nothing to compare")).hint(
+            "its table needs a dataset that says what is right, at least for its test split; --choose does not",
+        ));
     }
     let list = |of: fn(&Measured) -> &String| {
         let mut names: Vec<&str> = Vec::new();

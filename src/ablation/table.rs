@@ -16,7 +16,7 @@ use crate::table::{self, Dims, arrays};
 /// The name of the one part of an ablation.
 const PART: &str = "cells";
 
-/// Returns rows of the table `ablations`: one for each cell that has a figure.
+/// Returns rows of the table `ablations`: one for each cell whose run is known.
 ///
 /// # Errors
 /// Fails only if the columns do not make a table, which is a fault of the program.
@@ -24,8 +24,8 @@ pub fn batch(ablation: &Ablation, cells: &[Cell], figures: &[Option<Figure>]) ->
     let rows: Vec<(&Cell, &Figure)> =
         cells.iter().zip(figures).filter_map(|(cell, figure)| Some((cell, figure.as_ref()?))).collect();
     let text = |of: fn(&(&Cell, &Figure)) -> String| arrays::text(rows.iter().map(of));
-    let float = |of: fn(&Figure) -> f64| -> ArrayRef {
-        Arc::new(Float64Array::from_iter_values(rows.iter().map(|(_, f)| of(f))))
+    let float = |of: fn(&Figure) -> Option<f64>| -> ArrayRef {
+        Arc::new(rows.iter().map(|(_, figure)| of(figure)).collect::<Float64Array>())
     };
     let columns = [
         ("ablation", arrays::repeated(&ablation.name, rows.len())),
@@ -38,7 +38,7 @@ pub fn batch(ablation: &Ablation, cells: &[Cell], figures: &[Option<Figure>]) ->
         ("settings", text(|(cell, _)| cell.settings.clone())),
         ("run", text(|(_, figure)| figure.run.clone())),
         ("value", float(|figure| figure.value)),
-        ("seconds", float(|figure| figure.seconds)),
+        ("seconds", float(|figure| Some(figure.seconds))),
     ];
     table::rows("ablations", &table::table("ablations")?.arrow(&Dims::new())?, columns)
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::EXIT_CODES;
@@ -9,11 +10,13 @@ use super::align::{Side, align};
 use super::common::{Cores, runtime, store_folder};
 use super::output::Target;
 use super::printer::Printer;
-use crate::ablation::{self, Ablation, Cell, Figures};
+use crate::ablation::choose::{self, Choice, Criterion};
+use crate::ablation::{self, Ablation, Cell, Figures, Wanted};
 use crate::cli::signal;
 use crate::cores;
 use crate::error::{Context, Kind, Result};
 use crate::pipeline::run::Options;
+use crate::settings::Want;
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::table::format;
@@ -24,7 +27,11 @@ Runs every row of an ablation file on each of its pipelines with each of its see
 table in Markdown: mean and sample deviation over the seeds, in per cent. The figures are also in the table ablations.
 
 All runs share one store. A run that is in the store and whole is not run again, and rows with the same settings are run \
-once; after a stop, the same command goes on from there. Every mistake in the files is reported before the first run.";
+once; after a stop, the same command goes on from there. Every mistake in the files is reported before the first run.
+
+With --choose, the rows are ranked without labels, by what their runs answer; the datasets need have none. A row's value \
+by a criterion is the mean over its seeds, its standing the mean over the pipelines of its rank within each. All criteria \
+are measured, and are also in the table criteria.";
 
 const FILE: &str = "\
 The file:
@@ -54,12 +61,14 @@ Examples:
       All of it; a second time, only what is new.
   microclip-pipe ablate pipelines/ablations/flowers.toml --dry-run
       Which runs are cached and which are to do, without doing them.
+  microclip-pipe ablate pipelines/ablations/choose.toml --choose
+      The rows ranked without labels.
   microclip-pipe sql pipelines/flowers.toml \"SELECT row, avg(seconds) FROM ablations GROUP BY row\"
       What each row costs.";
 
 /// Compare settings: run a grid of pipelines, rows and seeds
 #[derive(Debug, Args)]
-#[command(long_about = LONG_ABOUT, after_long_help = format!("{FILE}\n\n{EXAMPLES}\n\n{EXIT_CODES}"))]
+#[command(long_about = LONG_ABOUT, after_long_help = format!("{FILE}\n\n{}\n\n{EXAMPLES}\n\n{EXIT_CODES}", criteria()))]
 pub(super) struct Ablate {
     /// The ablation file (TOML)
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -69,8 +78,23 @@ pub(super) struct Ablate {
     #[arg(long)]
     dry_run: bool,
 
-    /// How the outcome is printed: as a table in Markdown, or the rows of the table ablations as
-    /// CSV or JSON lines
+    /// Rank the rows without labels, and choose one
+    ///
+    /// By a criterion that looks only at what the runs answer; they are listed below. Where labels
+    /// exist, accuracy stands beside the ranking, with how well each criterion's order agrees with
+    /// it.
+    #[arg(
+        long,
+        value_name = "CRITERION",
+        num_args = 0..=1,
+        default_missing_value = Criterion::DEFAULT.name(),
+        value_parser = PossibleValuesParser::new(Criterion::NAMES).map(|name| Criterion::named(&name)),
+        hide_possible_values = true,
+    )]
+    choose: Option<Criterion>,
+
+    /// How the outcome is printed: as a table in Markdown, or the rows of the table ablations (of
+    /// criteria, with --choose) as CSV or JSON lines
     #[arg(long, value_enum, default_value_t = Format::Markdown, value_name = "FORMAT")]
     format: Format,
 
@@ -103,8 +127,9 @@ impl Ablate {
             ablation.store = store_folder(store)?;
         }
         let cells = Cell::all(&ablation, self.cores.asked())?;
+        let wanted = if self.choose.is_some() { Wanted::Answers } else { Wanted::Figures };
         if self.dry_run {
-            let figures = ablation::known(&ablation, &cells, &Store::open_read(&ablation.store)?)?;
+            let figures = ablation::known(&ablation, &cells, wanted, &Store::open_read(&ablation.store)?)?;
             return printer.result(&plan(&cells, &figures));
         }
         let options = Options { stop: Stop::default(), progress: printer.progress() };
@@ -113,21 +138,49 @@ impl Ablate {
         // none.
         cores::set_limit(self.cores.asked().unwrap_or(0));
         let runtime = runtime()?;
-        let figures = runtime.block_on(ablation::run(&ablation, &cells, &options))?;
+        let figures = runtime.block_on(ablation::run(&ablation, &cells, wanted, &options))?;
+        let judged = match self.choose {
+            None => None,
+            Some(criterion) => {
+                let runs: Vec<String> = figures.iter().flatten().map(|figure| figure.run.clone()).collect();
+                let judged = runtime.block_on(choose::judge(&ablation, &cells, &runs, &options))?;
+                judged.notes.iter().for_each(|note| printer.note(note));
+                Some((Choice::of(&judged, criterion), judged))
+            }
+        };
         let form = match self.format {
             Format::Markdown => {
                 printer.note(&caption(&ablation));
-                return printer.result(&ablation::markdown(&cells, &figures));
+                return printer.result(&match &judged {
+                    None => ablation::markdown(&cells, &figures),
+                    Some((choice, judged)) => {
+                        choose::markdown(judged, choice, &ablation::means(&judged.sets, &judged.rows, &cells, &figures))
+                    }
+                });
             }
             Format::Csv => format::Format::Csv,
             Format::Json => format::Format::Json,
         };
-        let rows = ablation::batch(&ablation, &cells, &figures)?;
+        let rows = match &judged {
+            None => ablation::batch(&ablation, &cells, &figures)?,
+            Some((_, judged)) => choose::batch(&ablation, judged)?,
+        };
         let rows = bare_session().read_batch(rows).context(Kind::Query, || "cannot read the rows back".to_owned())?;
         let mut target = Target::open(None)?;
         runtime.block_on(format::write(rows, form, &mut target))?;
         target.finish()
     }
+}
+
+/// Lists the criteria of `--choose`, for the manual page.
+fn criteria() -> String {
+    let Want::Choice(choices) = Criterion::WANT else { return String::new() };
+    let default = Criterion::DEFAULT.name();
+    let lines = choices.explained().map(|(name, about)| {
+        let mark = if name == default { " (default)" } else { "" };
+        format!("  {name}{mark}\n      {about}")
+    });
+    format!("The criteria of --choose, all of which see no label:\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// Writes a line per run.

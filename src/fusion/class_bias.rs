@@ -338,7 +338,7 @@ mod tests {
     fn what_is_found_solves_the_equation_whatever_the_logits_and_wherever_it_begins() {
         let stop = Stop::default();
         for (pictures, scale) in [([40; 8], 20.0), ([40; 8], 300.0), ([200, 60, 20, 6, 2, 1, 0, 0], 100.0)] {
-            let cosines = Drawn::new(&pictures).cosines;
+            let cosines = Drawn::new(&pictures, 3).cosines;
             let mut last: Option<ClassBias> = None;
             let before = mass(&cosines, &[0.0; 8], scale, &stop).unwrap();
             for pull in [0.2, 0.5, 0.8, 0.95, 1.0] {

@@ -5,7 +5,7 @@ use arrow::array::Array;
 use super::record::is_of;
 use crate::config::Spec;
 use crate::dka::Dka;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::fusion::design::Fusion;
 use crate::stage::adapt::{Adapt, Recipe, checkpoint};
 use crate::stage::class_bias;
@@ -97,6 +97,19 @@ impl<'a> Lookup<'a> {
             return Ok(None);
         }
         measured(store, &opened.run_id(spec, opened.recipe(spec)?.as_ref())?)
+    }
+
+    /// Opens a pipeline whose pictures are in the store.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Store`] if they are not there as they are now.
+    pub(crate) fn known(&mut self, spec: &Spec) -> Result<&Opened> {
+        let store = self.store.root().display().to_string();
+        let gone = || {
+            let what = format!("the pictures of {} are not in the store {store} as they are now", spec.name);
+            Error::new(Kind::Store, what).hint("run the command again: what is missing is computed")
+        };
+        self.open(spec)?.map(|(opened, _)| opened).ok_or_else(gone)
     }
 
     /// Opens a pipeline; returns `None` if its pictures are not in the store as they are now.

@@ -13,7 +13,7 @@ use crate::table::column_type::{ColumnType, tensor_field, vector_type};
 use crate::table::dims::{Dims, Length};
 use crate::text::nearest;
 
-const SOURCES: [&str; 20] = [
+const SOURCES: [&str; 21] = [
     include_str!("../../schemas/images.toml"),
     include_str!("../../schemas/rejected.toml"),
     include_str!("../../schemas/labels.toml"),
@@ -34,6 +34,7 @@ const SOURCES: [&str; 20] = [
     include_str!("../../schemas/metrics.toml"),
     include_str!("../../schemas/runs.toml"),
     include_str!("../../schemas/ablations.toml"),
+    include_str!("../../schemas/criteria.toml"),
 ];
 
 /// A table: its name, what a row is, its key, what its partitions belong to, and its columns.

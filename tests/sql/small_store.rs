@@ -262,6 +262,23 @@ pub fn build(root: &Path) -> (Store, Visible) {
             ],
         );
     }
+    for (ablation, pipeline, standing) in [("depth", "flowers", Some(1.0)), ("width", "leaves", None)] {
+        write(
+            "criteria",
+            ablation,
+            vec![
+                texts(&[ablation]),
+                texts(&[pipeline]),
+                texts(&["head"]),
+                texts(&["spread"]),
+                texts(&["test"]),
+                f64s(&[2.5]),
+                f64s(&[1.0]),
+                Arc::new(Float64Array::from(vec![standing])),
+                Arc::new(BooleanArray::from(vec![standing.is_some()])),
+            ],
+        );
+    }
     // An earlier run, when the dataset had two classes.
     let schema = table::table("prior_logits").unwrap().arrow(&Dims::from([("C", 2)])).unwrap();
     let columns = vec![arrays::repeated("two-classes", 1), ids("a"), arrays::fixed_list_f32(&[0.4, 0.6], 2).unwrap()];
