@@ -60,7 +60,8 @@ impl Blocks {
         Blocks { block: self.block.min(rows), ..self }
     }
 
-    fn iter(self) -> impl Iterator<Item = Block> {
+    /// Returns the blocks in turn. Whoever works on them asks whether to stop.
+    pub fn iter(self) -> impl Iterator<Item = Block> {
         let Blocks { rows, block } = self;
         std::iter::successors(Some(0), move |from| Some(from + block))
             .take_while(move |from| *from < rows)

@@ -15,6 +15,7 @@ pub mod heads;
 pub mod loss;
 pub mod model;
 pub mod nearest_mean;
+pub mod neighbours;
 pub mod schedule;
 pub mod soap;
 pub mod stata;

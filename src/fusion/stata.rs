@@ -12,6 +12,7 @@
 use tch::{Kind as Number, Tensor};
 
 use super::blocks::Blocks;
+use super::neighbours::Neighbours;
 use super::normalize;
 use crate::error::Result;
 use crate::settings::{FLAG, settings, whole};
@@ -22,9 +23,6 @@ const INNER_STEPS: usize = 5;
 
 /// The weight of the neighbours, and the divisor of the whole exponent.
 const LAMBDA: f64 = 50.0;
-
-/// The most rows in a block of picture-by-picture cosines, whose memory is this by n.
-const BLOCK: i64 = 1024;
 
 settings! {
     /// StatA on the tables of cosines: training-free refinement over all pictures at once.
@@ -50,11 +48,11 @@ impl Transduction {
     pub fn answers(&self, features: &Tensor, prototypes: &Tensor, first: &Tensor, stop: &Stop) -> Result<Tensor> {
         let _no_grad = tch::no_grad_guard();
         let pictures = features.size()[0];
-        let neighbours = (self.neighbours as i64).min(pictures - 1);
-        if neighbours < 1 {
+        if pictures < 2 {
             return Ok(first.shallow_clone());
         }
-        let graph = Graph::nearest(features, neighbours, stop)?;
+        let graph = Graph::nearest(features, self.neighbours, stop)?;
+        let neighbours = graph.index.size()[1];
         let squares = features.square();
         // Before the first fit, every class has the same variance: that of all pictures about the
         // prototypes.
@@ -158,18 +156,9 @@ struct Graph {
 }
 
 impl Graph {
-    fn nearest(features: &Tensor, neighbours: i64, stop: &Stop) -> Result<Self> {
-        let (pictures, width) = (features.size()[0], features.size()[1]);
-        let (mut index, mut weight) = (Vec::new(), Vec::new());
-        Blocks::of_products(pictures, pictures * width).at_most(BLOCK).each(stop, |block| {
-            let (from, to) = block.range();
-            let own = Tensor::arange_start(from, to, (Number::Int64, features.device()));
-            let cosines = block.of(features).matmul(&features.tr()).scatter_value(1, &own.unsqueeze(1), -2.0);
-            let (best, places) = cosines.topk(neighbours, 1, true, true);
-            weight.push(best.clamp_min(0.0));
-            index.push(places);
-        })?;
-        Ok(Graph { index: Tensor::cat(&index, 0), weight: Tensor::cat(&weight, 0) })
+    fn nearest(features: &Tensor, neighbours: usize, stop: &Stop) -> Result<Self> {
+        let Neighbours { places, cosines } = Neighbours::of(features, neighbours, stop)?;
+        Ok(Graph { index: places, weight: cosines.clamp_min(0.0) })
     }
 
     /// Returns `sum_j (w_ij + w_ji) z_j` for every picture i, (n, C): the answers of its
