@@ -44,6 +44,7 @@ mod jpeg_matrix;
 mod licences;
 mod method_parity;
 mod model_files;
+mod neighbours;
 mod orientation;
 mod predict;
 mod preprocess_parity;

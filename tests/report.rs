@@ -28,6 +28,12 @@ fn report(pipeline: &Pipeline, arguments: &[&str]) -> String {
     page
 }
 
+/// The part of the page from a chart's title to the next one.
+fn section_of<'a>(page: &'a str, chart: &str) -> &'a str {
+    let (_, from) = page.split_once(&format!(">{chart}</h3>")).unwrap();
+    from.split("</h3>").next().unwrap()
+}
+
 fn has(page: &str, section: &str) -> bool {
     page.contains(&format!(" id=\"{section}\""))
 }
@@ -47,6 +53,13 @@ fn a_run_with_labels_has_every_section() {
     {
         assert!(page.contains(&format!(">{chart}</h3>")), "{chart}");
     }
+    // The share of neighbours with the same label, of the last pass, in the words of the chart's
+    // table, and the accuracy beside it.
+    let same = pipeline.sql("SELECT same, by_chance FROM neighbour_agreement ORDER BY pass DESC LIMIT 1");
+    let shown = |of: &str| format!("{:.1} %", 100.0 * same[0][of].as_f64().unwrap());
+    let chart = section_of(&page, "Neighbours with the same label");
+    assert!(chart.contains(&shown("same")) && chart.contains(&shown("by_chance")), "{same:?} in {chart}");
+    assert!(chart.contains(">right</li>"), "{chart}");
     // What the tables say, as the page has it.
     let metrics =
         pipeline.sql("SELECT value FROM metrics WHERE model = 'adapted' AND split = 'test' AND metric = 'top1'");
@@ -83,6 +96,8 @@ fn a_run_without_labels_has_all_that_does_without() {
         assert!(has(&page, section), "{section}");
     }
     assert!(page.contains("No labels are known"));
+    let chart = section_of(&page, "Neighbours with the same label");
+    assert!(chart.contains(">neighbours</li>") && !chart.contains(">right</li>"), "{chart}");
     assert!(page.contains("train answers changed"));
     for absent in ["How many are right", "How often that is right", "class=\"verdict", "accuracy</button>"] {
         assert!(!page.contains(absent), "{absent}");

@@ -6,7 +6,7 @@ use microclip_pipe::dka::{Balance, Policy};
 use microclip_pipe::fusion::design::{Coarse, Fusion, MixedHeads, Query, Sink};
 use microclip_pipe::fusion::foreground::{Affinity, Orientation, Threshold};
 use microclip_pipe::fusion::soap::Pooling;
-use microclip_pipe::fusion::stata::Transduction;
+use microclip_pipe::fusion::transduction::{Method, Transduction};
 use microclip_pipe::image::{ExifOrientation, Strong};
 use microclip_pipe::source::SourceKind;
 use microclip_pipe::stage::adapt::{Adapt, BaseRecipe, ClassPrior, Tune};
@@ -206,7 +206,8 @@ proptest! {
         numbers in (share(), -1e6..=1e6, 1e-300..=1.0, share(), share()),
         scale in span(),
         fusion in fusion(),
-        transduction in (any::<bool>(), any::<bool>(), 1usize..=1_000, 1usize..=10_000),
+        transduction in (any::<bool>(), any::<bool>(), choice(Method::ALL), 1usize..=1_000, 1usize..=10_000, 0.0..=0.99),
+        kept in 1usize..=100,
         adapt in adapt(),
         policy in proptest::option::of(choice(Policy::ALL)),
         k in 1u32..=1_000_000,
@@ -249,8 +250,9 @@ proptest! {
         }
         spec.adapt = adapt;
         spec.adapt.class_shares = (spec.adapt.class_prior == ClassPrior::Table).then(|| folder.path("words.json"));
-        let (prior, predictions, neighbours, iterations) = transduction;
-        spec.transduction = Transduction { prior, predictions, neighbours, iterations };
+        let (prior, predictions, method, neighbours, iterations, alpha) = transduction;
+        spec.transduction = Transduction { prior, predictions, method, neighbours, iterations, alpha };
+        spec.neighbours.k = kept;
         spec.text.prototypes = if optional { Prototypes::Descriptions } else { Prototypes::Templates };
 
         let text = toml::to_string(&spec).unwrap();

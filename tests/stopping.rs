@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use microclip_pipe::dka::LOGIT_SCALE;
 use microclip_pipe::error::Kind;
-use microclip_pipe::fusion::stata::Transduction;
+use microclip_pipe::fusion::transduction::Transduction;
 use microclip_pipe::image::{Decoding, ExifOrientation, Limits};
 use microclip_pipe::stage::answers::{Mixture, transduced};
 use microclip_pipe::stage::describe::Heads;

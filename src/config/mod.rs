@@ -25,7 +25,7 @@ use crate::device::DeviceSettings;
 use crate::dka::Dka;
 use crate::fusion::design::Fusion;
 use crate::fusion::foreground::Saliency;
-use crate::fusion::stata::Transduction;
+use crate::fusion::transduction::Transduction;
 use crate::image::Crops;
 use crate::settings::{ANY_WHOLE, Must, Want, settings};
 use crate::source::Dataset;
@@ -33,6 +33,7 @@ use crate::stage::adapt::Adapt;
 use crate::stage::answers::Predict;
 use crate::stage::describe::Text;
 use crate::stage::frozen::Embed;
+use crate::stage::neighbours::Kept;
 
 pub use load::{load, load_without_sentences};
 pub(crate) use non_defaults::non_defaults;
@@ -51,6 +52,7 @@ settings! {
         [model]: ModelSettings;
         [text]: Text;
         [embed]: Embed;
+        [neighbours]: Kept;
         [views]: Crops;
         [saliency]: Saliency;
         [fusion]: Fusion;

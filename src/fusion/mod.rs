@@ -11,15 +11,18 @@ pub mod composite;
 pub mod design;
 pub mod fiedler;
 pub mod foreground;
+pub mod graph;
 pub mod heads;
 pub mod loss;
 pub mod model;
 pub mod nearest_mean;
 pub mod neighbours;
+pub mod propagation;
 pub mod schedule;
 pub mod soap;
 pub mod stata;
 pub mod token_fusion;
+pub mod transduction;
 
 use tch::Tensor;
 

@@ -12,10 +12,9 @@
 use tch::{Kind as Number, Tensor};
 
 use super::blocks::Blocks;
-use super::neighbours::Neighbours;
+use super::graph::Graph;
 use super::normalize;
 use crate::error::Result;
-use crate::settings::{FLAG, settings, whole};
 use crate::stop::Stop;
 
 /// Steps of the answers between two fits of the Gaussians.
@@ -24,21 +23,16 @@ const INNER_STEPS: usize = 5;
 /// The weight of the neighbours, and the divisor of the whole exponent.
 const LAMBDA: f64 = 50.0;
 
-settings! {
-    /// StatA on the tables of cosines: training-free refinement over all pictures at once.
-    Transduction: Copy, Eq {
-        /// StatA makes the prior: before adaptation, on the training pictures.
-        prior: bool = false, FLAG, Answers;
-        /// StatA makes the answers: after adaptation, on the pictures of each split.
-        predictions: bool = false, FLAG, Answers;
-        /// Neighbours of a picture whose answers pull at its own.
-        neighbours: usize = 3, whole(1, 1_000), Answers;
-        /// Times that the classes' Gaussians are fitted anew.
-        iterations: usize = 10, whole(1, 10_000), Answers;
-    }
+/// The two numbers of the method that a pipeline sets.
+#[derive(Debug, Clone, Copy)]
+pub struct Stata {
+    /// Neighbours of a picture whose answers pull at its own.
+    pub neighbours: usize,
+    /// Times that the classes' Gaussians are fitted anew.
+    pub iterations: usize,
 }
 
-impl Transduction {
+impl Stata {
     /// Returns answers (n, C), each row summing to 1, from unit features (n, d), unit text
     /// prototypes (C, d) and first answers (n, C), which are the softmax of the cosines at the
     /// model's temperature.
@@ -52,7 +46,7 @@ impl Transduction {
             return Ok(first.shallow_clone());
         }
         let graph = Graph::nearest(features, self.neighbours, stop)?;
-        let neighbours = graph.index.size()[1];
+        let neighbours = graph.neighbours();
         let squares = features.square();
         // Before the first fit, every class has the same variance: that of all pictures about the
         // prototypes.
@@ -147,39 +141,6 @@ fn log_density(features: &Tensor, squares: &Tensor, means: &Tensor, variances: &
     })
 }
 
-/// The nearest neighbours of each picture, with the cosine as weight.
-struct Graph {
-    /// The neighbours' indices, (n, k).
-    index: Tensor,
-    /// The weights, (n, k), not negative.
-    weight: Tensor,
-}
-
-impl Graph {
-    fn nearest(features: &Tensor, neighbours: usize, stop: &Stop) -> Result<Self> {
-        let Neighbours { places, cosines } = Neighbours::of(features, neighbours, stop)?;
-        Ok(Graph { index: places, weight: cosines.clamp_min(0.0) })
-    }
-
-    /// Returns `sum_j (w_ij + w_ji) z_j` for every picture i, (n, C): the answers of its
-    /// neighbours, and of the pictures whose neighbour it is.
-    fn sum(&self, answers: &Tensor, stop: &Stop) -> Result<Tensor> {
-        let sum = answers.zeros_like();
-        let rows = Blocks::of_numbers(answers.size()[0], answers.size()[1]);
-        for k in 0..self.index.size()[1] {
-            let (index, weight) = (self.index.select(1, k), self.weight.select(1, k).unsqueeze(1));
-            rows.each(stop, |block| {
-                let mut own = block.of(&sum);
-                own += answers.index_select(0, &block.of(&index)) * block.of(&weight);
-            })?;
-            rows.each(stop, |block| {
-                let _ = sum.shallow_clone().index_add_(0, &block.of(&index), &(block.of(answers) * block.of(&weight)));
-            })?;
-        }
-        Ok(sum)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,7 +228,7 @@ mod tests {
         (features.matmul(&prototypes.tr()) * SCALE).softmax(-1, None::<Number>)
     }
 
-    fn answers(stata: Transduction, features: &Tensor, prototypes: &Tensor, first: &Tensor) -> Tensor {
+    fn answers(stata: Stata, features: &Tensor, prototypes: &Tensor, first: &Tensor) -> Tensor {
         stata.answers(features, prototypes, first, &Stop::default()).unwrap()
     }
 
@@ -281,7 +242,7 @@ mod tests {
         // one for the answers.
         let (neighbours, iterations) = (2, 4);
         let questions = 3 + iterations * (2 + INNER_STEPS * (2 * neighbours + 1));
-        let stata = Transduction { neighbours, iterations, ..Transduction::default() };
+        let stata = Stata { neighbours, iterations };
         for asked in 0..questions as u64 {
             let error = stata.answers(&features, &prototypes, &first, &Stop::after(asked)).unwrap_err();
             assert_eq!(error.kind(), Kind::Interrupted, "after {asked} questions");
@@ -294,12 +255,7 @@ mod tests {
         tch::manual_seed(3);
         let (features, prototypes, _) = pictures(4, 4, 8, 1.0);
         let first = ((features.matmul(&prototypes.tr())) * 10.0).softmax(-1, None::<Number>);
-        let ours = rows(&answers(
-            Transduction { neighbours: 3, iterations: 4, ..Transduction::default() },
-            &features,
-            &prototypes,
-            &first,
-        ));
+        let ours = rows(&answers(Stata { neighbours: 3, iterations: 4 }, &features, &prototypes, &first));
         let plain = plainly(&rows(&features), &rows(&prototypes), &rows(&first), 3, 4);
         for (ours, plain) in ours.iter().zip(&plain) {
             assert!((ours.iter().sum::<f64>() - 1.0).abs() < 1e-5);
@@ -320,15 +276,7 @@ mod tests {
             let first = first_answers(&features, &prototypes);
             let (before, after) = (
                 accuracy(&first, &truth),
-                accuracy(
-                    &answers(
-                        Transduction { neighbours: 3, iterations: 10, ..Transduction::default() },
-                        &features,
-                        &prototypes,
-                        &first,
-                    ),
-                    &truth,
-                ),
+                accuracy(&answers(Stata { neighbours: 3, iterations: 10 }, &features, &prototypes, &first), &truth),
             );
             assert!(before < 0.98, "{present} classes present: nothing to gain from {before}");
             assert!(after - before >= least_gain, "{present} classes present: {before} to {after}");
@@ -339,7 +287,7 @@ mod tests {
     fn one_picture_and_fewer_pictures_than_neighbours_are_answered() {
         tch::manual_seed(1);
         let (features, prototypes, _) = pictures(3, 1, 2, 1.0);
-        let stata = Transduction { neighbours: 3, iterations: 10, ..Transduction::default() };
+        let stata = Stata { neighbours: 3, iterations: 10 };
         for pictures in [1, 2] {
             let features = features.narrow(0, 0, pictures);
             let first = first_answers(&features, &prototypes);

@@ -6,7 +6,7 @@ use crate::runs::lookup::{self, Upto};
 use crate::runs::references;
 use crate::stage::adapt::{Recipe, checkpoint};
 use crate::stage::pictures::Pictures;
-use crate::stage::{describe, frozen, ingest};
+use crate::stage::{describe, frozen, ingest, neighbours};
 use crate::store::layout::Store;
 use crate::workspace::Opened;
 
@@ -87,6 +87,7 @@ async fn rows(spec: &Spec, opened: Opened, recipe: Option<&Recipe>, store: &Stor
             row("describe", workspace.text_space.id(), 0, 0, "sentence", later),
         ];
         rows.extend(workspace.frozen.all().iter().map(|t| row(t.stage(), t.space().id(), 0, 0, "image", later)));
+        rows.push(row(neighbours::TABLE, String::new(), 0, 0, "image", later));
         rows.push(row("adapt", spec.name.clone(), 0, spec.adapt.epochs, "epoch", later));
         return Ok(rows);
     };
@@ -122,6 +123,9 @@ async fn rows(spec: &Spec, opened: Opened, recipe: Option<&Recipe>, store: &Stor
         let missing = frozen::missing(&pictures, &partition).map(|todo| todo.len() as u64);
         rows.push(cached(table.stage(), table.space().id(), found.images, missing, "image")?);
     }
+    let space = workspace.neighbours(spec, store)?;
+    let todo = if neighbours::is_filled(&space, store)? { 0 } else { found.images };
+    rows.push(cached(neighbours::TABLE, space.id(), found.images, Ok(todo), "image")?);
     if let Some(passes) = passes {
         let done = checkpoint::passes_done(&store.checkpoints_of(&run)?)?;
         rows.push(row("adapt", run, done, passes.saturating_sub(done), "pass", spec.adapt.tune.name()));

@@ -68,6 +68,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     let stages = Stages { spec, workspace: &w, recipe: recipe.as_ref(), run: &run, upto, job };
     if let Some((found, whole)) = stages.finished(known.as_ref())? {
         let temperature = whole.temperature;
+        stages.neighbours_of_finished()?;
         record.write(Some(Ended { images: found.images, temperature, ..Ended::default() }))?;
         return Outcome::of_finished(run, upto, &found, whole).tolerated(spec, &found);
     }
@@ -102,6 +103,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     let (heads, texts) = describe::describe(about, &w.text_space, &w.clip.tokenizer, || w.clip.text(), job)?;
     let later = frozen::fill(filling, &pictures, &tables, || w.frozen_tower()).await?;
     let forwards = Forwards { images: on_the_way + later, sentences: texts };
+    spec.neighbours.fill(&pictures, &w.frozen.embeddings, job)?;
     outcome.say_forwards(forwards);
 
     if upto >= Upto::Adapt {

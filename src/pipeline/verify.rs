@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use super::run::Stages;
 use crate::error::Result;
 use crate::runs::lookup::{self, Upto, Whole};
+use crate::stage::frozen::FrozenTable;
 use crate::stage::ingest::{self, Ingested};
 use crate::stage::job::Job;
 use crate::stage::pictures::Pictures;
-use crate::stage::{checksums, describe};
+use crate::stage::{checksums, describe, frozen, neighbours};
 use crate::store::layout::Partition;
 use crate::store::reader;
 
@@ -23,6 +24,21 @@ impl Stages<'_> {
         // Asking for the run again counts as a use of what it was made from.
         self.features()?.iter().for_each(Partition::touch);
         Ok(Some((ingest::unchanged(known.clone(), self.job.progress.as_ref()), whole)))
+    }
+
+    /// Finds the neighbours of a finished run's pictures, if an earlier version made the run or
+    /// `neighbours.k` has changed since. Does nothing if the features are gone.
+    pub(super) fn neighbours_of_finished(&self) -> Result<()> {
+        let Stages { spec, workspace: w, job, .. } = *self;
+        if neighbours::is_filled(&w.neighbours(spec, job.store)?, job.store)? {
+            return Ok(());
+        }
+        let embeddings = &w.frozen.embeddings;
+        let pictures = Pictures::open(&job.store.partition("images", &w.dataset)?, spec.dataset.decoding())?;
+        match frozen::missing(&pictures, &embeddings.partition(job.store)?)?.is_empty() {
+            true => spec.neighbours.fill(&pictures, embeddings, job),
+            false => Ok(()),
+        }
     }
 
     /// Returns the partitions of the frozen model's features of pictures.

@@ -29,11 +29,15 @@ struct Pass {
     prior: Option<f64>,
     /// The share of pictures on which both agree.
     agree: Option<f64>,
+    /// The share of neighbours that have the same pseudo-label, and what it would be by chance.
+    same: Option<f64>,
+    by_chance: Option<f64>,
 }
 
 const PASSES: &str = "\
-SELECT s.*, f.model, f.prior, f.agree
+SELECT s.*, f.model, f.prior, f.agree, n.same, n.by_chance
 FROM pass_summary s
+LEFT JOIN neighbour_agreement n ON n.pass = s.pass
 LEFT JOIN (
   SELECT f.pass, avg(CAST(argmax(f.logits) = l.class_id AS DOUBLE)) AS model,
          avg(CAST(argmax(p.logits) = l.class_id AS DOUBLE)) AS prior,
@@ -72,6 +76,16 @@ pub(super) async fn read(ctx: &SessionContext, labelled: bool) -> Result<Passes>
         "The mean confidence of the pseudo-labels, and the share of pictures on which the model and the prior agree.",
         axes("share", Unit::Percent),
         vec![series("confidence", 1, |p| p.mean_confidence), series("agreement", 2, |p| p.agree)],
+    ));
+    let mut neighbours = vec![series("neighbours", 1, |p| p.same), series("by chance", 3, |p| p.same.and(p.by_chance))];
+    if labelled && passes.iter().any(|p| p.same.is_some()) {
+        neighbours.insert(1, series("right", 2, |p| p.accuracy));
+    }
+    charts.extend(lines(
+        "Neighbours with the same label",
+        "Of the pictures that the frozen model finds most alike, how many have the same pseudo-label, and how many would if the labels were dealt out at random. No label of yours is needed for that; where there are some, the share of right pseudo-labels is beside it.",
+        axes("share", Unit::Percent),
+        neighbours,
     ));
     charts.extend(bars(
         "Labels that changed",

@@ -9,6 +9,7 @@ use super::record::runs_of;
 use crate::config::Spec;
 use crate::error::Result;
 use crate::stage::frozen::FrozenTable;
+use crate::stage::neighbours;
 use crate::store::inventory::Holding;
 use crate::store::layout::{CHECKPOINTS, Store};
 use crate::store::lock::QUARANTINE;
@@ -59,7 +60,9 @@ impl References {
         let workspace = opened.workspace;
         let frozen = workspace.frozen.all();
         let frozen = frozen.iter().map(|of| (of.table(), of.space().clone()));
-        let spaces = frozen.chain([("text_features", workspace.text_space.clone())]).collect();
+        let others =
+            [("text_features", workspace.text_space.clone()), (neighbours::TABLE, workspace.neighbours(spec, store)?)];
+        let spaces = frozen.chain(others).collect();
         let dataset = workspace.dataset;
         Ok(References {
             runs: runs_of(store, &spec.name, &dataset)?.into_iter().collect(),
@@ -78,7 +81,7 @@ impl References {
             CHECKPOINTS => self.of_run(holding),
             table => match schema::table(table).map(TableSchema::scope) {
                 Ok(Scope::Dataset) => self.of_dataset(holding),
-                Ok(Scope::Space) => self.of_space(holding),
+                Ok(Scope::Space | Scope::Pictures) => self.of_space(holding),
                 Ok(Scope::Run) => self.of_run(holding),
                 Ok(Scope::All) => Reuse::Belongs("a table of ablations".to_owned()),
                 Err(_) => Reuse::No("no table of this version".to_owned()),

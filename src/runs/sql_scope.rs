@@ -5,7 +5,8 @@ use super::stored_run::StoredRun;
 use crate::config::Spec;
 use crate::error::Result;
 use crate::stage::describe::Sentences;
-use crate::stage::ingest;
+use crate::stage::frozen::FrozenTable;
+use crate::stage::{ingest, neighbours};
 use crate::store::layout::Store;
 use crate::table::session::Visible;
 use crate::text::list::some_of;
@@ -48,6 +49,11 @@ fn scope_with_features(spec: &Spec) -> Result<SqlScope> {
     match Workspace::open(spec) {
         Ok(workspace) => {
             visible.spaces = workspace.frozen.all().iter().map(|of| (of.table(), of.space().id())).collect();
+            let neighbours = workspace.neighbours(spec, &store)?;
+            if !neighbours::is_filled(&neighbours, &store)? && is_embedded(&workspace, &store)? {
+                notes.push("neighbours and duplicates are left empty: microclip-pipe run fills them".to_owned());
+            }
+            visible.spaces.insert(neighbours::TABLE, neighbours.id());
             let classes = ingest::class_names(&store, &visible.dataset)?;
             if !classes.is_empty() {
                 match Sentences::of(&spec.text, &classes) {
@@ -68,6 +74,11 @@ fn scope_with_features(spec: &Spec) -> Result<SqlScope> {
         Err(_) => {}
     }
     Ok(SqlScope { store, visible, notes })
+}
+
+/// Returns whether the store has embeddings of the pipeline's model.
+fn is_embedded(workspace: &Workspace, store: &Store) -> Result<bool> {
+    Ok(!workspace.frozen.embeddings.partition(store)?.listed()?.is_empty())
 }
 
 /// The most runs named at once.

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::fusion::blocks::{Blocks, picked};
 use crate::fusion::class_bias::{self, ClassBias};
 use crate::fusion::model::Model;
-use crate::fusion::stata::Transduction;
+use crate::fusion::transduction::Transduction;
 use crate::settings::{SHARE, settings};
 use crate::stage::adapt::Images;
 use crate::stage::describe::Heads;
@@ -59,7 +59,7 @@ impl Mixture {
     }
 }
 
-/// Returns cosine-like logits (rows, C) after transduction: StatA ([`Transduction`]) answers all
+/// Returns cosine-like logits (rows, C) after transduction ([`Transduction`]), which answers all
 /// pictures at once, from their composite features (rows, d), first cosines (rows, C), and
 /// prototypes (C, d). An answer becomes `ln(answer) / scale`, whose softmax at that scale is the
 /// answer.

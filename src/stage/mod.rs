@@ -19,6 +19,7 @@ pub mod frozen;
 pub mod ingest;
 pub mod job;
 mod logits;
+pub mod neighbours;
 pub mod pictures;
 pub mod pixels;
 mod pool;

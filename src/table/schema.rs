@@ -23,6 +23,7 @@ const SOURCES: [&str; 21] = [
     include_str!("../../schemas/descriptions.toml"),
     include_str!("../../schemas/text_features.toml"),
     include_str!("../../schemas/embeddings.toml"),
+    include_str!("../../schemas/neighbours.toml"),
     include_str!("../../schemas/block_tokens.toml"),
     include_str!("../../schemas/view_features.toml"),
     include_str!("../../schemas/class_bias.toml"),
@@ -58,6 +59,9 @@ pub enum Scope {
     Dataset,
     /// A space of the frozen model; all datasets that use it share the rows.
     Space,
+    /// A set of pictures in a space of the frozen model; all datasets that have exactly these
+    /// pictures share the rows.
+    Pictures,
     /// A run.
     Run,
     /// None of these: the rows are about several runs, of any pipeline.

@@ -26,7 +26,8 @@ use crate::table::{arrays, same_names, sql_views, udf};
 pub struct Visible {
     /// The dataset: a session sees its partitions and, in tables of a space, only its pictures.
     pub dataset: String,
-    /// The partition of each table of a space; a table without one here is empty.
+    /// The partition of each table of a space, or of a set of pictures in one; a table without one
+    /// here is empty.
     pub spaces: BTreeMap<&'static str, String>,
     /// The runs, oldest first.
     pub runs: Vec<String>,
@@ -166,7 +167,7 @@ fn partitions(store: &Store, visible: &Visible, table: &TableSchema) -> Result<V
     let all;
     let names: Vec<&String> = match table.scope() {
         Scope::Dataset => vec![&visible.dataset],
-        Scope::Space => visible.spaces.get(table.name()).into_iter().collect(),
+        Scope::Space | Scope::Pictures => visible.spaces.get(table.name()).into_iter().collect(),
         Scope::Run => visible.runs.iter().collect(),
         // These tables compare pipelines, so every pipeline sees the rows of all others.
         Scope::All => {

@@ -34,8 +34,9 @@ pub struct SqlView {
 }
 
 /// All views, in the order in which a user usually looks at them.
-pub const VIEWS: [SqlView; 9] = [
+pub const VIEWS: [SqlView; 10] = [
     SqlView { name: "pass_summary", sql: include_str!("sql_views/pass_summary.sql") },
+    SqlView { name: "neighbour_agreement", sql: include_str!("sql_views/neighbour_agreement.sql") },
     SqlView { name: "changed_labels", sql: include_str!("sql_views/changed_labels.sql") },
     SqlView { name: "disagreements", sql: include_str!("sql_views/disagreements.sql") },
     SqlView { name: "dead_classes", sql: include_str!("sql_views/dead_classes.sql") },

@@ -224,6 +224,7 @@ mod tests {
         model.precision = "auto" (ByContent)
         text.templates = ["a photo of a {}."] (ByContent)
         text.prototypes = "descriptions" (ByContent)
+        neighbours.k = 10 (ByContent)
         views.count = 8 (Features)
         views.scale = [0.5,0.9] (Features)
         views.seed = 0 (Features)
@@ -265,8 +266,10 @@ mod tests {
         adapt.strong.ops = 2 (Answers)
         transduction.prior = false (Answers)
         transduction.predictions = false (Answers)
+        transduction.method = "stata" (Answers)
         transduction.neighbours = 3 (Answers)
         transduction.iterations = 10 (Answers)
+        transduction.alpha = 0.7 (Answers)
         predict.gamma = 0.0 (Answers)
         device.kind = "auto" (ByContent)
         "#);

@@ -27,6 +27,7 @@ use crate::stage::pictures::Pictures;
 use crate::stage::pixels::Normaliser;
 use crate::stage::prior::{self, MultiView};
 use crate::stage::{class_bias, features, ingest};
+use crate::store::layout::Store;
 use crate::store::space::Space;
 
 pub(crate) use opened::Opened;
@@ -105,6 +106,14 @@ impl Workspace {
         let FrozenTables { embeddings, view_features, .. } = &self.frozen;
         let (whole, crops) = (embeddings.partition(job.store)?, view_features.partition(job.store)?);
         prior::multi_view(pictures, heads, &whole, &crops, job.stop)
+    }
+
+    /// Returns the space of the table `neighbours` of the pictures that are in the store.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be read.
+    pub(crate) fn neighbours(&self, spec: &Spec, store: &Store) -> Result<Space> {
+        spec.neighbours.space(&self.frozen.embeddings, &store.partition("images", &self.dataset)?)
     }
 
     /// Finds the biases of the prior's classes on the pictures at the places `train`.

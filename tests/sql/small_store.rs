@@ -137,6 +137,18 @@ pub fn build(root: &Path) -> (Store, Visible) {
             arrays::fixed_binary(vec![1, 0, 1, 1, 0, 0, 1, 0, 1, 1], 2).unwrap(),
         ],
     );
+    // `a` and `b` have each other, and `f` is not among these pictures.
+    write(
+        "neighbours",
+        "nn-1",
+        vec![
+            arrays::repeated("nn-1", 8),
+            arrays::text("aabbccdd".chars().map(id)),
+            i32s(&[1, 2, 1, 2, 1, 2, 1, 2]),
+            arrays::text("bcacbaca".chars().map(id)),
+            f32s(&[0.995, 0.5, 0.995, 0.6, 0.6, 0.5, 0.992, -1.0]),
+        ],
+    );
     write(
         "block_tokens",
         "blk-1",
@@ -290,6 +302,7 @@ pub fn build(root: &Path) -> (Store, Visible) {
         spaces: [
             ("embeddings", "img-1"),
             ("view_features", "view-1"),
+            ("neighbours", "nn-1"),
             ("block_tokens", "blk-1"),
             ("text_features", "txt-1"),
         ]

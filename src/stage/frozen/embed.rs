@@ -29,9 +29,19 @@ impl Embeddings {
 
     pub(super) fn new(model: &FrozenModel, saliency: Saliency) -> Result<Self> {
         let cut = identity_of_features(Self::SETTINGS, &saliency)?;
-        let space = model.space("img").with("view", "centre").with("saliency", cut);
+        let space = whole_pictures(model).with("saliency", cut);
         Ok(Embeddings { space, model: model.clone(), saliency })
     }
+
+    /// Returns the space of the features of whole pictures, which does not depend on how their
+    /// patch graphs are cut.
+    pub fn whole_pictures(&self) -> Space {
+        whole_pictures(&self.model)
+    }
+}
+
+fn whole_pictures(model: &FrozenModel) -> Space {
+    model.space("img").with("view", "centre")
 }
 
 impl FrozenTable for Embeddings {
