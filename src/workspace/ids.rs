@@ -20,7 +20,7 @@ use crate::store::space::Space;
 /// Raised whenever the same settings adapt or measure differently than before, or the default of a
 /// key that changes answers is changed: a run of an earlier program is then another run, not a
 /// finished one.
-const METHOD: u32 = 5;
+const METHOD: u32 = 6;
 
 /// Raised whenever the same settings make other features than before, or the default of a key that
 /// changes features is changed: features of an earlier program are then in another space.
