@@ -16,6 +16,7 @@
 //! source     where pictures come from: folder, list, Parquet; what `predict` is given
 //! dka        the pass: prior and fusion logits joined by SQL into pseudo-labels
 //! fusion     saliency, SOAP, TokenFusion, heads, loss: the method on tensors
+//! dino       a second vision model, without text: DINOv2 and DINOv3
 //! clip       configuration, weights, tokenizer, text tower, vision tower
 //! image      decode, resize, crops, augmentation
 //! table      the schemas of all tables, the SQL session, its functions, Arrow <-> tensors
@@ -36,6 +37,7 @@ pub mod clip;
 pub mod config;
 pub mod cores;
 pub mod device;
+pub mod dino;
 pub mod dka;
 pub mod error;
 pub mod fusion;

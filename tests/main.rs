@@ -35,6 +35,7 @@ mod cli_sql;
 mod clip_parity;
 mod constant_pictures;
 mod describe;
+mod dino_parity;
 mod dka_laws;
 mod embedded_data;
 mod export;

@@ -1,6 +1,7 @@
 //! Writes the model in the layout of a Hugging Face `CLIPModel` directory.
 
 use crate::model::Model;
+use crate::vit::light::{MEAN, STD};
 use crate::vocabulary::{END, START, Vocabulary};
 use microclip_pipe::clip::ClipConfig;
 use microclip_pipe::clip::block::{Block, LayerNorm, Linear};
@@ -11,10 +12,6 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 use tch::{Kind, Tensor};
-
-/// CLIP's mean and standard deviation of red, green, blue.
-pub const MEAN: [f64; 3] = [0.48145466, 0.4578275, 0.40821073];
-pub const STD: [f64; 3] = [0.26862954, 0.26130258, 0.27577711];
 
 /// Writes `config.json`, `model.safetensors` (fp16), `tokenizer.json`, `tokenizer_config.json`,
 /// `preprocessor_config.json`.

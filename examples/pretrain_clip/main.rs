@@ -7,6 +7,8 @@
 
 #[path = "../flora/mod.rs"]
 mod flora;
+#[path = "../vit/mod.rs"]
+mod vit;
 
 mod caption;
 mod contrast;

@@ -3,9 +3,10 @@
 
 use crate::contrast::{contrastive, likeness, normalize};
 use crate::corpus::Corpus;
-use crate::export::{MEAN, STD};
-use crate::model::{Model, NO_DECAY};
+use crate::model::Model;
 use crate::names::Namer;
+use crate::vit::light::{standard, vary};
+use crate::vit::start::NO_DECAY;
 use microclip_pipe::clip::VisionTower;
 use microclip_pipe::image::{Rgb, StrongView};
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -207,12 +208,6 @@ fn pixels(corpus: &Corpus, batch: &[i64]) -> Tensor {
     corpus.pixels.index_select(0, &Tensor::from_slice(batch)).permute([0, 3, 1, 2]).to_kind(Kind::Float) / 255.0
 }
 
-/// CLIP's mean and standard deviation.
-fn standard(pixels: &Tensor) -> Tensor {
-    let channel = |values: [f64; 3]| Tensor::from_slice(&values.map(|v| v as f32)).view([1, 3, 1, 1]);
-    (pixels - channel(MEAN)) / channel(STD)
-}
-
 /// Replaces a share of the plates (B, 3, S, S) by strong views: a large CLIP has seen such pictures
 /// on the web.
 fn mistreat(pixels: &Tensor, share: f64, rng: &mut ChaCha8Rng) -> Result<Tensor, Box<dyn Error>> {
@@ -233,20 +228,4 @@ fn mistreat(pixels: &Tensor, share: f64, rng: &mut ChaCha8Rng) -> Result<Tensor,
         plates.push(bytes.permute([2, 0, 1]).to_kind(Kind::Float) / 255.0);
     }
     Ok(Tensor::stack(&plates, 0))
-}
-
-/// Other light on the same plate: mirrored, tinted, faded, with grain, darker or flatter; then
-/// standardised.
-fn vary(pixels: &Tensor) -> Tensor {
-    let plates = pixels.size()[0];
-    let draw = |channels: i64, low: f64, high: f64| {
-        Tensor::rand([plates, channels, 1, 1], (Kind::Float, Device::Cpu)) * (high - low) + low
-    };
-    let mirror = draw(1, 0.0, 1.0).lt(0.5);
-    let x = pixels.flip([3]).where_self(&mirror, pixels) * draw(3, 0.85, 1.15);
-    let grey = x.mean_dim([1i64].as_slice(), true, Kind::Float);
-    let x = &grey + (&x - &grey) * draw(1, 0.6, 1.15);
-    let x = &x + x.randn_like() * draw(1, 0.0, 0.04);
-    let x = (x - 0.5) * draw(1, 0.5, 1.2) + 0.5 + draw(1, -0.25, 0.15);
-    standard(&x.clamp(0.0, 1.0))
 }

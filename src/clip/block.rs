@@ -100,7 +100,7 @@ pub struct Block {
     pub out_proj: Linear,
     /// The norm before the MLP.
     pub ln_2: LayerNorm,
-    /// The map into the MLP, (mlp, D).
+    /// The map into the MLP, (mlp, D); of a gated one (2 mlp, D), the gate first.
     pub fc: Linear,
     /// The map out of the MLP, (D, mlp).
     pub proj: Linear,
@@ -108,14 +108,28 @@ pub struct Block {
     pub heads: i64,
     /// The nonlinearity of the MLP.
     pub activation: Activation,
+    /// Whether the MLP is gated: one half of its hidden layer, after the nonlinearity, is
+    /// multiplied with the other (SwiGLU, arXiv 2002.05202).
+    pub gated: bool,
 }
 
 impl Block {
     /// Passes all tokens through the block; `x` and the result are (B, T, D). Causal for the text
     /// tower.
     pub fn forward(&self, x: &Tensor, causal: bool) -> Tensor {
-        let (batch, tokens, width) = dims3(x);
+        self.attend(x, self.query_key_value(&self.ln_1.forward(x)), causal)
+    }
+
+    /// Like [`forward`](Self::forward), without a mask; `place` puts the tokens' positions into
+    /// queries and keys, both (B, heads, T, D / heads).
+    pub fn forward_placed(&self, x: &Tensor, place: impl Fn(&Tensor) -> Tensor) -> Tensor {
         let [q, k, v] = self.query_key_value(&self.ln_1.forward(x));
+        self.attend(x, [place(&q), place(&k), v], false)
+    }
+
+    /// Mixes the tokens (B, T, D) by attention, and passes them through the MLP.
+    fn attend(&self, x: &Tensor, [q, k, v]: [Tensor; 3], causal: bool) -> Tensor {
+        let (batch, tokens, width) = dims3(x);
         let attended = Tensor::scaled_dot_product_attention::<&Tensor>(&q, &k, &v, None, 0.0, causal, None, false);
         let attended = attended.transpose(1, 2).reshape([batch, tokens, width]);
         let x = add(self.out_proj.forward(&attended), x);
@@ -151,7 +165,7 @@ impl Block {
     /// layer replaces three.
     #[must_use]
     pub fn folded(mut self) -> Self {
-        if self.activation == Activation::QuickGelu {
+        if self.activation == Activation::QuickGelu && !self.gated {
             self.fc = self.fc.map(&|t| t * QUICK_GELU);
             self.proj.weight = &self.proj.weight / QUICK_GELU;
             self.activation = Activation::Silu;
@@ -181,6 +195,7 @@ impl Block {
             proj: self.proj.map(f),
             heads: self.heads,
             activation: self.activation,
+            gated: self.gated,
         }
     }
 
@@ -193,17 +208,24 @@ impl Block {
     }
 
     fn mlp(&self, x: &Tensor) -> Tensor {
-        let mut hidden = self.fc.forward(x);
+        if self.gated {
+            let halves = self.fc.forward(x).chunk(2, -1);
+            return self.proj.forward(&(self.activated(halves[0].shallow_clone()) * &halves[1]));
+        }
+        self.proj.forward(&self.activated(self.fc.forward(x)))
+    }
+
+    /// Applies the nonlinearity.
+    fn activated(&self, mut hidden: Tensor) -> Tensor {
         // In place if no gradient is needed: a temporary of this size costs as much again in fresh
         // pages.
-        let hidden = match (self.activation, hidden.requires_grad()) {
+        match (self.activation, hidden.requires_grad()) {
             (Activation::Silu, false) => hidden.silu_(),
             (Activation::Silu, true) => hidden.silu(),
             (Activation::QuickGelu, _) => &hidden * (&hidden * QUICK_GELU).sigmoid(),
             (Activation::Gelu, _) => hidden.gelu("none"),
             (Activation::GeluTanh, _) => hidden.gelu("tanh"),
-        };
-        self.proj.forward(&hidden)
+        }
     }
 }
 
@@ -260,6 +282,7 @@ mod tests {
             proj: linear(width, 4 * width),
             heads: 2,
             activation: Activation::QuickGelu,
+            gated: false,
         }
     }
 

@@ -142,9 +142,9 @@ const OPENAI_WIDTH: i64 = 1024;
 
 /// Larger sizes mean a broken or hostile file: no known model has them, and the next step allocates
 /// memory.
-const MAX_WIDTH: i64 = 16_384;
-const MAX_LAYERS: i64 = 256;
-const MAX_TOKENS: i64 = 65_536;
+pub(crate) const MAX_WIDTH: i64 = 16_384;
+pub(crate) const MAX_LAYERS: i64 = 256;
+pub(crate) const MAX_TOKENS: i64 = 65_536;
 const MAX_VOCAB: i64 = 2_000_000;
 
 /// What a file calls the sizes, for messages.

@@ -182,7 +182,7 @@ fn one_of<T: Serialize>(
 }
 
 /// Returns the nonlinearity that transformers has under this name.
-fn activation(name: &str, path: &Path) -> Result<Activation> {
+pub(crate) fn activation(name: &str, path: &Path) -> Result<Activation> {
     match name {
         "quick_gelu" => Ok(Activation::QuickGelu),
         "gelu" | "gelu_python" => Ok(Activation::Gelu),

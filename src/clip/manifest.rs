@@ -16,7 +16,7 @@ const IDLE: [&str; 7] =
 /// The number of names that a message lists.
 const SHOWN: usize = 3;
 
-pub(super) type Shapes = BTreeMap<String, Vec<i64>>;
+pub(crate) type Shapes = BTreeMap<String, Vec<i64>>;
 
 /// Compares all tensors of a model with its configuration.
 ///
@@ -24,17 +24,24 @@ pub(super) type Shapes = BTreeMap<String, Vec<i64>>;
 /// Returns [`Kind::Model`], naming the tensors, if any are missing, have another shape, or do not
 /// belong to such a model.
 pub(super) fn check(weights: &Weights, config: &ClipConfig, naming: Naming) -> Result<()> {
-    let expected = tensors(config, naming);
+    let hint = "the model must be a CLIP with a ViT, in Hugging Face's or OpenAI's naming, and config.json its own";
+    compare(weights, &tensors(config, naming), &IDLE, hint)
+}
+
+/// Compares the names and shapes of tensors with the `expected` ones. Others may end with one of
+/// the `idle` names; `hint` says what to do where some are missing.
+///
+/// # Errors
+/// Fails as [`check`] does.
+pub(crate) fn compare(weights: &Weights, expected: &Shapes, idle: &[&str], hint: &str) -> Result<()> {
     let missing: Vec<&str> = expected.keys().map(String::as_str).filter(|name| !weights.has(name)).collect();
     if !missing.is_empty() {
-        return Err(refused(weights, "missing", &missing).hint(
-            "the model must be a CLIP with a ViT, in Hugging Face's or OpenAI's naming, and config.json its own",
-        ));
+        return Err(refused(weights, "missing", &missing).hint(hint));
     }
-    for (name, shape) in &expected {
+    for (name, shape) in expected {
         weights.require(name, shape)?;
     }
-    let idle = |name: &&str| IDLE.iter().any(|end| *name == *end || name.ends_with(&format!(".{end}")));
+    let idle = |name: &&str| idle.iter().any(|end| *name == *end || name.ends_with(&format!(".{end}")));
     let superfluous: Vec<&str> =
         weights.names().filter(|name| !expected.contains_key(*name)).filter(|name| !idle(name)).collect();
     if !superfluous.is_empty() {
@@ -97,7 +104,7 @@ pub(super) fn tensors(config: &ClipConfig, naming: Naming) -> Shapes {
 }
 
 /// Adds a weight, and a bias of the same first length.
-fn pair(all: &mut Shapes, name: &str, shape: &[i64]) {
+pub(crate) fn pair(all: &mut Shapes, name: &str, shape: &[i64]) {
     all.insert(format!("{name}.weight"), shape.to_vec());
     all.insert(format!("{name}.bias"), shape[..1].to_vec());
 }

@@ -6,14 +6,15 @@
 
 pub mod block;
 pub mod config;
-mod config_json;
+pub(crate) mod config_json;
 pub mod hugging_face;
-mod manifest;
+pub(crate) mod manifest;
 pub mod model;
 pub mod naming;
 mod open_clip;
 mod openai_text;
-mod preprocessor;
+pub(crate) mod patches;
+pub(crate) mod preprocessor;
 pub mod stored;
 pub mod text;
 pub mod tokenizer;

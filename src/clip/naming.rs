@@ -32,7 +32,7 @@ pub(super) struct BlockSizes {
     pub activation: Activation,
 }
 
-pub(super) fn layer_norm(weights: &Weights, name: &str, width: i64, eps: f64) -> Result<LayerNorm> {
+pub(crate) fn layer_norm(weights: &Weights, name: &str, width: i64, eps: f64) -> Result<LayerNorm> {
     Ok(LayerNorm {
         weight: weights.get(&format!("{name}.weight"), &[width])?,
         bias: weights.get(&format!("{name}.bias"), &[width])?,
@@ -78,6 +78,7 @@ pub(super) fn block(weights: &Weights, naming: Naming, prefix: &str, number: i64
         proj: linear(weights, &format!("{at}.{proj}"), width, mlp)?,
         heads,
         activation,
+        gated: false,
     }
     .folded())
 }

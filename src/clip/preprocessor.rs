@@ -12,7 +12,7 @@ use crate::image::preprocess::Preprocess;
 pub(crate) const PREPROCESSOR_CONFIG: &str = "preprocessor_config.json";
 
 /// What transformers 5 writes: the old file's content is in it, as `image_processor`.
-const NEW: &str = "processor_config.json";
+pub(crate) const NEW: &str = "processor_config.json";
 
 /// Reads how pictures are prepared for a model whose files lie in `folder`. The file that the user
 /// `named` comes first; then what `open_clip` says, for weights that come with its configuration;
@@ -68,11 +68,16 @@ pub(super) fn read(
     Ok(used)
 }
 
-fn json(path: &Path) -> Result<Value> {
+/// Reads a file of JSON.
+///
+/// # Errors
+/// Returns [`Kind::Model`] if the file cannot be read, or is not JSON.
+pub(crate) fn json(path: &Path) -> Result<Value> {
     serde_json::from_str(&text_of(path)?).at(Kind::Model, "not JSON:", path)
 }
 
-fn nested(json: &Value) -> Option<&Value> {
+/// Returns what a `processor_config.json` says of pictures.
+pub(crate) fn nested(json: &Value) -> Option<&Value> {
     json.get("image_processor").filter(|settings| !settings.is_null())
 }
 

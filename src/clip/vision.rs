@@ -1,10 +1,11 @@
 //! The vision tower: a ViT, read in two ways (method section 1).
 
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use crate::clip::block::{Block, LayerNorm};
 use crate::clip::config::VisionConfig;
 use crate::clip::naming::{self, BlockSizes, Naming};
+use crate::clip::patches;
 use crate::clip::weights::Weights;
 use crate::error::Result;
 
@@ -120,31 +121,9 @@ impl VisionTower {
     /// Returns the input of the first block, (B, 1 + N, D).
     fn tokens(&self, pixels: &Tensor) -> Tensor {
         let (batch, width) = (pixels.size()[0], self.config.width);
-        let patches = match pixels.device() {
-            Device::Cpu => self.patches_by_convolution(pixels),
-            _ => self.patches_by_product(pixels),
-        };
+        let patches = patches::embed(pixels, &self.patch_embedding, None);
         let class = self.class_embedding.view([1, 1, width]).expand([batch, 1, width], false);
         self.ln_pre.forward(&(Tensor::cat(&[class, patches], 1) + &self.position_embedding))
-    }
-
-    /// Returns the patches' embeddings (B, N, D) of pixels (B, 3, S, S).
-    fn patches_by_convolution(&self, pixels: &Tensor) -> Tensor {
-        let side = [self.config.patch; 2];
-        pixels.conv2d::<&Tensor>(&self.patch_embedding, None, side, [0, 0], [1, 1], 1).flatten(2, 3).transpose(1, 2)
-    }
-
-    /// Like [`patches_by_convolution`](Self::patches_by_convolution), but as a product, since
-    /// patches do not overlap. On a GPU, cuDNN's fp32 convolution rounds its factors to TF32, 10
-    /// bits; a product keeps all 23.
-    fn patches_by_product(&self, pixels: &Tensor) -> Tensor {
-        let (size, patch) = (pixels.size(), self.config.patch);
-        let (batch, colours, rows, columns) = (size[0], size[1], size[2] / patch, size[3] / patch);
-        // Like a convolution, ignores the rest of a side that no whole patch covers.
-        let pixels = pixels.narrow(2, 0, rows * patch).narrow(3, 0, columns * patch);
-        let patches = pixels.reshape([batch, colours, rows, patch, columns, patch]).permute([0, 2, 4, 1, 3, 5]);
-        let patches = patches.reshape([batch, rows * columns, colours * patch * patch]);
-        patches.matmul(&self.patch_embedding.view([self.config.width, -1]).tr())
     }
 
     /// Returns the LayerNorms after the input of block `from`, with their names in OpenAI's naming,
@@ -191,43 +170,5 @@ impl VisionTower {
             ln_post: self.ln_post.map(f),
             projection: f(&self.projection),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clip::config::Activation;
-
-    #[test]
-    fn patches_are_the_same_by_a_product_as_by_a_convolution() {
-        tch::manual_seed(0);
-        let random = |shape: &[i64]| Tensor::randn(shape, tch::kind::FLOAT_CPU);
-        let norm = || LayerNorm { weight: random(&[5]), bias: random(&[5]), eps: 1e-5 };
-        let config = VisionConfig {
-            width: 5,
-            layers: 0,
-            heads: 1,
-            mlp: 1,
-            patch: 4,
-            image_size: 14,
-            activation: Activation::Gelu,
-            eps: 1e-5,
-        };
-        let tower = VisionTower {
-            config,
-            patch_embedding: random(&[5, 3, 4, 4]),
-            class_embedding: random(&[5]),
-            position_embedding: random(&[10, 5]),
-            ln_pre: norm(),
-            blocks: Vec::new(),
-            ln_post: norm(),
-            projection: random(&[5, 2]),
-        };
-        // The second of two views of each of three pictures, which are not contiguous.
-        let pixels = random(&[3, 2, 3, 14, 14]).select(1, 1);
-        let (product, convolution) = (tower.patches_by_product(&pixels), tower.patches_by_convolution(&pixels));
-        assert_eq!(product.size(), [3, 9, 5]);
-        assert!(product.allclose(&convolution, 1e-5, 1e-5, false));
     }
 }

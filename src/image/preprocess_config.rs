@@ -23,9 +23,50 @@ pub(crate) fn channels(value: &Value) -> Option<[f32; 3]> {
     Some(numbers).filter(|numbers| numbers.iter().all(|number| number.is_finite()))
 }
 
-/// The names that `CLIPImageProcessor` has had. Missing keys of others have other defaults.
-const TYPES: [&str; 4] =
-    ["CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil", "CLIPFeatureExtractor"];
+/// A class of transformers that prepares pictures: its names, and what its missing keys mean.
+struct Processor {
+    names: &'static [&'static str],
+    /// The name in messages.
+    called: &'static str,
+    /// Side in pixels, and whether both edges are brought to it.
+    size: (u32, bool),
+    centre_crop: bool,
+    filter: Filter,
+    mean: [f32; 3],
+    std: [f32; 3],
+}
+
+const CLIP: Processor = Processor {
+    names: &["CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil", "CLIPFeatureExtractor"],
+    called: "a CLIPImageProcessor",
+    size: (224, false),
+    centre_crop: true,
+    filter: Filter::Bicubic,
+    mean: OPENAI_MEAN,
+    std: OPENAI_STD,
+};
+
+/// That of DINOv2, which does what CLIP's does.
+const BIT: Processor = Processor {
+    names: &["BitImageProcessor", "BitImageProcessorFast", "BitImageProcessorPil"],
+    called: "a BitImageProcessor (DINOv2's) or a DINOv3ViTImageProcessor",
+    ..CLIP
+};
+
+/// That of DINOv3. transformers scales its pictures before it resizes them, so that pixels are not
+/// rounded to 8 bits in between, as they are here.
+const DINOV3: Processor = Processor {
+    names: &["DINOv3ViTImageProcessor", "DINOv3ViTImageProcessorFast"],
+    called: BIT.called,
+    size: (224, true),
+    centre_crop: false,
+    filter: Filter::Bilinear,
+    mean: IMAGENET_MEAN,
+    std: IMAGENET_STD,
+};
+
+const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 impl Preprocess {
     /// Reads the settings from a parsed `preprocessor_config.json`; `path` is for messages.
@@ -33,12 +74,26 @@ impl Preprocess {
     /// # Errors
     /// Returns [`Kind::Model`] if a value has the wrong type or asks for something unsupported.
     pub fn from_hf_json(config: &Value, path: &Path) -> Result<Self> {
-        let reader = Reader { config, path };
+        Self::by(&CLIP, config, path)
+    }
+
+    /// Like [`from_hf_json`](Self::from_hf_json), of a DINOv2 or DINOv3.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Model`] if a value has the wrong type or asks for something unsupported.
+    pub fn of_dino(config: &Value, path: &Path) -> Result<Self> {
+        let named = config.get("image_processor_type").and_then(Value::as_str);
+        let dinov3 = named.is_some_and(|name| DINOV3.names.contains(&name));
+        Self::by(if dinov3 { &DINOV3 } else { &BIT }, config, path)
+    }
+
+    fn by(processor: &Processor, config: &Value, path: &Path) -> Result<Self> {
+        let reader = Reader { config, path, processor };
         for key in ["image_processor_type", "feature_extractor_type"] {
             if let Some(other) = config.get(key).filter(|name| !name.is_null())
-                && !other.as_str().is_some_and(|name| TYPES.contains(&name))
+                && !other.as_str().is_some_and(|name| processor.names.contains(&name))
             {
-                return Err(reader.unsupported(key, "only a CLIPImageProcessor is supported"));
+                return Err(reader.unsupported(key, &format!("only {} is supported", processor.called)));
             }
         }
         if reader.flag("use_square_size", false)? {
@@ -58,7 +113,7 @@ impl Preprocess {
         }
 
         let (shortest_edge, squash) = reader.size()?;
-        let crop = match reader.flag("do_center_crop", true)? {
+        let crop = match reader.flag("do_center_crop", processor.centre_crop)? {
             true => reader.crop()?,
             false if squash => shortest_edge,
             false => {
@@ -67,7 +122,7 @@ impl Preprocess {
             }
         };
         let filter = match reader.config.get("resample") {
-            None | Some(Value::Null) => Filter::Bicubic,
+            None | Some(Value::Null) => processor.filter,
             Some(number) => number
                 .as_u64()
                 .and_then(Filter::from_pillow)
@@ -75,8 +130,8 @@ impl Preprocess {
         };
         let (mean, std) = match reader.flag("do_normalize", true)? {
             true => (
-                reader.channels("image_mean")?.unwrap_or(OPENAI_MEAN),
-                reader.channels("image_std")?.unwrap_or(OPENAI_STD),
+                reader.channels("image_mean")?.unwrap_or(processor.mean),
+                reader.channels("image_std")?.unwrap_or(processor.std),
             ),
             false => ([0.0; 3], [1.0; 3]),
         };
@@ -90,6 +145,7 @@ impl Preprocess {
 struct Reader<'a> {
     config: &'a Value,
     path: &'a Path,
+    processor: &'a Processor,
 }
 
 impl Reader<'_> {
@@ -123,7 +179,7 @@ impl Reader<'_> {
 
     /// Returns the edge, and whether it applies to both edges.
     fn size(&self) -> Result<(u32, bool)> {
-        let Some(size) = self.config.get("size").filter(|v| !v.is_null()) else { return Ok((224, false)) };
+        let Some(size) = self.config.get("size").filter(|v| !v.is_null()) else { return Ok(self.processor.size) };
         // A second bound, such as {longest_edge}, would ask for another size.
         let shortest = size.as_object().filter(|keys| keys.values().filter(|v| !v.is_null()).count() == 1);
         let shortest = shortest.and_then(|keys| keys.get("shortest_edge"));

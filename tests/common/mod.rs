@@ -59,3 +59,29 @@ pub fn assert_close(what: &str, ours: &Tensor, theirs: &Tensor) {
     let error = relative_error(ours, theirs);
     assert!(error <= 1e-4, "{what}: relative error {error:.2e} exceeds 1e-4");
 }
+
+/// Numbers that depend on a name and on nothing else, as tests/golden/models/generate.py makes
+/// them.
+pub fn mixed(name: &str) -> impl Iterator<Item = u32> + use<> {
+    let seed = name.bytes().fold(0x811c_9dc5_u32, |seed, byte| (seed ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    (0..).map(move |at: u32| {
+        let h = at.wrapping_mul(2_654_435_761).wrapping_add(seed);
+        let h = (h ^ h >> 16).wrapping_mul(0x7feb_352d);
+        let h = (h ^ h >> 15).wrapping_mul(0x846c_a68b);
+        h ^ h >> 16
+    })
+}
+
+/// The tensor of this name, by the same formula.
+pub fn by_formula(name: &str, shape: &[i64]) -> Tensor {
+    let inputs: i64 = shape[1..].iter().product();
+    let (scale, offset) = match shape.len() {
+        1 => (0.2, if name.ends_with(".weight") { 1.0 } else { 0.0 }),
+        _ => (1.5 * (3.0 / inputs as f64).sqrt(), 0.0),
+    };
+    let unit = |number: u32| f64::from(number >> 8) / f64::from(1 << 23) - 1.0;
+    let count: i64 = shape.iter().product();
+    let values: Vec<f32> =
+        mixed(name).take(count as usize).map(|number| (unit(number) * scale + offset) as f32).collect();
+    Tensor::from_slice(&values).view(shape)
+}
