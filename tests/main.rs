@@ -54,6 +54,7 @@ mod report;
 mod rooms;
 mod run;
 mod same_bits;
+mod second_model;
 mod source_folder;
 mod source_hf_parquet;
 mod source_list;

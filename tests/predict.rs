@@ -14,7 +14,7 @@ use parquet::arrow::ArrowWriter;
 use crate::pipeline::{Pipeline, copy, entries};
 
 /// Path, class and probability of each picture, as `predict --format json` gives them.
-fn predicted(pipeline: &Pipeline, arguments: &[&str]) -> BTreeMap<String, (String, f64)> {
+pub fn predicted(pipeline: &Pipeline, arguments: &[&str]) -> BTreeMap<String, (String, f64)> {
     let arguments = [arguments, &["--format", "json", "--quiet"]].concat();
     let rows = pipeline.ok("predict", &arguments);
     let rows = rows.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
@@ -26,7 +26,7 @@ fn predicted(pipeline: &Pipeline, arguments: &[&str]) -> BTreeMap<String, (Strin
 }
 
 /// The same of the table `predictions`, for the test split, with confidences as the table has them.
-fn stored(pipeline: &Pipeline) -> BTreeMap<String, (String, f64)> {
+pub fn stored(pipeline: &Pipeline) -> BTreeMap<String, (String, f64)> {
     let rows = pipeline.sql(
         "SELECT i.path, class_name(p.class_id) AS class, p.confidence FROM predictions p JOIN images i USING (image_id) \
          WHERE p.split = 'test' AND p.run = (SELECT run FROM runs ORDER BY started DESC LIMIT 1)",

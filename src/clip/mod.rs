@@ -22,7 +22,7 @@ pub mod vision;
 pub mod weights;
 
 pub use config::{Activation, ClipConfig, TextConfig, VisionConfig};
-pub use model::{Clip, ModelSettings};
+pub use model::{Clip, ModelSettings, SecondFeatures, SecondSettings};
 pub(crate) use open_clip::NAME as OPEN_CLIP_CONFIG;
 pub(crate) use preprocessor::PREPROCESSOR_CONFIG;
 pub use text::TextTower;

@@ -16,7 +16,7 @@ use crate::clip::weights::Weights;
 use crate::device::PrecisionChoice;
 use crate::error::{Error, Kind, Result};
 use crate::image::preprocess::Preprocess;
-use crate::settings::{Must, Want, settings};
+use crate::settings::{Must, Want, choice, settings};
 
 settings! {
     /// The CLIP to adapt.
@@ -31,6 +31,35 @@ settings! {
         preprocessor: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
         /// Number type of the frozen encoder.
         precision: PrecisionChoice = PrecisionChoice::Auto, PrecisionChoice::WANT, ByContent;
+        [second]: SecondSettings;
+    }
+}
+
+settings! {
+    /// A second vision model, whose features carry over what the CLIP answers. There is none unless
+    /// a path is given.
+    SecondSettings {
+        /// A folder with a DINOv2 (with registers or without) or a DINOv3 ViT of transformers.
+        path: Option<PathBuf> = None, Want::Path(Must::BeFolder), ByContent;
+        /// A `preprocessor_config.json`, where it does not lie beside the weights.
+        preprocessor: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
+        /// Number type of the second model.
+        precision: PrecisionChoice = PrecisionChoice::Auto, PrecisionChoice::WANT, ByContent;
+        /// What of its output is compared: `[CLS]`, the mean of the patch tokens, or both, one
+        /// after the other.
+        features: SecondFeatures = SecondFeatures::Both, SecondFeatures::WANT, Answers;
+    }
+}
+
+choice! {
+    /// What of the second model's output is compared.
+    SecondFeatures {
+        /// `[CLS]`.
+        Cls = "cls",
+        /// The mean of the patch tokens.
+        PatchMean = "patch_mean",
+        /// Both, each of unit length.
+        Both = "both",
     }
 }
 

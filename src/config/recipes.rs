@@ -8,7 +8,7 @@ use crate::stage::adapt::BaseRecipe;
 
 /// A key, and its value in [`BaseRecipe::Paper`] and in [`BaseRecipe::Released`], as TOML.
 /// [`BaseRecipe::Recommended`] has the defaults of the keys.
-pub(super) const RECIPES: [(&str, &str, &str); 11] = [
+pub(super) const RECIPES: [(&str, &str, &str); 14] = [
     ("adapt.tune", "\"layernorm\"", "\"reference\""),
     ("adapt.batch", "64", "64"),
     ("adapt.head_lr_factor", "1.0", "1.0"),
@@ -17,6 +17,9 @@ pub(super) const RECIPES: [(&str, &str, &str); 11] = [
     ("dka.balance", "0.0", "0.0"),
     ("fusion.coarse", "\"cls\"", "\"cls\""),
     ("predict.gamma", "0.0", "0.0"),
+    ("transduction.predictions", "false", "false"),
+    ("transduction.method", "\"stata\"", "\"stata\""),
+    ("transduction.neighbours", "3", "3"),
     ("saliency.affinity", "\"cosine\"", "\"dot\""),
     ("saliency.threshold", "\"mean\"", "\"std\""),
     ("saliency.orientation", "\"seed\"", "\"raw\""),

@@ -10,14 +10,14 @@ settings! {
     /// Dynamic Knowledge Aggregation: how pseudo-labels are made.
     Dka {
         /// The prior's share in the pseudo-logits; the model under training has the rest.
-        gamma: f64 = 0.5, SHARE, Answers;
+        gamma: f64 = 0.75, SHARE, Answers;
         /// How strongly the prior's answers are pulled towards the shares of the classes
         /// (`adapt.class_prior`), which takes out that it prefers some names to others: 0 not at
         /// all, 1 until they have these shares. `"auto"` chooses the pull from the pictures, so
         /// that none is used where classes are absent or very uneven.
         balance: Balance = Balance::Auto, Want::ShareOrAuto, Answers;
-        /// The statement that makes pseudo-labels; `argmax` where neither it nor `dka.statement` is
-        /// given.
+        /// The statement that makes pseudo-labels. Where neither it nor `dka.statement` is given, it
+        /// is `balanced`, and `argmax` if `dka.balance` is 0.
         policy: Option<Policy> = None, Policy::WANT, ByContent;
         /// `$k` of the statement: pictures of a class.
         k: u32 = 16, whole(1, 1_000_000), Answers;
@@ -36,8 +36,12 @@ impl Dka {
     pub fn statement(&self) -> Result<Statement> {
         match &self.statement {
             Some(path) => Statement::from_file(path),
-            None => Ok(self.policy.unwrap_or(Policy::Argmax).statement()),
+            None => Ok(self.policy.unwrap_or(self.usual_policy()).statement()),
         }
+    }
+
+    fn usual_policy(&self) -> Policy {
+        if self.balance.is_on() { Policy::Balanced } else { Policy::Argmax }
     }
 
     /// Returns the values of the statement's parameters; `scale` multiplies cosines.

@@ -13,6 +13,7 @@ pub mod fiedler;
 pub mod foreground;
 pub mod graph;
 pub mod heads;
+pub mod joint_transport;
 pub mod loss;
 pub mod model;
 pub mod nearest_mean;

@@ -25,16 +25,16 @@ settings! {
         /// Transduction makes the prior: before adaptation, on the training pictures.
         prior: bool = false, FLAG, Answers;
         /// Transduction makes the answers: after adaptation, on the pictures of each split.
-        predictions: bool = false, FLAG, Answers;
+        predictions: bool = true, FLAG, Answers;
         /// The method.
-        method: Method = Method::Stata, Method::WANT, Answers;
+        method: Method = Method::Propagation, Method::WANT, Answers;
         /// Neighbours of a picture whose answers pull at its own.
-        neighbours: usize = 3, whole(1, 1_000), Answers;
+        neighbours: usize = 5, whole(1, 1_000), Answers;
         /// Times that StatA fits the classes' Gaussians anew, or that answers are propagated.
         iterations: usize = 10, whole(1, 10_000), Answers;
         /// The share of its neighbours in a picture's propagated answer; the first answer has the
         /// rest. `stata` does not use it.
-        alpha: f64 = 0.7, from(0.0, 0.99), Answers;
+        alpha: f64 = 0.5, from(0.0, 0.99), Answers;
     }
 }
 

@@ -20,7 +20,7 @@ use crate::stage::ingest;
 use crate::stage::job::Job;
 use crate::stage::pictures::Pictures;
 use crate::stage::progress::Progress;
-use crate::stage::{calibrate, class_bias, evaluate, prior};
+use crate::stage::{calibrate, class_bias, evaluate, prior, second};
 use crate::stop::Stop;
 use crate::workspace::{Opened, Workspace, opened};
 
@@ -89,7 +89,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
         Some(known) => (ingest::unchanged(known, progress.as_ref()), 0),
         None => {
             let ingesting = frozen::Ingesting { source, snapshot, settings: &settings };
-            frozen::fill_while_ingesting(filling, ingesting, &tables, || w.frozen_tower()).await?
+            frozen::fill_while_ingesting(filling, ingesting, &tables, |eyes| w.towers(eyes)).await?
         }
     };
     let mut outcome = Outcome::of(&found);
@@ -101,7 +101,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     }
     let about = describe::About { sentences: &sentences, dataset: &w.dataset };
     let (heads, texts) = describe::describe(about, &w.text_space, &w.clip.tokenizer, || w.clip.text(), job)?;
-    let later = frozen::fill(filling, &pictures, &tables, || w.frozen_tower()).await?;
+    let later = frozen::fill(filling, &pictures, &tables, |eyes| w.towers(eyes)).await?;
     let forwards = Forwards { images: on_the_way + later, sentences: texts };
     spec.neighbours.fill(&pictures, &w.frozen.embeddings, job)?;
     outcome.say_forwards(forwards);
@@ -136,10 +136,15 @@ impl Stages<'_> {
         let seen = w.multi_view(pictures, heads, job)?;
         let bias = w.class_bias(spec, pictures, heads, &seen, &train, job)?;
         class_bias::write(run, &bias, job.store)?;
+        let second = w.second_space(spec, pictures, &seen, &bias, &train, job)?;
+        if let Some((classes, _)) = &second {
+            second::write(run, classes, job.store)?;
+        }
         let answering = Answering {
             pictures,
             seen: &seen,
             bias: spec.dka.balance.is_on().then_some(&bias),
+            second: second.as_ref().map(|(_, logits)| logits),
             heads,
             transduction: spec.transduction,
             predict: spec.predict,

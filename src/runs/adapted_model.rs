@@ -13,12 +13,12 @@ use crate::runs::reached::Reached;
 use crate::runs::record::{MadeFrom, differs};
 use crate::runs::stored_run::StoredRun;
 use crate::stage::adapt::checkpoint::{self, Checkpoint};
-use crate::stage::class_bias;
 use crate::stage::describe::{self, Sentences};
 use crate::stage::frozen::FrozenTower;
 use crate::stage::ingest;
 use crate::stage::pixels::Normaliser;
-use crate::stage::predict::{Predictor, Prior};
+use crate::stage::predict::{Predictor, Prior, Second};
+use crate::stage::{class_bias, second};
 use crate::stop::Stop;
 use crate::workspace::{Workspace, recipe};
 
@@ -69,7 +69,7 @@ impl AdaptedModel {
         // A trained classifier answers without sentences, unless the prior is mixed in.
         let answers_by_sentences = !recipe.design.trains_head() || spec.predict.gamma > 0.0;
         let sentences = answers_by_sentences.then(|| Sentences::of(&spec.text, &classes)).transpose()?;
-        compare(chosen, &MadeFrom::of(&w.clip, &classes, sentences.as_ref()))?;
+        compare(chosen, &MadeFrom::of(&w, &classes, sentences.as_ref()))?;
         let Some(path) = checkpoint::latest(&store.checkpoints_of(run)?)? else {
             return Err(Error::new(
                 Kind::Store,
@@ -99,7 +99,8 @@ impl AdaptedModel {
         let biased = spec.predict.gamma > 0.0 && spec.dka.balance.is_on();
         let bias = biased.then(|| class_bias::read(run, classes.len(), store)).transpose()?;
         let gamma = spec.predict.gamma;
-        let prior = frozen_head.filter(|_| gamma > 0.0).map(|head| Prior { head, bias, gamma });
+        let second = if gamma > 0.0 { second_model(&w, chosen, classes.len())? } else { None };
+        let prior = frozen_head.filter(|_| gamma > 0.0).map(|head| Prior { head, bias, second, gamma });
         let normaliser = w.normaliser();
         let temperature = chosen.temperature.filter(|_| reached.has_all_passes());
         Ok(AdaptedModel { clip: w.clip, model, reached, temperature, classes, prior, frozen, normaliser })
@@ -133,6 +134,14 @@ impl AdaptedModel {
     }
 }
 
+/// Opens the second vision model of a run, if it has one, with the classes in its space.
+fn second_model(w: &Workspace, chosen: &StoredRun, classes: usize) -> Result<Option<Second>> {
+    let (Some(tower), Some((dino, _))) = (w.second_tower()?, &w.second) else { return Ok(None) };
+    let classes = second::read(&chosen.run, classes, &chosen.store)?;
+    let features = chosen.spec.model.second.features;
+    Ok(Some(Second { tower: Arc::new(tower), preprocess: dino.preprocess.clone(), features, classes }))
+}
+
 /// Refuses inputs that the run was not made from: its answers would be wrong, but look right.
 /// Sentences are compared only if answers use them.
 fn compare(chosen: &StoredRun, now: &MadeFrom) -> Result<()> {
@@ -147,6 +156,11 @@ fn compare(chosen: &StoredRun, now: &MadeFrom) -> Result<()> {
     if differs(then.model.as_ref(), now.model.as_ref()) {
         let files = format!("config.json, {PREPROCESSOR_CONFIG} and tokenizer.json");
         return refuse(Kind::Model, format!("{files} of the model at {}", spec.model.path.display()));
+    }
+    if let (true, Some(path)) = (spec.predict.gamma > 0.0, &spec.model.second.path)
+        && differs(then.second.as_ref(), now.second.as_ref())
+    {
+        return refuse(Kind::Model, format!("the files of the second model at {}", path.display()));
     }
     chosen.require_its_classes()?;
     if now.sentences.is_some() && differs(then.sentences.as_ref(), now.sentences.as_ref()) {

@@ -8,15 +8,16 @@ use arrow::compute::cast;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::clip::{Clip, ClipConfig};
+use crate::clip::ClipConfig;
 use crate::config::Spec;
 use crate::cores;
 use crate::error::{Context, Kind, Result};
 use crate::stage::describe::Sentences;
+use crate::stage::frozen::FrozenTable;
 use crate::store::layout::Store;
 use crate::store::reader;
 use crate::table::{self, Dims, arrays};
-use crate::workspace::Opened;
+use crate::workspace::{Opened, Workspace};
 
 /// What a run was made from besides pictures and settings, as hexadecimal digests. One that an
 /// older version did not write is `None`.
@@ -26,6 +27,8 @@ pub struct MadeFrom {
     pub weights: Option<String>,
     /// Digest of the rest of the model: its sizes, its preprocessing, its tokenizer.
     pub model: Option<String>,
+    /// Digest of the second vision model, its weights and its preprocessing, if there is one.
+    pub second: Option<String>,
     /// Digest of the class names, in the order of their ids.
     pub classes: Option<String>,
     /// Digest of the sentences about the classes.
@@ -34,7 +37,9 @@ pub struct MadeFrom {
 
 impl MadeFrom {
     /// Computes the digests of the current model, classes and sentences.
-    pub(crate) fn of(clip: &Clip, classes: &[String], sentences: Option<&Sentences>) -> Self {
+    pub(crate) fn of(workspace: &Workspace, classes: &[String], sentences: Option<&Sentences>) -> Self {
+        let clip = &workspace.clip;
+        let second = workspace.frozen.second_features.as_ref().map(|table| table.space().id());
         let ClipConfig { vision, text, joint } = &clip.config;
         let (vision, text, tokenizer) = (vision.canonical(), text.canonical(), clip.tokenizer.identity());
         let model = format!("{vision} {text} joint={joint} {} {}", clip.preprocess.canonical(), tokenizer.to_hex());
@@ -42,6 +47,7 @@ impl MadeFrom {
         MadeFrom {
             weights: hex(clip.weights_hash()),
             model: hex(blake3::hash(model.as_bytes())),
+            second,
             classes: Some(digest_of_classes(classes)),
             sentences: sentences.and_then(|sentences| hex(sentences.identity())),
         }
@@ -156,7 +162,7 @@ impl<'a> Record<'a> {
             store,
             run,
             dataset: workspace.dataset.clone(),
-            made_from: MadeFrom::of(&workspace.clip, classes, Some(sentences)),
+            made_from: MadeFrom::of(workspace, classes, Some(sentences)),
             started,
             invocations: invocations + 1,
             before,
@@ -177,6 +183,7 @@ impl<'a> Record<'a> {
             "threads": cores::limit(),
             "weights": self.made_from.weights,
             "model": self.made_from.model,
+            "second": self.made_from.second,
             "classes": self.made_from.classes,
             "sentences": self.made_from.sentences,
         });

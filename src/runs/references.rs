@@ -99,7 +99,10 @@ impl References {
 
     fn of_space(&self, holding: &Holding) -> Reuse {
         let Some(space) = self.spaces.get(holding.table.as_str()) else {
-            return Reuse::No("the pipeline starts from no later block".to_owned());
+            return Reuse::No(match holding.table.as_str() {
+                "second_features" => "the pipeline has no second model".to_owned(),
+                _ => "the pipeline starts from no later block".to_owned(),
+            });
         };
         let id = space.id();
         // Text features have a partition for each list of sentences; each sentence is looked up in

@@ -125,6 +125,9 @@ pub struct Answering<'a> {
     pub seen: &'a MultiView,
     /// The biases of the prior's classes, if they are taken out.
     pub bias: Option<&'a ClassBias>,
+    /// The prior's cosine-like logits of the pictures in both spaces, (rows, C), if there is a
+    /// second vision model.
+    pub second: Option<&'a Tensor>,
     /// The classifiers made from sentences.
     pub heads: &'a Heads,
     /// The pipeline's transduction settings.
@@ -167,9 +170,12 @@ impl Answering<'_> {
             ("descriptions", evaluate::nearest(&seen.cls, &heads.descriptions, stop)?),
             ("multi_view", evaluate::answers(&seen.logits)?),
         ];
-        let mut prior = self.cosines();
         if self.bias.is_some() {
-            named.push(("balanced", evaluate::answers(&prior)?));
+            named.push(("balanced", evaluate::answers(&self.balanced())?));
+        }
+        let mut prior = self.cosines();
+        if self.second.is_some() {
+            named.push(("second", evaluate::answers(&prior)?));
         }
         if transduction.prior || transduction.predictions {
             let transduced = self.by_split(&prior, &heads.frozen)?;
@@ -226,9 +232,15 @@ impl Answering<'_> {
         })
     }
 
-    /// Returns the prior's cosine-like logits (rows, C) of all pictures, without the biases of its
-    /// classes.
+    /// Returns the prior's cosine-like logits (rows, C) of all pictures: those in both spaces if
+    /// there is a second one, without the biases of its classes otherwise.
     fn cosines(&self) -> Tensor {
+        self.second.map_or_else(|| self.balanced(), Tensor::shallow_clone)
+    }
+
+    /// Returns the CLIP's cosine-like logits (rows, C) of all pictures, without the biases of its
+    /// classes.
+    fn balanced(&self) -> Tensor {
         match self.bias {
             Some(ClassBias { bias, .. }) => class_bias::apply(&self.seen.logits, bias, self.scale),
             None => self.seen.logits.shallow_clone(),

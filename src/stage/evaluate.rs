@@ -21,11 +21,12 @@ use crate::table::{self, Dims, arrays, tensor};
 
 /// The measured models, in the order of tables: the name in `metrics`, and the name shown to
 /// people.
-pub const MODELS: [(&str, &str); 7] = [
+pub const MODELS: [(&str, &str); 8] = [
     ("zero_shot", "zero-shot"),
     ("descriptions", "descriptions"),
     ("multi_view", "multi-view"),
     ("balanced", "balanced"),
+    ("second", "second model"),
     ("transductive", "transductive"),
     ("adapted", "adapted"),
     ("predicted", "predicted"),

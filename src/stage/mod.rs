@@ -26,3 +26,4 @@ mod pool;
 pub mod predict;
 pub mod prior;
 pub mod progress;
+pub mod second;

@@ -8,10 +8,13 @@ use std::sync::Arc;
 use futures::StreamExt;
 use tch::{Kind as Number, Tensor};
 
+use crate::clip::SecondFeatures;
 use crate::cores::{self, PerThread};
 use crate::device::guarded;
+use crate::dino;
 use crate::error::{Error, Kind, Result};
 use crate::fusion::design::{Coarse, StartsFrom};
+use crate::fusion::joint_transport::Joint;
 use crate::fusion::model::{Model, Seen};
 use crate::fusion::{class_bias, composite, normalize};
 use crate::image::{Crops, Decoding, ImageId, Preprocess, Rejection, Rgb, crops};
@@ -21,6 +24,7 @@ use crate::stage::answers::Mixture;
 use crate::stage::encoded::{self, Encoded};
 use crate::stage::frozen::FrozenTower;
 use crate::stage::pixels::Normaliser;
+use crate::stage::second;
 use crate::stop::Stop;
 
 /// An adapted model, ready for pictures.
@@ -50,14 +54,49 @@ pub struct Prior {
     pub head: Tensor,
     /// The biases of its classes, (C) on the CPU, if they are taken out.
     pub bias: Option<Tensor>,
+    /// The second vision model, if there is one.
+    pub second: Option<Second>,
     /// The prior's share in the answer.
     pub gamma: f64,
 }
 
+/// The second vision model, with the classes in its space.
+pub struct Second {
+    /// The tower, in the precision of its space.
+    pub tower: Arc<FrozenTower<dino::Tower>>,
+    /// How a picture is resized to its input.
+    pub preprocess: Preprocess,
+    /// What of its output is compared.
+    pub features: SecondFeatures,
+    /// The classes, on the CPU.
+    pub classes: Joint,
+}
+
 impl Prior {
     fn shallow_clone(&self) -> Self {
-        let Prior { head, bias, gamma } = self;
-        Prior { head: head.shallow_clone(), bias: bias.as_ref().map(Tensor::shallow_clone), gamma: *gamma }
+        let Prior { head, bias, second, gamma } = self;
+        let second = second.as_ref().map(|Second { tower, preprocess, features, classes }| Second {
+            tower: tower.clone(),
+            preprocess: preprocess.clone(),
+            features: *features,
+            classes: classes.shallow_clone(),
+        });
+        Prior { head: head.shallow_clone(), bias: bias.as_ref().map(Tensor::shallow_clone), second, gamma: *gamma }
+    }
+
+    /// Returns the prior's cosine-like logits (B, C) of pictures whose composite features (B, d)
+    /// are on the CPU; `second` has their pixels as the second model takes them.
+    fn logits(&self, composite: &Tensor, second: &[u8], scale: f64) -> Result<Tensor> {
+        let cosines = composite.matmul(&self.head.tr());
+        match (&self.second, &self.bias) {
+            (Some(Second { tower, features, classes, .. }), _) => {
+                let seen = tower.look(second, composite.size()[0] as usize)?;
+                let [cls, mean] = seen.map(|t| t.to_device(tch::Device::Cpu));
+                classes.answer(&cosines, &second::compared(*features, &cls, &mean), scale, &Stop::default())
+            }
+            (None, Some(bias)) => Ok(class_bias::apply(&cosines, bias, scale)),
+            (None, None) => Ok(cosines),
+        }
     }
 }
 
@@ -66,6 +105,8 @@ struct Prepared {
     id: ImageId,
     centre: Vec<u8>,
     crops: Vec<u8>,
+    /// The centre as the second model takes it; empty if there is none.
+    second: Vec<u8>,
 }
 
 /// An adapted model's intermediate results for B pictures; fp32 on the CPU.
@@ -97,10 +138,10 @@ impl Predictor {
         stop: &Stop,
         mut give: impl FnMut(&[(String, Answer)]) -> Result<bool>,
     ) -> Result<()> {
-        let (preprocess, decoding, crops) = (self.preprocess.clone(), self.decoding, self.crops);
+        let (cuts, decoding) = (self.cuts(), self.decoding);
         let prepared = encoded::each(items, decoding.limits, move |item, encoded| {
             let prepared = match encoded {
-                Ok(encoded) => prepare(&encoded, &preprocess, &decoding, crops.as_ref())?,
+                Ok(encoded) => prepare(&encoded, &cuts, &decoding)?,
                 Err(rejection) => Err(rejection),
             };
             Ok((item.path, prepared))
@@ -119,6 +160,12 @@ impl Predictor {
             }
         }
         Ok(())
+    }
+
+    fn cuts(&self) -> Cuts {
+        let second = self.prior.as_ref().and_then(|prior| prior.second.as_ref());
+        let second = second.map(|second| second.preprocess.clone());
+        Cuts { preprocess: self.preprocess.clone(), crops: self.crops, second }
     }
 
     /// Returns a copy for another thread, which shares the tensors.
@@ -167,7 +214,8 @@ impl Predictor {
     /// # Errors
     /// Fails if the device fails, or a picture is too long and thin to be resized.
     pub fn insight(&self, pictures: &[(ImageId, Rgb)]) -> Result<Insight> {
-        let prepare = |(id, picture): &(ImageId, Rgb)| prepared(*id, picture, &self.preprocess, self.crops.as_ref());
+        let cuts = Cuts { second: None, ..self.cuts() };
+        let prepare = |(id, picture): &(ImageId, Rgb)| cuts.of(*id, picture);
         let pictures: Vec<Prepared> = pictures.iter().map(prepare).collect::<Result<_>>()?;
         guarded("looking at pictures", || {
             let _no_grad = tch::no_grad_guard();
@@ -187,13 +235,11 @@ impl Predictor {
         let cpu = tch::Device::Cpu;
         let adapted = self.model.logits(&self.model.tokens(&seen)).to_kind(Number::Float).to_device(cpu);
         match (&self.prior, &composite) {
-            (Some(Prior { head, bias, gamma }), Some(composite)) => {
+            (Some(prior), Some(composite)) => {
                 let scale = self.model.design().scale;
-                let mut cosines = composite.to_device(cpu).matmul(&head.tr());
-                if let Some(bias) = bias {
-                    cosines = class_bias::apply(&cosines, bias, scale);
-                }
-                Ok(Mixture { gamma: *gamma, scale }.of(&cosines, &adapted))
+                let second: Vec<u8> = pictures.iter().flat_map(|picture| &picture.second).copied().collect();
+                let cosines = prior.logits(&composite.to_device(cpu), &second, scale)?;
+                Ok(Mixture { gamma: prior.gamma, scale }.of(&cosines, &adapted))
             }
             _ => Ok(adapted),
         }
@@ -255,24 +301,32 @@ fn no_tower() -> Error {
     Error::new(Kind::Model, "the run answers from cached tokens, and the frozen tower was not opened")
 }
 
-/// Decodes a picture and cuts its views.
-fn prepare(
-    encoded: &Encoded,
-    preprocess: &Preprocess,
-    decoding: &Decoding,
-    crops: Option<&Crops>,
-) -> Result<Result<Prepared, Rejection>> {
-    let id = encoded.id;
-    let picture = match decoding.picture(&encoded.bytes) {
-        Ok(picture) => picture,
-        Err(rejection) => return Ok(Err(rejection)),
-    };
-    prepared(id, &picture, preprocess, crops).map(Ok)
+/// What is cut from a picture.
+#[derive(Clone)]
+struct Cuts {
+    /// How it is resized to the CLIP's towers' input.
+    preprocess: Preprocess,
+    /// How its crops are drawn, if they are needed.
+    crops: Option<Crops>,
+    /// How it is resized to the second model's input, if there is one.
+    second: Option<Preprocess>,
 }
 
-/// Cuts a picture's views.
-fn prepared(id: ImageId, picture: &Rgb, preprocess: &Preprocess, crops: Option<&Crops>) -> Result<Prepared> {
-    let cuts = crops.map_or_else(Vec::new, |spec| crops::boxes(spec, &id, picture.width, picture.height));
-    let crops = crops::crops(picture, &cuts, preprocess.crop, preprocess.filter)?;
-    Ok(Prepared { id, centre: preprocess.centre_view(picture)?, crops })
+impl Cuts {
+    /// Cuts a picture's views.
+    fn of(&self, id: ImageId, picture: &Rgb) -> Result<Prepared> {
+        let Cuts { preprocess, crops, second } = self;
+        let cuts = crops.as_ref().map_or_else(Vec::new, |spec| crops::boxes(spec, &id, picture.width, picture.height));
+        let crops = crops::crops(picture, &cuts, preprocess.crop, preprocess.filter)?;
+        let second = second.as_ref().map(|preprocess| preprocess.centre_view(picture)).transpose()?;
+        Ok(Prepared { id, centre: preprocess.centre_view(picture)?, crops, second: second.unwrap_or_default() })
+    }
+}
+
+/// Decodes a picture and cuts its views.
+fn prepare(encoded: &Encoded, cuts: &Cuts, decoding: &Decoding) -> Result<Result<Prepared, Rejection>> {
+    match decoding.picture(&encoded.bytes) {
+        Ok(picture) => cuts.of(encoded.id, &picture).map(Ok),
+        Err(rejection) => Ok(Err(rejection)),
+    }
 }

@@ -9,6 +9,7 @@ use crate::clip::{Clip, Tokenizer};
 use crate::config::Spec;
 use crate::device;
 use crate::device::DeviceChoice;
+use crate::dino::Dino;
 use crate::error::{Error, Result};
 use crate::runs::holdings::examine;
 use crate::source::Source;
@@ -130,6 +131,7 @@ fn cuda(spec: Option<&Spec>) -> Finding {
 pub async fn pipeline(spec: &Spec, incomplete: Option<&Error>) -> Vec<Finding> {
     let clip = Clip::open(&spec.model);
     let mut findings = model(spec, &clip);
+    findings.extend(second(spec));
     findings
         .extend(device::resolve(spec.device.kind).is_ok().then(|| Finding::new("device", State::Fine, ground(spec))));
     let classes = match opened::pictures(spec) {
@@ -254,6 +256,31 @@ fn model(spec: &Spec, clip: &Result<Clip>) -> Vec<Finding> {
         findings.push(Finding::broken("model", &error));
     }
     findings
+}
+
+/// Checks the second vision model, if the pipeline has one.
+fn second(spec: &Spec) -> Option<Finding> {
+    let settings = &spec.model.second;
+    let path = settings.path.as_ref()?;
+    Some(match Dino::open(path, settings.preprocessor.as_deref()) {
+        Ok(Dino { config, preprocess, .. }) => {
+            let patches = i64::from(preprocess.crop) / config.patch;
+            let precision = device::resolve(spec.device.kind).map_or_else(
+                |_| String::new(),
+                |device| format!("; {}", settings.precision.resolve(device, config.width).as_str()),
+            );
+            let detail = format!(
+                "{}, {} blocks of {} on {} patches, {} registers{precision}",
+                config.family.as_str(),
+                config.layers,
+                config.width,
+                patches * patches,
+                config.registers
+            );
+            Finding::new("second model", State::Fine, detail)
+        }
+        Err(error) => Finding::broken("second model", &error),
+    })
 }
 
 fn store(root: &Path) -> Vec<Finding> {

@@ -10,6 +10,7 @@ use super::Workspace;
 use crate::clip::Clip;
 use crate::config::Spec;
 use crate::device::Precision;
+use crate::dino::Dino;
 use crate::error::Result;
 use crate::settings::{identity, identity_of, identity_of_features};
 use crate::stage::adapt::Recipe;
@@ -47,15 +48,31 @@ const OF_SENTENCES: &str = "text";
 /// # Errors
 /// Returns [`Kind::Internal`](crate::error::Kind::Internal) if a setting cannot be written.
 pub(super) fn vision(spec: &Spec, clip: &Clip, precision: Precision) -> Result<Space> {
-    let settings = identity_of(spec, |given| {
-        let (table, _) = given.name.split_once('.').unwrap_or_default();
-        given.changes_features() && table != OF_SENTENCES && !FrozenTables::SETTINGS.contains(&table)
-    });
-    Ok(features("vision", clip)
+    Ok(features("vision", clip.weights_hash())
         .with("architecture", clip.config.vision.canonical())
         .with("preprocessing", clip.preprocess.canonical())
         .with("precision", precision.as_str())
-        .with("settings", settings?))
+        .with("settings", of_pictures(spec)?))
+}
+
+/// Returns the space of the second vision model's features.
+///
+/// # Errors
+/// Returns [`Kind::Internal`](crate::error::Kind::Internal) if a setting cannot be written.
+pub(super) fn second(spec: &Spec, dino: &Dino, precision: Precision) -> Result<Space> {
+    Ok(features("second", dino.weights_hash())
+        .with("architecture", dino.config.canonical())
+        .with("preprocessing", dino.preprocess.canonical())
+        .with("precision", precision.as_str())
+        .with("settings", of_pictures(spec)?))
+}
+
+/// Returns the settings that change features of pictures, without those of one table's space alone.
+fn of_pictures(spec: &Spec) -> Result<String> {
+    identity_of(spec, |given| {
+        let (table, _) = given.name.split_once('.').unwrap_or_default();
+        given.changes_features() && table != OF_SENTENCES && !FrozenTables::SETTINGS.contains(&table)
+    })
 }
 
 /// Returns the space of the features of sentences.
@@ -63,7 +80,7 @@ pub(super) fn vision(spec: &Spec, clip: &Clip, precision: Precision) -> Result<S
 /// # Errors
 /// Returns [`Kind::Internal`](crate::error::Kind::Internal) if a setting cannot be written.
 pub(super) fn text(spec: &Spec, clip: &Clip) -> Result<Space> {
-    Ok(features("txt", clip)
+    Ok(features("txt", clip.weights_hash())
         .with("architecture", clip.config.text.canonical())
         .with("tokenizer", clip.tokenizer.identity().to_hex())
         .with("precision", Precision::Fp32.as_str())
@@ -71,8 +88,8 @@ pub(super) fn text(spec: &Spec, clip: &Clip) -> Result<Space> {
 }
 
 /// Returns a space of what a model computes.
-fn features(kind: &str, clip: &Clip) -> Space {
-    Space::new(kind).with("features", FEATURES).with("weights", clip.weights_hash().to_hex())
+fn features(kind: &str, weights: blake3::Hash) -> Space {
+    Space::new(kind).with("features", FEATURES).with("weights", weights.to_hex())
 }
 
 /// Returns the id of the run that these settings make of a snapshot of the dataset. The same
@@ -92,6 +109,8 @@ pub(super) fn run(
     let statement = recipe.map_or("none", |recipe| recipe.statement.sql());
     let shares = recipe.and_then(|recipe| recipe.class_shares.as_deref());
     let shares = shares.map_or("none".to_owned(), |shares| shares.iter().map(|share| format!("{share} ")).collect());
+    // Left out where there is none, so that earlier runs keep their ids.
+    let second = workspace.frozen.second_features.as_ref().map(|table| ("second_features", table.space().id()));
     let parts = [
         ("method", METHOD.to_string()),
         ("pictures", snapshot.to_owned()),
@@ -107,7 +126,7 @@ pub(super) fn run(
     ];
     let mut hasher = blake3::Hasher::new();
     // Lengths are hashed too, so that no two different lists of parts give the same bytes.
-    for text in parts.iter().flat_map(|(part, value)| [*part, value.as_str()]) {
+    for text in parts.iter().chain(&second).flat_map(|(part, value)| [*part, value.as_str()]) {
         hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
     }
     let digest = hasher.finalize().to_hex();
@@ -222,6 +241,8 @@ mod tests {
         dataset.limits.max_pixels = 178956970 (ByContent)
         dataset.limits.max_bytes = 67108864 (ByContent)
         model.precision = "auto" (ByContent)
+        model.second.precision = "auto" (ByContent)
+        model.second.features = "both" (Answers)
         text.templates = ["a photo of a {}."] (ByContent)
         text.prototypes = "descriptions" (ByContent)
         neighbours.k = 10 (ByContent)
@@ -240,6 +261,7 @@ mod tests {
         fusion.sink = "zero" (Answers)
         fusion.heads = "both" (Answers)
         dka.gamma = 0.5 (Answers)
+        dka.balance = 0.0 (Answers)
         dka.policy = null (ByContent)
         dka.k = 16 (Answers)
         dka.floor = 0.5 (Answers)

@@ -15,18 +15,20 @@ use tch::{Device, Tensor};
 use crate::clip::{Clip, VisionTower};
 use crate::config::Spec;
 use crate::device::{self, Precision};
+use crate::dino::{self, Dino};
 use crate::error::Result;
 use crate::fusion::blocks::{picked, products};
 use crate::fusion::class_bias::ClassBias;
 use crate::fusion::design::StartsFrom;
+use crate::fusion::joint_transport::{self, Joint, Transport};
 use crate::stage::adapt::{self, Frozen, Images, Recipe};
 use crate::stage::describe::Heads;
-use crate::stage::frozen::{FrozenModel, FrozenTable, FrozenTables, FrozenTower};
+use crate::stage::frozen::{Eye, FrozenModel, FrozenTable, FrozenTables, FrozenTower, SecondFeatures, Towers};
 use crate::stage::job::Job;
 use crate::stage::pictures::Pictures;
 use crate::stage::pixels::Normaliser;
 use crate::stage::prior::{self, MultiView};
-use crate::stage::{class_bias, features, ingest};
+use crate::stage::{class_bias, features, ingest, second};
 use crate::store::layout::Store;
 use crate::store::space::Space;
 
@@ -41,7 +43,9 @@ pub(crate) struct Workspace {
     pub(crate) device: Device,
     /// Precision of the frozen tower.
     pub(crate) precision: Precision,
-    /// The tables that the frozen vision tower fills, each with its space.
+    /// The second vision model, if there is one, and the precision of its tower.
+    pub(crate) second: Option<(Dino, Precision)>,
+    /// The tables that the frozen vision towers fill, each with its space.
     pub(crate) frozen: FrozenTables,
     /// Space of the table `text_features`.
     pub(crate) text_space: Space,
@@ -60,15 +64,47 @@ impl Workspace {
             Some(StartsFrom::Features | StartsFrom::Pixels) | None => None,
         };
         let (config, preprocess) = (clip.config.clone(), clip.preprocess.clone());
+        let second = Self::second(spec, device)?;
+        let table = |(dino, precision): &(Dino, Precision)| {
+            let space = ids::second(spec, dino, *precision)?;
+            Ok(SecondFeatures::new(space, dino.preprocess.clone(), dino.config.width as usize))
+        };
+        let seen = second.as_ref().map(table).transpose()?;
         let model = FrozenModel { config, preprocess, common: ids::vision(spec, &clip, precision)? };
         Ok(Workspace {
-            frozen: FrozenTables::new(&model, spec.saliency, spec.views, block)?,
+            frozen: FrozenTables::new(&model, spec.saliency, spec.views, block, seen)?,
             text_space: ids::text(spec, &clip)?,
             dataset: ids::dataset(spec),
             clip,
             device,
             precision,
+            second,
         })
+    }
+
+    /// Opens the second vision model, if the pipeline has one.
+    fn second(spec: &Spec, device: Device) -> Result<Option<(Dino, Precision)>> {
+        let settings = &spec.model.second;
+        let Some(path) = &settings.path else { return Ok(None) };
+        let dino = Dino::open(path, settings.preprocessor.as_deref())?;
+        let precision = settings.precision.resolve(device, dino.config.width);
+        Ok(Some((dino, precision)))
+    }
+
+    /// Builds the towers that tables need.
+    pub(crate) fn towers(&self, eyes: &[Eye]) -> Result<Towers> {
+        Ok(Towers {
+            clip: eyes.contains(&Eye::Clip).then(|| self.frozen_tower()).transpose()?,
+            second: if eyes.contains(&Eye::Second) { self.second_tower()? } else { None },
+        })
+    }
+
+    /// Builds the second model's tower in the precision of its space, if there is such a model.
+    pub(crate) fn second_tower(&self) -> Result<Option<FrozenTower<dino::Tower>>> {
+        let Some((dino, precision)) = &self.second else { return Ok(None) };
+        let number = precision.number();
+        let tower = dino.tower()?.map(&|t| t.to_device(self.device).to_kind(number));
+        Ok(Some(FrozenTower::of_second(tower, Normaliser::new(&dino.preprocess, self.device, number))))
     }
 
     /// Builds the frozen vision tower in the space's precision, and the normaliser that feeds it.
@@ -132,8 +168,7 @@ impl Workspace {
         let (adapt, stop, train) = (&spec.adapt, job.stop, Tensor::from_slice(train));
         let of_training = |rows: &Tensor| picked(rows, &train, stop);
         let (composite, cosines) = (of_training(&seen.composite)?, of_training(&seen.logits)?);
-        let given = adapt.class_shares(&ingest::class_names(job.store, &self.dataset)?)?;
-        let shares = adapt::shares(adapt.class_prior, given.as_deref(), &composite, &cosines, stop)?;
+        let shares = self.shares(spec, &composite, &cosines, job)?;
         let halves = || {
             let crops = self.frozen.view_features.partition(job.store)?;
             let [one, other] = features::half_composites(&crops, pictures, &seen.cls, stop)?;
@@ -143,6 +178,44 @@ impl Workspace {
         let training =
             class_bias::Training { composite: &composite, cosines: &cosines, shares, scale: adapt.logit_scale };
         class_bias::find(spec.dka.balance, &training, halves, stop)
+    }
+
+    /// Returns the shares of the classes among training pictures, (C); `None` if they are even.
+    fn shares(&self, spec: &Spec, composite: &Tensor, cosines: &Tensor, job: Job<'_>) -> Result<Option<Tensor>> {
+        let given = spec.adapt.class_shares(&ingest::class_names(job.store, &self.dataset)?)?;
+        adapt::shares(spec.adapt.class_prior, given.as_deref(), composite, cosines, job.stop)
+    }
+
+    /// Carries the prior's answers about the pictures at the places `train` over to the second
+    /// vision model's space, if there is one. Returns the classes there, and the cosine-like logits
+    /// (rows, C) of all pictures in both spaces.
+    ///
+    /// # Errors
+    /// Fails if the store lacks features, the shares of the classes cannot be read, libtorch
+    /// reports an error, or a stop was requested.
+    #[tracing::instrument(name = "stage", skip_all, fields(stage = "second"))]
+    pub(crate) fn second_space(
+        &self,
+        spec: &Spec,
+        pictures: &Pictures,
+        seen: &MultiView,
+        bias: &ClassBias,
+        train: &[i64],
+        job: Job<'_>,
+    ) -> Result<Option<(Joint, Tensor)>> {
+        let Some(table) = &self.frozen.second_features else { return Ok(None) };
+        let (stop, train, scale) = (job.stop, Tensor::from_slice(train), spec.adapt.logit_scale);
+        let which = spec.model.second.features;
+        let features = second::read_features(which, &table.partition(job.store)?, pictures, stop)?;
+        let of_training = |rows: &Tensor| picked(rows, &train, stop);
+        let cosines = of_training(&seen.logits)?;
+        let shares = self.shares(spec, &of_training(&seen.composite)?, &cosines, job)?;
+        device::guarded("the second model's classes", || {
+            let transport = Transport { shares: shares.as_ref(), pull: bias.pull, scale };
+            let joint = joint_transport::carry_over(&cosines, &bias.bias, &of_training(&features)?, transport, stop)?;
+            let logits = joint.answer(&seen.logits, &features, scale, stop)?;
+            Ok(Some((joint, logits)))
+        })
     }
 
     /// Opens all pictures as the model in training sees them.

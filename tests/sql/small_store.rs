@@ -46,7 +46,7 @@ fn moment(value: Option<i64>) -> ArrayRef {
 /// Writes it under `root`; the visible is that of the run `r1`.
 pub fn build(root: &Path) -> (Store, Visible) {
     let store = Store::open(root.join("store")).unwrap();
-    let dims = Dims::from([("d", 2), ("N", 2), ("D", 2), ("T", 3), ("V", 2), ("C", 3)]);
+    let dims = Dims::from([("d", 2), ("N", 2), ("D", 2), ("T", 3), ("V", 2), ("C", 3), ("E", 2), ("F", 2)]);
     let write = |name: &str, partition: &str, columns: Vec<ArrayRef>| {
         let schema = table::table(name).unwrap().arrow(&dims).unwrap();
         let batch = RecordBatch::try_new(schema.clone(), columns).unwrap();
@@ -162,6 +162,29 @@ pub fn build(root: &Path) -> (Store, Visible) {
             ids("abcdf"),
             arrays::fixed_list_f32(&[0.5; 5 * 2 * 2], 4).unwrap(),
             arrays::fixed_list_f32(&[8.0; 5 * 2 * 4], 8).unwrap(),
+        ],
+    );
+    write(
+        "second_features",
+        "second-1",
+        vec![
+            arrays::repeated("second-1", 5),
+            ids("abcdf"),
+            arrays::fixed_list_f32(&[0.5; 5 * 2], 2).unwrap(),
+            arrays::fixed_list_f32(&[0.25; 5 * 2], 2).unwrap(),
+        ],
+    );
+    write(
+        "second_classes",
+        "r1",
+        vec![
+            arrays::repeated("r1", 3),
+            i32s(&[0, 1, 2]),
+            f64s(&[4.0; 3]),
+            f64s(&[0.5, -0.5, 0.0]),
+            f64s(&[0.3, 0.4, 0.3]),
+            arrays::fixed_list_f32(&[1.0, 0.0, 0.0, 1.0, 0.6, 0.8], 2).unwrap(),
+            arrays::fixed_list_f32(&[0.1; 3 * 2], 2).unwrap(),
         ],
     );
     let prior = [0.9, 0.1, 0.0, 0.2, 0.3, 0.1, 0.1, 0.5, 0.4, 0.0, 0.2, 0.7];
@@ -304,6 +327,7 @@ pub fn build(root: &Path) -> (Store, Visible) {
             ("view_features", "view-1"),
             ("neighbours", "nn-1"),
             ("block_tokens", "blk-1"),
+            ("second_features", "second-1"),
             ("text_features", "txt-1"),
         ]
         .map(|(table, name)| (table, name.to_owned()))

@@ -128,12 +128,13 @@ pub(super) fn frozen(cell: &Cell, opened: &Opened, set: &Set, job: Job<'_>) -> R
     let heads = describe::heads(&opened.sentences, &w.text_space, &w.clip.tokenizer, text, store, stop)?;
     let seen = w.multi_view(&pictures, &heads, job)?;
     let train = pictures.training()?;
-    let balanced = spec.dka.balance.is_on();
-    let bias = balanced.then(|| w.class_bias(spec, &pictures, &heads, &seen, &train, job)).transpose()?;
+    let bias = w.class_bias(spec, &pictures, &heads, &seen, &train, job)?;
+    let second = w.second_space(spec, &pictures, &seen, &bias, &train, job)?;
     let answering = Answering {
         pictures: &pictures,
         seen: &seen,
-        bias: bias.as_ref(),
+        bias: spec.dka.balance.is_on().then_some(&bias),
+        second: second.as_ref().map(|(_, logits)| logits),
         heads: &heads,
         transduction: spec.transduction,
         predict: spec.predict,

@@ -9,7 +9,7 @@ use tch::Kind as Number;
 use crate::error::Result;
 use crate::image::{ImageId, Rgb};
 use crate::stage::feed::Views;
-use crate::stage::frozen::{FrozenModel, FrozenTable, FrozenTower};
+use crate::stage::frozen::{FrozenModel, FrozenTable, Towers};
 use crate::store::space::Space;
 use crate::table::{Dims, tensor};
 
@@ -50,8 +50,8 @@ impl FrozenTable for BlockTokens {
         self.model.centre_view(picture)
     }
 
-    fn columns(&self, tower: &FrozenTower, views: &Views, batch: usize) -> Result<Vec<(&'static str, ArrayRef)>> {
-        let tokens = tower.tokens_at(self.block, &views.pixels, batch)?.to_kind(Number::Half);
+    fn columns(&self, towers: &Towers, views: &Views, batch: usize) -> Result<Vec<(&'static str, ArrayRef)>> {
+        let tokens = towers.clip()?.tokens_at(self.block, &views.pixels, batch)?.to_kind(Number::Half);
         Ok(vec![("tokens", tensor::to_tensors_f16(&tokens)?)])
     }
 }

@@ -12,7 +12,7 @@ use crate::fusion::normalize;
 use crate::image::{ImageId, Rgb};
 use crate::settings::identity_of_features;
 use crate::stage::feed::Views;
-use crate::stage::frozen::{FrozenModel, FrozenTable, FrozenTower};
+use crate::stage::frozen::{FrozenModel, FrozenTable, Towers};
 use crate::store::space::Space;
 use crate::table::{Dims, tensor};
 
@@ -65,8 +65,8 @@ impl FrozenTable for Embeddings {
         self.model.centre_view(picture)
     }
 
-    fn columns(&self, tower: &FrozenTower, views: &Views, batch: usize) -> Result<Vec<(&'static str, ArrayRef)>> {
-        let seen = tower.see(&views.pixels, batch)?;
+    fn columns(&self, towers: &Towers, views: &Views, batch: usize) -> Result<Vec<(&'static str, ArrayRef)>> {
+        let seen = towers.clip()?.see(&views.pixels, batch)?;
         // Computed from the stored fp16 tokens, so that the mask matches them when they are read
         // back.
         let tokens = seen.patch_tokens.to_kind(Number::Half);

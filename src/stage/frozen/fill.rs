@@ -19,7 +19,7 @@ use futures::future::join_all;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::spawn_blocking;
 
-use super::{Embed, FrozenTable, FrozenTower};
+use super::{Embed, Eye, FrozenTable, Towers};
 use crate::cores;
 use crate::device::guarded;
 use crate::error::{Error, Kind, Result};
@@ -52,7 +52,7 @@ pub fn missing(pictures: &Pictures, partition: &Partition) -> Result<Vec<usize>>
 }
 
 /// Computes the rows that `tables` lack of these pictures; each picture is read and decoded once
-/// for all tables. Calls `tower` once, and only if rows are missing. Returns how many images went
+/// for all tables. Calls `towers` once, and only if rows are missing. Returns how many images went
 /// through it.
 ///
 /// # Errors
@@ -63,7 +63,7 @@ pub async fn fill(
     filling: Filling<'_>,
     pictures: &Arc<Pictures>,
     tables: &[Arc<dyn FrozenTable>],
-    tower: impl Fn() -> Result<FrozenTower>,
+    towers: impl Fn(&[Eye]) -> Result<Towers>,
 ) -> Result<u64> {
     let Job { store, progress, .. } = filling.job;
     let mut have = Vec::new();
@@ -79,7 +79,7 @@ pub async fn fill(
     progress.begin(stages.first().copied().unwrap_or("embed"), "image", done as u64, cached as u64);
     let Taps { wishes, mouths, tables } = taps;
     cut_all(pictures.clone(), todo, wishes, mouths);
-    let forwards = consume_all(filling, tables, tower).await?;
+    let forwards = consume_all(filling, tables, towers).await?;
     progress.end(&match done {
         0 => format!("{total} images, all cached: no forward pass"),
         _ => format!("{done} images through the vision tower ({}), {cached} cached", stages.join(", ")),
@@ -162,11 +162,13 @@ fn cut_all(pictures: Arc<Pictures>, todo: Vec<usize>, wishes: Wishes, mut mouths
 pub(super) async fn consume_all(
     filling: Filling<'_>,
     tables: Vec<Opened>,
-    tower: impl Fn() -> Result<FrozenTower>,
+    towers: impl Fn(&[Eye]) -> Result<Towers>,
 ) -> Result<u64> {
-    let shared = Shared { tower: OnceCell::new(), began: Instant::now(), computing: Arc::default() };
+    let eyes: Vec<Eye> = tables.iter().map(|opened| opened.table.eye()).collect();
+    let open = || towers(&eyes);
+    let shared = Shared { towers: OnceCell::new(), began: Instant::now(), computing: Arc::default() };
     // If one table fails, the others end by themselves and keep their rows.
-    let consumed = join_all(tables.into_iter().map(|table| consume(filling, table, &shared, &tower))).await;
+    let consumed = join_all(tables.into_iter().map(|table| consume(filling, table, &shared, &open))).await;
     let forwards = consumed.into_iter().sum::<Result<u64>>()?;
     filling.job.stop.check()?;
     Ok(forwards)
@@ -174,7 +176,7 @@ pub(super) async fn consume_all(
 
 /// State that the consumers of all tables share.
 struct Shared {
-    tower: OnceCell<Arc<FrozenTower>>,
+    towers: OnceCell<Arc<Towers>>,
     began: Instant,
     /// Microseconds that cores spent in the tower.
     computing: Arc<AtomicU64>,
@@ -185,13 +187,13 @@ async fn consume(
     filling: Filling<'_>,
     opened: Opened,
     shared: &Shared,
-    tower: &impl Fn() -> Result<FrozenTower>,
+    open: &impl Fn() -> Result<Towers>,
 ) -> Result<u64> {
     let Filling { sizes, job: Job { stop, progress, .. } } = filling;
     let Opened { table, partition, schema, mut batches, batch: at_once } = opened;
     let Some(first) = batches.recv().await else { return Ok(0) };
-    let tower = shared.tower.get_or_try_init(|| async { tower().map(Arc::new) }).await?.clone();
-    let workers = tower.workers();
+    let towers = shared.towers.get_or_try_init(|| async { open().map(Arc::new) }).await?.clone();
+    let workers = towers.workers();
     let batches = futures::stream::once(async { first })
         .chain(futures::stream::poll_fn(move |context| batches.poll_recv(context)))
         // Batches in progress when a stop is requested are finished and kept.
@@ -202,7 +204,7 @@ async fn consume(
         let (schema, spent) = (schema.clone(), shared.computing.clone());
         cores::buffered(batches, workers, move |batch: PixelBatch<Waiting>| {
             let began = Instant::now();
-            let made = rows(table.as_ref(), &tower, &schema, batch, at_once)?;
+            let made = rows(table.as_ref(), &towers, &schema, batch, at_once)?;
             spent.fetch_add(began.elapsed().as_micros() as u64, Ordering::Relaxed);
             Ok(made)
         })
@@ -243,7 +245,7 @@ async fn consume(
 /// Computes the rows of a batch, and drops its pictures, which counts them as done.
 fn rows(
     table: &dyn FrozenTable,
-    tower: &FrozenTower,
+    towers: &Towers,
     schema: &SchemaRef,
     batch: PixelBatch<Waiting>,
     at_once: usize,
@@ -252,7 +254,7 @@ fn rows(
         let _no_grad = tch::no_grad_guard();
         let _span = tracing::debug_span!("forward", table = table.table(), pictures = batch.pictures.len()).entered();
         let PixelBatch { pictures, pixels, boxes } = batch;
-        let mut columns = table.columns(tower, &Views { pixels, boxes }, at_once)?;
+        let mut columns = table.columns(towers, &Views { pixels, boxes }, at_once)?;
         columns.push(("space", arrays::repeated(&table.space().id(), pictures.len())));
         columns.push(("image_id", arrays::text(pictures.iter().map(|waiting| &waiting.image_id))));
         table::rows(table.table(), schema, columns)

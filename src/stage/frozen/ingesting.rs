@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::fill::{Taps, consume_all};
-use super::{Filling, FrozenTable, FrozenTower};
+use super::{Eye, Filling, FrozenTable, Towers};
 use crate::error::Result;
 use crate::source::Source;
 use crate::stage::ingest::{self, IngestSettings, Ingested, Tap};
@@ -34,7 +34,7 @@ pub async fn fill_while_ingesting(
     filling: Filling<'_>,
     ingesting: Ingesting<'_>,
     tables: &[Arc<dyn FrozenTable>],
-    tower: impl Fn() -> Result<FrozenTower>,
+    towers: impl Fn(&[Eye]) -> Result<Towers>,
 ) -> Result<(Ingested, u64)> {
     let Ingesting { source, snapshot, settings } = ingesting;
     let Job { store, progress, .. } = filling.job;
@@ -43,7 +43,7 @@ pub async fn fill_while_ingesting(
         lacking.push((table.clone(), pictures::present(&table.partition(store)?)?));
     }
     let Taps { wishes, mouths, tables } = Taps::open(filling, lacking)?;
-    let filled = consume_all(filling, tables, tower);
+    let filled = consume_all(filling, tables, towers);
     let read = ingest::read(source, snapshot, settings, filling.job, Some(Tap { wishes, mouths }));
     let (read, filled) = tokio::join!(read, filled);
     // If the tower or the store failed, that is why the receivers were dropped, so it is reported

@@ -1,5 +1,5 @@
-//! The frozen vision tower's outputs for every picture, computed once per space: one table each for
-//! [`Embeddings`], [`ViewFeatures`] and [`BlockTokens`].
+//! The frozen vision towers' outputs for every picture, computed once per space: one table each for
+//! [`Embeddings`], [`ViewFeatures`], [`BlockTokens`] and, of the second model, [`SecondFeatures`].
 //!
 //! A picture is read and decoded once for all tables that lack it ([`fill()`]), also during ingest
 //! ([`fill_while_ingesting`]). To add a table, write its schema, implement [`FrozenTable`] in a
@@ -10,6 +10,7 @@ mod embed;
 mod fill;
 mod ingesting;
 mod model;
+mod second;
 mod tower;
 mod views;
 
@@ -31,7 +32,8 @@ pub use embed::Embeddings;
 pub use fill::{Filling, fill, missing};
 pub use ingesting::{Ingesting, fill_while_ingesting};
 pub use model::FrozenModel;
-pub use tower::FrozenTower;
+pub use second::SecondFeatures;
+pub use tower::{Eye, FrozenTower, Towers};
 pub use views::ViewFeatures;
 
 settings! {
@@ -45,7 +47,7 @@ settings! {
     }
 }
 
-/// A table of the frozen vision tower's outputs, with a row for each picture of a space.
+/// A table of a frozen vision tower's outputs, with a row for each picture of a space.
 pub trait FrozenTable: Send + Sync {
     /// Returns the name of the stage that fills the table, for progress and plans.
     fn stage(&self) -> &'static str;
@@ -72,6 +74,11 @@ pub trait FrozenTable: Send + Sync {
         1
     }
 
+    /// Returns whose tower fills the table.
+    fn eye(&self) -> Eye {
+        Eye::Clip
+    }
+
     /// Cuts the tower's input from a decoded picture.
     ///
     /// # Errors
@@ -83,7 +90,7 @@ pub trait FrozenTable: Send + Sync {
     ///
     /// # Errors
     /// Fails if the device fails.
-    fn columns(&self, tower: &FrozenTower, views: &Views, batch: usize) -> Result<Vec<(&'static str, ArrayRef)>>;
+    fn columns(&self, towers: &Towers, views: &Views, batch: usize) -> Result<Vec<(&'static str, ArrayRef)>>;
 }
 
 /// The tables of a model's outputs.
@@ -95,6 +102,8 @@ pub struct FrozenTables {
     pub view_features: Arc<ViewFeatures>,
     /// The input of a block, if adaptation starts from one.
     pub block_tokens: Option<Arc<BlockTokens>>,
+    /// What the second model sees, if there is one.
+    pub second_features: Option<Arc<SecondFeatures>>,
 }
 
 impl FrozenTables {
@@ -103,23 +112,31 @@ impl FrozenTables {
     pub const SETTINGS: &[&str] = &[Embeddings::SETTINGS, ViewFeatures::SETTINGS];
 
     /// Works out the tables of a model. `block` is the number of the block that adaptation starts
-    /// from.
+    /// from; `second` the table of the second model, if there is one.
     ///
     /// # Errors
     /// Returns [`Kind::Internal`](crate::error::Kind::Internal) if a setting cannot be written.
-    pub fn new(model: &FrozenModel, saliency: Saliency, crops: Crops, block: Option<usize>) -> Result<Self> {
+    pub fn new(
+        model: &FrozenModel,
+        saliency: Saliency,
+        crops: Crops,
+        block: Option<usize>,
+        second: Option<SecondFeatures>,
+    ) -> Result<Self> {
         Ok(FrozenTables {
             embeddings: Arc::new(Embeddings::new(model, saliency)?),
             view_features: Arc::new(ViewFeatures::new(model, crops)?),
             block_tokens: block.map(|block| Arc::new(BlockTokens::new(model, block))),
+            second_features: second.map(Arc::new),
         })
     }
 
     /// Returns the tables in the order in which they are needed.
     pub fn all(&self) -> Vec<Arc<dyn FrozenTable>> {
-        let FrozenTables { embeddings, view_features, block_tokens } = self;
+        let FrozenTables { embeddings, view_features, block_tokens, second_features } = self;
         let mut all: Vec<Arc<dyn FrozenTable>> = vec![embeddings.clone(), view_features.clone()];
         all.extend(block_tokens.iter().map(|table| table.clone() as Arc<dyn FrozenTable>));
+        all.extend(second_features.iter().map(|table| table.clone() as Arc<dyn FrozenTable>));
         all
     }
 }

@@ -1,24 +1,91 @@
-//! The frozen vision tower as the streaming stages use it: shared by all cores, and run on batches
-//! of one size.
+//! The frozen vision towers as the streaming stages use them: shared by all cores, and run on
+//! batches of one size.
 
 use std::borrow::Cow;
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind as Number, Tensor};
 
 use crate::clip::{VisionOutput, VisionTower};
 use crate::cores::{self, PerThread};
-use crate::error::Result;
+use crate::dino;
+use crate::error::{Error, Kind, Result};
 use crate::stage::pixels::Normaliser;
 
 /// Maximum number of pictures per forward pass on one core: enough for its matrix products to be
 /// fast.
 const ON_A_CORE: usize = 32;
 
-/// The frozen tower and its normaliser.
+/// A frozen tower and its normaliser.
 #[derive(Debug)]
-pub struct FrozenTower {
-    model: PerThread<(VisionTower, Normaliser)>,
+pub struct FrozenTower<T = VisionTower> {
+    model: PerThread<(T, Normaliser)>,
     device: Device,
+}
+
+/// Whose tower fills a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Eye {
+    /// The CLIP's.
+    Clip,
+    /// The second model's.
+    Second,
+}
+
+/// The towers that some tables need.
+#[derive(Debug)]
+pub struct Towers {
+    /// The CLIP's.
+    pub clip: Option<FrozenTower>,
+    /// The second model's.
+    pub second: Option<FrozenTower<dino::Tower>>,
+}
+
+impl Towers {
+    /// Returns how many batches are worth computing at once.
+    pub fn workers(&self) -> usize {
+        let clip = self.clip.as_ref().map(FrozenTower::workers);
+        clip.or(self.second.as_ref().map(FrozenTower::workers)).unwrap_or(1)
+    }
+
+    /// Returns the CLIP's tower.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Internal`] if it was not asked for.
+    pub fn clip(&self) -> Result<&FrozenTower> {
+        self.clip.as_ref().ok_or_else(|| Error::new(Kind::Internal, "the CLIP's tower was not opened"))
+    }
+
+    /// Returns the second model's tower.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Internal`] if it was not asked for.
+    pub fn second(&self) -> Result<&FrozenTower<dino::Tower>> {
+        self.second.as_ref().ok_or_else(|| Error::new(Kind::Internal, "the second model's tower was not opened"))
+    }
+}
+
+impl FrozenTower<dino::Tower> {
+    /// Wraps a second model's tower, whose tensors are no longer written to.
+    pub fn of_second(tower: dino::Tower, normaliser: Normaliser) -> Self {
+        let device = tower.cls_token.device();
+        let model = PerThread::new((tower, normaliser), |(tower, normaliser)| {
+            (tower.shallow_clone(), normaliser.shallow_clone())
+        });
+        FrozenTower { model, device }
+    }
+
+    /// Returns `[CLS]` and the mean of the patch tokens of pictures, both (B, D); otherwise like
+    /// [`see`](FrozenTower::see).
+    ///
+    /// # Errors
+    /// Fails if the bytes are not whole pictures, or the device fails.
+    pub fn look(&self, pixels: &[u8], batch: usize) -> Result<[Tensor; 2]> {
+        self.run(pixels, batch, |tower, pixels| {
+            let dino::Output { cls, patches } = tower.forward(pixels);
+            let mean = patches.to_kind(Number::Float).mean_dim([1i64].as_slice(), false, Number::Float);
+            [cls.to_kind(Number::Float), mean]
+        })
+    }
 }
 
 impl FrozenTower {
@@ -29,11 +96,6 @@ impl FrozenTower {
             (tower.shallow_clone(), normaliser.shallow_clone())
         });
         FrozenTower { model, device }
-    }
-
-    /// Returns how many batches are worth computing at once.
-    pub fn workers(&self) -> usize {
-        cores::workers(self.device)
     }
 
     /// Returns the tower's outputs for pictures (B) of the normaliser's size, 8-bit RGB. `batch`
@@ -57,6 +119,13 @@ impl FrozenTower {
     pub fn tokens_at(&self, block: usize, pixels: &[u8], batch: usize) -> Result<Tensor> {
         self.run(pixels, batch, |tower, pixels| [tower.tokens_at(block, pixels)]).map(|[tokens]| tokens)
     }
+}
+
+impl<T> FrozenTower<T> {
+    /// Returns how many batches are worth computing at once.
+    pub fn workers(&self) -> usize {
+        cores::workers(self.device)
+    }
 
     /// Returns the number of pictures per forward pass. On a CPU a batch is split into equal parts,
     /// so that little is wasted on padding the last one, and a core's working set fits its cache
@@ -75,7 +144,7 @@ impl FrozenTower {
         &self,
         pixels: &[u8],
         batch: usize,
-        forward: impl Fn(&VisionTower, &Tensor) -> [Tensor; N],
+        forward: impl Fn(&T, &Tensor) -> [Tensor; N],
     ) -> Result<[Tensor; N]> {
         self.model.with(|(tower, normaliser)| {
             let (size, batch) = (normaliser.picture_bytes(), self.at_once(batch));

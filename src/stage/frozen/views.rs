@@ -11,7 +11,7 @@ use crate::fusion::normalize;
 use crate::image::{Crops, ImageId, Preprocess, Rgb, crops};
 use crate::settings::identity_of_features;
 use crate::stage::feed::Views;
-use crate::stage::frozen::{FrozenModel, FrozenTable, FrozenTower};
+use crate::stage::frozen::{FrozenModel, FrozenTable, Towers};
 use crate::store::space::Space;
 use crate::table::{Dims, arrays, tensor};
 
@@ -61,8 +61,8 @@ impl FrozenTable for ViewFeatures {
         Ok(Views { pixels: crops::crops(picture, &cuts, crop, filter)?, boxes })
     }
 
-    fn columns(&self, tower: &FrozenTower, views: &Views, batch: usize) -> Result<Vec<(&'static str, ArrayRef)>> {
-        let features = normalize(&tower.see(&views.pixels, batch)?.cls.to_kind(Number::Float));
+    fn columns(&self, towers: &Towers, views: &Views, batch: usize) -> Result<Vec<(&'static str, ArrayRef)>> {
+        let features = normalize(&towers.clip()?.see(&views.pixels, batch)?.cls.to_kind(Number::Float));
         Ok(vec![
             ("features", tensor::to_vectors(&features.view([-1, self.crops.count as i64 * features.size()[1]]))?),
             ("boxes", arrays::fixed_list_f32(&views.boxes, 4 * self.crops.count)?),

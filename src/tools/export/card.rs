@@ -34,7 +34,7 @@ pub(super) fn card(chosen: &StoredRun, adapted: &AdaptedModel) -> Result<String>
     };
     let design = adapted.model.design();
     let composite = design.fusion.coarse.of(design.starts_from) == Coarse::Composite;
-    let prior = match adapted.prior() {
+    let prior = match adapted.prior().filter(|prior| prior.second.is_none()) {
         Some(Prior { gamma, .. }) => format!(
             ", weighted by {}, and {gamma} x ({} x [CLS] of the crops . prior_classifier + class_bias)",
             1.0 - gamma,
@@ -50,11 +50,18 @@ pub(super) fn card(chosen: &StoredRun, adapted: &AdaptedModel) -> Result<String>
     } else {
         String::new()
     };
+    let second = match spec.model.second.path.as_ref().and_then(|path| path.file_name()) {
+        Some(name) => format!(
+            " Its pseudo-labels, and answers that the prior is mixed into, also drew on a second vision model, `{}`, which is not part of it.",
+            name.display()
+        ),
+        None => String::new(),
+    };
     let notes: String = adapted.clip.notes.iter().map(|note| format!("{note}.\n\n")).collect();
     Ok(format!(
         "---\nlibrary_name: transformers\npipeline_tag: zero-shot-image-classification\nlicense: other\n---\n\n# {name}\n\n\
          A CLIP adapted to {classes} classes of pictures by the method microCLIP ([arXiv 2510.02270](https://arxiv.org/abs/2510.02270)), \
-         without labels. {trained}\n\n{notes}\
+         without labels. {trained}{second}\n\n{notes}\
          ## Data\n\n{train} pictures without labels were trained on; {test} more were kept apart to measure. Run `{run}` \
          {reached}, `adapt.tune = \"{tune}\"`, seed {seed}.\n\n\
          ## Figures\n\n{figures}\n\

@@ -115,7 +115,7 @@ fn weights(adapted: &AdaptedModel) -> Result<(Named, Named)> {
             None => classifier.insert(name.clone(), trained.shallow_clone()),
         };
     }
-    if let Some(prior) = adapted.prior() {
+    if let Some(prior) = adapted.prior().filter(|prior| prior.second.is_none()) {
         classifier.insert("prior_classifier".to_owned(), prior.head.shallow_clone());
         let none = || Tensor::zeros([prior.head.size()[0]], tch::kind::FLOAT_CPU);
         classifier.insert("class_bias".to_owned(), prior.bias.as_ref().map_or_else(none, Tensor::shallow_clone));
