@@ -47,7 +47,7 @@ fn the_schema_has_what_a_file_must_have() {
     assert_eq!(schema["required"], serde_json::json!(["name", "dataset", "model"]));
     assert_eq!(schema["properties"]["dataset"]["required"], serde_json::json!(["kind", "path"]));
     let tune = &schema["properties"]["adapt"]["properties"]["tune"];
-    assert_eq!(tune["default"], "layernorm");
+    assert_eq!(tune["default"], "head");
     assert_eq!(
         tune["enum"].as_array().unwrap().len(),
         tune["x-taplo"]["docs"]["enumValues"].as_array().unwrap().len(),

@@ -16,12 +16,38 @@ use proptest::prelude::*;
 use crate::spec_folder::{Folder, WHOLE};
 
 #[test]
-fn defaults_are_the_papers() {
+fn a_file_that_says_nothing_gets_the_recommended_recipe() {
     let spec = Folder::new().load(WHOLE, &[]).unwrap();
     assert_eq!(spec.adapt, Adapt::default());
+    assert_eq!((spec.adapt.recipe, spec.adapt.tune), (BaseRecipe::Recommended, Tune::Head));
+    assert_eq!((spec.dka.balance, spec.fusion.coarse), (Balance::Auto, Coarse::Auto));
+    assert_eq!(spec.dka.statement().unwrap(), Policy::Balanced.statement());
+    assert!(spec.transduction.predictions && spec.predict.gamma > 0.0);
+    let named = Folder::new().load(&format!("{WHOLE}\n[adapt]\nrecipe = \"recommended\"\n"), &[]).unwrap();
+    assert_eq!((named.adapt, named.dka, named.transduction), (spec.adapt, spec.dka, spec.transduction));
+}
+
+#[test]
+fn the_papers_recipe_has_the_papers_values_and_the_file_wins_over_it() {
+    let spec = Folder::new().load(WHOLE, &["adapt.recipe=paper"]).unwrap();
+    assert_eq!((spec.adapt.tune, spec.adapt.class_prior), (Tune::LayerNorm, ClassPrior::Uniform));
+    assert_eq!((spec.dka.balance, spec.predict.gamma), (Balance::Pull(0.0), 0.0));
+    assert_eq!(spec.dka.statement().unwrap(), Policy::Argmax.statement());
     assert_eq!((spec.adapt.epochs, spec.adapt.batch, spec.adapt.lr, spec.adapt.min_lr), (15, 64, 1e-4, 2e-6));
     assert_eq!((spec.views.count, spec.views.scale), (8, [0.5, 0.9]));
     assert_eq!((spec.fusion.ratio, spec.dka.gamma, spec.saliency.tau), (0.5, 0.5, 0.2));
+    let own = format!("{WHOLE}\n[adapt]\nrecipe = \"paper\"\nbatch = 8\n");
+    let spec = Folder::new().load(&own, &["adapt.tune=head"]).unwrap();
+    assert_eq!((spec.adapt.tune, spec.adapt.batch, spec.adapt.head_lr_factor), (Tune::Head, 8, 1.0));
+    let released = Folder::new().load(WHOLE, &["adapt.recipe=released"]).unwrap();
+    assert_eq!((released.adapt.tune, released.saliency.orientation), (Tune::Reference, Orientation::Raw));
+    let slip = Folder::new().mistake(WHOLE, &["adapt.recipe=papers"]);
+    assert!(slip.contains("recommended, paper, released"), "{slip}");
+}
+
+#[test]
+fn words_and_limits_have_their_defaults() {
+    let spec = Folder::new().load(WHOLE, &[]).unwrap();
     assert_eq!(spec.text.templates, ["a photo of a {}."]);
     assert_eq!(spec.dataset.tolerance, 0.05);
 }
@@ -106,7 +132,7 @@ fn a_byte_order_mark_is_no_mistake() {
 fn settings_are_json_for_the_table_of_runs() {
     let spec = Folder::new().load(WHOLE, &[]).unwrap();
     let json = serde_json::to_value(&spec).unwrap();
-    assert_eq!(json["adapt"]["tune"], "layernorm");
+    assert_eq!(json["adapt"]["tune"], "head");
     assert_eq!(serde_json::from_value::<Spec>(json).unwrap(), spec);
 }
 

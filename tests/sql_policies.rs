@@ -119,6 +119,7 @@ async fn confident_leaves_out_what_is_below_the_floor() {
 async fn agreement_wants_both_sides_to_name_the_class() {
     let mut table = Table::of(&[[90.0, 5.0, 5.0], [60.0, 30.0, 10.0], [10.0, 20.0, 70.0]]);
     table.fusion = Table::of(&[[50.0, 40.0, 10.0], [10.0, 80.0, 10.0], [30.0, 10.0, 60.0]]).fusion;
+    table.parameters.gamma = 0.5;
     let labels = table.label(Policy::Agreement).await;
     assert_eq!(labels.class_ids, [0, -1, 2]);
     // Half of each logarithm: the geometric mean, made a distribution again.

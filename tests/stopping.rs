@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use microclip_pipe::dka::LOGIT_SCALE;
 use microclip_pipe::error::Kind;
-use microclip_pipe::fusion::transduction::Transduction;
+use microclip_pipe::fusion::transduction::{Method, Transduction};
 use microclip_pipe::image::{Decoding, ExifOrientation, Limits};
 use microclip_pipe::stage::answers::{Mixture, transduced};
 use microclip_pipe::stage::describe::Heads;
@@ -78,7 +78,7 @@ fn whatever_works_on_large_tables_asks_for_every_block() {
     let (few, many) = (random(400, 64), random(100_000, 64));
     assert_eq!(questions(|stop| evaluate::nearest(&few, &many, stop)), 2);
 
-    let stata = Transduction { neighbours: 2, iterations: 1, ..Transduction::default() };
+    let stata = Transduction { method: Method::Stata, neighbours: 2, iterations: 1, ..Transduction::default() };
     // Three blocks of neighbours; the rest is small enough for one block each.
     let transduced = |stop: &Stop| transduced(&features, &logits, &head, stata, 1.0, stop);
     assert_eq!(questions(transduced), 1 + 3 + 2 + (1 + 5 * 5 + 1) + 1);

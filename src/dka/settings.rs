@@ -16,8 +16,8 @@ settings! {
         /// all, 1 until they have these shares. `"auto"` chooses the pull from the pictures, so
         /// that none is used where classes are absent or very uneven.
         balance: Balance = Balance::Auto, Want::ShareOrAuto, Answers;
-        /// The statement that makes pseudo-labels. Where neither it nor `dka.statement` is given, it
-        /// is `balanced`, and `argmax` if `dka.balance` is 0.
+        /// The statement that makes pseudo-labels. Where neither it nor `dka.statement` is given,
+        /// it is `balanced`, and `argmax` if `dka.balance` is 0.
         policy: Option<Policy> = None, Policy::WANT, ByContent;
         /// `$k` of the statement: pictures of a class.
         k: u32 = 16, whole(1, 1_000_000), Answers;

@@ -164,8 +164,8 @@ pub fn choose(evidence: Evidence<'_>, shares: Option<&Tensor>, stop: &Stop) -> R
     }
 }
 
-/// Returns the mean probability of each class, (C), fp32 on the CPU, of cosine-like logits
-/// (rows, C).
+/// Returns the mean probability of each class, (C), fp32 on the CPU, of cosine-like logits (rows,
+/// C).
 ///
 /// # Errors
 /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
@@ -175,7 +175,6 @@ pub fn shares(cosines: &Tensor, scale: f64, stop: &Stop) -> Result<Tensor> {
 }
 
 /// Returns the logits of cosines with a bias, (rows, C): cosine-like, to be multiplied by `scale`.
-#[must_use]
 pub fn apply(cosines: &Tensor, bias: &Tensor, scale: f64) -> Tensor {
     cosines + (bias / scale).to_kind(cosines.kind()).to_device(cosines.device())
 }

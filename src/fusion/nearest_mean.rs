@@ -60,9 +60,9 @@ impl ClassMeans {
         Ok(cosines.masked_fill(&self.counts.eq(0.0), f64::NEG_INFINITY).argmax(1, false))
     }
 
-    /// Like [`nearest`](Self::nearest), but of the pictures (n, d) that the means were made of, with
-    /// their `answers` (n): none is counted in the mean of its own answer, so that it does not agree
-    /// with itself.
+    /// Like [`nearest`](Self::nearest), but of the pictures (n, d) that the means were made of,
+    /// with their `answers` (n): none is counted in the mean of its own answer, so that it does not
+    /// agree with itself.
     ///
     /// # Errors
     /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.

@@ -186,9 +186,9 @@ mod tests {
         let datasets =
             [by("label", "species"), by("label", "genus"), by("image", "genus"), dataset(&spec(serde_json::json!({})))];
         assert_eq!(datasets.iter().collect::<std::collections::BTreeSet<_>>().len(), 4, "{datasets:?}");
-        insta::assert_snapshot!(ids(serde_json::json!({})), @"img-e3dde2501739c39e view-39ae451d943faccc txt-9573dc591bff4f03 flowers-layernorm-s0-a2147588");
-        insta::assert_snapshot!(ids(serde_json::json!({"saliency": {"tau": 0.3}, "views": {"count": 4}})), @"img-bd08fcaf5a09489a view-1db1451481ffb2e2 txt-9573dc591bff4f03 flowers-layernorm-s0-b664afde");
-        insta::assert_snapshot!(ids(serde_json::json!({"adapt": {"from_block": 2, "epochs": 3}, "seed": 7})), @"img-e3dde2501739c39e view-39ae451d943faccc txt-9573dc591bff4f03 blk-9d9fb40fca012432 flowers-layernorm-s7-6509245f");
+        insta::assert_snapshot!(ids(serde_json::json!({})), @"img-e3dde2501739c39e view-39ae451d943faccc txt-9573dc591bff4f03 flowers-head-s0-564b8036");
+        insta::assert_snapshot!(ids(serde_json::json!({"saliency": {"tau": 0.3}, "views": {"count": 4}})), @"img-bd08fcaf5a09489a view-1db1451481ffb2e2 txt-9573dc591bff4f03 flowers-head-s0-cb6e0f2e");
+        insta::assert_snapshot!(ids(serde_json::json!({"adapt": {"tune": "layernorm", "from_block": 2, "epochs": 3}, "seed": 7})), @"img-e3dde2501739c39e view-39ae451d943faccc txt-9573dc591bff4f03 blk-9d9fb40fca012432 flowers-layernorm-s7-aabca2d0");
     }
 
     #[test]
@@ -197,7 +197,7 @@ mod tests {
         let same = [
             serde_json::json!({"embed": {"batch": 8}, "store": "/elsewhere"}),
             serde_json::json!({"adapt": {"epochs": 15, "strong": {"flip": 0.5}}, "views": {"seed": 0}}),
-            serde_json::json!({"dka": {"policy": "argmax"}}),
+            serde_json::json!({"dka": {"policy": "balanced"}}),
             serde_json::json!({"device": {"kind": "cpu", "threads": 3}}),
         ];
         for set in same {
@@ -255,30 +255,30 @@ mod tests {
         saliency.tau = 0.2 (Features)
         saliency.eps = 1e-6 (Features)
         fusion.ratio = 0.5 (Answers)
-        fusion.coarse = "cls" (Answers)
+        fusion.coarse = "auto" (Answers)
         fusion.query = "foreground" (Answers)
         fusion.pooling = "attention" (Answers)
         fusion.sink = "zero" (Answers)
         fusion.heads = "both" (Answers)
-        dka.gamma = 0.5 (Answers)
-        dka.balance = 0.0 (Answers)
+        dka.gamma = 0.75 (Answers)
+        dka.balance = "auto" (Answers)
         dka.policy = null (ByContent)
         dka.k = 16 (Answers)
         dka.floor = 0.5 (Answers)
-        adapt.tune = "layernorm" (Answers)
+        adapt.tune = "head" (Answers)
         adapt.from_block = 0 (Answers)
         adapt.precision = "auto" (ByContent)
         adapt.epochs = 15 (Answers)
         adapt.epochs_per_pass = 1 (Answers)
-        adapt.batch = 64 (Answers)
+        adapt.batch = 16 (Answers)
         adapt.lr = 0.0001 (Answers)
-        adapt.head_lr_factor = 1.0 (Answers)
+        adapt.head_lr_factor = 10.0 (Answers)
         adapt.min_lr = 2e-6 (Answers)
         adapt.weight_decay = 0.1 (Answers)
         adapt.ce_weight = 1.0 (Answers)
         adapt.fairness_weight = 1.0 (Answers)
         adapt.fairness_momentum = 0.5 (Answers)
-        adapt.class_prior = "uniform" (Answers)
+        adapt.class_prior = "prior" (Answers)
         adapt.logit_scale = 100.0 (Answers)
         adapt.strong.scale = [0.3,1.0] (Answers)
         adapt.strong.flip = 0.5 (Answers)
@@ -287,12 +287,12 @@ mod tests {
         adapt.strong.magnitude_std = 0.5 (Answers)
         adapt.strong.ops = 2 (Answers)
         transduction.prior = false (Answers)
-        transduction.predictions = false (Answers)
-        transduction.method = "stata" (Answers)
-        transduction.neighbours = 3 (Answers)
+        transduction.predictions = true (Answers)
+        transduction.method = "propagation" (Answers)
+        transduction.neighbours = 5 (Answers)
         transduction.iterations = 10 (Answers)
-        transduction.alpha = 0.7 (Answers)
-        predict.gamma = 0.0 (Answers)
+        transduction.alpha = 0.5 (Answers)
+        predict.gamma = 0.5 (Answers)
         device.kind = "auto" (ByContent)
         "#);
     }

@@ -152,8 +152,8 @@ pub async fn adapt(start: Start<'_>, recipe: &Recipe, job: Job<'_>) -> Result<Ad
     Ok(Adapted { model, resumed })
 }
 
-/// Returns the class distribution that `dka.balance` pulls towards, (C), on the CPU; `None` if it is
-/// uniform. Fairness pulls towards the same one, but for [`ClassPrior::Prior`].
+/// Returns the class distribution that `dka.balance` pulls towards, (C), on the CPU; `None` if it
+/// is uniform. Fairness pulls towards the same one, but for [`ClassPrior::Prior`].
 ///
 /// `given` are the shares of [`ClassPrior::Table`]; `composite` (rows, d) and `prior` (rows, C) are
 /// about the training pictures.
