@@ -130,3 +130,11 @@ fn a_criterion_that_does_not_exist_is_refused_with_those_that_do() {
     assert!(said.contains("neighbours") && said.contains("nearest-mean"), "{said}");
     assert!(!pipeline.path("store").exists());
 }
+
+#[test]
+fn a_set_without_pictures_to_judge_by_is_refused() {
+    let output = ablate(&Pipeline::new(4, 0), &["--choose"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("pipeline 'small' has no test pictures") && said.contains("split = \"train\""), "{said}");
+}

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml::Value;
 
-use super::spec::{Ablation, Axis, DEFAULT_MODEL, Row};
+use super::spec::{Ablation, Axis, Row, usual_model};
 use crate::config::Spec;
 use crate::config::load;
 use crate::config::mistakes::Mistakes;
@@ -13,6 +13,9 @@ use crate::stage::adapt::Tune;
 
 /// The most runs of an ablation; more are a mistake in the grid.
 const MOST: usize = 10_000;
+
+/// The model that is adapted, which a run that trains nothing does not have.
+const ADAPTED: &str = "adapted";
 
 /// One run of an ablation. Cells with the same settings are one run in the store.
 #[derive(Debug, Clone)]
@@ -67,9 +70,10 @@ impl Cell {
                 }
                 pipelines.push(spec.name.clone());
                 let trains = spec.adapt.tune != Tune::None;
-                if !trains && row.model == DEFAULT_MODEL {
+                let model = row.model.as_deref().unwrap_or(usual_model(&spec));
+                if !trains && model == ADAPTED {
                     let what = format!(
-                        "{}: row '{}' shows the model '{DEFAULT_MODEL}', but with adapt.tune = none there is none",
+                        "{}: row '{}' shows the model '{ADAPTED}', but with adapt.tune = none there is none",
                         row.place, row.name
                     );
                     return Err(Error::new(Kind::Usage, what)
@@ -80,7 +84,7 @@ impl Cell {
                     row: name.clone(),
                     pipeline: spec.name.clone(),
                     seed,
-                    model: row.model.clone(),
+                    model: model.to_owned(),
                     settings: overrides.join("; "),
                     spec: Spec { seed, store: ablation.store.clone(), ..spec.clone() },
                     place: row.place.clone(),
@@ -146,7 +150,7 @@ mod tests {
 
     fn row(name: &str, set: &[&str]) -> Row {
         let set = set.iter().map(|&text| text.to_owned()).collect();
-        Row { name: name.to_owned(), model: "adapted".to_owned(), set, place: "a.toml:1".to_owned() }
+        Row { name: name.to_owned(), model: None, set, place: "a.toml:1".to_owned() }
     }
 
     fn ablation(rows: Vec<Row>, grid: Vec<Axis>) -> Ablation {

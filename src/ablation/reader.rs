@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::spec::{Ablation, Axis, DEFAULT_MODEL, Metric, Row};
+use super::spec::{Ablation, Axis, Metric, Row};
 use crate::config::DEFAULT_STORE;
 use crate::config::check::{Check, Mistake, absolute, found, shorten};
 use crate::config::keys::{self, join};
@@ -279,7 +279,7 @@ impl<'a> Reader<'a> {
             let line = self.check.lines.get(&section).unwrap_or(1);
             rows.push(Row {
                 name,
-                model: self.text(&section, table, "model").unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
+                model: self.text(&section, table, "model"),
                 set: set.into_iter().map(|(_, text)| text).collect(),
                 place: format!("{}:{line}", self.file.display()),
             });

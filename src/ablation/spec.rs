@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::reader::Reader;
+use crate::config::Spec;
 use crate::config::check::Check;
 use crate::config::document::Document;
 use crate::config::mistakes::Mistakes;
@@ -10,6 +11,7 @@ use crate::config::overrides::Applied;
 use crate::error::Result;
 use crate::settings::choice;
 use crate::source::Split;
+use crate::stage::adapt::Tune;
 
 /// Everything that an ablation file says. If [`load`] returned it, it is complete, and its
 /// overrides have known keys and values in range; whether they go together with the pipelines shows
@@ -43,8 +45,8 @@ pub struct Ablation {
 pub struct Row {
     /// The row's name in the table.
     pub name: String,
-    /// The model of `metrics` that it shows.
-    pub model: String,
+    /// The model of `metrics` that it shows; without one, what its run answers.
+    pub model: Option<String>,
     /// The row's overrides, as `KEY=VALUE`.
     pub set: Vec<String>,
     /// Where it stands, for messages: `FILE:LINE`.
@@ -70,8 +72,11 @@ choice! {
     }
 }
 
-/// The model that a row shows unless it names one.
-pub(super) const DEFAULT_MODEL: &str = "adapted";
+/// Returns the model that a row of these settings shows unless it names one: what its run answers.
+pub(super) fn usual_model(spec: &Spec) -> &'static str {
+    let answers_differ = spec.predict.gamma > 0.0 || spec.transduction.predictions;
+    if answers_differ && spec.adapt.tune != Tune::None { "predicted" } else { "adapted" }
+}
 
 /// Reads the ablation file at `path` and checks what can be checked without the pipelines.
 ///
@@ -86,4 +91,23 @@ pub fn load(path: &Path) -> Result<Ablation> {
     let ablation = Reader::new(path, check).ablation(&table);
     mistakes.finish()?;
     Ok(ablation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_names_no_model_shows_what_its_run_answers() {
+        let mut spec: Spec = serde_json::from_str(
+            r#"{"name": "a", "dataset": {"kind": "folder", "path": "/a"}, "model": {"path": "/m"}}"#,
+        )
+        .unwrap();
+        assert_eq!(usual_model(&spec), "predicted");
+        spec.adapt.tune = Tune::None;
+        assert_eq!(usual_model(&spec), "adapted", "which is refused");
+        spec.adapt.tune = Tune::Head;
+        (spec.predict.gamma, spec.transduction.predictions) = (0.0, false);
+        assert_eq!(usual_model(&spec), "adapted");
+    }
 }

@@ -45,7 +45,7 @@ The file:
 
   [[rows]]
   name = \"multi-view\"
-  model = \"multi_view\"                # a model of the table metrics; by default adapted
+  model = \"multi_view\"                # of the table metrics; by default what the run answers
   set = [\"adapt.tune=none\"]           # nothing is trained: one seed is enough
 
   [[rows]]

@@ -14,7 +14,9 @@ settings! {
         /// How strongly the prior's answers are pulled towards the shares of the classes
         /// (`adapt.class_prior`), which takes out that it prefers some names to others: 0 not at
         /// all, 1 until they have these shares. `"auto"` chooses the pull from the pictures, so
-        /// that none is used where classes are absent or very uneven.
+        /// that none is used where classes are absent or very uneven. With
+        /// `adapt.tune = "reference"`, whose prior is made at every step, it changes answers but no
+        /// pseudo-labels.
         balance: Balance = Balance::Auto, Want::ShareOrAuto, Answers;
         /// The statement that makes pseudo-labels. Where neither it nor `dka.statement` is given,
         /// it is `balanced`, and `argmax` if `dka.balance` is 0.

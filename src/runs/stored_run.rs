@@ -187,7 +187,12 @@ fn read(store: &Store, run: &str) -> Result<StoredRun> {
 /// since, whose defaults are not what such a run did.
 fn settings(text: &str) -> serde_json::Result<Spec> {
     let mut settings: serde_json::Value = serde_json::from_str(text)?;
-    for (table, key, as_before) in [("dka", "balance", json!(0.0)), ("adapt", "recipe", json!("paper"))] {
+    let before = [
+        ("dka", "balance", json!(0.0)),
+        ("adapt", "recipe", json!("paper")),
+        ("transduction", "method", json!("stata")),
+    ];
+    for (table, key, as_before) in before {
         if let Some(table) = settings.get_mut(table).and_then(serde_json::Value::as_object_mut) {
             table.entry(key).or_insert(as_before);
         }
@@ -199,6 +204,7 @@ fn settings(text: &str) -> serde_json::Result<Spec> {
 mod tests {
     use super::*;
     use crate::dka::Balance;
+    use crate::fusion::transduction::Method;
 
     #[test]
     fn a_run_of_an_earlier_version_keeps_what_it_did() {
@@ -209,6 +215,8 @@ mod tests {
         };
         assert_eq!(settings(&text(r#"{"gamma": 0.5}"#)).unwrap().dka.balance, Balance::Pull(0.0));
         assert_eq!(settings(&text(r#"{"balance": "auto"}"#)).unwrap().dka.balance, Balance::Auto);
+        let old = text("{}").replace("\"dka\"", "\"transduction\": {\"prior\": true}, \"dka\"");
+        assert_eq!(settings(&old).unwrap().transduction.method, Method::Stata);
         assert!(settings("{}").is_err());
     }
 }

@@ -77,7 +77,10 @@ impl Kept {
             Neighbours::on_all_cores(&features, self.k, stop, move |done| advancing.advance(done))
         })?;
         write(&space, pictures, &found, job)?;
-        progress.end(&format!("the {} nearest of {count} images", found.count()));
+        progress.end(&match found.count() {
+            0 => "a single image has no neighbours".to_owned(),
+            nearest => format!("the {nearest} nearest of {count} images"),
+        });
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use tch::Tensor;
 
 use super::criteria;
 use crate::config::Spec;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::fusion::nearest_mean::centred;
 use crate::source::Split;
 use crate::stage::features;
@@ -48,6 +48,11 @@ impl Set {
         let halves = features::half_composites(&crops, &pictures, &whole, stop)?.map(|half| centred(&half));
         let places = |split| Tensor::from_slice(&pictures.places(split));
         let measured = places(split);
+        if measured.numel() == 0 {
+            let what = format!("pipeline '{}' has no {} pictures to judge its rows by", spec.name, split.name());
+            return Err(Error::new(Kind::Input, what)
+                .hint("split = \"train\" in the ablation file takes those that are adapted to"));
+        }
         Ok(Set {
             classes: opened.classes.len() as i64,
             neighbours: criteria::nearest(&features, &measured, stop)?,
