@@ -1,7 +1,7 @@
 //! `ablate --choose` with the real binary: rows are ranked by what their runs answer, and labels
 //! change nothing but the report.
 
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use serde_json::json;
 
@@ -31,9 +31,7 @@ set = ["adapt.tune=head", "dka.policy=top_k_per_class", "dka.k=2", "predict.gamm
 
 fn ablate(pipeline: &Pipeline, rest: &[&str]) -> Output {
     pipeline.write("rows.toml", ROWS);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_microclip-pipe"));
-    command.current_dir(pipeline.folder.path()).args(["ablate", "rows.toml"]).args(rest);
-    command.env("NO_COLOR", "1").stdin(Stdio::null()).output().unwrap()
+    pipeline.program(&[&["ablate", "rows.toml"], rest].concat())
 }
 
 #[track_caller]

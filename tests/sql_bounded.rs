@@ -1,17 +1,10 @@
 //! `top_k_per_class` and `revive` keep a few pictures for each class. Each gives the rows of a
 //! statement that ranks all pictures for all classes, which `sql/by_pairs` keeps.
 
-use microclip_pipe::dka::{Parameters, PassInput, Policy, Statement, pseudo_labels};
+use microclip_pipe::dka::{Parameters, Policy, Statement, pseudo_labels};
 use proptest::prelude::*;
 
-#[derive(Debug, Clone)]
-struct Table {
-    ids: Vec<String>,
-    prior: Vec<f32>,
-    fusion: Vec<f32>,
-    classes: usize,
-    parameters: Parameters,
-}
+use crate::sql_policies::Table;
 
 /// Logits of few different numbers, so that pictures and classes are tied, and classes that are
 /// short of something everywhere, so that some are dead. Ids are in another order than pictures.
@@ -48,9 +41,7 @@ proptest! {
     #[test]
     fn keeping_a_few_pictures_a_class_gives_the_rows_of_ranking_all_of_them(table in tables(30)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let Table { ids, prior, fusion, classes, parameters } = &table;
-        let (classes, parameters) = (*classes, *parameters);
-        let pass = PassInput { run: "r", pass: 0, image_ids: ids, prior, fusion, classes, parameters, previous: None };
+        let pass = table.pass();
         for (policy, by_pairs) in both() {
             let found = runtime.block_on(pseudo_labels(&policy.statement(), pass)).unwrap();
             let expected = runtime.block_on(pseudo_labels(&by_pairs, pass)).unwrap();

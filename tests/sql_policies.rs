@@ -10,12 +10,12 @@ use proptest::prelude::*;
 
 /// Two tables of logits over the same pictures, and the numbers of `[dka]`.
 #[derive(Debug, Clone)]
-struct Table {
-    ids: Vec<String>,
-    prior: Vec<f32>,
-    fusion: Vec<f32>,
-    classes: usize,
-    parameters: Parameters,
+pub(super) struct Table {
+    pub(super) ids: Vec<String>,
+    pub(super) prior: Vec<f32>,
+    pub(super) fusion: Vec<f32>,
+    pub(super) classes: usize,
+    pub(super) parameters: Parameters,
 }
 
 impl Table {
@@ -44,7 +44,7 @@ impl Table {
         Table { prior: cosines(&self.prior), fusion: cosines(&self.fusion), parameters, ..self.clone() }
     }
 
-    fn pass(&self) -> PassInput<'_> {
+    pub(super) fn pass(&self) -> PassInput<'_> {
         let Table { ids, prior, fusion, classes, parameters } = self;
         let (classes, parameters) = (*classes, *parameters);
         PassInput { run: "r", pass: 0, image_ids: ids, prior, fusion, classes, parameters, previous: None }

@@ -81,7 +81,7 @@ const CHANCE: f64 = 0.2;
 /// # Errors
 /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
 pub fn estimate(cosines: &Tensor, shares: Option<&Tensor>, pull: f64, scale: f64, stop: &Stop) -> Result<ClassBias> {
-    let before = mass(cosines, &vec![0.0; cosines.size()[1] as usize], scale, stop)?;
+    let before = unbiased(cosines, scale, stop)?;
     estimate_from(None, &before, cosines, shares, pull, scale, stop)
 }
 
@@ -147,7 +147,7 @@ pub fn choose(evidence: Evidence<'_>, shares: Option<&Tensor>, stop: &Stop) -> R
     let _no_grad = tch::no_grad_guard();
     let Evidence { cosines, features, scale, .. } = evidence;
     let features = centred(features);
-    let before = mass(cosines, &vec![0.0; cosines.size()[1] as usize], scale, stop)?;
+    let before = unbiased(cosines, scale, stop)?;
     let mut tried: Vec<(f64, ClassBias)> = Vec::with_capacity(PULLS.len());
     for pull in PULLS {
         // The biases of one pull lie near those of the next.
@@ -170,8 +170,7 @@ pub fn choose(evidence: Evidence<'_>, shares: Option<&Tensor>, stop: &Stop) -> R
 /// # Errors
 /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
 pub fn shares(cosines: &Tensor, scale: f64, stop: &Stop) -> Result<Tensor> {
-    let mass = mass(cosines, &vec![0.0; cosines.size()[1] as usize], scale, stop)?;
-    Ok(Tensor::from_slice(&mass).to_kind(Number::Float))
+    Ok(Tensor::from_slice(&unbiased(cosines, scale, stop)?).to_kind(Number::Float))
 }
 
 /// Returns the logits of cosines with a bias, (rows, C): cosine-like, to be multiplied by `scale`.
@@ -185,6 +184,11 @@ const IN_CACHE: i64 = 1 << 16;
 /// Numbers of a core's turn, some milliseconds: the sums of turns are added in order, so that the
 /// number of cores changes no bit.
 const OF_A_TURN: i64 = 1 << 20;
+
+/// Returns the mean probability of each class, (C), without biases.
+fn unbiased(cosines: &Tensor, scale: f64, stop: &Stop) -> Result<Vec<f64>> {
+    mass(cosines, &vec![0.0; cosines.size()[1] as usize], scale, stop)
+}
 
 /// Returns the mean probability of each class, (C).
 fn mass(cosines: &Tensor, bias: &[f64], scale: f64, stop: &Stop) -> Result<Vec<f64>> {
@@ -225,7 +229,7 @@ fn agreement(evidence: &Evidence<'_>, bias: &Tensor, stop: &Stop) -> Result<f64>
 
 /// Returns how far two lists of classes agree beyond what their shares give by chance: Cohen's
 /// kappa, 1 if they are equal, 0 by chance.
-pub fn beyond_chance(one: &Tensor, other: &Tensor, classes: i64) -> f64 {
+fn beyond_chance(one: &Tensor, other: &Tensor, classes: i64) -> f64 {
     let rows = one.size()[0];
     if rows == 0 {
         return 0.0;

@@ -85,17 +85,6 @@ pub enum StartsFrom {
     Pixels,
 }
 
-impl Coarse {
-    /// Returns the feature that is fused where a forward pass starts there; never [`Coarse::Auto`].
-    pub fn of(self, starts_from: StartsFrom) -> Coarse {
-        match (self, starts_from) {
-            (Coarse::Auto, StartsFrom::Features) => Coarse::Composite,
-            (Coarse::Auto, StartsFrom::Block(_) | StartsFrom::Pixels) => Coarse::Cls,
-            (chosen, _) => chosen,
-        }
-    }
-}
-
 /// The parts of the model that a pipeline chooses.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Design {
@@ -110,6 +99,11 @@ pub struct Design {
 }
 
 impl Design {
+    /// Returns whether `[FG]` is fused with the crops' composite, not with `[CLS]`.
+    pub fn fuses_composite(&self) -> bool {
+        self.starts_from == StartsFrom::Features && self.fusion.coarse != Coarse::Cls
+    }
+
     /// Returns whether W* is trained; otherwise it keeps its start.
     pub fn trains_head(&self) -> bool {
         self.fusion.heads != MixedHeads::Frozen

@@ -9,7 +9,7 @@ use tch::{Device, Kind as Number, Tensor};
 
 use super::blocks::{Block, Blocks};
 use crate::cores;
-use crate::error::Result;
+use crate::error::{Context, Kind, Result};
 use crate::stop::Stop;
 
 /// The most rows of a tile.
@@ -39,9 +39,17 @@ impl Neighbours {
     /// # Errors
     /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
     pub fn of(features: &Tensor, k: usize, stop: &Stop) -> Result<Self> {
+        Self::of_some(features, &everywhere(features), k, stop)
+    }
+
+    /// Like [`of`](Self::of), but of the pictures at the places `of` (m) alone, among all: (m, k).
+    ///
+    /// # Errors
+    /// Fails like [`of`](Self::of).
+    pub fn of_some(features: &Tensor, of: &Tensor, k: usize, stop: &Stop) -> Result<Self> {
         let mut bands = Vec::new();
-        for band in bands_of(features) {
-            bands.push(Self::of_band(features, band, k, stop)?);
+        for band in bands_of(of, features.size()[1]) {
+            bands.push(Self::of_band(features, &band.of(of), k, stop)?);
         }
         Ok(Self::joined(&bands, features.device()))
     }
@@ -58,11 +66,11 @@ impl Neighbours {
         advance: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<Self> {
         let stop = stop.clone();
-        let bands = bands_of(features).map(|band| (features.shallow_clone(), band)).collect();
-        let found = cores::map(bands, move |(features, band)| {
-            let found = Self::of_band(&features, band, k, &stop)?;
-            let (from, to) = band.range();
-            advance((to - from).cast_unsigned());
+        let all = everywhere(features);
+        let bands = bands_of(&all, features.size()[1]).map(|band| (features.shallow_clone(), band.of(&all))).collect();
+        let found = cores::map(bands, move |(features, own)| {
+            let found = Self::of_band(&features, &own, k, &stop)?;
+            advance(own.size()[0].cast_unsigned());
             Ok(found)
         })?;
         Ok(Self::joined(&found, features.device()))
@@ -73,14 +81,14 @@ impl Neighbours {
         self.places.size()[1]
     }
 
-    /// Finds the neighbours of the pictures of a band.
-    fn of_band(features: &Tensor, band: Block, k: usize, stop: &Stop) -> Result<Self> {
+    /// Finds the neighbours of the pictures of a band, at the places `own`.
+    fn of_band(features: &Tensor, own: &Tensor, k: usize, stop: &Stop) -> Result<Self> {
         let _no_grad = tch::no_grad_guard();
         let (pictures, width) = (features.size()[0], features.size()[1]);
-        let (from, to) = band.range();
         let k = k.min(usize::try_from(pictures - 1).unwrap_or(0));
-        let mut nearest: Vec<Nearest> = (from..to).map(|own| Nearest::of(own, k)).collect();
-        let rows = band.of(features);
+        let places = Vec::<i64>::try_from(own).context(Kind::Torch, || "cannot copy places of pictures".to_owned())?;
+        let mut nearest: Vec<Nearest> = places.into_iter().map(|own| Nearest::of(own, k)).collect();
+        let rows = features.index_select(0, &own.to_device(features.device()));
         let mut numbers = Vec::new();
         Blocks::of_products(pictures, ROWS * width).at_most(COLUMNS).each(stop, |columns| {
             let tile = rows.matmul(&columns.of(features).tr()).to_device(Device::Cpu).to_kind(Number::Float);
@@ -92,7 +100,7 @@ impl Neighbours {
                 nearest.see(first, cosines);
             }
         })?;
-        let shape = [to - from, k as i64];
+        let shape = [nearest.len() as i64, k as i64];
         let places: Vec<i64> = nearest.iter().flat_map(|nearest| nearest.places.iter().copied()).collect();
         let cosines: Vec<f32> = nearest.iter().flat_map(|nearest| nearest.cosines.iter().copied()).collect();
         Ok(Neighbours {
@@ -114,8 +122,13 @@ impl Neighbours {
 }
 
 /// Returns the pictures, a band of tiles at a time.
-fn bands_of(features: &Tensor) -> impl Iterator<Item = Block> {
-    Blocks::of_products(features.size()[0], features.size()[1]).at_most(ROWS).iter()
+fn bands_of(of: &Tensor, width: i64) -> impl Iterator<Item = Block> {
+    Blocks::of_products(of.size()[0], width).at_most(ROWS).iter()
+}
+
+/// Returns the places of all pictures.
+fn everywhere(features: &Tensor) -> Tensor {
+    Tensor::arange(features.size()[0], tch::kind::INT64_CPU)
 }
 
 /// The nearest neighbours of one picture among those that were seen.
@@ -174,7 +187,6 @@ impl Nearest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
     use crate::fusion::normalize;
 
     fn random(pictures: i64, width: i64) -> Tensor {

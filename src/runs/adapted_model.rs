@@ -7,7 +7,7 @@ use tch::{Device, Tensor};
 use crate::clip::{Clip, PREPROCESSOR_CONFIG};
 use crate::error::{Error, Kind, Result};
 use crate::fusion::adamw::AdamW;
-use crate::fusion::design::{Coarse, StartsFrom};
+use crate::fusion::design::StartsFrom;
 use crate::fusion::model::Model;
 use crate::runs::reached::Reached;
 use crate::runs::record::{MadeFrom, differs};
@@ -119,8 +119,7 @@ impl AdaptedModel {
     /// Makes a predictor for pictures that are in no table.
     pub fn predictor(self, chosen: &StoredRun) -> Predictor {
         let AdaptedModel { clip, model, prior, frozen, normaliser, .. } = self;
-        let design = model.design();
-        let composite = design.starts_from == StartsFrom::Features && design.fusion.coarse == Coarse::Composite;
+        let composite = model.design().fuses_composite();
         Predictor {
             frozen: frozen.map(Arc::new),
             normaliser,

@@ -151,7 +151,7 @@ mod tests {
         ] {
             assert_eq!(read(file, text).unwrap(), expected, "{file}: {text}");
         }
-        // As every other name of a class is, whoever wrote the file.
+        // Names are brought to NFC, as all names of classes are, whichever form the file uses.
         assert_eq!(read("map.csv", "0,Ga\u{308}nse\n").unwrap()[0].1, "Gänse");
     }
 

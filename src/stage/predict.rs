@@ -13,7 +13,7 @@ use crate::cores::{self, PerThread};
 use crate::device::guarded;
 use crate::dino;
 use crate::error::{Error, Kind, Result};
-use crate::fusion::design::{Coarse, StartsFrom};
+use crate::fusion::design::StartsFrom;
 use crate::fusion::joint_transport::Joint;
 use crate::fusion::model::{Model, Seen};
 use crate::fusion::{class_bias, composite, normalize};
@@ -275,8 +275,8 @@ impl Predictor {
             (StartsFrom::Features, Some(seen), Some(cls)) => {
                 let tokens = seen.patch_tokens.to_kind(Number::Half);
                 Seen {
-                    coarse: match (design.fusion.coarse, &composite) {
-                        (Coarse::Composite, Some(composite)) => composite.shallow_clone(),
+                    coarse: match &composite {
+                        Some(composite) if design.fuses_composite() => composite.shallow_clone(),
                         _ => cls,
                     },
                     cls_token: seen.cls_token.to_kind(Number::Float),

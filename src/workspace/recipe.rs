@@ -2,7 +2,7 @@
 
 use crate::config::Spec;
 use crate::error::Result;
-use crate::fusion::design::{Design, Fusion};
+use crate::fusion::design::Design;
 use crate::image::StrongView;
 use crate::stage::adapt::Recipe;
 
@@ -18,10 +18,9 @@ pub(crate) fn recipe(spec: &Spec, workspace: &Workspace, classes: &[String]) -> 
     let (config, preprocess) = (&workspace.clip.config, &workspace.clip.preprocess);
     let Some(starts_from) = spec.adapt.starts_from(config.vision.layers as usize)? else { return Ok(None) };
     let scale = spec.adapt.logit_scale;
-    let fusion = Fusion { coarse: spec.fusion.coarse.of(starts_from), ..spec.fusion };
     Ok(Some(Recipe {
         adapt: spec.adapt.clone(),
-        design: Design { starts_from, saliency: spec.saliency, fusion, scale },
+        design: Design { starts_from, saliency: spec.saliency, fusion: spec.fusion, scale },
         class_shares: spec.adapt.class_shares(classes)?,
         parameters: spec.dka.parameters(scale),
         balance: spec.dka.balance,

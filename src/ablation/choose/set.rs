@@ -5,10 +5,10 @@ use std::collections::HashMap;
 
 use tch::Tensor;
 
-use super::criteria;
 use crate::config::Spec;
 use crate::error::{Error, Kind, Result};
 use crate::fusion::nearest_mean::centred;
+use crate::fusion::neighbours::Neighbours;
 use crate::source::Split;
 use crate::stage::features;
 use crate::stage::frozen::FrozenTable;
@@ -33,6 +33,9 @@ pub(super) struct Set {
     places: HashMap<String, i64>,
 }
 
+/// How many neighbours of a picture are asked.
+const NEIGHBOURS: usize = 5;
+
 impl Set {
     /// Reads the features that the runs of a pipeline left in the store.
     ///
@@ -55,7 +58,7 @@ impl Set {
         }
         Ok(Set {
             classes: opened.classes.len() as i64,
-            neighbours: criteria::nearest(&features, &measured, stop)?,
+            neighbours: Neighbours::of_some(&features, &measured, NEIGHBOURS, stop)?.places,
             features,
             halves,
             train: places(Split::Train),
@@ -84,7 +87,9 @@ impl Set {
         let measured = Tensor::arange_start(train, pictures, tch::kind::INT64_CPU);
         Set {
             classes,
-            neighbours: criteria::nearest(&features, &measured, &crate::stop::Stop::default()).unwrap(),
+            neighbours: Neighbours::of_some(&features, &measured, NEIGHBOURS, &crate::stop::Stop::default())
+                .unwrap()
+                .places,
             halves: [features.shallow_clone(), features.shallow_clone()],
             features,
             train: Tensor::arange(train, tch::kind::INT64_CPU),

@@ -5,7 +5,7 @@ use tch::{Device, Kind as Number, Tensor};
 
 use crate::device::{guarded, upload};
 use crate::error::{Error, Kind, Result};
-use crate::fusion::design::{Coarse, StartsFrom};
+use crate::fusion::design::{Design, StartsFrom};
 use crate::fusion::model::{Model, Seen};
 use crate::stage::adapt::Recipe;
 use crate::stage::features;
@@ -83,7 +83,7 @@ impl Known {
         stop: &Stop,
     ) -> Result<Self> {
         let source = match recipe.design.starts_from {
-            StartsFrom::Features => cached(pictures, recipe.design.fusion.coarse, frozen, stop)?,
+            StartsFrom::Features => cached(pictures, recipe.design, frozen, stop)?,
             StartsFrom::Block(block) => {
                 let tokens = frozen.blocks.as_ref().ok_or_else(|| {
                     Error::new(Kind::Internal, format!("no table has the tokens before block {block}"))
@@ -182,14 +182,11 @@ impl Source {
     }
 }
 
-fn cached(pictures: &Pictures, coarse: Coarse, frozen: &Frozen<'_>, stop: &Stop) -> Result<Source> {
+fn cached(pictures: &Pictures, design: Design, frozen: &Frozen<'_>, stop: &Stop) -> Result<Source> {
     let (embeddings, seen) = (&frozen.embeddings, frozen.seen);
-    let coarse = match coarse.of(StartsFrom::Features) {
-        Coarse::Cls => seen.cls.shallow_clone(),
-        Coarse::Composite | Coarse::Auto => seen.composite.shallow_clone(),
-    };
+    let coarse = if design.fuses_composite() { &seen.composite } else { &seen.cls };
     Ok(Source::Cached {
-        coarse,
+        coarse: coarse.shallow_clone(),
         cls_token: features::vectors(embeddings, "cls_token", pictures, stop)?,
         patch_tokens: features::patch_tokens(embeddings, pictures, stop)?,
         mask: features::masks(embeddings, pictures, stop)?,

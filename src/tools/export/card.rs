@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::error::{Context, Kind, Result};
-use crate::fusion::design::{Coarse, StartsFrom};
+use crate::fusion::design::StartsFrom;
 use crate::runs::adapted_model::AdaptedModel;
 use crate::runs::lookup::{self, Measured};
 use crate::runs::stored_run::StoredRun;
@@ -32,8 +32,7 @@ pub(super) fn card(chosen: &StoredRun, adapted: &AdaptedModel) -> Result<String>
             "LayerNorms of the vision tower, SOAP's maps and the classifier were trained; all else is as it was."
         }
     };
-    let design = adapted.model.design();
-    let composite = design.fusion.coarse.of(design.starts_from) == Coarse::Composite;
+    let composite = adapted.model.design().fuses_composite();
     let prior = match adapted.prior().filter(|prior| prior.second.is_none()) {
         Some(Prior { gamma, .. }) => format!(
             ", weighted by {}, and {gamma} x ({} x [CLS] of the crops . prior_classifier + class_bias)",

@@ -4,7 +4,7 @@
     generate.py [OUT]
 
 Needs torch, transformers, open_clip_torch and safetensors; figures in README.md are of the versions named there. No weights are kept: they follow
-from a formula, which tests/clip_parity.rs has too.
+from ../formula.py.
 """
 import json
 import pathlib
@@ -17,7 +17,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
 
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from formula import mixed, tensor  # noqa: E402
+
 OUT = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else HERE
 TOKENIZER = HERE.parents[2] / "data/clip-flora"
 IMAGE, PATCH, LAYERS, JOINT, CONTEXT, VOCAB, START, END = 24, 8, 2, 24, 16, 921, 919, 920
@@ -40,27 +43,6 @@ SENTENCES = [
     "a red flower <|endoftext|> with a long stem",
     "a red <|startoftext|> flower",
 ]  # fmt: skip
-
-
-def mixed(name, count):
-    """`count` numbers of 32 bits that depend on the name."""
-    seed = 0x811C9DC5
-    for byte in name.encode():
-        seed = (seed ^ byte) * 0x01000193 & 0xFFFFFFFF
-    with np.errstate(over="ignore"):
-        h = np.arange(count, dtype=np.uint32) * np.uint32(2654435761) + np.uint32(seed)
-        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
-            h = (h ^ h >> np.uint32(shift)) * np.uint32(factor)
-        return h ^ h >> np.uint32(16)
-
-
-def tensor(name, shape):
-    unit = (mixed(name, int(np.prod(shape))) >> np.uint32(8)).astype(np.float64) / 2**23 - 1
-    if len(shape) == 1:
-        values = unit * 0.2 + (1.0 if name.endswith(".weight") else 0.0)
-    else:
-        values = unit * 1.5 * np.sqrt(3 / np.prod(shape[1:]))
-    return torch.from_numpy(values.astype(np.float32).reshape(shape))
 
 
 def picture(number):

@@ -15,7 +15,6 @@ use crate::settings::choice;
 use crate::stop::Stop;
 
 pub(super) use agreement::of_seeds;
-pub(super) use neighbours::nearest;
 
 choice! {
     /// What a row is chosen by.
