@@ -11,8 +11,9 @@ use tch::{Device, Kind as Number, Tensor};
 
 use crate::cores;
 use crate::error::{Context, Error, Kind, Result};
+use crate::memory;
 use crate::panics::caught;
-use crate::settings::{choice, settings, whole};
+use crate::settings::{choice, from, settings, whole};
 
 settings! {
     /// What it runs on.
@@ -22,6 +23,11 @@ settings! {
         /// Cores to use, for decoding, hashing, SQL and computing; 0: all that the machine gives
         /// (its quota, its affinity). Results are the same to the bit whatever the number.
         threads: usize = 0, whole(0, 1_024), Nothing;
+        /// Memory for large tables of numbers and SQL together, in GB; 0: half of what the machine
+        /// gives (all of its memory, or its control group's limit). Larger tables lie in files of
+        /// the store's disk while a run needs them. Results are the same to the bit whatever the
+        /// number.
+        memory: f64 = 0.0, from(0.0, 1e6), Nothing;
     }
 }
 
@@ -47,6 +53,14 @@ choice! {
         Fp32 = "fp32",
         /// 16-bit brain floating point; normalisations stay in 32 bits.
         Bf16 = "bf16",
+    }
+}
+
+impl DeviceSettings {
+    /// Bounds the cores and the memory that this process uses from now on.
+    pub fn set_limits(&self) {
+        cores::set_limit(self.threads);
+        memory::set_limit((self.memory * 1e9) as u64);
     }
 }
 

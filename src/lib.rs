@@ -25,7 +25,7 @@
 //! cores      how many cores this process may use, and turns on them
 //! settings   what a setting is: its type, default, bounds, meaning, and what changes with it
 //! text       words, numbers and paths as people write and mistype them, small text files of users
-//! memory     what the allocator does with freed memory
+//! memory     how much memory to plan with, and what the allocator does with freed memory
 //! panics     turning panics into errors
 //! stop       the flag that asks running work to stop
 //! error      what went wrong, where, and what to do

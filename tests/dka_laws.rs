@@ -11,6 +11,8 @@ use microclip_pipe::table::{self, arrays};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
+use super::sql_dka::matrix;
+
 /// Logits of both sides over the same pictures, and an order of the pictures and of the classes.
 #[derive(Debug, Clone)]
 struct Table {
@@ -26,8 +28,8 @@ struct Table {
 impl Table {
     fn pass(&self) -> PassInput<'_> {
         let Table { ids, prior, fusion, classes, parameters, .. } = self;
-        let (classes, parameters) = (*classes, *parameters);
-        PassInput { run: "r", pass: 1, image_ids: ids, prior, fusion, classes, parameters, previous: None }
+        let (prior, fusion, parameters) = (matrix(prior, *classes), matrix(fusion, *classes), *parameters);
+        PassInput { run: "r", pass: 1, image_ids: ids, prior, fusion, parameters, previous: None }
     }
 
     fn label(&self, policy: Policy) -> microclip_pipe::Result<PseudoLabels> {
@@ -258,7 +260,7 @@ proptest! {
         let statements = Policy::ALL.iter().map(|policy| policy.statement()).chain([steady]);
         for statement in statements {
             let pass = PassInput { previous: Some(&before[..table.ids.len()]), ..table.pass() };
-            let Ok(first) = label(&statement, pass) else { continue };
+            let Ok(first) = label(&statement, pass.clone()) else { continue };
             let again = label(&statement, PassInput { previous: Some(&first.class_ids), ..pass }).unwrap();
             prop_assert_eq!(&again.class_ids, &first.class_ids, "{}", statement.name());
             prop_assert_eq!(again.summary.changed, 0);

@@ -140,7 +140,7 @@ fn biases_of_many_pictures_have_the_same_bits_on_any_number_of_cores() {
     let cosines = Tensor::rand([5_000, 700], options) * 0.1 + Tensor::rand([700], options) * 0.1;
     let of = |cores: usize| {
         microclip_pipe::cores::set_limit(cores);
-        let found = class_bias::estimate(&cosines, None, 0.8, 100.0, &Stop::default()).unwrap();
+        let found = class_bias::estimate(&cosines.shallow_clone().into(), None, 0.8, 100.0, &Stop::default()).unwrap();
         microclip_pipe::cores::set_limit(0);
         [found.bias, found.before, found.after].map(|numbers| Vec::<f64>::try_from(&numbers).unwrap())
     };

@@ -43,8 +43,8 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let pass = table.pass();
         for (policy, by_pairs) in both() {
-            let found = runtime.block_on(pseudo_labels(&policy.statement(), pass)).unwrap();
-            let expected = runtime.block_on(pseudo_labels(&by_pairs, pass)).unwrap();
+            let found = runtime.block_on(pseudo_labels(&policy.statement(), pass.clone())).unwrap();
+            let expected = runtime.block_on(pseudo_labels(&by_pairs, pass.clone())).unwrap();
             prop_assert_eq!(found.batch, expected.batch, "{}", policy);
             prop_assert_eq!(found.class_ids, expected.class_ids, "{}", policy);
         }

@@ -4,11 +4,14 @@
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Float32Type;
 use microclip_pipe::Error;
+use microclip_pipe::cores;
 use microclip_pipe::dka::{Parameters, PassInput, Policy, PseudoLabels, Statement, pseudo_labels};
+use microclip_pipe::fusion::matrix::Matrix;
 use microclip_pipe::table::session::bare_session;
 use microclip_pipe::table::{self, arrays};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
+use tch::Tensor;
 
 const GOLDEN: &[u8] = include_bytes!("golden/dka.safetensors");
 
@@ -22,10 +25,16 @@ fn ids(n: usize) -> Vec<String> {
     (0..n).map(|i| format!("{i:064x}")).collect()
 }
 
-fn input<'a>(ids: &'a [String], prior: &'a [f32], fusion: &'a [f32], gamma: f64) -> PassInput<'a> {
+fn input<'a>(ids: &'a [String], prior: &[f32], fusion: &[f32], gamma: f64) -> PassInput<'a> {
     let classes = prior.len() / ids.len();
     let parameters = Parameters { gamma, ..Parameters::default() };
-    PassInput { run: "r1", pass: 3, image_ids: ids, prior, fusion, classes, parameters, previous: None }
+    let (prior, fusion) = (matrix(prior, classes), matrix(fusion, classes));
+    PassInput { run: "r1", pass: 3, image_ids: ids, prior, fusion, parameters, previous: None }
+}
+
+/// Logits of pictures, `classes` for each in turn.
+pub(super) fn matrix(logits: &[f32], classes: usize) -> Matrix {
+    Tensor::from_slice(logits).view([-1, classes as i64]).into()
 }
 
 /// `mix` by SQL, over columns of vectors.
@@ -84,7 +93,7 @@ async fn a_pass_says_what_changed_and_which_classes_are_dead() {
     let ids: Vec<String> = ["c", "a", "b"].map(|l| l.repeat(64)).to_vec();
     let prior = [0.9, 0.1, 0.0, 0.0, 0.8, 0.1, 0.1, 0.3, 0.2];
     let mut pass = input(&ids, &prior, &prior, 0.5);
-    let first = pseudo_labels(&Policy::Argmax.statement(), pass).await.unwrap();
+    let first = pseudo_labels(&Policy::Argmax.statement(), pass.clone()).await.unwrap();
     assert_eq!(first.class_ids, [0, 1, 1]);
     assert_eq!((first.summary.changed, first.summary.dead_classes), (0, 1));
     assert_eq!(arrays::strings(&first.batch, "image_id").unwrap(), [&ids[1], &ids[2], &ids[0]]);
@@ -94,7 +103,7 @@ async fn a_pass_says_what_changed_and_which_classes_are_dead() {
     assert!((first.summary.mean_confidence - mean).abs() < 1e-12);
 
     pass.previous = Some(&[0, 2, -1]);
-    let second = pseudo_labels(&Policy::Argmax.statement(), pass).await.unwrap();
+    let second = pseudo_labels(&Policy::Argmax.statement(), pass.clone()).await.unwrap();
     assert_eq!(second.summary.changed, 2);
     assert_eq!(arrays::optional_int32s(&second.batch, "previous_class_id").unwrap(), [Some(2), None, Some(0)]);
     assert_eq!(arrays::int32s(&second.batch, "pass").unwrap(), [3; 3]);
@@ -221,17 +230,17 @@ async fn input_that_does_not_fit_is_refused() {
     let good = [0.1, 0.2, 0.3, 0.4];
     let error = refused(input(&ids, &good, &[0.1, 0.2, f32::NAN, 0.4], 0.5)).await;
     assert_eq!(error.to_string(), format!("the fusion logit of picture {:064x} for class 0 is NaN", 1));
-    let error = refused(input(&ids, &good, &good[..3], 0.5)).await;
-    assert_eq!(error.to_string(), "3 fusion logits are not those of 2 pictures and 2 classes");
+    let error = refused(input(&ids, &good, &good[..2], 0.5)).await;
+    assert_eq!(error.to_string(), "1 x 2 fusion logits are not those of 2 pictures and 2 classes");
     assert!(refused(input(&ids, &good, &good, 1.5)).await.to_string().contains("gamma"));
     let mut wrong = input(&ids, &good, &good, 0.5);
     wrong.parameters.k = 0;
-    assert_eq!(refused(wrong).await.to_string(), "k is 0, which is not at least 1");
+    assert_eq!(refused(wrong.clone()).await.to_string(), "k is 0, which is not at least 1");
     wrong.parameters = Parameters { floor: f64::NAN, ..Parameters::default() };
-    assert!(refused(wrong).await.to_string().contains("floor is NaN"));
+    assert!(refused(wrong.clone()).await.to_string().contains("floor is NaN"));
     for scale in [0.0, -100.0, f64::NAN, f64::INFINITY] {
         wrong.parameters = Parameters { scale, ..Parameters::default() };
-        assert_eq!(refused(wrong).await.to_string(), format!("scale is {scale}, which is not above 0"));
+        assert_eq!(refused(wrong.clone()).await.to_string(), format!("scale is {scale}, which is not above 0"));
     }
     let twice = vec![ids[0].clone(), ids[0].clone()];
     assert!(refused(input(&twice, &good, &good, 0.5)).await.to_string().contains("twice"));
@@ -244,6 +253,36 @@ async fn many_pictures_and_classes_each_get_a_label() {
     let logits: Vec<f32> = (0..n * classes).map(|i| ((i * 7919) % 10_007) as f32 / 10_007.0).collect();
     let labels = pseudo_labels(&Policy::Argmax.statement(), input(&ids, &logits, &logits, 0.5)).await.unwrap();
     assert_eq!(labels.batch.num_rows(), n);
+}
+
+/// All policies, and statements whose result depends on the order in which rows are read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_number_of_cores_changes_no_label() {
+    let (n, classes) = (24_000, 120);
+    let ids: Vec<String> = (0..n).map(|i| format!("{:064x}", (i * 7_919) % 24_001)).collect();
+    let side = |seed: usize| -> Vec<f32> {
+        (0..n * classes).map(|i| ((i * 7_919 + i / classes * seed) % 10_007) as f32 / 50_000.0).collect()
+    };
+    let (prior, fusion) = (side(31), side(57));
+    let previous: Vec<i32> = (0..n).map(|i| (i % (classes + 1)) as i32 - 1).collect();
+    let own = "SELECT image_id, argmax(mix(p.logits, f.logits, 0.3)) AS class_id, \
+               avg(max_of(p.logits)) OVER () AS confidence \
+               FROM prior_logits p JOIN fusion_logits f USING (image_id) LEFT JOIN previous b USING (image_id) \
+               WHERE coalesce(b.class_id, 0) < 90";
+    let limited = "SELECT image_id, 1 AS class_id FROM prior_logits LIMIT 100";
+    let statements = Policy::ALL.iter().map(|policy| policy.statement());
+    for statement in statements.chain([own, limited].map(|sql| Statement::new("own.sql", sql))) {
+        let mut found = Vec::new();
+        for cores in [1, 2, 5] {
+            cores::set_limit(cores);
+            let mut input = PassInput { previous: Some(&previous), ..input(&ids, &prior, &fusion, 0.4) };
+            input.parameters.floor = 0.012;
+            found.push(pseudo_labels(&statement, input).await.unwrap());
+        }
+        cores::set_limit(0);
+        assert!(found[0].batch.num_rows() > 50, "{}", statement.name());
+        assert!(found[1..].iter().all(|other| other.batch == found[0].batch), "{}", statement.name());
+    }
 }
 
 fn lists(classes: usize) -> impl Strategy<Value = (Vec<f32>, Vec<f32>, Vec<usize>)> {

@@ -8,6 +8,8 @@ use arrow::datatypes::Float32Type;
 use microclip_pipe::dka::{Parameters, PassInput, Policy, PseudoLabels, Statement, pseudo_labels};
 use proptest::prelude::*;
 
+use super::sql_dka::matrix;
+
 /// Two tables of logits over the same pictures, and the numbers of `[dka]`.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
@@ -46,8 +48,8 @@ impl Table {
 
     pub(super) fn pass(&self) -> PassInput<'_> {
         let Table { ids, prior, fusion, classes, parameters } = self;
-        let (classes, parameters) = (*classes, *parameters);
-        PassInput { run: "r", pass: 0, image_ids: ids, prior, fusion, classes, parameters, previous: None }
+        let (prior, fusion, parameters) = (matrix(prior, *classes), matrix(fusion, *classes), *parameters);
+        PassInput { run: "r", pass: 0, image_ids: ids, prior, fusion, parameters, previous: None }
     }
 
     async fn try_label(&self, policy: Policy) -> microclip_pipe::Result<PseudoLabels> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use microclip_pipe::dka::LOGIT_SCALE;
 use microclip_pipe::error::Kind;
+use microclip_pipe::fusion::matrix::Matrix;
 use microclip_pipe::fusion::transduction::{Method, Transduction};
 use microclip_pipe::image::{Decoding, ExifOrientation, Limits};
 use microclip_pipe::stage::answers::{Mixture, transduced};
@@ -41,9 +42,10 @@ fn whatever_reads_rows_asks_for_every_batch() {
     let all: Vec<usize> = (0..pictures.rows().len()).collect();
     let (whole, crops) = (partition("embeddings", "img-1"), partition("view_features", "view-1"));
     let cls = features::vectors(&whole, "cls_feature", &pictures, &Stop::default()).unwrap();
-    assert_eq!(questions(|stop| features::vectors(&whole, "cls_feature", &pictures, stop)), 1);
-    assert_eq!(questions(|stop| features::masks(&whole, &pictures, stop)), 1);
-    assert_eq!(questions(|stop| features::patch_tokens(&whole, &pictures, stop)), 1);
+    // A batch of ids, then one of vectors.
+    assert_eq!(questions(|stop| features::vectors(&whole, "cls_feature", &pictures, stop)), 2);
+    assert_eq!(questions(|stop| features::tensors(&whole, "mask", &pictures, stop)), 2);
+    assert_eq!(questions(|stop| features::tensors(&whole, "patch_tokens", &pictures, stop)), 2);
     assert_eq!(questions(|stop| features::composites(&crops, &pictures, &cls, stop)), 1);
     assert_eq!(questions(|stop| evaluate::labels(&pictures, "flowers", &store, stop)), 1);
     // Two passes, each a part of its own.
@@ -52,17 +54,17 @@ fn whatever_reads_rows_asks_for_every_batch() {
     let head = || Tensor::eye(2, tch::kind::FLOAT_CPU);
     let heads = Heads { names: head(), descriptions: head(), frozen: head() };
     // Whole pictures, crops, and the products with the classifier.
-    assert_eq!(questions(|stop| prior::multi_view(&pictures, &heads, &whole, &crops, stop)), 3);
-    let logits = Tensor::rand([all.len() as i64, 3], tch::kind::FLOAT_CPU);
+    assert_eq!(questions(|stop| prior::multi_view(&pictures, &heads, &whole, &crops, stop)), 4);
+    let logits = Tensor::rand([all.len() as i64, 3], tch::kind::FLOAT_CPU).into();
     let write = |stop: &Stop| evaluate::write_predictions("r1", &pictures, &logits, &vec![0; all.len()], &store, stop);
     assert_eq!(questions(write), 1);
     // So many classes that two pictures are a block.
-    let wide = Tensor::rand([all.len() as i64, 1_500_000], tch::kind::FLOAT_CPU);
+    let wide = Tensor::rand([all.len() as i64, 1_500_000], tch::kind::FLOAT_CPU).into();
     let train: Vec<i64> = (0..all.len() as i64).collect();
     let progress: Arc<dyn Progress> = Arc::new(Silent);
     let write = |stop: &Stop| {
         let job = Job { store: &store, stop, progress: &progress };
-        prior::write_prior("r2", &pictures, &train, &wide, job)
+        prior::write_prior("r2", &pictures, &train, &wide, job).map(drop)
     };
     assert_eq!(questions(write), all.len().div_ceil(2) as u64);
 }
@@ -72,23 +74,21 @@ fn whatever_works_on_large_tables_asks_for_every_block() {
     let (pictures, classes, width) = (2_100, 40, 8);
     let random = |rows: i64, columns: i64| Tensor::randn([rows, columns], tch::kind::FLOAT_CPU);
     let (features, head) = (random(pictures, width), random(classes, width));
+    let logits = Matrix::from(features.matmul(&head.tr()));
+    let features = Matrix::from(features);
     assert_eq!(questions(|stop| evaluate::nearest(&features, &head, stop)), 1);
-    let logits = features.matmul(&head.tr());
     // With 100,000 classes of width 64, 335 pictures are a block.
-    let (few, many) = (random(400, 64), random(100_000, 64));
+    let (few, many) = (random(400, 64).into(), random(100_000, 64));
     assert_eq!(questions(|stop| evaluate::nearest(&few, &many, stop)), 2);
 
     let stata = Transduction { method: Method::Stata, neighbours: 2, iterations: 1, ..Transduction::default() };
-    // Three blocks of neighbours; the rest is small enough for one block each.
+    // Three blocks of neighbours, three tables of the start, one of densities, five of answers and
+    // two of a fit: each is small enough for one block.
     let transduced = |stop: &Stop| transduced(&features, &logits, &head, stata, 1.0, stop);
-    assert_eq!(questions(transduced), 1 + 3 + 2 + (1 + 5 * 5 + 1) + 1);
+    assert_eq!(questions(transduced), 1 + 3 + 3 + (1 + 5 + 2) + 1);
 
-    // A block of pictures at 40 classes is 104,857: a split of more is put in place in two.
-    let mixture = Mixture { gamma: 0.5, scale: LOGIT_SCALE };
-    let (some, more) = (Tensor::from_slice(&[3i64, 1]), random(104_860, classes));
-    let place = |stop: &Stop| {
-        evaluate::by_split(&[Tensor::arange(104_860, tch::kind::INT64_CPU)], &more, stop, |_| Ok(more.copy()))
-    };
-    assert_eq!(questions(place), 2);
-    assert_eq!(questions(|stop| mixture.of_rows(&logits, &logits, &some, stop)), 1);
+    // A block of pictures at 40 classes is 104,857, and the best classes of more are found in two.
+    let more = Matrix::from(random(104_860, classes));
+    let mixed = Mixture { gamma: 0.5, scale: LOGIT_SCALE }.of_all(&more, &more);
+    assert_eq!(questions(|stop| evaluate::answers(&mixed, stop)), 2);
 }

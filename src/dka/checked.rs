@@ -36,7 +36,7 @@ pub(super) fn labels(batches: &[RecordBatch], input: &PassInput<'_>) -> Result<P
             let unknown = || refuse(format!("picture {id} is not in this pass")).hint(UNKNOWN);
             let place = *places.get(id).ok_or_else(unknown)?;
             let label = columns
-                .label(row, input.classes)
+                .label(row, input.classes())
                 .map_err(|what| refuse(format!("picture {id} has {what}")).hint(VALUES))?;
             if labels[place].replace(label).is_some() {
                 return Err(refuse(format!("picture {id} is returned twice")).hint(TWICE));
@@ -137,7 +137,7 @@ fn summary(labels: &[Option<Label>], input: &PassInput<'_>) -> Summary {
         let class = |label: &Option<Label>| label.map_or(-1, |l| l.class);
         labels.iter().zip(previous).filter(|(label, before)| class(label) != (**before).max(-1)).count()
     });
-    let mut alive = vec![false; input.classes];
+    let mut alive = vec![false; input.classes()];
     for label in labels.iter().flatten() {
         if let Some(alive) = usize::try_from(label.class).ok().and_then(|class| alive.get_mut(class)) {
             *alive = true;

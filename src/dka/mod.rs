@@ -7,10 +7,13 @@
 
 mod balance;
 mod checked;
+mod logits_table;
 mod parameters;
 pub mod pass;
 mod policies;
+mod row_order;
 mod settings;
+mod side_by_side;
 pub mod statement;
 pub mod steps;
 

@@ -1,22 +1,30 @@
 //! One pass: reads two tables of logits and makes one table of pseudo-labels.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use arrow::array::{ArrayRef, Int32Array, RecordBatch};
+use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::catalog::TableProvider;
+use datafusion::dataframe::DataFrame;
 use datafusion::datasource::MemTable;
+use datafusion::error::DataFusionError;
 use datafusion::execution::context::SessionContext;
 
-use crate::dka::checked;
+use crate::cores;
+use crate::dka::logits_table::{LogitsTable, Shared};
 use crate::dka::parameters::Parameters;
+use crate::dka::side_by_side::SideBySide;
 use crate::dka::statement::Statement;
+use crate::dka::{checked, row_order};
 use crate::error::{Context, Error, Kind, Result};
+use crate::fusion::matrix::Matrix;
+use crate::memory;
 use crate::table::query::explain;
-use crate::table::session::bare_session;
-use crate::table::{self, Dims, arrays};
+use crate::table::session::bounded_session;
+use crate::table::{self, Dims, arrays, tensor};
 
 /// The input of a pass.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct PassInput<'a> {
     /// The run's id.
     pub run: &'a str,
@@ -24,12 +32,10 @@ pub struct PassInput<'a> {
     pub pass: i32,
     /// The pictures, all different.
     pub image_ids: &'a [String],
-    /// The prior's cosines, `classes` for each picture in turn.
-    pub prior: &'a [f32],
-    /// The current model's cosines, `classes` for each picture in turn.
-    pub fusion: &'a [f32],
-    /// The number of classes.
-    pub classes: usize,
+    /// The prior's cosines, (rows, C).
+    pub prior: Matrix,
+    /// The current model's cosines, (rows, C).
+    pub fusion: Matrix,
     /// The numbers that the statement may use.
     pub parameters: Parameters,
     /// The labels of the pass before, one for each picture; negative if it had none. `None` in the
@@ -61,15 +67,24 @@ pub struct Summary {
     pub mean_confidence: f64,
 }
 
+impl PassInput<'_> {
+    /// Returns the number of classes.
+    pub fn classes(&self) -> usize {
+        self.prior.size().1.max(0) as usize
+    }
+}
+
 /// Runs the statement over the pass's two tables, with a `$bias` of zeros. The same input gives the
-/// same bits: one thread, and rows sorted by `image_id`.
+/// same bits, whatever the number of cores: a statement whose result could depend on the order of
+/// rows reads them by one thread, in order.
 ///
 /// # Errors
 /// Returns [`Kind::Query`] if the statement fails, returns no row, or returns a wrong one: an
 /// unknown or repeated picture, or an unknown class. Returns [`Kind::Store`] if the input does not
 /// fit together or has logits that are not finite.
 pub async fn pseudo_labels(statement: &Statement, input: PassInput<'_>) -> Result<PseudoLabels> {
-    balanced_pseudo_labels(statement, input, &vec![0.0; input.classes]).await
+    let bias = vec![0.0; input.classes()];
+    balanced_pseudo_labels(statement, input, &bias).await
 }
 
 /// Like [`pseudo_labels`], with a `bias` for each class, which is `$bias` in the statement: what is
@@ -81,32 +96,50 @@ pub async fn pseudo_labels(statement: &Statement, input: PassInput<'_>) -> Resul
 #[tracing::instrument(name = "statement", skip_all, fields(sql = statement.name(), pass = input.pass))]
 pub async fn balanced_pseudo_labels(statement: &Statement, input: PassInput<'_>, bias: &[f32]) -> Result<PseudoLabels> {
     check(&input)?;
-    if bias.len() != input.classes || !bias.iter().all(|bias| bias.is_finite()) {
-        let what = format!("the biases are not {} finite numbers: {bias:?}", input.classes);
+    if bias.len() != input.classes() || !bias.iter().all(|bias| bias.is_finite()) {
+        let what = format!("the biases are not {} finite numbers: {bias:?}", input.classes());
         return Err(Error::new(Kind::Store, what));
     }
     let ctx = session(&input)?;
     let df = statement.plan(&ctx, input.run, input.pass, input.parameters, bias).await?;
-    let rows = df.collect().await.map_err(|e| statement.named(explain(e, Some(&ctx))))?;
+    let failed = |error: DataFusionError| statement.named(explained(error, &ctx));
+    let (mut state, plan) = df.into_parts();
+    if row_order::is_irrelevant(&plan).map_err(failed)? {
+        state.config_mut().options_mut().execution.target_partitions = cores::limit();
+    }
+    let rows = DataFrame::new(state, plan).collect().await.map_err(failed)?;
     checked::labels(&rows, &input).map_err(|e| statement.named(e))
 }
+
+/// Rewords DataFusion's error about a pass, whose memory is bounded by the pipeline.
+fn explained(error: DataFusionError, ctx: &SessionContext) -> Error {
+    let memory = matches!(error.find_root(), DataFusionError::ResourcesExhausted(_));
+    let error = explain(error, Some(ctx));
+    if memory { error.hint(MEMORY) } else { error }
+}
+
+const MEMORY: &str = "join prior_logits and fusion_logits by image_id alone, which takes no memory, keep few columns of \
+                      them, or raise device.memory";
 
 fn check(input: &PassInput<'_>) -> Result<()> {
     let refuse = |what: String| Err(Error::new(Kind::Store, what));
     let rows = input.image_ids.len();
     input.parameters.check()?;
-    for (name, logits) in [("prior", input.prior), ("fusion", input.fusion)] {
-        if input.classes == 0 || rows.checked_mul(input.classes) != Some(logits.len()) {
-            let have = logits.len();
+    for (name, logits) in [("prior", &input.prior), ("fusion", &input.fusion)] {
+        let (have, classes) = logits.size();
+        if classes < 1 || (have, classes) != (rows as i64, input.prior.size().1) {
             return refuse(format!(
-                "{have} {name} logits are not those of {rows} pictures and {} classes",
-                input.classes
+                "{have} x {classes} {name} logits are not those of {rows} pictures and {} classes",
+                input.classes()
             ));
         }
-        if let Some(place) = logits.iter().position(|v| !v.is_finite()) {
-            let (row, class) = (place / input.classes, place % input.classes);
-            let (value, id) = (logits[place], &input.image_ids[row]);
-            return refuse(format!("the {name} logit of picture {id} for class {class} is {value}"));
+        for block in logits.blocks().iter() {
+            let numbers = tensor::numbers(&logits.block(block)?)?;
+            if let Some(place) = numbers.iter().position(|v| !v.is_finite()) {
+                let (row, class) = (block.range().0 as usize + place / classes as usize, place % classes as usize);
+                let (value, id) = (numbers[place], &input.image_ids[row]);
+                return refuse(format!("the {name} logit of picture {id} for class {class} is {value}"));
+            }
         }
     }
     match input.previous {
@@ -120,18 +153,19 @@ fn check(input: &PassInput<'_>) -> Result<()> {
 /// Returns a session without labels that has the pass's tables: `prior_logits`, `fusion_logits`,
 /// `previous`.
 pub(super) fn session(input: &PassInput<'_>) -> Result<SessionContext> {
-    let ctx = bare_session();
-    let rows = input.image_ids.len();
-    let dims = Dims::from([("C", input.classes)]);
-    let run = || arrays::repeated(input.run, rows);
-    let ids = || arrays::text(input.image_ids);
-    let logits = |values| arrays::fixed_list_f32(values, input.classes);
-
-    let prior = [("run", run()), ("image_id", ids()), ("logits", logits(input.prior)?)];
-    let pass = ("pass", arrays::repeated_i32(input.pass, rows));
-    let fusion = [("run", run()), pass, ("image_id", ids()), ("logits", logits(input.fusion)?)];
-    for (name, columns) in [("prior_logits", &prior[..]), ("fusion_logits", &fusion[..])] {
-        put(&ctx, name, table::rows(name, &table::table(name)?.arrow(&dims)?, columns.iter().cloned())?)?;
+    let ctx = bounded_session(memory::of_a_statement(), Arc::new(SideBySide))?;
+    let dims = Dims::from([("C", input.classes())]);
+    let ids = Arc::new(StringArray::from_iter_values(input.image_ids));
+    for (name, logits) in [("prior_logits", &input.prior), ("fusion_logits", &input.fusion)] {
+        let table = LogitsTable {
+            name,
+            schema: table::table(name)?.arrow(&dims)?,
+            run: input.run.to_owned(),
+            pass: input.pass,
+            ids: ids.clone(),
+            logits: Mutex::new(logits.clone()),
+        };
+        put(&ctx, name, Arc::new(Shared(Arc::new(table))))?;
     }
 
     let schema = Arc::new(Schema::new(vec![
@@ -142,14 +176,45 @@ pub(super) fn session(input: &PassInput<'_>) -> Result<SessionContext> {
     let labelled = || input.image_ids.iter().zip(previous).filter(|(_, class)| **class >= 0);
     let classes: ArrayRef = Arc::new(Int32Array::from_iter_values(labelled().map(|(_, class)| *class)));
     let columns = vec![arrays::text(labelled().map(|(id, _)| id)), classes];
-    let batch = RecordBatch::try_new(schema, columns).context(Kind::Store, || "cannot make table previous".into())?;
-    put(&ctx, "previous", batch)?;
+    let batch =
+        RecordBatch::try_new(schema.clone(), columns).context(Kind::Store, || "cannot make table previous".into())?;
+    let batches = vec![vec![batch]];
+    let table = MemTable::try_new(schema, batches).context(Kind::Store, || "cannot make table previous".into())?;
+    put(&ctx, "previous", Arc::new(table))?;
     Ok(ctx)
 }
 
-fn put(ctx: &SessionContext, name: &str, batch: RecordBatch) -> Result<()> {
-    MemTable::try_new(batch.schema(), vec![vec![batch]])
-        .and_then(|table| ctx.register_table(name, Arc::new(table)))
-        .map(drop)
-        .context(Kind::Store, || format!("cannot make table {name}"))
+fn put(ctx: &SessionContext, name: &str, table: Arc<dyn TableProvider>) -> Result<()> {
+    ctx.register_table(name, table).map(drop).context(Kind::Store, || format!("cannot make table {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::physical_plan::displayable;
+    use tch::Tensor;
+
+    use super::*;
+    use crate::dka::Policy;
+
+    async fn plan_of(statement: &Statement) -> String {
+        let logits = Matrix::from(Tensor::rand([2, 3], tch::kind::FLOAT_CPU));
+        let (image_ids, parameters) = (["a".to_owned(), "b".to_owned()], Parameters::default());
+        let (prior, fusion) = (logits.clone(), logits);
+        let input = PassInput { run: "r", pass: 0, image_ids: &image_ids, prior, fusion, parameters, previous: None };
+        let df = statement.plan(&session(&input).unwrap(), "r", 0, parameters, &[0.0; 3]).await.unwrap();
+        displayable(df.create_physical_plan().await.unwrap().as_ref()).indent(false).to_string()
+    }
+
+    #[tokio::test]
+    async fn no_policy_keeps_logits_in_a_joins_memory() {
+        for policy in Policy::ALL {
+            let plan = plan_of(&policy.statement()).await;
+            assert!(plan.contains("LogitsScan: prior_logits beside fusion_logits"), "{policy:?}: {plan}");
+            assert!(!plan.contains("LogitsScan: prior_logits\n"), "{policy:?}: {plan}");
+        }
+        let own = "SELECT image_id, argmax(f.logits) AS class_id FROM fusion_logits f NATURAL JOIN prior_logits \
+                   LEFT JOIN previous USING (image_id) WHERE f.pass = $pass";
+        let own = plan_of(&Statement::new("own.sql", own)).await;
+        assert!(own.contains("LogitsScan: fusion_logits beside prior_logits"), "{own}");
+    }
 }

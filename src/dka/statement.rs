@@ -8,10 +8,12 @@ use arrow::datatypes::{DataType, Float32Type, Schema};
 use datafusion::common::ScalarValue;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::context::SessionContext;
+use tch::Tensor;
 
 use crate::dka::parameters::Parameters;
 use crate::dka::pass;
 use crate::error::{Error, Kind, Result};
+use crate::fusion::matrix::Matrix;
 use crate::table;
 use crate::table::query::explain;
 use crate::text::file as text_file;
@@ -67,17 +69,28 @@ impl Statement {
     /// Returns [`Kind::Query`] if the statement cannot be planned, does more than read, or returns
     /// wrong columns.
     pub async fn validate(&self) -> Result<()> {
+        self.over_no_pictures().await.map(drop)
+    }
+
+    /// Plans the statement over empty tables.
+    async fn over_no_pictures(&self) -> Result<DataFrame> {
+        let none = Matrix::from(Tensor::zeros([0, 1], tch::kind::FLOAT_CPU));
         let ctx = pass::session(&pass::PassInput {
             run: "run",
             pass: 0,
             image_ids: &[],
-            prior: &[],
-            fusion: &[],
-            classes: 1,
+            prior: none.clone(),
+            fusion: none,
             parameters: Parameters::default(),
             previous: None,
         })?;
-        self.plan(&ctx, "run", 0, Parameters::default(), &[0.0]).await.map(drop)
+        self.plan(&ctx, "run", 0, Parameters::default(), &[0.0]).await
+    }
+
+    /// Returns the statement's plan over empty tables.
+    #[cfg(test)]
+    pub(super) async fn logical_plan(&self) -> Result<datafusion::logical_expr::LogicalPlan> {
+        Ok(self.over_no_pictures().await?.into_parts().1)
     }
 
     /// Plans the statement with the pass's values, and checks its columns.

@@ -4,7 +4,6 @@
 
 use tch::Tensor;
 
-use crate::cores;
 use crate::error::Result;
 use crate::stop::Stop;
 
@@ -31,6 +30,11 @@ pub struct Block {
 }
 
 impl Block {
+    /// Returns the rows from the first up to but excluding the last.
+    pub fn of_rows(from: i64, to: i64) -> Block {
+        Block { from, rows: to - from }
+    }
+
     /// Returns these rows of a table, as a view.
     pub fn of(&self, table: &Tensor) -> Tensor {
         table.narrow(0, self.from, self.rows)
@@ -58,6 +62,11 @@ impl Blocks {
     #[must_use]
     pub fn at_most(self, rows: i64) -> Blocks {
         Blocks { block: self.block.min(rows), ..self }
+    }
+
+    /// Returns the number of rows.
+    pub fn rows(self) -> i64 {
+        self.rows
     }
 
     /// Returns the blocks in turn. Whoever works on them asks whether to stop.
@@ -91,37 +100,27 @@ impl Blocks {
         })
     }
 
-    /// Calls `work` with each block's rows of a table, on all cores, and returns the results in the
-    /// order of the blocks. The caller must not hold a turn on a core.
-    ///
-    /// # Errors
-    /// Returns the error of the first block that fails, or [`crate::error::Kind::Interrupted`] if a
-    /// stop was requested.
-    pub fn on_cores<R: Send + 'static>(
-        self,
-        table: &Tensor,
-        stop: &Stop,
-        work: impl Fn(Tensor) -> Result<R> + Send + Sync + 'static,
-    ) -> Result<Vec<R>> {
-        let stop = stop.clone();
-        cores::map(self.iter().map(|block| block.of(table)).collect(), move |rows| {
-            stop.check()?;
-            work(rows)
-        })
-    }
-
     /// Concatenates the results of `make` for all blocks; each has one row for each row of the
     /// block.
     ///
     /// # Errors
     /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
     pub fn map(self, stop: &Stop, mut make: impl FnMut(Block) -> Tensor) -> Result<Tensor> {
+        self.try_map(stop, |block| Ok(make(block)))
+    }
+
+    /// Like [`map`](Self::map), with a `make` that may fail.
+    ///
+    /// # Errors
+    /// Returns the error of the block that failed, or [`crate::error::Kind::Interrupted`] if a stop
+    /// was requested.
+    pub fn try_map(self, stop: &Stop, mut make: impl FnMut(Block) -> Result<Tensor>) -> Result<Tensor> {
         let mut all: Option<Tensor> = None;
-        self.each(stop, |block| {
-            let made = make(block);
+        self.try_each(stop, |block| {
+            let made = make(block)?;
             if block.rows == self.rows {
                 all = Some(made);
-                return;
+                return Ok(());
             }
             let all = all.get_or_insert_with(|| {
                 let mut size = made.size();
@@ -129,29 +128,11 @@ impl Blocks {
                 Tensor::empty(&size, (made.kind(), made.device()))
             });
             block.of(all).copy_(&made);
+            Ok(())
         })?;
         // Without rows, `make` still determines the shape.
-        Ok(all.unwrap_or_else(|| make(Block { from: 0, rows: 0 })))
+        all.map_or_else(|| make(Block { from: 0, rows: 0 }), Ok)
     }
-}
-
-/// Returns the products (n, m) of rows (n, d) with those of another table (m, d): cosines, if all
-/// are of unit length.
-///
-/// # Errors
-/// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
-pub fn products(rows: &Tensor, others: &Tensor, stop: &Stop) -> Result<Tensor> {
-    let each = others.numel() as i64;
-    Blocks::of_products(rows.size()[0], each).map(stop, |block| block.of(rows).matmul(&others.tr()))
-}
-
-/// Returns the rows of a table (n, m) at these indices, in their order.
-///
-/// # Errors
-/// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
-pub fn picked(table: &Tensor, places: &Tensor, stop: &Stop) -> Result<Tensor> {
-    let width = table.size()[1];
-    Blocks::of_numbers(places.size()[0], width).map(stop, |block| table.index_select(0, &block.of(places)))
 }
 
 #[cfg(test)]
@@ -179,13 +160,6 @@ mod tests {
             let sums = pairs(rows).map(&Stop::default(), |b| b.of(&table).argmax(1, false)).unwrap();
             assert_eq!(sums.size(), [rows]);
         }
-    }
-
-    #[test]
-    fn rows_are_picked_in_the_order_of_their_places() {
-        let table = Tensor::arange(12, tch::kind::FLOAT_CPU).view([6, 2]);
-        let rows = picked(&table, &Tensor::from_slice(&[5i64, 0, 2]), &Stop::default()).unwrap();
-        assert_eq!(Vec::<f32>::try_from(rows.flatten(0, 1)).unwrap(), [10.0, 11.0, 0.0, 1.0, 4.0, 5.0]);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use tch::{Kind as Number, Tensor};
 
 use self::fixed_point::FixedPoint;
 use super::blocks::Blocks;
+use super::matrix::Matrix;
 use super::nearest_mean::{ClassMeans, centred};
 use crate::error::{Context, Kind, Result};
 use crate::stop::Stop;
@@ -45,11 +46,11 @@ pub struct ClassBias {
 #[derive(Debug, Clone, Copy)]
 pub struct Evidence<'a> {
     /// The prior's cosines, (n, C).
-    pub cosines: &'a Tensor,
+    pub cosines: &'a Matrix,
     /// The same from each half of a picture's crops, (n, C).
-    pub halves: [&'a Tensor; 2],
+    pub halves: [&'a Matrix; 2],
     /// The pictures' features, (n, d).
-    pub features: &'a Tensor,
+    pub features: &'a Matrix,
     /// Factor that turns cosines into logits.
     pub scale: f64,
 }
@@ -80,7 +81,7 @@ const CHANCE: f64 = 0.2;
 ///
 /// # Errors
 /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
-pub fn estimate(cosines: &Tensor, shares: Option<&Tensor>, pull: f64, scale: f64, stop: &Stop) -> Result<ClassBias> {
+pub fn estimate(cosines: &Matrix, shares: Option<&Tensor>, pull: f64, scale: f64, stop: &Stop) -> Result<ClassBias> {
     let before = unbiased(cosines, scale, stop)?;
     estimate_from(None, &before, cosines, shares, pull, scale, stop)
 }
@@ -90,7 +91,7 @@ pub fn estimate(cosines: &Tensor, shares: Option<&Tensor>, pull: f64, scale: f64
 fn estimate_from(
     start: Option<&ClassBias>,
     before: &[f64],
-    cosines: &Tensor,
+    cosines: &Matrix,
     shares: Option<&Tensor>,
     pull: f64,
     scale: f64,
@@ -146,7 +147,7 @@ fn numbers(of: &Tensor) -> Result<Vec<f64>> {
 pub fn choose(evidence: Evidence<'_>, shares: Option<&Tensor>, stop: &Stop) -> Result<ClassBias> {
     let _no_grad = tch::no_grad_guard();
     let Evidence { cosines, features, scale, .. } = evidence;
-    let features = centred(features);
+    let features = centred(features, stop)?;
     let before = unbiased(cosines, scale, stop)?;
     let mut tried: Vec<(f64, ClassBias)> = Vec::with_capacity(PULLS.len());
     for pull in PULLS {
@@ -157,7 +158,7 @@ pub fn choose(evidence: Evidence<'_>, shares: Option<&Tensor>, stop: &Stop) -> R
         tried.push((agreement, found));
     }
     let best = tried.iter().map(|(agreement, _)| *agreement).fold(f64::NEG_INFINITY, f64::max);
-    let enough = best - CHANCE / (cosines.size()[0].max(1) as f64).sqrt();
+    let enough = best - CHANCE / (cosines.size().0.max(1) as f64).sqrt();
     match tried.into_iter().find(|(agreement, _)| *agreement >= enough) {
         Some((_, found)) => Ok(found),
         None => estimate(cosines, shares, 0.0, scale, stop),
@@ -169,13 +170,18 @@ pub fn choose(evidence: Evidence<'_>, shares: Option<&Tensor>, stop: &Stop) -> R
 ///
 /// # Errors
 /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
-pub fn shares(cosines: &Tensor, scale: f64, stop: &Stop) -> Result<Tensor> {
+pub fn shares(cosines: &Matrix, scale: f64, stop: &Stop) -> Result<Tensor> {
     Ok(Tensor::from_slice(&unbiased(cosines, scale, stop)?).to_kind(Number::Float))
 }
 
 /// Returns the logits of cosines with a bias, (rows, C): cosine-like, to be multiplied by `scale`.
 pub fn apply(cosines: &Tensor, bias: &Tensor, scale: f64) -> Tensor {
     cosines + (bias / scale).to_kind(cosines.kind()).to_device(cosines.device())
+}
+
+/// Like [`apply`], for a table of all pictures, where it is read.
+pub fn applied(cosines: &Matrix, bias: &Tensor, scale: f64) -> Matrix {
+    cosines.shifted(&(bias / scale))
 }
 
 /// Numbers that a core works on at a time: with their softmax they fit its cache.
@@ -186,16 +192,16 @@ const IN_CACHE: i64 = 1 << 16;
 const OF_A_TURN: i64 = 1 << 20;
 
 /// Returns the mean probability of each class, (C), without biases.
-fn unbiased(cosines: &Tensor, scale: f64, stop: &Stop) -> Result<Vec<f64>> {
-    mass(cosines, &vec![0.0; cosines.size()[1] as usize], scale, stop)
+fn unbiased(cosines: &Matrix, scale: f64, stop: &Stop) -> Result<Vec<f64>> {
+    mass(cosines, &vec![0.0; cosines.size().1 as usize], scale, stop)
 }
 
 /// Returns the mean probability of each class, (C).
-fn mass(cosines: &Tensor, bias: &[f64], scale: f64, stop: &Stop) -> Result<Vec<f64>> {
-    let (rows, classes) = cosines.size2().unwrap_or((0, 0));
+fn mass(cosines: &Matrix, bias: &[f64], scale: f64, stop: &Stop) -> Result<Vec<f64>> {
+    let (rows, classes) = cosines.size();
     let bias: Vec<f32> = bias.iter().map(|bias| *bias as f32).collect();
     let turns = Blocks::of_numbers(rows, classes).at_most((OF_A_TURN / classes.max(1)).max(1));
-    let sums = turns.on_cores(cosines, stop, move |cosines| {
+    let sums = cosines.on_cores(turns, stop, move |cosines| {
         let _no_grad = tch::no_grad_guard();
         let bias = Tensor::from_slice(&bias).to_device(cosines.device());
         let mut sum = Tensor::zeros([classes], (Number::Double, cosines.device()));
@@ -216,11 +222,8 @@ fn mass(cosines: &Tensor, bias: &[f64], scale: f64, stop: &Stop) -> Result<Vec<f
 /// answers with the classes whose pictures lie nearest. `features` are centred and of unit length.
 fn agreement(evidence: &Evidence<'_>, bias: &Tensor, stop: &Stop) -> Result<f64> {
     let Evidence { cosines, halves: [one, other], features, scale } = *evidence;
-    let answers = |cosines: &Tensor| {
-        let (rows, classes) = cosines.size2().unwrap_or((0, 0));
-        Blocks::of_numbers(rows, classes).map(stop, |block| apply(&block.of(cosines), bias, scale).argmax(1, false))
-    };
-    let classes = cosines.size()[1];
+    let answers = |cosines: &Matrix| cosines.map(stop, |rows| apply(&rows, bias, scale).argmax(1, false));
+    let classes = cosines.size().1;
     let halves = beyond_chance(&answers(one)?, &answers(other)?, classes);
     let own = answers(cosines)?;
     let near = ClassMeans::of(features, &own, classes, stop)?.nearest_of_others(features, &own, stop)?;
@@ -251,9 +254,9 @@ mod tests {
     /// Pictures whose features lie about their class's centre, and whose names are biased.
     struct Drawn {
         truth: Tensor,
-        features: Tensor,
-        cosines: Tensor,
-        halves: [Tensor; 2],
+        features: Matrix,
+        cosines: Matrix,
+        halves: [Matrix; 2],
     }
 
     impl Drawn {
@@ -269,10 +272,15 @@ mod tests {
                 normalize(&(centres.index_select(0, &truth) + noise))
             };
             // The names lie near a direction that all pictures share, as CLIP's do.
-            let cosines = |features: &Tensor| features.matmul(&centres.tr()) * 0.1 + &bias;
+            let cosines = |features: &Tensor| Matrix::from(features.matmul(&centres.tr()) * 0.1 + &bias);
             let (one, other) = (seen(), seen());
             let features = normalize(&(&one + &other));
-            Drawn { cosines: cosines(&features), halves: [cosines(&one), cosines(&other)], features, truth }
+            Drawn {
+                cosines: cosines(&features),
+                halves: [cosines(&one), cosines(&other)],
+                features: features.into(),
+                truth,
+            }
         }
 
         fn chosen(&self) -> ClassBias {
@@ -282,7 +290,8 @@ mod tests {
         }
 
         fn accuracy(&self, bias: &Tensor) -> f64 {
-            let answers = apply(&self.cosines, bias, SCALE).argmax(1, false);
+            let answers =
+                applied(&self.cosines, bias, SCALE).map(&Stop::default(), |rows| rows.argmax(1, false)).unwrap();
             answers.eq_tensor(&self.truth).to_kind(Number::Double).mean(Number::Double).double_value(&[])
         }
 
@@ -329,8 +338,8 @@ mod tests {
     }
 
     /// The mean-free biases that the equation of the module's page gives for `bias`, in f64.
-    fn by_the_equation(cosines: &Tensor, shares: &Tensor, bias: &Tensor, pull: f64, scale: f64) -> Tensor {
-        let logits = cosines.to_kind(Number::Double) * scale;
+    fn by_the_equation(cosines: &Matrix, shares: &Tensor, bias: &Tensor, pull: f64, scale: f64) -> Tensor {
+        let logits = cosines.in_memory(&Stop::default()).unwrap().to_kind(Number::Double) * scale;
         let columns = &logits - (&logits + bias).logsumexp([1i64].as_slice(), true);
         let mean = columns.logsumexp([0i64].as_slice(), false) - (logits.size()[0] as f64).ln();
         let value = (shares.log() - mean) * pull;

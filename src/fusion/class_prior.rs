@@ -13,6 +13,7 @@
 use tch::{Kind as Number, Tensor};
 
 use super::blocks::Blocks;
+use super::matrix::Matrix;
 use super::normalize;
 use crate::error::Result;
 use crate::stop::Stop;
@@ -31,24 +32,24 @@ const BIAS: f64 = 0.5;
 ///
 /// # Errors
 /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
-pub fn estimate(features: &Tensor, prior: &Tensor, stop: &Stop) -> Result<Tensor> {
+pub fn estimate(features: &Matrix, prior: &Matrix, stop: &Stop) -> Result<Tensor> {
     let _no_grad = tch::no_grad_guard();
-    let (pictures, classes, width) = (features.size()[0], prior.size()[1], features.size()[1]);
-    let bias = prior.mean_dim([0i64].as_slice(), true, None::<Number>) * BIAS;
-    let numbers = Blocks::of_numbers(pictures, classes);
-    let mut clusters = numbers.map(stop, |block| (block.of(prior) - &bias).argmax(1, false))?;
-    let mut centres = Tensor::zeros([classes, width], (Number::Float, features.device()));
+    let (pictures, classes, width) = (features.size().0, prior.size().1, features.size().1);
+    let bias = prior.mean(stop)? * BIAS;
+    let mut clusters = prior.map(stop, |rows| (rows - &bias).argmax(1, false))?;
+    let mut centres = Tensor::zeros([classes, width], tch::kind::FLOAT_CPU);
     let products = Blocks::of_products(pictures, classes * width);
     for _ in 0..ROUNDS {
         let mut sums = centres.zeros_like();
-        products.each(stop, |block| {
+        products.try_each(stop, |block| {
             let members = block.of(&clusters).one_hot(classes).to_kind(Number::Float);
-            sums += members.tr().matmul(&block.of(features));
+            sums += members.tr().matmul(&features.block(block)?);
+            Ok(())
         })?;
         // A cluster that lost all its pictures stays where it was; one that never had any stays at
         // the origin.
         centres = normalize(&sums).where_self(&sizes(&clusters, classes).unsqueeze(1).gt(0.0), &centres);
-        clusters = products.map(stop, |block| block.of(features).matmul(&centres.tr()).argmax(1, false))?;
+        clusters = products.try_map(stop, |block| Ok(features.block(block)?.matmul(&centres.tr()).argmax(1, false)))?;
     }
     let count = sizes(&clusters, classes) + PSEUDO_COUNT;
     Ok(&count / count.sum(Number::Float))
@@ -81,13 +82,15 @@ mod tests {
     }
 
     fn shares(features: &Tensor, prior: &Tensor) -> Vec<f32> {
-        Vec::try_from(estimate(features, prior, &Stop::default()).unwrap()).unwrap()
+        let (features, prior) = (features.shallow_clone().into(), prior.shallow_clone().into());
+        Vec::try_from(estimate(&features, &prior, &Stop::default()).unwrap()).unwrap()
     }
 
     #[test]
     fn it_asks_twice_a_round_whether_to_stop() {
         let (features, prior) = biased(0.3);
-        let questions = 1 + 2 * ROUNDS as u64;
+        let (features, prior) = (features.into(), prior.into());
+        let questions = 2 + 2 * ROUNDS as u64;
         for asked in 0..questions {
             assert_eq!(estimate(&features, &prior, &Stop::after(asked)).unwrap_err().kind(), Kind::Interrupted);
         }

@@ -104,6 +104,16 @@ impl Design {
         self.starts_from == StartsFrom::Features && self.fusion.coarse != Coarse::Cls
     }
 
+    /// Returns whether `[FG]` has a share in the fused feature, so that patches matter.
+    pub fn needs_patches(&self) -> bool {
+        self.fusion.ratio > 0.0
+    }
+
+    /// Returns whether the `[CLS]` token asks the patches.
+    pub fn needs_cls_token(&self) -> bool {
+        self.needs_patches() && self.fusion.query == Query::Cls
+    }
+
     /// Returns whether W* is trained; otherwise it keeps its start.
     pub fn trains_head(&self) -> bool {
         self.fusion.heads != MixedHeads::Frozen

@@ -3,54 +3,109 @@
 //!
 //! Shapes: n pictures, C classes, d the joint width, k neighbours.
 
-use tch::Tensor;
+use tch::{Kind as Number, Tensor};
 
-use super::blocks::Blocks;
+use super::blocks::{Block, Blocks};
+use super::matrix::Matrix;
 use super::neighbours::Neighbours;
-use crate::error::Result;
+use crate::error::{Context, Kind, Result};
 use crate::stop::Stop;
+use crate::table::tensor;
 
-/// The nearest neighbours of each picture, with the cosine as weight.
+/// The nearest neighbours of each picture, with the cosine as weight, in both directions: an edge is
+/// among those of either of its ends.
 #[derive(Debug)]
 pub struct Graph {
-    /// The neighbours' places, (n, k).
-    places: Tensor,
-    /// The weights, (n, k), not negative.
-    weights: Tensor,
+    /// The first edge of each picture, and the number of all edges.
+    first: Vec<usize>,
+    /// The pictures at the other ends.
+    others: Vec<i64>,
+    /// The weights, not negative.
+    weights: Vec<f32>,
+    neighbours: i64,
+}
+
+/// The most edges whose answers are gathered at once, of answers about this many classes.
+fn at_once(classes: i64) -> usize {
+    const NUMBERS: i64 = 1 << 22;
+    (NUMBERS / classes.max(1)).max(1) as usize
 }
 
 impl Graph {
     /// Finds the nearest neighbours of features (n, d) of unit length.
     ///
     /// # Errors
-    /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
-    pub fn nearest(features: &Tensor, neighbours: usize, stop: &Stop) -> Result<Self> {
+    /// Fails if a file cannot be read, and returns [`Kind::Interrupted`] if a stop was requested.
+    pub fn nearest(features: &Matrix, neighbours: usize, stop: &Stop) -> Result<Self> {
         let Neighbours { places, cosines } = Neighbours::of(features, neighbours, stop)?;
-        Ok(Graph { places, weights: cosines.clamp_min(0.0) })
+        let (pictures, neighbours) = places.size2().unwrap_or((0, 0));
+        let weights = tensor::numbers(&cosines.clamp_min(0.0).flatten(0, 1))?;
+        let places = Vec::<i64>::try_from(places.flatten(0, 1))
+            .context(Kind::Torch, || "cannot copy the neighbours".to_owned())?;
+        let (pictures, k) = (pictures as usize, neighbours as usize);
+
+        let mut first = vec![0; pictures + 1];
+        places.iter().for_each(|&other| first[other as usize + 1] += 1);
+        for picture in 0..pictures {
+            first[picture + 1] += first[picture] + k;
+        }
+        let mut next = first.clone();
+        let (mut others, mut of_edges) = (vec![0; 2 * places.len()], vec![0.0; 2 * places.len()]);
+        let mut add = |picture: usize, other: usize, weight: f32| {
+            (others[next[picture]], of_edges[next[picture]]) = (other as i64, weight);
+            next[picture] += 1;
+        };
+        // Nearer neighbours come first, so that sums do not depend on how they are made.
+        for rank in 0..k {
+            let edges = || (0..pictures).map(|own| (own, places[own * k + rank] as usize, weights[own * k + rank]));
+            edges().for_each(|(own, other, weight)| add(own, other, weight));
+            edges().for_each(|(own, other, weight)| add(other, own, weight));
+        }
+        Ok(Graph { first, others, weights: of_edges, neighbours })
     }
 
     /// Returns how many neighbours each picture has.
     pub fn neighbours(&self) -> i64 {
-        self.places.size()[1]
+        self.neighbours
     }
 
-    /// Returns `sum_j (w_ij + w_ji) z_j` for every picture i, (n, C): the answers of its
-    /// neighbours, and of the pictures whose neighbour it is.
+    /// Returns the sum of the weights of each picture's edges, (n).
+    pub fn degrees(&self) -> Tensor {
+        let degrees: Vec<f32> = self.first.windows(2).map(|ends| self.weights[ends[0]..ends[1]].iter().sum()).collect();
+        Tensor::from_slice(&degrees)
+    }
+
+    /// Returns blocks of pictures, whose answers about this many classes are gathered at once.
+    pub fn blocks(&self, classes: i64) -> Blocks {
+        Blocks::of_numbers(self.first.len() as i64 - 1, classes * 2 * self.neighbours.max(1))
+    }
+
+    /// Returns `sum_j (w_ij + w_ji) s_j z_j` for every picture i of a block, (rows, C): the answers
+    /// `z` (n, C) of its neighbours, and of the pictures whose neighbour it is, each times that
+    /// picture's number in `s` (n), if there are such numbers.
     ///
     /// # Errors
-    /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
-    pub fn sum(&self, answers: &Tensor, stop: &Stop) -> Result<Tensor> {
-        let sum = answers.zeros_like();
-        let rows = Blocks::of_numbers(answers.size()[0], answers.size()[1]);
-        for k in 0..self.neighbours() {
-            let (index, weight) = (self.places.select(1, k), self.weights.select(1, k).unsqueeze(1));
-            rows.each(stop, |block| {
-                let mut own = block.of(&sum);
-                own += answers.index_select(0, &block.of(&index)) * block.of(&weight);
-            })?;
-            rows.each(stop, |block| {
-                let _ = sum.shallow_clone().index_add_(0, &block.of(&index), &(block.of(answers) * block.of(&weight)));
-            })?;
+    /// Fails if a file cannot be read.
+    pub fn sum(&self, block: Block, answers: &Matrix, factors: Option<&Tensor>) -> Result<Tensor> {
+        let (from, to) = block.range();
+        let classes = answers.size().1;
+        let sum = Tensor::zeros([to - from, classes], tch::kind::FLOAT_CPU);
+        let rows = (from..to).flat_map(|row| {
+            let edges = self.first[row as usize]..self.first[row as usize + 1];
+            std::iter::repeat_n(row - from, edges.len())
+        });
+        let rows: Vec<i64> = rows.collect();
+        let edges = self.first[from as usize]..self.first[to as usize];
+        let at_once = at_once(classes);
+        let (others, weights) = (&self.others[edges.clone()], &self.weights[edges]);
+        for ((rows, others), weights) in rows.chunks(at_once).zip(others.chunks(at_once)).zip(weights.chunks(at_once)) {
+            let others = Tensor::from_slice(others);
+            let mut seen = answers.rows(&others)?;
+            if let Some(factors) = factors {
+                seen *= factors.index_select(0, &others).unsqueeze(1);
+            }
+            let seen = seen * Tensor::from_slice(weights).unsqueeze(1).to_kind(Number::Float);
+            let _ = sum.shallow_clone().index_add_(0, &Tensor::from_slice(rows), &seen);
         }
         Ok(sum)
     }

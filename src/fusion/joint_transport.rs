@@ -24,8 +24,9 @@
 
 use tch::{Kind as Number, Tensor};
 
-use super::blocks::{Blocks, picked, products};
+use super::blocks::Blocks;
 use super::class_bias;
+use super::matrix::{Matrix, products};
 use super::normalize;
 use crate::error::Result;
 use crate::stop::Stop;
@@ -72,20 +73,20 @@ const HALVINGS: usize = 30;
 /// # Errors
 /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
 pub fn carry_over(
-    cosines: &Tensor,
+    cosines: &Matrix,
     prior: &Tensor,
-    features: &Tensor,
+    features: &Matrix,
     transport: Transport<'_>,
     stop: &Stop,
 ) -> Result<Joint> {
     let _no_grad = tch::no_grad_guard();
     let Transport { shares, pull, scale } = transport;
-    let (rows, classes) = cosines.size2().unwrap_or((0, 0));
-    let centre = features.sum_dim_intlist([0i64].as_slice(), false, Number::Float) / rows.max(1) as f64;
+    let classes = cosines.size().1;
+    let centre = features.mean(stop)?.squeeze_dim(0);
     let seen = from_centre(features, &centre, stop)?;
     let sharpness = SHARE * sharpness(cosines, prior, &seen, scale, stop)?;
-    let (mut logits, mut bias) = (cosines.shallow_clone(), prior.shallow_clone());
-    let mut prototypes = Tensor::zeros([classes, seen.size()[1]], (Number::Float, seen.device()));
+    let (mut logits, mut bias) = (cosines.clone(), prior.shallow_clone());
+    let mut prototypes = Tensor::zeros([classes, seen.size().1], tch::kind::FLOAT_CPU);
     let mut mass = Tensor::zeros([classes], (Number::Double, tch::Device::Cpu));
     for _ in 0..ROUNDS {
         prototypes = means(&logits, &bias, &seen, scale, stop)?;
@@ -102,12 +103,11 @@ impl Joint {
     ///
     /// # Errors
     /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
-    pub fn answer(&self, cosines: &Tensor, features: &Tensor, scale: f64, stop: &Stop) -> Result<Tensor> {
+    pub fn answer(&self, cosines: &Matrix, features: &Matrix, scale: f64, stop: &Stop) -> Result<Matrix> {
         let _no_grad = tch::no_grad_guard();
         let seen = from_centre(features, &self.centre, stop)?;
         let logits = together(cosines, &seen, &self.prototypes, self.sharpness / scale, stop)?;
-        Blocks::of_numbers(logits.size()[0], logits.size()[1])
-            .map(stop, |block| class_bias::apply(&block.of(&logits), &self.bias, scale))
+        Ok(class_bias::applied(&logits, &self.bias, scale))
     }
 
     /// Returns a copy for another thread, which shares the tensors.
@@ -124,17 +124,19 @@ impl Joint {
 }
 
 /// Returns features (rows, F) as seen from their centre, of unit length.
-fn from_centre(features: &Tensor, centre: &Tensor, stop: &Stop) -> Result<Tensor> {
-    Blocks::of_numbers(features.size()[0], features.size()[1])
-        .map(stop, |block| normalize(&(block.of(features).to_kind(Number::Float) - centre)))
+fn from_centre(features: &Matrix, centre: &Tensor, stop: &Stop) -> Result<Matrix> {
+    Matrix::computed(features.blocks(), features.size().1, stop, |block| {
+        Ok(normalize(&(features.block(block)? - centre)))
+    })
 }
 
 /// Returns cosine-like logits (rows, C) of both spaces; `weight` turns the second one's cosines
 /// into those of the first.
-fn together(cosines: &Tensor, seen: &Tensor, prototypes: &Tensor, weight: f64, stop: &Stop) -> Result<Tensor> {
-    let each = prototypes.numel() as i64;
-    Blocks::of_products(seen.size()[0], each)
-        .map(stop, |block| block.of(cosines) + block.of(seen).matmul(&prototypes.tr()) * weight)
+fn together(cosines: &Matrix, seen: &Matrix, prototypes: &Tensor, weight: f64, stop: &Stop) -> Result<Matrix> {
+    let blocks = Blocks::of_products(seen.size().0, prototypes.numel() as i64);
+    Matrix::computed(blocks, cosines.size().1, stop, |block| {
+        Ok(cosines.block(block)? + seen.block(block)?.matmul(&prototypes.tr()) * weight)
+    })
 }
 
 /// Returns the soft answers (rows, C) of some rows of cosine-like logits.
@@ -143,38 +145,39 @@ fn softened(logits: &Tensor, bias: &Tensor, scale: f64) -> Tensor {
 }
 
 /// Returns the prototypes (C, F) that soft answers give the classes.
-fn means(logits: &Tensor, bias: &Tensor, seen: &Tensor, scale: f64, stop: &Stop) -> Result<Tensor> {
-    let (rows, classes) = logits.size2().unwrap_or((0, 0));
-    let width = seen.size()[1];
-    let mut sums = Tensor::zeros([classes, width], (Number::Float, seen.device()));
-    Blocks::of_products(rows, classes * width)
-        .each(stop, |block| sums += softened(&block.of(logits), bias, scale).tr().matmul(&block.of(seen)))?;
+fn means(logits: &Matrix, bias: &Tensor, seen: &Matrix, scale: f64, stop: &Stop) -> Result<Tensor> {
+    let ((rows, classes), width) = (logits.size(), seen.size().1);
+    let mut sums = Tensor::zeros([classes, width], tch::kind::FLOAT_CPU);
+    Blocks::of_products(rows, classes * width).try_each(stop, |block| {
+        sums += softened(&logits.block(block)?, bias, scale).tr().matmul(&seen.block(block)?);
+        Ok(())
+    })?;
     Ok(normalize(&sums))
 }
 
 /// Returns the sharpness with which the second space's cosines make the first answers likeliest,
 /// where those of each half of the pictures come from prototypes of the other.
-fn sharpness(cosines: &Tensor, prior: &Tensor, seen: &Tensor, scale: f64, stop: &Stop) -> Result<f64> {
-    let (rows, classes) = cosines.size2().unwrap_or((0, 0));
+fn sharpness(cosines: &Matrix, prior: &Tensor, seen: &Matrix, scale: f64, stop: &Stop) -> Result<f64> {
+    let rows = cosines.size().0;
     if rows < 2 {
         return Ok(SHARPNESS.0);
     }
     let [one, two] = halves_of(rows);
     let mut halves = Vec::new();
     for (own, other) in [(&one, &two), (&two, &one)] {
-        let (given, shown) = (picked(cosines, other, stop)?, picked(seen, other, stop)?);
-        let prototypes = means(&given, prior, &shown, scale, stop)?;
-        halves.push((picked(cosines, own, stop)?, products(&picked(seen, own, stop)?, &prototypes, stop)?));
+        let prototypes = means(&cosines.picked(other), prior, &seen.picked(other), scale, stop)?;
+        halves.push((cosines.picked(own), products(&seen.picked(own), &prototypes, stop)?));
     }
     // The slope of the likelihood in the sharpness, which never increases.
     let slope = |sharpness: f64| -> Result<f64> {
         let mut sum = 0.0;
         for (cosines, second) in &halves {
-            Blocks::of_numbers(second.size()[0], classes).each(stop, |block| {
-                let second = block.of(second);
+            second.blocks().try_each(stop, |block| {
+                let second = second.block(block)?;
                 let answers =
-                    softened(&block.of(cosines), prior, scale) - (&second * sharpness).softmax(-1, Number::Float);
+                    softened(&cosines.block(block)?, prior, scale) - (&second * sharpness).softmax(-1, Number::Float);
                 sum += (answers * second).sum(Number::Double).double_value(&[]);
+                Ok(())
             })?;
         }
         Ok(sum)
@@ -228,12 +231,14 @@ mod tests {
         /// Returns what was carried over from the first half, and the share of the second that is
         /// then answered rightly, in the first space and in both.
         fn carried(&self) -> (Joint, f64, f64) {
-            let (first, second) = (|t: &Tensor| t.narrow(0, 0, 300), |t: &Tensor| t.narrow(0, 300, 300));
+            let first = |t: &Tensor| Matrix::from(t.narrow(0, 0, 300));
+            let second = |t: &Tensor| t.narrow(0, 300, 300);
             let none = Tensor::zeros([CLASSES], (Number::Double, tch::Device::Cpu));
             let transport = Transport { shares: None, pull: 0.8, scale: SCALE };
             let stop = Stop::default();
             let joint = carry_over(&first(&self.cosines), &none, &first(&self.features), transport, &stop).unwrap();
-            let both = joint.answer(&second(&self.cosines), &second(&self.features), SCALE, &stop).unwrap();
+            let (cosines, features) = (second(&self.cosines).into(), second(&self.features).into());
+            let both = joint.answer(&cosines, &features, SCALE, &stop).unwrap().in_memory(&stop).unwrap();
             let right = |logits: &Tensor| {
                 let right = logits.argmax(1, false).eq_tensor(&second(&self.truth));
                 right.to_kind(Number::Double).mean(Number::Double).double_value(&[])
@@ -276,21 +281,24 @@ mod tests {
         let none = Tensor::zeros([CLASSES], (Number::Double, tch::Device::Cpu));
         for rows in [1, 2, 3] {
             let drawn = Drawn::new(0.5);
-            let (cosines, features) = (drawn.cosines.narrow(0, 0, rows), drawn.features.narrow(0, 0, rows));
+            let first = |of: &Tensor| Matrix::from(of.narrow(0, 0, rows));
+            let (cosines, features) = (first(&drawn.cosines), first(&drawn.features));
             let transport = Transport { shares: None, pull: 1.0, scale: SCALE };
             let joint = carry_over(&cosines, &none, &features, transport, &Stop::default()).unwrap();
             let answers = joint.answer(&cosines, &features, SCALE, &Stop::default()).unwrap();
+            let answers = answers.in_memory(&Stop::default()).unwrap();
             assert!(bool::try_from(answers.isfinite().all()).unwrap(), "{rows} pictures");
         }
     }
 
     #[test]
     fn it_can_be_stopped_in_every_round() {
-        let drawn = Drawn::new(0.5);
+        let Drawn { cosines, features, .. } = Drawn::new(0.5);
+        let (cosines, features) = (cosines.into(), features.into());
         let none = Tensor::zeros([CLASSES], (Number::Double, tch::Device::Cpu));
         for asked in [0, 1, 9, 40, 80] {
             let transport = Transport { shares: None, pull: 0.8, scale: SCALE };
-            let stopped = carry_over(&drawn.cosines, &none, &drawn.features, transport, &Stop::after(asked));
+            let stopped = carry_over(&cosines, &none, &features, transport, &Stop::after(asked));
             assert_eq!(stopped.unwrap_err().kind(), Kind::Interrupted);
         }
     }

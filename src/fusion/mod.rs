@@ -1,6 +1,6 @@
 //! The method on tensors: saliency, SOAP, TokenFusion, heads, loss.
 //!
-//! Every file is one section of the method; none depends on tables or files. Shapes: B images, N
+//! Every file is one section of the method; none depends on tables. Shapes: B images, N
 //! patch tokens, D the vision tower's width, d the joint width, C classes, V crops.
 
 pub mod adamw;
@@ -15,6 +15,7 @@ pub mod graph;
 pub mod heads;
 pub mod joint_transport;
 pub mod loss;
+pub mod matrix;
 pub mod model;
 pub mod nearest_mean;
 pub mod neighbours;

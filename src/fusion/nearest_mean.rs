@@ -5,7 +5,8 @@
 
 use tch::{Kind as Number, Tensor};
 
-use super::blocks::{Blocks, products};
+use super::blocks::Blocks;
+use super::matrix::Matrix;
 use super::normalize;
 use crate::error::Result;
 use crate::stop::Stop;
@@ -23,8 +24,15 @@ pub struct ClassMeans {
 }
 
 /// Returns features (n, d) less their mean, of unit length.
-pub fn centred(features: &Tensor) -> Tensor {
-    normalize(&(features - features.mean_dim([0i64].as_slice(), true, None::<Number>)))
+///
+/// # Errors
+/// Fails if a file cannot be read or written, and returns [`crate::error::Kind::Interrupted`] if a
+/// stop was requested.
+pub fn centred(features: &Matrix, stop: &Stop) -> Result<Matrix> {
+    let mean = features.mean(stop)?;
+    Matrix::computed(features.blocks(), features.size().1, stop, |block| {
+        Ok(normalize(&(features.block(block)? - &mean)))
+    })
 }
 
 impl ClassMeans {
@@ -32,16 +40,17 @@ impl ClassMeans {
     ///
     /// # Errors
     /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
-    pub fn of(features: &Tensor, answers: &Tensor, classes: i64, stop: &Stop) -> Result<ClassMeans> {
-        let (rows, width) = (features.size()[0], features.size()[1]);
-        let mut sums = Tensor::zeros([classes, width], (features.kind(), features.device()));
-        Blocks::of_products(rows, classes * width).each(stop, |block| {
-            let _ = sums.index_add_(0, &block.of(answers), &block.of(features));
+    pub fn of(features: &Matrix, answers: &Tensor, classes: i64, stop: &Stop) -> Result<ClassMeans> {
+        let (rows, width) = features.size();
+        let mut sums = Tensor::zeros([classes, width], tch::kind::FLOAT_CPU);
+        Blocks::of_products(rows, classes * width).try_each(stop, |block| {
+            let _ = sums.index_add_(0, &block.of(answers), &features.block(block)?);
+            Ok(())
         })?;
-        let counts = answers.bincount::<&Tensor>(None, classes).to_kind(features.kind());
+        let counts = answers.bincount::<&Tensor>(None, classes).to_kind(Number::Float);
         let squares = sums.square().sum_dim_intlist([1i64].as_slice(), false, Number::Double);
         let explained = (&squares / counts.clamp_min(1.0)).sum(Number::Double).double_value(&[]) / rows.max(1) as f64;
-        Ok(ClassMeans { means: normalize(&sums), counts, squares: squares.to_kind(features.kind()), explained })
+        Ok(ClassMeans { means: normalize(&sums), counts, squares: squares.to_kind(Number::Float), explained })
     }
 
     /// Returns the share of the features' variance that is between the classes, not within, from 0
@@ -54,10 +63,12 @@ impl ClassMeans {
     ///
     /// # Errors
     /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
-    pub fn nearest(&self, features: &Tensor, stop: &Stop) -> Result<Tensor> {
-        let cosines = products(features, &self.means, stop)?;
-        // A class that nothing is answered with has no mean, and nothing lies near it.
-        Ok(cosines.masked_fill(&self.counts.eq(0.0), f64::NEG_INFINITY).argmax(1, false))
+    pub fn nearest(&self, features: &Matrix, stop: &Stop) -> Result<Tensor> {
+        Blocks::of_products(features.size().0, self.means.numel() as i64).try_map(stop, |block| {
+            let cosines = features.block(block)?.matmul(&self.means.tr());
+            // A class that nothing is answered with has no mean, and nothing lies near it.
+            Ok(cosines.masked_fill(&self.counts.eq(0.0), f64::NEG_INFINITY).argmax(1, false))
+        })
     }
 
     /// Like [`nearest`](Self::nearest), but of the pictures (n, d) that the means were made of,
@@ -66,10 +77,9 @@ impl ClassMeans {
     ///
     /// # Errors
     /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
-    pub fn nearest_of_others(&self, features: &Tensor, answers: &Tensor, stop: &Stop) -> Result<Tensor> {
-        let rows = features.size()[0];
-        Blocks::of_products(rows, self.means.numel() as i64).map(stop, |block| {
-            let cosines = block.of(features).matmul(&self.means.tr());
+    pub fn nearest_of_others(&self, features: &Matrix, answers: &Tensor, stop: &Stop) -> Result<Tensor> {
+        Blocks::of_products(features.size().0, self.means.numel() as i64).try_map(stop, |block| {
+            let cosines = features.block(block)?.matmul(&self.means.tr());
             let answers = block.of(answers);
             let of_own = |numbers: &Tensor| numbers.index_select(0, &answers).unsqueeze(-1);
             let own = answers.unsqueeze(-1);
@@ -79,7 +89,7 @@ impl ClassMeans {
             let length = (squares - &product * 2.0 - 1.0).clamp_min(TINY).sqrt();
             let to_own = (product / length).masked_fill(&of_own(&self.counts).le(1.0), f64::NEG_INFINITY);
             let cosines = cosines.masked_fill(&self.counts.eq(0.0), f64::NEG_INFINITY);
-            cosines.scatter(1, &own, &to_own).argmax(1, false)
+            Ok(cosines.scatter(1, &own, &to_own).argmax(1, false))
         })
     }
 }
@@ -94,7 +104,8 @@ mod tests {
     #[test]
     fn pictures_lie_nearest_to_the_mean_of_what_they_look_like_and_never_to_an_absent_class() {
         let features = Tensor::from_slice(&[1.0f32, 0.1, 1.0, -0.1, -1.0, 0.1, -1.0, -0.1]).view([4, 2]);
-        let (features, stop) = (centred(&features), Stop::default());
+        let stop = Stop::default();
+        let features = centred(&features.into(), &stop).unwrap();
         let nearest = |answers: &[i64]| {
             let means = ClassMeans::of(&features, &Tensor::from_slice(answers), 4, &stop).unwrap();
             Vec::<i64>::try_from(means.nearest(&features, &stop).unwrap()).unwrap()
@@ -111,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_picture_is_not_its_own_witness() {
-        let features = normalize(&Tensor::from_slice2(&[[1.0_f32, 0.0], [1.0, 0.1], [0.9, 1.0], [0.0, 1.0]]));
+        let features = normalize(&Tensor::from_slice2(&[[1.0_f32, 0.0], [1.0, 0.1], [0.9, 1.0], [0.0, 1.0]])).into();
         let answers = Tensor::from_slice(&[0_i64, 0, 0, 1]);
         let stop = Stop::default();
         let means = ClassMeans::of(&features, &answers, 3, &stop).unwrap();

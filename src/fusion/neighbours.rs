@@ -8,6 +8,7 @@
 use tch::{Device, Kind as Number, Tensor};
 
 use super::blocks::{Block, Blocks};
+use super::matrix::Matrix;
 use crate::cores;
 use crate::error::{Context, Kind, Result};
 use crate::stop::Stop;
@@ -38,7 +39,7 @@ impl Neighbours {
     ///
     /// # Errors
     /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
-    pub fn of(features: &Tensor, k: usize, stop: &Stop) -> Result<Self> {
+    pub fn of(features: &Matrix, k: usize, stop: &Stop) -> Result<Self> {
         Self::of_some(features, &everywhere(features), k, stop)
     }
 
@@ -46,12 +47,12 @@ impl Neighbours {
     ///
     /// # Errors
     /// Fails like [`of`](Self::of).
-    pub fn of_some(features: &Tensor, of: &Tensor, k: usize, stop: &Stop) -> Result<Self> {
+    pub fn of_some(features: &Matrix, of: &Tensor, k: usize, stop: &Stop) -> Result<Self> {
         let mut bands = Vec::new();
-        for band in bands_of(of, features.size()[1]) {
+        for band in bands_of(of, features.size().1) {
             bands.push(Self::of_band(features, &band.of(of), k, stop)?);
         }
-        Ok(Self::joined(&bands, features.device()))
+        Ok(Self::joined(&bands))
     }
 
     /// Like [`of`](Self::of), but on all cores; `advance` is told of pictures that are done. The
@@ -60,20 +61,20 @@ impl Neighbours {
     /// # Errors
     /// Fails like [`of`](Self::of).
     pub fn on_all_cores(
-        features: &Tensor,
+        features: &Matrix,
         k: usize,
         stop: &Stop,
         advance: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<Self> {
         let stop = stop.clone();
         let all = everywhere(features);
-        let bands = bands_of(&all, features.size()[1]).map(|band| (features.shallow_clone(), band.of(&all))).collect();
+        let bands = bands_of(&all, features.size().1).map(|band| (features.clone(), band.of(&all))).collect();
         let found = cores::map(bands, move |(features, own)| {
             let found = Self::of_band(&features, &own, k, &stop)?;
             advance(own.size()[0].cast_unsigned());
             Ok(found)
         })?;
-        Ok(Self::joined(&found, features.device()))
+        Ok(Self::joined(&found))
     }
 
     /// Returns how many neighbours each picture has.
@@ -82,16 +83,16 @@ impl Neighbours {
     }
 
     /// Finds the neighbours of the pictures of a band, at the places `own`.
-    fn of_band(features: &Tensor, own: &Tensor, k: usize, stop: &Stop) -> Result<Self> {
+    fn of_band(features: &Matrix, own: &Tensor, k: usize, stop: &Stop) -> Result<Self> {
         let _no_grad = tch::no_grad_guard();
-        let (pictures, width) = (features.size()[0], features.size()[1]);
+        let (pictures, width) = features.size();
         let k = k.min(usize::try_from(pictures - 1).unwrap_or(0));
         let places = Vec::<i64>::try_from(own).context(Kind::Torch, || "cannot copy places of pictures".to_owned())?;
         let mut nearest: Vec<Nearest> = places.into_iter().map(|own| Nearest::of(own, k)).collect();
-        let rows = features.index_select(0, &own.to_device(features.device()));
+        let rows = features.rows(own)?;
         let mut numbers = Vec::new();
-        Blocks::of_products(pictures, ROWS * width).at_most(COLUMNS).each(stop, |columns| {
-            let tile = rows.matmul(&columns.of(features).tr()).to_device(Device::Cpu).to_kind(Number::Float);
+        Blocks::of_products(pictures, ROWS * width).at_most(COLUMNS).try_each(stop, |columns| {
+            let tile = rows.matmul(&features.block(columns)?.tr());
             let (first, end) = columns.range();
             let across = (end - first) as usize;
             numbers.resize(nearest.len() * across, 0.0);
@@ -99,6 +100,7 @@ impl Neighbours {
             for (nearest, cosines) in nearest.iter_mut().zip(numbers.chunks_exact(across)) {
                 nearest.see(first, cosines);
             }
+            Ok(())
         })?;
         let shape = [nearest.len() as i64, k as i64];
         let places: Vec<i64> = nearest.iter().flat_map(|nearest| nearest.places.iter().copied()).collect();
@@ -109,10 +111,10 @@ impl Neighbours {
         })
     }
 
-    fn joined(bands: &[Self], device: Device) -> Self {
+    fn joined(bands: &[Self]) -> Self {
         let all = |of: fn(&Self) -> &Tensor, none| match bands.iter().map(of).collect::<Vec<_>>().as_slice() {
-            [] => Tensor::empty([0, 0], (none, device)),
-            bands => Tensor::cat(bands, 0).to_device(device),
+            [] => Tensor::empty([0, 0], (none, Device::Cpu)),
+            bands => Tensor::cat(bands, 0),
         };
         Neighbours {
             places: all(|band| &band.places, Number::Int64),
@@ -127,8 +129,8 @@ fn bands_of(of: &Tensor, width: i64) -> impl Iterator<Item = Block> {
 }
 
 /// Returns the places of all pictures.
-fn everywhere(features: &Tensor) -> Tensor {
-    Tensor::arange(features.size()[0], tch::kind::INT64_CPU)
+fn everywhere(features: &Matrix) -> Tensor {
+    Tensor::arange(features.size().0, tch::kind::INT64_CPU)
 }
 
 /// The nearest neighbours of one picture among those that were seen.
@@ -189,9 +191,9 @@ mod tests {
     use super::*;
     use crate::fusion::normalize;
 
-    fn random(pictures: i64, width: i64) -> Tensor {
+    fn random(pictures: i64, width: i64) -> Matrix {
         tch::manual_seed(5);
-        normalize(&Tensor::randn([pictures, width], tch::kind::FLOAT_CPU))
+        normalize(&Tensor::randn([pictures, width], tch::kind::FLOAT_CPU)).into()
     }
 
     fn numbers(x: &Tensor) -> Vec<Vec<f64>> {
@@ -199,7 +201,8 @@ mod tests {
     }
 
     /// Returns the neighbours by sorting all others.
-    fn sorted(features: &Tensor, k: usize) -> Vec<Vec<f64>> {
+    fn sorted(features: &Matrix, k: usize) -> Vec<Vec<f64>> {
+        let features = features.in_memory(&Stop::default()).unwrap();
         let all = numbers(&features.matmul(&features.tr()));
         let nearest = |(own, cosines): (usize, &Vec<f64>)| {
             let mut others: Vec<usize> = (0..cosines.len()).filter(|&other| other != own).collect();
@@ -229,7 +232,7 @@ mod tests {
 
     #[test]
     fn of_equal_pictures_the_first_are_the_nearest_and_none_is_its_own() {
-        let features = random(1, 8).repeat([5_000, 1]);
+        let features = random(1, 8).in_memory(&Stop::default()).unwrap().repeat([5_000, 1]).into();
         let found = Neighbours::of(&features, 2, &Stop::default()).unwrap();
         let places = numbers(&found.places);
         assert_eq!(places[0], [1.0, 2.0]);
@@ -248,7 +251,7 @@ mod tests {
     #[test]
     fn a_feature_that_is_not_a_number_is_nobodys_neighbour_while_there_are_others() {
         let features = random(6, 8);
-        let _ = features.get(2).fill_(f64::NAN);
+        let _ = features.in_memory(&Stop::default()).unwrap().get(2).fill_(f64::NAN);
         let found = numbers(&Neighbours::of(&features, 4, &Stop::default()).unwrap().places);
         assert!((0..6).filter(|&own| own != 2).all(|own| !found[own].contains(&2.0)), "{found:?}");
     }

@@ -9,10 +9,10 @@
 //!
 //! Shapes: n pictures, C classes, d the joint width.
 
-use tch::{Kind as Number, Tensor};
+use tch::Kind as Number;
 
-use super::blocks::Blocks;
 use super::graph::Graph;
+use super::matrix::Matrix;
 use crate::error::Result;
 use crate::stop::Stop;
 
@@ -36,36 +36,36 @@ impl Propagation {
     ///
     /// # Errors
     /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
-    pub fn answers(&self, features: &Tensor, first: &Tensor, stop: &Stop) -> Result<Tensor> {
+    pub fn answers(&self, features: &Matrix, first: &Matrix, stop: &Stop) -> Result<Matrix> {
         let _no_grad = tch::no_grad_guard();
-        let (pictures, classes) = (first.size()[0], first.size()[1]);
+        let (pictures, classes) = first.size();
         if pictures < 2 {
-            return Ok(first.shallow_clone());
+            return Ok(first.clone());
         }
         let graph = Graph::nearest(features, self.neighbours, stop)?;
-        let ones = Tensor::ones([pictures, 1], (first.kind(), first.device()));
-        let of_pictures = graph.sum(&ones, stop)?.clamp_min(LEAST).rsqrt();
-        let of_classes = first.sum_dim_intlist([0i64].as_slice(), true, None::<Number>).clamp_min(LEAST).rsqrt();
-        let rows = Blocks::of_numbers(pictures, classes);
-        let mut answers = rows.map(stop, |block| block.of(first) * &of_classes)?;
+        let of_pictures = graph.degrees().clamp_min(LEAST).rsqrt();
+        let of_classes = first.sum(stop)?.clamp_min(LEAST).rsqrt();
+        let mut answers =
+            Matrix::computed(first.blocks(), classes, stop, |block| Ok(first.block(block)? * &of_classes))?;
         for _ in 0..self.iterations {
-            let sent = rows.map(stop, |block| block.of(&answers) * block.of(&of_pictures))?;
-            let received = graph.sum(&sent, stop)?;
-            answers = rows.map(stop, |block| {
-                let own = block.of(first) * &of_classes * (1.0 - self.alpha);
-                own + block.of(&received) * block.of(&of_pictures) * self.alpha
+            answers = Matrix::computed(graph.blocks(classes), classes, stop, |block| {
+                let own = first.block(block)? * &of_classes * (1.0 - self.alpha);
+                let received = graph.sum(block, &answers, Some(&of_pictures))?;
+                Ok(own + received * block.of(&of_pictures).unsqueeze(1) * self.alpha)
             })?;
         }
-        rows.map(stop, |block| {
-            let answers = block.of(&answers);
+        Matrix::computed(answers.blocks(), classes, stop, |block| {
+            let answers = answers.block(block)?;
             let sums = answers.sum_dim_intlist([1i64].as_slice(), true, None::<Number>);
-            answers / sums
+            Ok(answers / sums)
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tch::Tensor;
+
     use super::*;
     use crate::error::Kind;
     use crate::fusion::neighbours::Neighbours;
@@ -81,7 +81,9 @@ mod tests {
     }
 
     fn answers(iterations: usize, alpha: f64, features: &Tensor, first: &Tensor) -> Tensor {
-        Propagation { neighbours: 4, iterations, alpha }.answers(features, first, &Stop::default()).unwrap()
+        let (features, first) = (features.shallow_clone().into(), first.shallow_clone().into());
+        let found = Propagation { neighbours: 4, iterations, alpha }.answers(&features, &first, &Stop::default());
+        found.unwrap().in_memory(&Stop::default()).unwrap()
     }
 
     fn with_rows_of_sum_1(x: &Tensor) -> Tensor {
@@ -90,7 +92,8 @@ mod tests {
 
     /// Returns the weights of all edges between pictures over the roots of both degrees, (n, n).
     fn matrix(features: &Tensor) -> Tensor {
-        let Neighbours { places, cosines } = Neighbours::of(features, 4, &Stop::default()).unwrap();
+        let Neighbours { places, cosines } =
+            Neighbours::of(&features.shallow_clone().into(), 4, &Stop::default()).unwrap();
         let pictures = features.size()[0];
         let one_way = Tensor::zeros([pictures, pictures], FLOAT).scatter(1, &places, &cosines.clamp_min(0.0));
         let both = &one_way + one_way.tr();
@@ -148,7 +151,8 @@ mod tests {
         let first = [0.9f32, 0.1, 0.5, 0.5, 0.9, 0.1, 0.1, 0.9, 0.5, 0.5, 0.1, 0.9];
         let first = Tensor::from_slice(&first).view([6, 2]);
         let neighbours = Propagation { neighbours: 2, iterations: 10, alpha: 0.7 };
-        let found = neighbours.answers(&features, &first, &Stop::default()).unwrap().argmax(1, false);
+        let found = neighbours.answers(&features.into(), &first.into(), &Stop::default()).unwrap();
+        let found = found.map(&Stop::default(), |rows| rows.argmax(1, false)).unwrap();
         assert_eq!(Vec::<i64>::try_from(found).unwrap(), [0, 0, 0, 1, 1, 1]);
     }
 
@@ -157,9 +161,10 @@ mod tests {
         let (features, first) = random(0, 1, 3);
         assert_eq!(answers(10, 0.7, &features, &first), first);
         let (features, first) = random(0, 30, 3);
+        let (features, first) = (features.into(), first.into());
         let propagation = Propagation { neighbours: 2, iterations: 3, alpha: 0.5 };
-        // One for the neighbours, two for each of them in a sum, and one for every table.
-        let questions = 1 + 4 + 1 + 3 * (1 + 4 + 1) + 1;
+        // One for the neighbours, one for the degrees of the classes, and one for every table.
+        let questions = 1 + 1 + 1 + 3 + 1;
         for asked in 0..questions {
             let error = propagation.answers(&features, &first, &Stop::after(asked)).unwrap_err();
             assert_eq!(error.kind(), Kind::Interrupted, "after {asked} questions");

@@ -13,6 +13,7 @@ use tch::{Kind as Number, Tensor};
 
 use super::blocks::Blocks;
 use super::graph::Graph;
+use super::matrix::Matrix;
 use super::normalize;
 use crate::error::Result;
 use crate::stop::Stop;
@@ -39,33 +40,32 @@ impl Stata {
     ///
     /// # Errors
     /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
-    pub fn answers(&self, features: &Tensor, prototypes: &Tensor, first: &Tensor, stop: &Stop) -> Result<Tensor> {
+    pub fn answers(&self, features: &Matrix, prototypes: &Tensor, first: &Matrix, stop: &Stop) -> Result<Matrix> {
         let _no_grad = tch::no_grad_guard();
-        let pictures = features.size()[0];
+        let (pictures, classes) = first.size();
         if pictures < 2 {
-            return Ok(first.shallow_clone());
+            return Ok(first.clone());
         }
         let graph = Graph::nearest(features, self.neighbours, stop)?;
         let neighbours = graph.neighbours();
-        let squares = features.square();
         // Before the first fit, every class has the same variance: that of all pictures about the
         // prototypes.
-        let spread = Moments::of(first, features, &squares, stop)?.variance_about(prototypes, first);
+        let shares = first.mean(stop)?;
+        let spread = Moments::of(first, features, stop)?.variance_about(prototypes, &shares);
         let (mut means, mut variances) = (prototypes.shallow_clone(), spread.expand_as(prototypes));
-        let rows = Blocks::of_numbers(pictures, first.size()[1]);
-        let log_first = rows.map(stop, |block| block.of(first).clamp_min(1e-30).log())?;
-        let mut answers = first.shallow_clone();
+        let log_first =
+            Matrix::computed(first.blocks(), classes, stop, |block| Ok(first.block(block)?.clamp_min(1e-30).log()))?;
+        let mut answers = first.clone();
         for _ in 0..self.iterations {
-            let likelihood = log_density(features, &squares, &means, &variances, stop)?;
+            let likelihood = log_density(features, &means, &variances, stop)?;
             for _ in 0..INNER_STEPS {
-                let pulled = graph.sum(&answers, stop)?;
-                answers = rows.map(stop, |block| {
-                    let pulled = block.of(&pulled) * (LAMBDA / (2.0 * neighbours as f64));
-                    let exponent = block.of(&log_first) + (block.of(&likelihood) + pulled) / LAMBDA;
-                    exponent.softmax(-1, None::<Number>)
+                answers = Matrix::computed(graph.blocks(classes), classes, stop, |block| {
+                    let pulled = graph.sum(block, &answers, None)? * (LAMBDA / (2.0 * neighbours as f64));
+                    let exponent = log_first.block(block)? + (likelihood.block(block)? + pulled) / LAMBDA;
+                    Ok(exponent.softmax(-1, None::<Number>))
                 })?;
             }
-            (means, variances) = fit(features, &squares, prototypes, &answers, &spread, stop)?;
+            (means, variances) = fit(features, prototypes, &answers, &spread, stop)?;
         }
         Ok(answers)
     }
@@ -74,19 +74,19 @@ impl Stata {
 /// Fits the Gaussians to the answers, anchored to the prototypes; returns means and variances, (C,
 /// d) each.
 fn fit(
-    features: &Tensor,
-    squares: &Tensor,
+    features: &Matrix,
     prototypes: &Tensor,
-    answers: &Tensor,
+    answers: &Matrix,
     spread: &Tensor,
     stop: &Stop,
 ) -> Result<(Tensor, Tensor)> {
     let classes = prototypes.size()[0];
-    let count = answers.argmax(1, false).bincount::<&Tensor>(None, classes).to_kind(Number::Float);
+    let count =
+        answers.map(stop, |rows| rows.argmax(1, false))?.bincount::<&Tensor>(None, classes).to_kind(Number::Float);
     // The share of the observed pictures; the anchor has the rest, as if one more picture lay at
     // the prototype.
     let seen = (&count / (&count + 1.0)).unsqueeze(1);
-    let moments = Moments::of(answers, features, squares, stop)?;
+    let moments = Moments::of(answers, features, stop)?;
     let means = normalize(&(normalize(&moments.mean) * &seen + prototypes * (1.0 - &seen)));
     let about_mean = moments.variance(&means);
     let anchor = spread + (prototypes - &means).square();
@@ -101,16 +101,19 @@ struct Moments {
 }
 
 impl Moments {
-    fn of(answers: &Tensor, features: &Tensor, squares: &Tensor, stop: &Stop) -> Result<Self> {
-        let weight = answers.sum_dim_intlist([0i64].as_slice(), false, None::<Number>).clamp_min(1e-8).unsqueeze(1);
-        let (pictures, classes, width) = (features.size()[0], answers.size()[1], features.size()[1]);
-        let mut mean = Tensor::zeros([classes, width], (features.kind(), features.device()));
+    fn of(answers: &Matrix, features: &Matrix, stop: &Stop) -> Result<Self> {
+        let ((pictures, classes), width) = (answers.size(), features.size().1);
+        let mut weight = Tensor::zeros([classes], tch::kind::FLOAT_CPU);
+        let mut mean = Tensor::zeros([classes, width], tch::kind::FLOAT_CPU);
         let mut square = mean.zeros_like();
-        Blocks::of_products(pictures, 2 * classes * width).each(stop, |block| {
-            let answers = block.of(answers).tr();
-            mean += answers.matmul(&block.of(features));
-            square += answers.matmul(&block.of(squares));
+        Blocks::of_products(pictures, 2 * classes * width).try_each(stop, |block| {
+            let (answers, features) = (answers.block(block)?, features.block(block)?);
+            weight += answers.sum_dim_intlist([0i64].as_slice(), false, None::<Number>);
+            mean += answers.tr().matmul(&features);
+            square += answers.tr().matmul(&features.square());
+            Ok(())
         })?;
+        let weight = weight.clamp_min(1e-8).unsqueeze(1);
         Ok(Moments { mean: mean / &weight, square: square / &weight })
     }
 
@@ -123,21 +126,21 @@ impl Moments {
 
     /// Returns the variance of all pictures about `centre` (C, d), each class weighted by its share
     /// of the answers: (1, d).
-    fn variance_about(&self, centre: &Tensor, answers: &Tensor) -> Tensor {
-        let shares = answers.mean_dim([0i64].as_slice(), true, None::<Number>);
+    fn variance_about(&self, centre: &Tensor, shares: &Tensor) -> Tensor {
         shares.matmul(&self.variance(centre))
     }
 }
 
 /// Returns the log-density (n, C) of every picture under every class, without the constant.
-fn log_density(features: &Tensor, squares: &Tensor, means: &Tensor, variances: &Tensor, stop: &Stop) -> Result<Tensor> {
+fn log_density(features: &Matrix, means: &Tensor, variances: &Tensor, stop: &Stop) -> Result<Matrix> {
     let precision = variances.reciprocal();
     let weighted = means * &precision;
     let constant = (means * &weighted + variances.log()).sum_dim_intlist([1i64].as_slice(), false, None::<Number>);
-    let blocks = Blocks::of_products(features.size()[0], 2 * means.numel() as i64);
-    blocks.map(stop, |block| {
-        let near = block.of(features).matmul(&weighted.tr()) * 2.0;
-        (near - block.of(squares).matmul(&precision.tr()) - &constant) * 0.5
+    let blocks = Blocks::of_products(features.size().0, 2 * means.numel() as i64);
+    Matrix::computed(blocks, means.size()[0], stop, |block| {
+        let features = features.block(block)?;
+        let near = features.matmul(&weighted.tr()) * 2.0;
+        Ok((near - features.square().matmul(&precision.tr()) - &constant) * 0.5)
     })
 }
 
@@ -229,19 +232,21 @@ mod tests {
     }
 
     fn answers(stata: Stata, features: &Tensor, prototypes: &Tensor, first: &Tensor) -> Tensor {
-        stata.answers(features, prototypes, first, &Stop::default()).unwrap()
+        let (features, first) = (features.shallow_clone().into(), first.shallow_clone().into());
+        let found = stata.answers(&features, prototypes, &first, &Stop::default()).unwrap();
+        found.in_memory(&Stop::default()).unwrap()
     }
 
     #[test]
     fn it_asks_at_every_step_whether_to_stop() {
         tch::manual_seed(3);
         let (features, prototypes, _) = pictures(3, 3, 4, 1.0);
-        let first = first_answers(&features, &prototypes);
-        // One check for each table of the start; in each iteration, one for the densities and one
-        // for a fit; in each step of the answers, one for both directions of every neighbour and
-        // one for the answers.
+        let first = Matrix::from(first_answers(&features, &prototypes));
+        let features = Matrix::from(features);
+        // One check for the neighbours and for each table of the start; in each iteration, one for
+        // the densities and two for a fit; one in each step of the answers.
         let (neighbours, iterations) = (2, 4);
-        let questions = 3 + iterations * (2 + INNER_STEPS * (2 * neighbours + 1));
+        let questions = 4 + iterations * (3 + INNER_STEPS);
         let stata = Stata { neighbours, iterations };
         for asked in 0..questions as u64 {
             let error = stata.answers(&features, &prototypes, &first, &Stop::after(asked)).unwrap_err();

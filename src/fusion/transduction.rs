@@ -3,6 +3,7 @@
 
 use tch::Tensor;
 
+use super::matrix::Matrix;
 use super::propagation::Propagation;
 use super::stata::Stata;
 use crate::error::Result;
@@ -45,7 +46,7 @@ impl Transduction {
     ///
     /// # Errors
     /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
-    pub fn answers(&self, features: &Tensor, prototypes: &Tensor, first: &Tensor, stop: &Stop) -> Result<Tensor> {
+    pub fn answers(&self, features: &Matrix, prototypes: &Tensor, first: &Matrix, stop: &Stop) -> Result<Matrix> {
         let Self { method, neighbours, iterations, alpha, .. } = *self;
         match method {
             Method::Stata => Stata { neighbours, iterations }.answers(features, prototypes, first, stop),

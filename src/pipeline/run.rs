@@ -7,7 +7,6 @@ use tch::Tensor;
 use super::outcome::Outcome;
 use super::wait_for_lock;
 use crate::config::Spec;
-use crate::cores;
 use crate::error::Result;
 use crate::runs::lookup::{MetricRow, Upto};
 use crate::runs::record::{Ended, Forwards, Record, Started};
@@ -22,6 +21,7 @@ use crate::stage::pictures::Pictures;
 use crate::stage::progress::Progress;
 use crate::stage::{calibrate, class_bias, evaluate, prior, second};
 use crate::stop::Stop;
+use crate::store::scratch;
 use crate::workspace::{Opened, Workspace, opened};
 
 /// What a run takes besides the pipeline file.
@@ -40,7 +40,8 @@ pub struct Options {
 /// than the file tolerates, after everything else was done; with
 /// [`crate::error::Kind::Interrupted`] if a stop was requested.
 pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> {
-    cores::set_limit(spec.device.threads);
+    spec.device.set_limits();
+    scratch::set_folder(&spec.store);
     let Options { stop, progress } = options;
     let store = wait_for_lock::take(&spec.store, stop, progress).await?;
     // Waiting for another process does not count as time of the run.
@@ -151,8 +152,7 @@ impl Stages<'_> {
             scale: spec.adapt.logit_scale,
             stop: job.stop,
         };
-        let prior = answering.prior(&train)?;
-        prior::write_prior(run, pictures, &train, &prior, job)?;
+        let prior = prior::write_prior(run, pictures, &train, &answering.prior(&train)?, job)?;
 
         let mut adapted = None;
         if let Some(recipe) = recipe {
@@ -162,7 +162,7 @@ impl Stages<'_> {
                 images: &all.of(&train),
                 prior: &prior,
                 bias: &bias,
-                composite: &seen.composite.index_select(0, &Tensor::from_slice(&train)),
+                composite: &seen.composite.picked(&Tensor::from_slice(&train)),
                 tower: &w.tower(spec)?,
                 head: &heads.descriptions,
                 frozen: &heads.frozen,

@@ -8,8 +8,8 @@ use tch::{Device, Kind as Number, Tensor};
 
 use crate::device::guarded;
 use crate::error::Result;
-use crate::fusion::blocks::{Blocks, picked};
 use crate::fusion::class_bias::{self, ClassBias};
+use crate::fusion::matrix::Matrix;
 use crate::fusion::model::Model;
 use crate::fusion::transduction::Transduction;
 use crate::settings::{SHARE, settings};
@@ -47,15 +47,9 @@ impl Mixture {
         prior * (self.gamma * self.scale) + adapted * (1.0 - self.gamma)
     }
 
-    /// Like [`of`](Self::of), but only for these `rows`, a block at a time.
-    ///
-    /// # Errors
-    /// Fails if a stop was requested.
-    pub fn of_rows(self, prior: &Tensor, adapted: &Tensor, rows: &Tensor, stop: &Stop) -> Result<Tensor> {
-        Blocks::of_numbers(rows.size()[0], prior.size()[1]).map(stop, |block| {
-            let rows = block.of(rows);
-            self.of(&prior.index_select(0, &rows), &adapted.index_select(0, &rows))
-        })
+    /// Like [`of`](Self::of), of tables of all pictures, where they are read.
+    pub fn of_all(self, prior: &Matrix, adapted: &Matrix) -> Matrix {
+        prior.mixed(self.gamma * self.scale, adapted, 1.0 - self.gamma)
     }
 }
 
@@ -67,17 +61,18 @@ impl Mixture {
 /// # Errors
 /// Fails if a stop was requested.
 pub fn transduced(
-    composite: &Tensor,
-    first: &Tensor,
+    composite: &Matrix,
+    first: &Matrix,
     prototypes: &Tensor,
     transduction: Transduction,
     scale: f64,
     stop: &Stop,
-) -> Result<Tensor> {
-    let rows = Blocks::of_numbers(first.size()[0], first.size()[1]);
-    let first = rows.map(stop, |block| (block.of(first) * scale).softmax(-1, None::<Number>))?;
+) -> Result<Matrix> {
+    let (blocks, classes) = (first.blocks(), first.size().1);
+    let first =
+        Matrix::computed(blocks, classes, stop, |block| Ok((first.block(block)? * scale).softmax(-1, None::<Number>)))?;
     let answers = transduction.answers(composite, prototypes, &first, stop)?;
-    rows.map(stop, |block| block.of(&answers).clamp_min(LEAST).log() / scale)
+    Matrix::computed(blocks, classes, stop, |block| Ok(answers.block(block)?.clamp_min(LEAST).log() / scale))
 }
 
 /// Lower bound of answers, so that no logit is infinite.
@@ -86,7 +81,7 @@ const LEAST: f64 = 1e-12;
 /// The adapted model's logits of all pictures, and its classifier.
 pub struct AdaptedLogits {
     /// Logits, (rows, C).
-    logits: Tensor,
+    logits: Matrix,
     /// Classifier, (C, d) with unit rows, on the CPU.
     head: Tensor,
 }
@@ -100,8 +95,7 @@ impl AdaptedLogits {
     pub async fn of(images: &Images, model: &Model, run: &str, job: Job<'_>) -> Result<Self> {
         let Job { stop, progress, .. } = job;
         progress.begin("evaluate", "image", images.len() as u64, 0);
-        let logits = images.logits(model, stop).await?;
-        progress.advance(images.len() as u64);
+        let logits = images.logits(model, stop, |done| progress.advance(done)).await?;
         progress.end(&format!("{} images by the adapted model of {run}", images.len()));
         Ok(AdaptedLogits { logits, head: model.classifier().to_device(Device::Cpu) })
     }
@@ -112,7 +106,7 @@ pub struct AdaptedAnswers {
     /// The classes that it predicts by itself, and those of the answers if they are not the same.
     pub named: Named,
     /// Logits (rows, C) that answers are taken from.
-    pub logits: Tensor,
+    pub logits: Matrix,
     /// Temperature that calibrates answers about single pictures; `None` without pseudo-labels.
     pub temperature: Option<f64>,
 }
@@ -127,7 +121,7 @@ pub struct Answering<'a> {
     pub bias: Option<&'a ClassBias>,
     /// The prior's cosine-like logits of the pictures in both spaces, (rows, C), if there is a
     /// second vision model.
-    pub second: Option<&'a Tensor>,
+    pub second: Option<&'a Matrix>,
     /// The classifiers made from sentences.
     pub heads: &'a Heads,
     /// The pipeline's transduction settings.
@@ -146,9 +140,9 @@ impl Answering<'_> {
     ///
     /// # Errors
     /// Fails if libtorch reports an error, or a stop was requested.
-    pub fn prior(&self, train: &[i64]) -> Result<Tensor> {
+    pub fn prior(&self, train: &[i64]) -> Result<Matrix> {
         let train = Tensor::from_slice(train);
-        let (composite, logits) = (self.picked(&self.seen.composite, &train)?, self.picked(&self.cosines(), &train)?);
+        let (composite, logits) = (self.seen.composite.picked(&train), self.cosines().picked(&train));
         if !self.transduction.prior {
             return Ok(logits);
         }
@@ -163,23 +157,23 @@ impl Answering<'_> {
     ///
     /// # Errors
     /// Fails if libtorch reports an error, or a stop was requested.
-    pub fn baselines(&self) -> Result<(Named, Tensor)> {
+    pub fn baselines(&self) -> Result<(Named, Matrix)> {
         let Self { seen, heads, transduction, stop, .. } = *self;
         let mut named = vec![
             ("zero_shot", evaluate::nearest(&seen.cls, &heads.names, stop)?),
             ("descriptions", evaluate::nearest(&seen.cls, &heads.descriptions, stop)?),
-            ("multi_view", evaluate::answers(&seen.logits)?),
+            ("multi_view", evaluate::answers(&seen.logits, stop)?),
         ];
         if self.bias.is_some() {
-            named.push(("balanced", evaluate::answers(&self.balanced())?));
+            named.push(("balanced", evaluate::answers(&self.balanced(), stop)?));
         }
         let mut prior = self.cosines();
         if self.second.is_some() {
-            named.push(("second", evaluate::answers(&prior)?));
+            named.push(("second", evaluate::answers(&prior, stop)?));
         }
         if transduction.prior || transduction.predictions {
-            let transduced = self.by_split(&prior, &heads.frozen)?;
-            named.push(("transductive", evaluate::answers(&transduced)?));
+            let transduced = self.by_split(&prior, &heads.frozen, self.scale)?;
+            named.push(("transductive", evaluate::answers(&transduced, stop)?));
             if transduction.prior {
                 prior = transduced;
             }
@@ -194,14 +188,14 @@ impl Answering<'_> {
     /// Fails if libtorch reports an error, or a stop was requested.
     pub fn adapted(
         &self,
-        prior: &Tensor,
+        prior: &Matrix,
         adapted: AdaptedLogits,
         labelled: (&[i64], &[i64]),
     ) -> Result<AdaptedAnswers> {
-        let mut named = vec![("adapted", evaluate::answers(&adapted.logits)?)];
+        let mut named = vec![("adapted", evaluate::answers(&adapted.logits, self.stop)?)];
         let predicted = self.predicted(prior, &adapted)?;
         if let Some(logits) = &predicted {
-            named.push(("predicted", evaluate::answers(logits)?));
+            named.push(("predicted", evaluate::answers(logits, self.stop)?));
         }
         let temperature = self.temperature(&adapted, labelled)?;
         Ok(AdaptedAnswers { named, logits: predicted.unwrap_or(adapted.logits), temperature })
@@ -209,15 +203,14 @@ impl Answering<'_> {
 
     /// Returns the logits (rows, C) that answers are taken from: mixed with the prior's, then
     /// transduced about the adapted classifier. Returns `None` if they are the adapted model's own.
-    fn predicted(&self, prior: &Tensor, adapted: &AdaptedLogits) -> Result<Option<Tensor>> {
+    fn predicted(&self, prior: &Matrix, adapted: &AdaptedLogits) -> Result<Option<Matrix>> {
         if self.predict.gamma == 0.0 && !self.transduction.predictions {
             return Ok(None);
         }
-        let all = Tensor::arange(prior.size()[0], tch::kind::INT64_CPU);
-        let mixed = self.mixture().of_rows(prior, &adapted.logits, &all, self.stop)?;
+        let mixed = self.mixture().of_all(prior, &adapted.logits);
         Ok(Some(match self.transduction.predictions {
             false => mixed,
-            true => self.by_split(&(mixed / self.scale), &adapted.head)? * self.scale,
+            true => self.by_split(&mixed, &adapted.head, 1.0)?,
         }))
     }
 
@@ -227,23 +220,23 @@ impl Answering<'_> {
     fn temperature(&self, adapted: &AdaptedLogits, (places, labels): (&[i64], &[i64])) -> Result<Option<f64>> {
         guarded("calibration", || {
             let places = Tensor::from_slice(places);
-            let mixed = self.mixture().of_rows(&self.cosines(), &adapted.logits, &places, self.stop)?;
-            calibrate::temperature(&mixed, labels, self.stop)
+            let mixed = self.mixture().of_all(&self.cosines(), &adapted.logits);
+            calibrate::temperature(&mixed.picked(&places), labels, self.stop)
         })
     }
 
     /// Returns the prior's cosine-like logits (rows, C) of all pictures: those in both spaces if
     /// there is a second one, without the biases of its classes otherwise.
-    fn cosines(&self) -> Tensor {
-        self.second.map_or_else(|| self.balanced(), Tensor::shallow_clone)
+    fn cosines(&self) -> Matrix {
+        self.second.map_or_else(|| self.balanced(), Matrix::clone)
     }
 
     /// Returns the CLIP's cosine-like logits (rows, C) of all pictures, without the biases of its
     /// classes.
-    fn balanced(&self) -> Tensor {
+    fn balanced(&self) -> Matrix {
         match self.bias {
-            Some(ClassBias { bias, .. }) => class_bias::apply(&self.seen.logits, bias, self.scale),
-            None => self.seen.logits.shallow_clone(),
+            Some(ClassBias { bias, .. }) => class_bias::applied(&self.seen.logits, bias, self.scale),
+            None => self.seen.logits.clone(),
         }
     }
 
@@ -251,16 +244,13 @@ impl Answering<'_> {
         Mixture { gamma: self.predict.gamma, scale: self.scale }
     }
 
-    fn picked(&self, rows: &Tensor, places: &Tensor) -> Result<Tensor> {
-        picked(rows, places, self.stop)
-    }
-
-    /// Returns cosine-like logits (rows, C) of all pictures after transduction within their split.
-    fn by_split(&self, first: &Tensor, prototypes: &Tensor) -> Result<Tensor> {
+    /// Returns the logits (rows, C) of all pictures after transduction within their split; as the
+    /// first ones, they are logits when multiplied by `scale`.
+    fn by_split(&self, first: &Matrix, prototypes: &Tensor, scale: f64) -> Result<Matrix> {
         guarded("transduction", || {
-            evaluate::by_split(&evaluate::splits(self.pictures), first, self.stop, |places| {
-                let (composite, first) = (self.picked(&self.seen.composite, places)?, self.picked(first, places)?);
-                transduced(&composite, &first, prototypes, self.transduction, self.scale, self.stop)
+            evaluate::by_split(evaluate::splits(self.pictures), first.size().0, |places| {
+                let (composite, first) = (self.seen.composite.picked(places), first.picked(places));
+                transduced(&composite, &first, prototypes, self.transduction, scale, self.stop)
             })
         })
     }

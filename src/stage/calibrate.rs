@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use tch::{Kind as Number, Tensor};
 
 use crate::error::Result;
-use crate::fusion::blocks::Blocks;
+use crate::fusion::matrix::Matrix;
 use crate::stage::pictures::Pictures;
 use crate::stop::Stop;
 use crate::store::layout::Store;
@@ -24,25 +24,28 @@ const COLDEST: f64 = 0.05;
 ///
 /// # Errors
 /// Fails if a stop was requested.
-pub fn temperature(logits: &Tensor, labels: &[i64], stop: &Stop) -> Result<Option<f64>> {
+pub fn temperature(logits: &Matrix, labels: &[i64], stop: &Stop) -> Result<Option<f64>> {
     if labels.is_empty() {
         return Ok(None);
     }
-    let labels = Tensor::from_slice(labels).view([-1, 1]);
-    let of_labels = logits.gather(1, &labels, false).to_kind(Number::Double).mean(None::<Number>).double_value(&[]);
-    let rows = Blocks::of_numbers(logits.size()[0], logits.size()[1]);
+    let (logits, labels) = sample(logits, labels);
+    let labels = Tensor::from_slice(&labels).view([-1, 1]);
+    let rows = logits.blocks();
+    let of_labels = rows.try_map(stop, |block| Ok(logits.block(block)?.gather(1, &block.of(&labels), false)))?;
+    let of_labels = of_labels.to_kind(Number::Double).mean(None::<Number>).double_value(&[]);
     // The slope of the mean cross-entropy in the inverse temperature, which never decreases.
     let slope = |inverse: f64| -> Result<f64> {
         let mut sum = 0.0;
-        rows.each(stop, |block| {
-            let logits = block.of(logits).to_kind(Number::Double);
+        rows.try_each(stop, |block| {
+            let logits = logits.block(block)?.to_kind(Number::Double);
             let expected = (&logits * inverse).softmax(-1, None::<Number>) * &logits;
             sum += expected
                 .sum_dim_intlist([-1i64].as_slice(), false, None::<Number>)
                 .sum(None::<Number>)
                 .double_value(&[]);
+            Ok(())
         })?;
-        Ok(sum / logits.size()[0] as f64 - of_labels)
+        Ok(sum / logits.size().0 as f64 - of_labels)
     };
     let (mut low, mut high) = (COLDEST, 1.0 / COLDEST);
     if slope(low)? >= 0.0 {
@@ -84,6 +87,22 @@ pub fn last_labels(
     Ok(rows.filter_map(|(place, picture)| Some((place, *known.get(&picture.image_id)?))).unzip())
 }
 
+/// The most numbers that the temperature is fitted to. It is one number, read some fifty times:
+/// more pictures would change its third digit.
+const MOST: i64 = 50_000_000;
+
+/// Returns the logits and labels of every n-th picture, such that there are at most [`MOST`]
+/// numbers: of all pictures, unless these are very many.
+fn sample(logits: &Matrix, labels: &[i64]) -> (Matrix, Vec<i64>) {
+    let (rows, classes) = logits.size();
+    let step = (rows * classes).div_euclid(MOST) + 1;
+    if step == 1 {
+        return (logits.clone(), labels.to_vec());
+    }
+    let places = Tensor::arange_start_step(0, rows, step, tch::kind::INT64_CPU);
+    (logits.picked(&places), labels.iter().step_by(step as usize).copied().collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,8 +110,8 @@ mod tests {
 
     /// Returns the logits of four pictures, each 4 for the first of two classes and 0 for the
     /// second.
-    fn logits() -> Tensor {
-        Tensor::from_slice(&[4.0f32, 0.0, 4.0, 0.0, 4.0, 0.0, 4.0, 0.0]).view([4, 2])
+    fn logits() -> Matrix {
+        Tensor::from_slice(&[4.0f32, 0.0, 4.0, 0.0, 4.0, 0.0, 4.0, 0.0]).view([4, 2]).into()
     }
 
     fn found(labels: &[i64]) -> Option<f64> {
@@ -115,10 +134,10 @@ mod tests {
 
     #[test]
     fn it_asks_at_every_temperature_whether_to_stop() {
-        for asked in 0..52 {
+        for asked in 0..53 {
             let error = temperature(&logits(), &[0, 0, 0, 1], &Stop::after(asked)).unwrap_err();
             assert_eq!(error.kind(), Kind::Interrupted, "after {asked} questions");
         }
-        assert!(temperature(&logits(), &[0, 0, 0, 1], &Stop::after(52)).is_ok());
+        assert!(temperature(&logits(), &[0, 0, 0, 1], &Stop::after(53)).is_ok());
     }
 }

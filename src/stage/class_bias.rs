@@ -10,6 +10,7 @@ use crate::device::guarded;
 use crate::dka::Balance;
 use crate::error::{Context, Error, Kind, Result};
 use crate::fusion::class_bias::{self, ClassBias, Evidence};
+use crate::fusion::matrix::Matrix;
 use crate::stop::Stop;
 use crate::store::layout::Store;
 use crate::store::reader;
@@ -18,9 +19,9 @@ use crate::table::{self, Dims, arrays};
 /// What is known of the training pictures without labels.
 pub struct Training<'a> {
     /// Composite features, (rows, d), of unit length.
-    pub composite: &'a Tensor,
+    pub composite: &'a Matrix,
     /// Their cosines to the frozen head, (rows, C).
-    pub cosines: &'a Tensor,
+    pub cosines: &'a Matrix,
     /// The shares of the classes, (C); `None` if they are even.
     pub shares: Option<Tensor>,
     /// Factor that turns cosines into logits.
@@ -36,7 +37,7 @@ pub struct Training<'a> {
 pub fn find(
     balance: Balance,
     training: &Training<'_>,
-    halves: impl FnOnce() -> Result<[Tensor; 2]>,
+    halves: impl FnOnce() -> Result<[Matrix; 2]>,
     stop: &Stop,
 ) -> Result<ClassBias> {
     let Training { composite: features, cosines, scale, .. } = *training;

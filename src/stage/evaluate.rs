@@ -11,6 +11,7 @@ use tch::{Kind as Number, Tensor};
 
 use crate::error::{Context, Kind, Result};
 use crate::fusion::blocks::Blocks;
+use crate::fusion::matrix::Matrix;
 use crate::source::Split;
 use crate::stage::job::Job;
 use crate::stage::pictures::Pictures;
@@ -127,43 +128,35 @@ pub fn splits(pictures: &Pictures) -> Vec<Tensor> {
     splits.map(|places| Tensor::from_slice(&places)).collect()
 }
 
-/// Returns `answer` of each split, put together in the order of the pictures; `like` has the shape
-/// and type of the result.
+/// Returns `answer` of each split, (rows of the split, C), put together in the order of the `rows`
+/// pictures.
 ///
 /// # Errors
-/// Fails if `answer` fails, or a stop was requested.
-pub fn by_split(
-    splits: &[Tensor],
-    like: &Tensor,
-    stop: &Stop,
-    answer: impl Fn(&Tensor) -> Result<Tensor>,
-) -> Result<Tensor> {
-    let mut all = like.zeros_like();
-    for places in splits {
-        let answers = answer(places)?;
-        Blocks::of_numbers(places.size()[0], like.size()[1]).each(stop, |block| {
-            let _ = all.index_copy_(0, &block.of(places), &block.of(&answers));
-        })?;
-    }
-    Ok(all)
+/// Fails if `answer` fails.
+pub fn by_split(splits: Vec<Tensor>, rows: i64, answer: impl Fn(&Tensor) -> Result<Matrix>) -> Result<Matrix> {
+    let answers = splits.iter().map(answer).collect::<Result<Vec<Matrix>>>()?;
+    let places = Tensor::cat(&splits, 0);
+    let mut place_of_row = Tensor::zeros([rows], tch::kind::INT64_CPU);
+    let _ = place_of_row.index_copy_(0, &places, &Tensor::arange(rows, tch::kind::INT64_CPU));
+    Ok(Matrix::joined(answers).picked(&place_of_row))
 }
 
 /// Returns the class of the classifier (C, d) that each feature (rows, d) is nearest to.
 ///
 /// # Errors
 /// Fails if libtorch cannot copy the result, or a stop was requested.
-pub fn nearest(features: &Tensor, classifier: &Tensor, stop: &Stop) -> Result<Vec<i32>> {
-    let blocks = Blocks::of_products(features.size()[0], classifier.numel() as i64);
-    let best = blocks.map(stop, |block| block.of(features).matmul(&classifier.tr()).argmax(1, false))?;
+pub fn nearest(features: &Matrix, classifier: &Tensor, stop: &Stop) -> Result<Vec<i32>> {
+    let blocks = Blocks::of_products(features.size().0, classifier.numel() as i64);
+    let best = blocks.try_map(stop, |block| Ok(features.block(block)?.matmul(&classifier.tr()).argmax(1, false)))?;
     classes(&best)
 }
 
 /// Returns the best class of each row of logits (rows, C).
 ///
 /// # Errors
-/// Fails if libtorch cannot copy the result.
-pub fn answers(logits: &Tensor) -> Result<Vec<i32>> {
-    classes(&logits.argmax(1, false))
+/// Fails if libtorch cannot copy the result, or a stop was requested.
+pub fn answers(logits: &Matrix, stop: &Stop) -> Result<Vec<i32>> {
+    classes(&logits.map(stop, |rows| rows.argmax(1, false))?)
 }
 
 fn classes(best: &Tensor) -> Result<Vec<i32>> {
@@ -195,15 +188,17 @@ fn write_metrics(run: &str, pass: i32, scores: &[Score], store: &Store) -> Resul
 pub fn write_predictions(
     run: &str,
     pictures: &Pictures,
-    logits: &Tensor,
+    logits: &Matrix,
     zero_shot: &[i32],
     store: &Store,
     stop: &Stop,
 ) -> Result<()> {
-    let classes = logits.size()[1];
-    let best = Blocks::of_numbers(logits.size()[0], classes).map(stop, |block| {
-        let probabilities = block.of(logits).softmax(-1, None::<Number>);
-        probabilities.topk(classes.min(2), 1, true, true).0
+    let classes = logits.size().1;
+    let mut best_classes = Vec::with_capacity(pictures.rows().len());
+    let best = logits.blocks().try_map(stop, |block| {
+        let logits = logits.block(block)?;
+        best_classes.extend(self::classes(&logits.argmax(1, false))?);
+        Ok(logits.softmax(-1, None::<Number>).topk(classes.min(2), 1, true, true).0)
     })?;
     let column = |n: i64| tensor::numbers(&best.select(1, n));
     let confidence = column(0)?;
@@ -217,7 +212,7 @@ pub fn write_predictions(
         ("run", arrays::repeated(run, rows.len())),
         ("image_id", arrays::text(rows.iter().map(|p| &p.image_id))),
         ("split", arrays::text(rows.iter().map(|p| p.split.name()))),
-        ("class_id", Arc::new(Int32Array::from(answers(logits)?))),
+        ("class_id", Arc::new(Int32Array::from(best_classes))),
         ("confidence", Arc::new(Float32Array::from(confidence))),
         ("margin", Arc::new(Float32Array::from(margin))),
         ("zero_shot_class_id", Arc::new(Int32Array::from(zero_shot.to_vec()))),

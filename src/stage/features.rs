@@ -1,13 +1,17 @@
 //! Reads cached features back, in the order of the pictures.
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
-use tch::{Kind as Number, Tensor};
+use tch::Tensor;
 
 use crate::error::{Error, Kind, Result};
 use crate::fusion::composite::composite;
+use crate::fusion::matrix::Matrix;
+use crate::memory;
 use crate::stage::pictures::Pictures;
+use crate::stage::stored_tensors::StoredTensors;
 use crate::stop::Stop;
 use crate::store::layout::Partition;
 use crate::store::reader;
@@ -49,23 +53,57 @@ fn gather(
     }
     match all {
         Some(all) if filled.len() == wanted.len() => Ok(all),
-        _ => Err(Error::new(
-            Kind::Store,
-            format!("{} has {} of {} pictures", partition.dir().display(), filled.len(), wanted.len()),
-        )
-        .hint("run the pipeline again: what is missing is computed")),
+        _ => Err(missing(partition, filled.len(), wanted.len())),
     }
 }
 
-/// Returns vectors (rows, d), fp32, with a row for each picture in their order.
+/// Returns vectors (rows, d), with a row for each picture in their order. They are read from the
+/// store where they are needed if they are too large for memory.
 ///
 /// # Errors
 /// Returns [`Kind::Store`] if a picture has no row or a part cannot be read, and
 /// [`Kind::Interrupted`] if a stop was requested.
-pub fn vectors(partition: &Partition, column: &str, pictures: &Pictures, stop: &Stop) -> Result<Tensor> {
-    gather(partition, column, pictures, stop, |batch, rows, _| {
-        Ok(tensor::from_vectors(batch, column)?.index_select(0, rows))
-    })
+pub fn vectors(partition: &Partition, column: &str, pictures: &Pictures, stop: &Stop) -> Result<Matrix> {
+    let (parts, rows) = rows_of(partition, pictures, stop)?;
+    match Matrix::stored(&parts, column) {
+        Ok(stored) => stored.picked(&Tensor::from_slice(&rows)).in_memory_if_small(stop),
+        // Earlier versions of this program compressed vectors.
+        Err(_) => {
+            let gathered = gather(partition, column, pictures, stop, |batch, rows, _| {
+                Ok(tensor::from_vectors(batch, column)?.index_select(0, rows))
+            });
+            Ok(gathered?.into())
+        }
+    }
+}
+
+/// Returns the parts of a partition that have rows of the pictures, and each picture's row among
+/// those of these parts.
+fn rows_of(partition: &Partition, pictures: &Pictures, stop: &Stop) -> Result<(Vec<PathBuf>, Vec<i64>)> {
+    let wanted = pictures.rows();
+    let places: HashMap<&str, usize> = wanted.iter().map(|picture| picture.image_id.as_str()).zip(0..).collect();
+    let parts = reader::sound_parts_with(partition, |id| places.contains_key(id))?;
+    let mut rows = vec![-1; wanted.len()];
+    let mut row = 0;
+    for batch in reader::batches_of(parts.clone(), Some(&["image_id"]), 1 << 14) {
+        stop.check()?;
+        for id in arrays::strings(&batch?, "image_id")? {
+            if let Some(&place) = places.get(id) {
+                rows[place] = row;
+            }
+            row += 1;
+        }
+    }
+    match rows.iter().filter(|row| **row >= 0).count() {
+        found if found == wanted.len() => Ok((parts, rows)),
+        found => Err(missing(partition, found, wanted.len())),
+    }
+}
+
+/// Returns the error for a partition that lacks rows of pictures.
+fn missing(partition: &Partition, found: usize, wanted: usize) -> Error {
+    Error::new(Kind::Store, format!("{} has {found} of {wanted} pictures", partition.dir().display()))
+        .hint("run the pipeline again: what is missing is computed")
 }
 
 /// Returns the composite (rows, d) of each picture's crops, of unit length, from the features of
@@ -74,12 +112,13 @@ pub fn vectors(partition: &Partition, column: &str, pictures: &Pictures, stop: &
 ///
 /// # Errors
 /// Fails as [`vectors`] does.
-pub fn composites(partition: &Partition, pictures: &Pictures, whole: &Tensor, stop: &Stop) -> Result<Tensor> {
-    gather(partition, "features", pictures, stop, |batch, rows, places| {
+pub fn composites(partition: &Partition, pictures: &Pictures, whole: &Matrix, stop: &Stop) -> Result<Matrix> {
+    let all = gather(partition, "features", pictures, stop, |batch, rows, places| {
         let crops = tensor::from_vectors(batch, "features")?.index_select(0, rows);
-        let crops = crops.view([rows.size()[0], -1, whole.size()[1]]);
-        Ok(composite(&crops, &whole.index_select(0, places)))
-    })
+        let crops = crops.view([rows.size()[0], -1, whole.size().1]);
+        Ok(composite(&crops, &whole.rows(places)?))
+    });
+    Ok(all?.into())
 }
 
 /// Returns the composites of the two halves of each picture's crops, (rows, d) each and of unit
@@ -87,11 +126,11 @@ pub fn composites(partition: &Partition, pictures: &Pictures, whole: &Tensor, st
 ///
 /// # Errors
 /// Fails as [`vectors`] does.
-pub fn half_composites(partition: &Partition, pictures: &Pictures, whole: &Tensor, stop: &Stop) -> Result<[Tensor; 2]> {
+pub fn half_composites(partition: &Partition, pictures: &Pictures, whole: &Matrix, stop: &Stop) -> Result<[Matrix; 2]> {
     let both = gather(partition, "features", pictures, stop, |batch, rows, places| {
         let crops = tensor::from_vectors(batch, "features")?.index_select(0, rows);
-        let crops = crops.view([rows.size()[0], -1, whole.size()[1]]);
-        let (count, whole) = (crops.size()[1], whole.index_select(0, places));
+        let crops = crops.view([rows.size()[0], -1, whole.size().1]);
+        let (count, whole) = (crops.size()[1], whole.rows(places)?);
         Ok(match count {
             1 => Tensor::stack(&[crops.squeeze_dim(1), whole], 1),
             _ => {
@@ -100,35 +139,22 @@ pub fn half_composites(partition: &Partition, pictures: &Pictures, whole: &Tenso
             }
         })
     })?;
-    Ok([both.select(1, 0), both.select(1, 1)])
+    Ok([both.select(1, 0), both.select(1, 1)].map(Matrix::from))
 }
 
-/// Returns the foreground masks (rows, N), bool.
+/// Returns tensors of a column, with a row for each picture in their order. They are read from the
+/// store where they are needed if they are too large for memory.
 ///
 /// # Errors
 /// Fails as [`vectors`] does.
-pub fn masks(partition: &Partition, pictures: &Pictures, stop: &Stop) -> Result<Tensor> {
-    Ok(tensors(partition, "mask", pictures, stop)?.to_kind(Number::Bool))
-}
-
-/// Returns patch tokens (rows, N, D), fp16 as they are stored.
-///
-/// # Errors
-/// Fails as [`vectors`] does.
-pub fn patch_tokens(partition: &Partition, pictures: &Pictures, stop: &Stop) -> Result<Tensor> {
-    tensors(partition, "patch_tokens", pictures, stop)
-}
-
-/// Returns the input of a block (rows, 1 + N, D), fp16 as it is stored.
-///
-/// # Errors
-/// Fails as [`vectors`] does.
-pub fn block_tokens(partition: &Partition, pictures: &Pictures, stop: &Stop) -> Result<Tensor> {
-    tensors(partition, "tokens", pictures, stop)
-}
-
-fn tensors(partition: &Partition, column: &str, pictures: &Pictures, stop: &Stop) -> Result<Tensor> {
-    gather(partition, column, pictures, stop, |batch, rows, _| {
+pub fn tensors(partition: &Partition, column: &str, pictures: &Pictures, stop: &Stop) -> Result<StoredTensors> {
+    let (parts, rows) = rows_of(partition, pictures, stop)?;
+    let stored = StoredTensors::open(&parts, column, rows)?;
+    if stored.bytes() > memory::of_a_table() {
+        return Ok(stored);
+    }
+    let all = gather(partition, column, pictures, stop, |batch, rows, _| {
         Ok(tensor::from_tensors(batch, column)?.index_select(0, rows))
-    })
+    });
+    Ok(StoredTensors::Memory(all?))
 }

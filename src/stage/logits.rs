@@ -1,39 +1,51 @@
-//! Tables of logits, with a row of C numbers for each picture. They are written in blocks: a large
-//! table takes long, and a stop may be requested meanwhile.
-
-use std::ops::Range;
+//! Tables of logits, with a row of C numbers for each picture. They are written in blocks, since a
+//! large table takes long and a stop may be requested meanwhile, and read from the store.
 
 use arrow::array::ArrayRef;
+use arrow::datatypes::SchemaRef;
 use tch::Tensor;
 
 use crate::error::Result;
-use crate::fusion::blocks::Blocks;
+use crate::fusion::matrix::Matrix;
 use crate::stop::Stop;
 use crate::store::layout::Store;
-use crate::store::part::PartInfo;
+use crate::store::part::PartWriter;
 use crate::table::{self, Dims, tensor};
 
-/// Writes logits (rows, C) as part `part` of a run's `table`; `others` makes the other columns for
-/// a range of rows.
-///
-/// # Errors
-/// Fails if the store cannot be written, or a stop was requested; no such part is then left behind.
-pub(super) fn write(
-    store: &Store,
-    table: &str,
-    run: &str,
-    part: &str,
-    logits: &Tensor,
-    stop: &Stop,
-    others: impl Fn(Range<usize>) -> Vec<(&'static str, ArrayRef)>,
-) -> Result<PartInfo> {
-    let size = logits.size();
-    let schema = table::table(table)?.arrow(&Dims::new().with("C", size[1] as usize))?;
-    let mut writer = store.partition(table, run)?.writer(part, &schema, &[])?;
-    Blocks::of_numbers(size[0], size[1]).try_each(stop, |block| {
-        let (from, to) = block.range();
-        let logits = ("logits", tensor::to_vectors(&block.of(logits))?);
-        writer.write(&table::rows(table, &schema, others(from as usize..to as usize).into_iter().chain([logits]))?)
-    })?;
-    writer.finish()
+/// A part of a table with a column `logits`, in the making.
+pub(super) struct Part {
+    table: &'static str,
+    schema: SchemaRef,
+    writer: PartWriter,
+}
+
+impl Part {
+    /// Begins a part of a run's partition, about so many classes.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be written.
+    pub(super) fn begin(store: &Store, table: &'static str, run: &str, part: &str, classes: i64) -> Result<Part> {
+        let schema = table::table(table)?.arrow(&Dims::new().with("C", classes as usize))?;
+        let writer = store.partition(table, run)?.writer(part, &schema, &[])?;
+        Ok(Part { table, schema, writer })
+    }
+
+    /// Adds logits (m, C), with their other columns.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be written.
+    pub(super) fn add<const N: usize>(&mut self, logits: &Tensor, others: [(&'static str, ArrayRef); N]) -> Result<()> {
+        let logits = ("logits", tensor::to_vectors(logits)?);
+        self.writer.write(&table::rows(self.table, &self.schema, others.into_iter().chain([logits]))?)
+    }
+
+    /// Completes the part, and returns its logits (rows, C): in memory if they are few, in the
+    /// store otherwise.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be written or read, or a stop was requested.
+    pub(super) fn finish(self, stop: &Stop) -> Result<Matrix> {
+        let part = self.writer.finish()?.path;
+        Matrix::stored(&[part], "logits")?.in_memory_if_small(stop)
+    }
 }

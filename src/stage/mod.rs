@@ -27,3 +27,4 @@ pub mod predict;
 pub mod prior;
 pub mod progress;
 pub mod second;
+pub mod stored_tensors;

@@ -92,7 +92,8 @@ impl Prior {
             (Some(Second { tower, features, classes, .. }), _) => {
                 let seen = tower.look(second, composite.size()[0] as usize)?;
                 let [cls, mean] = seen.map(|t| t.to_device(tch::Device::Cpu));
-                classes.answer(&cosines, &second::compared(*features, &cls, &mean), scale, &Stop::default())
+                let (stop, compared) = (Stop::default(), second::compared(*features, &cls, &mean));
+                classes.answer(&cosines.into(), &compared.into(), scale, &stop)?.in_memory(&stop)
             }
             (None, Some(bias)) => Ok(class_bias::apply(&cosines, bias, scale)),
             (None, None) => Ok(cosines),

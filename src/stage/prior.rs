@@ -1,13 +1,12 @@
 //! The prior: the frozen model's logits of every picture, from its crops and the frozen head.
 
-use tch::{Kind as Number, Tensor};
-
 use crate::error::Result;
-use crate::fusion::blocks::products;
+use crate::fusion::matrix::{Matrix, products};
 use crate::stage::describe::Heads;
+use crate::stage::features;
 use crate::stage::job::Job;
+use crate::stage::logits::Part;
 use crate::stage::pictures::Pictures;
-use crate::stage::{features, logits};
 use crate::stop::Stop;
 use crate::store::layout::Partition;
 use crate::table::arrays;
@@ -16,11 +15,11 @@ use crate::table::arrays;
 #[derive(Debug)]
 pub struct MultiView {
     /// Features of the whole pictures, (rows, d), of unit length: `[CLS]` projected.
-    pub cls: Tensor,
+    pub cls: Matrix,
     /// Composite features of the pictures' crops, (rows, d), of unit length.
-    pub composite: Tensor,
+    pub composite: Matrix,
     /// Cosines of the composites to the frozen head, (rows, C).
-    pub logits: Tensor,
+    pub logits: Matrix,
 }
 
 /// Reads the features of all pictures from a partition of `embeddings` and one of `view_features`,
@@ -38,20 +37,30 @@ pub fn multi_view(
 ) -> Result<MultiView> {
     let cls = features::vectors(embeddings, "cls_feature", pictures, stop)?;
     let composite = features::composites(view_features, pictures, &cls, stop)?;
-    let logits = products(&composite, &heads.frozen, stop)?.to_kind(Number::Float);
+    let logits = products(&composite, &heads.frozen, stop)?;
     Ok(MultiView { cls, composite, logits })
 }
 
-/// Writes `prior_logits` (rows, C) of the training pictures of a run.
+/// Writes `prior_logits` (rows, C) of the training pictures of a run, and returns them as they are
+/// read from there.
 ///
 /// # Errors
 /// Fails if the store cannot be written, or a stop was requested.
-pub fn write_prior(run: &str, pictures: &Pictures, train: &[i64], logits: &Tensor, job: Job<'_>) -> Result<()> {
+pub fn write_prior(run: &str, pictures: &Pictures, train: &[i64], logits: &Matrix, job: Job<'_>) -> Result<Matrix> {
     let Job { store, stop, .. } = job;
-    let written = logits::write(store, "prior_logits", run, "prior", logits, stop, |rows| {
-        let rows = &train[rows];
+    let mut part = Part::begin(store, "prior_logits", run, PART, logits.size().1)?;
+    logits.blocks().try_each(stop, |block| {
+        let (from, to) = block.range();
+        let rows = &train[from as usize..to as usize];
         let ids = arrays::text(rows.iter().map(|&n| &pictures.rows()[n as usize].image_id));
-        vec![("run", arrays::repeated(run, rows.len())), ("image_id", ids)]
+        part.add(&logits.block(block)?, [("run", arrays::repeated(run, rows.len())), ("image_id", ids)])
     })?;
-    store.partition("prior_logits", run)?.retain(|path| path == written.path)
+    let written = part.finish(stop)?;
+    let partition = store.partition("prior_logits", run)?;
+    let path = partition.part(PART)?;
+    partition.retain(|other| other == path)?;
+    Ok(written)
 }
+
+/// The name of the part.
+pub(crate) const PART: &str = "prior";

@@ -8,8 +8,9 @@ use tch::{Kind as Number, Tensor};
 
 use crate::clip::SecondFeatures;
 use crate::error::{Context, Error, Kind, Result};
-use crate::fusion::blocks::Blocks;
+use crate::fusion::blocks::Block;
 use crate::fusion::joint_transport::Joint;
+use crate::fusion::matrix::Matrix;
 use crate::fusion::normalize;
 use crate::stage::features;
 use crate::stage::pictures::Pictures;
@@ -33,11 +34,11 @@ pub fn compared(which: SecondFeatures, cls: &Tensor, patch_mean: &Tensor) -> Ten
 ///
 /// # Errors
 /// Fails if the store lacks a picture's features, or a stop was requested.
-pub fn read_features(which: SecondFeatures, partition: &Partition, pictures: &Pictures, stop: &Stop) -> Result<Tensor> {
+pub fn read_features(which: SecondFeatures, partition: &Partition, pictures: &Pictures, stop: &Stop) -> Result<Matrix> {
     let cls = features::vectors(partition, "cls", pictures, stop)?;
     let mean = features::vectors(partition, "patch_mean", pictures, stop)?;
-    let width = cls.size()[1] * 2;
-    Blocks::of_numbers(cls.size()[0], width).map(stop, |block| compared(which, &block.of(&cls), &block.of(&mean)))
+    let width = compared(which, &cls.block(Block::of_rows(0, 0))?, &mean.block(Block::of_rows(0, 0))?).size()[1];
+    Matrix::computed(cls.blocks(), width, stop, |block| Ok(compared(which, &cls.block(block)?, &mean.block(block)?)))
 }
 
 /// Writes `second_classes` of a run.

@@ -2,20 +2,23 @@
 //! and the functions of [`super::udf`].
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use datafusion::common::JoinType;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::context::SessionContext;
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::prelude::{SessionConfig, col, ident};
 
 use crate::cores;
 use crate::error::{Context, Kind, Result};
-use crate::store::{Partition, Store, reader};
+use crate::store::{Partition, Store, reader, scratch};
 use crate::table::catalog::Parts;
 use crate::table::cooperative_joins::GivingWay;
 use crate::table::schema::{self, Scope, TableSchema};
@@ -77,9 +80,24 @@ pub async fn training_session(store: &Store, visible: &Visible) -> Result<Sessio
 /// Opens a session with the functions and no tables. It runs on one thread, so that rows come out
 /// in the order in which they went in.
 pub fn bare_session() -> SessionContext {
-    let config = configured(SessionConfig::new().with_target_partitions(1), Vec::new());
-    context(config, Arc::new(RuntimeEnv::default()))
+    context(configured(in_order(), Vec::new()), Arc::new(RuntimeEnv::default()), None)
 }
+
+/// Like [`bare_session`], but statements take at most `memory` bytes: what can be written to the
+/// disk is, beyond that. `rule` is applied to physical plans before any other.
+///
+/// # Errors
+/// Returns [`Kind::Query`] if the memory cannot be bounded.
+pub fn bounded_session(memory: u64, rule: Rule) -> Result<SessionContext> {
+    Ok(context(configured(in_order(), Vec::new()), bounded(memory)?, Some(rule)))
+}
+
+fn in_order() -> SessionConfig {
+    SessionConfig::new().with_target_partitions(1)
+}
+
+/// A rule that changes physical plans.
+pub type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
 /// Returns what was left out when the session was opened, one line each.
 pub fn warnings(ctx: &SessionContext) -> Vec<String> {
@@ -92,12 +110,24 @@ fn configured(config: SessionConfig, warnings: Vec<String>) -> SessionConfig {
     config.with_information_schema(true).with_extension(Arc::new(Warnings(warnings)))
 }
 
-fn context(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionContext {
+/// Returns what bounds the memory of statements, shared fairly by those parts of a plan that can
+/// write to the disk.
+fn bounded(memory: u64) -> Result<Arc<RuntimeEnv>> {
+    let pool = FairSpillPool::new(usize::try_from(memory).unwrap_or(usize::MAX));
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, NonZeroUsize::MIN)))
+        .with_temp_file_path(scratch::folder())
+        .with_max_temp_directory_size(memory.saturating_mul(SPILL))
+        .build_arc()
+        .context(Kind::Query, || "cannot bound the memory of statements".to_owned())
+}
+
+fn context(config: SessionConfig, runtime: Arc<RuntimeEnv>, first: Option<Rule>) -> SessionContext {
     let state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
         .with_default_features()
-        .with_physical_optimizer_rules(same_names::rules())
+        .with_physical_optimizer_rules(first.into_iter().chain(same_names::rules()).collect())
         .with_physical_optimizer_rule(Arc::new(GivingWay))
         .build();
     let ctx = SessionContext::new_with_state(state);
@@ -117,12 +147,8 @@ async fn open(
         let partitions = partitions(store, visible, table)?;
         tables.push((table, Parts::find(table, &partitions, &mut warnings)?));
     }
-    let bounds = RuntimeEnvBuilder::new()
-        .with_memory_limit(usize::try_from(memory).unwrap_or(usize::MAX), 1.0)
-        .with_max_temp_directory_size(memory.saturating_mul(SPILL))
-        .build_arc()
-        .context(Kind::Query, || "cannot bound the memory of statements".to_owned())?;
-    let ctx = context(configured(SessionConfig::new().with_target_partitions(cores::limit()), warnings), bounds);
+    let config = configured(SessionConfig::new().with_target_partitions(cores::limit()), warnings);
+    let ctx = context(config, bounded(memory)?, None);
     for (table, parts) in tables {
         let opened = register(&ctx, table, parts).await;
         opened.context(Kind::Store, || format!("cannot open table {}", table.name()))?;

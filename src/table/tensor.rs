@@ -1,6 +1,7 @@
 //! Converts columns to tensors, and tensors to columns.
 
 use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::Field;
 use tch::{Device, Kind as Type, Tensor};
 
 use crate::error::{Context, Error, Kind, Result};
@@ -35,9 +36,17 @@ pub fn to_vectors(tensor: &Tensor) -> Result<ArrayRef> {
 /// Returns [`Kind::Store`] if the column is missing, has another type, contains null, or has no
 /// shape in its metadata, and [`Kind::Torch`] if libtorch fails.
 pub fn from_tensors(batch: &RecordBatch, column: &str) -> Result<Tensor> {
-    let (bytes, width) = arrays::rows_bytes(batch, column)?;
+    let (bytes, _) = arrays::rows_bytes(batch, column)?;
     let schema = batch.schema_ref();
-    let field = schema.field_with_name(column).context(Kind::Store, || cannot_read(column))?;
+    of_bytes(schema.field_with_name(column).context(Kind::Store, || cannot_read(column))?, batch.num_rows(), bytes)
+}
+
+/// Like [`from_tensors`], from the bytes of so many rows of a column.
+///
+/// # Errors
+/// Fails like [`from_tensors`].
+pub fn of_bytes(field: &Field, rows: usize, bytes: &[u8]) -> Result<Tensor> {
+    let (column, width) = (field.name(), bytes.len() / rows.max(1));
     let metadata = |key| {
         let missing = || Error::new(Kind::Store, format!("column `{column}` does not say its {key}"));
         field.metadata().get(key).ok_or_else(missing)
@@ -49,7 +58,7 @@ pub fn from_tensors(batch: &RecordBatch, column: &str) -> Result<Tensor> {
             return Err(Error::new(Kind::Store, format!("column `{column}` has numbers of unknown type `{other}`")));
         }
     };
-    let mut shape = vec![length(batch.num_rows())?];
+    let mut shape = vec![length(rows)?];
     for n in metadata(SHAPE)?.split(',') {
         shape.push(n.parse().context(Kind::Store, || format!("column `{column}` has a wrong shape `{n}`"))?);
     }

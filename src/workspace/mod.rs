@@ -17,10 +17,10 @@ use crate::config::Spec;
 use crate::device::{self, Precision};
 use crate::dino::{self, Dino};
 use crate::error::Result;
-use crate::fusion::blocks::{picked, products};
 use crate::fusion::class_bias::ClassBias;
 use crate::fusion::design::StartsFrom;
 use crate::fusion::joint_transport::{self, Joint, Transport};
+use crate::fusion::matrix::{Matrix, products};
 use crate::stage::adapt::{self, Frozen, Images, Recipe};
 use crate::stage::describe::Heads;
 use crate::stage::frozen::{Eye, FrozenModel, FrozenTable, FrozenTables, FrozenTower, SecondFeatures, Towers};
@@ -166,13 +166,12 @@ impl Workspace {
         job: Job<'_>,
     ) -> Result<ClassBias> {
         let (adapt, stop, train) = (&spec.adapt, job.stop, Tensor::from_slice(train));
-        let of_training = |rows: &Tensor| picked(rows, &train, stop);
-        let (composite, cosines) = (of_training(&seen.composite)?, of_training(&seen.logits)?);
+        let (composite, cosines) = (seen.composite.picked(&train), seen.logits.picked(&train));
         let shares = self.shares(spec, &composite, &cosines, job)?;
         let halves = || {
             let crops = self.frozen.view_features.partition(job.store)?;
             let [one, other] = features::half_composites(&crops, pictures, &seen.cls, stop)?;
-            let cosines = |half: &Tensor| products(&of_training(half)?, &heads.frozen, stop);
+            let cosines = |half: &Matrix| products(&half.picked(&train), &heads.frozen, stop);
             Ok([cosines(&one)?, cosines(&other)?])
         };
         let training =
@@ -181,7 +180,7 @@ impl Workspace {
     }
 
     /// Returns the shares of the classes among training pictures, (C); `None` if they are even.
-    fn shares(&self, spec: &Spec, composite: &Tensor, cosines: &Tensor, job: Job<'_>) -> Result<Option<Tensor>> {
+    fn shares(&self, spec: &Spec, composite: &Matrix, cosines: &Matrix, job: Job<'_>) -> Result<Option<Tensor>> {
         let given = spec.adapt.class_shares(&ingest::class_names(job.store, &self.dataset)?)?;
         adapt::shares(spec.adapt.class_prior, given.as_deref(), composite, cosines, job.stop)
     }
@@ -202,17 +201,16 @@ impl Workspace {
         bias: &ClassBias,
         train: &[i64],
         job: Job<'_>,
-    ) -> Result<Option<(Joint, Tensor)>> {
+    ) -> Result<Option<(Joint, Matrix)>> {
         let Some(table) = &self.frozen.second_features else { return Ok(None) };
         let (stop, train, scale) = (job.stop, Tensor::from_slice(train), spec.adapt.logit_scale);
         let which = spec.model.second.features;
         let features = second::read_features(which, &table.partition(job.store)?, pictures, stop)?;
-        let of_training = |rows: &Tensor| picked(rows, &train, stop);
-        let cosines = of_training(&seen.logits)?;
-        let shares = self.shares(spec, &of_training(&seen.composite)?, &cosines, job)?;
+        let cosines = seen.logits.picked(&train);
+        let shares = self.shares(spec, &seen.composite.picked(&train), &cosines, job)?;
         device::guarded("the second model's classes", || {
             let transport = Transport { shares: shares.as_ref(), pull: bias.pull, scale };
-            let joint = joint_transport::carry_over(&cosines, &bias.bias, &of_training(&features)?, transport, stop)?;
+            let joint = joint_transport::carry_over(&cosines, &bias.bias, &features.picked(&train), transport, stop)?;
             let logits = joint.answer(&seen.logits, &features, scale, stop)?;
             Ok(Some((joint, logits)))
         })
@@ -234,6 +232,7 @@ impl Workspace {
             seen,
             embeddings: embeddings.partition(job.store)?,
             blocks: block_tokens.as_ref().map(|table| table.partition(job.store)).transpose()?,
+            width: self.clip.config.vision.width,
         };
         Images::open(pictures, recipe, &frozen, &self.clip.preprocess, self.normaliser(), job.stop)
     }

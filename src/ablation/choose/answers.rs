@@ -83,7 +83,7 @@ fn agreement_with_prior(run: &str, answers: &[i64], set: &Set, job: Job<'_>) -> 
     for batch in reader::batches(&job.store.partition("prior_logits", run)?, Some(&["image_id", "logits"]), 1024)? {
         job.stop.check()?;
         let batch = batch?;
-        let best = evaluate::answers(&tensor::from_vectors(&batch, "logits")?)?;
+        let best = evaluate::answers(&tensor::from_vectors(&batch, "logits")?.into(), job.stop)?;
         for (id, best) in arrays::strings(&batch, "image_id")?.into_iter().zip(best) {
             if let Some(place) = set.place(id) {
                 all += 1;

@@ -47,8 +47,9 @@ impl Set {
         let embeddings = workspace.frozen.embeddings.partition(store)?;
         let crops = workspace.frozen.view_features.partition(store)?;
         let whole = features::vectors(&embeddings, "cls_feature", &pictures, stop)?;
-        let features = centred(&features::composites(&crops, &pictures, &whole, stop)?);
-        let halves = features::half_composites(&crops, &pictures, &whole, stop)?.map(|half| centred(&half));
+        let features = centred(&features::composites(&crops, &pictures, &whole, stop)?, stop)?;
+        let [one, other] = features::half_composites(&crops, &pictures, &whole, stop)?;
+        let halves = [centred(&one, stop)?.in_memory(stop)?, centred(&other, stop)?.in_memory(stop)?];
         let places = |split| Tensor::from_slice(&pictures.places(split));
         let measured = places(split);
         if measured.numel() == 0 {
@@ -59,7 +60,7 @@ impl Set {
         Ok(Set {
             classes: opened.classes.len() as i64,
             neighbours: Neighbours::of_some(&features, &measured, NEIGHBOURS, stop)?.places,
-            features,
+            features: features.in_memory(stop)?,
             halves,
             train: places(Split::Train),
             measured,
@@ -83,15 +84,14 @@ impl Set {
     /// Makes a set of features (n, d), of which the first `train` pictures are for training and the
     /// others are measured; the halves of the crops are the whole.
     pub(super) fn of(features: &Tensor, classes: i64, train: i64) -> Set {
-        let (features, pictures) = (centred(features), features.size()[0]);
+        let (stop, pictures) = (crate::stop::Stop::default(), features.size()[0]);
+        let features = centred(&features.shallow_clone().into(), &stop).unwrap();
         let measured = Tensor::arange_start(train, pictures, tch::kind::INT64_CPU);
         Set {
             classes,
-            neighbours: Neighbours::of_some(&features, &measured, NEIGHBOURS, &crate::stop::Stop::default())
-                .unwrap()
-                .places,
-            halves: [features.shallow_clone(), features.shallow_clone()],
-            features,
+            neighbours: Neighbours::of_some(&features, &measured, NEIGHBOURS, &stop).unwrap().places,
+            halves: [(); 2].map(|()| features.in_memory(&stop).unwrap()),
+            features: features.in_memory(&stop).unwrap(),
             train: Tensor::arange(train, tch::kind::INT64_CPU),
             measured,
             places: HashMap::new(),

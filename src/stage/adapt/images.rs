@@ -10,6 +10,7 @@ use tokio::sync::mpsc::Receiver;
 use crate::cores::{self, PerThread};
 use crate::device::guarded;
 use crate::error::Result;
+use crate::fusion::matrix::{Matrix, Writer};
 use crate::fusion::model::{Model, Tokens};
 use crate::image::seed::rng;
 use crate::image::{Preprocess, weak_view};
@@ -149,39 +150,57 @@ impl Images {
         self.normaliser.forward(&batch.pixels)
     }
 
-    /// Returns the fused cosines (rows, C) of the weak views (resized, cropped at random), from
-    /// which the pass's pseudo-labels are made.
+    /// Computes the fused cosines (rows, C) of the weak views (resized, cropped at random), from
+    /// which the pass's pseudo-labels are made, and passes them to `give`, some rows at a time, in
+    /// order.
     ///
     /// # Errors
     /// Fails if a picture or the device fails, or a stop was requested.
-    pub async fn fusion_logits(&self, model: &Model, seed: u64, pass: u64, stop: &Stop) -> Result<Tensor> {
+    pub async fn fusion_logits(
+        &self,
+        model: &Model,
+        seed: u64,
+        pass: u64,
+        stop: &Stop,
+        give: impl FnMut(Tensor) -> Result<()>,
+    ) -> Result<()> {
         let (side, filter, run_seed) = (self.preprocess.crop, self.preprocess.filter, seed);
         let view = move |pictures: &Pictures, n: usize| {
             let picture = pictures.load(n)?;
             let mut rng = rng(run_seed, &pictures.rows()[n].id, pass, "weak");
             weak_view(&picture, side, filter, &mut rng)
         };
-        self.forward(model, view, stop, |model, tokens| model.fusion_logits(tokens)).await
+        self.forward(model, view, stop, |model, tokens| model.fusion_logits(tokens), give).await
     }
 
-    /// Returns the logits (rows, C) of the centre views, for evaluation and prediction.
+    /// Returns the logits (rows, C) of the centre views, for evaluation. `advance` is told of
+    /// pictures that are done.
     ///
     /// # Errors
-    /// Fails if a picture or the device fails, or a stop was requested.
-    pub async fn logits(&self, model: &Model, stop: &Stop) -> Result<Tensor> {
+    /// Fails if a picture, the device or the disk fails, or a stop was requested.
+    pub async fn logits(&self, model: &Model, stop: &Stop, advance: impl Fn(u64)) -> Result<Matrix> {
         let preprocess = self.preprocess.clone();
         let view = move |pictures: &Pictures, n: usize| preprocess.centre_view(&pictures.load(n)?);
-        self.forward(model, view, stop, |model, tokens| model.logits(tokens)).await
+        let classes = model.classifier().size()[0];
+        let mut writer = Writer::begin(self.len() as i64, classes)?;
+        let give = |rows: Tensor| {
+            advance(rows.size()[0].cast_unsigned());
+            writer.push(&rows)
+        };
+        self.forward(model, view, stop, |model, tokens| model.logits(tokens), give).await?;
+        writer.finish()
     }
 
-    /// Runs all pictures through the current model, without gradients.
+    /// Runs all pictures through the current model, without gradients, and passes the rows that
+    /// `read` makes of its tokens to `give`, in order.
     async fn forward(
         &self,
         model: &Model,
         view: impl Fn(&Pictures, usize) -> Result<Vec<u8>> + Send + Sync + 'static,
         stop: &Stop,
         read: fn(&Model, &Tokens) -> Tensor,
-    ) -> Result<Tensor> {
+        give: impl FnMut(Tensor) -> Result<()>,
+    ) -> Result<()> {
         let device = model.device();
         let model = (model.shallow_clone(), self.normaliser.shallow_clone(), self.known.shallow_clone());
         let model = PerThread::new(model, |(model, normaliser, known)| {
@@ -189,7 +208,8 @@ impl Images {
         });
         let rows = self.rows.clone();
         let batches = self.batches(device, view).map(|batch| stop.check().and(batch));
-        let scored = cores::buffered(batches, cores::workers(device), move |batch: PixelBatch| {
+        let mut give = give;
+        let mut scored = cores::buffered(batches, cores::workers(device), move |batch: PixelBatch| {
             guarded("scoring pictures", || {
                 let _span = tracing::debug_span!("forward", pictures = batch.pictures.len()).entered();
                 let _no_grad = tch::no_grad_guard();
@@ -203,8 +223,10 @@ impl Images {
                 })
             })
         });
-        let rows: Vec<Tensor> = scored.try_collect().await?;
-        Ok(Tensor::cat(&rows, 0))
+        while let Some(rows) = scored.try_next().await? {
+            give(rows)?;
+        }
+        Ok(())
     }
 
     /// Returns all pictures in order, in batches for a model on `device`, with pixels if it starts

@@ -6,11 +6,13 @@ use tch::{Device, Kind as Number, Tensor};
 use crate::device::{guarded, upload};
 use crate::error::{Error, Kind, Result};
 use crate::fusion::design::{Design, StartsFrom};
+use crate::fusion::matrix::Matrix;
 use crate::fusion::model::{Model, Seen};
 use crate::stage::adapt::Recipe;
 use crate::stage::features;
 use crate::stage::pictures::Pictures;
 use crate::stage::prior::MultiView;
+use crate::stage::stored_tensors::StoredTensors;
 use crate::stop::Stop;
 use crate::store::layout::Partition;
 
@@ -23,6 +25,8 @@ pub struct Frozen<'a> {
     pub embeddings: Partition,
     /// Partition of `block_tokens`, if training starts from a block.
     pub blocks: Option<Partition>,
+    /// The tower's width, D.
+    pub width: i64,
 }
 
 /// Maximum bytes of features kept on a GPU: enough for most datasets of this kind, and little
@@ -33,19 +37,72 @@ const ON_A_GPU: usize = 2 << 30;
 pub(super) struct Known {
     source: Source,
     /// A number for each picture, (rows), derived from its id and the seed.
-    picks: Tensor,
-    /// Device of the tensors.
-    place: Device,
+    picks: Rows,
 }
 
 /// What a forward pass starts from.
 enum Source {
     /// Cached outputs of the frozen tower.
-    Cached { coarse: Tensor, cls_token: Tensor, patch_tokens: Tensor, mask: Tensor },
+    Cached { coarse: Rows, cls_token: Rows, patch_tokens: Rows, mask: Rows },
     /// The number of a block, and its input (rows, 1 + N, D).
-    Block(usize, Tensor),
+    Block(usize, Rows),
     /// The picture itself.
     Pixels,
+}
+
+/// A row for each picture.
+enum Rows {
+    /// On the model's device.
+    Near(Tensor),
+    /// Vectors on the CPU, in memory or in the store.
+    Vectors(Matrix),
+    /// Tensors on the CPU, in memory or in the store.
+    Tensors(StoredTensors),
+    /// The same ones for each picture, in place of what the model does not look at.
+    Ones(Vec<i64>),
+}
+
+impl Rows {
+    fn shallow_clone(&self) -> Self {
+        match self {
+            Rows::Near(all) => Rows::Near(all.shallow_clone()),
+            Rows::Vectors(all) => Rows::Vectors(all.clone()),
+            Rows::Tensors(all) => Rows::Tensors(all.shallow_clone()),
+            Rows::Ones(shape) => Rows::Ones(shape.clone()),
+        }
+    }
+
+    fn bytes(&self, count: usize) -> usize {
+        match self {
+            Rows::Near(all) => all.numel() * all.kind().elt_size_in_bytes(),
+            Rows::Vectors(all) => count * all.size().1 as usize * size_of::<f32>(),
+            Rows::Tensors(all) => all.bytes() as usize,
+            Rows::Ones(_) => 0,
+        }
+    }
+
+    /// Returns these rows, on `device`.
+    fn of(&self, rows: &[i64], device: Device) -> Result<Tensor> {
+        match self {
+            Rows::Near(all) => Ok(all.index_select(0, &upload(&Tensor::from_slice(rows), all.device())?)),
+            Rows::Vectors(all) => upload(&all.rows(&Tensor::from_slice(rows))?, device),
+            Rows::Tensors(all) => upload(&all.rows(rows)?, device),
+            Rows::Ones(shape) => {
+                let shape: Vec<i64> = [rows.len() as i64].iter().chain(shape).copied().collect();
+                Ok(Tensor::ones(shape, (Number::Float, device)))
+            }
+        }
+    }
+
+    /// Returns all rows on a GPU.
+    fn nearer(&self, count: usize, device: Device) -> Result<Self> {
+        Ok(match self {
+            Rows::Near(_) | Rows::Ones(_) => self.shallow_clone(),
+            Rows::Vectors(_) | Rows::Tensors(_) => {
+                Rows::Near(self.of(&(0..count as i64).collect::<Vec<i64>>(), device)?)
+            }
+        })
+    }
 }
 
 /// The model's input for B pictures, on the model's device; picks as in [`Seen`].
@@ -88,13 +145,13 @@ impl Known {
                 let tokens = frozen.blocks.as_ref().ok_or_else(|| {
                     Error::new(Kind::Internal, format!("no table has the tokens before block {block}"))
                 })?;
-                Source::Block(block, features::block_tokens(tokens, pictures, stop)?)
+                Source::Block(block, Rows::Tensors(features::tensors(tokens, "tokens", pictures, stop)?))
             }
             StartsFrom::Pixels => Source::Pixels,
         };
         let picks = pictures.rows().iter().map(|picture| pick(recipe.seed, &picture.image_id));
         let picks = Tensor::from_slice(&picks.collect::<Vec<i64>>());
-        Ok(Known { source, picks, place: Device::Cpu }.nearer(device))
+        Ok(Known { source, picks: Rows::Near(picks) }.nearer(pictures.rows().len(), device))
     }
 
     /// Returns whether a forward pass starts from pixels.
@@ -109,88 +166,86 @@ impl Known {
 
     /// Returns a copy for another thread, which shares the tensors.
     pub(super) fn shallow_clone(&self) -> Self {
-        Known { source: self.source.map(&Tensor::shallow_clone), picks: self.picks.shallow_clone(), place: self.place }
+        let source = self.source.map(&|rows| Ok(rows.shallow_clone())).unwrap_or(Source::Pixels);
+        Known { source, picks: self.picks.shallow_clone() }
     }
 
-    /// Moves the tensors to `device` if there is room for them.
-    fn nearer(self, device: Device) -> Self {
-        if device == Device::Cpu || self.source.bytes() > ON_A_GPU {
+    /// Moves the rows, `count` of each, to `device` if there is room for them.
+    fn nearer(self, count: usize, device: Device) -> Self {
+        if device == Device::Cpu || self.source.bytes(count) > ON_A_GPU {
             return self;
         }
         let moved = guarded("bringing features to the GPU", || {
-            let to = |tensor: &Tensor| tensor.to_device(device);
-            Ok(Known { source: self.source.map(&to), picks: to(&self.picks), place: device })
+            let source = self.source.map(&|rows| rows.nearer(count, device))?;
+            Ok(Known { source, picks: self.picks.nearer(count, device)? })
         });
         moved.unwrap_or(self)
     }
 
     /// Returns the input of some pictures for a model on `device`; `None` if it starts from pixels.
     pub(super) fn input(&self, rows: &[i64], device: Device) -> Result<Option<Input>> {
-        let index = self.index(rows)?;
-        let pick = |all: &Tensor| upload(&all.index_select(0, &index), device);
-        let float = |all: &Tensor| Ok(pick(all)?.to_kind(Number::Float));
+        let pick = |all: &Rows| all.of(rows, device);
+        let float = |all: &Rows| Ok(pick(all)?.to_kind(Number::Float));
         Ok(match &self.source {
             Source::Pixels => None,
-            Source::Block(block, tokens) => Some(Input::Block(*block, float(tokens)?, pick(&self.picks)?)),
+            Source::Block(block, tokens) => Some(Input::Block(*block, float(tokens)?, self.picks(rows, device)?)),
             Source::Cached { coarse, cls_token, patch_tokens, mask } => Some(Input::Seen(Seen {
                 coarse: pick(coarse)?,
                 cls_token: pick(cls_token)?,
                 patch_tokens: float(patch_tokens)?,
-                mask: pick(mask)?,
-                picks: pick(&self.picks)?,
+                mask: pick(mask)?.to_kind(Number::Bool),
+                picks: self.picks(rows, device)?,
             })),
         })
     }
 
-    /// Returns the numbers of some rows, on the tensors' device.
-    fn index(&self, rows: &[i64]) -> Result<Tensor> {
-        upload(&Tensor::from_slice(rows), self.place)
-    }
-
     /// Returns the picks of some pictures, on `device`.
     pub(super) fn picks(&self, rows: &[i64], device: Device) -> Result<Tensor> {
-        let index = self.index(rows)?;
-        upload(&self.picks.index_select(0, &index), device)
+        upload(&self.picks.of(rows, device)?, device)
     }
 }
 
 impl Source {
-    /// Returns a copy with every tensor replaced by `f` of it.
-    fn map(&self, f: &dyn Fn(&Tensor) -> Tensor) -> Self {
-        match self {
+    /// Returns a copy with all rows replaced by `f` of them.
+    fn map(&self, f: &dyn Fn(&Rows) -> Result<Rows>) -> Result<Self> {
+        Ok(match self {
             Source::Pixels => Source::Pixels,
-            Source::Block(block, tokens) => Source::Block(*block, f(tokens)),
+            Source::Block(block, tokens) => Source::Block(*block, f(tokens)?),
             Source::Cached { coarse, cls_token, patch_tokens, mask } => Source::Cached {
-                coarse: f(coarse),
-                cls_token: f(cls_token),
-                patch_tokens: f(patch_tokens),
-                mask: f(mask),
+                coarse: f(coarse)?,
+                cls_token: f(cls_token)?,
+                patch_tokens: f(patch_tokens)?,
+                mask: f(mask)?,
             },
-        }
+        })
     }
 
-    /// Returns the bytes of the tensors.
-    fn bytes(&self) -> usize {
-        let of = |tensor: &Tensor| tensor.numel() * tensor.kind().elt_size_in_bytes();
+    /// Returns the bytes of the rows of `count` pictures.
+    fn bytes(&self, count: usize) -> usize {
         match self {
             Source::Pixels => 0,
-            Source::Block(_, tokens) => of(tokens),
+            Source::Block(_, tokens) => tokens.bytes(count),
             Source::Cached { coarse, cls_token, patch_tokens, mask } => {
-                [coarse, cls_token, patch_tokens, mask].into_iter().map(of).sum()
+                [coarse, cls_token, patch_tokens, mask].into_iter().map(|rows| rows.bytes(count)).sum()
             }
         }
     }
 }
 
+/// Opens what the cache has of the pictures. What the model does not look at is not read.
 fn cached(pictures: &Pictures, design: Design, frozen: &Frozen<'_>, stop: &Stop) -> Result<Source> {
     let (embeddings, seen) = (&frozen.embeddings, frozen.seen);
     let coarse = if design.fuses_composite() { &seen.composite } else { &seen.cls };
-    Ok(Source::Cached {
-        coarse: coarse.shallow_clone(),
-        cls_token: features::vectors(embeddings, "cls_token", pictures, stop)?,
-        patch_tokens: features::patch_tokens(embeddings, pictures, stop)?,
-        mask: features::masks(embeddings, pictures, stop)?,
-    })
+    let tensors = |column| Ok(Rows::Tensors(features::tensors(embeddings, column, pictures, stop)?));
+    let (patch_tokens, mask) = match design.needs_patches() {
+        true => (tensors("patch_tokens")?, tensors("mask")?),
+        false => (Rows::Ones(vec![1, frozen.width]), Rows::Ones(vec![1])),
+    };
+    let cls_token = match design.needs_cls_token() {
+        true => Rows::Vectors(features::vectors(embeddings, "cls_token", pictures, stop)?),
+        false => Rows::Ones(vec![frozen.width]),
+    };
+    Ok(Source::Cached { coarse: Rows::Vectors(coarse.clone()), cls_token, patch_tokens, mask })
 }
 
 /// Returns the whole number by which a run with this seed picks a patch of a picture, for

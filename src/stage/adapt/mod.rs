@@ -25,9 +25,9 @@ use crate::device::guarded;
 use crate::dka::{Parameters, PassInput, PseudoLabels, balanced_pseudo_labels};
 use crate::error::Result;
 use crate::fusion::adamw::AdamW;
-use crate::fusion::blocks::{Blocks, products};
 use crate::fusion::class_bias::ClassBias;
 use crate::fusion::design::MixedHeads;
+use crate::fusion::matrix::{Matrix, products};
 use crate::fusion::model::Model;
 use crate::fusion::{class_bias, class_prior};
 use crate::stage::job::Job;
@@ -48,12 +48,12 @@ pub struct Start<'a> {
     /// The training pictures.
     pub images: &'a Images,
     /// Prior logits of the training pictures, (rows, C).
-    pub prior: &'a Tensor,
+    pub prior: &'a Matrix,
     /// The biases that were taken out of them, with the pull and the shares that passes use, too.
     pub bias: &'a ClassBias,
     /// Composite features of the training pictures' crops, (rows, d), from which the prior is
     /// computed.
-    pub composite: &'a Tensor,
+    pub composite: &'a Matrix,
     /// The frozen tower, fp32, on the device.
     pub tower: &'a VisionTower,
     /// Initial W*, (C, d).
@@ -163,8 +163,8 @@ pub async fn adapt(start: Start<'_>, recipe: &Recipe, job: Job<'_>) -> Result<Ad
 pub fn shares(
     class_prior: ClassPrior,
     given: Option<&[f32]>,
-    composite: &Tensor,
-    prior: &Tensor,
+    composite: &Matrix,
+    prior: &Matrix,
     stop: &Stop,
 ) -> Result<Option<Tensor>> {
     guarded("estimating the class prior", || {
@@ -190,7 +190,7 @@ struct Pass<'a> {
 /// Results of one pass.
 struct Done {
     /// Fusion logits (rows, C), if they are not written yet.
-    fusion: Option<Tensor>,
+    fusion: Option<Matrix>,
     labels: PseudoLabels,
     totals: Totals,
 }
@@ -200,7 +200,9 @@ impl Done {
     fn write(&self, run: &str, pass: u64, ids: &[String], took: Duration, job: Job<'_>) -> Result<()> {
         let (Job { store, stop, .. }, Done { fusion, labels, totals }) = (job, self);
         if let Some(fusion) = fusion {
-            tables::write_fusion_logits(store, run, pass, ids, fusion, stop)?;
+            let mut written = tables::FusionLogits::begin(store, run, pass, ids, fusion.size().1)?;
+            fusion.blocks().try_each(stop, |block| written.add(&fusion.block(block)?))?;
+            written.finish(stop)?;
             tables::write_pseudo_labels(store, run, pass, labels)?;
         }
         let trained = labels.batch.num_rows();
@@ -225,23 +227,23 @@ impl Pass<'_> {
     async fn table_then_train(&self, learner: &mut Learner<'_>, store: &Store, stop: &Stop) -> Result<Done> {
         let Pass { start: Start { run, images, .. }, ids, pass, .. } = *self;
         let recipe = learner.recipe;
-        let fusion = images.fusion_logits(learner.model, recipe.seed, pass, stop).await?;
-        tables::write_fusion_logits(store, run, pass, ids, &fusion, stop)?;
+        let mut written = tables::FusionLogits::begin(store, run, pass, ids, self.start.prior.size().1)?;
+        images.fusion_logits(learner.model, recipe.seed, pass, stop, |rows| written.add(&rows)).await?;
+        let fusion = written.finish(stop)?;
         let prior = self.prior(learner, stop)?;
         let bias = match self.rebalanced(&prior, &fusion, recipe, stop)? {
             Some(found) => {
                 tables::write_class_bias(store, run, pass, &found)?;
                 tensor::numbers(&(&found.bias / recipe.parameters.scale).to_kind(Number::Float))?
             }
-            None => vec![0.0; prior.size()[1] as usize],
+            None => vec![0.0; prior.size().1 as usize],
         };
         let input = PassInput {
             run,
             pass: pass as i32,
             image_ids: ids,
-            prior: &tensor::numbers(&prior)?,
-            fusion: &tensor::numbers(&fusion)?,
-            classes: prior.size()[1] as usize,
+            prior,
+            fusion,
             parameters: recipe.parameters,
             previous: self.previous,
         };
@@ -264,23 +266,22 @@ impl Pass<'_> {
 
     /// Estimates the biases of the classes anew, from the mixture of the prior's cosines and the
     /// current model's, both (rows, C); `None` if they are not balanced.
-    fn rebalanced(&self, prior: &Tensor, fusion: &Tensor, recipe: &Recipe, stop: &Stop) -> Result<Option<ClassBias>> {
+    fn rebalanced(&self, prior: &Matrix, fusion: &Matrix, recipe: &Recipe, stop: &Stop) -> Result<Option<ClassBias>> {
         if !recipe.rebalances() {
             return Ok(None);
         }
         let Parameters { gamma, scale, .. } = recipe.parameters;
         let ClassBias { pull, shares, .. } = self.start.bias;
         guarded("the biases of a pass's classes", || {
-            let blocks = Blocks::of_numbers(prior.size()[0], prior.size()[1]);
-            let mixed = blocks.map(stop, |block| block.of(prior) * gamma + block.of(fusion) * (1.0 - gamma))?;
+            let mixed = prior.mixed(gamma, fusion, 1.0 - gamma);
             class_bias::estimate(&mixed, Some(shares), *pull, scale, stop).map(Some)
         })
     }
 
     /// Returns the prior's logits (rows, C): fixed, unless the learnable classifier makes them.
-    fn prior(&self, learner: &Learner<'_>, stop: &Stop) -> Result<Tensor> {
+    fn prior(&self, learner: &Learner<'_>, stop: &Stop) -> Result<Matrix> {
         match self.heads {
-            MixedHeads::Both | MixedHeads::Frozen => Ok(self.start.prior.shallow_clone()),
+            MixedHeads::Both | MixedHeads::Frozen => Ok(self.start.prior.clone()),
             MixedHeads::Learnable => guarded("a pass's prior", || {
                 let head = learner.model.classifier().to_device(tch::Device::Cpu);
                 products(self.start.composite, &head, stop)

@@ -19,7 +19,6 @@ use crate::stage::adapt::{Done, Pass, Recipe, Start};
 use crate::stage::feed::PixelBatch;
 use crate::stage::pictures::Pictures;
 use crate::stop::Stop;
-use crate::table::tensor;
 
 /// Crops per forward pass without gradients.
 const FORWARD: i64 = 128;
@@ -58,7 +57,7 @@ async fn train(pass: &Pass<'_>, learner: &mut Learner<'_>, epoch: u64, stop: &St
         Ok(pixels)
     };
     let mut batches = images.feed(&order, recipe.adapt.batch, make);
-    let mut made = Made::new(images.len(), prior.size()[1]);
+    let mut made = Made::new(images.len(), prior.size().1);
     let steps = order.len().div_ceil(recipe.adapt.batch) as u64;
     let mut step = Step::begin(learner.model, learner.optimiser, recipe, shares, epoch, steps);
     while let Some(batch) = batches.recv().await {
@@ -79,8 +78,8 @@ async fn train(pass: &Pass<'_>, learner: &mut Learner<'_>, epoch: u64, stop: &St
         block_in_place(|| step.take(images.inputs_of_pixels(&strong, &picks), &classes))?;
     }
     let totals = guarded("an epoch's sums", || Ok(step.finish()))?;
-    let labels = made.steps.finish(made.class_ids, prior.size()[1] as usize)?;
-    Ok(Done { fusion: Some(made.fusion), labels, totals })
+    let labels = made.steps.finish(made.class_ids, prior.size().1 as usize)?;
+    Ok(Done { fusion: Some(made.fusion.into()), labels, totals })
 }
 
 /// Logits and labels that the steps of an epoch made, by picture.
@@ -183,9 +182,8 @@ async fn labels(live: &Live, pass: &Pass<'_>, at: &[usize], recipe: &Recipe) -> 
         run: pass.start.run,
         pass: pass.pass as i32,
         image_ids: &ids,
-        prior: &tensor::numbers(&live.prior)?,
-        fusion: &tensor::numbers(&live.fusion)?,
-        classes: live.prior.size()[1] as usize,
+        prior: live.prior.shallow_clone().into(),
+        fusion: live.fusion.shallow_clone().into(),
         parameters: recipe.parameters,
         previous: previous.as_deref(),
     };

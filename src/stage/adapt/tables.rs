@@ -10,9 +10,11 @@ use tch::Tensor;
 use crate::dka::{PseudoLabels, Summary};
 use crate::error::{Error, Kind, Result};
 use crate::fusion::class_bias::ClassBias;
+use crate::fusion::matrix::Matrix;
 use crate::stage::adapt::Images;
 use crate::stage::adapt::epoch::{Labelled, Totals};
-use crate::stage::{class_bias, logits};
+use crate::stage::class_bias;
+use crate::stage::logits::Part;
 use crate::stop::Stop;
 use crate::store::layout::Store;
 use crate::store::reader;
@@ -26,24 +28,44 @@ fn write(store: &Store, name: &str, run: &str, pass: u64, rows: RecordBatch) -> 
     store.partition(name, run)?.write_part(&part(pass), &rows.schema(), &[rows], &[]).map(drop)
 }
 
-/// Writes the cosines (rows, C) of the current model.
-///
-/// # Errors
-/// Fails as [`logits::write`] does.
-pub(super) fn write_fusion_logits(
-    store: &Store,
-    run: &str,
+/// The cosines (rows, C) of the current model, while they are made.
+pub(super) struct FusionLogits<'a> {
+    part: Part,
+    run: &'a str,
     pass: u64,
-    ids: &[String],
-    logits: &Tensor,
-    stop: &Stop,
-) -> Result<()> {
-    logits::write(store, "fusion_logits", run, &part(pass), logits, stop, |rows| {
-        let rows = &ids[rows];
-        let (run, pass) = (arrays::repeated(run, rows.len()), arrays::repeated_i32(pass as i32, rows.len()));
-        vec![("run", run), ("pass", pass), ("image_id", arrays::text(rows))]
-    })
-    .map(drop)
+    /// The pictures that have no row yet.
+    ids: &'a [String],
+}
+
+impl<'a> FusionLogits<'a> {
+    /// Begins the rows of a pass over these pictures, about so many classes.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be written.
+    pub(super) fn begin(store: &Store, run: &'a str, pass: u64, ids: &'a [String], classes: i64) -> Result<Self> {
+        Ok(FusionLogits { part: Part::begin(store, "fusion_logits", run, &part(pass), classes)?, run, pass, ids })
+    }
+
+    /// Adds the cosines (m, C) of the next m pictures.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be written.
+    pub(super) fn add(&mut self, logits: &Tensor) -> Result<()> {
+        let count = logits.size()[0] as usize;
+        let (ids, rest) = self.ids.split_at(count.min(self.ids.len()));
+        self.ids = rest;
+        let pass = arrays::repeated_i32(self.pass as i32, count);
+        let others = [("run", arrays::repeated(self.run, count)), ("pass", pass), ("image_id", arrays::text(ids))];
+        self.part.add(logits, others)
+    }
+
+    /// Completes the table, and returns the cosines as they are read from it.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be written or read, or a stop was requested.
+    pub(super) fn finish(self, stop: &Stop) -> Result<Matrix> {
+        self.part.finish(stop)
+    }
 }
 
 pub(super) fn write_class_bias(store: &Store, run: &str, pass: u64, found: &ClassBias) -> Result<()> {

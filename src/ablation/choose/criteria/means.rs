@@ -9,7 +9,7 @@ use crate::stop::Stop;
 
 /// Returns the share of measured pictures that lie nearest to the mean of their own answer.
 pub(super) fn own(answered: &Answered, set: &Set, stop: &Stop) -> Result<Option<f64>> {
-    let near = means(answered, set, stop)?.nearest(&set.features.index_select(0, &set.measured), stop)?;
+    let near = means(answered, set, stop)?.nearest(&set.features.index_select(0, &set.measured).into(), stop)?;
     Ok(share_alike(&near, &answered.classes.index_select(0, &set.measured)))
 }
 
@@ -18,7 +18,7 @@ pub(super) fn own(answered: &Answered, set: &Set, stop: &Stop) -> Result<Option<
 pub(super) fn halves(answered: &Answered, set: &Set, stop: &Stop) -> Result<Option<f64>> {
     let means = means(answered, set, stop)?;
     let [one, other] = &set.halves;
-    let near = |half: &tch::Tensor| means.nearest(&half.index_select(0, &set.measured), stop);
+    let near = |half: &tch::Tensor| means.nearest(&half.index_select(0, &set.measured).into(), stop);
     Ok(share_alike(&near(one)?, &near(other)?))
 }
 
@@ -26,10 +26,10 @@ pub(super) fn halves(answered: &Answered, set: &Set, stop: &Stop) -> Result<Opti
 /// answers, about the mean of all pictures.
 pub(super) fn explained(answered: &Answered, set: &Set, stop: &Stop) -> Result<Option<f64>> {
     let of_measured = |rows: &tch::Tensor| rows.index_select(0, &set.measured);
-    let means = ClassMeans::of(&of_measured(&set.features), &of_measured(&answered.classes), set.classes, stop)?;
+    let means = ClassMeans::of(&of_measured(&set.features).into(), &of_measured(&answered.classes), set.classes, stop)?;
     Ok(Some(means.explained()).filter(|_| set.measured.size()[0] > 0))
 }
 
 fn means(answered: &Answered, set: &Set, stop: &Stop) -> Result<ClassMeans> {
-    ClassMeans::of(&set.features, &answered.classes, set.classes, stop)
+    ClassMeans::of(&set.features.shallow_clone().into(), &answered.classes, set.classes, stop)
 }
