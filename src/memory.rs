@@ -29,9 +29,12 @@ pub fn limit() -> u64 {
     }
 }
 
-/// Returns how many bytes a statement may take: half of the [`limit`].
+/// What a statement needs at least: to sort anything, DataFusion sets 10 MB aside for each core.
+const LEAST: u64 = 256_000_000;
+
+/// Returns how many bytes a statement may take: half of the [`limit`], but not less than any needs.
 pub fn of_a_statement() -> u64 {
-    limit() / 2
+    (limit() / 2).max(LEAST)
 }
 
 /// Returns how many bytes a table of numbers may take; a larger one lies in a file. A run has a
