@@ -27,6 +27,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import build
 import environment
 import load
 import plot
@@ -37,7 +38,6 @@ HERE = Path(__file__).resolve().parent
 WORK = ROOT / "target" / "bench"
 SMALL = ROOT / "data" / "clip-flora"
 CORES = os.cpu_count() or 1
-CARGO = os.environ.get("CARGO", "cargo")
 # What the CPU multiplies in hardware; bf16 on any other is a check of patience.
 FLAGS = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
 PRECISIONS = ["fp32", "bf16"] if FLAGS and "avx512_bf16" in FLAGS[1].split() else ["fp32"]
@@ -53,12 +53,12 @@ class Bench:
         self.rows = []
         self.python = environment.python()
         WORK.mkdir(parents=True, exist_ok=True)
-        self.binary = options.binary or build()
+        self.binary = options.binary or build.binary()
 
     @functools.cached_property
     def inside(self):
         """The executable that measures inside a process."""
-        return build_inside()
+        return build.inside()
 
     def row(self, what, goal, ratio, detail, at_least=True):
         """One line of the table; `ratio` is a number to be compared to `goal`."""
@@ -416,26 +416,6 @@ def flops(name):
 
 def numbers(lines):
     return [tuple(round(float(word), 6) for word in line.split(",")) for line in lines]
-
-
-def build():
-    """Our binary."""
-    run([CARGO, "build", "--release", *extra()], stderr=None)
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    return target / "release" / "microclip-pipe"
-
-
-def build_inside():
-    """The executable that measures inside a process."""
-    words = ["--bench", "speed", "--no-run", "--message-format=json"]
-    lines = run([CARGO, "bench", *extra(), *words], stderr=None).splitlines()
-    found = [json.loads(line) for line in lines if line.startswith("{")]
-    return next(m["executable"] for m in found if m.get("executable") and m["target"]["name"] == "speed")
-
-
-def extra():
-    """More words for cargo, such as --config, from the environment."""
-    return os.environ.get("BENCH_CARGO", "").split()
 
 
 def at_once(program, verb, copies, limit):

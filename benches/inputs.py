@@ -17,24 +17,31 @@ import numpy
 from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parent.parent
-# Width, blocks, heads, patch, joint width; 224 px all.
-MODELS = {"b32": (768, 12, 12, 32, 512), "b16": (768, 12, 12, 16, 512), "l14": (1024, 24, 16, 14, 768)}
+# Width, blocks, heads, patch, joint width, pixels; width, blocks and heads of the text tower.
+TEXT = (512, 12, 8)
+MODELS = {"b32": (768, 12, 12, 32, 512, 224, *TEXT), "b16": (768, 12, 12, 16, 512, 224, *TEXT), "l14": (1024, 24, 16, 14, 768, 224, *TEXT)}
+# So narrow that the rows of a million pictures fit on a disk: 4 patches of width 64.
+MODELS["narrow"] = (64, 1, 2, 8, 64, 16, 64, 2, 2)
 
 
 def model(name, folder):
-    """A CLIPModel in Hugging Face's layout, fp16. The tokenizer is the embedded CLIP's; the text tower has OpenAI's size but for the vocabulary."""
+    """A CLIPModel in Hugging Face's layout, fp16. The tokenizer is the embedded CLIP's; the text tower has OpenAI's size but for the vocabulary.
+
+    The projection of the narrow one keeps tokens as they are, so that tokens can be made that mean a class.
+    """
     from safetensors.numpy import save_file
 
-    width, layers, heads, patch, joint = MODELS[name]
+    width, layers, heads, patch, joint, side, text_width, text_layers, text_heads = MODELS[name]
     small = ROOT / "data" / "clip-flora"
     config = json.loads((small / "config.json").read_text())
     preprocess = json.loads((small / "preprocessor_config.json").read_text())
     vision, text = config["vision_config"], config["text_config"]
     vision.update(hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers, num_attention_heads=heads)
-    vision.update(image_size=224, patch_size=patch, projection_dim=joint)
-    text.update(hidden_size=512, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=8, projection_dim=joint)
+    vision.update(image_size=side, patch_size=patch, projection_dim=joint)
+    text.update(hidden_size=text_width, intermediate_size=4 * text_width, num_hidden_layers=text_layers)
+    text.update(num_attention_heads=text_heads, projection_dim=joint)
     config["projection_dim"] = joint
-    preprocess.update(size={"shortest_edge": 224}, crop_size={"height": 224, "width": 224})
+    preprocess.update(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config, indent=2))
     (folder / "preprocessor_config.json").write_text(json.dumps(preprocess, indent=2))
@@ -70,14 +77,16 @@ def model(name, folder):
     tower("text_model", text)
     normal("vision_model.embeddings.patch_embedding.weight", width, 3, patch, patch, deviation=(3 * patch * patch) ** -0.5)
     normal("vision_model.embeddings.class_embedding", width, deviation=0.5)
-    normal("vision_model.embeddings.position_embedding.weight", (224 // patch) ** 2 + 1, width, deviation=0.1)
-    normal("text_model.embeddings.token_embedding.weight", text["vocab_size"], 512, deviation=0.02)
-    normal("text_model.embeddings.position_embedding.weight", text["max_position_embeddings"], 512, deviation=0.01)
+    normal("vision_model.embeddings.position_embedding.weight", (side // patch) ** 2 + 1, width, deviation=0.1)
+    normal("text_model.embeddings.token_embedding.weight", text["vocab_size"], text_width, deviation=0.02)
+    normal("text_model.embeddings.position_embedding.weight", text["max_position_embeddings"], text_width, deviation=0.01)
     norm("vision_model.pre_layrnorm", width)
     norm("vision_model.post_layernorm", width)
-    norm("text_model.final_layer_norm", 512)
+    norm("text_model.final_layer_norm", text_width)
     linear("visual_projection", joint, width, bias=False)
-    linear("text_projection", joint, 512, bias=False)
+    linear("text_projection", joint, text_width, bias=False)
+    if name == "narrow":
+        weights["visual_projection.weight"] = numpy.eye(joint, width, dtype=numpy.float16)
     weights["logit_scale"] = numpy.array(4.6052, numpy.float16)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 

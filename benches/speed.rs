@@ -3,8 +3,11 @@
 //!
 //! `cargo bench --bench speed -- forward MODEL PRECISION[,PRECISION] BATCH SECONDS`, or
 //! `decode FOLDER`, `parquet FOLDER`, `labels STORE DATASET IMAGES CLASSES`,
-//! `ask PIPELINE STATEMENT`, `floor`. Each prints one line of JSON.
-#![allow(missing_docs, clippy::unwrap_used)]
+//! `ask PIPELINE STATEMENT`, `floor`, `made-pictures FILE COUNT CLASSES`,
+//! `made-features STORE DATASET`. Each prints one line of JSON.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+
+mod made;
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -46,6 +49,10 @@ fn main() {
         }
         ["ask", pipeline, statement] => ask(Path::new(pipeline), statement),
         ["floor"] => floor(),
+        ["made-pictures", file, count, classes] => {
+            made::pictures::write(Path::new(file), count.parse().unwrap(), classes.parse().unwrap())
+        }
+        ["made-features", store, dataset] => made::features::fill(Path::new(store), dataset),
         _ => return eprintln!("nothing to do: see the head of benches/speed.rs"),
     };
     println!("{found}");
