@@ -93,6 +93,46 @@ fn the_same_pictures_in_any_order_under_any_names_and_from_any_source_give_the_s
     }
 }
 
+/// With a billionth of a gigabyte, every table of numbers lies in a file.
+#[test]
+fn the_memory_changes_no_bit() {
+    let pipeline = pictures();
+    let recipes: [&[&str]; 5] = [
+        &["adapt.tune=head", "dka.balance=\"auto\"", "transduction.predictions=true"],
+        &[
+            "adapt.tune=head",
+            "fusion.query=\"cls\"",
+            "fusion.coarse=\"cls\"",
+            "dka.policy=\"revive\"",
+            "predict.gamma=0",
+        ],
+        &["adapt.tune=head", "transduction.prior=true", "transduction.method=\"stata\"", "fusion.heads=\"learnable\""],
+        &["adapt.from_block=2", "dka.policy=\"top_k_per_class\"", "adapt.class_prior=\"estimated\""],
+        &["adapt.tune=\"none\""],
+    ];
+    for (n, recipe) in recipes.iter().enumerate() {
+        let outcome = |memory: &str| {
+            let store = format!("with-{memory}-{n}");
+            let folder = pipeline.path(&store).to_str().unwrap().to_owned();
+            let memory = format!("device.memory={memory}");
+            let rest = ["--store", &folder, "--set", &memory];
+            let settings = recipe.iter().flat_map(|setting| ["--set", setting]).chain(rest);
+            pipeline.ok("run", &settings.collect::<Vec<_>>());
+            let of = |(table, key): (&str, &str)| {
+                let sql = format!("SELECT * FROM {table} ORDER BY {key}");
+                format!("{:?}", pipeline.sql_in(&sql, &["--store", &folder]))
+            };
+            let by_picture = ["prior_logits", "predictions"].map(|table| of((table, "image_id")));
+            let by_pass = ["fusion_logits", "pseudo_labels"].map(|table| of((table, "pass, image_id")));
+            let of_classes = [of(("class_bias", "pass, class_id")), of(("metrics", "model, split, metric"))];
+            [by_picture, by_pass, of_classes].concat()
+        };
+        let (all, none) = (outcome("4"), outcome("1e-9"));
+        assert!(all.iter().any(|table| table.len() > 100), "{recipe:?}");
+        assert!(all == none, "{recipe:?}: other results from files");
+    }
+}
+
 #[test]
 fn the_number_of_cores_changes_no_bit() {
     let pipeline = pictures();

@@ -66,7 +66,8 @@ fn whatever_reads_rows_asks_for_every_batch() {
         let job = Job { store: &store, stop, progress: &progress };
         prior::write_prior("r2", &pictures, &train, &wide, job).map(drop)
     };
-    assert_eq!(questions(write), all.len().div_ceil(2) as u64);
+    // Each block is written, and read back.
+    assert_eq!(questions(write), 2 * all.len().div_ceil(2) as u64);
 }
 
 #[test]

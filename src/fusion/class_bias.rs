@@ -146,6 +146,21 @@ fn numbers(of: &Tensor) -> Result<Vec<f64>> {
 /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
 pub fn choose(evidence: Evidence<'_>, shares: Option<&Tensor>, stop: &Stop) -> Result<ClassBias> {
     let _no_grad = tch::no_grad_guard();
+    let Evidence { cosines, halves: [one, other], features, scale } = evidence;
+    let Some(places) = cosines.sample(MOST) else { return choose_among(evidence, shares, stop) };
+    let sampled = |of: &Matrix| of.picked(&places).in_memory_if_small(stop);
+    let halves = [&sampled(one)?, &sampled(other)?];
+    let sample = Evidence { cosines: &sampled(cosines)?, halves, features: &sampled(features)?, scale };
+    let pull = choose_among(sample, shares, stop)?.pull;
+    estimate(cosines, shares, pull, scale, stop)
+}
+
+/// The most numbers that pulls are tried on: agreements of more pictures than that differ by less
+/// than chance.
+const MOST: i64 = 1 << 25;
+
+/// Tries every pull on all of these pictures.
+fn choose_among(evidence: Evidence<'_>, shares: Option<&Tensor>, stop: &Stop) -> Result<ClassBias> {
     let Evidence { cosines, features, scale, .. } = evidence;
     let features = centred(features, stop)?;
     let before = unbiased(cosines, scale, stop)?;

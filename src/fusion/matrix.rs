@@ -237,6 +237,13 @@ impl Matrix {
         })
     }
 
+    /// Returns the places of every n-th row, such that they have at most `most` numbers; `None` if
+    /// all rows have no more.
+    pub fn sample(&self, most: i64) -> Option<Tensor> {
+        let step = (self.rows * self.columns - 1).div_euclid(most.max(1)) + 1;
+        (step > 1).then(|| Tensor::arange_start_step(0, self.rows, step, tch::kind::INT64_CPU))
+    }
+
     /// Returns all rows as a tensor (rows, columns) in memory, however large.
     ///
     /// # Errors
@@ -391,6 +398,18 @@ mod tests {
         };
         assert_eq!(of(&memory), of(&file));
         assert_eq!(of(&memory).size(), [7]);
+    }
+
+    #[test]
+    fn a_sample_is_spread_over_all_rows_and_of_a_small_table_there_is_none() {
+        let [memory, _] = both();
+        assert!(
+            memory.sample(21).is_none()
+                && Matrix::from(Tensor::zeros([0, 3], tch::kind::FLOAT_CPU)).sample(1).is_none()
+        );
+        let places = |most| Vec::<i64>::try_from(memory.sample(most).unwrap()).unwrap();
+        assert_eq!(places(20), [0, 2, 4, 6]);
+        assert_eq!(places(7), [0, 3, 6]);
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub fn temperature(logits: &Matrix, labels: &[i64], stop: &Stop) -> Result<Optio
         return Ok(None);
     }
     let (logits, labels) = sample(logits, labels);
-    let labels = Tensor::from_slice(&labels).view([-1, 1]);
+    let labels = labels.view([-1, 1]);
     let rows = logits.blocks();
     let of_labels = rows.try_map(stop, |block| Ok(logits.block(block)?.gather(1, &block.of(&labels), false)))?;
     let of_labels = of_labels.to_kind(Number::Double).mean(None::<Number>).double_value(&[]);
@@ -93,14 +93,12 @@ const MOST: i64 = 50_000_000;
 
 /// Returns the logits and labels of every n-th picture, such that there are at most [`MOST`]
 /// numbers: of all pictures, unless these are very many.
-fn sample(logits: &Matrix, labels: &[i64]) -> (Matrix, Vec<i64>) {
-    let (rows, classes) = logits.size();
-    let step = (rows * classes).div_euclid(MOST) + 1;
-    if step == 1 {
-        return (logits.clone(), labels.to_vec());
+fn sample(logits: &Matrix, labels: &[i64]) -> (Matrix, Tensor) {
+    let labels = Tensor::from_slice(labels);
+    match logits.sample(MOST) {
+        Some(places) => (logits.picked(&places), labels.index_select(0, &places)),
+        None => (logits.clone(), labels),
     }
-    let places = Tensor::arange_start_step(0, rows, step, tch::kind::INT64_CPU);
-    (logits.picked(&places), labels.iter().step_by(step as usize).copied().collect())
 }
 
 #[cfg(test)]
