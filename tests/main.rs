@@ -69,4 +69,5 @@ mod sql_slt;
 mod stopping;
 mod store_parts;
 mod store_pictures;
+mod strong_views;
 mod style;

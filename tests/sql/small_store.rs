@@ -227,6 +227,10 @@ pub fn build(root: &Path) -> (Store, Visible) {
                 arrays::int64(vec![4]),
                 arrays::int64(vec![1]),
                 f64s(&[0.5]),
+                // RandAugment spares all views of the second pass.
+                f64s(&[0.75]),
+                Arc::new(Float64Array::from(vec![(pass == 0).then_some(0.5)])),
+                Arc::new(Float64Array::from(vec![(pass == 0).then_some(0.25)])),
             ],
         );
     }

@@ -11,5 +11,5 @@ mod weak_view;
 
 pub use rand_augment::Op;
 pub use random_resized_crop::random_resized_crop;
-pub use strong_view::{Strong, StrongView};
+pub use strong_view::{Alterations, Strong, StrongView, Touched};
 pub use weak_view::weak_view;

@@ -4,10 +4,10 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::rand_augment::rand_augment;
+use super::rand_augment::{self, Op};
 use super::random_resized_crop::random_resized_crop;
 use crate::error::Result;
-use crate::image::crops;
+use crate::image::crops::{self, CropBox};
 use crate::image::resample::Filter;
 use crate::image::rgb::Rgb;
 use crate::settings::{FLAG, SHARE, SPAN, from, settings, whole};
@@ -54,14 +54,67 @@ impl StrongView {
     /// # Errors
     /// Fails if the picture cannot be resized.
     pub fn strong_view(&self, picture: &Rgb, rng: &mut ChaCha8Rng) -> Result<Vec<u8>> {
-        let StrongView { strong, size, filter } = self;
-        let cut = random_resized_crop(picture.width, picture.height, strong.scale, rng);
-        let mut pixels = crops::crop(picture, &cut, *size, *filter)?;
-        if rng.random::<f64>() < strong.flip {
+        self.view_of(picture, &self.draw(picture.width, picture.height, rng))
+    }
+
+    /// Draws how a picture of this size is altered.
+    pub fn draw(&self, width: u32, height: u32, rng: &mut ChaCha8Rng) -> Alterations {
+        let cut = random_resized_crop(width, height, self.strong.scale, rng);
+        let mirrored = rng.random::<f64>() < self.strong.flip;
+        let ops = if self.strong.rand_augment { rand_augment::draw(&self.strong, rng) } else { Vec::new() };
+        Alterations { cut, mirrored, ops }
+    }
+
+    /// Makes the view of a picture that is altered so, as [`strong_view`](Self::strong_view) does.
+    ///
+    /// # Errors
+    /// Fails if the picture cannot be resized.
+    pub fn view_of(&self, picture: &Rgb, drawn: &Alterations) -> Result<Vec<u8>> {
+        let StrongView { size, filter, .. } = self;
+        let mut pixels = crops::crop(picture, &drawn.cut, *size, *filter)?;
+        if drawn.mirrored {
             mirror(&mut pixels, *size);
         }
-        Ok(if strong.rand_augment { rand_augment(strong, pixels, *size, rng) } else { pixels })
+        Ok(rand_augment::apply(&drawn.ops, pixels, *size))
     }
+}
+
+/// What was drawn for one strong view.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alterations {
+    cut: CropBox,
+    mirrored: bool,
+    ops: Vec<Op>,
+}
+
+impl Alterations {
+    /// Returns what RandAugment does to the view, beyond cropping and mirroring.
+    pub fn touched(&self) -> Touched {
+        match self.ops.as_slice() {
+            [] => Touched::Nothing,
+            ops if ops.iter().all(Op::moves) => Touched::Places,
+            ops if ops.iter().all(Op::recolours) => Touched::Colours,
+            _ => Touched::More,
+        }
+    }
+}
+
+/// What RandAugment does to a view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touched {
+    /// Nothing.
+    Nothing,
+    /// It only rotates, shears or shifts it.
+    Places,
+    /// It only changes its colours.
+    Colours,
+    /// Both, or it changes how sharp it is.
+    More,
+}
+
+impl Touched {
+    /// The kinds that say which operations did it, in the order of their numbers.
+    pub const SINGLE: [Touched; 3] = [Touched::Nothing, Touched::Places, Touched::Colours];
 }
 
 fn mirror(pixels: &mut [u8], side: u32) {

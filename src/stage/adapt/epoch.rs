@@ -15,6 +15,7 @@ use crate::fusion::model::Model;
 use crate::fusion::schedule;
 use crate::image::seed;
 use crate::stage::adapt::known::Input;
+use crate::stage::adapt::strong_views::{self, Drawn, StrongViews};
 use crate::stage::adapt::{Images, Recipe};
 use crate::stage::pictures::Pictures;
 use crate::stop::Stop;
@@ -28,6 +29,8 @@ pub(super) struct Totals {
     loss: f64,
     ce: f64,
     fairness: f64,
+    /// How the strong views were answered; none if training starts from the cache.
+    pub(super) strong: StrongViews,
     /// Steps taken.
     pub(super) steps: u64,
     /// Learning rate of the last step.
@@ -39,6 +42,7 @@ impl Totals {
         self.loss += other.loss;
         self.ce += other.ce;
         self.fairness += other.fairness;
+        self.strong.add(&other.strong);
         self.steps += other.steps;
         self.learning_rate = other.learning_rate;
     }
@@ -66,7 +70,7 @@ pub(super) struct Step<'a> {
     recipe: &'a Recipe,
     fairness: Fairness,
     totals: Totals,
-    /// Loss, cross-entropy and fairness of each step.
+    /// Loss, cross-entropy and fairness of each step, and [`strong_views::answered`].
     parts: Vec<Tensor>,
     /// Steps before this epoch, and steps in total.
     before: u64,
@@ -93,19 +97,21 @@ impl<'a> Step<'a> {
     /// split into shards that run on separate cores. The loss is of the whole batch (fairness looks
     /// at all its classes), so the computation goes forward in shards, through the loss, and back
     /// in shards. Gradients are summed in the order of the shards: the same bits on any number of
-    /// cores.
+    /// cores. `touched` says what was done to strong views, as [`Drawn::at`] does.
     ///
     /// # Errors
     /// Fails if libtorch reports an error.
-    pub(super) fn take(&mut self, shards: Vec<Input>, labels: &[i64]) -> Result<()> {
+    pub(super) fn take(&mut self, shards: Vec<Input>, labels: &[i64], touched: Option<&[i64]>) -> Result<()> {
         let _span = tracing::debug_span!("step", pictures = labels.len()).entered();
-        // Uploaded before the forward pass is queued: a GPU would have to finish that first.
-        let labels = upload(&Tensor::from_slice(labels), self.model.device())?;
+        // Uploaded before the forward pass is queued, and in one piece: a GPU would have to finish
+        // that first.
+        let known = [labels, touched.unwrap_or_default()].concat();
+        let known = upload(&Tensor::from_slice(&known), self.model.device())?.view([-1, labels.len() as i64]);
         let copies = shards.into_iter().map(|input| (self.model.shallow_clone(), input)).collect();
         let logits = cores::map(copies, |(model, input)| {
             guarded("a training step", || Ok(model.logits(&model.tokens(&input.see(&model)))))
         })?;
-        let slopes = guarded("a training step's loss", || Ok(self.loss(&logits, &labels)))?;
+        let slopes = guarded("a training step's loss", || Ok(self.loss(&logits, &known)))?;
         let parameters = || self.model.parameters().iter().map(Tensor::shallow_clone).collect::<Vec<_>>();
         let shards = logits.into_iter().zip(slopes).map(|(logits, slope)| (logits, slope, parameters())).collect();
         let gradients = cores::map(shards, |(logits, slope, parameters)| {
@@ -121,31 +127,40 @@ impl<'a> Step<'a> {
             self.optimiser.step(self.model.parameters_mut(), &gradients, rate)?;
             self.totals.steps += 1;
             self.totals.learning_rate = rate;
+            self.totals.strong.count(touched.unwrap_or_default());
             Ok(())
         })
     }
 
-    /// Returns the gradient of the loss with respect to each shard's logits (B, C).
-    fn loss(&mut self, logits: &[Tensor], labels: &Tensor) -> Vec<Tensor> {
+    /// Returns the gradient of the loss with respect to each shard's logits (B, C). `known` has the
+    /// labels in its first row and, of strong views, what was done to them in its second.
+    fn loss(&mut self, logits: &[Tensor], known: &Tensor) -> Vec<Tensor> {
         let sizes: Vec<i64> = logits.iter().map(|shard| shard.size()[0]).collect();
         let all = {
             let _no_grad = tch::no_grad_guard();
             Tensor::cat(logits, 0)
         };
         let all = all.set_requires_grad(true);
-        let loss = self.fairness.loss(&all, labels, self.recipe.loss());
+        let labels = known.get(0);
+        let loss = self.fairness.loss(&all, &labels, self.recipe.loss());
         loss.total.backward();
         // Kept on the model's device: reading them here would make every step wait for it.
-        let parts = Tensor::stack(&[loss.total, loss.ce, loss.fairness].map(|part| part.detach()), 0);
-        self.parts.push(parts);
+        let mut parts = vec![loss.total, loss.ce, loss.fairness];
+        if known.size()[0] > 1 {
+            parts.extend(strong_views::answered(&all, &labels, &known.get(1)));
+        }
+        let parts: Vec<Tensor> = parts.iter().map(|part| part.detach().to_kind(Number::Double)).collect();
+        self.parts.push(Tensor::stack(&parts, 0));
         all.grad().split_with_sizes(sizes, 0)
     }
 
     /// Returns the sums over the steps taken.
     pub(super) fn finish(mut self) -> Totals {
         if !self.parts.is_empty() {
-            let sums = Tensor::stack(&self.parts, 0).to_kind(Number::Double).sum_dim_intlist(0, false, None);
-            [self.totals.loss, self.totals.ce, self.totals.fairness] = [0, 1, 2].map(|part| sums.double_value(&[part]));
+            let sums = Tensor::stack(&self.parts, 0).sum_dim_intlist(0, false, None);
+            let sum = |part: i64| if part < sums.size()[0] { sums.double_value(&[part]) } else { 0.0 };
+            [self.totals.loss, self.totals.ce, self.totals.fairness] = [0, 1, 2].map(sum);
+            self.totals.strong.set_alike([3, 4, 5].map(sum));
         }
         self.totals
     }
@@ -182,9 +197,11 @@ pub(super) async fn train(
     if images.needs_pixels() {
         let (strong, run_seed) = (recipe.strong, recipe.seed);
         let places: Vec<usize> = order.iter().map(|&(at, _)| at).collect();
+        let drawn = Drawn::of(images);
+        let draw = drawn.clone();
         let mut batches = images.feed(&places, recipe.adapt.batch, move |pictures: &Pictures, n| {
             let mut rng = seed::rng(run_seed, &pictures.rows()[n].id, epoch, "strong");
-            strong.strong_view(&pictures.load(n)?, &mut rng)
+            draw.strong_view(&strong, &pictures.load(n)?, n, &mut rng)
         });
         while let Some(batch) = batches.recv().await {
             stop.check()?;
@@ -195,7 +212,7 @@ pub(super) async fn train(
                     let picks = images.picks(step.model, &places)?;
                     Ok(images.inputs_of_pixels(&images.pixels(&batch)?, &picks))
                 })?;
-                step.take(shards, &labels)
+                step.take(shards, &labels, Some(&drawn.at(images, &places)))
             })?;
         }
     } else {
@@ -205,7 +222,7 @@ pub(super) async fn train(
             block_in_place(|| {
                 let device = step.model.device();
                 let shards = guarded("a batch's features", || images.inputs(&places, device))?;
-                step.take(shards, &labels)
+                step.take(shards, &labels, None)
             })?;
         }
     }

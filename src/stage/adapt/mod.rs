@@ -13,6 +13,7 @@ mod images;
 mod known;
 mod recipe;
 mod reference;
+mod strong_views;
 mod tables;
 
 use std::time::{Duration, Instant};
@@ -141,6 +142,9 @@ pub async fn adapt(start: Start<'_>, recipe: &Recipe, job: Job<'_>) -> Result<Ad
         done.write(run, pass, &ids, began.elapsed(), job)?;
         guarded("writing a checkpoint", || checkpoint::write(&folder, run, pass + 1, &model, &optimiser))?;
         progress.say(&format!("pass {pass}: {}", done.said(images.len())));
+        if pass == 0 {
+            done.totals.strong.note().iter().for_each(|note| progress.say(note));
+        }
         progress.advance(1);
         previous = Some(done.labels.class_ids);
     }

@@ -15,6 +15,7 @@ use crate::fusion::model::{Model, Tokens};
 use crate::fusion::{composite, normalize};
 use crate::image::{crops, seed, weak_view};
 use crate::stage::adapt::epoch::{Learner, Step, Totals, shuffled};
+use crate::stage::adapt::strong_views::Drawn;
 use crate::stage::adapt::{Done, Pass, Recipe, Start};
 use crate::stage::feed::PixelBatch;
 use crate::stage::pictures::Pictures;
@@ -46,12 +47,14 @@ async fn train(pass: &Pass<'_>, learner: &mut Learner<'_>, epoch: u64, stop: &St
     let order = shuffled(&places, recipe.seed, epoch);
     let (strong, spec, run_seed) = (recipe.strong, recipe.crops, recipe.seed);
     let (side, filter) = (images.preprocess().crop, images.preprocess().filter);
+    let drawn = Drawn::of(images);
+    let draw = drawn.clone();
     // The weak view, the strong view and the crops of one picture, from one decode.
     let make = move |pictures: &Pictures, n: usize| {
         let (picture, id) = (pictures.load(n)?, &pictures.rows()[n].id);
         let stream = |purpose| seed::rng(run_seed, id, epoch, purpose);
         let mut pixels = weak_view(&picture, side, filter, &mut stream("weak"))?;
-        pixels.extend(strong.strong_view(&picture, &mut stream("strong"))?);
+        pixels.extend(draw.strong_view(&strong, &picture, n, &mut stream("strong"))?);
         let cuts = crops::draw(&spec, &mut stream("live views"), picture.width, picture.height);
         pixels.extend(crops::crops(&picture, &cuts, side, filter)?);
         Ok(pixels)
@@ -74,8 +77,10 @@ async fn train(pass: &Pass<'_>, learner: &mut Learner<'_>, epoch: u64, stop: &St
             continue;
         }
         let classes: Vec<i64> = kept.iter().map(|&row| i64::from(labels.class_ids[row as usize])).collect();
+        let places: Vec<i64> = kept.iter().map(|&row| at[row as usize] as i64).collect();
         let (strong, picks) = live.of_rows(&kept);
-        block_in_place(|| step.take(images.inputs_of_pixels(&strong, &picks), &classes))?;
+        let touched = drawn.at(images, &places);
+        block_in_place(|| step.take(images.inputs_of_pixels(&strong, &picks), &classes, Some(&touched)))?;
     }
     let totals = guarded("an epoch's sums", || Ok(step.finish()))?;
     let labels = made.steps.finish(made.class_ids, prior.size().1 as usize)?;

@@ -85,9 +85,10 @@ pub(super) fn write_pass(
     images: usize,
     seconds: f64,
 ) -> Result<()> {
-    // A pass without steps has no mean loss, and a statement without confidences no mean
-    // confidence.
+    // A pass without steps has no mean loss, a statement without confidences no mean confidence,
+    // and training from the cache no strong views.
     let number = |value: f64| -> ArrayRef { Arc::new(Float64Array::from(vec![Some(value).filter(|v| !v.is_nan())])) };
+    let [spared, moved, recoloured] = totals.strong.shares();
     let count = |value: u64| arrays::int64(vec![value.cast_signed()]);
     let columns = [
         ("run", arrays::repeated(run, 1)),
@@ -102,6 +103,9 @@ pub(super) fn write_pass(
         ("images", count(images as u64)),
         ("steps", count(totals.steps)),
         ("seconds", number(seconds)),
+        ("spared_agreement", number(spared)),
+        ("moved_agreement", number(moved)),
+        ("recoloured_agreement", number(recoloured)),
     ];
     let schema = table::table("passes")?.arrow(&Dims::new())?;
     write(store, "passes", run, pass, table::rows("passes", &schema, columns)?)
