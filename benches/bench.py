@@ -357,7 +357,7 @@ class Bench:
     def bits_of(self, clip, model, pictures):
         file, _, _ = self.pipeline(f"bits-{model.name}", model, pictures)
         folder = WORK / "stores" / f"bits-{model.name}"
-        tables = ["embeddings", "text_features", "view_features"]
+        tables = ["embeddings", "text_features", "composites"]
         found, embedded = {name: [] for name in [*tables, "predict"]}, None
         for threads in THREADS:
             program = Program(self.binary, file, pictures, folder / str(threads), threads)

@@ -250,7 +250,7 @@ fn a_change_that_the_source_does_not_show_is_ingested_by_the_next_run() {
     pictures.sort_by_key(|path| fs::metadata(path).unwrap().len());
     let (smallest, largest) = (pictures.first().unwrap(), pictures.last().unwrap());
     exchange_unseen(largest, smallest);
-    fs::remove_dir_all(pipeline.path("store/view_features")).unwrap();
+    fs::remove_dir_all(pipeline.path("store/composites")).unwrap();
 
     let refused = pipeline.output("embed", &[]);
     let said = String::from_utf8(refused.stderr).unwrap();
@@ -262,7 +262,7 @@ fn a_change_that_the_source_does_not_show_is_ingested_by_the_next_run() {
     pipeline.ok("embed", &[]);
     pipeline.ok("embed", &["--store", pipeline.path("anew").to_str().unwrap()]);
     let (ours, anew) = (rows::rows(&pipeline.path("store")), rows::rows(&pipeline.path("anew")));
-    for table in ["images", "labels", "view_features"] {
+    for table in ["images", "labels", "composites"] {
         assert!(!ours[table].is_empty() && ours[table] == anew[table], "{table}");
     }
 }

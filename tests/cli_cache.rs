@@ -63,8 +63,8 @@ fn ls_says_what_there_is_and_why_it_is_not_used() {
     for (table, end) in [
         ("images", "  yes"),
         ("embeddings", "  yes"),
-        ("view_features", "  yes"),
-        ("view_features", "  no: other view"),
+        ("composites", "  yes"),
+        ("composites", "  no: other view"),
         ("runs", "  yes"),
         ("runs", "  no: an earlier run: seed, views.count differ"),
         ("passes", "  no: an earlier run"),
@@ -96,7 +96,7 @@ fn gc_wants_to_be_told_and_keeps_what_pipelines_refer_to() {
     pipeline.ok("run", &NONE);
     pipeline.ok("run", &[&NONE[..], &["--set", "views.count=1"]].concat());
     let runs = names(&pipeline, "runs");
-    let views = names(&pipeline, "view_features");
+    let views = names(&pipeline, "composites");
     assert_eq!((runs.len(), views.len()), (2, 2));
     assert_cmd_snapshot!(pipeline.command("cache gc", &[]), @r"
     success: false
@@ -110,7 +110,7 @@ fn gc_wants_to_be_told_and_keeps_what_pipelines_refer_to() {
 
     let before = every_file(pipeline.path("store"));
     let dry = pipeline.ok("cache gc", &[&NONE[..], &["--unreferenced", "--dry-run"]].concat());
-    assert!(dry.contains("view_features") && dry.contains("would remove 2 files"), "{dry}");
+    assert!(dry.contains("composites") && dry.contains("would remove 2 files"), "{dry}");
     assert_eq!(every_file(pipeline.path("store")), before, "a dry run removes nothing");
 
     // Another pipeline that is named keeps its own.
@@ -122,7 +122,7 @@ fn gc_wants_to_be_told_and_keeps_what_pipelines_refer_to() {
 
     let gone = pipeline.ok("cache gc", &[&NONE[..], &["--unreferenced"]].concat());
     assert!(gone.contains("removed 2 files"), "{gone}");
-    assert_eq!(names(&pipeline, "view_features").len(), 1);
+    assert_eq!(names(&pipeline, "composites").len(), 1);
     assert_eq!(names(&pipeline, "runs"), runs, "all runs of the pipeline are its own");
     let another = pipeline.output("run", &[&NONE[..], &["--seed", "1"]].concat());
     assert!(String::from_utf8_lossy(&another.stderr).contains("cached: no forward pass"), "what it needs is there");
@@ -132,12 +132,11 @@ fn gc_wants_to_be_told_and_keeps_what_pipelines_refer_to() {
 fn gc_goes_by_age_and_by_size_the_longest_unused_first() {
     let pipeline = Pipeline::new(2, 1);
     pipeline.ok("run", &NONE);
-    let first = names(&pipeline, "view_features");
+    let first = names(&pipeline, "composites");
     for count in ["3", "4", "5"] {
         pipeline.ok("embed", &["--set", &format!("views.count={count}")]);
     }
-    let others: Vec<String> =
-        names(&pipeline, "view_features").into_iter().filter(|name| !first.contains(name)).collect();
+    let others: Vec<String> = names(&pipeline, "composites").into_iter().filter(|name| !first.contains(name)).collect();
     age(&pipeline, &others[0], 40);
     age(&pipeline, &others[1], 20);
     let gc = |rest: &[&str]| pipeline.ok("cache gc", &[&NONE[..], rest].concat());
@@ -148,7 +147,7 @@ fn gc_goes_by_age_and_by_size_the_longest_unused_first() {
     assert!(listed.contains(&others[1]) && !listed.contains(&others[2]), "the longest unused is enough: {listed}");
     // What the pipeline uses stays, however small the store is to be.
     gc(&["--max-size", "0"]);
-    assert_eq!(names(&pipeline, "view_features"), first);
+    assert_eq!(names(&pipeline, "composites"), first);
 }
 
 #[test]

@@ -33,6 +33,7 @@ mod cli_signals;
 mod cli_spans;
 mod cli_sql;
 mod clip_parity;
+mod composites;
 mod constant_pictures;
 mod describe;
 mod dino_parity;

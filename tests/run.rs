@@ -22,11 +22,11 @@ fn run_prints_accuracies_and_stores_them() {
     assert_eq!(run["pipeline"], json!("small"));
     let counts = pipeline.sql(
         "SELECT (SELECT count(*) FROM images) AS images, (SELECT count(*) FROM embeddings) AS embeddings, \
-         (SELECT count(*) FROM view_features) AS views, (SELECT count(*) FROM predictions) AS predictions, \
+         (SELECT count(*) FROM composites) AS composites, (SELECT count(*) FROM predictions) AS predictions, \
          (SELECT count(*) FROM prior_logits) AS prior, (SELECT count(*) FROM pseudo_labels) AS labels, \
          (SELECT count(*) FROM text_features) AS text, (SELECT count(*) FROM passes) AS passes",
     );
-    let expected = json!({"images": 24, "embeddings": 24, "views": 24, "predictions": 24, "prior": 18, "labels": 54,
+    let expected = json!({"images": 24, "embeddings": 24, "composites": 24, "predictions": 24, "prior": 18, "labels": 54,
         "text": 9, "passes": 3});
     assert_eq!(counts, [expected]);
 }

@@ -141,7 +141,7 @@ fn the_number_of_cores_changes_no_bit() {
         let rest = ["--store", store.to_str().unwrap()];
         let of = |table: &str| pipeline.sql_in(&format!("SELECT * FROM {table} ORDER BY image_id"), &rest);
         let biases = pipeline.sql_in("SELECT * FROM class_bias ORDER BY pass, class_id", &rest);
-        [of("embeddings"), of("view_features"), of("prior_logits"), of("predictions"), biases]
+        [of("embeddings"), of("composites"), of("prior_logits"), of("predictions"), biases]
     };
     let outcome = |threads: &str| {
         let weights: Vec<_> = RECIPES

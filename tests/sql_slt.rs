@@ -159,7 +159,7 @@ async fn features_stream_past_the_ids_of_the_dataset() {
     let ctx = table::session(&store, &visible).await.unwrap();
     // The side that a join keeps in memory is the left: 64 digits a picture, not gigabytes of patch
     // tokens.
-    for table in ["embeddings", "block_tokens", "view_features", "second_features"] {
+    for table in ["embeddings", "block_tokens", "view_features", "composites", "second_features"] {
         let df = table::query(&ctx, &format!("EXPLAIN SELECT * FROM {table}")).await.unwrap();
         let plan = arrow::util::pretty::pretty_format_batches(&df.collect().await.unwrap()).unwrap().to_string();
         assert!(plan.contains("RightSemi"), "{plan}");

@@ -40,21 +40,20 @@ fn whatever_reads_rows_asks_for_every_batch() {
     let decoding = Decoding { limits: Limits::default(), orientation: ExifOrientation::Apply };
     let pictures = Pictures::open(&partition("images", "flowers"), decoding).unwrap();
     let all: Vec<usize> = (0..pictures.rows().len()).collect();
-    let (whole, crops) = (partition("embeddings", "img-1"), partition("view_features", "view-1"));
-    let cls = features::vectors(&whole, "cls_feature", &pictures, &Stop::default()).unwrap();
+    let (whole, composites) = (partition("embeddings", "img-1"), partition("composites", "comp-1"));
     // A batch of ids, then one of vectors.
     assert_eq!(questions(|stop| features::vectors(&whole, "cls_feature", &pictures, stop)), 2);
     assert_eq!(questions(|stop| features::tensors(&whole, "mask", &pictures, stop)), 2);
     assert_eq!(questions(|stop| features::tensors(&whole, "patch_tokens", &pictures, stop)), 2);
-    assert_eq!(questions(|stop| features::composites(&crops, &pictures, &cls, stop)), 1);
+    assert_eq!(questions(|stop| features::composites(&composites, &pictures, stop)), 2);
     assert_eq!(questions(|stop| evaluate::labels(&pictures, "flowers", &store, stop)), 1);
     // Two passes, each a part of its own.
     assert_eq!(questions(|stop| calibrate::last_labels("r1", 1, &pictures, &store, stop)), 2);
 
     let head = || Tensor::eye(2, tch::kind::FLOAT_CPU);
     let heads = Heads { names: head(), descriptions: head(), frozen: head() };
-    // Whole pictures, crops, and the products with the classifier.
-    assert_eq!(questions(|stop| prior::multi_view(&pictures, &heads, &whole, &crops, stop)), 4);
+    // Whole pictures and composites, two each, and the products with the classifier.
+    assert_eq!(questions(|stop| prior::multi_view(&pictures, &heads, &whole, &composites, stop)), 5);
     let logits = Tensor::rand([all.len() as i64, 3], tch::kind::FLOAT_CPU).into();
     let write = |stop: &Stop| evaluate::write_predictions("r1", &pictures, &logits, &vec![0; all.len()], &store, stop);
     assert_eq!(questions(write), 1);

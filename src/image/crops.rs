@@ -8,7 +8,7 @@ use super::resample::{Filter, Window, crop_then_resize};
 use super::rgb::Rgb;
 use super::seed;
 use crate::error::Result;
-use crate::settings::{ANY_WHOLE, SPAN, settings, whole};
+use crate::settings::{ANY_WHOLE, FLAG, SPAN, settings, whole};
 
 settings! {
     /// The random crops whose features make the prior (multi-view alignment).
@@ -20,6 +20,9 @@ settings! {
         scale: [f64; 2] = [0.5, 0.9], SPAN, Features;
         /// Seed of the crops; apart from `seed`, so that seeds share cached crops.
         seed: u64 = 0, ANY_WHOLE, Features;
+        /// Whether the features of every crop are kept too, in the table `view_features`. Runs read
+        /// their composite alone, from `composites`, which is less than half as large.
+        keep: bool = false, FLAG, Nothing;
     }
 }
 
@@ -92,7 +95,7 @@ mod tests {
             width in 1u32..3000, height in 1u32..3000, seed in any::<u64>(),
             least in 0.0f64..1.0, span in 0.0f64..1.0,
         ) {
-            let spec = Crops { count: 8, scale: [least, (least + span).min(1.0)], seed };
+            let spec = Crops { scale: [least, (least + span).min(1.0)], seed, ..Crops::default() };
             let shorter = f64::from(width.min(height));
             for b in boxes(&spec, &ImageId::of(&seed.to_le_bytes()), width, height) {
                 prop_assert!(b.width >= 1 && b.width == b.height);
@@ -105,7 +108,7 @@ mod tests {
 
     #[test]
     fn boxes_depend_on_the_picture_and_the_seed_only() {
-        let spec = Crops { count: 8, scale: [0.5, 0.9], seed: 7 };
+        let spec = Crops { seed: 7, ..Crops::default() };
         let (a, b) = (ImageId::of(b"a"), ImageId::of(b"b"));
         assert_eq!(boxes(&spec, &a, 320, 240), boxes(&spec, &a, 320, 240));
         assert_ne!(boxes(&spec, &a, 320, 240), boxes(&spec, &b, 320, 240));

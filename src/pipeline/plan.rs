@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::runs::lookup::{self, Upto};
 use crate::runs::references;
 use crate::stage::adapt::{Recipe, checkpoint};
+use crate::stage::frozen::FrozenTable;
 use crate::stage::pictures::Pictures;
 use crate::stage::{describe, frozen, ingest, neighbours};
 use crate::store::layout::Store;
@@ -86,7 +87,7 @@ async fn rows(spec: &Spec, opened: Opened, recipe: Option<&Recipe>, store: &Stor
             row("ingest", opened.ingest.dataset, 0, 1, "dataset", "the source is new or has changed"),
             row("describe", workspace.text_space.id(), 0, 0, "sentence", later),
         ];
-        rows.extend(workspace.frozen.all().iter().map(|t| row(t.stage(), t.space().id(), 0, 0, "image", later)));
+        rows.extend(workspace.frozen.made().iter().map(|t| row(t.stage(), t.space().id(), 0, 0, "image", later)));
         rows.push(row(neighbours::TABLE, String::new(), 0, 0, "image", later));
         rows.push(row("adapt", spec.name.clone(), 0, spec.adapt.epochs, "epoch", later));
         return Ok(rows);
@@ -118,10 +119,14 @@ async fn rows(spec: &Spec, opened: Opened, recipe: Option<&Recipe>, store: &Stor
         row("ingest", opened.ingest.dataset.clone(), found.images, 0, "image", "unchanged"),
         cached("describe", key, sentences.count(), new, "sentence")?,
     ];
-    for table in workspace.frozen.all() {
+    for table in workspace.frozen.made() {
         let partition = table.partition(store)?;
         let missing = frozen::missing(&pictures, &partition).map(|todo| todo.len() as u64);
-        rows.push(cached(table.stage(), table.space().id(), found.images, missing, "image")?);
+        let mut planned = cached(table.stage(), table.space().id(), found.images, missing, "image")?;
+        if planned.todo > 0 && table.composing().is_some() {
+            planned.note = derived(table.as_ref(), &pictures, store)?;
+        }
+        rows.push(planned);
     }
     let space = workspace.neighbours(spec, store)?;
     let todo = if neighbours::is_filled(&space, store)? { 0 } else { found.images };
@@ -131,4 +136,15 @@ async fn rows(spec: &Spec, opened: Opened, recipe: Option<&Recipe>, store: &Stor
         rows.push(row("adapt", run, done, passes.saturating_sub(done), "pass", spec.adapt.tune.name()));
     }
     Ok(rows)
+}
+
+/// Says how many of the missing composites take no forward pass.
+fn derived(table: &dyn FrozenTable, pictures: &Pictures, store: &Store) -> Result<String> {
+    let crops = table.need_no_forward(store)?;
+    let missing = frozen::missing(pictures, &table.partition(store)?)?;
+    let kept = missing.iter().filter(|&&n| crops.contains(&pictures.rows()[n].id)).count();
+    Ok(match kept {
+        0 => String::new(),
+        kept => format!("{kept} of stored crops, without a forward pass"),
+    })
 }

@@ -82,7 +82,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
 
     stages.compare_inputs(known.is_some(), &settings.dataset)?;
     let filling = Filling { sizes: spec.embed, job };
-    let mut tables = w.frozen.all();
+    let mut tables = w.frozen.filled();
     if upto == Upto::Pictures {
         tables.truncate(1);
     }
@@ -103,6 +103,9 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     let about = describe::About { sentences: &sentences, dataset: &w.dataset };
     let (heads, texts) = describe::describe(about, &w.text_space, &w.clip.tokenizer, || w.clip.text(), job)?;
     let later = frozen::fill(filling, &pictures, &tables, |eyes| w.towers(eyes)).await?;
+    if upto > Upto::Pictures {
+        w.frozen.composites.derive(&pictures, filling)?;
+    }
     let forwards = Forwards { images: on_the_way + later, sentences: texts };
     spec.neighbours.fill(&pictures, &w.frozen.embeddings, job)?;
     outcome.say_forwards(forwards);

@@ -41,9 +41,9 @@ impl Stages<'_> {
         }
     }
 
-    /// Returns the partitions of the frozen model's features of pictures.
+    /// Returns the partitions of the frozen model's features of pictures that runs read.
     fn features(&self) -> Result<Vec<Partition>> {
-        self.workspace.frozen.all().iter().map(|table| table.partition(self.job.store)).collect()
+        self.workspace.frozen.read().iter().map(|table| table.partition(self.job.store)).collect()
     }
 
     /// Compares the tables of sentences, and those of the dataset if they are `known` to be up to

@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use super::record::runs_of;
 use crate::config::Spec;
 use crate::error::Result;
-use crate::stage::frozen::FrozenTable;
+use crate::stage::frozen::{FrozenTable, FrozenTables};
 use crate::stage::neighbours;
 use crate::store::inventory::Holding;
 use crate::store::layout::{CHECKPOINTS, Store};
@@ -26,6 +26,8 @@ pub struct References {
     /// Whether the pictures are as they were when they were ingested.
     unchanged: bool,
     spaces: BTreeMap<&'static str, Space>,
+    /// Whether the next run reads the crops that are kept, or keeps more.
+    crops: bool,
     /// The run that the pipeline file makes as it stands.
     run: Option<String>,
     /// All runs of this pipeline on this dataset.
@@ -58,6 +60,8 @@ impl References {
             false => None,
         };
         let workspace = opened.workspace;
+        let FrozenTables { composites, view_features, .. } = &workspace.frozen;
+        let crops = view_features.keeps() || composites.needs_crops(store)?;
         let frozen = workspace.frozen.all();
         let frozen = frozen.iter().map(|of| (of.table(), of.space().clone()));
         let others =
@@ -70,6 +74,7 @@ impl References {
             unchanged,
             dataset,
             spaces,
+            crops,
             run,
         })
     }
@@ -105,6 +110,9 @@ impl References {
             });
         };
         let id = space.id();
+        if holding.table == "view_features" && holding.name == id && !self.crops {
+            return Reuse::No("`composites` has what runs read of it; `views.keep` keeps it".to_owned());
+        }
         // Text features have a partition for each list of sentences; each sentence is looked up in
         // all of them.
         if holding.name == id || (holding.table == "text_features" && holding.name.starts_with(&format!("{id}-"))) {

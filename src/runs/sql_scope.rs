@@ -69,7 +69,7 @@ fn scope_with_features(spec: &Spec) -> Result<SqlScope> {
             }
         }
         Err(error) if !store.partitions("embeddings")?.is_empty() => {
-            notes.push(format!("embeddings, view_features and text_features are left empty: {error}"));
+            notes.push(format!("embeddings, composites, view_features and text_features are left empty: {error}"));
         }
         Err(_) => {}
     }

@@ -7,7 +7,6 @@ use arrow::array::RecordBatch;
 use tch::Tensor;
 
 use crate::error::{Error, Kind, Result};
-use crate::fusion::composite::composite;
 use crate::fusion::matrix::Matrix;
 use crate::memory;
 use crate::stage::pictures::Pictures;
@@ -18,14 +17,13 @@ use crate::store::reader;
 use crate::table::{arrays, tensor};
 
 /// Returns the rows of all pictures in a partition, in the pictures' order. `make` gets a batch of
-/// the store, which of its rows are theirs, and their places in the result; it returns the result's
-/// rows.
+/// the store and which of its rows are theirs; it returns the result's rows.
 fn gather(
     partition: &Partition,
     column: &str,
     pictures: &Pictures,
     stop: &Stop,
-    make: impl Fn(&RecordBatch, &Tensor, &Tensor) -> Result<Tensor>,
+    make: impl Fn(&RecordBatch, &Tensor) -> Result<Tensor>,
 ) -> Result<Tensor> {
     let wanted = pictures.rows();
     let places: HashMap<&str, i64> = wanted.iter().map(|picture| picture.image_id.as_str()).zip(0..).collect();
@@ -42,7 +40,7 @@ fn gather(
             continue;
         }
         let index = Tensor::from_slice(&to);
-        let rows = make(&batch, &Tensor::from_slice(&from), &index)?;
+        let rows = make(&batch, &Tensor::from_slice(&from))?;
         let all = all.get_or_insert_with(|| {
             let mut shape = rows.size();
             shape[0] = wanted.len() as i64;
@@ -69,7 +67,7 @@ pub fn vectors(partition: &Partition, column: &str, pictures: &Pictures, stop: &
         Ok(stored) => stored.picked(&Tensor::from_slice(&rows)).in_memory_if_small(stop),
         // Earlier versions of this program compressed vectors.
         Err(_) => {
-            let gathered = gather(partition, column, pictures, stop, |batch, rows, _| {
+            let gathered = gather(partition, column, pictures, stop, |batch, rows| {
                 Ok(tensor::from_vectors(batch, column)?.index_select(0, rows))
             });
             Ok(gathered?.into())
@@ -106,19 +104,13 @@ fn missing(partition: &Partition, found: usize, wanted: usize) -> Error {
         .hint("run the pipeline again: what is missing is computed")
 }
 
-/// Returns the composite (rows, d) of each picture's crops, of unit length, from the features of
-/// the whole pictures (rows, d). The crops, which are several times as large, are never all in
-/// memory.
+/// Returns the composite (rows, d) of each picture's crops, of unit length, from a partition of
+/// `composites`.
 ///
 /// # Errors
 /// Fails as [`vectors`] does.
-pub fn composites(partition: &Partition, pictures: &Pictures, whole: &Matrix, stop: &Stop) -> Result<Matrix> {
-    let all = gather(partition, "features", pictures, stop, |batch, rows, places| {
-        let crops = tensor::from_vectors(batch, "features")?.index_select(0, rows);
-        let crops = crops.view([rows.size()[0], -1, whole.size().1]);
-        Ok(composite(&crops, &whole.rows(places)?))
-    });
-    Ok(all?.into())
+pub fn composites(partition: &Partition, pictures: &Pictures, stop: &Stop) -> Result<Matrix> {
+    vectors(partition, "composite", pictures, stop)
 }
 
 /// Returns the composites of the two halves of each picture's crops, (rows, d) each and of unit
@@ -126,20 +118,9 @@ pub fn composites(partition: &Partition, pictures: &Pictures, whole: &Matrix, st
 ///
 /// # Errors
 /// Fails as [`vectors`] does.
-pub fn half_composites(partition: &Partition, pictures: &Pictures, whole: &Matrix, stop: &Stop) -> Result<[Matrix; 2]> {
-    let both = gather(partition, "features", pictures, stop, |batch, rows, places| {
-        let crops = tensor::from_vectors(batch, "features")?.index_select(0, rows);
-        let crops = crops.view([rows.size()[0], -1, whole.size().1]);
-        let (count, whole) = (crops.size()[1], whole.rows(places)?);
-        Ok(match count {
-            1 => Tensor::stack(&[crops.squeeze_dim(1), whole], 1),
-            _ => {
-                let half = |from, count| composite(&crops.narrow(1, from, count), &whole);
-                Tensor::stack(&[half(0, count / 2), half(count / 2, count - count / 2)], 1)
-            }
-        })
-    })?;
-    Ok([both.select(1, 0), both.select(1, 1)].map(Matrix::from))
+pub fn half_composites(partition: &Partition, pictures: &Pictures, stop: &Stop) -> Result<[Matrix; 2]> {
+    let half = |column| vectors(partition, column, pictures, stop);
+    Ok([half("first_half")?, half("second_half")?])
 }
 
 /// Returns tensors of a column, with a row for each picture in their order. They are read from the
@@ -153,7 +134,7 @@ pub fn tensors(partition: &Partition, column: &str, pictures: &Pictures, stop: &
     if stored.bytes() > memory::of_a_table() {
         return Ok(stored);
     }
-    let all = gather(partition, column, pictures, stop, |batch, rows, _| {
+    let all = gather(partition, column, pictures, stop, |batch, rows| {
         Ok(tensor::from_tensors(batch, column)?.index_select(0, rows))
     });
     Ok(StoredTensors::Memory(all?))

@@ -22,8 +22,8 @@ pub struct MultiView {
     pub logits: Matrix,
 }
 
-/// Reads the features of all pictures from a partition of `embeddings` and one of `view_features`,
-/// and computes the composite of their crops and its cosines, in the order of the pictures.
+/// Reads the features of all pictures from a partition of `embeddings` and one of `composites`, and
+/// computes the composites' cosines, in the order of the pictures.
 ///
 /// # Errors
 /// Fails if the store lacks a picture's features, or a stop was requested.
@@ -32,11 +32,11 @@ pub fn multi_view(
     pictures: &Pictures,
     heads: &Heads,
     embeddings: &Partition,
-    view_features: &Partition,
+    composites: &Partition,
     stop: &Stop,
 ) -> Result<MultiView> {
     let cls = features::vectors(embeddings, "cls_feature", pictures, stop)?;
-    let composite = features::composites(view_features, pictures, &cls, stop)?;
+    let composite = features::composites(composites, pictures, stop)?;
     let logits = products(&composite, &heads.frozen, stop)?;
     Ok(MultiView { cls, composite, logits })
 }

@@ -5,8 +5,8 @@
 //! log. Each part carries a checksum of itself ([`seal`]), which the one process that works on a
 //! store ([`lock`]) verifies before it reads the part's rows; [`inventory`] lists, checks and
 //! removes files. [`space`] identifies embeddings, [`reader`] reads parts one after another,
-//! [`column`] any rows of a column of numbers, [`pictures`] one picture at a time. [`scratch`] holds
-//! what is too large for memory and is gone with the process.
+//! [`column`] any rows of a column of numbers, [`row_groups`] some rows of one, [`pictures`] one
+//! picture at a time. [`scratch`] holds what is too large for memory and is gone with the process.
 
 pub mod column;
 pub mod encoding;
@@ -16,6 +16,7 @@ pub mod lock;
 pub mod part;
 pub mod pictures;
 pub mod reader;
+pub mod row_groups;
 pub mod scratch;
 pub mod seal;
 pub mod sound;

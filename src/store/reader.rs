@@ -91,7 +91,10 @@ pub fn parts_with(partition: &Partition, wanted: impl Fn(&str) -> bool) -> Resul
 
 /// Returns the `image_id`s of a part, in order, or `None` if it turns out to be damaged and is set
 /// aside.
-fn ids_of(partition: &Partition, part: &Path) -> Result<Option<Vec<String>>> {
+///
+/// # Errors
+/// Returns [`Kind::Store`] if the part cannot be read or has no such column.
+pub(crate) fn ids_of(partition: &Partition, part: &Path) -> Result<Option<Vec<String>>> {
     match read_ids(part) {
         // Until now only the footer was checked, so the part may be damaged.
         Err(error) if partition.verify(part)? => Err(error),
@@ -222,7 +225,7 @@ fn without_pairs(schema: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(schema.fields().clone()))
 }
 
-fn open(part: &Path) -> Result<(File, ArrowReaderMetadata)> {
+pub(super) fn open(part: &Path) -> Result<(File, ArrowReaderMetadata)> {
     let file = File::open(part).at(Kind::Store, "cannot read", part)?;
     let metadata = or_damaged(part, || {
         ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|cause| damaged(part).cause(cause))
@@ -235,17 +238,22 @@ pub(super) fn or_damaged<T>(part: &Path, read: impl FnOnce() -> Result<T>) -> Re
     caught(read).unwrap_or_else(|_| Err(damaged(part)))
 }
 
-fn damaged(part: &Path) -> Error {
+pub(super) fn damaged(part: &Path) -> Error {
     Error::new(Kind::Store, format!("cannot read {}", part.display()))
         .hint("the file is damaged: the next run sets it aside and computes its rows anew; `cache verify` names all such files")
 }
 
 /// Returns the mask of the named top-level columns.
-fn columns(metadata: &ArrowReaderMetadata, names: &[String], part: &Path) -> Result<ProjectionMask> {
+pub(super) fn columns<S: AsRef<str>>(
+    metadata: &ArrowReaderMetadata,
+    names: &[S],
+    part: &Path,
+) -> Result<ProjectionMask> {
     let schema = metadata.schema();
     let indices = names
         .iter()
         .map(|name| {
+            let name = name.as_ref();
             schema
                 .index_of(name)
                 .map_err(|_| Error::new(Kind::Store, format!("there is no column `{name}` in {}", part.display())))

@@ -13,7 +13,7 @@ use crate::table::column_type::{ColumnType, tensor_field, vector_type};
 use crate::table::dims::{Dims, Length};
 use crate::text::nearest;
 
-const SOURCES: [&str; 24] = [
+const SOURCES: [&str; 25] = [
     include_str!("../../schemas/images.toml"),
     include_str!("../../schemas/rejected.toml"),
     include_str!("../../schemas/labels.toml"),
@@ -25,6 +25,7 @@ const SOURCES: [&str; 24] = [
     include_str!("../../schemas/embeddings.toml"),
     include_str!("../../schemas/neighbours.toml"),
     include_str!("../../schemas/block_tokens.toml"),
+    include_str!("../../schemas/composites.toml"),
     include_str!("../../schemas/view_features.toml"),
     include_str!("../../schemas/second_features.toml"),
     include_str!("../../schemas/class_bias.toml"),

@@ -191,6 +191,18 @@ mod tests {
         insta::assert_snapshot!(ids(serde_json::json!({"adapt": {"tune": "layernorm", "from_block": 2, "epochs": 3}, "seed": 7})), @"img-e3dde2501739c39e view-39ae451d943faccc txt-9573dc591bff4f03 blk-9d9fb40fca012432 flowers-layernorm-s7-aabca2d0");
     }
 
+    /// They are all that is kept of the crops, so that another name of theirs is a forward pass for
+    /// each crop.
+    #[test]
+    fn composites_keep_their_id_whether_crops_are_kept_or_not() {
+        let id = |set| Workspace::open(&spec(set)).unwrap().frozen.composites.space().id();
+        let plain = id(serde_json::json!({}));
+        insta::assert_snapshot!(plain, @"comp-8efb505126b8e6d2");
+        assert_eq!(id(serde_json::json!({"views": {"keep": true}, "saliency": {"tau": 0.3}})), plain);
+        assert_ne!(id(serde_json::json!({"views": {"count": 4}})), plain);
+        assert_eq!(ids(serde_json::json!({"views": {"keep": true}})), ids(serde_json::json!({})));
+    }
+
     #[test]
     fn an_id_changes_with_what_changes_results_alone() {
         let plain = ids(serde_json::json!({}));

@@ -139,9 +139,9 @@ impl Workspace {
     /// # Errors
     /// Fails as [`prior::multi_view`] does.
     pub(crate) fn multi_view(&self, pictures: &Pictures, heads: &Heads, job: Job<'_>) -> Result<MultiView> {
-        let FrozenTables { embeddings, view_features, .. } = &self.frozen;
-        let (whole, crops) = (embeddings.partition(job.store)?, view_features.partition(job.store)?);
-        prior::multi_view(pictures, heads, &whole, &crops, job.stop)
+        let FrozenTables { embeddings, composites, .. } = &self.frozen;
+        let (whole, composites) = (embeddings.partition(job.store)?, composites.partition(job.store)?);
+        prior::multi_view(pictures, heads, &whole, &composites, job.stop)
     }
 
     /// Returns the space of the table `neighbours` of the pictures that are in the store.
@@ -169,8 +169,8 @@ impl Workspace {
         let (composite, cosines) = (seen.composite.picked(&train), seen.logits.picked(&train));
         let shares = self.shares(spec, &composite, &cosines, job)?;
         let halves = || {
-            let crops = self.frozen.view_features.partition(job.store)?;
-            let [one, other] = features::half_composites(&crops, pictures, &seen.cls, stop)?;
+            let composites = self.frozen.composites.partition(job.store)?;
+            let [one, other] = features::half_composites(&composites, pictures, stop)?;
             let cosines = |half: &Matrix| products(&half.picked(&train), &heads.frozen, stop);
             Ok([cosines(&one)?, cosines(&other)?])
         };

@@ -46,7 +46,7 @@ fn what_is_not_read_is_not_compared() {
     let pipeline = Pipeline::new(4, 1);
     pipeline.ok("run", &NONE);
     let store = pipeline.path("store");
-    let hollowed = [first_part(&store, "embeddings"), first_part(&store, "view_features")];
+    let hollowed = [first_part(&store, "embeddings"), first_part(&store, "composites")];
     hollowed.iter().for_each(|part| hollow(part));
     // To know which pictures a space has takes their ids, and a finished run takes nothing of it.
     for verb in ["ingest", "embed", "run"] {
@@ -96,8 +96,8 @@ fn damage_is_found_by_who_reads_it_and_mended_in_the_same_run() {
     let store = pipeline.path("store");
     let damaged = [
         (first_part(&store, "embeddings"), "patch_tokens"),
-        (first_part(&store, "view_features"), "features"),
-        (entries(&entries(&store.join("view_features"))[0]).remove(1), "image_id"),
+        (first_part(&store, "composites"), "composite"),
+        (entries(&entries(&store.join("composites"))[0]).remove(1), "image_id"),
     ];
     let before = damaged.each_ref().map(|(part, column)| flip(part, column));
     let output = pipeline.output("run", &NONE);

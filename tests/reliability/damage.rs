@@ -52,9 +52,9 @@ fn no_flipped_byte_of_any_kind_of_file_goes_unseen() {
     let pipeline = Pipeline::new(3, 1);
     pipeline.ok("run", &["--set", "adapt.tune=head"]);
     let kinds = one_of_each_kind(&pipeline.path("store"));
-    // All tables but `ablations`, `criteria`, `block_tokens` and the second model's two, which this
-    // pipeline does not write, and the checkpoints.
-    assert_eq!(kinds.len(), schema::all().len() - 5 + 1);
+    // All tables but `ablations`, `criteria`, `block_tokens`, `view_features` and the second
+    // model's two, which this pipeline does not write, and the checkpoints.
+    assert_eq!(kinds.len(), schema::all().len() - 6 + 1);
     fs::create_dir(pipeline.path("copies")).unwrap();
     for kind in &kinds {
         let whole = fs::read(kind).unwrap();

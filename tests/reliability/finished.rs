@@ -54,7 +54,7 @@ fn it_prints_its_table_from_its_outcome_alone() {
     let temperature = pipeline.sql("SELECT temperature FROM runs");
     assert_ne!(temperature, [json!({"temperature": null})]);
     // Whoever reads any of these sets them aside; an overwritten part is no Parquet file.
-    let tables = ["embeddings", "view_features", "text_features"];
+    let tables = ["embeddings", "composites", "text_features"];
     let computed_from: Vec<PathBuf> = tables.iter().flat_map(|table| parts(&store, table)).collect();
     overwrite(&computed_from);
     for (verb, prints) in [("run", true), ("evaluate", true), ("adapt", false)] {
@@ -125,7 +125,7 @@ fn each_verb_ends_early_only_where_its_own_work_is_done() {
     assert!(!said(&again).contains(SAID), "{}", said(&again));
 
     // What is embedded is not what a finished run needs, but what `embed` is for.
-    fs::remove_dir_all(pipeline.path("store/view_features")).unwrap();
+    fs::remove_dir_all(pipeline.path("store/composites")).unwrap();
     assert!(said(&pipeline.output("run", &HEAD)).contains(SAID));
     assert!(said(&pipeline.output("embed", &HEAD)).contains("30 image forwards"));
 }

@@ -28,7 +28,7 @@ fn folder(path: &str) -> String {
 
 /// Whether a path is of a table that the frozen tower fills.
 fn frozen(path: &str) -> bool {
-    Path::new(path).iter().any(|part| part == "embeddings" || part == "view_features")
+    Path::new(path).iter().any(|part| part == "embeddings" || part == "composites")
 }
 
 #[test]

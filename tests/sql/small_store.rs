@@ -165,6 +165,17 @@ pub fn build(root: &Path) -> (Store, Visible) {
         ],
     );
     write(
+        "composites",
+        "comp-1",
+        vec![
+            arrays::repeated("comp-1", 5),
+            ids("abcdf"),
+            arrays::fixed_list_f32(&[0.6, 0.8, 0.8, 0.6, 0.0, 1.0, -1.0, 0.0, 0.6, 0.8], 2).unwrap(),
+            arrays::fixed_list_f32(&[[0.6, 0.8]; 5].concat(), 2).unwrap(),
+            arrays::fixed_list_f32(&[[0.8, 0.6]; 5].concat(), 2).unwrap(),
+        ],
+    );
+    write(
         "second_features",
         "second-1",
         vec![
@@ -329,6 +340,7 @@ pub fn build(root: &Path) -> (Store, Visible) {
         spaces: [
             ("embeddings", "img-1"),
             ("view_features", "view-1"),
+            ("composites", "comp-1"),
             ("neighbours", "nn-1"),
             ("block_tokens", "blk-1"),
             ("second_features", "second-1"),

@@ -44,11 +44,9 @@ impl Set {
     pub(super) fn open(opened: &Opened, spec: &Spec, split: Split, job: Job<'_>) -> Result<Set> {
         let (workspace, store, stop) = (&opened.workspace, job.store, job.stop);
         let pictures = Pictures::open(&store.partition("images", &workspace.dataset)?, spec.dataset.decoding())?;
-        let embeddings = workspace.frozen.embeddings.partition(store)?;
-        let crops = workspace.frozen.view_features.partition(store)?;
-        let whole = features::vectors(&embeddings, "cls_feature", &pictures, stop)?;
-        let features = centred(&features::composites(&crops, &pictures, &whole, stop)?, stop)?;
-        let [one, other] = features::half_composites(&crops, &pictures, &whole, stop)?;
+        let composites = workspace.frozen.composites.partition(store)?;
+        let features = centred(&features::composites(&composites, &pictures, stop)?, stop)?;
+        let [one, other] = features::half_composites(&composites, &pictures, stop)?;
         let halves = [centred(&one, stop)?.in_memory(stop)?, centred(&other, stop)?.in_memory(stop)?];
         let places = |split| Tensor::from_slice(&pictures.places(split));
         let measured = places(split);

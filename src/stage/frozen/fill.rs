@@ -19,6 +19,9 @@ use futures::future::join_all;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::spawn_blocking;
 
+use super::composing::{Whole, composed};
+use super::parts::Parts;
+use super::whole::{Stored, Telling};
 use super::{Embed, Eye, FrozenTable, Towers};
 use crate::cores;
 use crate::device::guarded;
@@ -30,7 +33,6 @@ use crate::stage::job::Job;
 use crate::stage::pictures::{self, Pictures};
 use crate::stage::pool::{self, Budget, Task};
 use crate::store::layout::Partition;
-use crate::store::part::PartWriter;
 use crate::table::{self, arrays};
 
 /// What filling needs besides tables, pictures and the tower.
@@ -66,15 +68,28 @@ pub async fn fill(
     towers: impl Fn(&[Eye]) -> Result<Towers>,
 ) -> Result<u64> {
     let Job { store, progress, .. } = filling.job;
-    let mut have = Vec::new();
-    for table in tables {
-        have.push(pictures::present(&table.partition(store)?)?);
+    let (mut lacking, mut stored) = (Vec::new(), Stored::default());
+    // In reverse, since a table that others are made with may turn out to be damaged as they are
+    // asked for.
+    for table in tables.iter().rev() {
+        let have = table.need_no_forward(store)?;
+        let lacks: HashSet<ImageId> =
+            pictures.rows().iter().map(|picture| picture.id).filter(|id| !have.contains(id)).collect();
+        if lacks.is_empty() {
+            continue;
+        }
+        if let Some(composites) = table.composing() {
+            stored = Stored::find(&composites.whole().partition(store)?, |id| lacks.contains(id))?;
+        }
+        lacking.insert(0, (table.clone(), have));
     }
-    let lacks = |have: &HashSet<ImageId>| pictures.rows().iter().any(|picture| !have.contains(&picture.id));
-    let lacking: Vec<_> = tables.iter().cloned().zip(have).filter(|(_, have)| lacks(have)).collect();
     let stages: Vec<&str> = lacking.iter().map(|(table, _)| table.stage()).collect();
-    let (total, taps) = (pictures.rows().len(), Taps::open(filling, lacking)?);
-    let todo: Vec<usize> = (0..total).filter(|&n| taps.wishes.want(&pictures.rows()[n].id)).collect();
+    let lacks = |id: &ImageId| lacking.iter().any(|(_, have)| !have.contains(id));
+    let (total, id) = (pictures.rows().len(), |n: usize| &pictures.rows()[n].id);
+    let mut todo: Vec<usize> = (0..total).filter(|&n| lacks(id(n))).collect();
+    // Stored rows are read fastest in the order in which they lie.
+    todo.sort_by_key(|&n| stored.place(id(n)));
+    let taps = Taps::open(filling, lacking, stored)?;
     let (done, cached) = (todo.len(), total - todo.len());
     progress.begin(stages.first().copied().unwrap_or("embed"), "image", done as u64, cached as u64);
     let Taps { wishes, mouths, tables } = taps;
@@ -102,11 +117,30 @@ pub(super) struct Opened {
     batches: Batches<Waiting>,
     /// Images that the tower takes at once.
     batch: usize,
+    /// Who is to know the features of whole pictures.
+    telling: Option<Telling>,
+    /// Where the table has them from, if it needs them.
+    whole: Option<Whole>,
 }
 
 impl Taps {
-    /// Opens tables, each paired with the pictures that it already has.
-    pub(super) fn open(filling: Filling<'_>, tables: Vec<(Arc<dyn FrozenTable>, HashSet<ImageId>)>) -> Result<Self> {
+    /// Opens tables, each paired with the pictures that it already has. `stored` has the features
+    /// of whole pictures that a table needs and no other makes.
+    pub(super) fn open(
+        filling: Filling<'_>,
+        tables: Vec<(Arc<dyn FrozenTable>, HashSet<ImageId>)>,
+        stored: Stored,
+    ) -> Result<Self> {
+        let store = filling.job.store;
+        let tables: Vec<_> = tables.into_iter().map(|(table, have)| (table, Arc::new(have))).collect();
+        let composing = tables.iter().find_map(|(table, have)| Some((table.composing()?.whole().space().id(), have)));
+        let (mut told_by, mut whole) = (None, None);
+        if let Some((space, have)) = composing {
+            let among = tables.iter().any(|(table, _)| table.space().id() == space);
+            let (telling, coming) = among.then(|| Telling::new(have.clone())).unzip();
+            told_by = telling.map(|telling| (space, telling));
+            whole = Some(Whole { stored, coming });
+        }
         // The batch size counts images, and a picture may have several.
         let pictures = |table: &Arc<dyn FrozenTable>| (filling.sizes.batch / table.forwards()).max(1);
         let sizes: Vec<usize> = tables.iter().map(|(table, _)| pictures(table)).collect();
@@ -115,9 +149,11 @@ impl Taps {
         let mut wishes = Vec::new();
         for (((table, have), batches), size) in tables.into_iter().zip(batches).zip(sizes) {
             let cutter = table.clone();
-            wishes.push(Wish { have: Arc::new(have), cut: Arc::new(move |id, picture| cutter.cut(id, picture)) });
+            wishes.push(Wish { have, cut: Arc::new(move |id, picture| cutter.cut(id, picture)) });
             opened.push(Opened {
-                partition: table.partition(filling.job.store)?,
+                telling: told_by.take_if(|(space, _)| *space == table.space().id()).map(|(_, telling)| telling),
+                whole: table.composing().and_then(|_| whole.take()),
+                partition: table.partition(store)?,
                 schema: table::table(table.table())?.arrow(&table.dims())?,
                 batch: size * table.forwards(),
                 table,
@@ -190,7 +226,7 @@ async fn consume(
     open: &impl Fn() -> Result<Towers>,
 ) -> Result<u64> {
     let Filling { sizes, job: Job { stop, progress, .. } } = filling;
-    let Opened { table, partition, schema, mut batches, batch: at_once } = opened;
+    let Opened { table, partition, schema, mut batches, batch: at_once, telling, whole } = opened;
     let Some(first) = batches.recv().await else { return Ok(0) };
     let towers = shared.towers.get_or_try_init(|| async { open().map(Arc::new) }).await?.clone();
     let workers = towers.workers();
@@ -199,20 +235,29 @@ async fn consume(
         // Batches in progress when a stop is requested are finished and kept.
         .take_while(|_| futures::future::ready(!stop.requested()));
     let forwards = table.forwards() as u64;
-    let space = table.space().footer();
+    let parts = Parts::new(partition, schema.clone(), table.space(), sizes.part_rows);
+    let composites = table.composing().cloned();
     let computed = {
-        let (schema, spent) = (schema.clone(), shared.computing.clone());
+        // The tower makes rows of crops, of which those of composites are made.
+        let seen = composites.as_ref().map_or(table, |composites| composites.crops().clone());
+        let schema = table::table(seen.table())?.arrow(&seen.dims())?;
+        let spent = shared.computing.clone();
         cores::buffered(batches, workers, move |batch: PixelBatch<Waiting>| {
             let began = Instant::now();
-            let made = rows(table.as_ref(), &towers, &schema, batch, at_once)?;
+            let made = rows(seen.as_ref(), &towers, &schema, batch, at_once)?;
+            telling.as_ref().map_or(Ok(()), |telling| telling.tell(&made))?;
             spent.fetch_add(began.elapsed().as_micros() as u64, Ordering::Relaxed);
             Ok(made)
         })
     };
+    let computed = match composites.zip(whole) {
+        Some((composites, whole)) => composed(composites, computed, whole, stop.clone()).left_stream(),
+        None => computed.right_stream(),
+    };
     let mut computed = std::pin::pin!(computed);
 
     let (send, receive) = mpsc::channel(1);
-    let writer = spawn_blocking(move || write(receive, &partition, &schema, &space, sizes.part_rows));
+    let writer = spawn_blocking(move || write(receive, parts));
     let (mut done, mut outcome) = (0, Ok(()));
     while let Some(next) = computed.next().await {
         match next {
@@ -261,28 +306,10 @@ fn rows(
     })
 }
 
-fn write(
-    mut rows: mpsc::Receiver<RecordBatch>,
-    partition: &Partition,
-    schema: &SchemaRef,
-    footer: &[(String, String)],
-    part_rows: usize,
-) -> Result<()> {
-    let mut part: Option<PartWriter> = None;
+fn write(mut rows: mpsc::Receiver<RecordBatch>, mut parts: Parts) -> Result<()> {
     while let Some(batch) = rows.blocking_recv() {
-        let mut open = match part.take() {
-            Some(open) => open,
-            None => partition.append(schema, footer)?,
-        };
-        {
-            let _turn = cores::turn();
-            open.write(&batch)?;
-        }
-        if open.rows() >= part_rows as u64 {
-            open.finish()?;
-        } else {
-            part = Some(open);
-        }
+        let _turn = cores::turn();
+        parts.write(&batch)?;
     }
-    part.map_or(Ok(()), |open| open.finish().map(drop))
+    parts.finish()
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::fill::{Taps, consume_all};
+use super::whole::Stored;
 use super::{Eye, Filling, FrozenTable, Towers};
 use crate::error::Result;
 use crate::source::Source;
 use crate::stage::ingest::{self, IngestSettings, Ingested, Tap};
 use crate::stage::job::Job;
-use crate::stage::pictures;
 
 /// Ingest's inputs to [`fill_while_ingesting`].
 pub struct Ingesting<'a> {
@@ -40,9 +40,15 @@ pub async fn fill_while_ingesting(
     let Job { store, progress, .. } = filling.job;
     let mut lacking = Vec::new();
     for table in tables {
-        lacking.push((table.clone(), pictures::present(&table.partition(store)?)?));
+        let mut have = table.need_no_forward(store)?;
+        // Where the features of whole pictures are stored, they are compared with their checksums
+        // before they are relied on: that is left to `fill`, which knows the pictures.
+        if let Some(composites) = table.composing() {
+            have.extend(composites.whole().need_no_forward(store)?);
+        }
+        lacking.push((table.clone(), have));
     }
-    let Taps { wishes, mouths, tables } = Taps::open(filling, lacking)?;
+    let Taps { wishes, mouths, tables } = Taps::open(filling, lacking, Stored::default())?;
     let filled = consume_all(filling, tables, towers);
     let read = ingest::read(source, snapshot, settings, filling.job, Some(Tap { wishes, mouths }));
     let (read, filled) = tokio::join!(read, filled);

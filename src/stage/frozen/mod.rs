@@ -1,19 +1,25 @@
 //! The frozen vision towers' outputs for every picture, computed once per space: one table each for
-//! [`Embeddings`], [`ViewFeatures`], [`BlockTokens`] and, of the second model, [`SecondFeatures`].
+//! [`Embeddings`], [`Composites`], [`ViewFeatures`], [`BlockTokens`] and, of the second model,
+//! [`SecondFeatures`].
 //!
 //! A picture is read and decoded once for all tables that lack it ([`fill()`]), also during ingest
 //! ([`fill_while_ingesting`]). To add a table, write its schema, implement [`FrozenTable`] in a
 //! file here, and name it in [`FrozenTables`].
 
 mod block_tokens;
+mod composing;
+mod composites;
 mod embed;
 mod fill;
 mod ingesting;
 mod model;
+mod parts;
 mod second;
 mod tower;
 mod views;
+mod whole;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -23,11 +29,13 @@ use crate::fusion::foreground::Saliency;
 use crate::image::{Crops, ImageId, Rgb};
 use crate::settings::{settings, whole};
 use crate::stage::feed::Views;
+use crate::stage::pictures;
 use crate::store::layout::{Partition, Store};
 use crate::store::space::Space;
 use crate::table::Dims;
 
 pub use block_tokens::BlockTokens;
+pub use composites::Composites;
 pub use embed::Embeddings;
 pub use fill::{Filling, fill, missing};
 pub use ingesting::{Ingesting, fill_while_ingesting};
@@ -91,6 +99,20 @@ pub trait FrozenTable: Send + Sync {
     /// # Errors
     /// Fails if the device fails.
     fn columns(&self, towers: &Towers, views: &Views, batch: usize) -> Result<Vec<(&'static str, ArrayRef)>>;
+
+    /// Returns the table if its rows are made of those of `view_features`, which
+    /// [`columns`](Self::columns) then makes, and of the features of whole pictures.
+    fn composing(&self) -> Option<&Composites> {
+        None
+    }
+
+    /// Returns the pictures that the tower need not see for this table.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Store`](crate::error::Kind::Store) if a part cannot be read.
+    fn need_no_forward(&self, store: &Store) -> Result<HashSet<ImageId>> {
+        pictures::present(&self.partition(store)?)
+    }
 }
 
 /// The tables of a model's outputs.
@@ -98,7 +120,9 @@ pub trait FrozenTable: Send + Sync {
 pub struct FrozenTables {
     /// The whole pictures.
     pub embeddings: Arc<Embeddings>,
-    /// Their crops.
+    /// What their crops say together.
+    pub composites: Arc<Composites>,
+    /// Their crops, if they are kept.
     pub view_features: Arc<ViewFeatures>,
     /// The input of a block, if adaptation starts from one.
     pub block_tokens: Option<Arc<BlockTokens>>,
@@ -123,18 +147,39 @@ impl FrozenTables {
         block: Option<usize>,
         second: Option<SecondFeatures>,
     ) -> Result<Self> {
+        let embeddings = Arc::new(Embeddings::new(model, saliency)?);
+        let view_features = Arc::new(ViewFeatures::new(model, crops)?);
         Ok(FrozenTables {
-            embeddings: Arc::new(Embeddings::new(model, saliency)?),
-            view_features: Arc::new(ViewFeatures::new(model, crops)?),
+            composites: Arc::new(Composites::new(model, view_features.clone(), embeddings.clone())),
+            embeddings,
+            view_features,
             block_tokens: block.map(|block| Arc::new(BlockTokens::new(model, block))),
             second_features: second.map(Arc::new),
         })
     }
 
-    /// Returns the tables in the order in which they are needed.
+    /// Returns the tables that the towers fill, in the order in which they are needed. Where crops
+    /// are kept, composites are derived from them.
+    pub fn filled(&self) -> Vec<Arc<dyn FrozenTable>> {
+        let derived = if self.view_features.keeps() { self.composites.table() } else { self.view_features.table() };
+        self.all().into_iter().filter(|table| table.table() != derived).collect()
+    }
+
+    /// Returns the tables that a run completes: those filled, and what is derived of them.
+    pub fn made(&self) -> Vec<Arc<dyn FrozenTable>> {
+        let unkept = |table: &str| table == self.view_features.table() && !self.view_features.keeps();
+        self.all().into_iter().filter(|table| !unkept(table.table())).collect()
+    }
+
+    /// Returns the tables that runs read.
+    pub fn read(&self) -> Vec<Arc<dyn FrozenTable>> {
+        self.all().into_iter().filter(|table| table.table() != self.view_features.table()).collect()
+    }
+
+    /// Returns all tables.
     pub fn all(&self) -> Vec<Arc<dyn FrozenTable>> {
-        let FrozenTables { embeddings, view_features, block_tokens, second_features } = self;
-        let mut all: Vec<Arc<dyn FrozenTable>> = vec![embeddings.clone(), view_features.clone()];
+        let FrozenTables { embeddings, composites, view_features, block_tokens, second_features } = self;
+        let mut all: Vec<Arc<dyn FrozenTable>> = vec![embeddings.clone(), view_features.clone(), composites.clone()];
         all.extend(block_tokens.iter().map(|table| table.clone() as Arc<dyn FrozenTable>));
         all.extend(second_features.iter().map(|table| table.clone() as Arc<dyn FrozenTable>));
         all

@@ -1,7 +1,5 @@
-//! The table `view_features`: the features of V random crops of every picture (method section 6).
-//!
-//! The crops are cached as features, not only as logits, so that new class names or sentences cost
-//! only a matrix product.
+//! The table `view_features`: the features of V random crops of every picture (method section 6),
+//! where they are to be kept. Runs read [`Composites`](super::Composites) alone.
 
 use arrow::array::ArrayRef;
 use tch::Kind as Number;
@@ -20,6 +18,8 @@ pub struct ViewFeatures {
     space: Space,
     model: FrozenModel,
     crops: Crops,
+    /// How the crops are drawn.
+    view: String,
 }
 
 impl ViewFeatures {
@@ -27,9 +27,19 @@ impl ViewFeatures {
     pub(super) const SETTINGS: &str = "views";
 
     pub(super) fn new(model: &FrozenModel, crops: Crops) -> Result<Self> {
-        let drawn = identity_of_features(Self::SETTINGS, &crops)?;
-        let space = model.space("view").with("view", format!("crops; {drawn}"));
-        Ok(ViewFeatures { space, model: model.clone(), crops })
+        let view = format!("crops; {}", identity_of_features(Self::SETTINGS, &crops)?);
+        let space = model.space("view").with("view", &view);
+        Ok(ViewFeatures { space, model: model.clone(), crops, view })
+    }
+
+    /// Returns what the spaces of all tables of crops say of them.
+    pub(super) fn view(&self) -> &str {
+        &self.view
+    }
+
+    /// Returns whether new pictures' crops are kept.
+    pub fn keeps(&self) -> bool {
+        self.crops.keep
     }
 }
 
