@@ -102,6 +102,9 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     }
     let about = describe::About { sentences: &sentences, dataset: &w.dataset };
     let (heads, texts) = describe::describe(about, &w.text_space, &w.clip.tokenizer, || w.clip.text(), job)?;
+    if upto > Upto::Pictures {
+        w.frozen.composites.compare_what_is_read(&pictures, job)?;
+    }
     let later = frozen::fill(filling, &pictures, &tables, |eyes| w.towers(eyes)).await?;
     if upto > Upto::Pictures {
         w.frozen.composites.derive(&pictures, filling)?;

@@ -41,6 +41,31 @@ fn first_part(store: &Path, table: &str) -> PathBuf {
     entries(&entries(&store.join(table))[0]).remove(0)
 }
 
+/// Makes it a pipeline of other pictures, in parts of their own in the same spaces.
+fn others(pipeline: &Pipeline) {
+    for (n, class) in ["blue_bell", "red_rose", "white_lily"].into_iter().enumerate() {
+        for picture in 0..3 {
+            pipeline.picture(&format!("others/{class}/{picture}.png"), n as u32, 500 + picture);
+        }
+    }
+    pipeline.spec("others", "kind = \"folder\"\npath = \"others\"");
+}
+
+/// Composites are made of the crops that an earlier version kept, of this dataset alone.
+#[test]
+fn crops_of_other_datasets_are_not_compared() {
+    let pipeline = Pipeline::new(4, 1);
+    pipeline.ok("embed", &["--set", "views.keep=true"]);
+    let store = pipeline.path("store");
+    fs::remove_dir_all(store.join("composites")).unwrap();
+    let part = first_part(&store, "view_features");
+    hollow(&part);
+    others(&pipeline);
+    pipeline.ok("run", &NONE);
+    assert_eq!(pipeline.sql("SELECT count(*) AS n FROM composites"), [serde_json::json!({"n": 9})]);
+    assert!(part.metadata().unwrap().len() > HOLE, "it is where it was");
+}
+
 #[test]
 fn what_is_not_read_is_not_compared() {
     let pipeline = Pipeline::new(4, 1);
@@ -52,13 +77,7 @@ fn what_is_not_read_is_not_compared() {
     for verb in ["ingest", "embed", "run"] {
         pipeline.ok(verb, &NONE);
     }
-    // Pictures of another dataset, in parts of their own in the same spaces.
-    for (n, class) in ["blue_bell", "red_rose", "white_lily"].into_iter().enumerate() {
-        for picture in 0..3 {
-            pipeline.picture(&format!("others/{class}/{picture}.png"), n as u32, 500 + picture);
-        }
-    }
-    pipeline.spec("others", "kind = \"folder\"\npath = \"others\"");
+    others(&pipeline);
     let output = pipeline.output("run", &NONE);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("27 image forwards"), "{said}");

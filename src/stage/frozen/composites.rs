@@ -18,6 +18,7 @@ use crate::device::guarded;
 use crate::error::{Context, Kind, Result};
 use crate::fusion::composite::{composite, halves};
 use crate::image::{ImageId, Rgb};
+use crate::stage::checksums;
 use crate::stage::feed::Views;
 use crate::stage::job::Job;
 use crate::stage::pictures::{self, Pictures};
@@ -79,28 +80,35 @@ impl Composites {
         })
     }
 
-    /// Returns whether the stored crops of a picture are all that there is of them, so that its row
-    /// is yet to be made.
+    /// Returns the pictures whose crops are stored.
+    fn kept(&self, store: &Store) -> Result<HashSet<ImageId>> {
+        pictures::present(&self.crops.partition(store)?)
+    }
+
+    /// Returns whether a row is yet to be made of crops that are stored.
     ///
     /// # Errors
     /// Returns [`Kind::Store`] if a part cannot be read.
     pub fn needs_crops(&self, store: &Store) -> Result<bool> {
-        Ok(!self.kept(store, &pictures::present(&self.partition(store)?)?)?.is_empty())
+        let have = pictures::present(&self.partition(store)?)?;
+        Ok(!self.kept(store)?.is_subset(&have))
     }
 
-    /// Returns the pictures whose crops are stored and sound, of those that lack a row.
-    fn kept(&self, store: &Store, have: &HashSet<ImageId>) -> Result<HashSet<ImageId>> {
-        let crops = self.crops.partition(store)?;
-        let lacks = |id: &str| ImageId::parse(id).filter(|id| !have.contains(id));
-        let mut kept = HashSet::new();
-        for part in crops.listed()? {
-            let ids = reader::ids_of(&crops, &part)?.unwrap_or_default();
-            let lacking: Vec<ImageId> = ids.iter().filter_map(|id| lacks(id)).collect();
-            if !lacking.is_empty() && crops.verify(&part)? {
-                kept.extend(lacking);
-            }
+    /// Compares with their checksums the crops and the whole pictures that missing rows will be
+    /// made of; what is damaged then counts as missing.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be read, or a stop was requested.
+    pub fn compare_what_is_read(&self, pictures: &Pictures, job: Job<'_>) -> Result<()> {
+        let Job { store, stop, progress } = job;
+        let have = pictures::present(&self.partition(store)?)?;
+        let lacking: HashSet<&str> =
+            pictures.rows().iter().filter(|row| !have.contains(&row.id)).map(|row| row.image_id.as_str()).collect();
+        let mut files = Vec::new();
+        for partition in [self.crops.partition(store)?, self.whole.partition(store)?] {
+            files.extend(reader::parts_with(&partition, |id| lacking.contains(id))?);
         }
-        Ok(kept)
+        checksums::compare("what composites are made of", files, store, stop, progress.as_ref())
     }
 
     /// Makes the rows that are missing of pictures whose crops are stored, without a forward pass.
@@ -113,9 +121,9 @@ impl Composites {
     pub fn derive(&self, pictures: &Pictures, filling: Filling<'_>) -> Result<()> {
         let Filling { sizes, job: Job { store, stop, progress } } = filling;
         let (own, crops) = (self.partition(store)?, self.crops.partition(store)?);
-        let kept = self.kept(store, &pictures::present(&own)?)?;
-        let mut todo: HashSet<ImageId> =
-            pictures.rows().iter().map(|picture| picture.id).filter(|id| kept.contains(id)).collect();
+        let (have, kept) = (pictures::present(&own)?, self.kept(store)?);
+        let lacking = pictures.rows().iter().map(|picture| picture.id).filter(|id| !have.contains(id));
+        let mut todo: HashSet<ImageId> = lacking.filter(|id| kept.contains(id)).collect();
         if todo.is_empty() {
             return Ok(());
         }
@@ -136,8 +144,11 @@ impl Composites {
                 .context(Kind::Internal, || "cannot pick rows of `view_features`".to_owned())?;
             if batch.num_rows() > 0 {
                 let of = whole.features(&whole::ids(&batch)?, HashMap::new())?;
-                let _turn = cores::turn();
-                parts.write(&self.rows(&batch, &of)?)?;
+                let made = {
+                    let _turn = cores::turn();
+                    self.rows(&batch, &of)?
+                };
+                parts.write(&made)?;
                 progress.advance(batch.num_rows() as u64);
             }
         }
@@ -184,7 +195,7 @@ impl FrozenTable for Composites {
     /// Crops that are stored need not be seen again ([`derive`](Composites::derive)).
     fn need_no_forward(&self, store: &Store) -> Result<HashSet<ImageId>> {
         let mut have = pictures::present(&self.partition(store)?)?;
-        have.extend(self.kept(store, &have)?);
+        have.extend(self.kept(store)?);
         Ok(have)
     }
 }

@@ -308,7 +308,6 @@ fn rows(
 
 fn write(mut rows: mpsc::Receiver<RecordBatch>, mut parts: Parts) -> Result<()> {
     while let Some(batch) = rows.blocking_recv() {
-        let _turn = cores::turn();
         parts.write(&batch)?;
     }
     parts.finish()

@@ -3,6 +3,7 @@
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
+use crate::cores;
 use crate::error::Result;
 use crate::store::layout::Partition;
 use crate::store::part::PartWriter;
@@ -24,7 +25,7 @@ impl Parts {
         Parts { partition, schema, footer: space.footer(), rows, open: None }
     }
 
-    /// Writes rows, and completes the part if it has enough. The caller must hold a turn.
+    /// Writes rows, and completes the part if it has enough. The caller must not hold a turn.
     ///
     /// # Errors
     /// Fails if the disk is full or fails.
@@ -33,7 +34,10 @@ impl Parts {
             Some(open) => open,
             None => self.partition.append(&self.schema, &self.footer)?,
         };
-        open.write(batch)?;
+        {
+            let _turn = cores::turn();
+            open.write(batch)?;
+        }
         if open.rows() >= self.rows as u64 {
             open.finish()?;
         } else {
