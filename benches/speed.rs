@@ -2,9 +2,9 @@
 //! outside. See `benches/README.md`.
 //!
 //! `cargo bench --bench speed -- forward MODEL PRECISION[,PRECISION] BATCH SECONDS`, or
-//! `decode FOLDER`, `parquet FOLDER`, `labels STORE DATASET IMAGES CLASSES`,
-//! `ask PIPELINE STATEMENT`, `floor`, `made-pictures FILE COUNT CLASSES`,
-//! `made-features STORE DATASET`. Each prints one line of JSON.
+//! `sentences MODEL PRECISION FILE`, `decode FOLDER`, `parquet FOLDER`,
+//! `labels STORE DATASET IMAGES CLASSES`, `ask PIPELINE STATEMENT`, `floor`,
+//! `made-pictures FILE COUNT CLASSES`, `made-features STORE DATASET`. Each prints one line of JSON.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod made;
@@ -24,8 +24,13 @@ use microclip_pipe::cores;
 use microclip_pipe::device::Precision;
 use microclip_pipe::image::{CropBox, Crops, Filter, ImageId, Limits, Preprocess, crops, decode};
 use microclip_pipe::runs::sql_scope::scope;
+use microclip_pipe::stage::describe::{About, SentenceTower, Sentences, describe};
+use microclip_pipe::stage::job::Job;
+use microclip_pipe::stage::progress::{Progress, Silent};
+use microclip_pipe::stop::Stop;
 use microclip_pipe::store::layout::Store;
 use microclip_pipe::store::reader;
+use microclip_pipe::store::space::Space;
 use microclip_pipe::table::query::query;
 use microclip_pipe::table::session::session;
 use microclip_pipe::table::{self, Dims, arrays, tensor};
@@ -42,6 +47,7 @@ fn main() {
         ["forward", model, precisions, batch, seconds] => {
             forward(Path::new(model), precisions, batch.parse().unwrap(), seconds.parse().unwrap())
         }
+        ["sentences", model, precision, file] => sentences(Path::new(model), precision, Path::new(file)),
         ["decode", folder] => pictures(Path::new(folder)),
         ["parquet", folder] => parquet(Path::new(folder)),
         ["labels", store, dataset, images, classes] => {
@@ -72,7 +78,7 @@ fn forward(model: &Path, precisions: &str, batch: i64, seconds: f64) -> serde_js
     let pixels = coarse + Tensor::randn([batch, 3, side, side], tch::kind::FLOAT_CPU) * 0.3;
     let mut towers = Vec::new();
     for name in precisions.split(',') {
-        let precision = [Precision::Fp32, Precision::Bf16].into_iter().find(|p| p.as_str() == name).unwrap();
+        let precision = of(name);
         let tower = clip.vision().unwrap().map(&|t| t.to_kind(precision.number()));
         towers.push((name, tower, pixels.to_kind(precision.number()), Vec::new(), None));
     }
@@ -105,6 +111,28 @@ fn forward(model: &Path, precisions: &str, batch: i64, seconds: f64) -> serde_js
     let first = towers[0].4.as_ref().unwrap();
     let cosine = Tensor::cosine_similarity(first, towers[towers.len() - 1].4.as_ref().unwrap(), 1, 1e-8);
     json!({ "rates": rates, "least_cosine": cosine.min().double_value(&[]) })
+}
+
+fn of(name: &str) -> Precision {
+    [Precision::Fp32, Precision::Bf16].into_iter().find(|precision| precision.as_str() == name).unwrap()
+}
+
+/// Sentences a second from a file of descriptions into the store, all cores, as a run embeds them.
+fn sentences(model: &Path, precision: &str, file: &Path) -> serde_json::Value {
+    let clip = Clip::open(&ModelSettings::new(model.into())).unwrap();
+    let text: BTreeMap<String, Vec<String>> = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let (classes, descriptions) = text.into_iter().unzip();
+    let templates = vec!["a photo of a {}.".to_owned()];
+    let sentences = Sentences { classes, descriptions, templates, written: None };
+    let folder = tempfile::tempdir().unwrap();
+    let (store, stop) = (Store::open(folder.path()).unwrap(), Stop::default());
+    let (about, progress): (About<'_>, Arc<dyn Progress>) =
+        (About { sentences: &sentences, dataset: "bench" }, Arc::new(Silent));
+    let job = Job { store: &store, stop: &stop, progress: &progress };
+    let began = Instant::now();
+    let tower = || Ok(SentenceTower::new(clip.text()?, Device::Cpu, of(precision)));
+    let (_, count) = describe(about, &Space::new("txt"), &clip.tokenizer, tower, job).unwrap();
+    json!({ "sentences": count, "rate": count as f64 / began.elapsed().as_secs_f64() })
 }
 
 /// Milliseconds a picture on one core: decoding it, the centre view, and eight crops of the one

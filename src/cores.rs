@@ -19,7 +19,7 @@ use std::thread;
 use tch::Device;
 
 pub use per_thread::PerThread;
-pub use pool::{buffered, map, rest, run};
+pub use pool::{buffered, map, map_by, rest, run};
 
 /// Turns that are taken, and the most at once; without a limit, as many as [`available`] returns.
 #[derive(Debug)]

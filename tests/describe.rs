@@ -1,14 +1,18 @@
 //! Sentences become features: which are cut, what a stop keeps, and that a feature is of its
 //! sentence alone.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int32Type;
 use microclip_pipe::clip::{Clip, ModelSettings};
+use microclip_pipe::device::Precision;
 use microclip_pipe::error::Kind;
-use microclip_pipe::stage::describe::{About, Heads, Sentences, describe, missing};
+use microclip_pipe::fusion::heads;
+use microclip_pipe::stage::describe::{About, Heads, SentenceTower, Sentences, describe, missing};
 use microclip_pipe::stage::job::Job;
 use microclip_pipe::stage::progress::Progress;
 use microclip_pipe::stop::Stop;
@@ -17,6 +21,9 @@ use microclip_pipe::store::reader;
 use microclip_pipe::store::space::Space;
 use microclip_pipe::table::arrays;
 use tch::{Device, Kind as Number, Tensor};
+
+use crate::pipeline::{CLASSES, Pipeline, entries};
+use crate::rows::assert_same_rows;
 
 fn clip() -> Clip {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("data/clip-flora");
@@ -57,7 +64,7 @@ fn described(sentences: &Sentences, store: &Path, listener: &Arc<Listener>) -> m
     let (space, tokenizer) = (Space::new("txt"), &clip.tokenizer);
     let (about, progress): (About, Arc<dyn Progress>) = (About { sentences, dataset: "words" }, listener.clone());
     let job = Job { store: &store, stop: &listener.stop, progress: &progress };
-    describe(about, &space, tokenizer, || clip.text(), job)
+    describe(about, &space, tokenizer, || Ok(SentenceTower::new(clip.text()?, Device::Cpu, Precision::Fp32)), job)
 }
 
 fn sentences(of_classes: &[(&str, Vec<String>)]) -> Sentences {
@@ -148,6 +155,18 @@ fn a_feature_is_of_its_sentence_alone() {
 }
 
 #[test]
+fn products_in_bf16_give_nearly_the_same_features() {
+    let clip = clip();
+    let all: Vec<Vec<i64>> =
+        many().descriptions[0][..20].iter().map(|sentence| clip.tokenizer.sequence(sentence).unwrap().ids).collect();
+    let of = |precision| SentenceTower::new(clip.text().unwrap(), Device::Cpu, precision).features(&all).unwrap();
+    for (exact, bf16) in of(Precision::Fp32).iter().zip(of(Precision::Bf16)) {
+        let cosine: f32 = exact.iter().zip(&bf16).map(|(a, b)| a * b).sum();
+        assert!(cosine > 0.999 && exact != &bf16, "{cosine}");
+    }
+}
+
+#[test]
 fn a_stop_keeps_what_was_embedded() {
     let (stopped, whole) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     // Each core has a batch in hand when stopping is asked for.
@@ -167,9 +186,64 @@ fn a_stop_keeps_what_was_embedded() {
     assert_eq!(features(stopped.path()).len(), features(whole.path()).len());
 }
 
+/// More short sentences than two parts hold.
+fn thousands() -> Sentences {
+    let sentence = |n: usize| format!("{} {n}", ["red", "a blue leaf", "round"][n % 3]);
+    sentences(&[("aster", (0..2_500).map(sentence).collect()), ("rose", (2_500..5_000).map(sentence).collect())])
+}
+
+#[test]
+fn a_kill_loses_the_part_in_hand_and_no_other() {
+    let pipeline = Pipeline::new(1, 1);
+    let Sentences { descriptions, .. } = thousands();
+    let of_class: BTreeMap<&str, &Vec<String>> = CLASSES.into_iter().zip(descriptions.iter().cycle()).collect();
+    pipeline.write("sentences.json", &serde_json::to_string(&of_class).unwrap());
+    // 5,000 sentences are in two lists, one of them twice, and each class has a prompt.
+    let all = 5_000 + 3;
+    let of_space = || {
+        let folders = entries(&pipeline.path("store/text_features"));
+        folders.iter().flat_map(|folder| entries(folder)).filter(|f| f.extension() == Some("parquet".as_ref())).count()
+    };
+    let mut run = pipeline.start("embed", &[]);
+    while of_space() == 0 && run.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let kept = Store::open_read(pipeline.path("store")).unwrap();
+    let space = kept.partitions("text_features").unwrap().remove(0);
+    let kept = reader::count_rows(&kept.partition("text_features", &space).unwrap()).unwrap();
+    assert!(kept >= 2_048, "a part was written after {kept} lines");
+
+    let said = String::from_utf8(pipeline.output("embed", &[]).stderr).unwrap();
+    let forwards = |all: &str| all.split_once(" text forwards")?.0.rsplit(' ').next()?.parse::<u64>().ok();
+    // Every line of the store was one sentence more, but for those of the class that repeats one.
+    let left = forwards(&said).unwrap_or(0);
+    assert!(left <= all - 2_048 && left >= all.saturating_sub(kept), "{left} of {all} after {kept}: {said}");
+    pipeline.ok("embed", &["--store", pipeline.path("whole").to_str().unwrap()]);
+    assert_same_rows(&pipeline.path("store"), &pipeline.path("whole"));
+}
+
+#[test]
+fn heads_are_those_of_all_sentences_at_once() {
+    let (dir, all) = (tempfile::tempdir().unwrap(), many());
+    let (made, _) = described(&all, dir.path(), &Listener::new(u64::MAX)).unwrap();
+    let rows = |template: bool| {
+        let rows = features(dir.path()).into_iter().filter(|row| row.template == template);
+        let flat: Vec<f32> = rows.flat_map(|row| row.feature).collect();
+        Tensor::from_slice(&flat).view([-1, made.names.size()[1]])
+    };
+    let (descriptions, counts) = (rows(false), [350, 350]);
+    let names = heads::class_names(&rows(true), 1);
+    assert_eq!(made.frozen, heads::frozen(&descriptions, &counts, &names));
+    assert_eq!(made.descriptions, heads::learnable(&descriptions, &counts));
+    assert_eq!(made.names, names);
+}
+
 /// A row of `text_features`.
 struct Row {
     sentence: String,
+    template: bool,
     feature: Vec<f32>,
     tokens: Option<i32>,
     cut: Option<bool>,
@@ -186,9 +260,11 @@ fn features(store: &Path) -> Vec<Row> {
             let (values, width) = arrays::rows_f32(&batch, "feature").unwrap();
             let tokens = batch.column_by_name("tokens").unwrap().as_primitive::<Int32Type>();
             let cut = batch.column_by_name("cut").unwrap().as_boolean();
+            let kinds = arrays::strings(&batch, "kind").unwrap();
             for (row, sentence) in arrays::strings(&batch, "sentence").unwrap().into_iter().enumerate() {
                 rows.push(Row {
                     sentence: sentence.to_owned(),
+                    template: kinds[row] == "template",
                     feature: values[row * width..][..width].to_vec(),
                     tokens: tokens.is_valid(row).then(|| tokens.value(row)),
                     cut: cut.is_valid(row).then(|| cut.value(row)),

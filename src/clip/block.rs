@@ -117,20 +117,39 @@ impl Block {
     /// Passes all tokens through the block; `x` and the result are (B, T, D). Causal for the text
     /// tower.
     pub fn forward(&self, x: &Tensor, causal: bool) -> Tensor {
-        self.attend(x, self.query_key_value(&self.ln_1.forward(x)), causal)
+        self.attend(x, self.query_key_value(&self.ln_1.forward(x)), if causal { Seen::Before } else { Seen::All })
     }
 
     /// Like [`forward`](Self::forward), without a mask; `place` puts the tokens' positions into
     /// queries and keys, both (B, heads, T, D / heads).
     pub fn forward_placed(&self, x: &Tensor, place: impl Fn(&Tensor) -> Tensor) -> Tensor {
         let [q, k, v] = self.query_key_value(&self.ln_1.forward(x));
-        self.attend(x, [place(&q), place(&k), v], false)
+        self.attend(x, [place(&q), place(&k), v], Seen::All)
+    }
+
+    /// Passes one token of each sequence through the block, those at `places` (B): it attends to
+    /// those before it and to itself. Returns (B, D), the same as [`forward`](Self::forward) does
+    /// there when it is causal.
+    pub fn forward_at(&self, x: &Tensor, places: &Tensor) -> Tensor {
+        let (batch, tokens, _) = dims3(x);
+        let [q, k, v] = self.query_key_value(&self.ln_1.forward(x));
+        let rows = Tensor::arange(batch, (Number::Int64, x.device()));
+        let at = [Some(&rows), Some(places)];
+        let (x, q) = (x.index(&at).unsqueeze(1), q.transpose(1, 2).index(&at).unsqueeze(2));
+        let before = Tensor::arange(tokens, (Number::Int64, x.device())).le_tensor(&places.unsqueeze(1));
+        let mask = before.view([batch, 1, 1, tokens]);
+        self.attend(&x, [q, k, v], Seen::These(&mask)).squeeze_dim(1)
     }
 
     /// Mixes the tokens (B, T, D) by attention, and passes them through the MLP.
-    fn attend(&self, x: &Tensor, [q, k, v]: [Tensor; 3], causal: bool) -> Tensor {
+    fn attend(&self, x: &Tensor, [q, k, v]: [Tensor; 3], seen: Seen<'_>) -> Tensor {
         let (batch, tokens, width) = dims3(x);
-        let attended = Tensor::scaled_dot_product_attention::<&Tensor>(&q, &k, &v, None, 0.0, causal, None, false);
+        let (mask, causal) = match seen {
+            Seen::All => (None, false),
+            Seen::Before => (None, true),
+            Seen::These(mask) => (Some(mask), false),
+        };
+        let attended = Tensor::scaled_dot_product_attention(&q, &k, &v, mask, 0.0, causal, None, false);
         let attended = attended.transpose(1, 2).reshape([batch, tokens, width]);
         let x = add(self.out_proj.forward(&attended), x);
         add(self.mlp(&self.ln_2.forward(&x)), &x)
@@ -229,6 +248,15 @@ impl Block {
     }
 }
 
+/// Which tokens a token attends to.
+enum Seen<'a> {
+    All,
+    /// Those before it, and itself.
+    Before,
+    /// Those where the mask (B, 1, queries, T) holds.
+    These(&'a Tensor),
+}
+
 /// Adds a branch of the block to the residual stream, in the stream's number type; in place if the
 /// branch has that type too.
 fn add(mut branch: Tensor, stream: &Tensor) -> Tensor {
@@ -306,6 +334,18 @@ mod tests {
         let alike = |a: &Tensor, b: &Tensor| Tensor::cosine_similarity(&a.flatten(0, -1), &b.flatten(0, -1), 0, 1e-8);
         assert!(alike(&a, &b).double_value(&[]) > 0.9999);
         assert!(h.kind() == Number::Float && alike(&g, &h).double_value(&[]) > 0.999);
+    }
+
+    #[test]
+    fn one_token_is_what_it_is_among_all() {
+        tch::manual_seed(3);
+        let (block, x) = (block(32), Tensor::randn([3, 7, 32], tch::kind::FLOAT_CPU));
+        let all = block.forward(&x, true);
+        for places in [[6, 6, 6], [0, 3, 5]] {
+            let some = block.forward_at(&x, &Tensor::from_slice(&places));
+            let wanted: Vec<Tensor> = (0..).zip(places).map(|(n, place)| all.get(n).get(place)).collect();
+            assert!(some.allclose(&Tensor::stack(&wanted, 0), 1e-5, 1e-6, false));
+        }
     }
 
     #[test]

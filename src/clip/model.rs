@@ -29,7 +29,8 @@ settings! {
         /// A `preprocessor_config.json` or `processor_config.json`, where it does not lie beside
         /// the weights.
         preprocessor: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
-        /// Number type of the frozen encoder.
+        /// Number type of the frozen encoders; `auto` is fp32 for sentences on a CPU. In bf16, only
+        /// the products of the text tower are bf16.
         precision: PrecisionChoice = PrecisionChoice::Auto, PrecisionChoice::WANT, ByContent;
         [second]: SecondSettings;
     }

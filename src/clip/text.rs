@@ -79,12 +79,21 @@ impl TextTower {
 
         let positions = self.position_embedding.narrow(0, 0, longest as i64);
         let mut x = Tensor::embedding(&self.token_embedding, &ids, -1, false, false) + positions;
-        for block in &self.blocks {
+        let Some((last, blocks)) = self.blocks.split_last() else { return x };
+        for block in blocks {
             x = block.forward(&x, true);
         }
-        let rows = Tensor::arange(batch, (Number::Int64, device));
-        let at_end = x.index(&[Some(&rows), Some(&ends)]);
+        // Only the end marks are read, so the last block is for them alone.
+        let at_end = last.forward_at(&x, &ends);
         self.ln_final.forward(&at_end).matmul(&self.projection)
+    }
+
+    /// Returns the tower with the products of its blocks in number type `number`, and everything
+    /// else unchanged: mixed precision.
+    #[must_use]
+    pub fn with_products_in(mut self, number: Number) -> Self {
+        self.blocks = self.blocks.into_iter().map(|block| block.with_products_in(number)).collect();
+        self
     }
 
     /// Returns the tower with `f` applied to every tensor, such as to move it to a device or change

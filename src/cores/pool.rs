@@ -100,28 +100,47 @@ where
     T: Send + 'static,
     R: Send + 'static,
 {
-    if limit().min(items.len()) <= 1 {
+    map_by(limit(), items, work)
+}
+
+/// Like [`map`], with at most `workers` items at once.
+///
+/// # Errors
+/// Fails as [`map`] does.
+pub fn map_by<T, R>(
+    workers: usize,
+    items: Vec<T>,
+    work: impl Fn(T) -> Result<R> + Send + Sync + 'static,
+) -> Result<Vec<R>>
+where
+    T: Send + 'static,
+    R: Send + 'static,
+{
+    if workers.min(limit()).min(items.len()) <= 1 {
         let _turn = turn();
-        return items
-            .into_iter()
-            .map(|item| catch_unwind(AssertUnwindSafe(|| work(item))).unwrap_or_else(|_| Err(cut_short())))
-            .collect();
+        return items.into_iter().map(|item| or_cut_short(|| work(item))).collect();
     }
     let (work, count) = (Arc::new(work), items.len());
     let (send, receive) = mpsc::channel();
-    for (place, item) in items.into_iter().enumerate() {
+    let mut waiting = items.into_iter().enumerate().map(|(place, item)| {
         let (work, send) = (work.clone(), send.clone());
-        submit(Box::new(move || {
-            let _ = send.send((place, work(item)));
-        }));
-    }
-    drop(send);
-    let mut done: Vec<(usize, Result<R>)> = receive.iter().collect();
-    if done.len() < count {
-        return Err(cut_short());
+        Box::new(move || drop(send.send((place, or_cut_short(|| work(item))))))
+    });
+    // Turns bound what runs on all cores, so a core that is free finds its next item in the queue.
+    let first = if workers < limit() { workers } else { count };
+    waiting.by_ref().take(first).for_each(|job| submit(job));
+    let mut done = Vec::with_capacity(count);
+    while done.len() < count {
+        done.push(receive.recv().map_err(|_| cut_short())?);
+        waiting.by_ref().take(1).for_each(|job| submit(job));
     }
     done.sort_unstable_by_key(|(place, _)| *place);
     done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Returns the result of `work`, or the error for a panic in it.
+fn or_cut_short<R>(work: impl FnOnce() -> Result<R>) -> Result<R> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(cut_short()))
 }
 
 fn cut_short() -> Error {
@@ -150,6 +169,9 @@ pub fn buffered<B: Send + 'static, R: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
     use super::*;
     use crate::cores::set_limit;
     use crate::cores::tests::ALONE;
@@ -160,6 +182,25 @@ mod tests {
         for cores in [1, 4] {
             set_limit(cores);
             assert_eq!(map((0..100).collect(), |n| Ok(n * n)).unwrap(), (0..100).map(|n| n * n).collect::<Vec<i32>>());
+        }
+        set_limit(0);
+    }
+
+    #[test]
+    fn no_more_items_are_worked_on_than_workers_were_asked_for() {
+        let _alone = ALONE.lock();
+        set_limit(4);
+        for workers in [1, 2, 9] {
+            let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            let seen = most.clone();
+            let done = map_by(workers, (0..30).collect(), move |n| {
+                seen.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                thread::sleep(Duration::from_millis(2));
+                now.fetch_sub(1, Ordering::SeqCst);
+                Ok(n)
+            });
+            assert_eq!(done.unwrap(), (0..30).collect::<Vec<i32>>());
+            assert!(most.load(Ordering::SeqCst) <= workers, "{most:?} at once for {workers}");
         }
         set_limit(0);
     }

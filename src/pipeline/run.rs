@@ -101,7 +101,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
         stages.compare_what_is_read(&pictures)?;
     }
     let about = describe::About { sentences: &sentences, dataset: &w.dataset };
-    let (heads, texts) = describe::describe(about, &w.text_space, &w.clip.tokenizer, || w.clip.text(), job)?;
+    let (heads, texts) = describe::describe(about, &w.text_space, &w.clip.tokenizer, || w.sentence_tower(), job)?;
     if upto > Upto::Pictures {
         w.frozen.composites.compare_what_is_read(&pictures, job)?;
     }

@@ -85,8 +85,9 @@ impl AdaptedModel {
                 .hint("run the pipeline again: what is missing is computed; or ask for the run by its id"));
         }
         checkpoint.require_classes(classes.len())?;
-        let heads =
-            |sentences| describe::heads(sentences, &w.text_space, &w.clip.tokenizer, || w.clip.text(), store, stop);
+        let heads = |sentences| {
+            describe::heads(sentences, &w.text_space, &w.clip.tokenizer, || w.sentence_tower(), store, stop)
+        };
         let frozen_head = sentences.as_ref().map(heads).transpose()?.map(|heads| heads.frozen);
         // A placeholder for the trained head, which is restored below.
         let place = || Tensor::zeros([classes.len() as i64, w.clip.config.joint], tch::kind::FLOAT_CPU);

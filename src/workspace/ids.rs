@@ -79,11 +79,11 @@ fn of_pictures(spec: &Spec) -> Result<String> {
 ///
 /// # Errors
 /// Returns [`Kind::Internal`](crate::error::Kind::Internal) if a setting cannot be written.
-pub(super) fn text(spec: &Spec, clip: &Clip) -> Result<Space> {
+pub(super) fn text(spec: &Spec, clip: &Clip, precision: Precision) -> Result<Space> {
     Ok(features("txt", clip.weights_hash())
         .with("architecture", clip.config.text.canonical())
         .with("tokenizer", clip.tokenizer.identity().to_hex())
-        .with("precision", Precision::Fp32.as_str())
+        .with("precision", precision.as_str())
         .with("settings", identity_of_features(OF_SENTENCES, &spec.text)?))
 }
 
@@ -187,6 +187,9 @@ mod tests {
             [by("label", "species"), by("label", "genus"), by("image", "genus"), dataset(&spec(serde_json::json!({})))];
         assert_eq!(datasets.iter().collect::<std::collections::BTreeSet<_>>().len(), 4, "{datasets:?}");
         insta::assert_snapshot!(ids(serde_json::json!({})), @"img-e3dde2501739c39e view-39ae451d943faccc txt-9573dc591bff4f03 flowers-head-s0-564b8036");
+        // Features of sentences in another precision are in another space.
+        let bf16 = serde_json::json!({"model": {"path": spec(serde_json::json!({})).model.path, "precision": "bf16"}});
+        assert!(!ids(bf16).contains("txt-9573dc591bff4f03"));
         insta::assert_snapshot!(ids(serde_json::json!({"saliency": {"tau": 0.3}, "views": {"count": 4}})), @"img-bd08fcaf5a09489a view-1db1451481ffb2e2 txt-9573dc591bff4f03 flowers-head-s0-cb6e0f2e");
         insta::assert_snapshot!(ids(serde_json::json!({"adapt": {"tune": "layernorm", "from_block": 2, "epochs": 3}, "seed": 7})), @"img-e3dde2501739c39e view-39ae451d943faccc txt-9573dc591bff4f03 blk-9d9fb40fca012432 flowers-layernorm-s7-aabca2d0");
     }

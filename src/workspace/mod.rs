@@ -22,7 +22,7 @@ use crate::fusion::design::StartsFrom;
 use crate::fusion::joint_transport::{self, Joint, Transport};
 use crate::fusion::matrix::{Matrix, products};
 use crate::stage::adapt::{self, Frozen, Images, Recipe};
-use crate::stage::describe::Heads;
+use crate::stage::describe::{Heads, SentenceTower};
 use crate::stage::frozen::{Eye, FrozenModel, FrozenTable, FrozenTables, FrozenTower, SecondFeatures, Towers};
 use crate::stage::job::Job;
 use crate::stage::pictures::Pictures;
@@ -43,6 +43,8 @@ pub(crate) struct Workspace {
     pub(crate) device: Device,
     /// Precision of the frozen tower.
     pub(crate) precision: Precision,
+    /// Precision of the text tower.
+    pub(crate) text_precision: Precision,
     /// The second vision model, if there is one, and the precision of its tower.
     pub(crate) second: Option<(Dino, Precision)>,
     /// The tables that the frozen vision towers fill, each with its space.
@@ -59,6 +61,7 @@ impl Workspace {
         let device = device::resolve(spec.device.kind)?;
         let clip = Clip::open(&spec.model)?;
         let precision = spec.model.precision.resolve(device, clip.config.vision.width);
+        let text_precision = spec.model.precision.of_text(device);
         let block = match spec.adapt.starts_from(clip.config.vision.layers as usize)? {
             Some(StartsFrom::Block(block)) => Some(block),
             Some(StartsFrom::Features | StartsFrom::Pixels) | None => None,
@@ -73,11 +76,12 @@ impl Workspace {
         let model = FrozenModel { config, preprocess, common: ids::vision(spec, &clip, precision)? };
         Ok(Workspace {
             frozen: FrozenTables::new(&model, spec.saliency, spec.views, block, seen)?,
-            text_space: ids::text(spec, &clip)?,
+            text_space: ids::text(spec, &clip, text_precision)?,
             dataset: ids::dataset(spec),
             clip,
             device,
             precision,
+            text_precision,
             second,
         })
     }
@@ -112,6 +116,11 @@ impl Workspace {
         let number = self.precision.number();
         let tower = self.clip.vision()?.map(&|t| t.to_device(self.device).to_kind(number));
         Ok(FrozenTower::new(tower, Normaliser::new(&self.clip.preprocess, self.device, number)))
+    }
+
+    /// Builds the text tower in the precision of the space of sentences.
+    pub(crate) fn sentence_tower(&self) -> Result<SentenceTower> {
+        Ok(SentenceTower::new(self.clip.text()?, self.device, self.text_precision))
     }
 
     /// Builds the tower that adaptation starts from: fp32, with its products in the pipeline's

@@ -124,7 +124,7 @@ fn information(cell: &Cell, run: &str, job: Job<'_>) -> Result<Option<f64>> {
 pub(super) fn frozen(cell: &Cell, opened: &Opened, set: &Set, job: Job<'_>) -> Result<Answered> {
     let (spec, w, Job { store, stop, .. }) = (&cell.spec, &opened.workspace, job);
     let pictures = Pictures::open(&store.partition("images", &w.dataset)?, spec.dataset.decoding())?;
-    let text = || w.clip.text();
+    let text = || w.sentence_tower();
     let heads = describe::heads(&opened.sentences, &w.text_space, &w.clip.tokenizer, text, store, stop)?;
     let seen = w.multi_view(&pictures, &heads, job)?;
     let train = pictures.training()?;

@@ -1,71 +1,54 @@
 //! Runs sentences through the text tower, each once per space.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int32Type;
-use tch::{Device, Tensor};
 
 use super::Sentences;
-use crate::clip::{Sequence, TextConfig, TextTower, Tokenizer};
+use super::known::Known;
+use super::tower::SentenceTower;
+use crate::clip::{Sequence, Tokenizer};
 use crate::cores;
-use crate::device::guarded;
 use crate::error::Result;
-use crate::fusion::normalize;
 use crate::stage::progress::Progress;
 use crate::stop::Stop;
 use crate::store::layout::{Partition, Store};
 use crate::store::reader;
 use crate::store::space::Space;
-use crate::table::{arrays, tensor};
+use crate::table::arrays;
 
-/// A sentence's feature and length.
-#[derive(Debug, Clone)]
-pub(super) struct Embedded {
-    /// Feature, of unit length.
-    pub(super) feature: Vec<f32>,
-    /// Number of tokens, with start and end tokens, before truncation.
-    pub(super) tokens: usize,
-}
-
-/// Number of new sentences after which features are stored; a kill loses at most these and the
-/// batches in progress.
-const PART: usize = 512;
-
-/// Maximum sentences per forward pass.
-const BATCH: usize = 128;
-
-/// Maximum GFLOP per forward pass: about a second on a slow or busy core, between two checks for a
-/// stop.
-const BATCH_GFLOP: f64 = 12.0;
+/// Number of new sentences after which features are stored: what a kill loses at most.
+pub(super) const PART: usize = 2048;
 
 /// Stores the given new sentences, which are among the known ones.
-pub(super) type Save<'a> = dyn Fn(&HashMap<String, Embedded>, &[&String]) -> Result<()> + 'a;
+pub(super) type Save<'a> = dyn Fn(&Known, &[&String]) -> Result<()> + 'a;
+
+/// A sentence and its tokens.
+type Tokenized<'a> = (&'a String, Sequence);
 
 /// Returns all sentences, and how many of them went through the tower because they are not in
-/// `stored`. Calls `save` repeatedly with the new ones.
+/// `stored`. Calls `save` after each part of new ones.
 pub(super) fn embed(
     sentences: &Sentences,
     mut stored: HashMap<String, Stored>,
     tokenizer: &Tokenizer,
-    tower: impl FnOnce() -> Result<TextTower>,
+    tower: impl FnOnce() -> Result<SentenceTower>,
     stop: &Stop,
-    progress: &dyn Progress,
+    progress: &Arc<dyn Progress>,
     save: &Save<'_>,
-) -> Result<(HashMap<String, Embedded>, u64)> {
+) -> Result<(Known, u64)> {
     let distinct = sentences.distinct();
     let new = distinct.iter().filter(|sentence| !stored.contains_key(*sentence)).count() as u64;
     progress.begin("describe", "sentence", new, distinct.len() as u64 - new);
-    let (mut known, mut todo) = (HashMap::new(), Vec::new());
+    let (mut known, mut todo) = (Known::with_capacity(distinct.len()), Vec::new());
     for sentence in &distinct {
         stop.check()?;
         match stored.remove(sentence) {
-            Some((feature, Some(tokens))) => drop(known.insert(sentence.clone(), Embedded { feature, tokens })),
-            Some((feature, None)) => {
-                let tokens = tokenizer.sequence(sentence)?.tokens;
-                known.insert(sentence.clone(), Embedded { feature, tokens });
-            }
+            Some((feature, Some(tokens))) => known.insert(sentence, &feature, tokens),
+            Some((feature, None)) => known.insert(sentence, &feature, tokenizer.sequence(sentence)?.tokens),
             None => todo.push((sentence, tokenizer.sequence(sentence)?)),
         }
     }
@@ -74,50 +57,65 @@ pub(super) fn embed(
     }
     // A batch is padded to its longest sentence; sentences of equal length need no padding.
     todo.sort_by_key(|(_, sequence)| sequence.ids.len());
-    let tower = tower()?;
-    let (mut rest, mut unsaved) = (&todo[..], Vec::new());
+    let tower = Arc::new(tower()?);
+    let mut rest = &todo[..];
     while !rest.is_empty() {
-        if let Err(stopped) = stop.check() {
-            save(&known, &unsaved)?;
-            return Err(stopped);
+        let (batches, later) = part_of(rest, &tower);
+        let part = &rest[..rest.len() - later.len()];
+        let features = forward(&tower, batches, stop, progress)?;
+        let (made, _) = part.split_at(features.iter().map(Vec::len).sum());
+        for ((sentence, sequence), feature) in made.iter().zip(features.iter().flatten()) {
+            known.insert(sentence, feature, sequence.tokens);
         }
-        let mut batches = Vec::new();
-        while batches.len() < cores::limit() && !rest.is_empty() {
-            let (batch, later) = rest.split_at(batch_of(rest, &tower.config));
-            batches.push(batch);
-            rest = later;
+        let made: Vec<&String> = made.iter().map(|(sentence, _)| *sentence).collect();
+        if !(later.is_empty() && made.len() == todo.len()) {
+            save(&known, &made)?;
         }
-        let ids = |batch: &&[(&String, Sequence)]| batch.iter().map(|(_, sequence)| sequence.ids.clone()).collect();
-        let inputs = batches.iter().map(|batch| (tower.map(&Tensor::shallow_clone), ids(batch)));
-        let embedded = cores::map(inputs.collect(), |(tower, ids): (TextTower, Vec<Vec<i64>>)| forward(&tower, &ids))?;
-        for (batch, features) in batches.into_iter().zip(embedded) {
-            for ((sentence, sequence), feature) in batch.iter().zip(features) {
-                known.insert((*sentence).clone(), Embedded { feature, tokens: sequence.tokens });
-                unsaved.push(*sentence);
-            }
-            progress.advance(batch.len() as u64);
+        if made.len() < part.len() {
+            stop.check()?;
         }
-        if unsaved.len() >= PART && !rest.is_empty() {
-            save(&known, &unsaved)?;
-            unsaved.clear();
-        }
+        rest = later;
     }
     Ok((known, new))
 }
 
-/// Returns how many of the sentences, sorted by length, make a batch.
-fn batch_of(sentences: &[(&String, Sequence)], config: &TextConfig) -> usize {
-    let cost = |n: usize| n as f64 * config.gflop(sentences[n - 1].1.ids.len());
-    (1..=sentences.len().min(BATCH)).take_while(|&n| cost(n) <= BATCH_GFLOP).last().unwrap_or(1)
+/// Returns the batches of the next part, and the sentences after it. Batches depend on the
+/// sentences alone, so that a run that goes on after a part computes the same ones.
+fn part_of<'a, 'b>(
+    sentences: &'b [Tokenized<'a>],
+    tower: &SentenceTower,
+) -> (Vec<&'b [Tokenized<'a>]>, &'b [Tokenized<'a>]) {
+    let (mut batches, mut rest, mut count) = (Vec::new(), sentences, 0);
+    while !rest.is_empty() && count < PART {
+        let lengths = rest.iter().map(|(_, sequence)| sequence.ids.len());
+        let (batch, later) = rest.split_at(tower.batch_of(lengths));
+        batches.push(batch);
+        count += batch.len();
+        rest = later;
+    }
+    (batches, rest)
 }
 
-/// Returns features of unit length.
-fn forward(tower: &TextTower, sequences: &[Vec<i64>]) -> Result<Vec<Vec<f32>>> {
-    let features = guarded("embedding sentences", || {
-        let _no_grad = tch::no_grad_guard();
-        Ok(normalize(&tower.forward(sequences, Device::Cpu)))
+/// Returns the features of each batch, on all cores. If a stop is requested, no more batches begin,
+/// and those that are missing are the last.
+fn forward(
+    tower: &Arc<SentenceTower>,
+    batches: Vec<&[Tokenized<'_>]>,
+    stop: &Stop,
+    progress: &Arc<dyn Progress>,
+) -> Result<Vec<Vec<Vec<f32>>>> {
+    let ids = |batch: &[Tokenized<'_>]| batch.iter().map(|(_, sequence)| sequence.ids.clone()).collect();
+    let batches: Vec<Vec<Vec<i64>>> = batches.into_iter().map(ids).collect();
+    let (workers, tower, stop, progress) = (tower.workers(), tower.clone(), stop.clone(), progress.clone());
+    let embedded = cores::map_by(workers, batches, move |batch| {
+        if stop.check().is_err() {
+            return Ok(None);
+        }
+        let features = tower.features(&batch)?;
+        progress.advance(batch.len() as u64);
+        Ok(Some(features))
     })?;
-    (0..sequences.len() as i64).map(|row| tensor::numbers(&features.get(row))).collect()
+    Ok(embedded.into_iter().map_while(|features| features).collect())
 }
 
 /// A feature and the token count of its sentence, which parts of earlier versions lack.
@@ -133,8 +131,10 @@ pub fn partitions(space: &Space, store: &Store) -> Result<Vec<Partition>> {
     names.map(|name| store.partition("text_features", &name)).collect()
 }
 
-/// Returns every sentence in the partitions of this space; `parts` selects the parts to read.
+/// Returns those of the `wanted` sentences that are in the partitions of this space; `parts`
+/// selects the parts to read.
 pub(super) fn stored(
+    wanted: &BTreeSet<String>,
     space: &Space,
     store: &Store,
     parts: impl Fn(&Partition) -> Result<Vec<PathBuf>>,
@@ -152,6 +152,7 @@ pub(super) fn stored(
                 usize::try_from(counts.value(row)).ok()
             };
             let rows = arrays::strings(&batch, "sentence")?.into_iter().zip(values.chunks(width)).enumerate();
+            let rows = rows.filter(|(_, (text, _))| wanted.contains(*text));
             features.extend(rows.map(|(row, (text, feature))| (text.to_owned(), (feature.to_vec(), count(row)))));
         }
     }

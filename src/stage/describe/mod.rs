@@ -5,25 +5,29 @@
 
 mod embed;
 mod file;
+mod known;
 mod sentences;
 mod tables;
+mod tower;
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
-use tch::{Kind as Number, Tensor};
+use tch::Tensor;
 
-use crate::clip::{TextTower, Tokenizer};
+use crate::clip::Tokenizer;
 use crate::error::Result;
 use crate::fusion::heads;
 use crate::stage::job::Job;
-use crate::stage::progress::Silent;
+use crate::stage::progress::{Progress, Silent};
 use crate::stop::Stop;
 use crate::store::layout::{Partition, Store};
 use crate::store::space::Space;
 
+use embed::embed;
 pub use embed::partitions;
-use embed::{Embedded, embed};
+use known::Known;
 pub use sentences::{Prototypes, Sentences, Text, Written};
+pub use tower::SentenceTower;
 
 /// The classifiers made from sentences, each (C, d) with unit rows, fp32 on the CPU.
 #[derive(Debug)]
@@ -50,8 +54,9 @@ pub struct About<'a> {
 /// # Errors
 /// Fails if the store cannot be read.
 pub fn missing(sentences: &Sentences, space: &Space, store: &Store) -> Result<u64> {
-    let known = embed::stored(space, store, Partition::parts, &Stop::default())?;
-    Ok(sentences.distinct().iter().filter(|s| !known.contains_key(*s)).count() as u64)
+    let distinct = sentences.distinct();
+    let known = embed::stored(&distinct, space, store, Partition::parts, &Stop::default())?;
+    Ok((distinct.len() - known.len()) as u64)
 }
 
 /// Makes the heads; embeds the sentences that no part of this space has, and builds `tower` only if
@@ -60,28 +65,26 @@ pub fn missing(sentences: &Sentences, space: &Space, store: &Store) -> Result<u6
 ///
 /// # Errors
 /// Fails if the store, the tokenizer or the tower fails, or a stop was requested; what was embedded
-/// before a stop is stored.
+/// before a stop is stored, and before a failure or a kill all but the last part.
 #[tracing::instrument(name = "stage", skip_all, fields(stage = "describe"))]
 pub fn describe(
     about: About<'_>,
     space: &Space,
     tokenizer: &Tokenizer,
-    tower: impl FnOnce() -> Result<TextTower>,
+    tower: impl FnOnce() -> Result<SentenceTower>,
     job: Job<'_>,
 ) -> Result<(Heads, u64)> {
     let (About { sentences, dataset }, Job { store, stop, progress }) = (about, job);
-    let progress = progress.as_ref();
     let lines = sentences.lines();
     tables::write_descriptions(&lines, dataset, store)?;
     let features =
         tables::Features { partition: store.partition("text_features", &sentences.partition(space))?, space };
     let context = tokenizer.context();
-    let save = |known: &HashMap<String, Embedded>, new: &[&String]| features.append(&lines, new, known, context);
-    let stored = embed::stored(space, store, Partition::parts, stop)?;
+    let save = |known: &Known, new: &[&String]| features.append(&lines, new, known, context);
+    let stored = embed::stored(&sentences.distinct(), space, store, Partition::parts, stop)?;
     let (known, forwards) = embed(sentences, stored, tokenizer, tower, stop, progress, &save)?;
     features.complete(&lines, &known, context)?;
-    let tokens = known.iter().map(|(sentence, embedded)| (sentence.clone(), embedded.tokens)).collect();
-    if let Some(cut) = sentences.cut(&tokens, context) {
+    if let Some(cut) = sentences.cut(&known.tokens(), context) {
         progress.say(&format!("warning: {cut}"));
     }
     progress.end(&format!("{} sentences of {} classes", lines.len(), sentences.classes.len()));
@@ -97,28 +100,31 @@ pub fn heads(
     sentences: &Sentences,
     space: &Space,
     tokenizer: &Tokenizer,
-    tower: impl FnOnce() -> Result<TextTower>,
+    tower: impl FnOnce() -> Result<SentenceTower>,
     store: &Store,
     stop: &Stop,
 ) -> Result<Heads> {
     // A process that only reads does not set damaged parts aside, so they are skipped.
-    let stored = embed::stored(space, store, Partition::sound_parts, stop)?;
-    let (known, _) = embed(sentences, stored, tokenizer, tower, stop, &Silent, &|_, _| Ok(()))?;
+    let stored = embed::stored(&sentences.distinct(), space, store, Partition::sound_parts, stop)?;
+    let silent: Arc<dyn Progress> = Arc::new(Silent);
+    let (known, _) = embed(sentences, stored, tokenizer, tower, stop, &silent, &|_, _| Ok(()))?;
     Ok(make_heads(sentences, &known))
 }
 
-fn make_heads(sentences: &Sentences, known: &HashMap<String, Embedded>) -> Heads {
+/// Makes the heads class by class, so that only one class's features are copied.
+fn make_heads(sentences: &Sentences, known: &Known) -> Heads {
     let lines = sentences.lines();
-    let flat: Vec<f32> = lines.iter().flat_map(|line| known[&line.sentence].feature.iter().copied()).collect();
-    let all = Tensor::from_slice(&flat).view([lines.len() as i64, -1]).to_kind(Number::Float);
-    let templates = sentences.templates.len() as i64;
-    let split = templates * sentences.classes.len() as i64;
-    let counts: Vec<i64> = sentences.descriptions.iter().map(|s| s.len() as i64).collect();
-    let descriptions = all.narrow(0, split, all.size()[0] - split);
-    let names = heads::class_names(&all.narrow(0, 0, split), templates);
-    Heads {
-        frozen: heads::frozen(&descriptions, &counts, &names),
-        descriptions: heads::learnable(&descriptions, &counts),
-        names,
+    let (templates, mut rest) = lines.split_at(sentences.templates.len() * sentences.classes.len());
+    let per_class = sentences.templates.len();
+    let mut rows = [const { Vec::new() }; 3];
+    for (class, descriptions) in sentences.descriptions.iter().enumerate() {
+        let (own, later) = rest.split_at(descriptions.len());
+        rest = later;
+        let name = heads::class_names(&known.rows(&templates[class * per_class..][..per_class]), per_class as i64);
+        let (descriptions, counts) = (known.rows(own), [own.len() as i64]);
+        let made = [heads::learnable(&descriptions, &counts), heads::frozen(&descriptions, &counts, &name), name];
+        rows.iter_mut().zip(made).for_each(|(rows, made)| rows.push(made));
     }
+    let [descriptions, frozen, names] = rows.map(|rows| Tensor::cat(&rows, 0));
+    Heads { names, descriptions, frozen }
 }

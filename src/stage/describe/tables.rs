@@ -1,11 +1,13 @@
 //! The tables of sentences, and of their features.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int32Array, RecordBatch};
+use arrow::datatypes::SchemaRef;
 
-use super::embed::Embedded;
+use super::embed;
+use super::known::{Embedded, Known};
 use super::sentences::Line;
 use crate::error::Result;
 use crate::store::layout::{Partition, Store};
@@ -31,13 +33,7 @@ pub(super) struct Features<'a> {
 
 impl Features<'_> {
     /// Stores the lines that have one of these sentences, in a new part.
-    pub(super) fn append(
-        &self,
-        lines: &[Line],
-        sentences: &[&String],
-        known: &HashMap<String, Embedded>,
-        context: usize,
-    ) -> Result<()> {
+    pub(super) fn append(&self, lines: &[Line], sentences: &[&String], known: &Known, context: usize) -> Result<()> {
         let some: HashSet<&String> = sentences.iter().copied().collect();
         let lines: Vec<&Line> = lines.iter().filter(|line| some.contains(&line.sentence)).collect();
         if lines.is_empty() {
@@ -50,21 +46,24 @@ impl Features<'_> {
     }
 
     /// Stores all lines in one part, unless that part exists with every column and is the only one.
-    pub(super) fn complete(&self, lines: &[Line], known: &HashMap<String, Embedded>, context: usize) -> Result<()> {
+    pub(super) fn complete(&self, lines: &[Line], known: &Known, context: usize) -> Result<()> {
         let parts = self.partition.parts()?;
         if parts == [self.partition.part(WHOLE)?] && reader::footer(&parts[0])?.schema.index_of("tokens").is_ok() {
             return Ok(());
         }
-        let batch = self.batch(&lines.iter().collect::<Vec<_>>(), known, context)?;
-        let schema = batch.schema();
-        self.partition.replace(WHOLE, &schema, &[batch], &self.space.footer()).map(drop)
+        let schema = schema(known)?;
+        let mut writer = self.partition.writer(WHOLE, &schema, &self.space.footer())?;
+        for lines in lines.chunks(embed::PART) {
+            writer.write(&self.batch(&lines.iter().collect::<Vec<_>>(), known, context)?)?;
+        }
+        let whole = writer.finish()?;
+        self.partition.retain(|part| part == whole.path)
     }
 
-    fn batch(&self, lines: &[&Line], known: &HashMap<String, Embedded>, context: usize) -> Result<RecordBatch> {
-        let of_lines: Vec<&Embedded> = lines.iter().map(|line| &known[&line.sentence]).collect();
-        let width = of_lines.first().map_or(0, |embedded| embedded.feature.len());
+    fn batch(&self, lines: &[&Line], known: &Known, context: usize) -> Result<RecordBatch> {
+        let of_lines: Vec<Embedded<'_>> = lines.iter().map(|line| known.of(&line.sentence)).collect();
         let flat: Vec<f32> = of_lines.iter().flat_map(|embedded| embedded.feature.iter().copied()).collect();
-        let schema = table::table("text_features")?.arrow(&Dims::new().with("d", width))?;
+        let (schema, width) = (schema(known)?, known.width());
         let own: [(&str, ArrayRef); 4] = [
             ("space", arrays::repeated(&self.space.id(), lines.len())),
             ("feature", arrays::fixed_list_f32(&flat, width)?),
@@ -73,6 +72,11 @@ impl Features<'_> {
         ];
         table::rows("text_features", &schema, line_columns(lines).into_iter().chain(own))
     }
+}
+
+/// Returns the schema of `text_features` with features of this width.
+fn schema(known: &Known) -> Result<SchemaRef> {
+    table::table("text_features")?.arrow(&Dims::new().with("d", known.width()))
 }
 
 /// Returns the columns `class_id`, `index`, `kind`, `sentence`, which both tables have.
