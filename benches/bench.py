@@ -31,8 +31,10 @@ import build
 import environment
 import load
 import plot
+import scale
 from commands import ROOT, both, process, run
 from program import Program, copy
+from questions import QUESTIONS
 
 HERE = Path(__file__).resolve().parent
 WORK = ROOT / "target" / "bench"
@@ -49,16 +51,16 @@ class Bench:
     def __init__(self, options):
         self.quick, self.plot = options.quick, options.plot
         self.turns = options.turns or (1 if options.quick else 3)
-        self.bound, self.against = options.threads, options.against
+        self.bound, self.against, self.labels, self.sizes = options.threads, options.against, options.labels, options.sizes
         self.rows = []
         self.python = environment.python()
         WORK.mkdir(parents=True, exist_ok=True)
-        self.binary = options.binary or build.binary()
+        self.binary, self.given = options.binary or build.binary(), options.inside
 
     @functools.cached_property
     def inside(self):
         """The executable that measures inside a process."""
-        return build.inside()
+        return self.given or build.inside()
 
     def row(self, what, goal, ratio, detail, at_least=True):
         """One line of the table; `ratio` is a number to be compared to `goal`."""
@@ -258,7 +260,7 @@ class Bench:
 
     def sql(self):
         """Three questions about two passes, on the same files: from the connection to the last row, and as whole processes."""
-        images = 100_000 if self.quick else 1_000_000
+        images = 100_000 if self.quick else self.labels
         file, store, _ = self.pipeline(f"labels-{images}", SMALL, self.pictures("one-size", 60, "667x500"))
         if not (store / "made").is_file():
             shutil.rmtree(store, ignore_errors=True)
@@ -301,6 +303,19 @@ class Bench:
             self.row(f"cost a picture at {n1:,} / at {n0:,}, {name}", 1.1, (t1 / n1) / (t0 / n0), detail, at_least=False)
         if self.plot:
             Path(self.plot).write_text(plot.svg(points))
+
+    def scale(self):
+        """Every step from the prior on at growing numbers of made pictures: cost a picture, and memory. The largest needs 20 GB of disk."""
+        sizes = [2_000, 6_000] if self.quick else self.sizes
+        found = {count: scale.measure(WORK / "scale", count, 1000, self.binary, Path(self.inside)) for count in sizes}
+        least, most = min(found), max(found)
+        for name, last in found[most]["steps"].items():
+            first = found[least]["steps"][name]
+            detail = f"{last['seconds']:.1f} s at {most:,}, {first['seconds']:.1f} s at {least:,}, {last['resident'] / 1e6:,.0f} MB"
+            ratio = last["seconds"] / most / (first["seconds"] / least)
+            self.row(f"cost a picture at {most:,} / at {least:,}, {name}", 1.1, ratio, detail, at_least=False)
+        peak = max(step["resident"] for step in found[most]["steps"].values())
+        self.row(f"peak memory of any step at {most:,}, GB", 4, peak / 1e9, "resident", at_least=False)
 
     def busy(self):
         """Each verb that computes, as a whole process: alone, and beside a busy loop on every core."""
@@ -389,20 +404,10 @@ class Bench:
                 say(f"    {name} {precision}: {rate:.1f} img/s x {work:.1f} GFLOP = {100 * share:.0f} % of the products' rate")
 
 
-ROWS = ["forward", "embed", "small", "decode", "epochs", "second", "memory", "parquet", "sql", "growth"]
+ROWS = ["forward", "embed", "small", "decode", "epochs", "second", "memory", "parquet", "sql", "growth", "scale"]
 ROWS += ["busy", "several", "bits", "floor"]
 # Numbers of threads that must make no difference.
 THREADS = [1, 2, 4]
-QUESTIONS = {
-    "top-1 by class": "SELECT l.class_id, avg(CASE WHEN p.class_id = l.class_id THEN 1.0 ELSE 0.0 END) AS top1 "
-    "FROM pseudo_labels p JOIN labels l ON l.image_id = p.image_id WHERE p.pass = 1 GROUP BY l.class_id ORDER BY l.class_id",
-    "changed labels": "SELECT previous_class_id, class_id, count(*) AS changed FROM pseudo_labels "
-    "WHERE pass = 1 AND class_id <> previous_class_id GROUP BY previous_class_id, class_id "
-    "ORDER BY changed DESC, previous_class_id, class_id LIMIT 100",
-    "confusion": "SELECT l.class_id AS truth, p.class_id AS answer, count(*) AS pictures "
-    "FROM pseudo_labels p JOIN labels l ON l.image_id = p.image_id WHERE p.pass = 1 AND p.class_id <> l.class_id "
-    "GROUP BY l.class_id, p.class_id ORDER BY pictures DESC, truth, answer LIMIT 100",
-}
 
 
 def flops(name):
@@ -445,9 +450,12 @@ def main():
     parser.add_argument("--plot", metavar="FILE", help="with growth: draw it as SVG")
     parser.add_argument("--turns", type=int, metavar="N", help="how often each is measured; 3, or 1 with --quick")
     parser.add_argument("--binary", type=binary, metavar="PATH", help="measure this microclip-pipe; none is built")
+    parser.add_argument("--inside", type=binary, metavar="PATH", help="measure inside by this executable of speed.rs; none is built")
     parser.add_argument("--against", type=binary, metavar="PATH", help="with busy, several: one that takes turns with ours")
     few = "with busy, several: compute with so many threads, not one per core"
     parser.add_argument("--threads", type=int, metavar="N", choices=range(1, CORES + 1), help=few)
+    parser.add_argument("--labels", type=int, metavar="N", default=1_000_000, help="with sql: pictures; a million")
+    parser.add_argument("--sizes", type=int, nargs="+", metavar="N", default=[10_000, 100_000], help="with scale: pictures; ten and a hundred thousand")
     options = parser.parse_args()
     # What was started ends with us, whichever way we are told to.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -23,14 +23,14 @@ HERE = Path(__file__).resolve().parent
 FEW = 8
 
 
-def made(folder, count, classes, binary, inside):
-    """Makes the pipeline and its store in `folder`, which is emptied; returns the pipeline's file."""
+def made(folder, count, classes, binary, inside, ingest=run):
+    """Makes the pipeline and its store in `folder`, which is emptied; returns the pipeline's file. `ingest` runs the command that ingests it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     run([environment.python(), HERE / "inputs.py", "model", "narrow", folder / "model"])
     few, file = (pipeline(folder, name, number, classes, inside) for name, number in [("few", FEW), ("made", count)])
     run([binary, "embed", few])
-    run([binary, "ingest", file])
+    ingest([binary, "ingest", file])
     store = folder / "store"
     [dataset] = [name for name in os.listdir(store / "images") if name.startswith("made-")]
     run([inside, "made-features", store, dataset])

@@ -1,13 +1,13 @@
-"""A plot of seconds over pictures, both axes logarithmic, as SVG."""
+"""A plot of seconds, or of something else, over pictures, both axes logarithmic, as SVG."""
 
 import math
 
 WIDTH, HEIGHT, LEFT, BOTTOM, EDGE = 560, 340, 64, 46, 18
-COLOURS = ["#1f6f8b", "#b3541e", "#4b7f52"]
+COLOURS = ["#1f6f8b", "#b3541e", "#4b7f52", "#7a4f9a", "#a03050", "#666"]
 
 
-def svg(series):
-    """`series`: name -> [(pictures, seconds)]. A dashed line of slope 1 goes through each first point: cost in proportion."""
+def svg(series, unit="s", straight=True):
+    """`series`: name -> [(pictures, value)]. Where `straight`, a dashed line of slope 1 goes through each first point: cost in proportion."""
     points = [point for line in series.values() for point in line]
     x0, x1 = decades(min(n for n, _ in points), max(n for n, _ in points))
     y0, y1 = decades(min(t for _, t in points), max(t for _, t in points))
@@ -26,12 +26,13 @@ def svg(series):
     for power in range(y0, y1 + 1):
         y = at(10**x0, 10**power).split(",")[1]
         out.append(f'<line x1="{LEFT}" y1="{y}" x2="{WIDTH - EDGE}" y2="{y}" stroke="#ddd"/>')
-        out.append(f'<text x="{LEFT - 6}" y="{y}" dy="4" text-anchor="end">{10**power:g} s</text>')
+        out.append(f'<text x="{LEFT - 6}" y="{y}" dy="4" text-anchor="end">{10**power:g} {unit}</text>')
     for n, (name, line) in enumerate(series.items()):
         colour = COLOURS[n % len(COLOURS)]
-        (first, seconds), (last, _) = line[0], line[-1]
-        straight = f"{at(first, seconds)} {at(last, seconds * last / first)}"
-        out.append(f'<polyline points="{straight}" fill="none" stroke="{colour}" stroke-dasharray="4 4" opacity="0.5"/>')
+        if straight:
+            (first, value), (last, _) = line[0], line[-1]
+            ends = f"{at(first, value)} {at(last, value * last / first)}"
+            out.append(f'<polyline points="{ends}" fill="none" stroke="{colour}" stroke-dasharray="4 4" opacity="0.5"/>')
         out.append(f'<polyline points="{" ".join(at(*p) for p in line)}" fill="none" stroke="{colour}" stroke-width="2"/>')
         out += [f'<circle cx="{at(*p).split(",")[0]}" cy="{at(*p).split(",")[1]}" r="3.5" fill="{colour}"/>' for p in line]
         out.append(f'<text x="{LEFT + 12}" y="{EDGE + 18 + 18 * n}" fill="{colour}">{name}</text>')
