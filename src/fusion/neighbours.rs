@@ -1,17 +1,26 @@
-//! The nearest neighbours of every picture by the cosine of unit features, exactly.
+//! The nearest neighbours of every picture by the cosine of unit features.
 //!
-//! Cosines come a tile at a time, so that n x n numbers never exist: memory is n x k numbers, and a
-//! tile for each core at work.
+//! Up to [`COMPARED`] pictures, all are compared, and neighbours are exact. More are put into
+//! [`cells`], and a picture is compared with those of the cells that are nearest: time then grows
+//! with the number of pictures, not with its square. Cosines come a tile at a time: memory is n x k
+//! numbers, and a tile for each core at work.
 //!
 //! Shapes: n pictures, d the joint width, k neighbours.
 
-use tch::{Device, Kind as Number, Tensor};
+mod cells;
 
-use super::blocks::{Block, Blocks};
+use tch::Tensor;
+
+use cells::Cells;
+
+use super::blocks::Blocks;
 use super::matrix::Matrix;
 use crate::cores;
 use crate::error::{Context, Kind, Result};
 use crate::stop::Stop;
+
+/// The most pictures that are all compared with each other.
+const COMPARED: i64 = 1 << 16;
 
 /// The most rows of a tile.
 const ROWS: i64 = 1024;
@@ -40,19 +49,21 @@ impl Neighbours {
     /// # Errors
     /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
     pub fn of(features: &Matrix, k: usize, stop: &Stop) -> Result<Self> {
-        Self::of_some(features, &everywhere(features), k, stop)
+        let found = searches(features, COMPARED, stop)?.map(|search| search.find(features, k, stop));
+        Ok(Self::joined(found.collect::<Result<_>>()?))
     }
 
-    /// Like [`of`](Self::of), but of the pictures at the places `of` (m) alone, among all: (m, k).
+    /// Like [`of`](Self::of), but of the pictures at the places `of` (m) alone, among all, with
+    /// each of which they are compared: (m, k).
     ///
     /// # Errors
     /// Fails like [`of`](Self::of).
     pub fn of_some(features: &Matrix, of: &Tensor, k: usize, stop: &Stop) -> Result<Self> {
-        let mut bands = Vec::new();
-        for band in bands_of(of, features.size().1) {
-            bands.push(Self::of_band(features, &band.of(of), k, stop)?);
-        }
-        Ok(Self::joined(&bands))
+        let places = Vec::<i64>::try_from(of).context(Kind::Torch, || "cannot copy places of pictures".to_owned())?;
+        let rows = tile_rows(features);
+        let found = places.chunks(rows).map(|own| Search { own: own.to_vec(), cells: None }.find(features, k, stop));
+        let found: Vec<Nearest> = found.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+        Ok(Self::of_each(&found))
     }
 
     /// Like [`of`](Self::of), but on all cores; `advance` is told of pictures that are done. The
@@ -66,15 +77,14 @@ impl Neighbours {
         stop: &Stop,
         advance: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<Self> {
+        let searches = searches(features, COMPARED, stop)?.map(|search| (features.clone(), search)).collect();
         let stop = stop.clone();
-        let all = everywhere(features);
-        let bands = bands_of(&all, features.size().1).map(|band| (features.clone(), band.of(&all))).collect();
-        let found = cores::map(bands, move |(features, own)| {
-            let found = Self::of_band(&features, &own, k, &stop)?;
-            advance(own.size()[0].cast_unsigned());
+        let found = cores::map(searches, move |(features, search)| {
+            let found = search.find(&features, k, &stop)?;
+            advance(found.len() as u64);
             Ok(found)
         })?;
-        Ok(Self::joined(&found))
+        Ok(Self::joined(found))
     }
 
     /// Returns how many neighbours each picture has.
@@ -82,55 +92,85 @@ impl Neighbours {
         self.places.size()[1]
     }
 
-    /// Finds the neighbours of the pictures of a band, at the places `own`.
-    fn of_band(features: &Matrix, own: &Tensor, k: usize, stop: &Stop) -> Result<Self> {
-        let _no_grad = tch::no_grad_guard();
-        let (pictures, width) = features.size();
-        let k = k.min(usize::try_from(pictures - 1).unwrap_or(0));
-        let places = Vec::<i64>::try_from(own).context(Kind::Torch, || "cannot copy places of pictures".to_owned())?;
-        let mut nearest: Vec<Nearest> = places.into_iter().map(|own| Nearest::of(own, k)).collect();
-        let rows = features.rows(own)?;
-        let mut numbers = Vec::new();
-        Blocks::of_products(pictures, ROWS * width).at_most(COLUMNS).try_each(stop, |columns| {
-            let tile = rows.matmul(&features.block(columns)?.tr());
-            let (first, end) = columns.range();
-            let across = (end - first) as usize;
-            numbers.resize(nearest.len() * across, 0.0);
-            tile.contiguous().copy_data(&mut numbers, nearest.len() * across);
-            for (nearest, cosines) in nearest.iter_mut().zip(numbers.chunks_exact(across)) {
-                nearest.see(first, cosines);
-            }
-            Ok(())
-        })?;
-        let shape = [nearest.len() as i64, k as i64];
-        let places: Vec<i64> = nearest.iter().flat_map(|nearest| nearest.places.iter().copied()).collect();
-        let cosines: Vec<f32> = nearest.iter().flat_map(|nearest| nearest.cosines.iter().copied()).collect();
-        Ok(Neighbours {
-            places: Tensor::from_slice(&places).view(shape),
-            cosines: Tensor::from_slice(&cosines).view(shape),
-        })
+    /// Puts what was found of all pictures into their order.
+    fn joined(found: Vec<Vec<Nearest>>) -> Self {
+        let mut found: Vec<Nearest> = found.into_iter().flatten().collect();
+        found.sort_unstable_by_key(|nearest| nearest.own);
+        Self::of_each(&found)
     }
 
-    fn joined(bands: &[Self]) -> Self {
-        let all = |of: fn(&Self) -> &Tensor, none| match bands.iter().map(of).collect::<Vec<_>>().as_slice() {
-            [] => Tensor::empty([0, 0], (none, Device::Cpu)),
-            bands => Tensor::cat(bands, 0),
-        };
+    fn of_each(found: &[Nearest]) -> Self {
+        let shape = [found.len() as i64, found.first().map_or(0, |nearest| nearest.k as i64)];
+        let places: Vec<i64> = found.iter().flat_map(|nearest| nearest.places.iter().copied()).collect();
+        let cosines: Vec<f32> = found.iter().flat_map(|nearest| nearest.cosines.iter().copied()).collect();
         Neighbours {
-            places: all(|band| &band.places, Number::Int64),
-            cosines: all(|band| &band.cosines, Number::Float),
+            places: Tensor::from_slice(&places).view(shape),
+            cosines: Tensor::from_slice(&cosines).view(shape),
         }
     }
 }
 
-/// Returns the pictures, a band of tiles at a time.
-fn bands_of(of: &Tensor, width: i64) -> impl Iterator<Item = Block> {
-    Blocks::of_products(of.size()[0], width).at_most(ROWS).iter()
+/// Some pictures that look for their neighbours at the same time.
+struct Search {
+    /// Their places.
+    own: Vec<i64>,
+    /// The cells to look in, if not among all pictures. The pictures are then of one cell.
+    cells: Option<Cells>,
 }
 
-/// Returns the places of all pictures.
-fn everywhere(features: &Matrix) -> Tensor {
-    Tensor::arange(features.size().0, tch::kind::INT64_CPU)
+/// Returns the searches of all pictures, in cells if there are more than `compared`.
+fn searches(features: &Matrix, compared: i64, stop: &Stop) -> Result<impl Iterator<Item = Search> + use<>> {
+    let (pictures, rows) = (features.size().0, tile_rows(features));
+    let cells = match pictures > compared {
+        true => Some(Cells::of(features, stop)?),
+        false => None,
+    };
+    let own: Vec<Vec<i64>> = match &cells {
+        Some(cells) => cells.members().flat_map(|members| members.chunks(rows).map(<[i64]>::to_vec)).collect(),
+        None => {
+            let all: Vec<i64> = (0..pictures).collect();
+            all.chunks(rows).map(<[i64]>::to_vec).collect()
+        }
+    };
+    Ok(own.into_iter().map(move |own| Search { own, cells: cells.as_ref().map(Cells::shallow_clone) }))
+}
+
+impl Search {
+    /// Finds the `k` nearest neighbours of the pictures.
+    fn find(&self, features: &Matrix, k: usize, stop: &Stop) -> Result<Vec<Nearest>> {
+        let _no_grad = tch::no_grad_guard();
+        let (pictures, width) = features.size();
+        let k = k.min(usize::try_from(pictures - 1).unwrap_or(0));
+        let mut nearest: Vec<Nearest> = self.own.iter().map(|&own| Nearest::of(own, k)).collect();
+        let rows = features.rows(&Tensor::from_slice(&self.own))?;
+        let among = self.cells.as_ref().map(|cells| cells.near(&rows)).transpose()?.filter(|among| among.len() > k);
+        let count = among.as_ref().map_or(pictures, |among| among.len() as i64);
+        let mut numbers = Vec::new();
+        Blocks::of_products(count, ROWS * width).at_most(COLUMNS).try_each(stop, |columns| {
+            let (first, end) = columns.range();
+            let among = among.as_deref().map(|among| &among[first as usize..end as usize]);
+            let columns = match among {
+                Some(places) => features.rows(&Tensor::from_slice(places))?,
+                None => features.block(columns)?,
+            };
+            let tile = rows.matmul(&columns.tr());
+            let across = (end - first) as usize;
+            numbers.resize(nearest.len() * across, 0.0);
+            tile.contiguous().copy_data(&mut numbers, nearest.len() * across);
+            for (nearest, cosines) in nearest.iter_mut().zip(numbers.chunks_exact(across)) {
+                nearest.see(first, among, cosines);
+            }
+            Ok(())
+        })?;
+        Ok(nearest)
+    }
+}
+
+/// Returns how many pictures look for their neighbours at the same time.
+fn tile_rows(features: &Matrix) -> usize {
+    let (pictures, width) = features.size();
+    let band = Blocks::of_products(pictures.max(1), width).at_most(ROWS).iter().next();
+    band.map_or(1, |band| (band.range().1 - band.range().0) as usize)
 }
 
 /// The nearest neighbours of one picture among those that were seen.
@@ -148,16 +188,15 @@ impl Nearest {
         Nearest { own, k, places: Vec::with_capacity(k + 1), cosines: Vec::with_capacity(k + 1) }
     }
 
-    /// Sees the cosines to the pictures from place `first` on; earlier ones were seen before.
-    fn see(&mut self, first: i64, cosines: &[f32]) {
-        let mut place = first;
-        for cosines in cosines.chunks(AT_ONCE) {
+    /// Sees the cosines to the pictures from place `first` on or, if they are given, at `places`;
+    /// earlier ones were seen before.
+    fn see(&mut self, first: i64, places: Option<&[i64]>, cosines: &[f32]) {
+        for (begin, cosines) in (0..).step_by(AT_ONCE).zip(cosines.chunks(AT_ONCE)) {
             if self.any_is_nearer(cosines) {
-                for (place, &cosine) in (place..).zip(cosines) {
-                    self.meet(place, cosine);
+                for (n, &cosine) in (begin..).zip(cosines) {
+                    self.meet(places.map_or(first + n as i64, |places| places[n]), cosine);
                 }
             }
-            place += cosines.len() as i64;
         }
     }
 
@@ -188,12 +227,18 @@ impl Nearest {
 
 #[cfg(test)]
 mod tests {
+    use tch::Kind as Number;
+
     use super::*;
     use crate::fusion::normalize;
 
-    fn random(pictures: i64, width: i64) -> Matrix {
+    fn drawn(pictures: i64, width: i64) -> Tensor {
         tch::manual_seed(5);
-        normalize(&Tensor::randn([pictures, width], tch::kind::FLOAT_CPU)).into()
+        normalize(&Tensor::randn([pictures, width], tch::kind::FLOAT_CPU))
+    }
+
+    fn random(pictures: i64, width: i64) -> Matrix {
+        drawn(pictures, width).into()
     }
 
     fn numbers(x: &Tensor) -> Vec<Vec<f64>> {
@@ -232,12 +277,36 @@ mod tests {
 
     #[test]
     fn of_equal_pictures_the_first_are_the_nearest_and_none_is_its_own() {
-        let features = random(1, 8).in_memory(&Stop::default()).unwrap().repeat([5_000, 1]).into();
+        let features = drawn(1, 8).repeat([5_000, 1]).into();
         let found = Neighbours::of(&features, 2, &Stop::default()).unwrap();
         let places = numbers(&found.places);
         assert_eq!(places[0], [1.0, 2.0]);
         assert_eq!(places[1], [0.0, 2.0]);
         assert!(places[2..].iter().all(|places| places == &[0.0, 1.0]));
+    }
+
+    /// Returns features of pictures that are scattered around as many kinds, and how many
+    /// neighbours of all are found in cells, where all are looked for.
+    fn found_in_cells(pictures: i64, kinds: i64, k: usize) -> f64 {
+        tch::manual_seed(6);
+        let kind = Tensor::randint(kinds, [pictures], tch::kind::INT64_CPU);
+        let scattered = drawn(kinds, 16).index_select(0, &kind) + drawn(pictures, 16) * 0.8;
+        let features = normalize(&scattered).into();
+        let exact = Neighbours::of(&features, k, &Stop::default()).unwrap();
+        let searches = searches(&features, 0, &Stop::default()).unwrap();
+        let found = searches.map(|search| search.find(&features, k, &Stop::default()).unwrap()).collect();
+        let found = Neighbours::joined(found);
+        assert_eq!(found.places.size(), exact.places.size());
+        let (found, exact) = (found.places.unsqueeze(2), exact.places.unsqueeze(1));
+        found.eq_tensor(&exact).sum(Number::Double).double_value(&[]) / (pictures * k as i64) as f64
+    }
+
+    #[test]
+    fn in_cells_nearly_all_neighbours_are_found() {
+        // 40 cells, of which a picture is compared with 24; with few, all are looked into.
+        let share = found_in_cells(20_000, 100, 10);
+        assert!(share > 0.95, "{share}");
+        assert_eq!(found_in_cells(2_000, 5, 10), 1.0);
     }
 
     #[test]
@@ -250,8 +319,9 @@ mod tests {
 
     #[test]
     fn a_feature_that_is_not_a_number_is_nobodys_neighbour_while_there_are_others() {
-        let features = random(6, 8);
-        let _ = features.in_memory(&Stop::default()).unwrap().get(2).fill_(f64::NAN);
+        let features = drawn(6, 8);
+        let _ = features.get(2).fill_(f64::NAN);
+        let features = features.into();
         let found = numbers(&Neighbours::of(&features, 4, &Stop::default()).unwrap().places);
         assert!((0..6).filter(|&own| own != 2).all(|own| !found[own].contains(&2.0)), "{found:?}");
     }
