@@ -105,6 +105,36 @@ fn a_run_without_labels_has_all_that_does_without() {
 }
 
 #[test]
+fn a_page_of_many_pictures_and_classes_is_small_and_says_what_it_looked_at() {
+    let pipeline = Pipeline::new(12, 4);
+    // 1,300 classes in two splits are more rows than the table has.
+    let others = (0..1_297).map(|n| format!("flower number {n}"));
+    let names: Vec<String> = CLASSES.iter().map(|name| (*name).to_owned()).chain(others).collect();
+    pipeline.write("classes.txt", &names.join("\n"));
+    pipeline.spec("small", "kind = \"folder\"\npath = \"pictures\"\nclasses = \"classes.txt\"");
+    pipeline.ok("run", &["--set", "adapt.tune=head", "--set", "text.prototypes=templates", "--set", "adapt.epochs=2"]);
+    let whole = report(&pipeline, &[]);
+    assert!(!whole.contains("drawn at random by the run&#x27;s id"), "all 48 pictures are looked at");
+
+    let page = report(&pipeline, &["--sample", "20", "--map", "5"]);
+    assert!(
+        page.contains(" of the 48 pictures, drawn at random by the run&#x27;s id"),
+        "{}",
+        pipeline.folder.path().display()
+    );
+    assert!(page.contains("5 pictures, drawn at random, along the two directions"));
+    assert_eq!(page, report(&pipeline, &["--sample", "20", "--map", "5"]), "it is the same sample each time");
+    assert!(page.len() < 2_500_000, "{} bytes", page.len());
+    let rows = page.matches("<tr data-split=").count();
+    assert!(rows == 2_400 && page.contains("The 2,400 rows that changed most; 200 others are left out."), "{rows}");
+    assert!(page.contains("These are the 60 with most pictures; <code>SELECT * FROM dead_classes</code>"));
+    assert!(page.contains(" of 1,300 classes: those of the worst pairs. <code>SELECT * FROM look_alikes</code>"));
+    // The surest and the least certain are still sought among all.
+    let least = pipeline.sql("SELECT confidence FROM least_certain LIMIT 1")[0]["confidence"].as_f64().unwrap();
+    assert!(page.contains(&format!("<p class=\"muted\">{:.0} % sure</p>", 100.0 * least)), "{least}");
+}
+
+#[test]
 fn names_cannot_break_out_of_the_page() {
     let hostile = "<script>alert(1)</script>";
     let quoted = "\"><img src=x onerror=alert(2)>";

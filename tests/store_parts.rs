@@ -57,6 +57,22 @@ fn a_finished_part_is_read_back_with_its_footer() {
 }
 
 #[test]
+fn rows_of_some_pictures_are_read_from_the_parts_that_have_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let partition = partition(&dir);
+    for (name, from) in [("a", 0), ("b", 2_000), ("c", 4_000)] {
+        partition.write_part(name, &labels(), &[rows(from, from + 2_000)], &[]).unwrap();
+    }
+    let wanted = [7, 8, 1_999, 4_000];
+    let of = |id: &str| wanted.iter().any(|n| id == format!("{n:064x}"));
+    let found = reader::rows_with(&partition, &["image_id", "class_id"], of).unwrap();
+    let found: Vec<Vec<i32>> =
+        found.map(|batch| arrays::int32s(&batch.unwrap(), "class_id").unwrap().to_vec()).collect();
+    assert_eq!(found, [vec![7, 8, 1_999], vec![4_000]]);
+    assert_eq!(reader::rows_with(&partition, &["class_id"], |_| false).unwrap().count(), 0);
+}
+
+#[test]
 fn an_unfinished_part_cannot_be_seen_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let partition = partition(&dir);

@@ -11,7 +11,7 @@ use super::output::Target;
 use super::printer::Printer;
 use crate::cli::signal;
 use crate::error::{Context, Kind, Result};
-use crate::report::report;
+use crate::report::{Looked, report};
 use crate::runs::stored_run;
 use crate::stop::Stop;
 
@@ -51,6 +51,11 @@ pub(super) struct Report {
     /// map out
     #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u64).range(..=20_000))]
     map: u64,
+
+    /// How many pictures the page looks at for what takes a number for each class and pass; it says
+    /// so where there are more
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
+    sample: u64,
 }
 
 impl Report {
@@ -64,7 +69,8 @@ impl Report {
         let (stop, progress) = (Stop::default(), printer.progress());
         signal::watch(stop.clone(), progress.clone())?;
         let mapped = usize::try_from(self.map).unwrap_or(usize::MAX);
-        let page = runtime()?.block_on(report(&chosen, mapped, &stop, progress.as_ref()))?;
+        let looked = Looked { mapped, sampled: self.sample };
+        let page = runtime()?.block_on(report(&chosen, looked, &stop, progress.as_ref()))?;
         let path = match &self.output {
             Some(path) => path.clone(),
             None => {

@@ -6,6 +6,7 @@ use datafusion::execution::context::SessionContext;
 use serde::{Deserialize, Serialize};
 
 use super::rows::rows;
+use super::sample::Sample;
 use super::thumbnail::Thumbnails;
 use crate::error::Result;
 
@@ -34,6 +35,8 @@ struct Gallery {
 /// A picture, and what was said about it.
 #[derive(Debug, Serialize)]
 struct Card {
+    #[serde(skip)]
+    image_id: String,
     picture: Option<String>,
     path: String,
     /// The answer or label, which is shown first; `said` follows it.
@@ -88,13 +91,10 @@ struct Disagreement {
     truth: Option<String>,
 }
 
-pub(super) async fn read(ctx: &SessionContext, thumbnails: &Thumbnails<'_>) -> Result<Galleries> {
+/// Reads what the galleries say; the pictures come later ([`Galleries::illustrate`]).
+pub(super) async fn read(ctx: &SessionContext, sample: &Sample) -> Result<Galleries> {
     Ok(Galleries {
-        galleries: vec![
-            least_certain(ctx, thumbnails).await?,
-            changed(ctx, thumbnails).await?,
-            disagreements(ctx, thumbnails).await?,
-        ],
+        galleries: vec![least_certain(ctx).await?, changed(ctx).await?, disagreements(ctx, sample).await?],
         rejected: rows(ctx, &format!("SELECT path, stage, reason, detail FROM rejected ORDER BY path LIMIT {LISTED}"))
             .await?,
         reasons: rows(
@@ -105,14 +105,62 @@ pub(super) async fn read(ctx: &SessionContext, thumbnails: &Thumbnails<'_>) -> R
     })
 }
 
-async fn least_certain(ctx: &SessionContext, thumbnails: &Thumbnails<'_>) -> Result<Gallery> {
-    let rows: Vec<Answered> = rows(ctx, &format!("SELECT * FROM least_certain LIMIT {SHOWN}")).await?;
-    let cards = rows.into_iter().map(|row| {
+impl Galleries {
+    /// Returns the ids of the pictures.
+    pub(super) fn image_ids(&self) -> impl Iterator<Item = &str> {
+        self.galleries.iter().flat_map(|gallery| gallery.cards.iter().map(|card| card.image_id.as_str()))
+    }
+
+    /// Puts the thumbnails on the cards.
+    pub(super) fn illustrate(&mut self, thumbnails: &Thumbnails<'_>) {
+        for card in self.galleries.iter_mut().flat_map(|gallery| &mut gallery.cards) {
+            card.picture = thumbnails.of(&card.image_id);
+        }
+    }
+}
+
+/// Returns the last of the first `count` values of a statement, or `None` if it has fewer or that
+/// one is null.
+async fn last_of(ctx: &SessionContext, statement: &str, count: usize) -> Result<Option<f64>> {
+    #[derive(Deserialize)]
+    struct Value {
+        value: Option<f64>,
+    }
+    let first: Vec<Value> = rows(ctx, &format!("{statement} LIMIT {count}")).await?;
+    Ok(first.get(count - 1).and_then(|last| last.value))
+}
+
+/// Returns the least certain answers.
+pub(super) async fn least_certain_answers(ctx: &SessionContext, count: usize) -> Result<Vec<Answered>> {
+    // Paths and names are looked up for the few rows that may be shown, not for all that are
+    // sorted.
+    let least = "SELECT CAST(confidence AS DOUBLE) AS value FROM predictions ORDER BY confidence";
+    let bound = match last_of(ctx, least, count).await? {
+        Some(confidence) => format!("WHERE confidence <= {confidence:?}"),
+        None => String::new(),
+    };
+    rows(ctx, &format!("SELECT * FROM least_certain {bound} LIMIT {count}")).await
+}
+
+/// Returns the surest of the answers that adaptation changed.
+pub(super) async fn surest_changed_answers(ctx: &SessionContext, count: usize) -> Result<Vec<Answered>> {
+    let surest = "SELECT CAST(confidence AS DOUBLE) AS value FROM predictions WHERE class_id <> zero_shot_class_id ORDER BY confidence DESC";
+    let bound = match last_of(ctx, surest, count).await? {
+        Some(confidence) => format!("AND confidence >= {confidence:?}"),
+        None => String::new(),
+    };
+    let changed = format!("SELECT * FROM least_certain WHERE answer <> zero_shot {bound}");
+    rows(ctx, &format!("{changed} ORDER BY confidence DESC, path LIMIT {count}")).await
+}
+
+async fn least_certain(ctx: &SessionContext) -> Result<Gallery> {
+    let cards = least_certain_answers(ctx, SHOWN).await?.into_iter().map(|row| {
         let mut said = vec![format!("{:.0} % sure", 100.0 * row.confidence)];
         said.extend(row.zero_shot.map(|before| format!("before: {before}")));
         Card {
-            picture: thumbnails.of(&row.image_id),
             path: end_of(&row.path),
+            image_id: row.image_id,
+            picture: None,
             answer: row.answer,
             said,
             truth: row.truth,
@@ -126,15 +174,46 @@ async fn least_certain(ctx: &SessionContext, thumbnails: &Thumbnails<'_>) -> Res
     })
 }
 
-async fn changed(ctx: &SessionContext, thumbnails: &Thumbnails<'_>) -> Result<Gallery> {
-    let rows: Vec<Changed> = rows(ctx, &format!("SELECT * FROM changed_labels LIMIT {}", 4 * SHOWN)).await?;
+/// Returns the labels that changed last, `count` of them, the surest of a pass first.
+async fn last_changes(ctx: &SessionContext, count: usize) -> Result<Vec<Changed>> {
+    #[derive(Deserialize)]
+    struct Pass {
+        pass: i64,
+        changed: u64,
+    }
+    let passes: Vec<Pass> = rows(ctx, "SELECT pass, changed FROM passes ORDER BY pass DESC").await?;
+    // The passes that have enough changes together, and the surest changes of the first of them.
+    let mut wanted = count as u64;
+    let first = passes.into_iter().find(|pass| {
+        let enough = pass.changed >= wanted;
+        wanted -= if enough { 0 } else { pass.changed };
+        enough
+    });
+    let bound = match first {
+        Some(Pass { pass, .. }) => {
+            let surest = format!(
+                "SELECT CAST(confidence AS DOUBLE) AS value FROM pseudo_labels WHERE pass = {pass} AND class_id <> previous_class_id
+                 ORDER BY confidence DESC"
+            );
+            let least = last_of(ctx, &surest, wanted as usize).await?;
+            let sure =
+                least.map(|least| format!(" AND (pass > {pass} OR confidence >= {least:?})")).unwrap_or_default();
+            format!("WHERE pass >= {pass}{sure}")
+        }
+        None => String::new(),
+    };
+    rows(ctx, &format!("SELECT * FROM changed_labels {bound} LIMIT {count}")).await
+}
+
+async fn changed(ctx: &SessionContext) -> Result<Gallery> {
+    let rows = last_changes(ctx, 4 * SHOWN).await?;
     // A picture may have changed in several passes: only the last one counts.
     let mut seen = HashSet::new();
     let last = rows.into_iter().filter(|row| seen.insert(row.image_id.clone()));
     let cards = last.take(SHOWN).map(|row| {
         let sure = row.confidence.map(|c| format!(", {:.0} % sure", 100.0 * c)).unwrap_or_default();
         let said = vec![format!("before: {}", row.was), format!("pass {}{sure}", row.pass)];
-        Card { picture: thumbnails.of(&row.image_id), path: end_of(&row.path), answer: row.now, said, truth: row.truth }
+        Card { path: end_of(&row.path), image_id: row.image_id, picture: None, answer: row.now, said, truth: row.truth }
     });
     Ok(Gallery {
         id: "changed",
@@ -144,16 +223,15 @@ async fn changed(ctx: &SessionContext, thumbnails: &Thumbnails<'_>) -> Result<Ga
     })
 }
 
-async fn disagreements(ctx: &SessionContext, thumbnails: &Thumbnails<'_>) -> Result<Gallery> {
-    let rows: Vec<Disagreement> = rows(
-        ctx,
-        &format!("SELECT * FROM disagreements WHERE pass = (SELECT max(pass) FROM fusion_logits) LIMIT {SHOWN}"),
-    )
-    .await?;
+async fn disagreements(ctx: &SessionContext, sample: &Sample) -> Result<Gallery> {
+    let last = "pass = (SELECT max(pass) FROM fusion_logits)";
+    let drawn = sample.has("image_id");
+    let rows: Vec<Disagreement> =
+        rows(ctx, &format!("SELECT * FROM disagreements WHERE {last} AND {drawn} LIMIT {SHOWN}")).await?;
     let cards = rows.into_iter().map(|row| {
         let said = vec![format!("model: {}", row.fusion), format!("prior: {}", row.prior)];
         let answer = row.pseudo_label.unwrap_or_else(|| "no pseudo-label".to_owned());
-        Card { picture: thumbnails.of(&row.image_id), path: end_of(&row.path), answer, said, truth: row.truth }
+        Card { path: end_of(&row.path), image_id: row.image_id, picture: None, answer, said, truth: row.truth }
     });
     Ok(Gallery {
         id: "disagreements",

@@ -4,9 +4,8 @@ use datafusion::execution::context::SessionContext;
 use serde::Serialize;
 use tch::Tensor;
 
-use super::gallery::{Answered, end_of};
+use super::gallery::{Answered, end_of, least_certain_answers, surest_changed_answers};
 use super::map::Place;
-use super::rows::rows;
 use super::thumbnail::{Thumbnails, jpeg, veil};
 use crate::error::{Context, Kind, Result};
 use crate::image::{ImageId, Rgb};
@@ -61,10 +60,8 @@ pub(super) struct Seen {
 /// Chooses the pictures to look into: the surest of the answers that adaptation changed, then the
 /// least certain ones.
 pub(super) async fn choose(ctx: &SessionContext) -> Result<Vec<Answered>> {
-    let surest = "SELECT * FROM least_certain WHERE answer <> zero_shot ORDER BY confidence DESC, path";
-    let mut asked: Vec<Answered> = rows(ctx, &format!("{surest} LIMIT {SHOWN}")).await?;
-    let least: Vec<Answered> = rows(ctx, &format!("SELECT * FROM least_certain LIMIT {SHOWN}")).await?;
-    for row in least {
+    let mut asked = surest_changed_answers(ctx, SHOWN).await?;
+    for row in least_certain_answers(ctx, SHOWN).await? {
         if asked.iter().all(|known| known.image_id != row.image_id) {
             asked.push(row);
         }

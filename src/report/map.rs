@@ -3,13 +3,18 @@
 //! Features have hundreds of dimensions; the two in which they differ most (principal components)
 //! are drawn.
 
+use std::collections::HashMap;
+
 use datafusion::execution::context::SessionContext;
 use serde::{Deserialize, Serialize};
 use tch::{Kind as Number, Tensor};
 
 use super::rows::rows;
+use super::sample::Sample;
 use crate::device::guarded;
 use crate::error::{Context, Error, Kind, Result};
+use crate::store::{Partition, reader};
+use crate::table::arrays;
 use crate::table::tensor::numbers;
 
 /// Side of a map in its own units, and the room at its edges.
@@ -23,6 +28,7 @@ pub(super) struct Place {
     /// The true class if it is known, else the answer.
     class_id: usize,
     /// [CLS] of the frozen model, (d), of unit length.
+    #[serde(skip)]
     cls_feature: Vec<f32>,
 }
 
@@ -47,6 +53,8 @@ struct View {
 #[derive(Debug, Serialize)]
 struct Group {
     class_id: usize,
+    name: String,
+    hue: usize,
     path: String,
 }
 
@@ -60,16 +68,34 @@ struct Class {
     together: Vec<f64>,
 }
 
-/// Returns `count` pictures, or all if there are fewer. Ids are hashes, so the first are a random
-/// sample, and always the same one.
-pub(super) async fn sample(ctx: &SessionContext, count: usize) -> Result<Vec<Place>> {
+/// Draws `count` pictures, or all if there are fewer, with their features from the partition of
+/// `embeddings`. The pictures come in the order of their ids, which are hashes, from where the
+/// sample begins.
+pub(super) async fn sample(
+    ctx: &SessionContext,
+    drawn: &Sample,
+    count: usize,
+    embeddings: Option<&Partition>,
+) -> Result<Vec<Place>> {
+    let Some(embeddings) = embeddings.filter(|_| count > 0) else { return Ok(Vec::new()) };
     let statement = format!(
-        "SELECT e.image_id, coalesce(l.class_id, p.class_id) AS class_id, e.cls_feature
-         FROM (SELECT image_id, class_id FROM predictions ORDER BY image_id LIMIT {count}) p
-         JOIN embeddings e ON e.image_id = p.image_id LEFT JOIN labels l ON l.image_id = p.image_id
-         ORDER BY e.image_id"
+        "SELECT p.image_id, coalesce(l.class_id, p.class_id) AS class_id
+         FROM (SELECT image_id, class_id FROM predictions ORDER BY {} LIMIT {count}) p
+         LEFT JOIN labels l ON l.image_id = p.image_id
+         ORDER BY p.image_id",
+        drawn.order("image_id")
     );
-    rows(ctx, &statement).await
+    let mut places: Vec<Place> = rows(ctx, &statement).await?;
+    let at: HashMap<String, usize> = places.iter().map(|place| place.image_id.clone()).zip(0..).collect();
+    for batch in reader::rows_with(embeddings, &["image_id", "cls_feature"], |id| at.contains_key(id))? {
+        let batch = batch?;
+        let (features, width) = arrays::rows_f32(&batch, "cls_feature")?;
+        for (id, feature) in arrays::strings(&batch, "image_id")?.into_iter().zip(features.chunks_exact(width)) {
+            places[at[id]].cls_feature = feature.to_vec();
+        }
+    }
+    places.retain(|place| !place.cls_feature.is_empty());
+    Ok(places)
 }
 
 /// Draws both maps of the pictures that have adapted features: `adapted` has their rows of the
@@ -92,7 +118,7 @@ pub(super) fn draw(sample: &[Place], adapted: Option<(Vec<usize>, Tensor)>, name
     let classes_shown = names.iter().enumerate().filter(|(id, _)| of_class(*id) > 0).map(|(id, name)| Class {
         id,
         name: name.clone(),
-        hue: id * 360 / names.len().max(1),
+        hue: hue(id, names),
         pictures: of_class(id),
         together: together.iter().map(|t| t[id]).collect(),
     });
@@ -101,10 +127,15 @@ pub(super) fn draw(sample: &[Place], adapted: Option<(Vec<usize>, Tensor)>, name
         side: SIDE,
         views: views
             .into_iter()
-            .map(|(name, plane)| View { name, shown: plane.shown, groups: plane.groups(&classes, names.len()) })
+            .map(|(name, plane)| View { name, shown: plane.shown, groups: plane.groups(&classes, names) })
             .collect(),
         classes: classes_shown.collect(),
     }))
+}
+
+/// Returns the colour of a class, in degrees.
+fn hue(class_id: usize, names: &[String]) -> usize {
+    class_id * 360 / names.len().max(1)
 }
 
 /// Points in two dimensions, and the share of all variance that these have.
@@ -147,7 +178,7 @@ impl Plane {
     }
 
     /// Draws each class's dots as a path of points, both axes at one scale.
-    fn groups(&self, classes: &[usize], count: usize) -> Vec<Group> {
+    fn groups(&self, classes: &[usize], names: &[String]) -> Vec<Group> {
         let ends = |axis: usize| {
             let values = || self.points.iter().map(|p| p[axis]);
             (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max))
@@ -155,7 +186,13 @@ impl Plane {
         let (x, y) = (ends(0), ends(1));
         let scale = (SIDE - 2.0 * EDGE) / (x.1 - x.0).max(y.1 - y.0).max(1e-9);
         let at = |value: f64, (low, high): (f64, f64)| SIDE / 2.0 + (value - (low + high) / 2.0) * scale;
-        let mut groups: Vec<Group> = (0..count).map(|class_id| Group { class_id, path: String::new() }).collect();
+        let empty = |(class_id, name): (usize, &String)| Group {
+            class_id,
+            name: name.clone(),
+            hue: hue(class_id, names),
+            path: String::new(),
+        };
+        let mut groups: Vec<Group> = names.iter().enumerate().map(empty).collect();
         for (point, &class) in self.points.iter().zip(classes) {
             if let Some(group) = groups.get_mut(class) {
                 group.path.push_str(&format!("M{:.1} {:.1}h0", at(point[0], x), SIDE - at(point[1], y)));

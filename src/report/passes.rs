@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::axis::{Axis, Unit};
 use super::chart::{Chart, Series, bars, lines};
 use super::rows::rows;
+use super::sample::Sample;
 use crate::error::Result;
+use crate::table::sql_views;
 
 /// Charts over the passes.
 #[derive(Debug, Serialize)]
@@ -34,23 +36,28 @@ struct Pass {
     by_chance: Option<f64>,
 }
 
-const PASSES: &str = "\
+fn statement(sample: &Sample) -> String {
+    let agreement = sql_views::neighbour_agreement_of(&sample.rows_of("pseudo_labels"));
+    let [fusion_logits, prior_logits] = ["fusion_logits", "prior_logits"].map(|table| sample.rows_of(table));
+    format!(
+        "\
 SELECT s.*, f.model, f.prior, f.agree, n.same, n.by_chance
 FROM pass_summary s
-LEFT JOIN neighbour_agreement n ON n.pass = s.pass
+LEFT JOIN ({agreement}) n ON n.pass = s.pass
 LEFT JOIN (
-  SELECT f.pass, avg(CAST(argmax(f.logits) = l.class_id AS DOUBLE)) AS model,
-         avg(CAST(argmax(p.logits) = l.class_id AS DOUBLE)) AS prior,
-         avg(CAST(argmax(f.logits) = argmax(p.logits) AS DOUBLE)) AS agree
-  FROM fusion_logits f
-  JOIN prior_logits p ON p.run = f.run AND p.image_id = f.image_id
+  SELECT f.pass, avg(CAST(f.best = l.class_id AS DOUBLE)) AS model, avg(CAST(p.best = l.class_id AS DOUBLE)) AS prior,
+         avg(CAST(f.best = p.best AS DOUBLE)) AS agree
+  FROM (SELECT run, pass, image_id, argmax(logits) AS best FROM {fusion_logits}) f
+  JOIN (SELECT run, image_id, argmax(logits) AS best FROM {prior_logits}) p ON p.run = f.run AND p.image_id = f.image_id
   LEFT JOIN labels l ON l.image_id = f.image_id
   GROUP BY f.pass
 ) f ON f.pass = s.pass
-ORDER BY s.pass";
+ORDER BY s.pass"
+    )
+}
 
-pub(super) async fn read(ctx: &SessionContext, labelled: bool) -> Result<Passes> {
-    let passes: Vec<Pass> = rows(ctx, PASSES).await?;
+pub(super) async fn read(ctx: &SessionContext, sample: &Sample, labelled: bool) -> Result<Passes> {
+    let passes: Vec<Pass> = rows(ctx, &statement(sample)).await?;
     let pass = Axis { name: "pass", unit: Unit::Count };
     let axes = |name, unit| [pass, Axis { name, unit }];
     let series = |name, style, of: fn(&Pass) -> Option<f64>| Series {

@@ -1,5 +1,6 @@
 //! An earlier run: finding it in the store, and what it was made from.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use serde_json::json;
 use crate::config::Spec;
 use crate::config::non_defaults;
 use crate::error::{Context, Error, Kind, Result};
+use crate::image::ImageId;
 use crate::runs::reached::Reached;
 use crate::runs::record::{MadeFrom, differs, digest_of_classes, is_of, runs_of};
 use crate::stage::ingest;
@@ -50,6 +52,15 @@ impl StoredRun {
     /// Returns [`Kind::Store`] if the table `images` cannot be read.
     pub fn pictures(&self) -> Result<Arc<Pictures>> {
         Pictures::open(&self.store.partition("images", &self.dataset)?, self.spec.dataset.decoding())
+    }
+
+    /// Opens some pictures of its dataset.
+    ///
+    /// # Errors
+    /// Fails like [`pictures`](Self::pictures).
+    pub fn pictures_of(&self, wanted: &HashSet<ImageId>) -> Result<Arc<Pictures>> {
+        let images = self.store.partition("images", &self.dataset)?;
+        Pictures::open_some(&images, self.spec.dataset.decoding(), |id| wanted.contains(id))
     }
 
     /// Refuses a run whose dataset had other classes when it was made: its answers would get wrong

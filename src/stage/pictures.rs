@@ -73,7 +73,15 @@ impl Pictures {
     /// # Errors
     /// Returns [`Kind::Store`] if a part cannot be read.
     pub fn open(images: &Partition, decoding: Decoding) -> Result<Arc<Self>> {
-        let mut rows = Vec::new();
+        Self::open_some(images, decoding, |_| true)
+    }
+
+    /// Like [`open`](Self::open), but reads only the rows of `wanted` pictures.
+    ///
+    /// # Errors
+    /// Fails like [`open`](Self::open).
+    pub fn open_some(images: &Partition, decoding: Decoding, wanted: impl Fn(&ImageId) -> bool) -> Result<Arc<Self>> {
+        let (mut rows, mut row) = (Vec::new(), 0..);
         for batch in reader::batches(
             images,
             Some(&["image_id", "path", "split", "byte_len", "modified", "format", "width", "height"]),
@@ -86,16 +94,19 @@ impl Pictures {
             let (widths, heights) = (arrays::int32s(&batch, "width")?, arrays::int32s(&batch, "height")?);
             // A picture in its own file has a modification time; one inside a larger file has none.
             let modified = batch.column_by_name("modified").and_then(|column| column.as_primitive_opt::<Int64Type>());
-            for (n, image_id) in ids.iter().enumerate() {
+            for ((n, image_id), row) in ids.iter().enumerate().zip(row.by_ref()) {
                 let id = ImageId::parse(image_id).ok_or_else(|| {
                     Error::new(Kind::Store, format!("'{image_id}' in {} is no image id", images.dir().display()))
                 })?;
+                if !wanted(&id) {
+                    continue;
+                }
                 // A picture in a format that this version does not know will fail to decode, so any
                 // format does here.
                 let format = Format::parse(formats[n]).unwrap_or(Format::Png);
                 let place = match modified.filter(|modified| modified.is_valid(n)) {
                     Some(modified) => Place::File { modified_ns: modified.value(n) },
-                    None => Place::Row(rows.len()),
+                    None => Place::Row(row),
                 };
                 rows.push(Picture {
                     id,

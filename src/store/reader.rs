@@ -5,12 +5,14 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, RecordBatch, RecordBatchReader};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{Schema, SchemaRef};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
+use parquet::file::metadata::PageIndexPolicy;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::panics::caught;
@@ -141,6 +143,53 @@ pub fn sound_parts_with(partition: &Partition, wanted: impl Fn(&str) -> bool) ->
         }
     }
     Ok(parts)
+}
+
+/// Returns the rows of `wanted` pictures alone, a batch for each part that has some: of the other
+/// columns, only the pages of these rows are read.
+///
+/// # Errors
+/// Fails like [`batches`] and [`each_image_id`].
+pub fn rows_with(
+    partition: &Partition,
+    columns: &[&str],
+    wanted: impl Fn(&str) -> bool,
+) -> Result<impl Iterator<Item = Result<RecordBatch>>> {
+    let mut chosen = Vec::new();
+    for part in partition.listed()? {
+        let ids = ids_of(partition, &part)?.unwrap_or_default();
+        let filters = [BooleanArray::from_iter(ids.iter().map(|id| Some(wanted(id))))];
+        let rows = RowSelection::from_filters(&filters);
+        if rows.row_count() > 0 && partition.verify(&part)? {
+            chosen.push((part, rows));
+        }
+    }
+    let columns: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
+    Ok(chosen.into_iter().map(move |(part, rows)| selected(&part, &columns, rows)))
+}
+
+/// Reads some rows of a part as one batch.
+fn selected(part: &Path, names: &[String], rows: RowSelection) -> Result<RecordBatch> {
+    let file = File::open(part).at(Kind::Store, "cannot read", part)?;
+    or_damaged(part, || {
+        let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
+        let metadata = ArrowReaderMetadata::load(&file, options).map_err(|cause| damaged(part).cause(cause))?;
+        let mask = columns(&metadata, names, part)?;
+        let count = rows.row_count();
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(
+            file.try_clone().at(Kind::Store, "cannot read", part)?,
+            metadata,
+        )
+        .with_projection(mask)
+        .with_row_selection(rows)
+        .with_batch_size(count)
+        .build()
+        .at(Kind::Store, "cannot read", part)?;
+        let schema = without_pairs(&reader.schema());
+        let batches = reader.collect::<std::result::Result<Vec<_>, _>>().map_err(|cause| damaged(part).cause(cause))?;
+        let batch = concat_batches(&schema, &batches).at(Kind::Store, "cannot read", part)?;
+        Ok(batch)
+    })
 }
 
 /// Reads a partition's parts in the order of their names: all columns, or those of `columns` in the

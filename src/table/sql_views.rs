@@ -47,6 +47,13 @@ pub const VIEWS: [SqlView; 10] = [
     SqlView { name: "duplicates", sql: include_str!("sql_views/duplicates.sql") },
 ];
 
+/// Returns the statement of the view `neighbour_agreement` about the pairs of some pictures alone,
+/// given what to select their pseudo-labels from. Their neighbours may be any.
+pub fn neighbour_agreement_of(pseudo_labels: &str) -> String {
+    let whole = include_str!("sql_views/neighbour_agreement.sql");
+    whole.replace("FROM pseudo_labels own", &format!("FROM {pseudo_labels} own"))
+}
+
 impl SqlView {
     /// Returns what a row is, in a sentence or two: the comment that the statement begins with.
     pub fn doc(&self) -> String {

@@ -3,9 +3,12 @@
 SELECT f.run, f.pass, f.image_id, i.path, prior.name AS prior, f.prior_margin, fusion.name AS fusion, f.fusion_margin,
        chosen.name AS pseudo_label, truth.name AS truth
 FROM (
-  SELECT f.run, f.pass, f.image_id, argmax(p.logits) AS prior_id, margin(p.logits) AS prior_margin,
-         argmax(f.logits) AS fusion_id, margin(f.logits) AS fusion_margin
-  FROM fusion_logits f JOIN prior_logits p ON p.run = f.run AND p.image_id = f.image_id
+  SELECT model.run, model.pass, model.image_id, prior.prior_id, prior.prior_margin, model.fusion_id, model.fusion_margin
+  FROM (
+    SELECT run, pass, image_id, argmax(logits) AS fusion_id, margin(logits) AS fusion_margin FROM fusion_logits
+  ) model
+  JOIN (SELECT run, image_id, argmax(logits) AS prior_id, margin(logits) AS prior_margin FROM prior_logits) prior
+    ON prior.run = model.run AND prior.image_id = model.image_id
 ) f
 JOIN images i ON i.image_id = f.image_id
 JOIN classes prior ON prior.class_id = f.prior_id
