@@ -15,13 +15,13 @@ const HUES: [(&str, [u32; 3]); 6] = [
     ("yellow", [230, 210, 40]),
 ];
 
-/// A pipeline whose classes differ in colour alone, with 30 pictures of each.
+/// A pipeline whose classes differ in colour alone, with 60 pictures of each.
 fn hues() -> Pipeline {
     let pipeline = Pipeline::new(0, 0);
     for (name, tone) in HUES {
         let folder = pipeline.path(&format!("pictures/train/{name}_flower"));
         std::fs::create_dir_all(&folder).unwrap();
-        for n in 0..30 {
+        for n in 0..60 {
             let picture = RgbImage::from_fn(90 + n % 7, 80, |x, y| {
                 let wave = (x * 3 + y * (1 + n % 5) + n * 13) % 31;
                 Rgb(tone.map(|c| (c + wave).min(255) as u8))
@@ -29,8 +29,9 @@ fn hues() -> Pipeline {
             picture.save(folder.join(format!("{n:04}.png"))).unwrap();
         }
     }
+    let about = |name: &str| json!([format!("a {name} flower."), format!("a flower with {name} petals.")]);
     let sentences: serde_json::Map<String, Value> =
-        HUES.iter().map(|(name, _)| (format!("{name} flower"), json!([format!("a {name} flower.")]))).collect();
+        HUES.iter().map(|(name, _)| (format!("{name} flower"), about(name))).collect();
     pipeline.write("sentences.json", &Value::from(sentences).to_string());
     pipeline
 }
@@ -52,7 +53,7 @@ fn a_run_notes_that_rand_augment_takes_the_colours_away_that_tell_classes_apart(
     let share = |name: &str| shares[name].as_f64().unwrap();
     assert!(share("moved") > share("recoloured") + 0.2 && share("spared") > share("recoloured") + 0.2, "{shares}");
     let per_cent = |name: &str| format!("{:.0} %", 100.0 * share(name));
-    let note = said.lines().find(|line| line.contains("note: colours")).unwrap_or_else(|| panic!("{said}"));
+    let note = said.lines().find(|line| line.contains("note: colours")).unwrap_or_else(|| panic!("{shares}: {said}"));
     assert!(note.contains(&per_cent("moved")) && note.contains(&per_cent("recoloured")), "{note} {shares}");
 
     // What it advises: the strong view is only cropped and mirrored, and nothing is noted.

@@ -20,8 +20,8 @@ use crate::image::{Rgb, StrongView};
 use crate::stage::adapt::Images;
 
 /// How much more of the moved views than of the recoloured ones must be answered with their label
-/// for a note, by the lower end of the difference, two standard errors below: more than was
-/// measured where RandAugment costs no accuracy, and less than where it does (docs/ablations.md).
+/// for a note, by the lower end of the difference, two standard errors below: less than on drawings
+/// whose colours tell the classes apart, more than on photographs (docs/ablations.md).
 const TOO_MUCH: f64 = 0.2;
 
 /// What RandAugment did to the strong views of an epoch's pictures. The threads that make views
