@@ -183,7 +183,7 @@ fn what_was_set_aside_can_be_removed() {
     pipeline.ok("ingest", &[]);
     assert_eq!(every_file(pipeline.path("store/quarantine")).len(), 1);
     assert!(pipeline.ok("cache ls", &[]).contains("quarantine"));
-    assert!(pipeline.ok("cache rm", &["quarantine"]).contains("removed 1 files"));
+    assert!(pipeline.ok("cache rm", &["quarantine"]).contains("removed 1 file,"));
     assert!(every_file(pipeline.path("store/quarantine")).is_empty());
     pipeline.ok("cache verify", &[]);
 }

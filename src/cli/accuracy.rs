@@ -7,7 +7,7 @@ use crate::pipeline::outcome::Outcome;
 use crate::runs::lookup::MetricRow;
 use crate::source::Split;
 use crate::stage::evaluate::MODELS;
-use crate::text::numbers::count;
+use crate::text::numbers::counted;
 
 /// Prints the accuracies, or a note if there are none.
 ///
@@ -30,7 +30,7 @@ fn show(rows: &[MetricRow]) -> String {
     let mut lines = vec![vec!["accuracy (%)".to_owned()], vec![String::new()]];
     for (split, images) in &splits {
         lines[0].extend([format!("{split} top-1"), format!("{split} per class")]);
-        lines[1].extend([String::new(), format!("{} images", count(*images))]);
+        lines[1].extend([String::new(), counted(*images, "image")]);
     }
     for (model, name) in MODELS.iter().filter(|(model, _)| rows.iter().any(|row| row.model == *model)) {
         let mut line = vec![(*name).to_owned()];

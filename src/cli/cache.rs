@@ -21,6 +21,7 @@ use crate::stop::Stop;
 use crate::store::Store;
 use crate::store::inventory::{self, Holding, Removed};
 use crate::text::nearest::nearest;
+use crate::text::numbers::counted;
 
 const LONG_ABOUT: &str = "\
 Looks after the store: what it holds, whether every file is as it was written, and what can go.
@@ -152,7 +153,11 @@ impl Ls {
         let Examined { files, bytes, unsound } = examine(&store)?;
         let lines: Vec<String> = unsound.iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
         if lines.is_empty() {
-            return printer.result(&format!("{files} files, {}: all as they were written", in_words(bytes)));
+            return printer.result(&format!(
+                "{}, {}: all as they were written",
+                counted(files as u64, "file"),
+                in_words(bytes)
+            ));
         }
         printer.result(&lines.join("\n"))?;
         let what = format!("{} of {files} files cannot be relied on", lines.len());
@@ -259,7 +264,7 @@ fn remove(found: &[Holding], names: &BTreeSet<String>, dry_run: bool, printer: &
             inventory::remove(holding)?
         };
         let size = in_words(removed.bytes);
-        lines.push(vec![table.clone(), name.clone(), format!("{} files", removed.files), size]);
+        lines.push(vec![table.clone(), name.clone(), counted(removed.files as u64, "file"), size]);
         all.files += removed.files;
         all.bytes += removed.bytes;
         all.left.extend(removed.left);
@@ -267,8 +272,8 @@ fn remove(found: &[Holding], names: &BTreeSet<String>, dry_run: bool, printer: &
     all.left
         .iter()
         .for_each(|path| printer.note(&format!("left alone, as this program did not write it: {}", path.display())));
-    let sum =
-        format!("{} {} files, {}", if dry_run { "would remove" } else { "removed" }, all.files, in_words(all.bytes));
+    let (done, files) = (if dry_run { "would remove" } else { "removed" }, counted(all.files as u64, "file"));
+    let sum = format!("{done} {files}, {}", in_words(all.bytes));
     printer.result(&format!("{}{sum}", align(&[Side::Left, Side::Left, Side::Right, Side::Right], &lines)))
 }
 
@@ -291,5 +296,6 @@ fn table(found: &[Holding], reuse: impl Fn(&Holding) -> String) -> String {
     let sides = [Side::Left, Side::Left, Side::Right, Side::Right, Side::Right, Side::Left, Side::Left];
     let bytes = found.iter().map(|holding| holding.bytes).sum();
     let files: usize = found.iter().map(|holding| holding.files.len()).sum();
-    format!("{}{files} files, {}", align(&sides, &lines), in_words(bytes))
+    let files = counted(files as u64, "file");
+    format!("{}{files}, {}", align(&sides, &lines), in_words(bytes))
 }

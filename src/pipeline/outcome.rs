@@ -6,6 +6,7 @@ use crate::runs::lookup::{MetricRow, Upto, Whole};
 use crate::runs::record::Forwards;
 use crate::stage::evaluate::Score;
 use crate::stage::ingest::Ingested;
+use crate::text::numbers::counted;
 
 /// The outcome of a run.
 #[derive(Debug, Clone, Default)]
@@ -52,7 +53,10 @@ impl Outcome {
     pub(super) fn say_forwards(&mut self, Forwards { images, sentences }: Forwards) {
         self.notes.push(match images + sentences {
             0 => "every embedding was cached: no forward pass of the frozen model".to_owned(),
-            _ => format!("frozen model: {images} image forwards, {sentences} text forwards"),
+            _ => {
+                let (images, sentences) = (counted(images, "image forward"), counted(sentences, "text forward"));
+                format!("frozen model: {images}, {sentences}")
+            }
         });
     }
 

@@ -21,6 +21,7 @@ use crate::stage::pictures::Pictures;
 use crate::stage::prior::MultiView;
 use crate::stage::{calibrate, evaluate};
 use crate::stop::Stop;
+use crate::text::numbers::counted;
 
 settings! {
     /// How answers are made from logits.
@@ -96,7 +97,7 @@ impl AdaptedLogits {
         let Job { stop, progress, .. } = job;
         progress.begin("evaluate", "image", images.len() as u64, 0);
         let logits = images.logits(model, stop, |done| progress.advance(done)).await?;
-        progress.end(&format!("{} images by the adapted model of {run}", images.len()));
+        progress.end(&format!("{} by the adapted model of {run}", counted(images.len() as u64, "image")));
         Ok(AdaptedLogits { logits, head: model.classifier().to_device(Device::Cpu) })
     }
 }

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::stage::progress::Progress;
 use crate::stop::Stop;
 use crate::store::Store;
+use crate::text::numbers::counted;
 
 /// Bytes per unit of progress.
 const MEGABYTE: u64 = 1_000_000;
@@ -41,10 +42,10 @@ pub fn compare(what: &str, files: Vec<PathBuf>, store: &Store, stop: &Stop, prog
         Ok(())
     };
     let damaged = block_in_place(|| store.compare(&files, &block))?;
-    let count = files.len();
+    let count = counted(files.len() as u64, "file");
     progress.end(&match damaged {
-        0 => format!("{what}: {count} files are as they were written"),
-        _ => format!("{what}: {damaged} of {count} files are set aside"),
+        0 => format!("{what}: {count}, as they were written"),
+        _ => format!("{what}: {damaged} of {count} set aside"),
     });
     Ok(())
 }

@@ -15,6 +15,19 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
+/// Writes how many there are of a thing that is named in the singular: `1 image`, `1,680 images`.
+pub(crate) fn counted(number: u64, unit: &str) -> String {
+    match number {
+        1 => format!("1 {unit}"),
+        _ => format!("{} {}", count(number), plural(unit)),
+    }
+}
+
+/// Returns the plural of a noun that the program counts.
+pub(crate) fn plural(unit: &str) -> String {
+    if unit.ends_with('s') { format!("{unit}es") } else { format!("{unit}s") }
+}
+
 /// Writes a time: `0.3 s`, `41 s`, `3 min 20 s`, `2 h 05 min`.
 pub(crate) fn duration(time: Duration) -> String {
     match time.as_secs() {
@@ -28,6 +41,12 @@ pub(crate) fn duration(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_of_a_thing_is_in_the_singular() {
+        assert_eq!([counted(1, "pass"), counted(2, "pass"), counted(0, "image")], ["1 pass", "2 passes", "0 images"]);
+        assert_eq!([counted(1, "dead class"), counted(1680, "image")], ["1 dead class", "1,680 images"]);
+    }
 
     #[test]
     fn numbers_read_well() {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::stage::progress::UNKNOWN;
-use crate::text::numbers::{count, duration};
+use crate::text::numbers::{count, counted, duration, plural};
 
 /// A stage in progress.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ impl Meter {
         match self.todo {
             0 => format!("nothing to do{cached}"),
             UNKNOWN => format!("as many {} as come{cached}", plural(self.unit)),
-            todo => format!("{} to do{cached}", units(todo, self.unit)),
+            todo => format!("{} to do{cached}", counted(todo, self.unit)),
         }
     }
 
@@ -36,8 +36,8 @@ impl Meter {
     pub(super) fn state(&self) -> String {
         let elapsed = self.began.elapsed();
         let mut text = match self.todo {
-            UNKNOWN => units(self.done, self.unit),
-            todo => format!("{}/{}", count(self.done), units(todo, self.unit)),
+            UNKNOWN => counted(self.done, self.unit),
+            todo => format!("{}/{}", count(self.done), counted(todo, self.unit)),
         };
         if self.done > 0 && elapsed > Duration::ZERO {
             text.push_str(&format!(", {}", self.rate(elapsed)));
@@ -84,26 +84,9 @@ pub(super) fn rate(per_second: f64, unit: &str) -> String {
     }
 }
 
-/// Writes `1 image`, `1,680 images`.
-fn units(number: u64, unit: &str) -> String {
-    match number {
-        1 => format!("1 {unit}"),
-        _ => format!("{} {}", count(number), plural(unit)),
-    }
-}
-
-fn plural(unit: &str) -> String {
-    if unit.ends_with('s') { format!("{unit}es") } else { format!("{unit}s") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn units_have_their_plural() {
-        assert_eq!([units(1, "pass"), units(2, "pass"), units(3, "image")], ["1 pass", "2 passes", "3 images"]);
-    }
 
     #[test]
     fn a_stage_says_what_it_waits_for() {

@@ -27,7 +27,7 @@ use crate::runs::sql_scope::{SqlScope, scope};
 use crate::table::format::{self, Format};
 use crate::table::names::names;
 use crate::table::{query, session_within, warnings};
-use crate::text::numbers::count;
+use crate::text::numbers::counted;
 
 /// What a statement may take.
 #[derive(Debug, Clone, Copy)]
@@ -164,7 +164,7 @@ impl<'a> Shell<'a> {
             answered.unwrap_or_else(|Aborted| Err(Error::new(Kind::Interrupted, "the statement was interrupted")))
         })?;
         pager::show(&drawn).context(Kind::System, || "cannot write to the terminal".to_owned())?;
-        let rows = if rows == 1 { "1 row".to_owned() } else { format!("{} rows", count(rows)) };
+        let rows = counted(rows, "row");
         let time = began.elapsed().as_secs_f64();
         self.printer.note(&if self.timing { format!("{rows}, {time:.3} s") } else { rows });
         Ok(())

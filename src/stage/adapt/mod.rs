@@ -35,6 +35,7 @@ use crate::stage::job::Job;
 use crate::stop::Stop;
 use crate::store::layout::Store;
 use crate::table::tensor;
+use crate::text::numbers::counted;
 use checkpoint::Checkpoint;
 use epoch::{Learner, Totals};
 
@@ -148,10 +149,11 @@ pub async fn adapt(start: Start<'_>, recipe: &Recipe, job: Job<'_>) -> Result<Ad
         progress.advance(1);
         previous = Some(done.labels.class_ids);
     }
+    let all = counted(passes, "pass");
     progress.end(&match resumed {
-        0 => format!("{passes} passes"),
-        done if done == passes => format!("{passes} passes, all done before"),
-        done => format!("{passes} passes, {done} of them done before"),
+        0 => all,
+        done if done == passes => format!("{all}, all done before"),
+        done => format!("{all}, {done} of them done before"),
     });
     Ok(Adapted { model, resumed })
 }
@@ -217,11 +219,11 @@ impl Done {
     fn said(&self, rows: usize) -> String {
         let summary = &self.labels.summary;
         format!(
-            "loss {:.3}, {} of {rows} labels changed, mean confidence {:.2}, {} dead classes",
+            "loss {:.3}, {} of {rows} labels changed, mean confidence {:.2}, {}",
             self.totals.loss(),
             summary.changed,
             summary.mean_confidence,
-            summary.dead_classes
+            counted(summary.dead_classes, "dead class")
         )
     }
 }

@@ -22,6 +22,7 @@ use crate::stage::progress::{Progress, Silent};
 use crate::stop::Stop;
 use crate::store::layout::{Partition, Store};
 use crate::store::space::Space;
+use crate::text::numbers::counted;
 
 use embed::embed;
 pub use embed::partitions;
@@ -87,7 +88,8 @@ pub fn describe(
     if let Some(cut) = sentences.cut(&known.tokens(), context) {
         progress.say(&format!("warning: {cut}"));
     }
-    progress.end(&format!("{} sentences of {} classes", lines.len(), sentences.classes.len()));
+    let (lines, classes) = (lines.len() as u64, sentences.classes.len() as u64);
+    progress.end(&format!("{} of {}", counted(lines, "sentence"), counted(classes, "class")));
     Ok((make_heads(sentences, &known), forwards))
 }
 

@@ -34,6 +34,7 @@ use crate::stage::pictures::{self, Pictures};
 use crate::stage::pool::{self, Budget, Task};
 use crate::store::layout::Partition;
 use crate::table::{self, arrays};
+use crate::text::numbers::counted;
 
 /// What filling needs besides tables, pictures and the tower.
 #[derive(Clone, Copy)]
@@ -96,8 +97,11 @@ pub async fn fill(
     cut_all(pictures.clone(), todo, wishes, mouths);
     let forwards = consume_all(filling, tables, towers).await?;
     progress.end(&match done {
-        0 => format!("{total} images, all cached: no forward pass"),
-        _ => format!("{done} images through the vision tower ({}), {cached} cached", stages.join(", ")),
+        0 => format!("{}, all cached: no forward pass", counted(total as u64, "image")),
+        done => {
+            let images = counted(done as u64, "image");
+            format!("{images} through the vision tower ({}), {cached} cached", stages.join(", "))
+        }
     });
     Ok(forwards)
 }

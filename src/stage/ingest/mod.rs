@@ -28,6 +28,7 @@ use crate::stage::progress::Progress;
 use crate::store::layout::{Partition, Store};
 use crate::store::reader;
 use crate::table::arrays;
+use crate::text::numbers::counted;
 
 /// What ingest needs besides the source.
 #[derive(Debug, Clone)]
@@ -329,6 +330,6 @@ impl Unwritten {
 
 impl std::fmt::Display for Ingested {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} images, {} rejected", self.images, self.rejected)
+        write!(f, "{}, {} rejected", counted(self.images, "image"), self.rejected)
     }
 }
