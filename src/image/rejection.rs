@@ -51,6 +51,24 @@ pub enum Reason {
 }
 
 impl Reason {
+    const ALL: [Self; 10] = [
+        Reason::Empty,
+        Reason::TooLargeBytes,
+        Reason::TooManyPixels,
+        Reason::SideTooLong,
+        Reason::UnknownFormat,
+        Reason::Truncated,
+        Reason::Corrupt,
+        Reason::Unsupported,
+        Reason::Unreadable,
+        Reason::DecoderPanicked,
+    ];
+
+    /// Returns the reason of this word, if it is one.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+
     /// Returns the stable snake-case word.
     pub fn as_str(self) -> &'static str {
         match self {

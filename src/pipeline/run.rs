@@ -67,7 +67,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     let known = opened.known(&store)?;
     let Opened { workspace: w, source, ingest: settings, snapshot, sentences, .. } = opened;
     let stages = Stages { spec, workspace: &w, recipe: recipe.as_ref(), run: &run, upto, job };
-    if let Some((found, whole)) = stages.finished(known.as_ref())? {
+    if let Some((found, whole)) = stages.finished(known.as_ref(), &settings)? {
         let temperature = whole.temperature;
         stages.neighbours_of_finished()?;
         record.write(Some(Ended { images: found.images, temperature, ..Ended::default() }))?;
@@ -87,7 +87,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
         tables.truncate(1);
     }
     let (found, on_the_way) = match known {
-        Some(known) => (ingest::unchanged(known, progress.as_ref()), 0),
+        Some(known) => (ingest::unchanged(known, &settings, job)?, 0),
         None => {
             let ingesting = frozen::Ingesting { source, snapshot, settings: &settings };
             frozen::fill_while_ingesting(filling, ingesting, &tables, |eyes| w.towers(eyes)).await?

@@ -8,7 +8,7 @@ use super::run::Stages;
 use crate::error::Result;
 use crate::runs::lookup::{self, Upto, Whole};
 use crate::stage::frozen::FrozenTable;
-use crate::stage::ingest::{self, Ingested};
+use crate::stage::ingest::{self, IngestSettings, Ingested};
 use crate::stage::job::Job;
 use crate::stage::pictures::Pictures;
 use crate::stage::{checksums, describe, frozen, neighbours};
@@ -18,12 +18,16 @@ use crate::store::reader;
 impl Stages<'_> {
     /// Returns what is `known` of the dataset and what the run left behind if it was done before,
     /// or `None` if anything up to the last step is missing.
-    pub(super) fn finished(&self, known: Option<&Ingested>) -> Result<Option<(Ingested, Whole)>> {
+    pub(super) fn finished(
+        &self,
+        known: Option<&Ingested>,
+        settings: &IngestSettings,
+    ) -> Result<Option<(Ingested, Whole)>> {
         let (Some(known), true) = (known, self.upto >= Upto::Adapt) else { return Ok(None) };
         let Some(whole) = lookup::whole(self.job.store, self.run, self.recipe, self.upto)? else { return Ok(None) };
         // Asking for the run again counts as a use of what it was made from.
         self.features()?.iter().for_each(Partition::touch);
-        Ok(Some((ingest::unchanged(known.clone(), self.job.progress.as_ref()), whole)))
+        Ok(Some((ingest::unchanged(known.clone(), settings, self.job)?, whole)))
     }
 
     /// Finds the neighbours of a finished run's pictures, if an earlier version made the run or

@@ -56,6 +56,15 @@ impl Origin {
         }
     }
 
+    /// Returns when the file was last changed (nanoseconds since 1970 UTC); `None` if the picture
+    /// is not in a file of its own.
+    pub(crate) fn modified_ns(&self) -> Option<i64> {
+        match self {
+            Origin::File { modified_ns, .. } => Some(*modified_ns),
+            Origin::Embedded { .. } | Origin::Unreadable { .. } => None,
+        }
+    }
+
     /// Returns the origin of a file that should exist.
     pub(super) fn of_file(path: &Path) -> Self {
         match std::fs::metadata(path) {

@@ -34,12 +34,21 @@ impl Encoded {
     }
 }
 
+/// What comes next: something to read, or what is known of it without that.
+pub(super) enum Next<K, I = Item> {
+    /// Something to read.
+    Read(I),
+    /// Something known.
+    Known(K),
+}
+
 /// Runs `work` on each item of a source and on what was read of it, in the order of the source. A
-/// picture is read first; `work` starts when its size is known and there is room to decode it.
+/// picture is read first; `work` starts when its size is known and there is room to decode it. What
+/// is known is passed on in its place.
 ///
 /// Must be polled within a tokio runtime.
 pub(super) fn each<T: Send + 'static>(
-    items: impl Iterator<Item = Result<Item>> + Send,
+    items: impl Iterator<Item = Result<Next<T>>> + Send,
     limits: Limits,
     work: impl Fn(Item, Result<Encoded, Rejection>) -> Result<T> + Clone + Send + 'static,
 ) -> impl Stream<Item = Result<T>> + Send {
@@ -51,27 +60,36 @@ pub(super) fn each<T: Send + 'static>(
         futures::stream::iter(items).then(move |item| {
             let budget = budget.clone();
             async move {
-                let item = item?;
+                let item = match item? {
+                    Next::Read(item) => item,
+                    Next::Known(known) => return Ok(Next::Known(known)),
+                };
                 let room = budget.encoded(item.origin.byte_len().min(limits.max_bytes)).await;
-                Ok((item, room))
+                Ok(Next::Read((item, room)))
             }
         })
     };
-    let read = with_room.map(move |item: Result<(Item, Share)>| async move {
-        let (mut item, room) = item?;
+    let read = with_room.map(move |item: Result<Next<T, (Item, Share)>>| async move {
+        let (mut item, room) = match item? {
+            Next::Read(read) => read,
+            Next::Known(known) => return Ok(Next::Known(known)),
+        };
         let read = spawn_blocking(move || {
             let read = read(&mut item, &limits, room);
             (item, read)
         });
-        read.await.map_err(|e| Error::new(Kind::Internal, "reading a picture was cut short").cause(e))
+        read.await.map(Next::Read).map_err(|e| Error::new(Kind::Internal, "reading a picture was cut short").cause(e))
     });
     let tasks = read.buffered(pool::depth()).map(move |read| {
         let decoded = match &read {
-            Ok((_, Ok(encoded))) => encoded.decoding_bytes(),
+            Ok(Next::Read((_, Ok(encoded)))) => encoded.decoding_bytes(),
             _ => 0,
         };
         let work = work.clone();
-        Task::new(0, decoded, move || read.and_then(|(item, encoded)| work(item, encoded)))
+        Task::new(0, decoded, move || match read? {
+            Next::Read((item, encoded)) => work(item, encoded),
+            Next::Known(known) => Ok(known),
+        })
     });
     pool::in_order(tasks, budget).map(Result::flatten)
 }

@@ -21,7 +21,7 @@ use crate::image::{Crops, Decoding, ImageId, Preprocess, Rejection, Rgb, crops};
 use crate::source::Item;
 use crate::stage::adapt::pick;
 use crate::stage::answers::Mixture;
-use crate::stage::encoded::{self, Encoded};
+use crate::stage::encoded::{self, Encoded, Next};
 use crate::stage::frozen::FrozenTower;
 use crate::stage::pixels::Normaliser;
 use crate::stage::second;
@@ -140,6 +140,7 @@ impl Predictor {
         mut give: impl FnMut(&[(String, Answer)]) -> Result<bool>,
     ) -> Result<()> {
         let (cuts, decoding) = (self.cuts(), self.decoding);
+        let items = items.map(|item| item.map(Next::Read));
         let prepared = encoded::each(items, decoding.limits, move |item, encoded| {
             let prepared = match encoded {
                 Ok(encoded) => prepare(&encoded, &cuts, &decoding)?,

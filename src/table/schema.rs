@@ -13,12 +13,13 @@ use crate::table::column_type::{ColumnType, tensor_field, vector_type};
 use crate::table::dims::{Dims, Length};
 use crate::text::nearest;
 
-const SOURCES: [&str; 25] = [
+const SOURCES: [&str; 26] = [
     include_str!("../../schemas/images.toml"),
     include_str!("../../schemas/rejected.toml"),
     include_str!("../../schemas/labels.toml"),
     include_str!("../../schemas/equal_files.toml"),
     include_str!("../../schemas/constant_pictures.toml"),
+    include_str!("../../schemas/read_files.toml"),
     include_str!("../../schemas/classes.toml"),
     include_str!("../../schemas/descriptions.toml"),
     include_str!("../../schemas/text_features.toml"),

@@ -86,7 +86,12 @@ impl Opened {
 pub(crate) fn pictures(spec: &Spec) -> Result<(Box<dyn Source>, IngestSettings)> {
     let source = source::open(&spec.dataset)?;
     let (classes, class_map) = (spec.dataset.class_list()?, spec.dataset.class_map()?);
-    let settings =
-        IngestSettings { dataset: ids::dataset(spec), decoding: spec.dataset.decoding(), classes, class_map };
+    let settings = IngestSettings {
+        dataset: ids::dataset(spec),
+        decoding: spec.dataset.decoding(),
+        classes,
+        class_map,
+        part_rows: spec.embed.part_rows,
+    };
     Ok((source, settings))
 }

@@ -15,4 +15,5 @@ mod kill;
 mod locks;
 mod old;
 mod power;
+mod resume;
 mod secrets;

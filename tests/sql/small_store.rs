@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch,
+    ArrayRef, BinaryArray, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
     TimestampMillisecondArray,
 };
 use microclip_pipe::store::Store;
@@ -98,6 +98,23 @@ pub fn build(root: &Path) -> (Store, Visible) {
     let files = texts(&["iris/2.jpg", "copy/2.jpg"]);
     write("equal_files", "flowers", vec![ids("bb"), files, texts(&["train", "test"]), of_files]);
     write("constant_pictures", "flowers", vec![ids("c"), texts(&["#ffffff"])]);
+    write(
+        "read_files",
+        "flowers",
+        vec![
+            texts(&["rose/2.jpg"]),
+            arrays::int64(vec![512]),
+            Arc::new(Int64Array::from(vec![1_700_000_000_000_000_000])),
+            ids("f"),
+            texts(&["jpeg"]),
+            i32s(&[96]),
+            i32s(&[64]),
+            i32s(&[1]),
+            texts(&["#ffffff"]),
+            Arc::new(StringArray::from(vec![None::<&str>])),
+            Arc::new(StringArray::from(vec![None::<&str>])),
+        ],
+    );
     write("classes", "flowers", vec![i32s(&[0, 1, 2]), texts(&["iris", "rose", "tulip"])]);
     write(
         "descriptions",

@@ -24,8 +24,8 @@ pub struct Ingesting<'a> {
 /// Rows and batches are the same as those of [`fill`](super::fill()). Returns what ingest found,
 /// and how many images went through the tower.
 ///
-/// On restart, a picture that a table already has is read and hashed, but decoded only if another
-/// table lacks it.
+/// On restart, a file that was found before is not read again unless a table lacks its picture, and
+/// a picture that a table already has is decoded only if another table lacks it.
 ///
 /// # Errors
 /// Fails as [`ingest::ingest`] and [`fill`](super::fill()) do; rows computed until then are kept.

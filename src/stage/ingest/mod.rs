@@ -3,11 +3,13 @@
 //!
 //! Every picture is decoded once here, so that later stages meet none that cannot be decoded;
 //! tables that need its pixels can take them then ([`Tap`]). A picture whose bytes are known to
-//! decode is only read. The tables of a dataset are a snapshot: each is one part, replaced as a
-//! whole, and `images` comes last, so that its footer says which snapshot is there. A source that
-//! has not changed since is not read again.
+//! decode is only read. An ingest that is interrupted goes on from what it has found, without
+//! reading those files again ([`found`]). The tables of a dataset are a snapshot: each is one part,
+//! replaced as a whole, and `images` comes last, so that its footer says which snapshot is there. A
+//! source that has not changed since is not read again.
 
 mod classes;
+mod found;
 mod read;
 mod tables;
 
@@ -21,10 +23,9 @@ use crate::image::{Decoding, FORMATS, Rejection};
 use crate::settings::identity_of;
 use crate::source::{ClassMap, Source};
 use crate::stage::cuts::{Mouths, Wishes};
-use crate::stage::encoded;
+use crate::stage::encoded::{self, Next};
 use crate::stage::job::Job;
 use crate::stage::pictures;
-use crate::stage::progress::Progress;
 use crate::store::layout::{Partition, Store};
 use crate::store::reader;
 use crate::table::arrays;
@@ -41,6 +42,8 @@ pub struct IngestSettings {
     pub classes: Option<Vec<String>>,
     /// Class names by label, if the pipeline file names a file of them.
     pub class_map: Option<ClassMap>,
+    /// Files after which what was found in them is stored.
+    pub part_rows: usize,
 }
 
 /// What ingest found.
@@ -148,7 +151,8 @@ pub fn without_training() -> Error {
 /// Returns [`Kind::Input`] if none can be, as [`ingest`] does, or if the source cannot be read.
 pub async fn require_readable(source: Box<dyn Source>, settings: &IngestSettings) -> Result<()> {
     let decoding = settings.decoding;
-    let tried = encoded::each(source.items(), decoding.limits, move |item, encoded| {
+    let items = source.items().map(|item| item.map(Next::Read));
+    let tried = encoded::each(items, decoding.limits, move |item, encoded| {
         Ok((item.path, encoded.and_then(|encoded| decoding.picture(&encoded.bytes)).err()))
     });
     let (mut tried, mut rejected) = (std::pin::pin!(tried), Vec::new());
@@ -223,18 +227,23 @@ pub async fn ingest(source: Box<dyn Source>, settings: &IngestSettings, job: Job
     let Job { store, progress, .. } = job;
     let snapshot = snapshot(source.as_ref(), settings)?;
     if let Some(known) = known(&snapshot, settings, store)? {
-        return Ok(unchanged(known, progress.as_ref()));
+        return unchanged(known, settings, job);
     }
     let found = read(source, snapshot, settings, job, None).await?.write(settings, store)?;
     progress.end(&found.to_string());
     Ok(found)
 }
 
-/// Reports that a dataset is unchanged.
-pub fn unchanged(known: Ingested, progress: &dyn Progress) -> Ingested {
-    progress.begin("ingest", "image", 0, known.images);
-    progress.end(&format!("unchanged: {known}"));
-    known
+/// Reports that a dataset is unchanged, and removes what is left of the ingest that found it if
+/// that was interrupted at its end.
+///
+/// # Errors
+/// Fails if the store cannot be written.
+pub fn unchanged(known: Ingested, settings: &IngestSettings, job: Job<'_>) -> Result<Ingested> {
+    found::forget(settings, job.store)?;
+    job.progress.begin("ingest", "image", 0, known.images);
+    job.progress.end(&format!("unchanged: {known}"));
+    Ok(known)
 }
 
 /// A source that was read but not yet written to tables.
@@ -266,7 +275,12 @@ pub(super) async fn read(
         decoding: settings.decoding,
         stop: stop.clone(),
         progress: progress.clone(),
-        known: Arc::new(read::Known { decoded, constant: tables::constant(settings, store)? }),
+        known: Arc::new(read::Known {
+            decoded,
+            constant: tables::constant(settings, store)?,
+            found: found::Found::read(settings, store, stop)?,
+        }),
+        finding: found::Finding::new(settings, store)?,
         tap,
     };
     let read = reading.read(source, store.root()).await?;
@@ -277,6 +291,10 @@ pub(super) async fn read(
         1 => format!("1 {one}"),
         count => format!("{count} {many}"),
     };
+    if read.not_again > 0 {
+        let files = files(read.not_again, "file is", "files are");
+        progress.say(&format!("{files} as an ingest found them that was interrupted, and not read again"));
+    }
     if read.turned > 0 {
         progress.say(&format!("{} turned as EXIF data asks", files(read.turned, "picture is", "pictures are")));
     }
@@ -324,6 +342,7 @@ impl Unwritten {
     /// Fails if the store cannot be written.
     pub(super) fn write(self, settings: &IngestSettings, store: &Store) -> Result<Ingested> {
         tables::write(&self.found, self.read, settings, store)?;
+        found::forget(settings, store)?;
         Ok(self.found)
     }
 }

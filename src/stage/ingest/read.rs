@@ -10,11 +10,12 @@ use std::sync::Arc;
 use futures::StreamExt;
 
 use super::Tap;
+use super::found::{Finding, Found, InFile};
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::{Decoding, Header, ImageId, Rejection};
-use crate::source::{Item, Origin, Source, Split};
+use crate::source::{Item, Source, Split};
 use crate::stage::cuts::{Cuts, Wishes};
-use crate::stage::encoded::{self, Encoded};
+use crate::stage::encoded::{self, Encoded, Next};
 use crate::stage::pool::Share;
 use crate::stage::progress::Progress;
 use crate::stop::Stop;
@@ -54,6 +55,8 @@ pub(super) struct Read {
     pub(super) rejected: Vec<(String, Rejection)>,
     /// Bytes of the pictures that have no file of their own, one after the other.
     pub(super) spool: File,
+    /// Number of files that an interrupted ingest had found, and that were not read again.
+    pub(super) not_again: u64,
     /// Number of pictures that the tap wanted.
     pub(super) tapped: u64,
     /// Number of pictures that are not the way up that they are stored.
@@ -74,6 +77,8 @@ pub(super) struct Reading {
     pub(super) progress: Arc<dyn Progress>,
     /// What is known of pictures before they are decoded.
     pub(super) known: Arc<Known>,
+    /// Where what is found goes.
+    pub(super) finding: Finding,
     pub(super) tap: Option<Tap>,
 }
 
@@ -83,26 +88,42 @@ pub(super) struct Known {
     pub(super) decoded: HashSet<ImageId>,
     /// Pictures of one colour, if that was looked at. Without it every picture is decoded.
     pub(super) constant: Option<HashMap<ImageId, String>>,
+    /// What an interrupted ingest found.
+    pub(super) found: Found,
+}
+
+impl Known {
+    /// Returns the colour of a picture, if it has only one; `None` if it must be decoded. `proven`
+    /// says that a table has what was decoded from it.
+    fn colour(&self, id: &ImageId, proven: bool) -> Option<Option<String>> {
+        let of_tables = || {
+            let proven = proven || self.decoded.contains(id);
+            self.constant.as_ref().filter(|_| proven).map(|constant| constant.get(id).cloned())
+        };
+        self.found.colour(id).or_else(of_tables)
+    }
 }
 
 /// An item of the source, and what checking it found.
 struct Checked {
     item: Item,
     outcome: Result<Good, Rejection>,
+    /// Whether an interrupted ingest found it, and it was not read again.
+    found: bool,
 }
 
 /// A picture that can be decoded.
-struct Good {
-    id: ImageId,
-    header: Header,
-    byte_len: u64,
+pub(super) struct Good {
+    pub(super) id: ImageId,
+    pub(super) header: Header,
+    pub(super) byte_len: u64,
     modified: Option<i64>,
     /// Bytes of a picture that has no file of its own, with their memory share.
     bytes: Option<(Vec<u8>, Share)>,
     /// What the tap wants of the picture.
     cuts: Cuts,
     /// Its colour, if it has only one.
-    colour: Option<String>,
+    pub(super) colour: Option<String>,
 }
 
 impl Reading {
@@ -115,11 +136,21 @@ impl Reading {
     }
 
     async fn run(mut self, source: Box<dyn Source>, root: PathBuf) -> Result<Read> {
+        let read = self.read_all(source, root).await;
+        if read.is_err() {
+            // The error is why this ends, whatever becomes of the last part.
+            let _ = self.finding.flush();
+        }
+        read
+    }
+
+    async fn read_all(&mut self, source: Box<dyn Source>, root: PathBuf) -> Result<Read> {
         let spool = tempfile::tempfile_in(&root).at(Kind::Store, "cannot write to", &root)?;
         let mut read = Read {
             rows: Vec::new(),
             rejected: Vec::new(),
             spool,
+            not_again: 0,
             tapped: 0,
             equal: 0,
             turned: 0,
@@ -130,7 +161,11 @@ impl Reading {
         let mut checked = std::pin::pin!(self.checked(source));
         while let Some(next) = checked.next().await {
             self.stop.check()?;
-            let Checked { item, outcome } = next?;
+            let Checked { item, outcome, found } = next?;
+            match found {
+                true => read.not_again += 1,
+                false => self.finding.add(&item, &outcome)?,
+            }
             let good = match outcome {
                 Ok(good) => good,
                 Err(rejection) => {
@@ -193,13 +228,33 @@ impl Reading {
         let decoding = self.decoding;
         let known = self.known.clone();
         let wishes = self.tap.as_ref().map(|tap| tap.wishes.clone());
-        encoded::each(source.items(), decoding.limits, move |item, encoded| {
+        let items = {
+            let (known, wishes) = (known.clone(), wishes.clone());
+            source.items().map(move |item| {
+                Ok(match item? {
+                    item if let Some(outcome) = found(&item, &known.found, wishes.as_ref()) => {
+                        Next::Known(Checked { item, outcome, found: true })
+                    }
+                    item => Next::Read(item),
+                })
+            })
+        };
+        encoded::each(items, decoding.limits, move |item, encoded| {
             let outcome = match encoded {
                 Ok(encoded) => check(&item, encoded, &decoding, &known, wishes.as_ref())?,
                 Err(rejection) => Err(rejection),
             };
-            Ok(Checked { item, outcome })
+            Ok(Checked { item, outcome, found: false })
         })
+    }
+}
+
+/// Returns what an interrupted ingest found in an item's file, unless a table wants its pixels.
+fn found(item: &Item, found: &Found, wishes: Option<&Wishes>) -> Option<Result<Good, Rejection>> {
+    match found.in_file(item)? {
+        InFile::Rejected(rejection) => Some(Err(rejection.clone())),
+        InFile::Picture { id, .. } if wishes.is_some_and(|wishes| wishes.want(id)) => None,
+        InFile::Picture { id, header, colour } => Some(Ok(Good::known(*id, *header, item, colour.clone()))),
     }
 }
 
@@ -213,10 +268,10 @@ fn check(
 ) -> Result<Result<Good, Rejection>> {
     let id = encoded.id;
     let wanted = wishes.filter(|wishes| wishes.want(&id));
-    let proven = known.decoded.contains(&id) || wishes.is_some_and(|wishes| wishes.know(&id));
+    let proven = wishes.is_some_and(|wishes| wishes.know(&id));
     let mut cuts = Cuts::new();
-    let colour = match &known.constant {
-        Some(constant) if proven && wanted.is_none() => constant.get(&id).cloned(),
+    let colour = match known.colour(&id, proven) {
+        Some(colour) if wanted.is_none() => colour,
         _ => match decoding.picture(&encoded.bytes) {
             Ok(picture) => {
                 cuts = wanted.map_or(Ok(cuts), |wishes| wishes.cut(&id, &picture))?;
@@ -229,13 +284,17 @@ fn check(
 }
 
 impl Good {
+    /// Returns the picture in an item's file without reading it.
+    pub(super) fn known(id: ImageId, header: Header, item: &Item, colour: Option<String>) -> Self {
+        let (byte_len, modified) = (item.origin.byte_len(), item.origin.modified_ns());
+        Good { id, header, byte_len, modified, bytes: None, cuts: Cuts::new(), colour }
+    }
+
     fn new(encoded: Encoded, item: &Item, cuts: Cuts, colour: Option<String>) -> Self {
         let Encoded { bytes, id, header, room } = encoded;
         let byte_len = bytes.len() as u64;
-        let (modified, bytes) = match &item.origin {
-            Origin::File { modified_ns, .. } => (Some(*modified_ns), None),
-            _ => (None, Some((bytes, room))),
-        };
+        let modified = item.origin.modified_ns();
+        let bytes = modified.is_none().then_some((bytes, room));
         Good { id, header, byte_len, modified, bytes, cuts, colour }
     }
 }
