@@ -18,7 +18,7 @@ use super::fingerprint::Fingerprint;
 use super::foreign::Asked;
 use super::item::{Item, NOT_UTF_8, Origin, Split};
 use super::list::{is_list, metadata_lists};
-use super::{Listing, Source, foreign, is_visible};
+use super::{Listing, Source, foreign, is_visible, look};
 use crate::error::{Error, Kind, Result};
 use crate::image::FORMATS;
 use crate::text::list::{SHOWN, some_of};
@@ -67,7 +67,7 @@ impl Folder {
             let nothing = || Error::new(Kind::Input, format!("no picture in {}", root.display())).hint(hint);
             return Err(foreign::instead(root, Asked::Pipeline).unwrap_or_else(nothing));
         }
-        let by_split = has_splits(root, found.keys())?;
+        let by_split = has_splits(root, found.iter().map(|(place, _)| place))?;
         let items: Vec<Item> = found.into_iter().map(|(place, origin)| item(root, &place, origin, by_split)).collect();
         // In a clone without its files, every picture is a pointer of a hundred bytes.
         let small = items.iter().find(|item| (1..POINTER).contains(&item.origin.byte_len()));
@@ -179,9 +179,9 @@ impl Source for Folder {
 
 /// What lies below a folder.
 pub(super) struct Below {
-    /// Every picture, and every place that could not be read, by its path below the folder, sorted
-    /// component by component.
-    pub(super) pictures: BTreeMap<PathBuf, Origin>,
+    /// The path of every picture below the folder, and of every place that could not be read,
+    /// sorted component by component.
+    pub(super) pictures: Vec<(PathBuf, Origin)>,
     /// Files whose names are no pictures', by their extensions in lower case.
     aside: BTreeMap<String, usize>,
 }
@@ -189,15 +189,15 @@ pub(super) struct Below {
 impl Below {
     /// Looks at every visible file below the root.
     pub(super) fn of(root: &Path) -> Self {
-        let mut below = Below { pictures: BTreeMap::new(), aside: BTreeMap::new() };
+        let (mut found, mut unreadable, mut aside) = (Vec::new(), Vec::new(), BTreeMap::<_, usize>::new());
+        let place = |path: PathBuf| path.strip_prefix(root).map(Path::to_path_buf).unwrap_or(path);
         for entry in WalkDir::new(root).follow_links(true).into_iter().filter_entry(is_visible) {
-            let (path, origin) = match entry {
+            match entry {
                 Ok(entry) if entry.file_type().is_dir() => continue,
                 Ok(entry) if !is_picture(entry.path()) => {
-                    *below.aside.entry(extension(entry.path())).or_default() += 1;
-                    continue;
+                    *aside.entry(extension(entry.path())).or_default() += 1;
                 }
-                Ok(entry) => (entry.path().to_path_buf(), Origin::of_file(entry.path())),
+                Ok(entry) => found.push(place(entry.into_path())),
                 // A link back to a folder above: its target is found without it.
                 Err(error) if error.loop_ancestor().is_some() => continue,
                 Err(error) => {
@@ -207,12 +207,18 @@ impl Below {
                         continue;
                     }
                     let detail = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
-                    (path, Origin::Unreadable { detail })
+                    unreadable.push((place(path), Origin::Unreadable { detail }));
                 }
-            };
-            below.pictures.insert(path.strip_prefix(root).unwrap_or(&path).to_path_buf(), origin);
+            }
         }
-        below
+        found.sort_unstable();
+        let origins = look::at_all(&found, |place| Origin::of_file(&root.join(place)));
+        let mut pictures: Vec<(PathBuf, Origin)> = found.into_iter().zip(origins).collect();
+        if !unreadable.is_empty() {
+            pictures.extend(unreadable);
+            pictures.sort_by(|(one, _), (other, _)| one.cmp(other));
+        }
+        Below { pictures, aside }
     }
 }
 

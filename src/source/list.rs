@@ -17,9 +17,9 @@ pub(super) use separated::{refused, require_closed, separator_of};
 
 use super::column_names::Chosen;
 use super::fingerprint::Fingerprint;
-use super::item::{Item, Split};
+use super::item::{Item, Origin, Split};
 use super::label::{Label, hidden_note};
-use super::{Dataset, Listing, Source, is_visible, written};
+use super::{Dataset, Listing, Source, is_visible, look, written};
 use crate::error::{Context, Error, Kind, Result};
 
 /// A list whose lines have been read, but not its pictures. The files' metadata are read only once,
@@ -64,12 +64,14 @@ impl List {
             let folder = list_path.parent().unwrap_or(Path::new(""));
             // The folders of an image folder are splits; a list of its own says them itself.
             let split = split_of(folder).filter(|_| list_path != path);
-            for mut row in rows {
+            let root = root.unwrap_or(folder);
+            let files = look::at_all(&rows, |row| written::file(root, None, &row.path));
+            for (mut row, file) in rows.into_iter().zip(files) {
                 hidden += u64::from(row.label.as_ref().is_some_and(Label::is_hidden));
                 row.label = row.label.filter(|label| !label.is_hidden());
                 row.split = row.split.or(split);
                 labels.extend(row.label.clone());
-                list.items.push(item(root.unwrap_or(folder), None, row));
+                list.items.push(item(file, row));
             }
             list.listing.notes.extend(columns.note);
             list.listing.unlabelled = list.listing.unlabelled.or(columns.unlabelled);
@@ -208,12 +210,11 @@ pub(super) fn unlabelled(
     let (columns, rows) = rows(path, Chosen::pictures_alone(dataset))?;
     let root = path.parent().unwrap_or(Path::new("")).to_path_buf();
     let otherwise = dataset.root.clone();
-    let items = rows.into_iter().map(move |row| item(&root, otherwise.as_deref(), row));
+    let items = rows.into_iter().map(move |row| item(written::file(&root, otherwise.as_deref(), &row.path), row));
     Ok(Unlabelled { items, notes: columns.note.into_iter().collect() })
 }
 
-fn item(root: &Path, otherwise: Option<&Path>, row: Row) -> Item {
-    let (path, origin) = written::file(root, otherwise, &row.path);
+fn item((path, origin): (PathBuf, Origin), row: Row) -> Item {
     Item {
         path: path.display().to_string(),
         origin,

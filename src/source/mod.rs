@@ -13,6 +13,7 @@ pub mod inputs;
 pub mod item;
 mod label;
 pub mod list;
+mod look;
 mod written;
 
 use std::path::PathBuf;

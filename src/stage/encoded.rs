@@ -1,8 +1,9 @@
 //! Encoded pictures from a source: read, identified by their bytes, and rejected if their header
 //! exceeds the limits.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use futures::{Stream, StreamExt};
@@ -117,12 +118,15 @@ fn read_file(path: &Path, byte_len: u64, limits: &Limits) -> Result<Vec<u8>, Rej
 /// Reads a file, up to one byte more than `longest`, because it may have grown since it was listed.
 /// Refuses anything but an ordinary file: reading a pipe could hang.
 pub(super) fn read_ordinary(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
-    let metadata = fs::metadata(path)?;
+    // Asked of the open file, which takes no second look at the path; to open a pipe would wait for
+    // a writer.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::other("not an ordinary file"));
     }
     let most = longest.saturating_add(1);
     let mut bytes = Vec::with_capacity(metadata.len().min(most) as usize);
-    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    file.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
