@@ -8,6 +8,7 @@ use insta_cmd::assert_cmd_snapshot;
 use microclip_pipe::table::query;
 use microclip_pipe::table::session::bare_session;
 
+use crate::pipeline::Pipeline;
 use crate::spec_folder::{Folder, WHOLE};
 
 const FLOWERS: &str =
@@ -287,4 +288,15 @@ fn a_result_without_rows_says_so_to_people_alone() {
     child.stdin.take().unwrap().write_all(b"SELECT 1; SELECT 1 WHERE false").unwrap();
     let said = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
     assert!(said.starts_with("result 2: 0 rows\n"), "{said}");
+}
+
+#[test]
+fn a_store_may_be_named_from_the_folder_above() {
+    let pipeline = Pipeline::new(1, 1);
+    pipeline.ok("ingest", &[]);
+    let store = ["--store", "pictures/../store", "--format", "csv"];
+    let output =
+        pipeline.program(&[&["sql", "pipeline.toml", "SELECT count(*) AS n FROM images"], &store[..]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "n\n6\n");
 }

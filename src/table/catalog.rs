@@ -109,9 +109,11 @@ fn difference(schema: &Schema, part: &Schema) -> Option<String> {
 }
 
 /// Addresses a part by its metadata rather than by a string, so that no character of the path has a
-/// special meaning.
+/// special meaning. Parts above the working folder have `..` in their paths, which this kind of
+/// address cannot have.
 fn file(part: PathBuf, size: u64) -> Result<PartitionedFile> {
-    let location = ObjectPath::from_absolute_path(&part).at(Kind::Store, "cannot address", &part)?;
+    let place = part.canonicalize().at(Kind::Store, "cannot find", &part)?;
+    let location = ObjectPath::from_absolute_path(&place).at(Kind::Store, "cannot address", &part)?;
     let meta = ObjectMeta { location, last_modified: Default::default(), size, e_tag: None, version: None };
     Ok(PartitionedFile::new_from_meta(meta))
 }
