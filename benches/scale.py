@@ -83,20 +83,23 @@ def table(found):
     """The Markdown of what was measured: `found` by size."""
     sizes = sorted(found)
     least, most = sizes[0], sizes[-1]
-    lines = [f"| step | {' | '.join(f'{size:,}' for size in sizes)} | a picture at {most:,} / at {least:,} | processor | peak: resident, its own |"]
-    lines.append("|---|" + "---:|" * (len(sizes) + 3))
-    for name in found[most]["steps"]:
+    lines = [f"| step | {' | '.join(f'{size:,}' for size in sizes)} | a picture at {most:,} / at {least:,} | peak: resident, its own |"]
+    lines.append("|---|" + "---:|" * (len(sizes) + 2))
+    for name, last in found[most]["steps"].items():
         each = [found[size]["steps"].get(name) for size in sizes]
-        seconds = [f"{one['seconds']:.{0 if one['seconds'] >= 100 else 1}f} s" if one else "–" for one in each]
-        last = each[-1]
-        ratio = f"{last['seconds'] / most / (each[0]['seconds'] / least):.2f}" if each[0] else "–"
+        times = [f"{short(one['seconds'])} ({short(one['processor'])}) s" if one else "–" for one in each]
+        ratio = lambda of: f"{last[of] / most / (each[0][of] / least):.2f}" if each[0] else "–"
         memory = f"{last['resident'] / 1e6:,.0f}, {last['anonymous'] / 1e6:,.0f} MB"
-        lines.append(f"| {name} | {' | '.join(seconds)} | {ratio} | {last['processor']:,.0f} s | {memory} |")
+        lines.append(f"| {name} | {' | '.join(times)} | {ratio('seconds')} ({ratio('processor')}) | {memory} |")
     lines += ["", f"| table | bytes a picture at {most:,} | in all |", "|---|---:|---:|"]
     for name, size in sorted(found[most]["tables"].items(), key=lambda pair: -pair[1]):
         if size > most:
             lines.append(f"| `{name}` | {size / most:,.0f} | {size / 1e6:,.0f} MB |")
     return "\n".join(lines)
+
+
+def short(seconds):
+    return f"{seconds:.{0 if seconds >= 100 else 1}f}"
 
 
 # The steps that are drawn, by what the plot calls them.
