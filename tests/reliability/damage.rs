@@ -53,8 +53,9 @@ fn no_flipped_byte_of_any_kind_of_file_goes_unseen() {
     pipeline.ok("run", &["--set", "adapt.tune=head"]);
     let kinds = one_of_each_kind(&pipeline.path("store"));
     // All tables but `ablations`, `criteria`, `block_tokens`, `view_features` and the second
-    // model's two, which this pipeline does not write, and the checkpoints.
-    assert_eq!(kinds.len(), schema::all().len() - 6 + 1);
+    // model's two, which this pipeline does not write, and `read_files`, which it removes; and the
+    // checkpoints.
+    assert_eq!(kinds.len(), schema::all().len() - 7 + 1);
     fs::create_dir(pipeline.path("copies")).unwrap();
     for kind in &kinds {
         let whole = fs::read(kind).unwrap();
