@@ -318,6 +318,18 @@ impl Partition {
         }
         Ok(())
     }
+
+    /// Removes all parts, and the folder if nothing else is in it.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Store`] if a part cannot be removed.
+    pub fn clear(&self) -> Result<()> {
+        self.retain(|_| false)?;
+        temporary::sweep(&self.dir);
+        // Fails if something is left in it, or there is no folder.
+        let _ = fs::remove_dir(&self.dir);
+        Ok(())
+    }
 }
 
 /// Returns the paths in a folder, or none if there is no folder.

@@ -186,7 +186,7 @@ impl Finding {
 /// # Errors
 /// Fails if the store cannot be written.
 pub(super) fn forget(settings: &IngestSettings, store: &Store) -> Result<()> {
-    partition(settings, store)?.retain(|_| false)
+    partition(settings, store)?.clear()
 }
 
 fn partition(settings: &IngestSettings, store: &Store) -> Result<Partition> {
