@@ -76,7 +76,7 @@ impl Found {
         let [widths, heights, orientations] = ["width", "height", "orientation"].map(|name| numbers(batch, name));
         let lengths = arrays::int64s(batch, "byte_len")?;
         let modified = batch.column_by_name("modified").and_then(|column| column.as_primitive_opt::<Int64Type>());
-        for row in 0..batch.num_rows() {
+        for (row, &length) in lengths.iter().enumerate() {
             let picture = || {
                 let header = Header {
                     format: Format::parse(formats.at(row)?)?,
@@ -94,7 +94,7 @@ impl Found {
             }
             let modified = modified.filter(|modified| modified.is_valid(row));
             if let (Some(path), Some(modified)) = (paths.at(row), modified) {
-                self.files.insert(key(path, lengths[row].max(0).cast_unsigned(), modified.value(row)), is);
+                self.files.insert(key(path, length.max(0).cast_unsigned(), modified.value(row)), is);
             }
         }
         Ok(())
