@@ -1,7 +1,8 @@
 //! The tables `prior_logits` and `fusion_logits` as a pass's statement sees them: read a block of
 //! rows at a time, by all cores, and never held in memory.
 //!
-//! Both tables have the same pictures in the same order, and a scan may be one of both side by side.
+//! Both tables have the same pictures in the same order, and a scan may be one of both side by
+//! side.
 
 use std::fmt;
 use std::ops::Range;

@@ -1,12 +1,13 @@
-//! Whether a statement's result may depend on the order in which rows are read. Several threads read
-//! them in no order, so that only a statement that does not care may use more than one: the same
-//! input gives the same labels, whatever the number of cores.
+//! Whether a statement's result may depend on the order in which rows are read. Several threads
+//! read them in no order, so that only a statement that does not care may use more than one: the
+//! same input gives the same labels, whatever the number of cores.
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, expr::WindowFunctionParams};
 
-/// Aggregates that give the same bits in any order. Sums of floats do not, and neither does the mean.
+/// Aggregates that give the same bits in any order. Sums of floats do not, and neither does the
+/// mean.
 const ORDERLESS: [&str; 6] = ["best_per_class", "bool_and", "bool_or", "count", "max", "min"];
 
 /// Columns that tell rows apart which are otherwise equal.

@@ -1,5 +1,5 @@
-//! Reads both tables of a pass side by side where a statement joins them by `image_id`: they have the
-//! same pictures in the same order, so that a join needs no hash table of all rows of logits.
+//! Reads both tables of a pass side by side where a statement joins them by `image_id`: they have
+//! the same pictures in the same order, so that a join needs no hash table of all rows of logits.
 
 use std::sync::Arc;
 

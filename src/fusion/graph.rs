@@ -12,8 +12,8 @@ use crate::error::{Context, Kind, Result};
 use crate::stop::Stop;
 use crate::table::tensor;
 
-/// The nearest neighbours of each picture, with the cosine as weight, in both directions: an edge is
-/// among those of either of its ends.
+/// The nearest neighbours of each picture, with the cosine as weight, in both directions: an edge
+/// is among those of either of its ends.
 #[derive(Debug)]
 pub struct Graph {
     /// The first edge of each picture, and the number of all edges.

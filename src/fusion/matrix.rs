@@ -1,6 +1,6 @@
 //! Tables of numbers with a row for each picture, such as logits (n, C) and features (n, d), which
-//! are read a block of rows at a time. A small one lies in memory, a large one in a file; a sum or a
-//! selection of others is computed where it is read. So what a run holds in memory does not grow
+//! are read a block of rows at a time. A small one lies in memory, a large one in a file; a sum or
+//! a selection of others is computed where it is read. So what a run holds in memory does not grow
 //! with the number of pictures.
 
 use std::path::PathBuf;
@@ -83,8 +83,8 @@ impl Matrix {
     /// memory if it is small ([`memory::of_a_table`]).
     ///
     /// # Errors
-    /// Fails if `make` does or a file cannot be written, and returns [`Kind::Interrupted`] if a stop
-    /// was requested.
+    /// Fails if `make` does or a file cannot be written, and returns [`Kind::Interrupted`] if a
+    /// stop was requested.
     pub fn computed(
         blocks: Blocks,
         columns: i64,

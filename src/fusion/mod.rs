@@ -1,7 +1,7 @@
 //! The method on tensors: saliency, SOAP, TokenFusion, heads, loss.
 //!
-//! Every file is one section of the method; none depends on tables. Shapes: B images, N
-//! patch tokens, D the vision tower's width, d the joint width, C classes, V crops.
+//! Every file is one section of the method; none depends on tables. Shapes: B images, N patch
+//! tokens, D the vision tower's width, d the joint width, C classes, V crops.
 
 pub mod adamw;
 pub mod blocks;

@@ -1,5 +1,6 @@
-//! Tensors of pictures, such as patch tokens: in memory if they are few, and otherwise read from the
-//! store a batch at a time. The kernel keeps what is read often, as far as the machine has memory.
+//! Tensors of pictures, such as patch tokens: in memory if they are few, and otherwise read from
+//! the store a batch at a time. The kernel keeps what is read often, as far as the machine has
+//! memory.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -3,7 +3,8 @@
 //!
 //! Such columns are plain and uncompressed ([`super::encoding`]), so the bytes of a page's rows lie
 //! at its end, one row after the other. The pages' places are loaded once; a row is then one
-//! positioned read, which takes it out of the kernel's cache of the file. Nothing is held in memory.
+//! positioned read, which takes it out of the kernel's cache of the file. Nothing is held in
+//! memory.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -173,11 +174,11 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    use arrow::array::RecordBatch;
+    use arrow::array::{ArrayRef, FixedSizeBinaryArray, FixedSizeListArray, Float32Array, RecordBatch, StringArray};
+    use arrow::buffer::Buffer;
     use arrow::datatypes::Schema;
 
     use crate::store::Store;
-    use crate::table::arrays;
 
     /// Writes parts of `rows` rows each, whose numbers count on from part to part.
     fn written(rows: &[usize], width: usize) -> (tempfile::TempDir, Vec<PathBuf>) {
@@ -188,9 +189,11 @@ mod tests {
             let numbers: Vec<f32> = (next..next + rows * width).map(|n| n as f32).collect();
             next += rows * width;
             let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-            let ids = arrays::text((0..*rows).map(|row| format!("{part}-{row}")));
-            let lists = arrays::fixed_list_f32(&numbers, width).unwrap();
-            let tokens = arrays::fixed_binary(bytes, 4 * width).unwrap();
+            let ids: ArrayRef = Arc::new(StringArray::from_iter_values((0..*rows).map(|row| format!("{part}-{row}"))));
+            let item = Arc::new(Field::new_list_field(DataType::Float32, false));
+            let lists = FixedSizeListArray::new(item, width as i32, Arc::new(Float32Array::from(numbers)), None);
+            let tokens = FixedSizeBinaryArray::new(4 * width as i32, Buffer::from_vec(bytes), None);
+            let (lists, tokens): (ArrayRef, ArrayRef) = (Arc::new(lists), Arc::new(tokens));
             let fields = [("image_id", &ids), ("logits", &lists), ("tokens", &tokens)];
             let schema =
                 Schema::new(fields.map(|(name, array)| Field::new(name, array.data_type().clone(), false)).to_vec());

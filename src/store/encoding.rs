@@ -53,8 +53,8 @@ fn column(builder: WriterPropertiesBuilder, field: &Field) -> WriterPropertiesBu
     }
 }
 
-/// Neither half-precision tokens nor cosines shrink by much (10 % with byte streams under zstd), and
-/// plain bytes are read in place, at the disk's speed (see [`super::column`]).
+/// Neither half-precision tokens nor cosines shrink by much (10 % with byte streams under zstd),
+/// and plain bytes are read in place, at the disk's speed (see [`super::column`]).
 fn plain_bytes(builder: WriterPropertiesBuilder, path: ColumnPath) -> WriterPropertiesBuilder {
     builder
         .set_column_dictionary_enabled(path.clone(), false)

@@ -1,5 +1,5 @@
-//! Tables of numbers that are too large for memory, in files without a name: nothing is left of them
-//! when the process ends, however it ends.
+//! Tables of numbers that are too large for memory, in files without a name: nothing is left of
+//! them when the process ends, however it ends.
 //!
 //! They lie on the store's disk, since `/tmp` is memory on many machines.
 
