@@ -126,7 +126,7 @@ impl Overrides {
         overrides.extend(self.device.map(|kind| format!("device.kind={kind}")));
         overrides.extend(self.cores.asked().map(|threads| format!("device.threads={threads}")));
         let spec = load(&overrides)?;
-        cores::set_limit(spec.device.threads);
+        spec.device.set_limits();
         Ok(spec)
     }
 }

@@ -19,11 +19,6 @@ pub fn set_folder(folder: &Path) {
     *FOLDER.write().unwrap_or_else(PoisonError::into_inner) = Some(folder.to_owned());
 }
 
-/// Returns the folder in which files are made.
-pub fn folder() -> PathBuf {
-    FOLDER.read().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_else(env::temp_dir)
-}
-
 /// A file of 32-bit numbers. Threads may read it at the same time.
 #[derive(Debug)]
 pub struct Scratch {
@@ -38,7 +33,8 @@ impl Scratch {
     /// # Errors
     /// Returns [`Kind::Store`] if the folder cannot be written to.
     pub fn create() -> Result<Scratch> {
-        let folder = folder();
+        let set = FOLDER.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let folder = set.unwrap_or_else(env::temp_dir);
         let file = tempfile::tempfile_in(&folder).at(Kind::Store, "cannot make a temporary file in", &folder)?;
         Ok(Scratch { file, folder, numbers: 0 })
     }

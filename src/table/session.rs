@@ -18,7 +18,7 @@ use datafusion::prelude::{SessionConfig, col, ident};
 
 use crate::cores;
 use crate::error::{Context, Kind, Result};
-use crate::store::{Partition, Store, reader, scratch};
+use crate::store::{Partition, Store, reader};
 use crate::table::catalog::Parts;
 use crate::table::cooperative_joins::GivingWay;
 use crate::table::schema::{self, Scope, TableSchema};
@@ -116,7 +116,6 @@ fn bounded(memory: u64) -> Result<Arc<RuntimeEnv>> {
     let pool = FairSpillPool::new(usize::try_from(memory).unwrap_or(usize::MAX));
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, NonZeroUsize::MIN)))
-        .with_temp_file_path(scratch::folder())
         .with_max_temp_directory_size(memory.saturating_mul(SPILL))
         .build_arc()
         .context(Kind::Query, || "cannot bound the memory of statements".to_owned())
