@@ -216,7 +216,8 @@ fn a_kill_loses_the_part_in_hand_and_no_other() {
     assert!(kept >= 2_048, "a part was written after {kept} lines");
 
     let said = String::from_utf8(pipeline.output("embed", &[]).stderr).unwrap();
-    let forwards = |all: &str| all.split_once(" text forwards")?.0.rsplit(' ').next()?.replace(',', "").parse::<u64>().ok();
+    let forwards =
+        |all: &str| all.split_once(" text forwards")?.0.rsplit(' ').next()?.replace(',', "").parse::<u64>().ok();
     // Every line of the store was one sentence more, but for those of the class that repeats one.
     let left = forwards(&said).unwrap_or(0);
     assert!(left <= all - 2_048 && left >= all.saturating_sub(kept), "{left} of {all} after {kept}: {said}");

@@ -53,6 +53,12 @@ impl Blocks {
         Blocks { rows, block: (PRODUCTS / each.max(1)).max(1) }
     }
 
+    /// Returns blocks for the products of rows (rows, d) with those of a table (m, d) of so many
+    /// `numbers`: both the work and what comes of it, m numbers a row, are of a block's size.
+    pub fn of_cosines(rows: i64, m: i64, numbers: i64) -> Blocks {
+        Blocks::of_products(rows, numbers).at_most((NUMBERS / m.max(1)).max(1))
+    }
+
     /// Returns blocks for elementwise work on rows of `each` numbers.
     pub fn of_numbers(rows: i64, each: i64) -> Blocks {
         Blocks { rows, block: (NUMBERS / each.max(1)).max(1) }

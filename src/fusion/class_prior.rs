@@ -38,7 +38,7 @@ pub fn estimate(features: &Matrix, prior: &Matrix, stop: &Stop) -> Result<Tensor
     let bias = prior.mean(stop)? * BIAS;
     let mut clusters = prior.map(stop, |rows| (rows - &bias).argmax(1, false))?;
     let mut centres = Tensor::zeros([classes, width], tch::kind::FLOAT_CPU);
-    let products = Blocks::of_products(pictures, classes * width);
+    let products = Blocks::of_cosines(pictures, classes, classes * width);
     for _ in 0..ROUNDS {
         let mut sums = centres.zeros_like();
         products.try_each(stop, |block| {

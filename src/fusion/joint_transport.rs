@@ -133,7 +133,7 @@ fn from_centre(features: &Matrix, centre: &Tensor, stop: &Stop) -> Result<Matrix
 /// Returns cosine-like logits (rows, C) of both spaces; `weight` turns the second one's cosines
 /// into those of the first.
 fn together(cosines: &Matrix, seen: &Matrix, prototypes: &Tensor, weight: f64, stop: &Stop) -> Result<Matrix> {
-    let blocks = Blocks::of_products(seen.size().0, prototypes.numel() as i64);
+    let blocks = Blocks::of_cosines(seen.size().0, cosines.size().1, prototypes.numel() as i64);
     Matrix::computed(blocks, cosines.size().1, stop, |block| {
         Ok(cosines.block(block)? + seen.block(block)?.matmul(&prototypes.tr()) * weight)
     })
@@ -148,7 +148,7 @@ fn softened(logits: &Tensor, bias: &Tensor, scale: f64) -> Tensor {
 fn means(logits: &Matrix, bias: &Tensor, seen: &Matrix, scale: f64, stop: &Stop) -> Result<Tensor> {
     let ((rows, classes), width) = (logits.size(), seen.size().1);
     let mut sums = Tensor::zeros([classes, width], tch::kind::FLOAT_CPU);
-    Blocks::of_products(rows, classes * width).try_each(stop, |block| {
+    Blocks::of_cosines(rows, classes, classes * width).try_each(stop, |block| {
         sums += softened(&logits.block(block)?, bias, scale).tr().matmul(&seen.block(block)?);
         Ok(())
     })?;

@@ -355,8 +355,9 @@ impl Writer {
 /// Fails if a file cannot be read or written, and returns [`Kind::Interrupted`] if a stop was
 /// requested.
 pub fn products(rows: &Matrix, others: &Tensor, stop: &Stop) -> Result<Matrix> {
-    let blocks = Blocks::of_products(rows.rows, others.numel() as i64);
-    Matrix::computed(blocks, others.size()[0], stop, |block| Ok(rows.block(block)?.matmul(&others.tr())))
+    let classes = others.size()[0];
+    let blocks = Blocks::of_cosines(rows.rows, classes, others.numel() as i64);
+    Matrix::computed(blocks, classes, stop, |block| Ok(rows.block(block)?.matmul(&others.tr())))
 }
 
 #[cfg(test)]

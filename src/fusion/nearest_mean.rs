@@ -53,6 +53,11 @@ impl ClassMeans {
         Ok(ClassMeans { means: normalize(&sums), counts, squares: squares.to_kind(Number::Float), explained })
     }
 
+    /// Returns blocks for the cosines of features to the means.
+    fn blocks(&self, features: &Matrix) -> Blocks {
+        Blocks::of_cosines(features.size().0, self.means.size()[0], self.means.numel() as i64)
+    }
+
     /// Returns the share of the features' variance that is between the classes, not within, from 0
     /// to 1: what k-means makes large.
     pub fn explained(&self) -> f64 {
@@ -64,7 +69,7 @@ impl ClassMeans {
     /// # Errors
     /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
     pub fn nearest(&self, features: &Matrix, stop: &Stop) -> Result<Tensor> {
-        Blocks::of_products(features.size().0, self.means.numel() as i64).try_map(stop, |block| {
+        self.blocks(features).try_map(stop, |block| {
             let cosines = features.block(block)?.matmul(&self.means.tr());
             // A class that nothing is answered with has no mean, and nothing lies near it.
             Ok(cosines.masked_fill(&self.counts.eq(0.0), f64::NEG_INFINITY).argmax(1, false))
@@ -78,7 +83,7 @@ impl ClassMeans {
     /// # Errors
     /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
     pub fn nearest_of_others(&self, features: &Matrix, answers: &Tensor, stop: &Stop) -> Result<Tensor> {
-        Blocks::of_products(features.size().0, self.means.numel() as i64).try_map(stop, |block| {
+        self.blocks(features).try_map(stop, |block| {
             let cosines = features.block(block)?.matmul(&self.means.tr());
             let answers = block.of(answers);
             let of_own = |numbers: &Tensor| numbers.index_select(0, &answers).unsqueeze(-1);

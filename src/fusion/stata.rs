@@ -106,7 +106,7 @@ impl Moments {
         let mut weight = Tensor::zeros([classes], tch::kind::FLOAT_CPU);
         let mut mean = Tensor::zeros([classes, width], tch::kind::FLOAT_CPU);
         let mut square = mean.zeros_like();
-        Blocks::of_products(pictures, 2 * classes * width).try_each(stop, |block| {
+        Blocks::of_cosines(pictures, classes, 2 * classes * width).try_each(stop, |block| {
             let (answers, features) = (answers.block(block)?, features.block(block)?);
             weight += answers.sum_dim_intlist([0i64].as_slice(), false, None::<Number>);
             mean += answers.tr().matmul(&features);
@@ -136,7 +136,7 @@ fn log_density(features: &Matrix, means: &Tensor, variances: &Tensor, stop: &Sto
     let precision = variances.reciprocal();
     let weighted = means * &precision;
     let constant = (means * &weighted + variances.log()).sum_dim_intlist([1i64].as_slice(), false, None::<Number>);
-    let blocks = Blocks::of_products(features.size().0, 2 * means.numel() as i64);
+    let blocks = Blocks::of_cosines(features.size().0, means.size()[0], 2 * means.numel() as i64);
     Matrix::computed(blocks, means.size()[0], stop, |block| {
         let features = features.block(block)?;
         let near = features.matmul(&weighted.tr()) * 2.0;

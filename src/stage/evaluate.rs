@@ -146,7 +146,7 @@ pub fn by_split(splits: Vec<Tensor>, rows: i64, answer: impl Fn(&Tensor) -> Resu
 /// # Errors
 /// Fails if libtorch cannot copy the result, or a stop was requested.
 pub fn nearest(features: &Matrix, classifier: &Tensor, stop: &Stop) -> Result<Vec<i32>> {
-    let blocks = Blocks::of_products(features.size().0, classifier.numel() as i64);
+    let blocks = Blocks::of_cosines(features.size().0, classifier.size()[0], classifier.numel() as i64);
     let best = blocks.try_map(stop, |block| Ok(features.block(block)?.matmul(&classifier.tr()).argmax(1, false)))?;
     classes(&best)
 }

@@ -112,6 +112,6 @@ impl Cells {
 
 /// Returns the centre (c, d) that each feature (rows, d) is nearest to.
 fn nearest(features: &Matrix, centres: &Tensor, stop: &Stop) -> Result<Tensor> {
-    Blocks::of_products(features.size().0, centres.numel() as i64)
+    Blocks::of_cosines(features.size().0, centres.size()[0], centres.numel() as i64)
         .try_map(stop, |block| Ok(features.block(block)?.matmul(&centres.tr()).argmax(1, false)))
 }
