@@ -60,7 +60,8 @@ impl DeviceSettings {
     /// Bounds the cores and the memory that this process uses from now on.
     pub fn set_limits(&self) {
         cores::set_limit(self.threads);
-        memory::set_limit((self.memory * 1e9) as u64);
+        let bytes = (self.memory * 1e9) as u64;
+        memory::set_limit(if self.memory > 0.0 { bytes.max(1) } else { 0 });
     }
 }
 

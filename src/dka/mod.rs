@@ -11,7 +11,6 @@ mod logits_table;
 mod parameters;
 pub mod pass;
 mod policies;
-mod row_order;
 mod settings;
 mod side_by_side;
 pub mod statement;

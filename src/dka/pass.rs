@@ -15,7 +15,7 @@ use crate::dka::logits_table::{LogitsTable, Shared};
 use crate::dka::parameters::Parameters;
 use crate::dka::side_by_side::SideBySide;
 use crate::dka::statement::Statement;
-use crate::dka::{checked, row_order};
+use crate::dka::{Policy, checked};
 use crate::error::{Context, Error, Kind, Result};
 use crate::fusion::matrix::Matrix;
 use crate::memory;
@@ -75,8 +75,8 @@ impl PassInput<'_> {
 }
 
 /// Runs the statement over the pass's two tables, with a `$bias` of zeros. The same input gives the
-/// same bits, whatever the number of cores: a statement whose result could depend on the order of
-/// rows reads them by one thread, in order.
+/// same bits, whatever the number of cores: the rows of a policy's statement, whose result depends
+/// on no order, are read by all, and those of any other statement by one thread, in order.
 ///
 /// # Errors
 /// Returns [`Kind::Query`] if the statement fails, returns no row, or returns a wrong one: an
@@ -104,11 +104,18 @@ pub async fn balanced_pseudo_labels(statement: &Statement, input: PassInput<'_>,
     let df = statement.plan(&ctx, input.run, input.pass, input.parameters, bias).await?;
     let failed = |error: DataFusionError| statement.named(explained(error, &ctx));
     let (mut state, plan) = df.into_parts();
-    if row_order::is_irrelevant(&plan).map_err(failed)? {
-        state.config_mut().options_mut().execution.target_partitions = cores::limit();
+    if Policy::ALL.iter().any(|policy| policy.statement() == *statement) {
+        state.config_mut().options_mut().execution.target_partitions = threads();
     }
     let rows = DataFrame::new(state, plan).collect().await.map_err(failed)?;
     checked::labels(&rows, &input).map_err(|e| statement.named(e))
+}
+
+/// Returns how many threads read the rows of a policy's statement: one for each core, as far as
+/// each has memory to sort, which cannot be written to the disk.
+fn threads() -> usize {
+    const OF_A_THREAD: u64 = 64_000_000;
+    cores::limit().min((memory::of_a_statement() / OF_A_THREAD).max(1) as usize)
 }
 
 /// Rewords DataFusion's error about a pass, whose memory is bounded by the pipeline.

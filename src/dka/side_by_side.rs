@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{JoinSide, JoinType, Result, internal_err};
+use datafusion::common::{JoinSide, JoinType, NullEquality, Result, internal_err};
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column};
 use datafusion::physical_expr::utils::conjunction;
+use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExec;
@@ -61,6 +62,10 @@ impl<'a> Side<'a> {
         }
         if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
             let Some(side) = Side::of(projection.input())? else { return Ok(None) };
+            // What is random must be computed once, and is put into several places here.
+            if projection.expr().iter().any(|column| is_volatile(&column.expr)) {
+                return Ok(None);
+            }
             let columns = projection.expr().iter().map(|column| put_in(&column.expr, &side.columns));
             let columns = columns.collect::<Result<_>>()?;
             return Ok(Some(Side { columns, ..side }));
@@ -90,7 +95,8 @@ impl<'a> Side<'a> {
 /// Returns what reads the rows of a join, if both sides are the two tables and pictures are joined
 /// to themselves.
 fn side_by_side(join: &HashJoinExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    if *join.join_type() != JoinType::Inner {
+    // Rows that are joined although a key is null are left to the join itself.
+    if *join.join_type() != JoinType::Inner || join.null_equality() != NullEquality::NullEqualsNothing {
         return Ok(None);
     }
     let (Some(left), Some(right)) = (Side::of(join.left())?, Side::of(join.right())?) else { return Ok(None) };

@@ -69,11 +69,6 @@ impl Statement {
     /// Returns [`Kind::Query`] if the statement cannot be planned, does more than read, or returns
     /// wrong columns.
     pub async fn validate(&self) -> Result<()> {
-        self.over_no_pictures().await.map(drop)
-    }
-
-    /// Plans the statement over empty tables.
-    async fn over_no_pictures(&self) -> Result<DataFrame> {
         let none = Matrix::from(Tensor::zeros([0, 1], tch::kind::FLOAT_CPU));
         let ctx = pass::session(&pass::PassInput {
             run: "run",
@@ -84,13 +79,7 @@ impl Statement {
             parameters: Parameters::default(),
             previous: None,
         })?;
-        self.plan(&ctx, "run", 0, Parameters::default(), &[0.0]).await
-    }
-
-    /// Returns the statement's plan over empty tables.
-    #[cfg(test)]
-    pub(super) async fn logical_plan(&self) -> Result<datafusion::logical_expr::LogicalPlan> {
-        Ok(self.over_no_pictures().await?.into_parts().1)
+        self.plan(&ctx, "run", 0, Parameters::default(), &[0.0]).await.map(drop)
     }
 
     /// Plans the statement with the pass's values, and checks its columns.

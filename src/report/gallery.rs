@@ -181,7 +181,12 @@ async fn last_changes(ctx: &SessionContext, count: usize) -> Result<Vec<Changed>
         pass: i64,
         changed: u64,
     }
-    let passes: Vec<Pass> = rows(ctx, "SELECT pass, changed FROM passes ORDER BY pass DESC").await?;
+    let passes: Vec<Pass> = rows(
+        ctx,
+        "SELECT pass, count(*) AS changed FROM pseudo_labels WHERE class_id <> previous_class_id
+         GROUP BY pass ORDER BY pass DESC",
+    )
+    .await?;
     // The passes that have enough changes together, and the surest changes of the first of them.
     let mut wanted = count as u64;
     let first = passes.into_iter().find(|pass| {

@@ -12,6 +12,7 @@ use crate::memory;
 use crate::stage::pictures::Pictures;
 use crate::stage::stored_tensors::StoredTensors;
 use crate::stop::Stop;
+use crate::store::column::Column;
 use crate::store::layout::Partition;
 use crate::store::reader;
 use crate::table::{arrays, tensor};
@@ -63,16 +64,13 @@ fn gather(
 /// [`Kind::Interrupted`] if a stop was requested.
 pub fn vectors(partition: &Partition, column: &str, pictures: &Pictures, stop: &Stop) -> Result<Matrix> {
     let (parts, rows) = rows_of(partition, pictures, stop)?;
-    match Matrix::stored(&parts, column) {
-        Ok(stored) => stored.picked(&Tensor::from_slice(&rows)).in_memory_if_small(stop),
-        // Earlier versions of this program compressed vectors.
-        Err(_) => {
-            let gathered = gather(partition, column, pictures, stop, |batch, rows| {
-                Ok(tensor::from_vectors(batch, column)?.index_select(0, rows))
-            });
-            Ok(gathered?.into())
-        }
+    if Column::is_plain(&parts, column)? {
+        return Matrix::stored(&parts, column)?.picked(&Tensor::from_slice(&rows)).in_memory_if_small(stop);
     }
+    let gathered = gather(partition, column, pictures, stop, |batch, rows| {
+        Ok(tensor::from_vectors(batch, column)?.index_select(0, rows))
+    });
+    Ok(gathered?.into())
 }
 
 /// Returns the parts of a partition that have rows of the pictures, and each picture's row among

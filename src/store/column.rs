@@ -48,6 +48,24 @@ struct Page {
 }
 
 impl Column {
+    /// Returns whether a column of all parts was written plainly; earlier versions of this program
+    /// compressed vectors.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Store`] if a part cannot be read.
+    pub fn is_plain(parts: &[PathBuf], column: &str) -> Result<bool> {
+        for path in parts {
+            let (_, metadata) = reader::open(path)?;
+            let leaves = metadata.parquet_schema().columns();
+            let leaf = leaves.iter().position(|leaf| leaf.path().parts().first().is_some_and(|name| name == column));
+            let plain = |leaf| metadata.metadata().row_groups().iter().all(|group| is_plain(group.column(leaf)));
+            if !leaf.is_none_or(plain) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Opens a column of parts, in their order. All must have rows of the same length.
     ///
     /// # Errors
@@ -123,11 +141,15 @@ fn open(path: &Path, column: &str, first: u64) -> Result<(Part, FieldRef, usize)
     let leaves = metadata.parquet_schema().columns();
     let leaf = leaves.iter().position(|leaf| leaf.path().parts().first().is_some_and(|name| name == column));
     let leaf = leaf.ok_or_else(|| refuse("does not exist"))?;
-    let index = metadata.metadata().offset_index().ok_or_else(|| refuse("has no index of its pages"))?;
+    let groups = metadata.metadata().row_groups();
+    let index = metadata.metadata().offset_index().map_or(&[][..], Vec::as_slice);
+    if index.len() < groups.len() {
+        return Err(refuse("has no index of its pages"));
+    }
 
     let mut pages = Vec::new();
     let mut before = first;
-    for (group, index) in metadata.metadata().row_groups().iter().zip(index) {
+    for (group, index) in groups.iter().zip(index) {
         if !is_plain(group.column(leaf)) {
             return Err(
                 refuse("is compressed").hint("an earlier version wrote it: `cache gc` lists what is no longer used")

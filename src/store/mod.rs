@@ -13,6 +13,7 @@ pub mod encoding;
 pub mod inventory;
 pub mod layout;
 pub mod lock;
+pub mod open_files;
 pub mod part;
 pub mod pictures;
 pub mod reader;

@@ -1,7 +1,7 @@
 //! Tables of numbers that are too large for memory, in files without a name: nothing is left of
 //! them when the process ends, however it ends.
 //!
-//! They lie on the store's disk, since `/tmp` is memory on many machines.
+//! A run has them on the store's disk, since `/tmp` is memory on many machines.
 
 use std::env;
 use std::fs::File;
