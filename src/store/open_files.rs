@@ -1,5 +1,6 @@
 //! How many files this process may have open: a column of a large table is read from all its parts
-//! at once ([`super::column`]), and many systems allow a process 1,024 files unless it asks for more.
+//! at once ([`super::column`]), and many systems allow a process 1,024 files unless it asks for
+//! more.
 
 /// Allows as many open files as the system lets this process ask for. Does nothing if it cannot.
 pub fn allow_all() {
