@@ -69,14 +69,15 @@ impl Clone for Matrix {
 }
 
 impl Matrix {
-    /// Opens a column of vectors of 32-bit numbers in parts of the store.
+    /// Opens a column of vectors of 32-bit numbers in parts of the store; `None` if it can only be
+    /// read as a whole.
     ///
     /// # Errors
     /// Fails like [`Column::open`].
-    pub fn stored(parts: &[PathBuf], column: &str) -> Result<Self> {
-        let column = Column::open(parts, column)?;
+    pub fn stored(parts: &[PathBuf], column: &str) -> Result<Option<Self>> {
+        let Some(column) = Column::open(parts, column)? else { return Ok(None) };
         let (rows, columns) = (column.rows().cast_signed(), column.width() / size_of::<f32>());
-        Ok(Matrix { rows, columns: columns as i64, numbers: Numbers::Stored(Arc::new(column)) })
+        Ok(Some(Matrix { rows, columns: columns as i64, numbers: Numbers::Stored(Arc::new(column)) }))
     }
 
     /// Computes a table, block by block in order: `make` returns the rows of a block. It lies in

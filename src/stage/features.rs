@@ -1,60 +1,18 @@
 //! Reads cached features back, in the order of the pictures.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 
-use arrow::array::RecordBatch;
 use tch::Tensor;
 
 use crate::error::{Error, Kind, Result};
 use crate::fusion::matrix::Matrix;
-use crate::memory;
 use crate::stage::pictures::Pictures;
 use crate::stage::stored_tensors::StoredTensors;
 use crate::stop::Stop;
-use crate::store::column::Column;
 use crate::store::layout::Partition;
 use crate::store::reader;
-use crate::table::{arrays, tensor};
-
-/// Returns the rows of all pictures in a partition, in the pictures' order. `make` gets a batch of
-/// the store and which of its rows are theirs; it returns the result's rows.
-fn gather(
-    partition: &Partition,
-    column: &str,
-    pictures: &Pictures,
-    stop: &Stop,
-    make: impl Fn(&RecordBatch, &Tensor) -> Result<Tensor>,
-) -> Result<Tensor> {
-    let wanted = pictures.rows();
-    let places: HashMap<&str, i64> = wanted.iter().map(|picture| picture.image_id.as_str()).zip(0..).collect();
-    let mut all: Option<Tensor> = None;
-    let mut filled = HashSet::new();
-    // The space may hold pictures of other datasets too.
-    for batch in reader::batches_with(partition, Some(&["image_id", column]), 1024, |id| places.contains_key(id))? {
-        stop.check()?;
-        let batch = batch?;
-        let ids = arrays::strings(&batch, "image_id")?;
-        let (from, to): (Vec<i64>, Vec<i64>) =
-            (0..).zip(&ids).filter_map(|(row, id)| Some((row, *places.get(id)?))).unzip();
-        if from.is_empty() {
-            continue;
-        }
-        let index = Tensor::from_slice(&to);
-        let rows = make(&batch, &Tensor::from_slice(&from))?;
-        let all = all.get_or_insert_with(|| {
-            let mut shape = rows.size();
-            shape[0] = wanted.len() as i64;
-            Tensor::zeros(shape, (rows.kind(), rows.device()))
-        });
-        let _ = all.index_copy_(0, &index, &rows);
-        filled.extend(to);
-    }
-    match all {
-        Some(all) if filled.len() == wanted.len() => Ok(all),
-        _ => Err(missing(partition, filled.len(), wanted.len())),
-    }
-}
+use crate::table::tensor;
 
 /// Returns vectors (rows, d), with a row for each picture in their order. They are read from the
 /// store where they are needed if they are too large for memory.
@@ -64,42 +22,48 @@ fn gather(
 /// [`Kind::Interrupted`] if a stop was requested.
 pub fn vectors(partition: &Partition, column: &str, pictures: &Pictures, stop: &Stop) -> Result<Matrix> {
     let (parts, rows) = rows_of(partition, pictures, stop)?;
-    if Column::is_plain(&parts, column)? {
-        return Matrix::stored(&parts, column)?.picked(&Tensor::from_slice(&rows)).in_memory_if_small(stop);
+    let rows = Tensor::from_slice(&rows);
+    match Matrix::stored(&parts, column)? {
+        Some(stored) => stored.picked(&rows).in_memory_if_small(stop),
+        None => Ok(whole(parts, column, stop)?.index_select(0, &rows).into()),
     }
-    let gathered = gather(partition, column, pictures, stop, |batch, rows| {
-        Ok(tensor::from_vectors(batch, column)?.index_select(0, rows))
-    });
-    Ok(gathered?.into())
 }
 
 /// Returns the parts of a partition that have rows of the pictures, and each picture's row among
-/// those of these parts.
+/// those of these parts. The space may hold pictures of other datasets too.
 fn rows_of(partition: &Partition, pictures: &Pictures, stop: &Stop) -> Result<(Vec<PathBuf>, Vec<i64>)> {
     let wanted = pictures.rows();
     let places: HashMap<&str, usize> = wanted.iter().map(|picture| picture.image_id.as_str()).zip(0..).collect();
-    let parts = reader::sound_parts_with(partition, |id| places.contains_key(id))?;
-    let mut rows = vec![-1; wanted.len()];
-    let mut row = 0;
-    for batch in reader::batches_of(parts.clone(), Some(&["image_id"]), 1 << 14) {
+    let (mut parts, mut rows, mut before) = (Vec::new(), vec![-1; wanted.len()], 0);
+    for part in partition.listed()? {
         stop.check()?;
-        for id in arrays::strings(&batch?, "image_id")? {
-            if let Some(&place) = places.get(id) {
-                rows[place] = row;
-            }
-            row += 1;
+        let ids = reader::ids_of(partition, &part)?.unwrap_or_default();
+        let found: Vec<(usize, i64)> =
+            ids.iter().zip(before..).filter_map(|(id, row)| Some((*places.get(id.as_str())?, row))).collect();
+        if !found.is_empty() && partition.verify(&part)? {
+            found.into_iter().for_each(|(place, row)| rows[place] = row);
+            before += ids.len() as i64;
+            parts.push(part);
         }
     }
     match rows.iter().filter(|row| **row >= 0).count() {
         found if found == wanted.len() => Ok((parts, rows)),
-        found => Err(missing(partition, found, wanted.len())),
+        found => Err(Error::new(
+            Kind::Store,
+            format!("{} has {found} of {} pictures", partition.dir().display(), wanted.len()),
+        )
+        .hint("run the pipeline again: what is missing is computed")),
     }
 }
 
-/// Returns the error for a partition that lacks rows of pictures.
-fn missing(partition: &Partition, found: usize, wanted: usize) -> Error {
-    Error::new(Kind::Store, format!("{} has {found} of {wanted} pictures", partition.dir().display()))
-        .hint("run the pipeline again: what is missing is computed")
+/// Returns all rows of a column of vectors, which earlier versions of this program compressed.
+fn whole(parts: Vec<PathBuf>, column: &str, stop: &Stop) -> Result<Tensor> {
+    let mut all = Vec::new();
+    for batch in reader::batches_of(parts, Some(&[column]), 1024) {
+        stop.check()?;
+        all.push(tensor::from_vectors(&batch?, column)?);
+    }
+    Ok(Tensor::cat(&all, 0))
 }
 
 /// Returns the composite (rows, d) of each picture's crops, of unit length, from a partition of
@@ -128,12 +92,5 @@ pub fn half_composites(partition: &Partition, pictures: &Pictures, stop: &Stop) 
 /// Fails as [`vectors`] does.
 pub fn tensors(partition: &Partition, column: &str, pictures: &Pictures, stop: &Stop) -> Result<StoredTensors> {
     let (parts, rows) = rows_of(partition, pictures, stop)?;
-    let stored = StoredTensors::open(&parts, column, rows)?;
-    if stored.bytes() > memory::of_a_table() {
-        return Ok(stored);
-    }
-    let all = gather(partition, column, pictures, stop, |batch, rows| {
-        Ok(tensor::from_tensors(batch, column)?.index_select(0, rows))
-    });
-    Ok(StoredTensors::Memory(all?))
+    StoredTensors::open(&parts, column, rows)?.in_memory_if_small(stop)
 }

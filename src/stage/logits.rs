@@ -5,7 +5,7 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::SchemaRef;
 use tch::Tensor;
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::fusion::matrix::Matrix;
 use crate::stop::Stop;
 use crate::store::layout::Store;
@@ -46,6 +46,7 @@ impl Part {
     /// Fails if the store cannot be written or read, or a stop was requested.
     pub(super) fn finish(self, stop: &Stop) -> Result<Matrix> {
         let part = self.writer.finish()?.path;
-        Matrix::stored(&[part], "logits")?.in_memory_if_small(stop)
+        let none = || Error::new(Kind::Internal, "logits were not written plainly");
+        Matrix::stored(&[part], "logits")?.ok_or_else(none)?.in_memory_if_small(stop)
     }
 }

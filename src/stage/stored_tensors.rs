@@ -8,6 +8,9 @@ use std::sync::Arc;
 use tch::Tensor;
 
 use crate::error::{Error, Kind, Result};
+use crate::fusion::blocks::Blocks;
+use crate::memory;
+use crate::stop::Stop;
 use crate::store::column::Column;
 use crate::table::tensor;
 
@@ -29,9 +32,29 @@ impl StoredTensors {
     /// Opens a column of parts; `rows` has the row of each picture among those of all parts.
     ///
     /// # Errors
-    /// Fails like [`Column::open`].
+    /// Fails like [`Column::open`], and if the column was not written plainly, as all tensors are.
     pub fn open(parts: &[PathBuf], column: &str, rows: Vec<i64>) -> Result<Self> {
-        Ok(StoredTensors::Store { column: Arc::new(Column::open(parts, column)?), rows: rows.into() })
+        let none = || Error::new(Kind::Store, format!("the tensors `{column}` were not written plainly"));
+        let column = Column::open(parts, column)?.ok_or_else(none)?;
+        Ok(StoredTensors::Store { column: Arc::new(column), rows: rows.into() })
+    }
+
+    /// Reads the tensors into memory if they are few ([`memory::of_a_table`]).
+    ///
+    /// # Errors
+    /// Returns [`Kind::Store`] if a part cannot be read, and [`Kind::Interrupted`] if a stop was
+    /// requested.
+    pub fn in_memory_if_small(self, stop: &Stop) -> Result<Self> {
+        let StoredTensors::Store { column, rows } = &self else { return Ok(self) };
+        if self.bytes() > memory::of_a_table() {
+            return Ok(self);
+        }
+        let blocks = Blocks::of_numbers(rows.len() as i64, column.width() as i64);
+        let all = blocks.try_map(stop, |block| {
+            let (from, to) = block.range();
+            self.rows(&(from..to).collect::<Vec<i64>>())
+        });
+        all.map(StoredTensors::Memory)
     }
 
     /// Returns the same tensors, for another thread.

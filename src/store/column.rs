@@ -48,33 +48,17 @@ struct Page {
 }
 
 impl Column {
-    /// Returns whether a column of all parts was written plainly; earlier versions of this program
-    /// compressed vectors.
+    /// Opens a column of parts, in their order; `None` if one was not written plainly, as vectors
+    /// of earlier versions of this program were not. All must have rows of the same length.
     ///
     /// # Errors
-    /// Returns [`Kind::Store`] if a part cannot be read.
-    pub fn is_plain(parts: &[PathBuf], column: &str) -> Result<bool> {
-        for path in parts {
-            let (_, metadata) = reader::open(path)?;
-            let leaves = metadata.parquet_schema().columns();
-            let leaf = leaves.iter().position(|leaf| leaf.path().parts().first().is_some_and(|name| name == column));
-            let plain = |leaf| metadata.metadata().row_groups().iter().all(|group| is_plain(group.column(leaf)));
-            if !leaf.is_none_or(plain) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Opens a column of parts, in their order. All must have rows of the same length.
-    ///
-    /// # Errors
-    /// Returns [`Kind::Store`] if a part cannot be read, has no such column, or one that was not
-    /// written plainly.
-    pub fn open(parts: &[PathBuf], column: &str) -> Result<Column> {
+    /// Returns [`Kind::Store`] if a part cannot be read or has no such column.
+    pub fn open(parts: &[PathBuf], column: &str) -> Result<Option<Column>> {
         let mut opened = Column { parts: Vec::with_capacity(parts.len()), field: None, width: 0, rows: 0 };
         for path in parts {
-            let (part, field, width) = reader::or_damaged(path, || open(path, column, opened.rows))?;
+            let Some((part, field, width)) = reader::or_damaged(path, || open(path, column, opened.rows))? else {
+                return Ok(None);
+            };
             if !opened.parts.is_empty() && width != opened.width {
                 let what = format!("`{column}` has rows of {width} bytes in {}, not {}", path.display(), opened.width);
                 return Err(Error::new(Kind::Store, what));
@@ -83,7 +67,7 @@ impl Column {
             opened.rows += part.pages.iter().map(|page| page.rows).sum::<u64>();
             opened.parts.push(part);
         }
-        Ok(opened)
+        Ok(Some(opened))
     }
 
     /// Returns the number of rows.
@@ -128,8 +112,8 @@ impl Column {
 }
 
 /// Opens a part whose first row is the row `first` of all parts, and returns the column and the
-/// bytes of a row, too.
-fn open(path: &Path, column: &str, first: u64) -> Result<(Part, FieldRef, usize)> {
+/// bytes of a row, too; `None` if it was not written plainly.
+fn open(path: &Path, column: &str, first: u64) -> Result<Option<(Part, FieldRef, usize)>> {
     let refuse = |what: &str| Error::new(Kind::Store, format!("`{column}` of {} {what}", path.display()));
     let file = File::open(path).at(Kind::Store, "cannot read", path)?;
     let options = ArrowReaderOptions::new()
@@ -151,9 +135,7 @@ fn open(path: &Path, column: &str, first: u64) -> Result<(Part, FieldRef, usize)
     let mut before = first;
     for (group, index) in groups.iter().zip(index) {
         if !is_plain(group.column(leaf)) {
-            return Err(
-                refuse("is compressed").hint("an earlier version wrote it: `cache gc` lists what is no longer used")
-            );
+            return Ok(None);
         }
         let locations = index.get(leaf).map(|index| index.page_locations().as_slice()).unwrap_or_default();
         let ends = locations.iter().skip(1).map(|next| next.first_row_index).chain([group.num_rows()]);
@@ -167,7 +149,7 @@ fn open(path: &Path, column: &str, first: u64) -> Result<(Part, FieldRef, usize)
         }
         before += group.num_rows().cast_unsigned();
     }
-    Ok((Part { path: path.to_owned(), file, pages }, field.clone(), width))
+    Ok(Some((Part { path: path.to_owned(), file, pages }, field.clone(), width)))
 }
 
 /// Returns the bytes of a row of a column without nulls; `None` if rows differ in length.
@@ -237,7 +219,7 @@ mod tests {
         // Rows of 8 kB: pages of 1 MB, and groups of 2,000 rows.
         let (_dir, parts) = written(&[5_000, 1, 300], 2_000);
         for name in ["logits", "tokens"] {
-            let column = Column::open(&parts, name).unwrap();
+            let column = Column::open(&parts, name).unwrap().unwrap();
             assert_eq!((column.rows(), column.width()), (5_301, 8_000));
             assert!(column.parts[0].pages.len() > 2, "{name}: {} pages", column.parts[0].pages.len());
             for (from, count) in [(0, 1), (4_999, 3), (1_999, 2), (130, 700), (5_300, 1), (0, 5_301)] {
@@ -256,6 +238,6 @@ mod tests {
             let error = Column::open(&parts, name).unwrap_err().to_string();
             assert!(error.contains(what), "{error}");
         }
-        assert_eq!(Column::open(&[], "logits").unwrap().rows(), 0);
+        assert_eq!(Column::open(&[], "logits").unwrap().unwrap().rows(), 0);
     }
 }

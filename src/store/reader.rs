@@ -128,21 +128,13 @@ pub fn batches_with(
     batch_size: usize,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<Batches> {
-    Ok(batches_of(sound_parts_with(partition, wanted)?, columns, batch_size))
-}
-
-/// Like [`parts_with`], but verifies their checksums: a damaged part is set aside and left out.
-///
-/// # Errors
-/// Fails like [`each_image_id`].
-pub fn sound_parts_with(partition: &Partition, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
     let mut parts = Vec::new();
     for part in parts_with(partition, wanted)? {
         if partition.verify(&part)? {
             parts.push(part);
         }
     }
-    Ok(parts)
+    Ok(batches_of(parts, columns, batch_size))
 }
 
 /// Returns the rows of `wanted` pictures alone, a batch for each part that has some: of the other

@@ -52,7 +52,7 @@ enum Source {
 
 /// A row for each picture.
 enum Rows {
-    /// On the model's device.
+    /// In memory, on the model's device if there is room.
     Near(Tensor),
     /// Vectors on the CPU, in memory or in the store.
     Vectors(Matrix),
@@ -84,7 +84,10 @@ impl Rows {
     /// Returns these rows, on `device`.
     fn of(&self, rows: &[i64], device: Device) -> Result<Tensor> {
         match self {
-            Rows::Near(all) => Ok(all.index_select(0, &upload(&Tensor::from_slice(rows), all.device())?)),
+            Rows::Near(all) => {
+                let index = upload(&Tensor::from_slice(rows), all.device())?;
+                upload(&all.index_select(0, &index), device)
+            }
             Rows::Vectors(all) => upload(&all.rows(&Tensor::from_slice(rows))?, device),
             Rows::Tensors(all) => upload(&all.rows(rows)?, device),
             Rows::Ones(shape) => {
@@ -97,7 +100,8 @@ impl Rows {
     /// Returns all rows on a GPU.
     fn nearer(&self, count: usize, device: Device) -> Result<Self> {
         Ok(match self {
-            Rows::Near(_) | Rows::Ones(_) => self.shallow_clone(),
+            Rows::Near(all) => Rows::Near(upload(all, device)?),
+            Rows::Ones(_) => self.shallow_clone(),
             Rows::Vectors(_) | Rows::Tensors(_) => {
                 Rows::Near(self.of(&(0..count as i64).collect::<Vec<i64>>(), device)?)
             }
@@ -201,7 +205,7 @@ impl Known {
 
     /// Returns the picks of some pictures, on `device`.
     pub(super) fn picks(&self, rows: &[i64], device: Device) -> Result<Tensor> {
-        upload(&self.picks.of(rows, device)?, device)
+        self.picks.of(rows, device)
     }
 }
 
