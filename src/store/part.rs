@@ -172,6 +172,7 @@ impl PartWriter {
         seal::close(&file, from, &out.digest())?;
         file.sync_all().at(Kind::Store, "cannot write", from)?;
         let bytes = file.metadata().at(Kind::Store, "cannot read", from)?.len();
+        let _turn = temporary::in_turn();
         let path = match name {
             Name::Fixed(path) => {
                 temporary.rename(&path)?;

@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Context, Kind, Result};
 use crate::store::seal;
@@ -95,14 +96,29 @@ fn is_ours(path: &Path) -> bool {
     stem.and_then(|stem| stem.split_once('-')).is_some_and(|(process, count)| number(process) && number(count))
 }
 
+/// Waits until no other thread makes a folder or names a part. One after the other, a part is on
+/// disk under its name only if all folders that were made before it are, whoever made them.
+pub(super) fn in_turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Creates a folder and its parents, and syncs the parents: a folder is on disk only once its
 /// parent is.
 pub(super) fn make_folder(dir: &Path) -> Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
+    let _turn = in_turn();
+    make_below(dir)
+}
+
+fn make_below(dir: &Path) -> Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
     let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
-    above.map_or(Ok(()), make_folder)?;
+    above.map_or(Ok(()), make_below)?;
     match fs::create_dir(dir) {
         // Another process created it meanwhile; a file in its place is an error.
         Err(e) if e.kind() == ErrorKind::AlreadyExists && dir.is_dir() => {}
