@@ -26,10 +26,13 @@ pub use pool::{buffered, map, map_by, rest, run};
 struct Turns {
     limit: Option<NonZeroUsize>,
     taken: usize,
+    /// Threads that wait for a turn ahead of the others.
+    ahead: usize,
 }
 
-static TURNS: Mutex<Turns> = Mutex::new(Turns { limit: None, taken: 0 });
+static TURNS: Mutex<Turns> = Mutex::new(Turns { limit: None, taken: 0, ahead: 0 });
 static FREED: Condvar = Condvar::new();
+static FREED_AHEAD: Condvar = Condvar::new();
 
 /// Locks the turns; a panic elsewhere does not make two numbers unusable.
 fn turns() -> MutexGuard<'static, Turns> {
@@ -58,6 +61,7 @@ pub fn limit() -> usize {
 /// Limits the cores that this process uses from now on; 0 means all that the machine gives.
 pub fn set_limit(cores: usize) {
     turns().limit = NonZeroUsize::new(cores);
+    FREED_AHEAD.notify_all();
     FREED.notify_all();
 }
 
@@ -84,17 +88,43 @@ pub struct Turn(());
 pub fn turn() -> Turn {
     one_thread_a_kernel();
     let mut turns = turns();
-    while turns.taken >= turns.limit() {
+    while turns.taken >= turns.limit() || turns.ahead > 0 {
         turns = FREED.wait(turns).unwrap_or_else(PoisonError::into_inner);
     }
     turns.taken += 1;
     Turn(())
 }
 
+/// Like [`turn`], ahead of all threads that wait there: for the one thread that consumes what many
+/// others produce. A training step that queued for its turn behind the decoding of the next batches
+/// would leave a GPU idle meanwhile.
+pub fn turn_ahead() -> Turn {
+    one_thread_a_kernel();
+    let mut turns = turns();
+    turns.ahead += 1;
+    while turns.taken >= turns.limit() {
+        turns = FREED_AHEAD.wait(turns).unwrap_or_else(PoisonError::into_inner);
+    }
+    turns.ahead -= 1;
+    turns.taken += 1;
+    turns.pass_on();
+    Turn(())
+}
+
+impl Turns {
+    /// Wakes a thread if there is a turn for it.
+    fn pass_on(&self) {
+        if self.taken < self.limit() {
+            if self.ahead > 0 { FREED_AHEAD.notify_one() } else { FREED.notify_one() }
+        }
+    }
+}
+
 impl Drop for Turn {
     fn drop(&mut self) {
-        turns().taken -= 1;
-        FREED.notify_one();
+        let mut turns = turns();
+        turns.taken -= 1;
+        turns.pass_on();
     }
 }
 
@@ -137,6 +167,33 @@ mod tests {
             assert!(most.load(Ordering::SeqCst) <= cores, "{most:?} at once on {cores} cores");
         }
         set_limit(0);
+    }
+
+    #[test]
+    fn who_goes_ahead_gets_the_next_turn() {
+        let _alone = ALONE.lock();
+        set_limit(1);
+        let order = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            let held = turn();
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let _turn = turn();
+                    order.lock().unwrap().push("waited");
+                });
+            }
+            thread::sleep(std::time::Duration::from_millis(30));
+            scope.spawn(|| {
+                let _turn = turn_ahead();
+                order.lock().unwrap().push("ahead");
+            });
+            while turns().ahead == 0 {
+                thread::yield_now();
+            }
+            drop(held);
+        });
+        set_limit(0);
+        assert_eq!(order.into_inner().unwrap(), ["ahead", "waited", "waited", "waited"]);
     }
 
     #[test]

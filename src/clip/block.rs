@@ -223,7 +223,9 @@ impl Block {
         let (batch, tokens, width) = dims3(x);
         let stacked =
             self.in_proj.forward(x).view([batch, tokens, 3, self.heads, width / self.heads]).permute([2, 0, 3, 1, 4]);
-        [stacked.select(0, 0), stacked.select(0, 1), stacked.select(0, 2)]
+        // The gradient of `unbind` is one stack; that of three `select`s would be three sums.
+        let mut parts = stacked.unbind(0).into_iter();
+        std::array::from_fn(|_| parts.next().unwrap_or_default())
     }
 
     fn mlp(&self, x: &Tensor) -> Tensor {

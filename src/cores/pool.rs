@@ -7,7 +7,7 @@ use std::thread;
 
 use futures::{Stream, StreamExt};
 
-use super::{limit, turn};
+use super::{limit, turn, turn_ahead};
 use crate::error::{Error, Kind, Result};
 
 /// Work that waits for a core.
@@ -117,7 +117,7 @@ where
     R: Send + 'static,
 {
     if workers.min(limit()).min(items.len()) <= 1 {
-        let _turn = turn();
+        let _turn = turn_ahead();
         return items.into_iter().map(|item| or_cut_short(|| work(item))).collect();
     }
     let (work, count) = (Arc::new(work), items.len());

@@ -7,7 +7,7 @@
 
 use tch::{Kind as Number, Tensor};
 
-use super::fiedler::{by_released_eigh, fiedler};
+use super::fiedler::{self, by_released_eigh, fiedler};
 use crate::settings::{above, choice, from, settings};
 
 choice! {
@@ -91,6 +91,18 @@ impl Saliency {
             Orientation::Raw => by_released_eigh(&affinity),
         };
         self.foreground(&found.vector, found.gap)
+    }
+
+    /// Returns the mask of [`cut`](Self::cut) alone, (B, N), without waiting for a GPU: as training
+    /// steps need it.
+    pub fn mask(&self, patch_tokens: &Tensor) -> Tensor {
+        let _no_grad = tch::no_grad_guard();
+        if self.orientation == Orientation::Raw || patch_tokens.size()[1] < 3 {
+            return self.cut(patch_tokens).mask;
+        }
+        let vector = fiedler::vectors(&self.affinities(patch_tokens));
+        let no_gap = vector.select(1, 0);
+        self.foreground(&vector, no_gap).mask
     }
 
     /// Returns the weighted graphs (B, N, N) of patch tokens (B, N, D): 1 for two that are alike,

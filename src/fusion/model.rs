@@ -173,7 +173,7 @@ impl Model {
     /// Like [`see`](Self::see), from the input (B, 1 + N, D) of block `block`.
     pub fn see_from(&self, block: usize, tokens: &Tensor, picks: &Tensor) -> Seen {
         let seen = self.tower.forward_from(block, tokens);
-        let mask = self.design.saliency.cut(&seen.patch_tokens).mask;
+        let mask = self.design.saliency.mask(&seen.patch_tokens);
         Seen {
             coarse: normalize(&seen.cls),
             cls_token: seen.cls_token,

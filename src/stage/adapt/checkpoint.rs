@@ -91,10 +91,11 @@ pub fn write(folder: &Path, run: &str, done: u64, model: &Model, optimiser: &Ada
     let mut tensors = Vec::new();
     for (n, name) in model.names().iter().enumerate() {
         tensors.push(Stored::of(name, &model.parameters()[n])?);
-        tensors.push(Stored::of(format!("adamw.first.{name}"), &optimiser.first[n])?);
-        tensors.push(Stored::of(format!("adamw.second.{name}"), &optimiser.second[n])?);
+        let [first, second] = optimiser.moments(n);
+        tensors.push(Stored::of(format!("adamw.first.{name}"), first)?);
+        tensors.push(Stored::of(format!("adamw.second.{name}"), second)?);
     }
-    tensors.push(Stored::of("adamw.step", &Tensor::from(optimiser.step as f32))?);
+    tensors.push(Stored::of("adamw.step", &Tensor::from(optimiser.steps() as f32))?);
     let views = tensors.iter().map(Stored::view);
     let pairs = [("run", run.to_owned()), ("passes", done.to_string()), (seal::KEY, seal::blank())];
     let metadata = pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<HashMap<_, _>>();
@@ -179,8 +180,7 @@ impl Checkpoint {
             };
             let (values, first, second) = (get("", model)?, get("adamw.first.", model)?, get("adamw.second.", model)?);
             model.restore(&values)?;
-            (optimiser.first, optimiser.second) = (first, second);
-            optimiser.step = weights.get("adamw.step", &[])?.double_value(&[]) as i64;
+            optimiser.restore(&first, &second, weights.get("adamw.step", &[])?.double_value(&[]) as i64);
             Ok(())
         };
         let path = self.path.display();

@@ -5,6 +5,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use tch::{Kind as Number, Tensor};
 use tokio::task::block_in_place;
+use tracing::debug_span;
 
 use crate::cores;
 use crate::device::{guarded, upload};
@@ -19,6 +20,7 @@ use crate::stage::adapt::strong_views::{self, Drawn, StrongViews};
 use crate::stage::adapt::{Images, Recipe};
 use crate::stage::pictures::Pictures;
 use crate::stop::Stop;
+use crate::table::tensor;
 
 /// A picture, by its place in [`Images`], and its pseudo-label.
 pub(super) type Labelled = (usize, i64);
@@ -70,8 +72,13 @@ pub(super) struct Step<'a> {
     recipe: &'a Recipe,
     fairness: Fairness,
     totals: Totals,
-    /// Loss, cross-entropy and fairness of each step, and [`strong_views::answered`].
+    /// Loss, cross-entropy and fairness of each step, (3). Like `alike`, they are on the model's
+    /// device until the epoch ends: reading them would make every step wait for it.
     parts: Vec<Tensor>,
+    /// [`strong_views::answered`] of each step.
+    alike: Vec<Tensor>,
+    /// What was done to these strong views.
+    touched: Vec<i64>,
     /// Steps before this epoch, and steps in total.
     before: u64,
     all: u64,
@@ -90,7 +97,8 @@ impl<'a> Step<'a> {
     ) -> Self {
         let fairness = Fairness::new(recipe.adapt.fairness_momentum, shares);
         let (before, all) = (epoch * steps, recipe.adapt.epochs * steps);
-        Step { model, optimiser, recipe, fairness, totals: Totals::default(), parts: Vec::new(), before, all }
+        let (parts, alike, touched) = (Vec::new(), Vec::new(), Vec::new());
+        Step { model, optimiser, recipe, fairness, totals: Totals::default(), parts, alike, touched, before, all }
     }
 
     /// Computes the loss and gradients of a batch and takes the optimiser's step. The batch is
@@ -102,24 +110,28 @@ impl<'a> Step<'a> {
     /// # Errors
     /// Fails if libtorch reports an error.
     pub(super) fn take(&mut self, shards: Vec<Input>, labels: &[i64], touched: Option<&[i64]>) -> Result<()> {
-        let _span = tracing::debug_span!("step", pictures = labels.len()).entered();
-        // Uploaded before the forward pass is queued, and in one piece: a GPU would have to finish
-        // that first.
-        let known = [labels, touched.unwrap_or_default()].concat();
-        let known = upload(&Tensor::from_slice(&known), self.model.device())?.view([-1, labels.len() as i64]);
+        let _span = debug_span!("step", pictures = labels.len()).entered();
+        // Uploaded before the forward pass is queued: the loss need not wait for them then.
+        let labels = upload(&Tensor::from_slice(labels), self.model.device())?;
         let copies = shards.into_iter().map(|input| (self.model.shallow_clone(), input)).collect();
-        let logits = cores::map(copies, |(model, input)| {
-            guarded("a training step", || Ok(model.logits(&model.tokens(&input.see(&model)))))
-        })?;
-        let slopes = guarded("a training step's loss", || Ok(self.loss(&logits, &known)))?;
-        let parameters = || self.model.parameters().iter().map(Tensor::shallow_clone).collect::<Vec<_>>();
-        let shards = logits.into_iter().zip(slopes).map(|(logits, slope)| (logits, slope, parameters())).collect();
-        let gradients = cores::map(shards, |(logits, slope, parameters)| {
-            guarded("a training step's gradients", || {
-                let pulled = (logits * slope).sum(None::<Number>);
-                Ok(Tensor::run_backward(&[pulled], &parameters, false, false))
+        let logits = debug_span!("forward").in_scope(|| {
+            cores::map(copies, |(model, input)| {
+                guarded("a training step", || Ok(model.logits(&model.tokens(&input.see(&model)))))
             })
         })?;
+        let slopes = debug_span!("loss")
+            .in_scope(|| guarded("a training step's loss", || Ok(self.loss(&logits, &labels, touched))))?;
+        let parameters = || self.model.parameters().iter().map(Tensor::shallow_clone).collect::<Vec<_>>();
+        let shards = logits.into_iter().zip(slopes).map(|(logits, slope)| (logits, slope, parameters())).collect();
+        let gradients = debug_span!("backward").in_scope(|| {
+            cores::map(shards, |(logits, slope, parameters)| {
+                guarded("a training step's gradients", || {
+                    let pulled = (logits * slope).sum(None::<Number>);
+                    Ok(Tensor::run_backward(&[pulled], &parameters, false, false))
+                })
+            })
+        })?;
+        let _span = debug_span!("optimiser").entered();
         guarded("the optimiser's step", || {
             let gradients = summed(gradients);
             let (done, adapt) = (self.before + self.totals.steps, &self.recipe.adapt);
@@ -127,42 +139,46 @@ impl<'a> Step<'a> {
             self.optimiser.step(self.model.parameters_mut(), &gradients, rate)?;
             self.totals.steps += 1;
             self.totals.learning_rate = rate;
-            self.totals.strong.count(touched.unwrap_or_default());
             Ok(())
         })
     }
 
-    /// Returns the gradient of the loss with respect to each shard's logits (B, C). `known` has the
-    /// labels in its first row and, of strong views, what was done to them in its second.
-    fn loss(&mut self, logits: &[Tensor], known: &Tensor) -> Vec<Tensor> {
+    /// Returns the gradient of the loss with respect to each shard's logits (B, C).
+    fn loss(&mut self, logits: &[Tensor], labels: &Tensor, touched: Option<&[i64]>) -> Vec<Tensor> {
         let sizes: Vec<i64> = logits.iter().map(|shard| shard.size()[0]).collect();
         let all = {
             let _no_grad = tch::no_grad_guard();
             Tensor::cat(logits, 0)
         };
         let all = all.set_requires_grad(true);
-        let labels = known.get(0);
-        let loss = self.fairness.loss(&all, &labels, self.recipe.loss());
+        let loss = self.fairness.loss(&all, labels, self.recipe.loss());
         loss.total.backward();
-        // Kept on the model's device: reading them here would make every step wait for it.
-        let mut parts = vec![loss.total, loss.ce, loss.fairness];
-        if known.size()[0] > 1 {
-            parts.extend(strong_views::answered(&all, &labels, &known.get(1)));
-        }
-        let parts: Vec<Tensor> = parts.iter().map(|part| part.detach().to_kind(Number::Double)).collect();
+        let parts = [loss.total, loss.ce, loss.fairness].map(|part| part.detach());
         self.parts.push(Tensor::stack(&parts, 0));
+        if let Some(touched) = touched {
+            self.alike.push(strong_views::answered(&all, labels));
+            self.touched.extend(touched);
+        }
         all.grad().split_with_sizes(sizes, 0)
     }
 
     /// Returns the sums over the steps taken.
-    pub(super) fn finish(mut self) -> Totals {
+    ///
+    /// # Errors
+    /// Fails if libtorch reports an error.
+    pub(super) fn finish(mut self) -> Result<Totals> {
         if !self.parts.is_empty() {
-            let sums = Tensor::stack(&self.parts, 0).sum_dim_intlist(0, false, None);
-            let sum = |part: i64| if part < sums.size()[0] { sums.double_value(&[part]) } else { 0.0 };
+            let parts = Tensor::stack(&self.parts, 0).to_kind(Number::Double);
+            let sums = parts.sum_dim_intlist(0, false, None);
+            let sum = |part: i64| sums.double_value(&[part]);
             [self.totals.loss, self.totals.ce, self.totals.fairness] = [0, 1, 2].map(sum);
-            self.totals.strong.set_alike([3, 4, 5].map(sum));
         }
-        self.totals
+        if !self.alike.is_empty() {
+            let alike = tensor::numbers(&Tensor::cat(&self.alike, 0))?;
+            let alike: Vec<bool> = alike.into_iter().map(|alike| alike > 0.0).collect();
+            self.totals.strong.count(&self.touched, &alike);
+        }
+        Ok(self.totals)
     }
 }
 
@@ -226,7 +242,7 @@ pub(super) async fn train(
             })?;
         }
     }
-    guarded("an epoch's sums", || Ok(step.finish()))
+    guarded("an epoch's sums", || step.finish())
 }
 
 /// The model, its optimiser and the recipe.

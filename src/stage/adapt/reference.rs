@@ -82,7 +82,7 @@ async fn train(pass: &Pass<'_>, learner: &mut Learner<'_>, epoch: u64, stop: &St
         let touched = drawn.at(images, &places);
         block_in_place(|| step.take(images.inputs_of_pixels(&strong, &picks), &classes, Some(&touched)))?;
     }
-    let totals = guarded("an epoch's sums", || Ok(step.finish()))?;
+    let totals = guarded("an epoch's sums", || step.finish())?;
     let labels = made.steps.finish(made.class_ids, prior.size().1 as usize)?;
     Ok(Done { fusion: Some(made.fusion.into()), labels, totals })
 }

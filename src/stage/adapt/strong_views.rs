@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use rand_chacha::ChaCha8Rng;
-use tch::{Kind as Number, Tensor};
+use tch::Tensor;
 
 use crate::error::Result;
 use crate::image::augment::Touched;
@@ -63,31 +63,30 @@ impl Drawn {
     }
 }
 
-/// Returns how many views of a batch are answered with their label, a scalar for each of
-/// [`Touched::SINGLE`], on the logits' device. `logits` is (B, C), `labels` and `touched` are (B).
-pub(super) fn answered(logits: &Tensor, labels: &Tensor, touched: &Tensor) -> [Tensor; 3] {
-    let alike = logits.argmax(-1, false).eq_tensor(labels);
-    Touched::SINGLE.map(|kind| alike.logical_and(&touched.eq(kind as i64)).sum(Number::Int64))
+/// Returns which views of a batch are answered with their label, (B), bool, on the logits' device.
+/// `logits` is (B, C), `labels` (B).
+pub(super) fn answered(logits: &Tensor, labels: &Tensor) -> Tensor {
+    logits.argmax(-1, false).eq_tensor(labels)
 }
 
 /// Views that are answered with their pseudo-label, and how many views there are.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub(super) struct Answered {
-    pub(super) alike: f64,
+    pub(super) alike: u64,
     pub(super) views: u64,
 }
 
 impl Answered {
     /// Returns the share that is answered with the pseudo-label; NaN without views.
     pub(super) fn share(self) -> f64 {
-        self.alike / self.views as f64
+        self.alike as f64 / self.views as f64
     }
 
     /// Returns the square of the share's standard error. Two more views are counted, one of them
     /// answered, so that a few views that all agree are not taken for certainty.
     fn variance(self) -> f64 {
         let views = self.views as f64 + 2.0;
-        let share = (self.alike + 1.0) / views;
+        let share = (self.alike as f64 + 1.0) / views;
         share * (1.0 - share) / views
     }
 }
@@ -105,17 +104,14 @@ impl StrongViews {
         }
     }
 
-    /// Counts the views of a step; `touched` is as in [`Drawn::at`].
-    pub(super) fn count(&mut self, touched: &[i64]) {
+    /// Counts views, which were answered with their label where `alike` says so; `touched` is as in
+    /// [`Drawn::at`].
+    pub(super) fn count(&mut self, touched: &[i64], alike: &[bool]) {
         for (sum, kind) in self.0.iter_mut().zip(Touched::SINGLE) {
-            sum.views += touched.iter().filter(|touched| **touched == kind as i64).count() as u64;
-        }
-    }
-
-    /// Sets how many were answered with their label.
-    pub(super) fn set_alike(&mut self, alike: [f64; 3]) {
-        for (sum, alike) in self.0.iter_mut().zip(alike) {
-            sum.alike = alike;
+            for (_, alike) in touched.iter().zip(alike).filter(|(touched, _)| **touched == kind as i64) {
+                sum.views += 1;
+                sum.alike += u64::from(*alike);
+            }
         }
     }
 
@@ -147,10 +143,12 @@ impl StrongViews {
 
 #[cfg(test)]
 mod tests {
+    use tch::Kind as Number;
+
     use super::*;
 
     fn views(alike_and_views: [(u64, u64); 3]) -> StrongViews {
-        StrongViews(alike_and_views.map(|(alike, views)| Answered { alike: alike as f64, views }))
+        StrongViews(alike_and_views.map(|(alike, views)| Answered { alike, views }))
     }
 
     #[test]
@@ -163,10 +161,9 @@ mod tests {
             [Touched::Nothing, Touched::Places, Touched::Places, Touched::Colours, Touched::Colours, Touched::More];
         let touched = touched.map(|kind| kind as i64);
         let labels = Tensor::from_slice(&[0_i64, 1, 0, 0, 1, 1]);
-        let alike = answered(&logits, &labels, &Tensor::from_slice(&touched));
+        let alike = Vec::<bool>::try_from(answered(&logits, &labels)).unwrap();
         let mut strong = StrongViews::default();
-        strong.count(&touched);
-        strong.set_alike(alike.map(|sum| sum.double_value(&[])));
+        strong.count(&touched, &alike);
         assert_eq!(strong, views([(1, 1), (1, 2), (2, 2)]));
         let mut twice = strong;
         twice.add(&strong);
