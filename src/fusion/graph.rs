@@ -3,7 +3,7 @@
 //!
 //! Shapes: n pictures, C classes, d the joint width, k neighbours.
 
-use tch::{Kind as Number, Tensor};
+use tch::Tensor;
 
 use super::blocks::{Block, Blocks};
 use super::matrix::Matrix;
@@ -23,12 +23,6 @@ pub struct Graph {
     /// The weights, not negative.
     weights: Vec<f32>,
     neighbours: i64,
-}
-
-/// The most edges whose answers are gathered at once, of answers about this many classes.
-fn at_once(classes: i64) -> usize {
-    const NUMBERS: i64 = 1 << 22;
-    (NUMBERS / classes.max(1)).max(1) as usize
 }
 
 impl Graph {
@@ -86,27 +80,20 @@ impl Graph {
     ///
     /// # Errors
     /// Fails if a file cannot be read.
-    pub fn sum(&self, block: Block, answers: &Matrix, factors: Option<&Tensor>) -> Result<Tensor> {
+    pub fn sum(&self, block: Block, answers: &Matrix, factors: Option<&[f32]>) -> Result<Tensor> {
         let (from, to) = block.range();
         let classes = answers.size().1;
-        let sum = Tensor::zeros([to - from, classes], tch::kind::FLOAT_CPU);
-        let rows = (from..to).flat_map(|row| {
-            let edges = self.first[row as usize]..self.first[row as usize + 1];
-            std::iter::repeat_n(row - from, edges.len())
-        });
-        let rows: Vec<i64> = rows.collect();
-        let edges = self.first[from as usize]..self.first[to as usize];
-        let at_once = at_once(classes);
-        let (others, weights) = (&self.others[edges.clone()], &self.weights[edges]);
-        for ((rows, others), weights) in rows.chunks(at_once).zip(others.chunks(at_once)).zip(weights.chunks(at_once)) {
-            let others = Tensor::from_slice(others);
-            let mut seen = answers.rows(&others)?;
-            if let Some(factors) = factors {
-                seen *= factors.index_select(0, &others).unsqueeze(1);
-            }
-            let seen = seen * Tensor::from_slice(weights).unsqueeze(1).to_kind(Number::Float);
-            let _ = sum.shallow_clone().index_add_(0, &Tensor::from_slice(rows), &seen);
+        let mut sums = vec![0.0; ((to - from) * classes) as usize];
+        for (picture, sum) in (from as usize..).zip(sums.chunks_mut(classes.max(1) as usize)) {
+            let edges = self.first[picture]..self.first[picture + 1];
+            let (others, weights) = (&self.others[edges.clone()], &self.weights[edges]);
+            // Added as they are read: a row is in the fastest cache then, and nothing else of it is
+            // written.
+            answers.each_row(others, |n, row| {
+                let (weight, factor) = (weights[n], factors.map_or(1.0, |factors| factors[others[n] as usize]));
+                sum.iter_mut().zip(row).for_each(|(sum, answer)| *sum += answer * factor * weight);
+            })?;
         }
-        Ok(sum)
+        Ok(Tensor::from_slice(&sums).view([to - from, classes]))
     }
 }

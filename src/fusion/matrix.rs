@@ -9,12 +9,13 @@ use std::sync::Arc;
 use tch::{Kind as Number, Tensor};
 
 use super::blocks::{Block, Blocks};
-use crate::cores;
+use crate::cores::{self, PerThread};
 use crate::error::{Context, Error, Kind, Result};
 use crate::memory;
 use crate::stop::Stop;
 use crate::store::column::Column;
 use crate::store::scratch::Scratch;
+use crate::table::tensor;
 
 /// A table of 32-bit numbers, (rows, columns).
 #[derive(Debug)]
@@ -95,6 +96,35 @@ impl Matrix {
         let mut writer = Writer::begin(blocks.rows(), columns)?;
         blocks.try_each(stop, |block| writer.push(&make(block)?))?;
         writer.finish()
+    }
+
+    /// Like [`computed`](Self::computed), on all cores. `make` works on `with`, of which each core
+    /// has its own copy. The caller must not hold a turn on a core.
+    ///
+    /// # Errors
+    /// Fails like [`computed`](Self::computed).
+    pub fn computed_on_cores<T: Send + 'static>(
+        blocks: Blocks,
+        columns: i64,
+        stop: &Stop,
+        with: T,
+        copy: fn(&T) -> T,
+        make: impl Fn(&T, Block) -> Result<Tensor> + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let mut writer = Writer::begin(blocks.rows(), columns)?;
+        let work = Arc::new((PerThread::new(with, copy), make));
+        let mut blocks = blocks.iter();
+        loop {
+            // As many at once as there are cores, so that few results wait to be written.
+            let some: Vec<Block> = blocks.by_ref().take(cores::limit()).collect();
+            if some.is_empty() {
+                return writer.finish();
+            }
+            stop.check()?;
+            let work = work.clone();
+            let made = cores::map(some, move |block| work.0.with(|with| (work.1)(with, block)))?;
+            made.iter().try_for_each(|rows| writer.push(rows))?;
+        }
     }
 
     /// Returns the number of rows, and of columns.
@@ -187,14 +217,42 @@ impl Matrix {
         let mut rest = numbers.as_mut_slice();
         for (first, rows) in runs {
             let (these, others) = rest.split_at_mut(rows as usize * columns);
-            match &self.numbers {
-                Numbers::Scratch(file) => file.read(first.cast_unsigned() * columns as u64, these)?,
-                Numbers::Stored(column) => column.read(first.cast_unsigned(), bytemuck::cast_slice_mut(these))?,
-                _ => return Err(Error::new(Kind::Internal, "these numbers are in no file")),
-            }
+            self.read_run(first, these)?;
             rest = others;
         }
         Ok(Tensor::from_slice(&numbers).view([count, self.columns]))
+    }
+
+    /// Reads rows from `first` on, as many as fit.
+    fn read_run(&self, first: i64, into: &mut [f32]) -> Result<()> {
+        match &self.numbers {
+            Numbers::Scratch(file) => file.read(first.cast_unsigned() * self.columns.cast_unsigned(), into),
+            Numbers::Stored(column) => column.read(first.cast_unsigned(), bytemuck::cast_slice_mut(into)),
+            _ => Err(Error::new(Kind::Internal, "these numbers are in no file")),
+        }
+    }
+
+    /// Calls `give` with each of the rows at these places and the number of the place among them,
+    /// in order; no more than a few rows are copied at a time.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be read.
+    pub fn each_row(&self, places: &[i64], mut give: impl FnMut(usize, &[f32])) -> Result<()> {
+        const AT_ONCE: usize = 32;
+        let columns = self.columns as usize;
+        if let Numbers::Scratch(_) | Numbers::Stored(_) = &self.numbers {
+            let mut row = vec![0.0; columns];
+            return places.iter().enumerate().try_for_each(|(n, place)| {
+                self.read_run(*place, &mut row)?;
+                give(n, &row);
+                Ok(())
+            });
+        }
+        for (chunk, places) in places.chunks(AT_ONCE).enumerate() {
+            let rows = tensor::numbers(&self.rows(&Tensor::from_slice(places))?)?;
+            rows.chunks(columns.max(1)).enumerate().for_each(|(n, row)| give(chunk * AT_ONCE + n, row));
+        }
+        Ok(())
     }
 
     /// Returns the sum of the rows, (1, columns).
@@ -358,7 +416,11 @@ impl Writer {
 pub fn products(rows: &Matrix, others: &Tensor, stop: &Stop) -> Result<Matrix> {
     let classes = others.size()[0];
     let blocks = Blocks::of_cosines(rows.rows, classes, others.numel() as i64);
-    Matrix::computed(blocks, classes, stop, |block| Ok(rows.block(block)?.matmul(&others.tr())))
+    let with = (rows.clone(), others.shallow_clone());
+    let copy = |(rows, others): &(Matrix, Tensor)| (rows.clone(), others.shallow_clone());
+    Matrix::computed_on_cores(blocks, classes, stop, with, copy, |(rows, others), block| {
+        Ok(rows.block(block)?.matmul(&others.tr()))
+    })
 }
 
 #[cfg(test)]

@@ -9,12 +9,15 @@
 //!
 //! Shapes: n pictures, C classes, d the joint width.
 
-use tch::Kind as Number;
+use std::sync::Arc;
+
+use tch::{Kind as Number, Tensor};
 
 use super::graph::Graph;
 use super::matrix::Matrix;
 use crate::error::Result;
 use crate::stop::Stop;
+use crate::table::tensor;
 
 /// A degree below this is that of a node without edges.
 const LEAST: f64 = 1e-8;
@@ -42,16 +45,25 @@ impl Propagation {
         if pictures < 2 {
             return Ok(first.clone());
         }
-        let graph = Graph::nearest(features, self.neighbours, stop)?;
-        let of_pictures = graph.degrees().clamp_min(LEAST).rsqrt();
+        let graph = Arc::new(Graph::nearest(features, self.neighbours, stop)?);
+        let of_pictures: Arc<[f32]> = tensor::numbers(&graph.degrees().clamp_min(LEAST).rsqrt())?.into();
         let of_classes = first.sum(stop)?.clamp_min(LEAST).rsqrt();
         let mut answers =
             Matrix::computed(first.blocks(), classes, stop, |block| Ok(first.block(block)? * &of_classes))?;
+        let alpha = self.alpha;
         for _ in 0..self.iterations {
-            answers = Matrix::computed(graph.blocks(classes), classes, stop, |block| {
-                let own = first.block(block)? * &of_classes * (1.0 - self.alpha);
-                let received = graph.sum(block, &answers, Some(&of_pictures))?;
-                Ok(own + received * block.of(&of_pictures).unsqueeze(1) * self.alpha)
+            let with = (answers, first.clone(), of_classes.shallow_clone());
+            let copy = |(answers, first, of_classes): &(Matrix, Matrix, Tensor)| {
+                (answers.clone(), first.clone(), of_classes.shallow_clone())
+            };
+            let (graph, of_pictures, blocks) = (graph.clone(), of_pictures.clone(), graph.blocks(classes));
+            answers = Matrix::computed_on_cores(blocks, classes, stop, with, copy, move |with, block| {
+                let (answers, first, of_classes) = with;
+                let own = first.block(block)? * of_classes * (1.0 - alpha);
+                let received = graph.sum(block, answers, Some(&of_pictures))?;
+                let (from, to) = block.range();
+                let of_own = Tensor::from_slice(&of_pictures[from as usize..to as usize]);
+                Ok(own + received * of_own.unsqueeze(1) * alpha)
             })?;
         }
         Matrix::computed(answers.blocks(), classes, stop, |block| {
@@ -64,8 +76,6 @@ impl Propagation {
 
 #[cfg(test)]
 mod tests {
-    use tch::Tensor;
-
     use super::*;
     use crate::error::Kind;
     use crate::fusion::neighbours::Neighbours;

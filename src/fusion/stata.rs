@@ -9,6 +9,8 @@
 //!
 //! Shapes: n pictures, C classes, d the joint width.
 
+use std::sync::Arc;
+
 use tch::{Kind as Number, Tensor};
 
 use super::blocks::Blocks;
@@ -46,7 +48,7 @@ impl Stata {
         if pictures < 2 {
             return Ok(first.clone());
         }
-        let graph = Graph::nearest(features, self.neighbours, stop)?;
+        let graph = Arc::new(Graph::nearest(features, self.neighbours, stop)?);
         let neighbours = graph.neighbours();
         // Before the first fit, every class has the same variance: that of all pictures about the
         // prototypes.
@@ -59,8 +61,12 @@ impl Stata {
         for _ in 0..self.iterations {
             let likelihood = log_density(features, &means, &variances, stop)?;
             for _ in 0..INNER_STEPS {
-                answers = Matrix::computed(graph.blocks(classes), classes, stop, |block| {
-                    let pulled = graph.sum(block, &answers, None)? * (LAMBDA / (2.0 * neighbours as f64));
+                let with = [answers, log_first.clone(), likelihood.clone()];
+                let copy = |with: &[Matrix; 3]| with.each_ref().map(Matrix::clone);
+                let (graph, blocks) = (graph.clone(), graph.blocks(classes));
+                answers = Matrix::computed_on_cores(blocks, classes, stop, with, copy, move |with, block| {
+                    let [answers, log_first, likelihood] = with;
+                    let pulled = graph.sum(block, answers, None)? * (LAMBDA / (2.0 * neighbours as f64));
                     let exponent = log_first.block(block)? + (likelihood.block(block)? + pulled) / LAMBDA;
                     Ok(exponent.softmax(-1, None::<Number>))
                 })?;
