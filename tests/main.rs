@@ -42,6 +42,7 @@ mod embedded_data;
 mod export;
 mod fiedler;
 mod formats_matrix;
+mod gpu;
 mod jpeg_matrix;
 mod licences;
 mod method_parity;
