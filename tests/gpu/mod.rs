@@ -5,6 +5,7 @@
 //! machines with a GPU.
 
 mod agreement;
+mod devices;
 mod stand_in;
 mod steps;
 mod unopened;

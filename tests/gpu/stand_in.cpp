@@ -2,11 +2,11 @@
 // host, and it counts what a GPU would have been asked to do.
 //
 // A tensor of such a device has ordinary memory. A kernel is the CPU's, on tensors that share that
-// memory. As on a GPU, a kernel refuses tensors of different devices, and the host may read nothing
-// in place: what does so by mistake fails here too.
+// memory. As on a GPU, a kernel refuses tensors of different devices.
 //
 // MICROCLIP_STAND_IN_COUNTS   the file that has the counts at every moment; none without it
 // MICROCLIP_STAND_IN_DEVICES  how many devices there are; 1 without it
+// MICROCLIP_STAND_IN_REFUSES  what fails, such as "sync nonzero": the panic tells who asked for it
 //
 // Lines of the counts, in the order in which something first happened:
 //
@@ -48,26 +48,30 @@ class Counts {
   Counts() {
     if (const char* path = std::getenv("MICROCLIP_STAND_IN_COUNTS")) {
       file = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644);
+      if (file < 0) fail();
     }
   }
 
   void add(const char* kind, const std::string& name, Device device, uint64_t bytes = 0) {
+    static const char* refused = std::getenv("MICROCLIP_STAND_IN_REFUSES");
+    const std::string what = std::string(kind) + " " + name;
+    TORCH_CHECK(!refused || what != refused, what, " is refused");
     std::lock_guard<std::mutex> held(lock);
-    const std::string what = std::string(kind) + " " + name + " " + device.str();
-    const auto at = counts.emplace(what, Count{counts.size(), 0, 0}).first;
+    const auto at = counts.emplace(what + " " + device.str(), Count{counts.size(), 0, 0}).first;
     Count& count = at->second;
     count.times += 1;
     count.bytes += bytes;
     char line[WIDTH + 1];
     std::snprintf(line, sizeof line, "%-70.70s %12llu %14llu\n", at->first.c_str(),
                   (unsigned long long)count.times, (unsigned long long)count.bytes);
-    if (file >= 0 && pwrite(file, line, WIDTH, (off_t)(count.line * WIDTH)) != (ssize_t)WIDTH) {
-      std::perror("the counts of the stand-in for CUDA");
-      std::abort();
-    }
+    if (file >= 0 && pwrite(file, line, WIDTH, (off_t)(count.line * WIDTH)) != (ssize_t)WIDTH) fail();
   }
 
  private:
+  [[noreturn]] static void fail() {
+    std::perror("the counts of the stand-in for CUDA");
+    std::abort();
+  }
   struct Count {
     size_t line;
     uint64_t times, bytes;
@@ -96,7 +100,9 @@ Device device(DeviceIndex index) { return Device(c10::kCUDA, index < 0 ? current
 struct Guard final : c10::impl::DeviceGuardImplInterface {
   c10::DeviceType type() const override { return c10::kCUDA; }
   Device getDevice() const override { return device(current); }
-  void uncheckedSetDevice(Device next) const noexcept override { current = next.index(); }
+  void uncheckedSetDevice(Device next) const noexcept override {
+    if (next.has_index()) current = next.index();
+  }
   void setDevice(Device next) const override {
     TORCH_CHECK(next.is_cuda() && next.index() < devices(), "CUDA error: invalid device ordinal");
     if (next.has_index()) current = next.index();

@@ -1,6 +1,6 @@
 //! The stand-in for CUDA: compiled once, opened by the real binary, and read afterwards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -41,10 +41,7 @@ fn compiled() -> PathBuf {
         .arg("-o")
         .arg(unfinished.path().join(LIBRARY))
         .output()
-        .unwrap_or_else(|e| {
-            let compiler = compiler.display();
-            panic!("{compiler}, which compiles the stand-in for CUDA and which the crate torch-sys needs too: {e}")
-        });
+        .unwrap_or_else(|e| panic!("{} compiles the stand-in for CUDA, and torch-sys: {e}", compiler.display()));
     assert!(said.status.success(), "{}: {}", source.display(), String::from_utf8_lossy(&said.stderr));
     // Another process that was faster has made the same.
     let _ = std::fs::rename(unfinished.path(), &folder);
@@ -58,6 +55,7 @@ pub fn output(pipeline: &Pipeline, counts: &str, verb: &str, rest: &[&str]) -> O
     command
         .env("MICROCLIP_CUDA_LIBS", folder())
         .env("MICROCLIP_STAND_IN_COUNTS", pipeline.path(counts))
+        .env("MICROCLIP_STAND_IN_DEVICES", "2")
         // The backward pass runs on a thread of the device, which would take all cores.
         .env("OMP_NUM_THREADS", "1");
     command.output().unwrap()
@@ -71,46 +69,57 @@ pub fn ok(pipeline: &Pipeline, verb: &str, rest: &[&str]) -> (String, Counts) {
     (String::from_utf8(output.stdout).unwrap(), Counts::read(&pipeline.path("counts")))
 }
 
-/// How often what was asked of the device, by kind (`launch`, `sync`, `copy`) and name; the head of
-/// `stand_in.cpp` says what they mean.
+/// How often something was asked of the devices. `stand_in.cpp` says what it counts.
 #[derive(Debug)]
-pub struct Counts(BTreeMap<(String, String), u64>);
+pub struct Counts {
+    /// By kind (`launch`, `sync`, `copy`) and name, of all devices.
+    counts: BTreeMap<(String, String), u64>,
+    devices: BTreeSet<String>,
+}
 
 impl Counts {
     fn read(path: &Path) -> Self {
-        let mut counts = BTreeMap::new();
+        let mut read = Counts { counts: BTreeMap::new(), devices: BTreeSet::new() };
         for line in std::fs::read_to_string(path).unwrap().lines() {
-            let [kind, name, _device, count, _bytes] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+            let [kind, name, device, count, _bytes] = line.split_whitespace().collect::<Vec<_>>()[..] else {
                 panic!("{}: {line}", path.display())
             };
-            *counts.entry((kind.to_owned(), name.to_owned())).or_default() += count.parse::<u64>().unwrap();
+            read.devices.insert(device.to_owned());
+            *read.counts.entry((kind.to_owned(), name.to_owned())).or_default() += count.parse::<u64>().unwrap();
         }
-        Counts(counts)
+        read
+    }
+
+    /// Returns the names of the devices that were asked.
+    pub fn devices(&self) -> impl Iterator<Item = &str> {
+        self.devices.iter().map(String::as_str)
+    }
+
+    /// Returns the names of a kind, with their counts.
+    pub fn of(&self, kind: &str) -> Vec<(&str, u64)> {
+        let of_kind = self.counts.iter().filter(|((of, _), _)| of == kind);
+        of_kind.map(|((_, name), &count)| (name.as_str(), count)).collect()
     }
 
     /// Returns the sum of a kind.
-    pub fn all(&self, kind: &str) -> u64 {
-        self.0.iter().filter(|((of, _), _)| of == kind).map(|(_, count)| count).sum()
+    pub fn sum(&self, kind: &str) -> u64 {
+        self.of(kind).iter().map(|(_, count)| count).sum()
     }
 
     /// Returns what `more` counted beyond this, for each of `steps`: both ran the same, but for
     /// that many steps. What is no multiple of them is rounded up.
     pub fn of_a_step(&self, more: &Counts, steps: u64) -> Counts {
-        let before = |what| self.0.get(what).copied().unwrap_or(0);
-        let beyond = more.0.iter().map(|(what, &count)| (what.clone(), count.saturating_sub(before(what))));
-        Counts(beyond.map(|(what, count)| (what, count.div_ceil(steps))).filter(|(_, count)| *count > 0).collect())
-    }
-
-    /// Returns the names of a kind, with their counts.
-    pub fn names(&self, kind: &str) -> Vec<(&str, u64)> {
-        self.0.iter().filter(|((of, _), _)| of == kind).map(|((_, name), &count)| (name.as_str(), count)).collect()
+        let before = |what| self.counts.get(what).copied().unwrap_or(0);
+        let beyond = more.counts.iter().map(|(what, &count)| (what.clone(), count.saturating_sub(before(what))));
+        let of_one = beyond.map(|(what, count)| (what, count.div_ceil(steps))).filter(|(_, count)| *count > 0);
+        Counts { counts: of_one.collect(), devices: more.devices.clone() }
     }
 }
 
 impl std::fmt::Display for Counts {
     /// Writes a line a count, the largest of each kind first.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut lines: Vec<_> = self.0.iter().collect();
+        let mut lines: Vec<_> = self.counts.iter().collect();
         lines.sort_by_key(|((kind, _), count)| (kind, std::cmp::Reverse(**count)));
         lines.into_iter().try_for_each(|((kind, name), count)| writeln!(f, "{count:>6} {kind} {name}"))
     }

@@ -44,9 +44,10 @@ fn of_a_step(set: &str) -> Counts {
 fn a_step_never_waits_for_the_device_and_launches_few_kernels() {
     for Recipe { set, launches, waits } in RECIPES {
         let step = of_a_step(set);
-        let launched = step.all("launch");
+        let launched = step.sum("launch");
         println!("a step of {set}: {launched} launches\n{step}");
-        assert_eq!(step.names("sync"), waits, "{set}: the host waits for these in a step");
-        assert!((launches / 2..=launches).contains(&launched), "{set}: {launched} launches, not {launches}:\n{step}");
+        assert_eq!(step.of("sync"), waits, "{set}: the host waits for these in a step");
+        assert!(launched <= launches, "{set}: {launched} launches, and {launches} are allowed:\n{step}");
+        assert!(launched >= launches / 2, "{set}: only {launched} launches: the bound of {launches} can be lowered");
     }
 }
