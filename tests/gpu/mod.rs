@@ -1,5 +1,5 @@
 //! What the program asks of a GPU, on machines without one: the real binary on a stand-in for CUDA
-//! (`stand_in.cpp`), which computes on the host and counts.
+//! (`stand_in/`), which computes on the host and counts.
 //!
 //! It says nothing of speed and memory, and its kernels are the CPU's; `benches/gpu.sh` is for
 //! machines with a GPU.

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use microclip_pipe::device;
 
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, entries};
 
 /// The name by which the program looks for CUDA.
 const LIBRARY: &str = "libtorch_cuda.so";
@@ -20,10 +20,12 @@ pub fn folder() -> &'static Path {
 }
 
 fn compiled() -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gpu/stand_in.cpp");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gpu/stand_in");
+    let source = folder.join("stand_in.cpp");
     let libtorch = device::libtorch().unwrap().parent().unwrap().to_path_buf();
-    let version = std::fs::read(libtorch.join("build-version")).unwrap_or_default();
-    let made_of = [&std::fs::read(&source).unwrap()[..], &version, libtorch.as_os_str().as_encoded_bytes()].concat();
+    let mut made_of = std::fs::read(libtorch.join("build-version")).unwrap_or_default();
+    made_of.extend(libtorch.as_os_str().as_encoded_bytes());
+    entries(&folder).iter().for_each(|file| made_of.extend(std::fs::read(file).unwrap()));
     let parent = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stand-in");
     let folder = parent.join(&blake3::hash(&made_of).to_hex()[..16]);
     if folder.join(LIBRARY).is_file() {
@@ -69,7 +71,7 @@ pub fn ok(pipeline: &Pipeline, verb: &str, rest: &[&str]) -> (String, Counts) {
     (String::from_utf8(output.stdout).unwrap(), Counts::read(&pipeline.path("counts")))
 }
 
-/// How often something was asked of the devices. `stand_in.cpp` says what it counts.
+/// How often something was asked of the devices. `stand_in/stand_in.cpp` says what it counts.
 #[derive(Debug)]
 pub struct Counts {
     /// By kind (`launch`, `sync`, `copy`) and name, of all devices.
