@@ -11,10 +11,10 @@ struct Recipe {
     waits: &'static [(&'static str, u64)],
 }
 
-/// A launch costs the host 5 to 10 microseconds, whatever the batch, and the GPU is idle if the
-/// host is slower. The bounds are what was counted and a tenth more, so that nobody adds hundreds
-/// unseen. If a step needs more, raise its bound by what `-- --nocapture` shows, and say why in the
-/// commit; if it needs less, lower it.
+/// A launch costs the host the same time whatever the batch, and a GPU is idle if the host is
+/// slower. The bounds are what was counted and a tenth more, so that nobody adds hundreds unseen.
+/// If a step needs more, raise its bound by what `-- --nocapture` shows, and say why in the commit;
+/// if it needs less, lower it.
 ///
 /// No step should wait: one that does leaves the GPU idle while the next is prepared. What still
 /// does is listed, so that it is taken off the list when it is mended.
