@@ -240,13 +240,11 @@ impl Matrix {
     pub fn each_row(&self, places: &[i64], mut give: impl FnMut(usize, &[f32])) -> Result<()> {
         const AT_ONCE: usize = 32;
         let columns = self.columns as usize;
-        if let Numbers::Scratch(_) | Numbers::Stored(_) = &self.numbers {
-            let mut row = vec![0.0; columns];
-            return places.iter().enumerate().try_for_each(|(n, place)| {
-                self.read_run(*place, &mut row)?;
-                give(n, &row);
-                Ok(())
-            });
+        if let Numbers::Scratch(file) = &self.numbers {
+            let all = file.all()?;
+            let row = |place: i64| &all[place as usize * columns..][..columns];
+            places.iter().enumerate().for_each(|(n, place)| give(n, row(*place)));
+            return Ok(());
         }
         for (chunk, places) in places.chunks(AT_ONCE).enumerate() {
             let rows = tensor::numbers(&self.rows(&Tensor::from_slice(places))?)?;

@@ -7,7 +7,9 @@ use std::env;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{OnceLock, PoisonError, RwLock};
+
+use memmap2::{Advice, Mmap};
 
 use crate::error::{Context, Kind, Result};
 
@@ -25,6 +27,7 @@ pub struct Scratch {
     file: File,
     folder: PathBuf,
     numbers: u64,
+    map: OnceLock<Mmap>,
 }
 
 impl Scratch {
@@ -36,7 +39,7 @@ impl Scratch {
         let set = FOLDER.read().unwrap_or_else(PoisonError::into_inner).clone();
         let folder = set.unwrap_or_else(env::temp_dir);
         let file = tempfile::tempfile_in(&folder).at(Kind::Store, "cannot make a temporary file in", &folder)?;
-        Ok(Scratch { file, folder, numbers: 0 })
+        Ok(Scratch { file, folder, numbers: 0, map: OnceLock::new() })
     }
 
     /// Appends numbers.
@@ -56,12 +59,35 @@ impl Scratch {
     /// Returns [`Kind::Store`] if there are fewer, or the disk fails.
     pub fn read(&self, from: u64, into: &mut [f32]) -> Result<()> {
         let read = self.file.read_exact_at(bytemuck::cast_slice_mut(into), from * BYTES);
-        read.at(Kind::Store, "cannot read a temporary file in", &self.folder)
+        read.at(Kind::Store, CANNOT_READ, &self.folder)
+    }
+
+    /// Returns all numbers, to read a few here and there: a system call for each place would take
+    /// longer than reading it. Nothing may be appended any more.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Store`] if the file cannot be mapped.
+    #[allow(unsafe_code)]
+    pub fn all(&self) -> Result<&[f32]> {
+        if self.numbers == 0 {
+            return Ok(&[]);
+        }
+        if self.map.get().is_none() {
+            // SAFETY: the file has no name, so no other process can change it, and this one does
+            // not either: nothing is appended while it is borrowed.
+            let map = unsafe { Mmap::map(&self.file) }.at(Kind::Store, CANNOT_READ, &self.folder)?;
+            // Only advice: without it, more is read ahead than needed.
+            let _ = map.advise(Advice::Random);
+            let _ = self.map.set(map);
+        }
+        Ok(self.map.get().map_or(&[], |map| bytemuck::cast_slice(map)))
     }
 }
 
 /// Bytes of a number.
 const BYTES: u64 = size_of::<f32>() as u64;
+
+const CANNOT_READ: &str = "cannot read a temporary file in";
 
 /// What to do about a full disk.
 const ROOM: &str = "free some space there, name another folder with --store DIR, or raise device.memory";
@@ -79,5 +105,7 @@ mod tests {
         scratch.read(1, &mut read).unwrap();
         assert_eq!(read, [2.0, 3.0]);
         assert!(scratch.read(2, &mut read).is_err());
+        assert_eq!(scratch.all().unwrap(), [1.0, 2.0, 3.0]);
+        assert!(Scratch::create().unwrap().all().unwrap().is_empty());
     }
 }

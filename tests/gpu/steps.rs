@@ -19,9 +19,9 @@ struct Recipe {
 /// No step should wait: one that does leaves the GPU idle while the next is prepared. What still
 /// does is listed, so that it is taken off the list when it is mended.
 const RECIPES: [Recipe; 3] = [
-    Recipe { set: "adapt.tune=head", launches: 160, waits: &[] },
-    Recipe { set: "adapt.tune=layernorm", launches: 760, waits: &[("nonzero", 1)] },
-    Recipe { set: "adapt.from_block=2", launches: 570, waits: &[("nonzero", 1)] },
+    Recipe { set: "adapt.tune=head", launches: 135, waits: &[] },
+    Recipe { set: "adapt.tune=layernorm", launches: 405, waits: &[] },
+    Recipe { set: "adapt.from_block=2", launches: 570, waits: &[] },
 ];
 
 /// Adapts to the same 18 pictures in batches of six and of three, and gives what the additional
