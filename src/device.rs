@@ -2,10 +2,12 @@
 //!
 //! The binary is linked against libtorch's CPU libraries only. CUDA is opened at run time if it is
 //! found, before the first tensor is made, so that one binary serves machines with and without a
-//! GPU.
+//! GPU. What only needs the names of results never opens it: these depend on the [`Hardware`].
+
+mod choice;
+mod cuda;
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use tch::{Device, Kind as Number, Tensor};
 
@@ -14,6 +16,10 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::memory;
 use crate::panics::caught;
 use crate::settings::{choice, from, settings, whole};
+
+pub use choice::{DeviceChoice, Hardware};
+pub(crate) use cuda::which;
+pub use cuda::{gpus, resolve, seems_usable};
 
 settings! {
     /// What it runs on.
@@ -28,18 +34,6 @@ settings! {
         /// the store's disk while a run needs them. Results are the same to the bit whatever the
         /// number.
         memory: f64 = 0.0, from(0.0, 1e6), Nothing;
-    }
-}
-
-choice! {
-    /// Which device the user asked for.
-    DeviceChoice {
-        /// A CUDA GPU where there is one, the CPU elsewhere.
-        Auto = "auto",
-        /// The CPU.
-        Cpu = "cpu",
-        /// A CUDA GPU; an error where there is none.
-        Cuda = "cuda",
     }
 }
 
@@ -68,9 +62,9 @@ impl DeviceSettings {
 impl PrecisionChoice {
     /// Returns the precision that was asked for or, with `auto`, the faster one for a vision tower
     /// of this width.
-    pub fn resolve(self, device: Device, width: i64) -> Precision {
+    pub fn resolve(self, hardware: Hardware, width: i64) -> Precision {
         match self {
-            PrecisionChoice::Auto => Precision::faster(device, width),
+            PrecisionChoice::Auto => Precision::faster(hardware, width),
             PrecisionChoice::Fp32 => Precision::Fp32,
             PrecisionChoice::Bf16 => Precision::Bf16,
         }
@@ -79,9 +73,9 @@ impl PrecisionChoice {
     /// Returns the precision that was asked for or, with `auto`, that of a text tower: bf16 on a
     /// GPU alone. A CPU would take little more than half of the time in bf16, but sentences are
     /// few, each is embedded once, and every answer is a comparison with them.
-    pub fn of_text(self, device: Device) -> Precision {
-        match (self, device) {
-            (PrecisionChoice::Auto, Device::Cpu) | (PrecisionChoice::Fp32, _) => Precision::Fp32,
+    pub fn of_text(self, hardware: Hardware) -> Precision {
+        match (self, hardware) {
+            (PrecisionChoice::Auto, Hardware::Cpu) | (PrecisionChoice::Fp32, _) => Precision::Fp32,
             (PrecisionChoice::Auto | PrecisionChoice::Bf16, _) => Precision::Bf16,
         }
     }
@@ -110,10 +104,10 @@ impl Precision {
     /// Returns the faster precision for a frozen tower of this width: bf16 on a GPU, and on a CPU
     /// that multiplies it in hardware, unless the tower is so narrow that its small products gain
     /// less than the conversions cost.
-    pub fn faster(device: Device, width: i64) -> Precision {
-        let bf16 = match device {
-            Device::Cpu => width >= BF16_WIDTH && cpu_multiplies_bf16(),
-            _ => true,
+    pub fn faster(hardware: Hardware, width: i64) -> Precision {
+        let bf16 = match hardware {
+            Hardware::Cpu => width >= BF16_WIDTH && cpu_multiplies_bf16(),
+            Hardware::Gpu => true,
         };
         if bf16 { Precision::Bf16 } else { Precision::Fp32 }
     }
@@ -140,25 +134,6 @@ pub(crate) fn cpu_multiplies_bf16() -> bool {
     {
         false
     }
-}
-
-/// Checks whether CUDA can be used. Opens CUDA's libraries at the first call.
-///
-/// # Errors
-/// Returns what was looked for and where, in words, if CUDA cannot be used.
-pub fn cuda() -> std::result::Result<(), String> {
-    static STATE: OnceLock<std::result::Result<(), String>> = OnceLock::new();
-    STATE
-        .get_or_init(|| {
-            let path = cuda_library()?;
-            open_cuda(&path)?;
-            if tch::Cuda::is_available() {
-                Ok(())
-            } else {
-                Err(format!("{} was opened, but no GPU answers; does nvidia-smi list one?", path.display()))
-            }
-        })
-        .clone()
 }
 
 /// Returns the folder of the libtorch that this process runs on.
@@ -194,24 +169,6 @@ pub fn cpu_instructions() -> Vec<&'static str> {
     }
 }
 
-/// Finds `libtorch_cuda.so` in `MICROCLIP_CUDA_LIBS` if that is set, else near the libtorch that
-/// this process runs on: in the folder `cuda` beside it, where `make cuda` puts it, or in its own
-/// folder, as in PyTorch's wheel.
-fn cuda_library() -> std::result::Result<PathBuf, String> {
-    const NAME: &str = "libtorch_cuda.so";
-    let folders = match std::env::var_os("MICROCLIP_CUDA_LIBS") {
-        Some(folder) => vec![PathBuf::from(folder)],
-        None => {
-            let folder = libtorch()?;
-            vec![folder.join("cuda"), folder]
-        }
-    };
-    folders.iter().map(|folder| folder.join(NAME)).find(|path| path.is_file()).ok_or_else(|| {
-        let places: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
-        format!("no {NAME} in {}: `make cuda` fetches it", places.join(" or "))
-    })
-}
-
 /// Makes libtorch prefer flash attention to cuDNN's on GPUs where it would choose cuDNN's, unless
 /// the user's environment decides. cuDNN compiles a kernel for every new shape, one to two seconds
 /// in each process, and is no faster over the few tokens of a picture.
@@ -242,44 +199,6 @@ pub fn upload(tensor: &Tensor, device: Device) -> Result<Tensor> {
     uploaded.context(Kind::Torch, || "cannot bring a tensor to the device".to_owned())
 }
 
-/// Opens libtorch's CUDA library so that the libtorch already loaded sees its symbols and static
-/// initialisers.
-fn open_cuda(cuda: &Path) -> std::result::Result<(), String> {
-    open_globally(cuda)?;
-    // libtorch_cpu looks these two up by name when they are first needed, and would not find them
-    // in a folder beside its own. Without them only some linear algebra and run-time fusion are
-    // missing, so a failure is ignored.
-    for lazily in ["libtorch_cuda_linalg.so", "libcaffe2_nvrtc.so"] {
-        let _ = open_globally(&cuda.with_file_name(lazily));
-    }
-    Ok(())
-}
-
-#[allow(unsafe_code)]
-fn open_globally(path: &Path) -> std::result::Result<(), String> {
-    use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-    // SAFETY: the libraries' initialisers only register operators; nothing has used torch yet.
-    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) };
-    let library = library.map_err(|e| format!("cannot open {}: {e}", path.display()))?;
-    // It must live as long as the process, since torch keeps pointers into it.
-    std::mem::forget(library);
-    Ok(())
-}
-
-/// Returns the device to use for `choice`.
-///
-/// # Errors
-/// Returns [`Kind::Torch`] if CUDA was asked for and cannot be used.
-pub fn resolve(choice: DeviceChoice) -> Result<Device> {
-    match choice {
-        DeviceChoice::Cpu => Ok(Device::Cpu),
-        DeviceChoice::Auto => Ok(if cuda().is_ok() { Device::Cuda(0) } else { Device::Cpu }),
-        DeviceChoice::Cuda => cuda()
-            .map(|()| Device::Cuda(0))
-            .map_err(|why| Error::new(Kind::Torch, format!("no GPU: {why}")).hint("--device cpu works everywhere")),
-    }
-}
-
 /// Runs work on tensors, turning libtorch's C++ exceptions into errors.
 ///
 /// tch's operators panic when libtorch throws (out of memory, a device lost). Shapes are checked
@@ -306,15 +225,15 @@ mod tests {
 
     #[test]
     fn bf16_is_for_gpus_and_for_wide_towers_on_a_cpu_that_has_it() {
-        assert_eq!(Precision::faster(Device::Cuda(0), 128), Precision::Bf16);
-        assert_eq!(Precision::faster(Device::Cpu, 128), Precision::Fp32);
+        assert_eq!(Precision::faster(Hardware::Gpu, 128), Precision::Bf16);
+        assert_eq!(Precision::faster(Hardware::Cpu, 128), Precision::Fp32);
         let wide = if cpu_multiplies_bf16() { Precision::Bf16 } else { Precision::Fp32 };
-        assert_eq!(Precision::faster(Device::Cpu, 768), wide);
+        assert_eq!(Precision::faster(Hardware::Cpu, 768), wide);
     }
 
     #[test]
     fn sentences_stay_in_fp32_on_a_cpu_unless_bf16_is_asked_for() {
-        let of = |choice: PrecisionChoice| [Device::Cpu, Device::Cuda(0)].map(|device| choice.of_text(device));
+        let of = |choice: PrecisionChoice| [Hardware::Cpu, Hardware::Gpu].map(|hardware| choice.of_text(hardware));
         assert_eq!(of(PrecisionChoice::Auto), [Precision::Fp32, Precision::Bf16]);
         assert_eq!(of(PrecisionChoice::Bf16), [Precision::Bf16; 2]);
         assert_eq!(of(PrecisionChoice::Fp32), [Precision::Fp32; 2]);

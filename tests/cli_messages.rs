@@ -143,7 +143,7 @@ fn wrong_values_of_options_are_usage_errors() {
     ----- stdout -----
 
     ----- stderr -----
-    error: invalid value 'tpu' for '--device <DEVICE>': one of auto, cpu, cuda
+    error: invalid value 'tpu' for '--device <DEVICE>': one of auto, cpu, cuda, cuda:N
 
     For more information, try '--help'.
     ");

@@ -35,6 +35,7 @@ mod cli_sql;
 mod clip_parity;
 mod composites;
 mod constant_pictures;
+mod cuda_unopened;
 mod describe;
 mod dino_parity;
 mod dka_laws;

@@ -43,8 +43,12 @@ fn unknown_names_list_those_that_there_are() {
     hint: did you mean 'head'?
     ");
     assert_snapshot!(folder.mistake(&format!("{WHOLE}\n[device]\nkind = \"tpu\"\n"), &[]), @r"
-    DIR/flowers.toml:14: unknown value 'tpu' for device.kind; one of auto, cpu, cuda
+    DIR/flowers.toml:14: unknown value 'tpu' for device.kind; one of auto, cpu, cuda, cuda:N
     hint: did you mean 'cpu'?
+    ");
+    assert_snapshot!(folder.mistake(&format!("{WHOLE}\n[device]\nkind = \"cuda:-1\"\n"), &[]), @r"
+    DIR/flowers.toml:14: unknown value 'cuda:-1' for device.kind; one of auto, cpu, cuda, cuda:N
+    hint: did you mean 'cuda:N'?
     ");
 }
 

@@ -215,6 +215,13 @@ fn fusion() -> impl Strategy<Value = Fusion> {
     })
 }
 
+fn device() -> impl Strategy<Value = DeviceChoice> {
+    prop_oneof![
+        choice(&[DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Cuda]),
+        any::<usize>().prop_map(DeviceChoice::Numbered)
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
@@ -227,7 +234,7 @@ proptest! {
         orientation in choice(ExifOrientation::ALL),
         limits in (1u32..=1_000_000, 1u64..=1_000_000_000_000, 1u64..=1 << 40),
         choices in (choice(PrecisionChoice::ALL), choice(Affinity::ALL), choice(Threshold::ALL), choice(Orientation::ALL)),
-        device in (choice(DeviceChoice::ALL), 0usize..=1024),
+        device in (device(), 0usize..=1024),
         sizes in (1usize..=65_536, 1usize..=1_000_000, 1usize..=1024),
         numbers in (share(), -1e6..=1e6, 1e-300..=1.0, share(), share()),
         scale in span(),

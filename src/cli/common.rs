@@ -74,19 +74,15 @@ pub(super) struct Overrides {
     #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Overrides")]
     set: Vec<String>,
 
-    /// What to compute on: auto, cpu or cuda
+    /// What to compute on: auto, cpu, cuda or cuda:N
     ///
-    /// `auto` takes a CUDA GPU where there is one; `cuda` fails where there is none.
-    #[arg(long, value_name = "DEVICE", value_parser = device, hide_possible_values = true, help_heading = "Overrides")]
+    /// `auto` takes the first CUDA GPU where there is one; `cuda` fails where there is none;
+    /// `cuda:1` is the second.
+    #[arg(long, value_name = "DEVICE", help_heading = "Overrides")]
     device: Option<DeviceChoice>,
 
     #[command(flatten)]
     cores: Cores,
-}
-
-fn device(text: &str) -> Result<DeviceChoice, String> {
-    let found = DeviceChoice::ALL.iter().copied().find(|kind| kind.name() == text);
-    found.ok_or_else(|| format!("one of {}", DeviceChoice::NAMES.join(", ")))
 }
 
 impl Common {

@@ -135,10 +135,12 @@ impl Check<'_> {
             (Want::ShareOrAuto, Value::String(text)) if text == "auto" => {}
             (Want::Flag, Value::Boolean(_)) => {}
             (Want::Choice(choices), Value::String(text)) => {
-                let names = choices.names;
-                if !names.contains(&text.as_str()) {
+                if !choices.have(text) {
                     let what = format!("unknown value '{}' for {name}; {}", shorten(text), want.describe());
-                    return Err((what, suggest::name(text, names).map(|meant| format!("did you mean '{meant}'?"))));
+                    return Err((
+                        what,
+                        suggest::name(text, choices.names).map(|meant| format!("did you mean '{meant}'?")),
+                    ));
                 }
             }
             (Want::Templates, Value::Array(list)) => {

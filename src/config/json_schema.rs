@@ -73,7 +73,15 @@ fn must_be(want: Want) -> Value {
         Want::Flag => json!({"type": "boolean"}),
         Want::Choice(choices) => {
             let explained: Vec<&str> = choices.explained().map(|(_, about)| about).collect();
-            json!({"type": "string", "enum": choices.names, "x-taplo": {"docs": {"enumValues": explained}}})
+            let numbered = choices.numbered();
+            if numbered.is_empty() {
+                json!({"type": "string", "enum": choices.names, "x-taplo": {"docs": {"enumValues": explained}}})
+            } else {
+                let plain = choices.plain();
+                let docs = json!({"docs": {"enumValues": explained[..plain.len()]}});
+                let pattern = format!("^({}):(0|[1-9][0-9]*)$", numbered.join("|"));
+                json!({"anyOf": [{"enum": plain, "x-taplo": docs}, {"type": "string", "pattern": pattern}]})
+            }
         }
         Want::Templates => {
             json!({"type": "array", "minItems": 1, "items": {"type": "string", "pattern": "\\{\\}"}})

@@ -73,6 +73,8 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
         record.write(Some(Ended { images: found.images, temperature, ..Ended::default() }))?;
         return Outcome::of_finished(run, upto, &found, whole).tolerated(spec, &found);
     }
+    // Before the first tensor is made.
+    w.device()?;
     let changed = references::changed_weights(spec, &w, &store)?;
     changed.iter().for_each(|warning| progress.say(warning));
     // Written now too, so that a killed run is on record.

@@ -40,7 +40,11 @@ impl Stages<'_> {
         let embeddings = &w.frozen.embeddings;
         let pictures = Pictures::open(&job.store.partition("images", &w.dataset)?, spec.dataset.decoding())?;
         match frozen::missing(&pictures, &embeddings.partition(job.store)?)?.is_empty() {
-            true => spec.neighbours.fill(&pictures, embeddings, job),
+            true => {
+                // Before the first tensor is made: another run of this process may need it.
+                w.device()?;
+                spec.neighbours.fill(&pictures, embeddings, job)
+            }
             false => Ok(()),
         }
     }

@@ -85,13 +85,14 @@ impl AdaptedModel {
                 .hint("run the pipeline again: what is missing is computed; or ask for the run by its id"));
         }
         checkpoint.require_classes(classes.len())?;
+        let device = w.device()?;
         let heads = |sentences| {
             describe::heads(sentences, &w.text_space, &w.clip.tokenizer, || w.sentence_tower(), store, stop)
         };
         let frozen_head = sentences.as_ref().map(heads).transpose()?.map(|heads| heads.frozen);
         // A placeholder for the trained head, which is restored below.
         let place = || Tensor::zeros([classes.len() as i64, w.clip.config.joint], tch::kind::FLOAT_CPU);
-        let start = frozen_head.as_ref().map_or_else(place, Tensor::shallow_clone).to_device(w.device);
+        let start = frozen_head.as_ref().map_or_else(place, Tensor::shallow_clone).to_device(device);
         let mut model = Model::new(&w.tower(spec)?, &start, recipe.design);
         let mut optimiser = AdamW::new(model.parameters(), 0.0);
         checkpoint.restore(&mut model, &mut optimiser)?;
@@ -102,7 +103,7 @@ impl AdaptedModel {
         let gamma = spec.predict.gamma;
         let second = if gamma > 0.0 { second_model(&w, chosen, classes.len())? } else { None };
         let prior = frozen_head.filter(|_| gamma > 0.0).map(|head| Prior { head, bias, second, gamma });
-        let normaliser = w.normaliser();
+        let normaliser = w.normaliser()?;
         let temperature = chosen.temperature.filter(|_| reached.has_all_passes());
         Ok(AdaptedModel { clip: w.clip, model, reached, temperature, classes, prior, frozen, normaliser })
     }

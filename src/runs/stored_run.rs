@@ -30,7 +30,8 @@ pub struct StoredRun {
     pub run: String,
     /// The partition of its dataset.
     pub dataset: String,
-    /// The settings that made it, with `store` as it was opened now.
+    /// The settings that made it, with `store` as it was opened now, and no number of a GPU but
+    /// that of the pipeline file by which the run was found.
     pub spec: Spec,
     /// Temperature that calibrates its answers.
     pub temperature: Option<f64>,
@@ -98,7 +99,11 @@ pub fn newest(spec: &Spec, asking: impl Fn(&str) -> String) -> Result<StoredRun>
     let store = Store::open_read(&spec.store)?;
     let mut unfinished = None;
     for run in runs_of(&store, &spec.name, &ids::dataset(spec))?.iter().rev() {
-        let chosen = read(&store, run)?;
+        let mut chosen = read(&store, run)?;
+        // The run says what hardware its answers are of, the file which of the GPUs to use now.
+        if chosen.spec.device.kind.hardware() == spec.device.kind.hardware() {
+            chosen.spec.device.kind = spec.device.kind;
+        }
         if chosen.reached.is_finished() {
             let newer = unfinished.map(|StoredRun { run: newer, reached, .. }| {
                 format!(
@@ -178,6 +183,8 @@ fn read(store: &Store, run: &str) -> Result<StoredRun> {
     let mut spec = settings(text("settings")?)
         .context(Kind::Store, || format!("the settings of run '{run}' are of another version of this program"))?;
     spec.store = store.root().to_owned();
+    // Any GPU gives the answers of the one that made the run, which another machine may not have.
+    spec.device.kind = spec.device.kind.unnumbered();
     // Older versions had no such column.
     let temperature = arrays::floats(&batch, "temperature").ok().and_then(|t| t.first().copied().flatten());
     let ended = batch.column_by_name("finished").is_some_and(|finished| finished.is_valid(0));

@@ -1,7 +1,8 @@
 //! Settings that take one of a few names: an enum whose names are declared once, for serde,
 //! messages and `--help`.
 
-/// The names of a choice, and what each means.
+/// The names of a choice, and what each means. A name that ends in `:N` stands for all that have a
+/// number there, from 0, as in `cuda:1`.
 #[derive(Debug, Clone, Copy)]
 pub struct Choices {
     /// The names as a pipeline file writes them.
@@ -15,11 +16,37 @@ impl Choices {
         Choices { names, abouts }
     }
 
+    /// Returns whether a text is one of the names.
+    pub fn have(self, text: &str) -> bool {
+        let digits = |number: &str| match number.as_bytes() {
+            b"0" => true,
+            [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
+            _ => false,
+        };
+        self.names.iter().any(|name| match name.strip_suffix(NUMBER) {
+            Some(before) => text.strip_prefix(before).and_then(|rest| rest.strip_prefix(':')).is_some_and(digits),
+            None => *name == text,
+        })
+    }
+
+    /// Returns the names without a number.
+    pub fn plain(self) -> Vec<&'static str> {
+        self.names.iter().copied().filter(|name| !name.ends_with(NUMBER)).collect()
+    }
+
+    /// Returns what stands before the colon in the names with a number.
+    pub fn numbered(self) -> Vec<&'static str> {
+        self.names.iter().filter_map(|name| name.strip_suffix(NUMBER)).collect()
+    }
+
     /// Returns each name with its meaning, in Markdown.
     pub fn explained(self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.names.iter().copied().zip(self.abouts.iter().map(|about| about.trim()))
     }
 }
+
+/// What stands for the number in a name.
+const NUMBER: &str = ":N";
 
 /// Declares an enum of unit variants with the names that a pipeline file writes.
 macro_rules! choice {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use tch::{Kind as Number, Tensor};
+use tch::{Device, Kind as Number, Tensor};
 
 use crate::clip::{Clip, Tokenizer};
 use crate::config::Spec;
@@ -85,7 +85,7 @@ fn libtorch() -> Finding {
         Err(why) => return Finding::new("libtorch", State::Broken, why).mend(REINSTALL),
     };
     let computed = device::guarded("libtorch", || {
-        let ones = Tensor::ones([2, 2], (Number::Float, tch::Device::Cpu));
+        let ones = Tensor::ones([2, 2], (Number::Float, Device::Cpu));
         Ok(ones.matmul(&ones).sum(Number::Float).double_value(&[]))
     });
     // PyTorch's wheel has the version in a file one folder up.
@@ -107,18 +107,22 @@ fn libtorch() -> Finding {
 
 fn cuda(spec: Option<&Spec>) -> Finding {
     let wanted = spec.map_or(DeviceChoice::Auto, |spec| spec.device.kind);
-    match (device::cuda(), wanted) {
-        (Ok(()), DeviceChoice::Cpu) => {
-            Finding::new("cuda", State::Note, "there is a GPU, and device.kind = \"cpu\" leaves it alone")
+    match (device::resolve(wanted), device::gpus()) {
+        (Ok(Device::Cuda(number)), Ok(count)) => {
+            Finding::new("cuda", State::Fine, format!("{}; cuda:{number} is used", device::which(count)))
         }
-        (Ok(()), _) => {
-            Finding::new("cuda", State::Fine, format!("{} GPUs; the first is used", tch::Cuda::device_count()))
+        (Ok(_), Ok(count)) if wanted == DeviceChoice::Cpu => {
+            let detail = format!("{}; device.kind = \"cpu\" uses none", device::which(count));
+            Finding::new("cuda", State::Note, detail)
         }
-        (Err(why), DeviceChoice::Cuda) => match device::resolve(DeviceChoice::Cuda) {
-            Err(error) => Finding::broken("cuda", &error).mend("make cuda, or --device cpu"),
-            Ok(_) => Finding::new("cuda", State::Broken, why),
-        },
-        (Err(why), _) => Finding::new("cuda", State::Note, format!("not used: {why}")),
+        (Ok(_), Ok(_)) => {
+            let why = device::seems_usable().err().unwrap_or_default();
+            Finding::new("cuda", State::Note, format!("not used: {why}"))
+        }
+        (Ok(_), Err(why)) => Finding::new("cuda", State::Note, format!("not used: {why}")),
+        // Not one of those that are there.
+        (Err(error), Ok(_)) => Finding::broken("cuda", &error),
+        (Err(error), Err(_)) => Finding::broken("cuda", &error).mend("make cuda, or --device cpu"),
     }
 }
 
@@ -197,7 +201,7 @@ async fn recipe(spec: &Spec, classes: Option<&[String]>) -> Result<()> {
 pub fn ground(spec: &Spec) -> String {
     let threads = if spec.device.threads == 0 { cores() } else { spec.device.threads };
     match device::resolve(spec.device.kind) {
-        Ok(device) if device.is_cuda() => format!("a GPU, {threads} threads on the CPU"),
+        Ok(Device::Cuda(number)) => format!("the GPU cuda:{number}, {threads} threads on the CPU"),
         Ok(_) => format!("the CPU, {threads} threads"),
         Err(error) => error.to_string(),
     }
@@ -232,17 +236,12 @@ fn model(spec: &Spec, clip: &Result<Clip>) -> Vec<Finding> {
         Err(error) => return vec![Finding::broken("model", error)],
     };
     let (vision, text) = (&clip.config.vision, &clip.config.text);
-    // Without the device that is wanted, the precision is not known; that is a finding of its own.
-    let precisions = device::resolve(spec.device.kind).map_or_else(
-        |_| String::new(),
-        |device| {
-            let embed = spec.model.precision.resolve(device, vision.width).as_str();
-            let adapt = spec.adapt.tower_precision(device, vision.width).as_str();
-            format!("; {embed} to embed, {adapt} to adapt")
-        },
-    );
+    let hardware = spec.device.kind.hardware();
+    let embed = spec.model.precision.resolve(hardware, vision.width).as_str();
+    let adapt = spec.adapt.tower_precision(hardware, vision.width).as_str();
     let described = format!(
-        "vision {} blocks of {} on {} patches, text {} blocks of {}, joint space of {}{precisions}",
+        "vision {} blocks of {} on {} patches, text {} blocks of {}, joint space of {}; {embed} to embed, {adapt} to \
+         adapt",
         vision.layers,
         vision.width,
         vision.patches(),
@@ -265,12 +264,9 @@ fn second(spec: &Spec) -> Option<Finding> {
     Some(match Dino::open(path, settings.preprocessor.as_deref()) {
         Ok(Dino { config, preprocess, .. }) => {
             let patches = i64::from(preprocess.crop) / config.patch;
-            let precision = device::resolve(spec.device.kind).map_or_else(
-                |_| String::new(),
-                |device| format!("; {}", settings.precision.resolve(device, config.width).as_str()),
-            );
+            let precision = settings.precision.resolve(spec.device.kind.hardware(), config.width).as_str();
             let detail = format!(
-                "{}, {} blocks of {} on {} patches, {} registers{precision}",
+                "{}, {} blocks of {} on {} patches, {} registers; {precision}",
                 config.family.as_str(),
                 config.layers,
                 config.width,

@@ -4,8 +4,6 @@
 //! defaults ([`identity_of`]): each setting declares what changes with it ([`Changes`]). A test
 //! below pins known names.
 
-use tch::Device;
-
 use super::Workspace;
 use crate::clip::Clip;
 use crate::config::Spec;
@@ -122,7 +120,7 @@ pub(super) fn run(
         ("statement", statement.to_owned()),
         ("class_shares", shares),
         ("precision", workspace.adapt_precision(spec).as_str().to_owned()),
-        ("device", if workspace.device == Device::Cpu { "cpu" } else { "cuda" }.to_owned()),
+        ("device", workspace.hardware.as_str().to_owned()),
     ];
     let mut hasher = blake3::Hasher::new();
     // Lengths are hashed too, so that no two different lists of parts give the same bytes.

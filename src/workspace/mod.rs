@@ -14,7 +14,7 @@ use tch::{Device, Tensor};
 
 use crate::clip::{Clip, VisionTower};
 use crate::config::Spec;
-use crate::device::{self, Precision};
+use crate::device::{self, DeviceChoice, Hardware, Precision};
 use crate::dino::{self, Dino};
 use crate::error::Result;
 use crate::fusion::class_bias::ClassBias;
@@ -39,8 +39,10 @@ pub(crate) use recipe::recipe;
 pub(crate) struct Workspace {
     /// The model; its towers are built when they are needed.
     pub(crate) clip: Clip,
-    /// The device that tensors live on.
-    pub(crate) device: Device,
+    /// The hardware that the names of results depend on.
+    pub(crate) hardware: Hardware,
+    /// The device that the user asked for.
+    choice: DeviceChoice,
     /// Precision of the frozen tower.
     pub(crate) precision: Precision,
     /// Precision of the text tower.
@@ -56,18 +58,19 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// Opens the model and works out the spaces. Builds no tower and reads no picture.
+    /// Opens the model and works out the spaces. Builds no tower, reads no picture and leaves CUDA
+    /// alone.
     pub(crate) fn open(spec: &Spec) -> Result<Self> {
-        let device = device::resolve(spec.device.kind)?;
+        let hardware = spec.device.kind.hardware();
         let clip = Clip::open(&spec.model)?;
-        let precision = spec.model.precision.resolve(device, clip.config.vision.width);
-        let text_precision = spec.model.precision.of_text(device);
+        let precision = spec.model.precision.resolve(hardware, clip.config.vision.width);
+        let text_precision = spec.model.precision.of_text(hardware);
         let block = match spec.adapt.starts_from(clip.config.vision.layers as usize)? {
             Some(StartsFrom::Block(block)) => Some(block),
             Some(StartsFrom::Features | StartsFrom::Pixels) | None => None,
         };
         let (config, preprocess) = (clip.config.clone(), clip.preprocess.clone());
-        let second = Self::second(spec, device)?;
+        let second = Self::second(spec, hardware)?;
         let table = |(dino, precision): &(Dino, Precision)| {
             let space = ids::second(spec, dino, *precision)?;
             Ok(SecondFeatures::new(space, dino.preprocess.clone(), dino.config.width as usize))
@@ -79,7 +82,8 @@ impl Workspace {
             text_space: ids::text(spec, &clip, text_precision)?,
             dataset: ids::dataset(spec),
             clip,
-            device,
+            hardware,
+            choice: spec.device.kind,
             precision,
             text_precision,
             second,
@@ -87,12 +91,21 @@ impl Workspace {
     }
 
     /// Opens the second vision model, if the pipeline has one.
-    fn second(spec: &Spec, device: Device) -> Result<Option<(Dino, Precision)>> {
+    fn second(spec: &Spec, hardware: Hardware) -> Result<Option<(Dino, Precision)>> {
         let settings = &spec.model.second;
         let Some(path) = &settings.path else { return Ok(None) };
         let dino = Dino::open(path, settings.preprocessor.as_deref())?;
-        let precision = settings.precision.resolve(device, dino.config.width);
+        let precision = settings.precision.resolve(hardware, dino.config.width);
         Ok(Some((dino, precision)))
+    }
+
+    /// Returns the device that tensors live on. Opens CUDA if it is a GPU, which must come before
+    /// the process makes its first tensor.
+    ///
+    /// # Errors
+    /// Fails as [`device::resolve`] does.
+    pub(crate) fn device(&self) -> Result<Device> {
+        device::resolve(self.choice)
     }
 
     /// Builds the towers that tables need.
@@ -106,27 +119,29 @@ impl Workspace {
     /// Builds the second model's tower in the precision of its space, if there is such a model.
     pub(crate) fn second_tower(&self) -> Result<Option<FrozenTower<dino::Tower>>> {
         let Some((dino, precision)) = &self.second else { return Ok(None) };
-        let number = precision.number();
-        let tower = dino.tower()?.map(&|t| t.to_device(self.device).to_kind(number));
-        Ok(Some(FrozenTower::of_second(tower, Normaliser::new(&dino.preprocess, self.device, number))))
+        let (device, number) = (self.device()?, precision.number());
+        let tower = dino.tower()?.map(&|t| t.to_device(device).to_kind(number));
+        Ok(Some(FrozenTower::of_second(tower, Normaliser::new(&dino.preprocess, device, number))))
     }
 
     /// Builds the frozen vision tower in the space's precision, and the normaliser that feeds it.
     pub(crate) fn frozen_tower(&self) -> Result<FrozenTower> {
-        let number = self.precision.number();
-        let tower = self.clip.vision()?.map(&|t| t.to_device(self.device).to_kind(number));
-        Ok(FrozenTower::new(tower, Normaliser::new(&self.clip.preprocess, self.device, number)))
+        let (device, number) = (self.device()?, self.precision.number());
+        let tower = self.clip.vision()?.map(&|t| t.to_device(device).to_kind(number));
+        Ok(FrozenTower::new(tower, Normaliser::new(&self.clip.preprocess, device, number)))
     }
 
     /// Builds the text tower in the precision of the space of sentences.
     pub(crate) fn sentence_tower(&self) -> Result<SentenceTower> {
-        Ok(SentenceTower::new(self.clip.text()?, self.device, self.text_precision))
+        let device = self.device()?;
+        Ok(SentenceTower::new(self.clip.text()?, device, self.text_precision))
     }
 
     /// Builds the tower that adaptation starts from: fp32, with its products in the pipeline's
     /// precision.
     pub(crate) fn tower(&self, spec: &Spec) -> Result<VisionTower> {
-        let tower = self.clip.vision()?.map(&|t| t.to_device(self.device));
+        let device = self.device()?;
+        let tower = self.clip.vision()?.map(&|t| t.to_device(device));
         Ok(match self.adapt_precision(spec) {
             Precision::Fp32 => tower,
             bf16 @ Precision::Bf16 => tower.with_products_in(bf16.number()),
@@ -135,12 +150,15 @@ impl Workspace {
 
     /// Returns the precision of adaptation.
     pub(crate) fn adapt_precision(&self, spec: &Spec) -> Precision {
-        spec.adapt.tower_precision(self.device, self.clip.config.vision.width)
+        spec.adapt.tower_precision(self.hardware, self.clip.config.vision.width)
     }
 
     /// Returns the normaliser that feeds a tower in training.
-    pub(crate) fn normaliser(&self) -> Normaliser {
-        Normaliser::new(&self.clip.preprocess, self.device, tch::Kind::Float)
+    ///
+    /// # Errors
+    /// Fails as [`device`](Self::device) does.
+    pub(crate) fn normaliser(&self) -> Result<Normaliser> {
+        Ok(Normaliser::new(&self.clip.preprocess, self.device()?, tch::Kind::Float))
     }
 
     /// Reads the frozen model's features of all pictures.
@@ -243,6 +261,6 @@ impl Workspace {
             blocks: block_tokens.as_ref().map(|table| table.partition(job.store)).transpose()?,
             width: self.clip.config.vision.width,
         };
-        Images::open(pictures, recipe, &frozen, &self.clip.preprocess, self.normaliser(), job.stop)
+        Images::open(pictures, recipe, &frozen, &self.clip.preprocess, self.normaliser()?, job.stop)
     }
 }

@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use tch::Device;
-
-use crate::device::{Precision, PrecisionChoice};
+use crate::device::{Hardware, Precision, PrecisionChoice};
 use crate::dka::{Balance, LOGIT_SCALE, Parameters, Statement};
 use crate::error::{Context, Error, Kind, Result};
 use crate::fusion::design::{Design, StartsFrom};
@@ -118,10 +116,10 @@ impl Adapt {
 
     /// Returns the precision of a tower of this width during training. The released recipe is fp32,
     /// and `head` runs no tower.
-    pub fn tower_precision(&self, device: Device, width: i64) -> Precision {
+    pub fn tower_precision(&self, hardware: Hardware, width: i64) -> Precision {
         match (self.precision, self.tune) {
             (PrecisionChoice::Auto, Tune::Head | Tune::Reference | Tune::None) => Precision::Fp32,
-            (choice, _) => choice.resolve(device, width),
+            (choice, _) => choice.resolve(hardware, width),
         }
     }
 
