@@ -52,6 +52,7 @@ mod neighbours;
 mod orientation;
 mod predict;
 mod preprocess_parity;
+mod prior;
 mod recipes;
 mod report;
 mod rooms;

@@ -16,6 +16,7 @@ use microclip_pipe::stage::pictures::Pictures;
 use microclip_pipe::stage::progress::{Progress, Silent};
 use microclip_pipe::stage::{calibrate, evaluate, features, prior};
 use microclip_pipe::stop::Stop;
+use microclip_pipe::store::space::Space;
 use tch::Tensor;
 
 use crate::small_store;
@@ -63,7 +64,7 @@ fn whatever_reads_rows_asks_for_every_batch() {
     let progress: Arc<dyn Progress> = Arc::new(Silent);
     let write = |stop: &Stop| {
         let job = Job { store: &store, stop, progress: &progress };
-        prior::write_prior("r2", &pictures, &train, &wide, job).map(drop)
+        prior::write(&Space::new("prior"), &pictures, &train, &wide, job).map(drop)
     };
     // Each block is written, and read back.
     assert_eq!(questions(write), 2 * all.len().div_ceil(2) as u64);

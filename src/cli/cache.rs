@@ -16,7 +16,7 @@ use crate::cli::signal;
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::wait_for_lock;
 use crate::runs::holdings::{Examined, examine, holdings};
-use crate::runs::references::{References, Reuse};
+use crate::runs::references::{References, Reuse, readers_of_priors};
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::store::inventory::{self, Holding, Removed};
@@ -185,9 +185,14 @@ impl Gc {
             let now = SystemTime::now();
             let age =
                 |holding: &Holding| holding.used.and_then(|used| now.duration_since(used).ok()).unwrap_or_default();
-            // A dataset or a run goes as a whole, so its most recently used table counts.
-            let oldest_first = |name: &str| free_age(&found, name, age);
-            free.sort_by_key(|name| std::cmp::Reverse(oldest_first(name)));
+            let readers = readers_of_priors(store)?;
+            // A dataset or a run goes as a whole, so its most recently used table counts. A prior
+            // is used by the runs that read it, and goes after the last of them.
+            let oldest_first = |name: &str| {
+                let readers = readers.get(name).into_iter().flatten().map(String::as_str);
+                std::iter::once(name).chain(readers).map(|name| free_age(&found, name, age)).min().unwrap_or_default()
+            };
+            free.sort_by_key(|name| (std::cmp::Reverse(oldest_first(name)), readers.contains_key(*name)));
             let mut excess = max_size.map_or(0, |max| total.saturating_sub(max));
             let goes = |name: &String| {
                 let bytes: u64 =

@@ -98,10 +98,7 @@ fn estimate_from(
     stop: &Stop,
 ) -> Result<ClassBias> {
     let classes = before.len();
-    let shares = match shares {
-        Some(shares) => numbers(shares)?,
-        None => vec![1.0 / classes as f64; classes],
-    };
+    let shares = numbers(&wanted(shares, classes))?;
     let wanted: Vec<f64> = shares.iter().map(|share| share.max(LEAST).ln()).collect();
     let (mut bias, mut after) = match start {
         Some(start) => (numbers(&start.bias)?, numbers(&start.after)?),
@@ -123,6 +120,15 @@ fn estimate_from(
     }
     let [shares, bias, before, after] = [&shares, &bias, before, &after].map(Tensor::from_slice);
     Ok(ClassBias { pull, shares, bias, before, after })
+}
+
+/// Returns the shares that answers about so many classes are pulled towards, (C), `f64`: those that
+/// are given, or even ones.
+pub fn wanted(shares: Option<&Tensor>, classes: usize) -> Tensor {
+    match shares {
+        Some(shares) => shares.to_kind(Number::Double),
+        None => Tensor::from_slice(&vec![1.0 / classes as f64; classes]),
+    }
 }
 
 /// Takes the mean off: a number that is added to all classes changes no answer.

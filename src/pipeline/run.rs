@@ -10,7 +10,7 @@ use crate::config::Spec;
 use crate::error::Result;
 use crate::runs::lookup::{MetricRow, Upto};
 use crate::runs::record::{Ended, Forwards, Record, Started};
-use crate::runs::references;
+use crate::runs::references::{self, readers_of_prior};
 use crate::stage::adapt::{self, Recipe};
 use crate::stage::answers::{AdaptedLogits, Answering};
 use crate::stage::describe::{self, Heads};
@@ -22,6 +22,7 @@ use crate::stage::progress::Progress;
 use crate::stage::{calibrate, class_bias, evaluate, prior, second};
 use crate::stop::Stop;
 use crate::store::scratch;
+use crate::store::space::Space;
 use crate::workspace::{Opened, Workspace, opened};
 
 /// What a run takes besides the pipeline file.
@@ -63,10 +64,12 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     }
     let run = opened.run_id(spec, recipe.as_ref())?;
     opened.notes()?.iter().for_each(|note| progress.say(note));
-    let record = Record::begin(spec, &store, &run, &opened, started)?;
+    let prior = opened.prior(spec)?;
+    let prior_id = prior.id();
+    let record = Record::begin(spec, &store, (&run, &prior_id), &opened, started)?;
     let known = opened.known(&store)?;
     let Opened { workspace: w, source, ingest: settings, snapshot, sentences, .. } = opened;
-    let stages = Stages { spec, workspace: &w, recipe: recipe.as_ref(), run: &run, upto, job };
+    let stages = Stages { spec, workspace: &w, recipe: recipe.as_ref(), run: &run, prior: &prior, upto, job };
     if let Some((found, whole)) = stages.finished(known.as_ref(), &settings)? {
         let temperature = whole.temperature;
         stages.neighbours_of_finished()?;
@@ -130,6 +133,8 @@ pub(super) struct Stages<'a> {
     pub(super) recipe: Option<&'a Recipe>,
     /// The run's id.
     pub(super) run: &'a str,
+    /// What its prior depends on.
+    pub(super) prior: &'a Space,
     /// The last step.
     pub(super) upto: Upto,
     pub(super) job: Job<'a>,
@@ -138,12 +143,17 @@ pub(super) struct Stages<'a> {
 impl Stages<'_> {
     /// Adapts the model to the training pictures, and measures it on all.
     async fn adapt_and_evaluate(&self, pictures: &Arc<Pictures>, heads: &Heads, outcome: Outcome) -> Result<Outcome> {
-        let Stages { spec, workspace: w, recipe, run, upto, job } = *self;
+        let Stages { spec, workspace: w, recipe, run, prior, upto, job } = *self;
         let mut outcome = Outcome { run: run.to_owned(), ..outcome };
         let train = pictures.training()?;
         // Read once: training sees some of its rows, evaluation all of them.
         let seen = w.multi_view(pictures, heads, job)?;
-        let bias = w.class_bias(spec, pictures, heads, &seen, &train, job)?;
+        let known = prior::known(prior, pictures, &train, job)?;
+        let bias = match &known {
+            Some(_) => w.known_class_bias(spec, &readers_of_prior(job.store, &prior.id())?, &seen, &train, job)?,
+            None => None,
+        };
+        let bias = bias.map_or_else(|| w.class_bias(spec, pictures, heads, &seen, &train, job), Ok)?;
         class_bias::write(run, &bias, job.store)?;
         let second = w.second_space(spec, pictures, &seen, &bias, &train, job)?;
         if let Some((classes, _)) = &second {
@@ -160,7 +170,10 @@ impl Stages<'_> {
             scale: spec.adapt.logit_scale,
             stop: job.stop,
         };
-        let prior = prior::write_prior(run, pictures, &train, &answering.prior(&train)?, job)?;
+        let prior = match known {
+            Some(known) => known,
+            None => prior::write(prior, pictures, &train, &answering.prior(&train)?, job)?,
+        };
 
         let mut adapted = None;
         if let Some(recipe) = recipe {

@@ -11,7 +11,7 @@ use crate::stage::frozen::FrozenTable;
 use crate::stage::ingest::{self, IngestSettings, Ingested};
 use crate::stage::job::Job;
 use crate::stage::pictures::Pictures;
-use crate::stage::{checksums, describe, frozen, neighbours};
+use crate::stage::{checksums, describe, frozen, neighbours, prior};
 use crate::store::layout::Partition;
 use crate::store::reader;
 
@@ -67,8 +67,8 @@ impl Stages<'_> {
     }
 
     /// Compares with their checksums what adaptation and evaluation read about these pictures, and
-    /// what an earlier invocation of the run left: what is damaged then counts as missing, and is
-    /// recomputed.
+    /// what an earlier invocation of the run left, or an earlier run with its prior: what is
+    /// damaged then counts as missing, and is recomputed.
     pub(super) fn compare_what_is_read(&self, pictures: &Pictures) -> Result<()> {
         let ids: HashSet<&str> = pictures.rows().iter().map(|picture| picture.image_id.as_str()).collect();
         let mut files = Vec::new();
@@ -78,6 +78,7 @@ impl Stages<'_> {
         for table in ["fusion_logits", "class_bias", "pseudo_labels", "passes"] {
             files.extend(self.job.store.partition(table, self.run)?.listed()?);
         }
+        files.extend(self.job.store.partition(prior::TABLE, &self.prior.id())?.listed()?);
         self.compare("features and passes", files)
     }
 

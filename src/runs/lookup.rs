@@ -2,14 +2,14 @@
 
 use arrow::array::Array;
 
-use super::record::is_of;
+use super::record::{is_of, shared_prior};
 use crate::config::Spec;
 use crate::dka::Dka;
 use crate::error::{Error, Kind, Result};
 use crate::fusion::design::Fusion;
 use crate::stage::adapt::{Adapt, Recipe, checkpoint};
-use crate::stage::class_bias;
 use crate::stage::ingest::Ingested;
+use crate::stage::{class_bias, prior};
 use crate::store::layout::Store;
 use crate::store::reader;
 use crate::table::arrays;
@@ -142,7 +142,8 @@ impl<'a> Lookup<'a> {
 /// Fails if the store cannot be read.
 pub(crate) fn whole(store: &Store, run: &str, recipe: Option<&Recipe>, upto: Upto) -> Result<Option<Whole>> {
     let Some(row) = Row::read(store, run)? else { return Ok(None) };
-    if !class_bias::is_written(run, store)? || store.partition("prior_logits", run)?.listed()?.is_empty() {
+    let prior = store.partition(prior::TABLE, row.prior.as_deref().unwrap_or(run))?;
+    if !class_bias::is_written(run, store)? || prior.listed()?.is_empty() {
         return Ok(None);
     }
     if let Some(recipe) = recipe
@@ -216,6 +217,8 @@ struct Row {
     finished: bool,
     seconds: Option<f64>,
     temperature: Option<f64>,
+    /// The partition of the prior that it shares with other runs.
+    prior: Option<String>,
 }
 
 impl Row {
@@ -234,6 +237,7 @@ impl Row {
                 seconds: first("seconds")?,
                 // Older versions had no such column.
                 temperature: first("temperature").unwrap_or_default(),
+                prior: shared_prior(&batch),
             });
         }
         Ok(row)

@@ -1,9 +1,10 @@
 //! The row of `runs`: what a run was made from, and what it cost.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{Array, ArrayRef, Float64Array, RecordBatch, TimestampMillisecondArray};
+use arrow::array::{Array, ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::compute::cast;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,8 @@ use crate::cores;
 use crate::error::{Context, Kind, Result};
 use crate::stage::describe::Sentences;
 use crate::stage::frozen::FrozenTable;
-use crate::store::layout::Store;
+use crate::stage::prior;
+use crate::store::layout::{Partition, Store};
 use crate::store::reader;
 use crate::table::{self, Dims, arrays};
 use crate::workspace::{Opened, Workspace};
@@ -135,6 +137,8 @@ pub(crate) struct Record<'a> {
     run: &'a str,
     dataset: String,
     made_from: MadeFrom,
+    /// The partition of its prior.
+    prior: &'a str,
     started: Started,
     invocations: i64,
     /// Seconds of earlier invocations of the same run.
@@ -142,11 +146,12 @@ pub(crate) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Begins an invocation of `run`; earlier ones are read from the store.
+    /// Begins an invocation of `run`, whose prior is in that partition; earlier ones are read from
+    /// the store.
     pub(crate) fn begin(
         spec: &'a Spec,
         store: &'a Store,
-        run: &'a str,
+        (run, prior): (&'a str, &'a str),
         opened: &Opened,
         started: Started,
     ) -> Result<Self> {
@@ -163,6 +168,7 @@ impl<'a> Record<'a> {
             run,
             dataset: workspace.dataset.clone(),
             made_from: MadeFrom::of(workspace, classes, Some(sentences)),
+            prior,
             started,
             invocations: invocations + 1,
             before,
@@ -170,7 +176,8 @@ impl<'a> Record<'a> {
     }
 
     /// Writes the row, replacing that of an earlier invocation of this run; `ended` is `None` while
-    /// the run is on.
+    /// the run is on. A prior that an earlier version of this program wrote for this run alone goes
+    /// once the run reads one that it shares.
     pub(crate) fn write(&self, ended: Option<Ended>) -> Result<()> {
         let Record { spec, store, run, .. } = *self;
         let finished = ended.map(|_| Timestamp::now());
@@ -216,10 +223,58 @@ impl<'a> Record<'a> {
             ("invocations", arrays::int64(vec![self.invocations])),
             ("total_seconds", float(Some(self.before + seconds))),
             ("temperature", float(temperature)),
+            ("prior", Arc::new(StringArray::from(vec![self.prior()?]))),
         ];
         let batch = table::rows("runs", &schema, columns)?;
-        store.partition("runs", run)?.replace("run", &schema, &[batch], &[]).map(drop)
+        store.partition("runs", run)?.replace("run", &schema, &[batch], &[])?;
+        match self.is_prior(self.prior)? {
+            true => store.partition(prior::TABLE, run)?.clear(),
+            false => Ok(()),
+        }
     }
+}
+
+impl Record<'_> {
+    /// Returns the partition of the prior that the run shares with others; `None` as long as it has
+    /// only the one that an earlier version of this program wrote for it alone.
+    fn prior(&self) -> Result<Option<&str>> {
+        Ok((self.is_prior(self.prior)? || !self.is_prior(self.run)?).then_some(self.prior))
+    }
+
+    /// Returns whether the store has a prior of that name.
+    fn is_prior(&self, name: &str) -> Result<bool> {
+        Ok(!self.store.partition(prior::TABLE, name)?.listed()?.is_empty())
+    }
+}
+
+/// Returns the partition of `prior_logits` that each of these runs shares with others, by run.
+///
+/// # Errors
+/// Fails if the store cannot be read.
+pub(crate) fn shared_priors(store: &Store, runs: &[String]) -> Result<BTreeMap<String, String>> {
+    let mut priors = BTreeMap::new();
+    for run in runs {
+        for batch in reader::batches(&store.partition("runs", run)?, None, 16)? {
+            priors.extend(shared_prior(&batch?).map(|prior| (run.clone(), prior)));
+        }
+    }
+    Ok(priors)
+}
+
+/// Returns the partition of `prior_logits` that a row of `runs` names; `None` if an earlier version
+/// wrote it.
+pub(crate) fn shared_prior(row: &RecordBatch) -> Option<String> {
+    let names = arrays::optional_strings(row, "prior").ok()?;
+    names.first().copied().flatten().map(str::to_owned)
+}
+
+/// Returns the partition of `prior_logits` that a run reads.
+///
+/// # Errors
+/// Fails if the store cannot be read.
+pub(crate) fn prior_of(store: &Store, run: &str) -> Result<Partition> {
+    let shared = shared_priors(store, &[run.to_owned()])?;
+    store.partition(prior::TABLE, shared.get(run).map_or(run, String::as_str))
 }
 
 /// Returns the runs of a pipeline on a dataset, oldest first.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
 
-use super::record::runs_of;
+use super::record::{runs_of, shared_priors};
 use crate::config::Spec;
 use crate::error::Result;
 use crate::stage::frozen::{FrozenTable, FrozenTables};
@@ -30,8 +30,12 @@ pub struct References {
     crops: bool,
     /// The run that the pipeline file makes as it stands.
     run: Option<String>,
+    /// What the prior of that run depends on.
+    prior: Option<Space>,
     /// All runs of this pipeline on this dataset.
     runs: BTreeSet<String>,
+    /// The partitions of `prior_logits` that these runs read.
+    priors: BTreeSet<String>,
     settings: serde_json::Value,
 }
 
@@ -55,9 +59,9 @@ impl References {
     pub fn of(spec: &Spec, store: &Store) -> Result<Self> {
         let opened = Opened::new(spec)?;
         let unchanged = opened.known(store)?.is_some();
-        let run = match unchanged {
-            true => Some(opened.run_id(spec, opened.recipe(spec)?.as_ref())?),
-            false => None,
+        let (run, prior) = match unchanged {
+            true => (Some(opened.run_id(spec, opened.recipe(spec)?.as_ref())?), Some(opened.prior(spec)?)),
+            false => (None, None),
         };
         let workspace = opened.workspace;
         let FrozenTables { composites, view_features, .. } = &workspace.frozen;
@@ -68,14 +72,18 @@ impl References {
             [("text_features", workspace.text_space.clone()), (neighbours::TABLE, workspace.neighbours(spec, store)?)];
         let spaces = frozen.chain(others).collect();
         let dataset = workspace.dataset;
+        let runs = runs_of(store, &spec.name, &dataset)?;
+        let mut shared = shared_priors(store, &runs)?;
         Ok(References {
-            runs: runs_of(store, &spec.name, &dataset)?.into_iter().collect(),
+            priors: runs.iter().map(|run| shared.remove(run).unwrap_or_else(|| run.clone())).collect(),
+            runs: runs.into_iter().collect(),
             settings: serde_json::to_value(spec).unwrap_or_default(),
             unchanged,
             dataset,
             spaces,
             crops,
             run,
+            prior,
         })
     }
 
@@ -88,6 +96,7 @@ impl References {
                 Ok(Scope::Dataset) => self.of_dataset(holding),
                 Ok(Scope::Space | Scope::Pictures) => self.of_space(holding),
                 Ok(Scope::Run) => self.of_run(holding),
+                Ok(Scope::Prior) => self.of_prior(holding),
                 Ok(Scope::All) => Reuse::Belongs("a table of ablations".to_owned()),
                 Err(_) => Reuse::No("no table of this version".to_owned()),
             },
@@ -122,6 +131,21 @@ impl References {
         Reuse::No(theirs.map_or("another space".to_owned(), |theirs| different_parts(space, &theirs)))
     }
 
+    fn of_prior(&self, holding: &Holding) -> Reuse {
+        if self.prior.as_ref().is_some_and(|prior| prior.id() == holding.name) {
+            return Reuse::Yes;
+        }
+        let theirs = holding.footer.as_ref().and_then(|footer| Space::from_footer(&footer.pairs));
+        let differs = match (&self.prior, theirs) {
+            (Some(ours), Some(theirs)) => different_parts(ours, &theirs),
+            _ => "another prior".to_owned(),
+        };
+        match self.priors.contains(&holding.name) {
+            true => Reuse::Belongs(format!("the prior of earlier runs: {differs}")),
+            false => Reuse::No(format!("the prior of no run of this pipeline: {differs}")),
+        }
+    }
+
     fn of_run(&self, holding: &Holding) -> Reuse {
         if self.run.as_ref() == Some(&holding.name) {
             return Reuse::Yes;
@@ -137,6 +161,26 @@ impl References {
             }
         }))
     }
+}
+
+/// Returns the runs of a store, of whatever pipeline, that read each shared prior.
+///
+/// # Errors
+/// Fails if the store cannot be read.
+pub fn readers_of_priors(store: &Store) -> Result<BTreeMap<String, Vec<String>>> {
+    let mut readers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (run, prior) in shared_priors(store, &store.partitions("runs")?)? {
+        readers.entry(prior).or_default().push(run);
+    }
+    Ok(readers)
+}
+
+/// Returns the runs of a store, of whatever pipeline, that read a shared prior.
+///
+/// # Errors
+/// Fails if the store cannot be read.
+pub(crate) fn readers_of_prior(store: &Store, prior: &str) -> Result<Vec<String>> {
+    Ok(readers_of_priors(store)?.remove(prior).unwrap_or_default())
 }
 
 /// Returns a warning if the store has what earlier runs of this pipeline computed with other

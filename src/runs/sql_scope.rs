@@ -1,6 +1,6 @@
 //! What belongs to a pipeline in a store, and so is visible in a SQL session.
 
-use super::record::{runs_of, runs_of_other_classes};
+use super::record::{runs_of, runs_of_other_classes, shared_priors};
 use super::stored_run::StoredRun;
 use crate::config::Spec;
 use crate::error::Result;
@@ -92,7 +92,8 @@ const SHOWN: usize = 3;
 pub fn scope_of_runs(spec: &Spec) -> Result<SqlScope> {
     let store = Store::open_read(&spec.store)?;
     let dataset = ids::dataset(spec);
-    let visible = Visible { runs: runs_of(&store, &spec.name, &dataset)?, dataset, ..Visible::default() };
+    let runs = runs_of(&store, &spec.name, &dataset)?;
+    let visible = Visible { priors: shared_priors(&store, &runs)?, runs, dataset, ..Visible::default() };
     Ok(SqlScope { store, visible, notes: Vec::new() })
 }
 
@@ -105,5 +106,6 @@ pub fn scope_of_run(chosen: &StoredRun) -> Result<SqlScope> {
     let mut scope = scope_with_features(&chosen.spec)?;
     scope.visible.dataset.clone_from(&chosen.dataset);
     scope.visible.runs = vec![chosen.run.clone()];
+    scope.visible.priors = shared_priors(&scope.store, &scope.visible.runs)?;
     Ok(scope)
 }

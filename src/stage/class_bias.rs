@@ -90,6 +90,34 @@ fn write_part(run: &str, part: &str, pass: i32, found: &ClassBias, store: &Store
     store.partition("class_bias", run)?.write_part(part, &schema, &[batch], &[]).map(drop)
 }
 
+/// Returns the biases that were found for a run's prior with these `shares` of the classes, or even
+/// ones; `None` if the store does not have them.
+///
+/// # Errors
+/// Fails if the store cannot be read.
+pub fn found(run: &str, shares: Option<&Tensor>, store: &Store) -> Result<Option<ClassBias>> {
+    if !is_written(run, store)? {
+        return Ok(None);
+    }
+    let names = ["pull", "bias", "mass_before", "mass_after"];
+    let mut columns = names.map(|_| Vec::new());
+    for batch in reader::batches_of(vec![store.partition("class_bias", run)?.part(PRIOR)?], None, 8192) {
+        let batch = batch?;
+        // Rows of another run in this place do not count.
+        if arrays::strings(&batch, "run")?.iter().any(|of| *of != run) {
+            return Ok(None);
+        }
+        for (name, column) in names.iter().zip(&mut columns) {
+            column.extend(arrays::floats(&batch, name)?.into_iter().flatten());
+        }
+    }
+    let [pull, bias, before, after] = columns;
+    let Some(&pull) = pull.first() else { return Ok(None) };
+    let shares = class_bias::wanted(shares, bias.len());
+    let [bias, before, after] = [bias, before, after].map(|column: Vec<f64>| Tensor::from_slice(&column));
+    Ok(Some(ClassBias { pull, shares, bias, before, after }))
+}
+
 /// Returns whether the store has the biases of a run's prior.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use tch::Tensor;
 use crate::error::{Error, Kind, Result};
 use crate::fusion::matrix::Matrix;
 use crate::stop::Stop;
-use crate::store::layout::Store;
+use crate::store::layout::Partition;
 use crate::store::part::PartWriter;
 use crate::table::{self, Dims, tensor};
 
@@ -20,14 +20,15 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Begins a part of a run's partition, about so many classes.
+    /// Begins a part of a partition, about so many classes.
     ///
     /// # Errors
     /// Fails if the store cannot be written.
-    pub(super) fn begin(store: &Store, table: &'static str, run: &str, part: &str, classes: i64) -> Result<Part> {
-        let schema = table::table(table)?.arrow(&Dims::new().with("C", classes as usize))?;
-        let writer = store.partition(table, run)?.writer(part, &schema, &[])?;
-        Ok(Part { table, schema, writer })
+    pub(super) fn begin(partition: &Partition, part: &str, classes: i64, footer: &[(String, String)]) -> Result<Part> {
+        let table = table::table(partition.table())?;
+        let schema = table.arrow_of_parts(&Dims::new().with("C", classes as usize))?;
+        let writer = partition.writer(part, &schema, footer)?;
+        Ok(Part { table: table.name(), schema, writer })
     }
 
     /// Adds logits (m, C), with their other columns.

@@ -9,6 +9,8 @@ use crate::stage::logits::Part;
 use crate::stage::pictures::Pictures;
 use crate::stop::Stop;
 use crate::store::layout::Partition;
+use crate::store::reader;
+use crate::store::space::Space;
 use crate::table::arrays;
 
 /// The frozen model's features and logits of all pictures.
@@ -41,26 +43,69 @@ pub fn multi_view(
     Ok(MultiView { cls, composite, logits })
 }
 
-/// Writes `prior_logits` (rows, C) of the training pictures of a run, and returns them as they are
-/// read from there.
+/// The table's name in `schemas/`.
+pub const TABLE: &str = "prior_logits";
+
+/// The name of a prior's part.
+pub(crate) const PART: &str = "prior";
+
+/// The key of a part's footer that says which pictures it is about.
+const PICTURES: &str = "training_pictures";
+
+/// Returns the logits (rows, C) of a prior about the training pictures, at the places `train`, if
+/// an earlier run has left them in `prior_logits`. Nothing of them depends on the seed, or on
+/// training.
+///
+/// # Errors
+/// Fails if the store cannot be read, or a stop was requested.
+pub fn known(prior: &Space, pictures: &Pictures, train: &[i64], job: Job<'_>) -> Result<Option<Matrix>> {
+    let partition = job.store.partition(TABLE, &prior.id())?;
+    let path = partition.part(PART)?;
+    if !partition.parts()?.contains(&path) {
+        return Ok(None);
+    }
+    let footer = reader::footer(&path)?;
+    let of_these = footer.pairs.get(PICTURES) == Some(&digest(pictures, train));
+    let stored = if of_these && Space::from_footer(&footer.pairs).as_ref() == Some(prior) {
+        Matrix::stored(&[path], "logits")?
+    } else {
+        None
+    };
+    stored.map(|logits| logits.in_memory_if_small(job.stop)).transpose()
+}
+
+/// Writes the logits (rows, C) of a prior about the training pictures into `prior_logits`, and
+/// returns them as they are read from there.
 ///
 /// # Errors
 /// Fails if the store cannot be written, or a stop was requested.
-pub fn write_prior(run: &str, pictures: &Pictures, train: &[i64], logits: &Matrix, job: Job<'_>) -> Result<Matrix> {
-    let Job { store, stop, .. } = job;
-    let mut part = Part::begin(store, "prior_logits", run, PART, logits.size().1)?;
+pub fn write(
+    prior: &Space,
+    pictures: &Pictures,
+    train: &[i64],
+    logits: &Matrix,
+    Job { store, stop, .. }: Job<'_>,
+) -> Result<Matrix> {
+    let partition = store.partition(TABLE, &prior.id())?;
+    let footer = [prior.footer(), vec![(PICTURES.to_owned(), digest(pictures, train))]].concat();
+    let mut part = Part::begin(&partition, PART, logits.size().1, &footer)?;
     logits.blocks().try_each(stop, |block| {
         let (from, to) = block.range();
         let rows = &train[from as usize..to as usize];
         let ids = arrays::text(rows.iter().map(|&n| &pictures.rows()[n as usize].image_id));
-        part.add(&logits.block(block)?, [("run", arrays::repeated(run, rows.len())), ("image_id", ids)])
+        part.add(&logits.block(block)?, [("image_id", ids)])
     })?;
     let written = part.finish(stop)?;
-    let partition = store.partition("prior_logits", run)?;
     let path = partition.part(PART)?;
     partition.retain(|other| other == path)?;
     Ok(written)
 }
 
-/// The name of the part.
-pub(crate) const PART: &str = "prior";
+/// Returns the digest of the pictures at the places `train`, in their order.
+fn digest(pictures: &Pictures, train: &[i64]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for &place in train {
+        hasher.update(pictures.rows()[place as usize].id.as_bytes());
+    }
+    hasher.finalize().to_hex()[..32].to_owned()
+}

@@ -1,6 +1,7 @@
 //! Exposes a table of the store to DataFusion: the parts of some partitions, listed once when the
 //! session is opened.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,11 +9,12 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::{Result as DataFusionResult, Statistics};
+use datafusion::common::{Result as DataFusionResult, ScalarValue, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema as ScannedSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::object_store::{ObjectMeta, path::Path as ObjectPath};
 use datafusion::physical_plan::ExecutionPlan;
@@ -21,15 +23,28 @@ use datafusion::prelude::Expr;
 
 use crate::error::{Context, Kind, Result};
 use crate::store::{Partition, reader};
-use crate::table::schema::TableSchema;
+use crate::table::schema::{RUN, Scope, TableSchema};
 
 /// Maximum bytes of a batch: DataFusion's 8,192 rows would be 600 MB of patch tokens.
 const BATCH_BYTES: usize = 16 << 20;
 
+/// A partition that a session sees.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    /// The partition.
+    pub(super) partition: Partition,
+    /// The run whose rows these are, if the table's parts do not say it ([`Scope::Prior`]).
+    pub(super) run: Option<String>,
+}
+
 /// The parts of a table, and their common schema.
 #[derive(Debug)]
 pub(super) struct Parts {
+    /// The schema as SQL sees it.
     schema: SchemaRef,
+    /// What is scanned: the columns of parts, then the run if parts do not have it.
+    scanned: ScannedSchema,
+    /// A part that several runs share is here once for each of them.
     files: Vec<PartitionedFile>,
     /// Number of rows; `None` hides it from the planner.
     rows: Option<usize>,
@@ -38,26 +53,37 @@ pub(super) struct Parts {
 impl Parts {
     /// Reads the footers of all parts. The last part determines the length of vectors; a part that
     /// differs (another number of classes, another model) is left out and reported in `warnings`.
-    pub(super) fn find(table: &TableSchema, partitions: &[Partition], warnings: &mut Vec<String>) -> Result<Parts> {
-        let mut found = Vec::new();
-        for part in partitions.iter().map(Partition::parts).collect::<Result<Vec<_>>>()?.into_iter().flatten() {
-            let footer = reader::footer(&part)?;
-            found.push((part, footer));
+    pub(super) fn find(table: &TableSchema, seen: &[Seen], warnings: &mut Vec<String>) -> Result<Parts> {
+        let (mut found, mut footers) = (Vec::new(), HashMap::new());
+        for Seen { partition, run } in seen {
+            for part in partition.parts()? {
+                if !footers.contains_key(&part) {
+                    footers.insert(part.clone(), reader::footer(&part)?);
+                }
+                found.push((part, run));
+            }
         }
-        let schema = match found.last() {
-            Some((_, footer)) => stored_schema(table, &footer.schema)?,
+        let newest = found.last().and_then(|(part, _)| footers.get(part));
+        let schema = match newest {
+            Some(footer) => stored_schema(table, &footer.schema)?,
             None => table.arrow_of_empty()?,
         };
+        let scanned = scanned(table, &schema);
         let (mut files, mut rows) = (Vec::new(), 0);
-        for (part, footer) in found {
-            if let Some(why) = difference(&schema, &footer.schema) {
-                warnings.push(format!("table {}: {} was left out: {why}", table.name(), part.display()));
+        for (part, run) in found {
+            let footer = &footers[&part];
+            if let Some(why) = difference(scanned.file_schema(), &footer.schema) {
+                let warning = format!("table {}: {} was left out: {why}", table.name(), part.display());
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
                 continue;
             }
             rows += usize::try_from(footer.rows).unwrap_or(0);
-            files.push(file(part, footer.bytes)?);
+            let run = run.iter().map(|run| ScalarValue::Utf8(Some(run.clone()))).collect();
+            files.push(PartitionedFile { partition_values: run, ..file(part, footer.bytes)? });
         }
-        Ok(Parts { schema, files, rows: Some(rows) })
+        Ok(Parts { schema, scanned, files, rows: Some(rows) })
     }
 
     /// Hides the number of rows from the planner. A join then streams this table and keeps the
@@ -78,6 +104,14 @@ fn stored_schema(table: &TableSchema, part: &Schema) -> Result<SchemaRef> {
         _ => field.clone(),
     });
     Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+}
+
+/// Returns what is scanned of a table: the columns of its parts, and the run as a value of the
+/// whole part if parts do not have it.
+fn scanned(table: &TableSchema, schema: &SchemaRef) -> ScannedSchema {
+    let (given, stored): (Vec<_>, Vec<_>) =
+        schema.fields().iter().cloned().partition(|field| table.scope() == Scope::Prior && field.name() == RUN);
+    ScannedSchema::builder(Arc::new(Schema::new(stored))).with_table_partition_cols(given).build()
 }
 
 /// Returns whether two types are equal except for their length.
@@ -185,11 +219,11 @@ impl TableProvider for Parts {
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
         let groups = shared(&self.files, state.config().target_partitions());
-        let source = Arc::new(ParquetSource::new(self.schema.clone()));
+        let source = Arc::new(ParquetSource::new(self.scanned.clone()));
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), source)
             .with_file_groups(groups)
             .with_statistics(self.known())
-            .with_projection_indices(projection.cloned())?
+            .with_projection_indices(Some(self.places(projection)?))?
             .with_batch_size(Some(batch_rows(&self.schema, projection)))
             .with_limit(limit)
             .build();
@@ -202,6 +236,14 @@ impl TableProvider for Parts {
 }
 
 impl Parts {
+    /// Returns where the wanted columns, all without a projection, are in what is scanned.
+    fn places(&self, projection: Option<&Vec<usize>>) -> DataFusionResult<Vec<usize>> {
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let scanned = self.scanned.table_schema();
+        let wanted = projection.unwrap_or(&all).iter();
+        wanted.map(|&column| Ok(scanned.index_of(self.schema.field(column).name())?)).collect()
+    }
+
     fn known(&self) -> Statistics {
         let unknown = Statistics::new_unknown(&self.schema);
         match self.rows {

@@ -68,9 +68,15 @@ pub enum Scope {
     Pictures,
     /// A run.
     Run,
+    /// A prior: what the frozen model believes by some settings. All runs that these settings make
+    /// share the rows, and SQL shows them once for each run, by its id in the column [`RUN`].
+    Prior,
     /// None of these: the rows are about several runs, of any pipeline.
     All,
 }
+
+/// The column of a run's id.
+pub const RUN: &str = "run";
 
 /// A column of a table.
 #[derive(Debug, Clone, Deserialize)]
@@ -168,15 +174,29 @@ impl TableSchema {
         &self.columns
     }
 
-    /// Returns the Arrow schema, with symbols replaced by their values.
+    /// Returns the Arrow schema as SQL sees it, with symbols replaced by their values.
     ///
     /// # Errors
     /// Returns [`Kind::Store`] if `dims` has no value for a symbol of the table; the message names
     /// it.
     pub fn arrow(&self, dims: &Dims) -> Result<SchemaRef> {
+        self.arrow_of(dims, |_| true)
+    }
+
+    /// Returns the Arrow schema of parts, with symbols replaced by their values: rows that several
+    /// runs share do not say which run they are of.
+    ///
+    /// # Errors
+    /// Fails like [`arrow`](Self::arrow).
+    pub fn arrow_of_parts(&self, dims: &Dims) -> Result<SchemaRef> {
+        self.arrow_of(dims, |column| self.scope != Scope::Prior || column.name != RUN)
+    }
+
+    fn arrow_of(&self, dims: &Dims, wanted: impl Fn(&Column) -> bool) -> Result<SchemaRef> {
         let fields = self
             .columns
             .iter()
+            .filter(|column| wanted(column))
             .map(|c| {
                 c.field(dims).map_err(|e| {
                     Error::new(Kind::Store, format!("column `{}` of table `{}`", c.name, self.name)).cause(e)

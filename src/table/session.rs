@@ -18,8 +18,8 @@ use datafusion::prelude::{SessionConfig, col, ident};
 
 use crate::cores;
 use crate::error::{Context, Kind, Result};
-use crate::store::{Partition, Store, reader};
-use crate::table::catalog::Parts;
+use crate::store::{Store, reader};
+use crate::table::catalog::{Parts, Seen};
 use crate::table::cooperative_joins::GivingWay;
 use crate::table::schema::{self, Scope, TableSchema};
 use crate::table::{arrays, same_names, sql_views, udf};
@@ -34,6 +34,9 @@ pub struct Visible {
     pub spaces: BTreeMap<&'static str, String>,
     /// The runs, oldest first.
     pub runs: Vec<String>,
+    /// The partition of `prior_logits` that each run shares with others; a run without one here has
+    /// one of its own.
+    pub priors: BTreeMap<String, String>,
 }
 
 /// Bytes of memory that a statement may take by default.
@@ -188,17 +191,28 @@ fn class_names(store: &Store, visible: &Visible) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn partitions(store: &Store, visible: &Visible, table: &TableSchema) -> Result<Vec<Partition>> {
+fn partitions(store: &Store, visible: &Visible, table: &TableSchema) -> Result<Vec<Seen>> {
     let all;
     let names: Vec<&String> = match table.scope() {
         Scope::Dataset => vec![&visible.dataset],
         Scope::Space | Scope::Pictures => visible.spaces.get(table.name()).into_iter().collect(),
         Scope::Run => visible.runs.iter().collect(),
+        Scope::Prior => return of_runs(store, visible, table),
         // These tables compare pipelines, so every pipeline sees the rows of all others.
         Scope::All => {
             all = store.partitions(table.name())?;
             all.iter().collect()
         }
     };
-    names.into_iter().map(|name| store.partition(table.name(), name)).collect()
+    let seen = |name: &String| Ok(Seen { partition: store.partition(table.name(), name)?, run: None });
+    names.into_iter().map(seen).collect()
+}
+
+/// Returns the partition of a prior for each run that reads it.
+fn of_runs(store: &Store, visible: &Visible, table: &TableSchema) -> Result<Vec<Seen>> {
+    let seen = |run: &String| {
+        let partition = store.partition(table.name(), visible.priors.get(run).unwrap_or(run))?;
+        Ok(Seen { partition, run: Some(run.clone()) })
+    };
+    visible.runs.iter().map(seen).collect()
 }

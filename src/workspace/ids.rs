@@ -28,13 +28,18 @@ const FEATURES: u32 = 2;
 /// Returns the partition of a dataset's tables: the pipeline's name for people, and a digest that
 /// tells two of that name apart.
 pub(crate) fn dataset(spec: &Spec) -> String {
+    format!("{}-{}", spec.name, place(spec))
+}
+
+/// Returns a digest of where a dataset is, and of the columns that are read of it.
+fn place(spec: &Spec) -> String {
     let place = &spec.dataset;
     let root = place.root.as_ref().map(|root| format!("; root = {}", root.display())).unwrap_or_default();
     let columns = [&place.image_column, &place.label_column, &place.split_column];
     let columns = columns.map(|column| column.as_ref().map(|name| format!("{} {name}", name.len())));
     let columns = if columns == [const { None }; 3] { String::new() } else { format!("; columns = {columns:?}") };
     let text = format!("kind = {}; path = {}{root}{columns}", place.kind, place.path.display());
-    format!("{}-{}", spec.name, &blake3::hash(text.as_bytes()).to_hex()[..8])
+    blake3::hash(text.as_bytes()).to_hex()[..8].to_owned()
 }
 
 /// The table of the pipeline file whose settings are part of the space of sentences alone.
@@ -106,7 +111,7 @@ pub(super) fn run(
     // precision that was chosen.
     let statement = recipe.map_or("none", |recipe| recipe.statement.sql());
     let shares = recipe.and_then(|recipe| recipe.class_shares.as_deref());
-    let shares = shares.map_or("none".to_owned(), |shares| shares.iter().map(|share| format!("{share} ")).collect());
+    let shares = shares.map_or("none".to_owned(), spelled);
     // Left out where there is none, so that earlier runs keep their ids.
     let second = workspace.frozen.second_features.as_ref().map(|table| ("second_features", table.space().id()));
     let parts = [
@@ -129,6 +134,49 @@ pub(super) fn run(
     }
     let digest = hasher.finalize().to_hex();
     Ok(format!("{}-{}-s{}-{}", spec.name, spec.adapt.tune, spec.seed, &digest[..8]))
+}
+
+/// The settings that the prior depends on, if it is not transduced.
+const OF_PRIOR: [&str; 4] = ["dka.balance", "adapt.class_prior", "adapt.logit_scale", "model.second.features"];
+
+/// Returns what the prior of a snapshot's training pictures depends on, with the biases that are
+/// taken out of it: neither the seed nor anything of training. `classes` are the dataset's class
+/// names.
+///
+/// # Errors
+/// Fails if the shares of the classes cannot be read, or a setting cannot be written.
+pub(super) fn prior(
+    spec: &Spec,
+    workspace: &Workspace,
+    snapshot: &str,
+    sentences: &Sentences,
+    classes: &[String],
+) -> Result<Space> {
+    let transduced = spec.transduction.prior;
+    let settings = identity_of(spec, |given| match given.name.split_once('.') {
+        Some(("transduction", key)) => transduced && key != "predictions",
+        _ => OF_PRIOR.contains(&given.name.as_str()),
+    })?;
+    let mut space = Space::new("prior")
+        .with("method", METHOD)
+        .with("dataset", place(spec))
+        .with("pictures", snapshot)
+        .with("composites", workspace.frozen.composites.space().id())
+        .with("text_features", workspace.text_space.id())
+        .with("sentences", sentences.identity().to_hex())
+        .with("settings", settings);
+    if let Some(shares) = spec.adapt.class_shares(classes)? {
+        space = space.with("class_shares", blake3::hash(spelled(&shares).as_bytes()).to_hex());
+    }
+    Ok(match &workspace.frozen.second_features {
+        Some(second) => space.with("second_features", second.space().id()),
+        None => space,
+    })
+}
+
+/// Writes shares of classes as part of an id.
+fn spelled(shares: &[f32]) -> String {
+    shares.iter().map(|share| format!("{share} ")).collect()
 }
 
 #[cfg(test)]

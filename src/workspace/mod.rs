@@ -206,6 +206,29 @@ impl Workspace {
         class_bias::find(spec.dka.balance, &training, halves, stop)
     }
 
+    /// Returns the biases of the prior's classes that one of these runs, all with this prior, has
+    /// found; `None` if none has.
+    ///
+    /// # Errors
+    /// Fails if the store or the shares of the classes cannot be read.
+    pub(crate) fn known_class_bias(
+        &self,
+        spec: &Spec,
+        runs: &[String],
+        seen: &MultiView,
+        train: &[i64],
+        job: Job<'_>,
+    ) -> Result<Option<ClassBias>> {
+        let train = Tensor::from_slice(train);
+        let shares = self.shares(spec, &seen.composite.picked(&train), &seen.logits.picked(&train), job)?;
+        for run in runs {
+            if let Some(found) = class_bias::found(run, shares.as_ref(), job.store)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
     /// Returns the shares of the classes among training pictures, (C); `None` if they are even.
     fn shares(&self, spec: &Spec, composite: &Matrix, cosines: &Matrix, job: Job<'_>) -> Result<Option<Tensor>> {
         let given = spec.adapt.class_shares(&ingest::class_names(job.store, &self.dataset)?)?;

@@ -7,6 +7,7 @@ use crate::stage::adapt::Recipe;
 use crate::stage::describe::Sentences;
 use crate::stage::ingest::{self, IngestSettings, Ingested};
 use crate::store::layout::Store;
+use crate::store::space::Space;
 
 use super::{Workspace, ids, recipe};
 
@@ -76,6 +77,14 @@ impl Opened {
     /// Fails like [`ids::run`].
     pub(crate) fn run_id(&self, spec: &Spec, recipe: Option<&Recipe>) -> Result<String> {
         ids::run(spec, &self.workspace, &self.snapshot, &self.sentences, recipe)
+    }
+
+    /// Returns what the prior of the pictures as they are now depends on.
+    ///
+    /// # Errors
+    /// Fails like [`ids::prior`].
+    pub(crate) fn prior(&self, spec: &Spec) -> Result<Space> {
+        ids::prior(spec, &self.workspace, &self.snapshot, &self.sentences, &self.classes)
     }
 }
 

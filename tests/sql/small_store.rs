@@ -308,6 +308,7 @@ pub fn build(root: &Path) -> (Store, Visible) {
             arrays::int64(vec![1]),
             f64s(&[1.5]),
             f64s(&[0.8]),
+            Arc::new(StringArray::from(vec![None::<&str>])),
         ],
     );
     for (ablation, pipeline, run, value) in [("depth", "flowers", "r1", 0.75), ("width", "leaves", "r9", 0.5)] {
@@ -366,6 +367,7 @@ pub fn build(root: &Path) -> (Store, Visible) {
         .map(|(table, name)| (table, name.to_owned()))
         .into(),
         runs: vec!["r1".into()],
+        priors: [].into(),
     };
     (store, visible)
 }

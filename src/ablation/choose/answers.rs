@@ -6,6 +6,7 @@ use super::super::cells::Cell;
 use super::set::Set;
 use crate::error::{Error, Kind, Result};
 use crate::fusion::blocks::Blocks;
+use crate::runs::record::prior_of;
 use crate::stage::answers::Answering;
 use crate::stage::describe;
 use crate::stage::evaluate;
@@ -80,7 +81,7 @@ pub(super) fn adapted(cell: &Cell, run: &str, set: &Set, job: Job<'_>) -> Result
 /// Returns the share of the rows of `prior_logits` whose best class is the answer.
 fn agreement_with_prior(run: &str, answers: &[i64], set: &Set, job: Job<'_>) -> Result<Option<f64>> {
     let (mut alike, mut all) = (0u64, 0u64);
-    for batch in reader::batches(&job.store.partition("prior_logits", run)?, Some(&["image_id", "logits"]), 1024)? {
+    for batch in reader::batches(&prior_of(job.store, run)?, Some(&["image_id", "logits"]), 1024)? {
         job.stop.check()?;
         let batch = batch?;
         let best = evaluate::answers(&tensor::from_vectors(&batch, "logits")?.into(), job.stop)?;

@@ -43,7 +43,8 @@ impl<'a> FusionLogits<'a> {
     /// # Errors
     /// Fails if the store cannot be written.
     pub(super) fn begin(store: &Store, run: &'a str, pass: u64, ids: &'a [String], classes: i64) -> Result<Self> {
-        Ok(FusionLogits { part: Part::begin(store, "fusion_logits", run, &part(pass), classes)?, run, pass, ids })
+        let partition = store.partition("fusion_logits", run)?;
+        Ok(FusionLogits { part: Part::begin(&partition, &part(pass), classes, &[])?, run, pass, ids })
     }
 
     /// Adds the cosines (m, C) of the next m pictures.
