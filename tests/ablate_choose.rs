@@ -136,3 +136,19 @@ fn a_set_without_pictures_to_judge_by_is_refused() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("pipeline 'small' has no test pictures") && said.contains("split = \"train\""), "{said}");
 }
+
+#[test]
+fn a_row_whose_logits_are_not_kept_says_that_it_has_no_information() {
+    let pipeline = Pipeline::new(4, 4);
+    let rows = ROWS.replace("name = \"head\"\nset = [", "name = \"head\"\nset = [\"adapt.keep=top:2\", ");
+    pipeline.write("keep.toml", &rows.replace("seeds = [0, 1]", "seeds = [0]"));
+    let output = pipeline.program(&["ablate", "keep.toml", "--choose"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let note =
+        "row 'head' has no `information`: adapt.keep = \"top:2\" leaves of the last pass only the largest logits";
+    assert_eq!(said.matches(note).count(), 1, "{said}");
+    assert_eq!(said.matches("has no `information`").count(), 1, "{said}");
+    let informed = pipeline.sql("SELECT row FROM criteria WHERE criterion = 'information' AND value IS NOT NULL");
+    assert_eq!(informed, [json!({"row": "balanced head"})]);
+}

@@ -45,6 +45,7 @@ mod fiedler;
 mod formats_matrix;
 mod gpu;
 mod jpeg_matrix;
+mod keep;
 mod licences;
 mod method_parity;
 mod model_files;

@@ -144,11 +144,11 @@ fn a_store_whose_runs_have_one_each_is_read_as_before() {
     let rows = "SELECT * FROM prior_logits ORDER BY run, image_id";
     let before = pipeline.sql(rows);
     let old = make_old(&pipeline);
-    assert_eq!(names(&pipeline, "prior_logits"), [old.clone()]);
+    assert_eq!(names(&pipeline, "prior_logits"), [old.as_str()]);
     assert_eq!(pipeline.sql(rows), before);
     let said = pipeline.output("run", &HEAD);
     assert!(String::from_utf8_lossy(&said.stderr).contains("is finished: nothing had to be computed"));
-    assert_eq!(names(&pipeline, "prior_logits"), [old.clone()], "nothing is computed for it");
+    assert_eq!(names(&pipeline, "prior_logits"), [old.as_str()], "nothing is computed for it");
     assert_eq!(pipeline.sql("SELECT prior FROM runs"), [json!({"prior": null})]);
 
     // Another seed makes the one that both can read, without a forward pass.

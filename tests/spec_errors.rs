@@ -108,7 +108,7 @@ rand_augment = 1
       DIR/flowers.toml:26: 'dka.statement' names missing.sql, which does not exist (looked for DIR/missing.sql; relative paths start at the pipeline file)
       DIR/flowers.toml:28: 'adapt.epochs' must be a whole number from 1 to 100000, not "15"
       DIR/flowers.toml:29: 'adapt.lr' must be a number in (0, 1], not inf
-      DIR/flowers.toml:30: unknown key 'adapt."quoted key"' ([adapt] has recipe, tune, from_block, precision, epochs, epochs_per_pass, batch, lr, head_lr_factor, min_lr, weight_decay, ce_weight, fairness_weight, fairness_momentum, class_prior, class_shares, logit_scale)
+      DIR/flowers.toml:30: unknown key 'adapt."quoted key"' ([adapt] has recipe, tune, from_block, precision, epochs, epochs_per_pass, batch, lr, head_lr_factor, min_lr, weight_decay, ce_weight, fairness_weight, fairness_momentum, class_prior, class_shares, logit_scale, keep)
       DIR/flowers.toml:32: 'adapt.strong.rand_augment' must be true or false, not 1
       DIR/flowers.toml:33: 'device' must be a table, not a list (begin it with a line [device])
     hint: `microclip-pipe schema --settings` lists every key, and --help every argument

@@ -9,7 +9,7 @@ use microclip_pipe::fusion::soap::Pooling;
 use microclip_pipe::fusion::transduction::{Method, Transduction};
 use microclip_pipe::image::{ExifOrientation, Strong};
 use microclip_pipe::source::SourceKind;
-use microclip_pipe::stage::adapt::{Adapt, BaseRecipe, ClassPrior, Tune};
+use microclip_pipe::stage::adapt::{Adapt, BaseRecipe, ClassPrior, Keep, Tune};
 use microclip_pipe::stage::describe::Prototypes;
 use proptest::prelude::*;
 
@@ -196,6 +196,7 @@ fn adapt() -> impl Strategy<Value = Adapt> {
                 fairness_weight: weights.1,
                 fairness_momentum: weights.2,
                 logit_scale: weights.3,
+                keep: [Keep::All, Keep::Last, Keep::Top(block as u32 + 1)][epochs as usize % 3],
                 strong,
             }
         },

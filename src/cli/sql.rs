@@ -23,6 +23,7 @@ use tracing::Instrument;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::runs::sql_scope::{SqlScope, scope};
+use crate::table::kept_logits::removed_logits;
 use crate::table::schema::{self, TableSchema};
 use crate::table::sql_views::VIEWS;
 use crate::table::{format, query, session_within, warnings};
@@ -109,6 +110,9 @@ impl Sql {
                     // Opened only now: if the first statement cannot be planned, an older output
                     // stays as it is.
                     let found = query(&session, statement).instrument(span.clone()).await?;
+                    if let Some(note) = removed_logits(&session, &found).await? {
+                        printer.note(&format!("warning: {note}"));
+                    }
                     let target = match &mut target {
                         Some(target) => target,
                         none => none.insert(rows.target()?),

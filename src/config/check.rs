@@ -143,6 +143,7 @@ impl Check<'_> {
                     ));
                 }
             }
+            (Want::NameOrCount(names), Value::String(text)) if names.holds(text) => {}
             (Want::Templates, Value::Array(list)) => {
                 if list.is_empty() {
                     return Err((format!("'{name}' must be {}, but is empty", want.describe()), None));

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::Spec;
 use crate::error::{Context, Kind, Result};
-use crate::settings::{Bounds, Key, Settings, Table, Want};
+use crate::settings::{Bounds, Key, NameOrCount, Settings, Table, Want};
 
 /// Returns the schema (JSON Schema draft 7, which Taplo and the editors built on it read), as in
 /// `schemas/pipeline.schema.json`.
@@ -82,6 +82,9 @@ fn must_be(want: Want) -> Value {
                 let pattern = format!("^({}):(0|[1-9][0-9]*)$", numbered.join("|"));
                 json!({"anyOf": [{"enum": plain, "x-taplo": docs}, {"type": "string", "pattern": pattern}]})
             }
+        }
+        Want::NameOrCount(NameOrCount { names, counted, .. }) => {
+            json!({"type": "string", "pattern": format!("^({}|{counted}:[1-9][0-9]*)$", names.join("|"))})
         }
         Want::Templates => {
             json!({"type": "array", "minItems": 1, "items": {"type": "string", "pattern": "\\{\\}"}})

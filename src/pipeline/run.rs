@@ -73,6 +73,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     if let Some((found, whole)) = stages.finished(known.as_ref(), &settings)? {
         let temperature = whole.temperature;
         stages.neighbours_of_finished()?;
+        stages.thin_finished()?;
         record.write(Some(Ended { images: found.images, temperature, ..Ended::default() }))?;
         return Outcome::of_finished(run, upto, &found, whole).tolerated(spec, &found);
     }

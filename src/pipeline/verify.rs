@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::run::Stages;
 use crate::error::Result;
 use crate::runs::lookup::{self, Upto, Whole};
+use crate::stage::adapt;
 use crate::stage::frozen::FrozenTable;
 use crate::stage::ingest::{self, IngestSettings, Ingested};
 use crate::stage::job::Job;
@@ -49,6 +50,14 @@ impl Stages<'_> {
         }
     }
 
+    /// Removes what need not stay of the logits of a finished run, if `adapt.keep` has changed
+    /// since.
+    pub(super) fn thin_finished(&self) -> Result<()> {
+        let Some(recipe) = self.recipe else { return Ok(()) };
+        let passes = recipe.adapt.passes();
+        adapt::settle(self.run, recipe.adapt.keep, passes, passes, self.job)
+    }
+
     /// Returns the partitions of the frozen model's features of pictures that runs read.
     fn features(&self) -> Result<Vec<Partition>> {
         self.workspace.frozen.read().iter().map(|table| table.partition(self.job.store)).collect()
@@ -75,7 +84,7 @@ impl Stages<'_> {
         for partition in self.features()? {
             files.extend(reader::parts_with(&partition, |id| ids.contains(id))?);
         }
-        for table in ["fusion_logits", "class_bias", "pseudo_labels", "passes"] {
+        for table in ["fusion_logits", "top_logits", "class_bias", "pseudo_labels", "passes"] {
             files.extend(self.job.store.partition(table, self.run)?.listed()?);
         }
         files.extend(self.job.store.partition(prior::TABLE, &self.prior.id())?.listed()?);

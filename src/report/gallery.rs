@@ -229,7 +229,7 @@ async fn changed(ctx: &SessionContext) -> Result<Gallery> {
 }
 
 async fn disagreements(ctx: &SessionContext, sample: &Sample) -> Result<Gallery> {
-    let last = "pass = (SELECT max(pass) FROM fusion_logits)";
+    let last = "pass = (SELECT max(pass) FROM passes)";
     let drawn = sample.has("image_id");
     let rows: Vec<Disagreement> =
         rows(ctx, &format!("SELECT * FROM disagreements WHERE {last} AND {drawn} LIMIT {SHOWN}")).await?;

@@ -81,6 +81,7 @@ pub async fn report(chosen: &StoredRun, looked: Looked, stop: &Stop, progress: &
     let overview = overview::read(&ctx, chosen).await?;
     let labelled = overview.labelled;
     let passes = passes::read(&ctx, &sampled, labelled).await?;
+    missing.extend(passes::without_answers(&ctx).await?);
     let confidence = confidence::read(&ctx, labelled).await?;
     let classes = classes::read(&ctx, labelled).await?;
     let mut galleries = gallery::read(&ctx, &sampled).await?;

@@ -38,7 +38,7 @@ struct Pass {
 
 fn statement(sample: &Sample) -> String {
     let agreement = sql_views::neighbour_agreement_of(&sample.rows_of("pseudo_labels"));
-    let [fusion_logits, prior_logits] = ["fusion_logits", "prior_logits"].map(|table| sample.rows_of(table));
+    let [pass_answers, prior_logits] = ["pass_answers", "prior_logits"].map(|table| sample.rows_of(table));
     format!(
         "\
 SELECT s.*, f.model, f.prior, f.agree, n.same, n.by_chance
@@ -47,13 +47,28 @@ LEFT JOIN ({agreement}) n ON n.pass = s.pass
 LEFT JOIN (
   SELECT f.pass, avg(CAST(f.best = l.class_id AS DOUBLE)) AS model, avg(CAST(p.best = l.class_id AS DOUBLE)) AS prior,
          avg(CAST(f.best = p.best AS DOUBLE)) AS agree
-  FROM (SELECT run, pass, image_id, argmax(logits) AS best FROM {fusion_logits}) f
+  FROM (SELECT run, pass, image_id, class_id AS best FROM {pass_answers}) f
   JOIN (SELECT run, image_id, argmax(logits) AS best FROM {prior_logits}) p ON p.run = f.run AND p.image_id = f.image_id
   LEFT JOIN labels l ON l.image_id = f.image_id
   GROUP BY f.pass
 ) f ON f.pass = s.pass
 ORDER BY s.pass"
     )
+}
+
+/// Says of how many passes the run does not have what the model itself said.
+pub(super) async fn without_answers(ctx: &SessionContext) -> Result<Option<String>> {
+    #[derive(Deserialize)]
+    struct Passes {
+        passes: u64,
+        of: u64,
+    }
+    let sql = "SELECT count(CASE WHEN kept = 0 THEN 1 END) AS passes, count(*) AS of FROM passes";
+    let found: Vec<Passes> = rows(ctx, sql).await?;
+    let found = found.first().filter(|found| found.passes > 0);
+    Ok(found.map(|Passes { passes, of }| {
+        format!("of {passes} of {of} passes, adapt.keep has not kept what the model itself said: it is left out of the charts")
+    }))
 }
 
 pub(super) async fn read(ctx: &SessionContext, sample: &Sample, labelled: bool) -> Result<Passes> {

@@ -7,10 +7,10 @@ use crate::config::Spec;
 use crate::dka::Dka;
 use crate::error::{Error, Kind, Result};
 use crate::fusion::design::Fusion;
-use crate::stage::adapt::{Adapt, Recipe, checkpoint};
+use crate::stage::adapt::{Adapt, Recipe, checkpoint, passes_with_logits};
 use crate::stage::ingest::Ingested;
 use crate::stage::{class_bias, prior};
-use crate::store::layout::Store;
+use crate::store::layout::{Partition, Store};
 use crate::store::reader;
 use crate::table::arrays;
 use crate::workspace::Opened;
@@ -179,10 +179,9 @@ fn has_passes(store: &Store, run: &str, recipe: &Recipe) -> Result<bool> {
     if recipe.rebalances() && store.partition("class_bias", run)?.parts()?.len() as u64 <= passes {
         return Ok(false);
     }
-    for table in ["fusion_logits", "pseudo_labels"] {
-        if (store.partition(table, run)?.listed()?.len() as u64) < passes {
-            return Ok(false);
-        }
+    let labelled = store.partition("pseudo_labels", run)?.listed()?.len() as u64;
+    if labelled < passes || passes_with_logits(store, run, Partition::listed)? < passes {
+        return Ok(false);
     }
     let folder = store.checkpoints_of(run)?;
     if (store.partition("passes", run)?.parts()?.len() as u64) < passes || checkpoint::passes_done(&folder)? != passes {

@@ -18,7 +18,7 @@ pub(crate) use define::settings;
 
 pub use choice::Choices;
 pub use identity::{Given, given, identity, identity_of, identity_of_features};
-pub use want::{ANY_WHOLE, Bounds, FLAG, Must, SHARE, SPAN, Want, above, from, whole};
+pub use want::{ANY_WHOLE, Bounds, FLAG, Must, NameOrCount, SHARE, SPAN, Want, above, from, whole};
 
 /// A table of the pipeline file as a type.
 pub trait Settings: serde::Serialize + Sized {

@@ -21,10 +21,35 @@ pub enum Want {
     Flag,
     /// One of these names.
     Choice(Choices),
+    /// One of some names, or another with a number behind a colon: `top:32`.
+    NameOrCount(NameOrCount),
     /// A list of sentences, each with `{}` for the class name.
     Templates,
     /// `[least, greatest]`, both in `(0, 1]`.
     Span,
+}
+
+/// Names of which one goes with a number.
+#[derive(Debug, Clone, Copy)]
+pub struct NameOrCount {
+    /// The names that stand alone.
+    pub names: &'static [&'static str],
+    /// The name that a colon and a whole number follow.
+    pub counted: &'static str,
+    /// The least number.
+    pub least: u64,
+    /// The greatest number.
+    pub most: u64,
+}
+
+impl NameOrCount {
+    /// Returns whether a text is one of the names, or the other with a number within its bounds.
+    pub fn holds(self, text: &str) -> bool {
+        let number = text.strip_prefix(self.counted).and_then(|rest| rest.strip_prefix(':'));
+        // A number has one spelling.
+        let number = number.and_then(|number| number.parse::<u64>().ok().filter(|n| n.to_string() == number));
+        self.names.contains(&text) || number.is_some_and(|number| (self.least..=self.most).contains(&number))
+    }
 }
 
 /// What must be at a path.
@@ -106,6 +131,9 @@ impl Want {
             Want::ShareOrAuto => "a number in [0, 1], or \"auto\"".into(),
             Want::Flag => "true or false".into(),
             Want::Choice(choices) => format!("one of {}", choices.names.join(", ")),
+            Want::NameOrCount(NameOrCount { names, counted, least, most }) => {
+                format!("{} or {counted}:K, with a whole number K from {least} to {most}", names.join(", "))
+            }
             Want::Templates => "a list of sentences, each with {} where the class name goes".into(),
             Want::Span => "[least, greatest] with 0 < least <= greatest <= 1".into(),
         }

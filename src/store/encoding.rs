@@ -47,6 +47,11 @@ fn column(builder: WriterPropertiesBuilder, field: &Field) -> WriterPropertiesBu
             plain_bytes(builder, path)
         }
         DataType::FixedSizeBinary(_) => plain_bytes(builder, path),
+        // Cosines are all different.
+        DataType::List(item) if item.data_type() == &DataType::Float32 => {
+            let path = ColumnPath::new(vec![field.name().clone(), "list".into(), item.name().clone()]);
+            builder.set_column_dictionary_enabled(path, false)
+        }
         // One picture per page, so that one can be read without its neighbours (see `pictures`).
         DataType::Binary => plain_bytes(builder, path.clone()).set_column_data_page_size_limit(path, 1),
         _ => builder,

@@ -5,10 +5,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, FixedSizeBinaryArray, FixedSizeListArray, Float32Array, Int32Array, Int64Array,
-    ListBuilder, RecordBatch, StringArray, StringBuilder,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, FixedSizeBinaryArray, FixedSizeListArray, Float32Array, Int32Array,
+    Int64Array, ListArray, ListBuilder, PrimitiveArray, RecordBatch, StringArray, StringBuilder,
 };
-use arrow::buffer::Buffer;
+use arrow::buffer::{Buffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Int32Type, Int64Type};
 
 use crate::error::{Context, Error, Kind, Result};
@@ -60,6 +60,17 @@ where
         lists.append(true);
     }
     Arc::new(lists.finish())
+}
+
+/// Returns a column of lists of numbers, all of the same length, such as `class_ids`.
+///
+/// # Errors
+/// Returns [`Kind::Internal`] if the numbers do not make so many rows.
+pub fn number_lists<T: ArrowPrimitiveType>(numbers: PrimitiveArray<T>, rows: usize) -> Result<ArrayRef> {
+    let item = Arc::new(Field::new_list_field(numbers.data_type().clone(), true));
+    let lengths = OffsetBuffer::from_repeated_length(numbers.len() / rows.max(1), rows);
+    let lists = ListArray::try_new(item, lengths, Arc::new(numbers), None);
+    Ok(Arc::new(lists.context(Kind::Internal, || "cannot make lists of numbers".to_owned())?))
 }
 
 /// Returns an `int32` column with the same value in `rows` rows, such as `pass`.

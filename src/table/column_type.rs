@@ -69,7 +69,9 @@ impl TryFrom<String> for ColumnType {
             "binary" => return plain(DataType::Binary),
             "bool" => return plain(DataType::Boolean),
             "timestamp" => return plain(DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))),
-            "list<utf8>" => return plain(DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)))),
+            "list<utf8>" => return plain(list_type(DataType::Utf8)),
+            "list<int32>" => return plain(list_type(DataType::Int32)),
+            "list<float32>" => return plain(list_type(DataType::Float32)),
             _ => {}
         }
         let unknown = || format!("unknown column type `{text}`");
@@ -91,7 +93,9 @@ impl fmt::Display for ColumnType {
         match self {
             ColumnType::Plain(DataType::Timestamp(..)) => f.write_str("timestamp"),
             ColumnType::Plain(DataType::Boolean) => f.write_str("bool"),
-            ColumnType::Plain(DataType::List(_)) => f.write_str("list<utf8>"),
+            ColumnType::Plain(DataType::List(item)) => {
+                write!(f, "list<{}>", item.data_type().to_string().to_lowercase())
+            }
             ColumnType::Plain(t) => f.write_str(&t.to_string().to_lowercase()),
             ColumnType::Vector(length) => write!(f, "vector<f32, {length}>"),
             ColumnType::Tensor(dtype, lengths) => {
@@ -101,6 +105,11 @@ impl fmt::Display for ColumnType {
             }
         }
     }
+}
+
+/// Returns the Arrow type of a column of lists.
+fn list_type(item: DataType) -> DataType {
+    DataType::List(Arc::new(Field::new_list_field(item, true)))
 }
 
 /// Returns the Arrow type of a vector column of `width` f32.

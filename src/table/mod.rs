@@ -8,6 +8,7 @@ mod cooperative_joins;
 pub mod dims;
 pub mod format;
 mod joins_by_name;
+pub mod kept_logits;
 pub mod names;
 pub mod query;
 pub mod rows;

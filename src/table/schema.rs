@@ -13,7 +13,7 @@ use crate::table::column_type::{ColumnType, tensor_field, vector_type};
 use crate::table::dims::{Dims, Length};
 use crate::text::nearest;
 
-const SOURCES: [&str; 26] = [
+const SOURCES: [&str; 27] = [
     include_str!("../../schemas/images.toml"),
     include_str!("../../schemas/rejected.toml"),
     include_str!("../../schemas/labels.toml"),
@@ -33,6 +33,7 @@ const SOURCES: [&str; 26] = [
     include_str!("../../schemas/second_classes.toml"),
     include_str!("../../schemas/prior_logits.toml"),
     include_str!("../../schemas/fusion_logits.toml"),
+    include_str!("../../schemas/top_logits.toml"),
     include_str!("../../schemas/pseudo_labels.toml"),
     include_str!("../../schemas/passes.toml"),
     include_str!("../../schemas/predictions.toml"),

@@ -34,10 +34,11 @@ pub struct SqlView {
 }
 
 /// All views, in the order in which a user usually looks at them.
-pub const VIEWS: [SqlView; 10] = [
+pub const VIEWS: [SqlView; 11] = [
     SqlView { name: "pass_summary", sql: include_str!("sql_views/pass_summary.sql") },
     SqlView { name: "neighbour_agreement", sql: include_str!("sql_views/neighbour_agreement.sql") },
     SqlView { name: "changed_labels", sql: include_str!("sql_views/changed_labels.sql") },
+    SqlView { name: "pass_answers", sql: include_str!("sql_views/pass_answers.sql") },
     SqlView { name: "disagreements", sql: include_str!("sql_views/disagreements.sql") },
     SqlView { name: "dead_classes", sql: include_str!("sql_views/dead_classes.sql") },
     SqlView { name: "least_certain", sql: include_str!("sql_views/least_certain.sql") },
@@ -46,6 +47,14 @@ pub const VIEWS: [SqlView; 10] = [
     SqlView { name: "look_alikes", sql: include_str!("sql_views/look_alikes.sql") },
     SqlView { name: "duplicates", sql: include_str!("sql_views/duplicates.sql") },
 ];
+
+/// The view over what is left of the logits of passes.
+const ANSWERS: &str = "pass_answers";
+
+/// Returns the views that have no rows of a pass of whose logits nothing is left.
+pub(super) fn of_logits() -> impl Iterator<Item = &'static str> {
+    VIEWS.iter().filter(|view| view.name == ANSWERS || view.sql.contains(ANSWERS)).map(|view| view.name)
+}
 
 /// Returns the statement of the view `neighbour_agreement` about the pairs of some pictures alone,
 /// given what to select their pseudo-labels from. Their neighbours may be any.

@@ -95,14 +95,34 @@ fn undisturbed(pipeline: &Pipeline, store: &str) -> [Duration; STAGES.len()] {
 #[test]
 fn a_run_that_is_killed_at_any_moment_ends_as_an_undisturbed_one() {
     let kills = from_environment("MICROCLIP_KILLS", 20) as usize;
+    let counts = killed(&Pipeline::new(4, 1), kills, 0..STAGES.len());
+    if kills >= 200 {
+        assert!(counts.values().all(|count| *count > 0), "every stage is hit: {counts:?}");
+    }
+}
+
+#[test]
+fn so_does_one_that_removes_logits_of_earlier_passes() {
+    let kills = from_environment("MICROCLIP_KILLS", 20) as usize;
+    let pipeline = Pipeline::new(4, 1);
+    let text = std::fs::read_to_string(pipeline.path("pipeline.toml")).unwrap();
+    pipeline.write("pipeline.toml", &text.replace("epochs = 3", "epochs = 6\ntune = \"head\"\nkeep = \"top:2\""));
+    let adapt = STAGES.iter().position(|stage| *stage == "adapt").unwrap();
+    killed(&pipeline, kills.div_ceil(2), adapt..adapt + 1);
+    let left = crate::rows::rows(&pipeline.path("undisturbed"));
+    assert_eq!((left["fusion_logits"].len(), left["top_logits"].len()), (0, 6 * 12));
+}
+
+/// Kills runs in these stages, so often in all, and compares what they come to; returns how often
+/// each stage was hit.
+fn killed(pipeline: &Pipeline, kills: usize, wanted: std::ops::Range<usize>) -> BTreeMap<&'static str, usize> {
     let seed = from_environment("MICROCLIP_SEED", 0);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let pipeline = Pipeline::new(4, 1);
     // Pictures are embedded while they are ingested, or, where they are ingested already, in a
     // stage of its own.
-    let together = undisturbed(&pipeline, "undisturbed");
-    ingest(&pipeline, "apart");
-    let apart = undisturbed(&pipeline, "apart");
+    let together = undisturbed(pipeline, "undisturbed");
+    ingest(pipeline, "apart");
+    let apart = undisturbed(pipeline, "apart");
     crate::rows::assert_same_rows(&pipeline.path("apart"), &pipeline.path("undisturbed"));
     let weights = pipeline.weights("undisturbed");
     let mut counts = BTreeMap::from(STAGES.map(|stage| (stage, 0)));
@@ -112,17 +132,17 @@ fn a_run_that_is_killed_at_any_moment_ends_as_an_undisturbed_one() {
         let path = pipeline.path(&store);
         let lengths = if stores % 2 == 0 { &together } else { &apart };
         if stores % 2 == 1 {
-            ingest(&pipeline, &store);
+            ingest(pipeline, &store);
         }
         stores += 1;
         for n in 0.. {
-            let mut run = Run::start(&pipeline, &store);
+            let mut run = Run::start(pipeline, &store);
             if n == KILLS_OF_A_STORE || done == kills {
                 run.end();
                 break;
             }
             // Each stage as often as any other, however short it is; a little past its end too.
-            let stage = rng.random_range(0..STAGES.len());
+            let stage = rng.random_range(wanted.clone());
             let then = lengths[stage].mul_f64(rng.random_range(0.0..1.1));
             let Some(stage) = run.until(stage, then) else {
                 run.end();
@@ -138,7 +158,5 @@ fn a_run_that_is_killed_at_any_moment_ends_as_an_undisturbed_one() {
         std::fs::remove_dir_all(&path).unwrap();
     }
     eprintln!("{done} kills of {stores} stores, seed {seed}: {counts:?}");
-    if kills >= 200 {
-        assert!(counts.values().all(|count| *count > 0), "every stage is hit: {counts:?}");
-    }
+    counts
 }

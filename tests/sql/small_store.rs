@@ -259,9 +259,21 @@ pub fn build(root: &Path) -> (Store, Visible) {
                 f64s(&[0.75]),
                 Arc::new(Float64Array::from(vec![(pass == 0).then_some(0.5)])),
                 Arc::new(Float64Array::from(vec![(pass == 0).then_some(0.25)])),
+                Arc::new(Int32Array::from(vec![None])),
             ],
         );
     }
+    write(
+        "top_logits",
+        "r1",
+        vec![
+            arrays::repeated("r1", 1),
+            i32s(&[5]),
+            ids("a"),
+            arrays::number_lists(Int32Array::from(vec![2, 0]), 1).unwrap(),
+            arrays::number_lists(Float32Array::from(vec![0.5, 0.25]), 1).unwrap(),
+        ],
+    );
     write(
         "predictions",
         "r1",

@@ -46,6 +46,17 @@ pub(super) fn unknown(cell: &Cell) -> Option<String> {
     })
 }
 
+/// Says which row has no `information`, because the logits of its last pass were removed.
+pub(super) fn without_logits(cells: &[(&Cell, &String)], answered: &[Answered]) -> Option<String> {
+    let mut all = cells.iter().zip(answered);
+    let ((cell, _), _) = all.find(|((cell, _), answered)| is_adapted(cell) && answered.information.is_none())?;
+    let Cell { row, spec, .. } = cell;
+    Some(format!(
+        "row '{row}' has no `information`: adapt.keep = \"{}\" leaves of the last pass only the largest logits",
+        spec.adapt.keep
+    ))
+}
+
 /// Reads the answers of an adapted model.
 ///
 /// # Errors

@@ -112,6 +112,8 @@ fn of_row(
             false => answers::frozen(cell, lookup.known(&cell.spec)?, set, job)?,
         });
     }
+    let without = answers::without_logits(cells, &answered).filter(|note| !notes.contains(note));
+    notes.extend(without);
     let values = Criterion::ALL.iter().map(|criterion| match criterion {
         Criterion::Seeds => Ok(criteria::of_seeds(&answered.iter().collect::<Vec<&Answered>>(), set)),
         single => {

@@ -25,6 +25,7 @@ use crate::config::Spec;
 use crate::error::{Context, Error, Kind, Result};
 use crate::runs::sql_scope::{SqlScope, scope};
 use crate::table::format::{self, Format};
+use crate::table::kept_logits::removed_logits;
 use crate::table::names::names;
 use crate::table::{query, session_within, warnings};
 use crate::text::numbers::counted;
@@ -154,7 +155,7 @@ impl<'a> Shell<'a> {
         self.interrupts.forget();
         let (session, format) = (self.session.clone(), self.format);
         let (statement, output) = (statement.to_owned(), self.output.clone());
-        let (rows, drawn) = within(self.limits.time, &self.interrupts, move |stopped| {
+        let (rows, drawn, note) = within(self.limits.time, &self.interrupts, move |stopped| {
             // A runtime for this statement alone: the threads of an abandoned one may be busy until
             // it next yields.
             let runtime = common::runtime()?;
@@ -164,6 +165,7 @@ impl<'a> Shell<'a> {
             answered.unwrap_or_else(|Aborted| Err(Error::new(Kind::Interrupted, "the statement was interrupted")))
         })?;
         pager::show(&drawn).context(Kind::System, || "cannot write to the terminal".to_owned())?;
+        note.iter().for_each(|note| self.printer.note(&format!("warning: {note}")));
         let rows = counted(rows, "row");
         let time = began.elapsed().as_secs_f64();
         self.printer.note(&if self.timing { format!("{rows}, {time:.3} s") } else { rows });
@@ -171,30 +173,32 @@ impl<'a> Shell<'a> {
     }
 }
 
-/// Writes the rows of a statement, and returns their number and what is still to be shown.
+/// Writes the rows of a statement, and returns their number, what is still to be shown, and a note
+/// about rows that were removed.
 async fn answer(
     session: &SessionContext,
     statement: &str,
     format: Format,
     output: Option<&Path>,
-) -> Result<(u64, String)> {
+) -> Result<(u64, String, Option<String>)> {
     let found = query(session, statement).await?;
+    let note = removed_logits(session, &found).await?;
     if let Some(path) = output {
         let mut file =
             OpenOptions::new().create(true).append(true).open(path).at(Kind::System, "cannot write", path)?;
         let rows = format::write(found, format, &mut file).await?;
         file.flush().at(Kind::System, "cannot write", path)?;
-        return Ok((rows, String::new()));
+        return Ok((rows, String::new(), note));
     }
     if format == Format::Table {
         let mut drawn = Vec::new();
         let rows = format::write(found, format, &mut drawn).await?;
-        return Ok((rows, String::from_utf8_lossy(&drawn).into_owned()));
+        return Ok((rows, String::from_utf8_lossy(&drawn).into_owned(), note));
     }
     let mut target = Target::open(None)?;
     let rows = format::write(found, format, &mut target).await?;
     target.finish()?;
-    Ok((rows, String::new()))
+    Ok((rows, String::new(), note))
 }
 
 /// Opens what the store holds now.

@@ -10,6 +10,7 @@
 pub mod checkpoint;
 mod epoch;
 mod images;
+mod keep;
 mod known;
 mod recipe;
 mod reference;
@@ -40,6 +41,7 @@ use checkpoint::Checkpoint;
 use epoch::{Learner, Totals};
 
 pub use images::Images;
+pub use keep::{Keep, passes_with_logits, settle};
 pub use known::{Frozen, pick};
 pub use recipe::{Adapt, BaseRecipe, ClassPrior, Recipe, Tune};
 
@@ -126,6 +128,7 @@ pub async fn adapt(start: Start<'_>, recipe: &Recipe, job: Job<'_>) -> Result<Ad
     let ids = images.ids();
     let passes = recipe.adapt.passes();
     progress.begin("adapt", "pass", passes.saturating_sub(resumed), resumed);
+    settle(run, recipe.adapt.keep, resumed, passes, job)?;
     for pass in resumed..passes {
         stop.check()?;
         let began = Instant::now();
@@ -142,6 +145,7 @@ pub async fn adapt(start: Start<'_>, recipe: &Recipe, job: Job<'_>) -> Result<Ad
         let _span = span.entered();
         done.write(run, pass, &ids, began.elapsed(), job)?;
         guarded("writing a checkpoint", || checkpoint::write(&folder, run, pass + 1, &model, &optimiser))?;
+        keep::thin(run, recipe.adapt.keep, pass + 1, passes, job)?;
         progress.say(&format!("pass {pass}: {}", done.said(images.len())));
         if pass == 0 {
             done.totals.strong.note().iter().for_each(|note| progress.say(note));

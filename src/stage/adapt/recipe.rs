@@ -10,6 +10,7 @@ use crate::fusion::design::{Design, StartsFrom};
 use crate::fusion::loss::LossWeights;
 use crate::image::{Crops, Strong, StrongView};
 use crate::settings::{Must, SHARE, Want, above, choice, from, settings, whole};
+use crate::stage::adapt::Keep;
 use crate::text::file as text_file;
 use crate::text::names::plain;
 
@@ -101,6 +102,11 @@ settings! {
         /// What cosines are multiplied by before a softmax: in training, answers and pseudo-labels
         /// (`$scale`).
         logit_scale: f64 = LOGIT_SCALE, above(0.0, 1_000.0), Answers;
+        /// What is kept of `fusion_logits`, the largest table of a run: `"all"` of every pass,
+        /// those of the `"last"` one, or in `top_logits` the K largest of each picture
+        /// (`"top:32"`), with those of the last pass whole until the run ends. What is removed is
+        /// not brought back.
+        keep: Keep = Keep::All, Keep::WANT, Nothing;
         [strong]: Strong;
     }
 }

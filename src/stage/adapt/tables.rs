@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, RecordBatch};
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, new_null_array};
+use arrow::datatypes::DataType;
 use tch::Tensor;
 
 use crate::dka::{PseudoLabels, Summary};
@@ -13,14 +14,16 @@ use crate::fusion::class_bias::ClassBias;
 use crate::fusion::matrix::Matrix;
 use crate::stage::adapt::Images;
 use crate::stage::adapt::epoch::{Labelled, Totals};
+use crate::stage::adapt::keep::passes_with_logits;
 use crate::stage::class_bias;
 use crate::stage::logits::Part;
 use crate::stop::Stop;
-use crate::store::layout::Store;
+use crate::store::layout::{Partition, Store};
 use crate::store::reader;
 use crate::table::{self, Dims, arrays};
 
-fn part(pass: u64) -> String {
+/// Returns the name of a pass's part in each table.
+pub(super) fn part(pass: u64) -> String {
     format!("pass-{pass:04}")
 }
 
@@ -107,17 +110,18 @@ pub(super) fn write_pass(
         ("spared_agreement", number(spared)),
         ("moved_agreement", number(moved)),
         ("recoloured_agreement", number(recoloured)),
+        ("kept", new_null_array(&DataType::Int32, 1)),
     ];
     let schema = table::table("passes")?.arrow(&Dims::new())?;
     write(store, "passes", run, pass, table::rows("passes", &schema, columns)?)
 }
 
-/// Returns how many passes, from the first on, have all their tables; biases are among them if each
-/// pass re-estimates them.
+/// Returns how many passes, from the first on, have all their tables, the logits as far as they
+/// were kept; biases are among them if each pass re-estimates them.
 pub(super) fn whole_passes(store: &Store, run: &str, rebalances: bool) -> Result<u64> {
-    let mut whole = u64::MAX;
+    let mut whole = passes_with_logits(store, run, Partition::parts)?;
     let biases = rebalances.then_some("class_bias");
-    for table in ["fusion_logits", "pseudo_labels", "passes"].into_iter().chain(biases) {
+    for table in ["pseudo_labels", "passes"].into_iter().chain(biases) {
         let partition = store.partition(table, run)?;
         let parts: BTreeSet<PathBuf> = partition.parts()?.into_iter().collect();
         let mut pass = 0;

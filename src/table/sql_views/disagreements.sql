@@ -5,7 +5,7 @@ SELECT f.run, f.pass, f.image_id, i.path, prior.name AS prior, f.prior_margin, f
 FROM (
   SELECT model.run, model.pass, model.image_id, prior.prior_id, prior.prior_margin, model.fusion_id, model.fusion_margin
   FROM (
-    SELECT run, pass, image_id, argmax(logits) AS fusion_id, margin(logits) AS fusion_margin FROM fusion_logits
+    SELECT run, pass, image_id, class_id AS fusion_id, margin AS fusion_margin FROM all_runs.pass_answers
   ) model
   JOIN (SELECT run, image_id, argmax(logits) AS prior_id, margin(logits) AS prior_margin FROM prior_logits) prior
     ON prior.run = model.run AND prior.image_id = model.image_id
