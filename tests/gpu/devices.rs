@@ -5,11 +5,7 @@ use crate::gpu::stand_in;
 use crate::pipeline::Pipeline;
 
 /// What `--device` names, and the device that computes.
-const NAMED: [(&str, &str); 1] = [
-    ("cuda", "cuda:0"),
-    // The number of a device is no value of `--device`:
-    // ("cuda:1", "cuda:1"),
-];
+const NAMED: [(&str, &str); 2] = [("cuda", "cuda:0"), ("cuda:1", "cuda:1")];
 
 /// Ways to adapt that between them compute whatever the program can.
 const WAYS: [&[&str]; 6] = [

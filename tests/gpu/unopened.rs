@@ -5,15 +5,8 @@ use crate::gpu::stand_in;
 use crate::pipeline::Pipeline;
 
 /// Verbs that only read.
-const READING: [&[&str]; 2] = [
-    &["runs"],
-    &["cache verify"],
-    // These open it, to resolve the device by which results are kept:
-    // &["run", "--dry-run"],
-    // &["sql", "SELECT 1"],
-    // &["report"],
-    // &["cache ls"],
-];
+const READING: [&[&str]; 5] =
+    [&["runs"], &["cache verify"], &["cache ls"], &["run", "--dry-run"], &["sql", "SELECT 1"]];
 
 #[test]
 fn what_only_reads_opens_no_gpu() {
