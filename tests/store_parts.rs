@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
+use microclip_pipe::store::once::Once;
 use microclip_pipe::store::{Partition, Store, reader};
 use microclip_pipe::table::{self, Dims, arrays};
 
@@ -155,4 +156,31 @@ fn a_missing_column_is_named() {
     let mut batches = reader::batches(&partition, Some(&["name"]), 10).unwrap();
     assert!(batches.next().unwrap().unwrap_err().to_string().contains("no column `name`"));
     assert!(batches.next().is_none());
+}
+
+/// Two processes that worked out what is missing before either had written anything.
+#[test]
+fn a_picture_that_another_process_has_added_meanwhile_is_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let filling = || Once::new(partition(&dir), labels(), Vec::new(), Box::new(|_: &str| true));
+    let (mut one, mut two, mut three) = (filling(), filling(), filling());
+    let part = |filling: &Once, from: i32, to: i32| {
+        let mut part = filling.begin().unwrap();
+        part.write(&rows(from, to)).unwrap();
+        part
+    };
+    let (first, second, third) = (part(&one, 0, 4), part(&two, 2, 6), part(&three, 1, 5));
+    one.finish(first).unwrap();
+    two.finish(second).unwrap();
+    three.finish(third).unwrap();
+    let again = part(&one, 5, 8);
+    one.finish(again).unwrap();
+    let partition = partition(&dir);
+    let mut all = Vec::new();
+    reader::each_image_id(&partition, |id| all.push(id.to_owned())).unwrap();
+    all.sort();
+    let expected: Vec<String> = (0..8).map(|n| format!("{n:064x}")).collect();
+    assert_eq!(all, expected);
+    assert_eq!(files(&partition).len(), 3, "a part without new pictures is none, and nothing else is left");
+    assert_eq!(reader::footer(&partition.parts().unwrap()[1]).unwrap().rows, 2);
 }

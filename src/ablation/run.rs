@@ -11,6 +11,7 @@ use crate::pipeline::run::{self, Options};
 use crate::pipeline::wait_for_lock;
 use crate::runs::lookup::Upto;
 use crate::runs::lookup::{Finished, Lookup, Measured, measured};
+use crate::store::Work;
 use crate::store::layout::Store;
 
 /// What the runs of an ablation are wanted for.
@@ -80,6 +81,7 @@ pub async fn run(ablation: &Ablation, cells: &[Cell], wanted: Wanted, options: &
     let Options { stop, progress } = options;
     // Held until the end, since the runs share it.
     let store = wait_for_lock::take(&ablation.store, stop, progress).await?;
+    let _ours = wait_for_lock::claim(&store, &[Work::Ablation(ablation.name.clone())], stop, progress).await?;
     let mut figures = known(ablation, cells, wanted, &store)?;
     let seconds = table::seconds(ablation, &store)?;
     table::write(ablation, cells, &figures, &store)?;

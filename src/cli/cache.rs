@@ -9,15 +9,13 @@ use jiff::Timestamp;
 
 use super::EXIT_CODES;
 use super::align::{Side, align};
-use super::common::{Common, runtime};
+use super::common::Common;
 use super::printer::Printer;
 use super::size::{self, in_words};
-use crate::cli::signal;
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::wait_for_lock;
 use crate::runs::holdings::{Examined, examine, holdings};
 use crate::runs::references::{References, Reuse, readers_of_priors};
-use crate::stop::Stop;
 use crate::store::Store;
 use crate::store::inventory::{self, Holding, Removed};
 use crate::text::nearest::nearest;
@@ -240,8 +238,8 @@ impl Rm {
     }
 }
 
-/// Does some work on the store, keeping runs away from it meanwhile; work that is only `looking`
-/// does not wait for them.
+/// Does some work on the store, keeping runs away from it meanwhile; it is refused if one works on
+/// it, unless the work is only `looking`.
 fn with_store(
     path: &std::path::Path,
     printer: &Printer,
@@ -251,9 +249,7 @@ fn with_store(
     if looking || !path.exists() {
         return work(&Store::open_read(path)?);
     }
-    let (stop, progress) = (Stop::default(), printer.progress());
-    signal::watch(stop.clone(), progress.clone())?;
-    let _held = runtime()?.block_on(wait_for_lock::take(path, &stop, &progress))?;
+    let _held = wait_for_lock::alone(path, &printer.progress())?;
     // Opened for reading, since what is removed need not be compared with its checksum first.
     work(&Store::open_read(path)?)
 }

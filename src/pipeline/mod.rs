@@ -1,5 +1,7 @@
-//! Running a pipeline: what is missing ([`plan`]), and computing it ([`run`]).
+//! Running a pipeline: what is missing ([`plan`]), and computing it ([`run`]), or a shard of what
+//! is frozen ([`shard`]).
 
+mod begin;
 pub mod outcome;
 pub mod plan;
 pub mod run;

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use tch::Tensor;
 
+use super::begin::{Ready, begin};
 use super::outcome::Outcome;
-use super::wait_for_lock;
+use super::wait_for_lock::{self, claim};
 use crate::config::Spec;
 use crate::error::Result;
 use crate::runs::lookup::{MetricRow, Upto};
-use crate::runs::record::{Ended, Forwards, Record, Started};
+use crate::runs::record::{Ended, Forwards, Record};
 use crate::runs::references::{self, readers_of_prior};
 use crate::stage::adapt::{self, Recipe};
 use crate::stage::answers::{AdaptedLogits, Answering};
@@ -21,9 +22,9 @@ use crate::stage::pictures::Pictures;
 use crate::stage::progress::Progress;
 use crate::stage::{calibrate, class_bias, evaluate, prior, second};
 use crate::stop::Stop;
-use crate::store::scratch;
 use crate::store::space::Space;
-use crate::workspace::{Opened, Workspace, opened};
+use crate::store::{Work, scratch};
+use crate::workspace::{Opened, Workspace, ids, opened};
 
 /// What a run takes besides the pipeline file.
 pub struct Options {
@@ -45,24 +46,19 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     scratch::set_folder(&spec.store);
     let Options { stop, progress } = options;
     let store = wait_for_lock::take(&spec.store, stop, progress).await?;
-    // Waiting for another process does not count as time of the run.
-    let started = Started::now();
     let job = Job { store: &store, stop, progress };
     if upto == Upto::Ingest {
+        let _ours = claim(&store, &[Work::Dataset(ids::dataset(spec))], stop, progress).await?;
         let (source, settings) = opened::pictures(spec)?;
+        let snapshot = ingest::snapshot(source.as_ref(), &settings)?;
+        let replaces = ingest::known(&snapshot, &settings, &store)?.is_none();
+        let replacing = replaces.then(|| Work::Replacing(settings.dataset.clone()));
+        let _replacing = claim(&store, replacing.as_slice(), stop, progress).await?;
         let found = ingest::ingest(source, &settings, job).await?;
         return Outcome::of(&found).tolerated(spec, &found);
     }
 
-    let opened = Opened::new(spec)?;
-    if upto >= Upto::Adapt {
-        ingest::require_training(opened.source.as_ref())?;
-    }
-    let recipe = opened.recipe(spec)?;
-    if let Some(recipe) = &recipe {
-        recipe.statement.validate().await?;
-    }
-    let run = opened.run_id(spec, recipe.as_ref())?;
+    let (Ready { started, opened, recipe, run }, claims) = begin(spec, upto, job).await?;
     opened.notes()?.iter().for_each(|note| progress.say(note));
     let prior = opened.prior(spec)?;
     let prior_id = prior.id();
@@ -95,6 +91,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     let (found, on_the_way) = match known {
         Some(known) => (ingest::unchanged(known, &settings, job)?, 0),
         None => {
+            let _replacing = claim(&store, &[Work::Replacing(w.dataset.clone())], stop, progress).await?;
             let ingesting = frozen::Ingesting { source, snapshot, settings: &settings };
             frozen::fill_while_ingesting(filling, ingesting, &tables, |eyes| w.towers(eyes)).await?
         }
@@ -106,8 +103,12 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
         pictures.training()?;
         stages.compare_what_is_read(&pictures)?;
     }
-    let about = describe::About { sentences: &sentences, dataset: &w.dataset };
-    let (heads, texts) = describe::describe(about, &w.text_space, &w.clip.tokenizer, || w.sentence_tower(), job)?;
+    let (heads, texts) = {
+        let partition = sentences.partition(&w.text_space);
+        let _sentences = claim(&store, &[Work::Sentences(partition)], stop, progress).await?;
+        let about = describe::About { sentences: &sentences, dataset: &w.dataset };
+        describe::describe(about, &w.text_space, &w.clip.tokenizer, || w.sentence_tower(), job)?
+    };
     if upto > Upto::Pictures {
         w.frozen.composites.compare_what_is_read(&pictures, job)?;
     }
@@ -120,6 +121,9 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     outcome.say_forwards(forwards);
 
     if upto >= Upto::Adapt {
+        // Other runs of the dataset may go on from here, but not with other pictures.
+        let _relying = claim(&store, &[Work::Relying(w.dataset.clone())], stop, progress).await?;
+        drop(claims.dataset);
         outcome = stages.adapt_and_evaluate(&pictures, &heads, outcome).await?;
         record.write(Some(Ended { images: found.images, forwards, temperature: outcome.temperature }))?;
     }

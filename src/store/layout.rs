@@ -209,6 +209,11 @@ pub struct Partition {
 }
 
 impl Partition {
+    /// Returns the folder of the store that it is in.
+    pub(super) fn root(&self) -> &Path {
+        self.dir.ancestors().nth(2).unwrap_or(&self.dir)
+    }
+
     /// Returns the partition's folder.
     pub fn dir(&self) -> &Path {
         &self.dir

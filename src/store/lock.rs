@@ -1,16 +1,17 @@
-//! Locks a store: one process works on it at a time, and cleans up what it finds there.
+//! Locks a store: processes work on it together, each on what it [claims](super::claim), or one
+//! alone, which removes things; and they clean up what they find there.
 //!
-//! The lock is an `flock` on `<store>/lock`, which the kernel releases when the process ends,
-//! however it ends. The holder removes what killed processes left unfinished, and compares a file
-//! with its [`seal`](super::seal) before reading it for the first time; files that are never read
-//! are not compared. A file that is not as it was written is set aside in `<store>/quarantine`,
-//! never deleted. Readers (`sql`) take no lock: they only see whole parts, since parts appear and
-//! disappear atomically.
+//! The lock is an `flock` on `<store>/lock`, shared or not, which the kernel releases when the
+//! process ends, however it ends. A holder removes what killed processes left unfinished, and
+//! compares a file with its [`seal`](super::seal) before reading it for the first time; files that
+//! are never read are not compared. A file that is not as it was written is set aside in
+//! `<store>/quarantine`, never deleted. Readers (`sql`) take no lock: they only see whole parts,
+//! since parts appear and disappear atomically.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File, TryLockError};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -19,6 +20,7 @@ use std::time::SystemTime;
 
 use crate::cores;
 use crate::error::{Context, Error, Kind, Result};
+use crate::store::claim::{self, Holder};
 use crate::store::inventory;
 use crate::store::layout::{Store, entries};
 use crate::store::seal::Verdict;
@@ -33,13 +35,13 @@ const LOCK: &str = "lock";
 /// Receives a lock's messages to the user.
 pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// The result of [`Store::try_lock`].
+/// The result of [`Store::try_lock`] and [`Store::try_share`].
 #[derive(Debug)]
 pub enum Turn {
     /// This process holds the store until its last clone is dropped.
     Ours(Store),
-    /// Another process holds the store; the text says which, as far as is known.
-    Busy(String),
+    /// Another process holds the store.
+    Busy(Holder),
 }
 
 /// Called by any thread with the number of bytes of each block read, while files are compared with
@@ -64,12 +66,25 @@ pub(super) struct Lock {
 static HELD: Mutex<BTreeMap<PathBuf, Weak<Lock>>> = Mutex::new(BTreeMap::new());
 
 impl Store {
-    /// Opens the store and locks it, unless another process holds it. `say` receives warnings, e.g.
-    /// about damaged files.
+    /// Opens the store and locks it for this process alone, unless another works on it. `say`
+    /// receives warnings, e.g. about damaged files.
     ///
     /// # Errors
     /// Returns [`Kind::Store`] if the folder cannot be created or written to.
     pub fn try_lock(path: impl Into<PathBuf>, say: Say) -> Result<Turn> {
+        Self::locked(path.into(), say, true)
+    }
+
+    /// Like [`try_lock`](Self::try_lock), but lets other processes work on the store, too. What is
+    /// written must be [claimed](Self::try_claim).
+    ///
+    /// # Errors
+    /// Fails like [`try_lock`](Self::try_lock).
+    pub fn try_share(path: impl Into<PathBuf>, say: Say) -> Result<Turn> {
+        Self::locked(path.into(), say, false)
+    }
+
+    fn locked(path: PathBuf, say: Say, alone: bool) -> Result<Turn> {
         let store = Store::open(path)?;
         let mut held = guard(&HELD);
         if let Some(lock) = held.get(store.root()).and_then(Weak::upgrade) {
@@ -78,16 +93,18 @@ impl Store {
         let path = store.root().join(LOCK);
         let options = File::options().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = options.at(Kind::Store, "cannot open", &path)?;
-        match file.try_lock() {
+        match if alone { file.try_lock() } else { file.try_lock_shared() } {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Turn::Busy(holder(&mut file))),
+            Err(TryLockError::WouldBlock) => return Ok(Turn::Busy(holder(store.root(), &mut file)?)),
             Err(TryLockError::Error(_)) => say(&format!(
                 "warning: the file system of {} has no locks: let only one process at a time work on it",
                 store.root().display()
             )),
         }
-        // Only tells waiting processes who holds the lock.
-        let _ = file.set_len(0).and_then(|()| write!(file, "process {}", std::process::id()));
+        if alone {
+            // Only tells waiting processes who holds the lock.
+            let _ = file.set_len(0).and_then(|()| file.write_all(claim::introduction().as_bytes()));
+        }
         let (known, glanced, used) = (Mutex::default(), Mutex::default(), Mutex::default());
         let lock = Arc::new(Lock { root: store.root().to_owned(), _file: file, say, known, glanced, used });
         held.insert(store.root().to_owned(), Arc::downgrade(&lock));
@@ -96,10 +113,16 @@ impl Store {
     }
 }
 
-fn holder(file: &mut File) -> String {
-    let mut text = String::new();
-    let read = file.take(100).read_to_string(&mut text);
-    if read.is_ok() && !text.is_empty() { text } else { "another process".to_owned() }
+/// Returns who holds a lock that this process did not get.
+fn holder(root: &Path, file: &mut File) -> Result<Holder> {
+    // Nobody may be making a claim, which would seem to be of a process that is gone.
+    let _turn = claim::turn(root)?;
+    if file.try_lock_shared().is_err() {
+        return Ok(Holder::read(file, None));
+    }
+    // Others share it, and what is in the file is of an earlier one.
+    let unknown = Holder { process: "another process".to_owned(), work: None, since: None };
+    Ok(claim::busy(root, |_| true)?.unwrap_or(unknown))
 }
 
 /// Removes what killed processes left unfinished in all partitions.

@@ -163,6 +163,14 @@ impl PartWriter {
     /// Returns [`Kind::Store`] if the disk is full or fails. Then there is no new part, unless only
     /// the last sync failed.
     pub fn finish(self) -> Result<PartInfo> {
+        self.complete()?.name()
+    }
+
+    /// Completes the part, but gives it no name yet.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Store`] if the disk is full or fails.
+    pub(super) fn complete(self) -> Result<Whole> {
         let PartWriter { writer, file, temporary, partition, name, rows, .. } = self;
         let folder = partition.dir().display().to_string();
         let _span = tracing::info_span!("part", folder, rows).entered();
@@ -172,6 +180,34 @@ impl PartWriter {
         seal::close(&file, from, &out.digest())?;
         file.sync_all().at(Kind::Store, "cannot write", from)?;
         let bytes = file.metadata().at(Kind::Store, "cannot read", from)?.len();
+        Ok(Whole { _file: file, temporary, partition, name, rows, bytes })
+    }
+}
+
+/// A part that is whole and has no name yet, so that it does not exist. Gone if it is dropped.
+#[derive(Debug)]
+pub(super) struct Whole {
+    /// Keeps the temporary file from being swept.
+    _file: File,
+    temporary: Temporary,
+    partition: Partition,
+    name: Name,
+    rows: u64,
+    bytes: u64,
+}
+
+impl Whole {
+    /// Returns the temporary path.
+    pub(super) fn path(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// Gives the part its name.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Store`] if the disk is full or fails.
+    pub(super) fn name(self) -> Result<PartInfo> {
+        let Whole { temporary, partition, name, rows, bytes, .. } = self;
         let _turn = temporary::in_turn();
         let path = match name {
             Name::Fixed(path) => {
@@ -179,7 +215,7 @@ impl PartWriter {
                 path
             }
             Name::Next => {
-                let path = take_next_name(&partition, from)?;
+                let path = take_next_name(&partition, temporary.path())?;
                 drop(temporary);
                 temporary::sync_folder_of(&path)?;
                 path

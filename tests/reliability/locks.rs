@@ -1,4 +1,4 @@
-//! Two processes on one store: one works, the other waits for its turn.
+//! Two processes on one store that want the same: one works, the other waits for its turn.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Command;

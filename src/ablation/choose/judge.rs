@@ -14,6 +14,7 @@ use crate::pipeline::run::Options;
 use crate::pipeline::wait_for_lock;
 use crate::runs::lookup::Lookup;
 use crate::stage::job::Job;
+use crate::store::Work;
 
 /// The values of the rows by the criteria: means over seeds.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +67,7 @@ impl Judged {
 pub async fn judge(ablation: &Ablation, cells: &[Cell], runs: &[String], options: &Options) -> Result<Judged> {
     let Options { stop, progress } = options;
     let store = wait_for_lock::take(&ablation.store, stop, progress).await?;
+    let _ours = wait_for_lock::claim(&store, &[Work::Ablation(ablation.name.clone())], stop, progress).await?;
     let job = Job { store: &store, stop, progress };
     let rows = distinct(cells.iter().map(|cell| cell.row.as_str()));
     let sets = distinct(cells.iter().map(|cell| cell.pipeline.as_str()));

@@ -131,7 +131,10 @@ impl Composites {
         todo.retain(|id| whole.place(id).is_some());
         let count = todo.len();
         progress.begin(DERIVED, "image", count as u64, 0);
-        let mut parts = Parts::new(own, table::table(self.table())?.arrow(&self.dims())?, &self.space, sizes.part_rows);
+        let schema = table::table(self.table())?.arrow(&self.dims())?;
+        let lacking = todo.clone();
+        let lacks = move |id: &ImageId| lacking.contains(id);
+        let mut parts = Parts::new(own, schema, &self.space, sizes.part_rows, lacks);
         let wanted = |id: &str| ImageId::parse(id).is_some_and(|id| todo.contains(&id));
         let batches = reader::batches_with(&crops, Some(&["image_id", "features"]), AT_ONCE, wanted)?;
         for batch in batches {

@@ -90,7 +90,9 @@ pub async fn fill(
     let mut todo: Vec<usize> = (0..total).filter(|&n| lacks(id(n))).collect();
     // Stored rows are read fastest in the order in which they lie.
     todo.sort_by_key(|&n| stored.place(id(n)));
-    let taps = Taps::open(filling, lacking, stored)?;
+    let asked = pictures.clone();
+    let among = move |id: &ImageId| asked.rows().binary_search_by_key(id, |picture| picture.id).is_ok();
+    let taps = Taps::open(filling, lacking, stored, among)?;
     let (done, cached) = (todo.len(), total - todo.len());
     progress.begin(stages.first().copied().unwrap_or("embed"), "image", done as u64, cached as u64);
     let Taps { wishes, mouths, tables } = taps;
@@ -118,6 +120,8 @@ pub(super) struct Opened {
     table: Arc<dyn FrozenTable>,
     partition: Partition,
     schema: SchemaRef,
+    /// Whether a picture is one of those that it lacks.
+    lacks: Box<dyn Fn(&ImageId) -> bool + Send>,
     batches: Batches<Waiting>,
     /// Images that the tower takes at once.
     batch: usize,
@@ -128,12 +132,14 @@ pub(super) struct Opened {
 }
 
 impl Taps {
-    /// Opens tables, each paired with the pictures that it already has. `stored` has the features
-    /// of whole pictures that a table needs and no other makes.
+    /// Opens tables, each paired with the pictures that it already has, to be filled with the
+    /// pictures `among` which that is. `stored` has the features of whole pictures that a table
+    /// needs and no other makes.
     pub(super) fn open(
         filling: Filling<'_>,
         tables: Vec<(Arc<dyn FrozenTable>, HashSet<ImageId>)>,
         stored: Stored,
+        among: impl Fn(&ImageId) -> bool + Send + Clone + 'static,
     ) -> Result<Self> {
         let store = filling.job.store;
         let tables: Vec<_> = tables.into_iter().map(|(table, have)| (table, Arc::new(have))).collect();
@@ -152,12 +158,13 @@ impl Taps {
         let mut opened = Vec::new();
         let mut wishes = Vec::new();
         for (((table, have), batches), size) in tables.into_iter().zip(batches).zip(sizes) {
-            let cutter = table.clone();
-            wishes.push(Wish { have, cut: Arc::new(move |id, picture| cutter.cut(id, picture)) });
+            let (cutter, among) = (table.clone(), among.clone());
+            wishes.push(Wish { have: have.clone(), cut: Arc::new(move |id, picture| cutter.cut(id, picture)) });
             opened.push(Opened {
                 telling: told_by.take_if(|(space, _)| *space == table.space().id()).map(|(_, telling)| telling),
                 whole: table.composing().and_then(|_| whole.take()),
                 partition: table.partition(store)?,
+                lacks: Box::new(move |id| !have.contains(id) && among(id)),
                 schema: table::table(table.table())?.arrow(&table.dims())?,
                 batch: size * table.forwards(),
                 table,
@@ -230,7 +237,7 @@ async fn consume(
     open: &impl Fn() -> Result<Towers>,
 ) -> Result<u64> {
     let Filling { sizes, job: Job { stop, progress, .. } } = filling;
-    let Opened { table, partition, schema, mut batches, batch: at_once, telling, whole } = opened;
+    let Opened { table, partition, schema, lacks, mut batches, batch: at_once, telling, whole } = opened;
     let Some(first) = batches.recv().await else { return Ok(0) };
     let towers = shared.towers.get_or_try_init(|| async { open().map(Arc::new) }).await?.clone();
     let workers = towers.workers();
@@ -239,7 +246,7 @@ async fn consume(
         // Batches in progress when a stop is requested are finished and kept.
         .take_while(|_| futures::future::ready(!stop.requested()));
     let forwards = table.forwards() as u64;
-    let parts = Parts::new(partition, schema.clone(), table.space(), sizes.part_rows);
+    let parts = Parts::new(partition, schema.clone(), table.space(), sizes.part_rows, lacks);
     let composites = table.composing().cloned();
     let computed = {
         // The tower makes rows of crops, of which those of composites are made.

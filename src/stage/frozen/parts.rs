@@ -5,24 +5,32 @@ use arrow::datatypes::SchemaRef;
 
 use crate::cores;
 use crate::error::Result;
+use crate::image::ImageId;
 use crate::store::layout::Partition;
+use crate::store::once::Once;
 use crate::store::part::PartWriter;
 use crate::store::space::Space;
 
 /// The parts of a table that is being filled. Dropped unfinished, it keeps all parts but the last.
 pub(super) struct Parts {
-    partition: Partition,
-    schema: SchemaRef,
-    footer: Vec<(String, String)>,
+    once: Once,
     /// Rows of a part, rounded up to whole batches.
     rows: usize,
     open: Option<PartWriter>,
 }
 
 impl Parts {
-    /// Returns what writes rows of a `space`.
-    pub(super) fn new(partition: Partition, schema: SchemaRef, space: &Space, rows: usize) -> Self {
-        Parts { partition, schema, footer: space.footer(), rows, open: None }
+    /// Returns what writes rows of a `space`, of pictures that `may_add` allows: those that were
+    /// missing when it was worked out what to compute.
+    pub(super) fn new(
+        partition: Partition,
+        schema: SchemaRef,
+        space: &Space,
+        rows: usize,
+        may_add: impl Fn(&ImageId) -> bool + Send + 'static,
+    ) -> Self {
+        let may_add = move |id: &str| ImageId::parse(id).is_some_and(|id| may_add(&id));
+        Parts { once: Once::new(partition, schema, space.footer(), Box::new(may_add)), rows, open: None }
     }
 
     /// Writes rows, and completes the part if it has enough. The caller must not hold a turn.
@@ -32,14 +40,14 @@ impl Parts {
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         let mut open = match self.open.take() {
             Some(open) => open,
-            None => self.partition.append(&self.schema, &self.footer)?,
+            None => self.once.begin()?,
         };
         {
             let _turn = cores::turn();
             open.write(batch)?;
         }
         if open.rows() >= self.rows as u64 {
-            open.finish()?;
+            self.once.finish(open)?;
         } else {
             self.open = Some(open);
         }
@@ -50,7 +58,7 @@ impl Parts {
     ///
     /// # Errors
     /// Fails as [`write`](Self::write) does.
-    pub(super) fn finish(self) -> Result<()> {
-        self.open.map_or(Ok(()), |open| open.finish().map(drop))
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.open.take().map_or(Ok(()), |open| self.once.finish(open))
     }
 }
