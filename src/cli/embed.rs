@@ -7,6 +7,7 @@ use super::printer::Printer;
 use super::{EXIT_CODES, run_upto};
 use crate::error::Result;
 use crate::runs::lookup::Upto;
+use crate::store::Shard;
 
 const LONG_ABOUT: &str = "\
 Ingests, then computes everything that the frozen model has to give: the embeddings of the pictures (class feature and \
@@ -18,7 +19,9 @@ Examples:
   microclip-pipe embed pipelines/flowers.toml
       The slow part, once; e.g. overnight.
   microclip-pipe embed pipelines/flowers.toml --without-views
-      Only the pictures and sentences; the crops are left to the run that needs them.";
+      Only the pictures and sentences; the crops are left to the run that needs them.
+  for i in 1 2; do microclip-pipe embed pipelines/flowers.toml --shard $i/2 --device cuda:$((i-1)) & done; wait
+      Half of the pictures on each of two GPUs.";
 
 /// Embed pictures, views and sentences, and stop there
 #[derive(Debug, Args)]
@@ -30,12 +33,24 @@ pub(super) struct Embed {
     /// Leave out the random crops, which are most of the work
     #[arg(long)]
     without_views: bool,
+
+    /// Embed only one of N shards of the pictures, while other processes embed the others
+    ///
+    /// I is from 1 to N. The processes may run at the same time on one store, each on a GPU or a
+    /// machine of its own; `embed` without this, or `run`, then finds everything done. A shard
+    /// depends on the pictures' ids alone. What all shards need (ingest, sentences) is done by the
+    /// process that comes first, while the others wait.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
 }
 
 impl Embed {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
         let upto = if self.without_views { Upto::Pictures } else { Upto::Embed };
-        run_upto::execute(&self.common, upto, printer)?;
+        match self.shard {
+            Some(shard) => run_upto::execute_shard(&self.common, shard, upto, printer)?,
+            None => run_upto::execute(&self.common, upto, printer)?,
+        };
         Ok(())
     }
 }

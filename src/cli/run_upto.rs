@@ -4,15 +4,32 @@
 use super::common::{Common, runtime};
 use super::printer::Printer;
 use crate::cli::signal;
+use crate::config::Spec;
 use crate::error::Result;
 use crate::pipeline::outcome::Outcome;
 use crate::pipeline::run::{Options, run};
+use crate::pipeline::shard::embed_shard;
 use crate::runs::lookup::Upto;
 use crate::stop::Stop;
+use crate::store::Shard;
 use crate::tools::doctor;
 
 /// Runs the pipeline up to `upto`; notes go to stderr.
 pub(super) fn execute(common: &Common, upto: Upto, printer: &Printer) -> Result<Outcome> {
+    run_as(common, upto, printer, async |spec, options| run(spec, upto, options).await)
+}
+
+/// Embeds a shard of the pictures up to `upto`; notes go to stderr.
+pub(super) fn execute_shard(common: &Common, shard: Shard, upto: Upto, printer: &Printer) -> Result<Outcome> {
+    run_as(common, upto, printer, async |spec, options| embed_shard(spec, shard, upto, options).await)
+}
+
+fn run_as(
+    common: &Common,
+    upto: Upto,
+    printer: &Printer,
+    work: impl AsyncFnOnce(&Spec, &Options) -> Result<Outcome>,
+) -> Result<Outcome> {
     let spec = match upto {
         Upto::Ingest => common.load_without_sentences()?,
         _ => common.load()?,
@@ -20,7 +37,7 @@ pub(super) fn execute(common: &Common, upto: Upto, printer: &Printer) -> Result<
     let options = Options { stop: Stop::default(), progress: printer.progress() };
     printer.detail(|| format!("store {}, {}", spec.store.display(), doctor::ground(&spec)));
     signal::watch(options.stop.clone(), options.progress.clone())?;
-    let outcome = runtime()?.block_on(run(&spec, upto, &options))?;
+    let outcome = runtime()?.block_on(work(&spec, &options))?;
     outcome.notes.iter().for_each(|note| printer.note(note));
     Ok(outcome)
 }

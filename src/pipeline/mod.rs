@@ -5,5 +5,6 @@ mod begin;
 pub mod outcome;
 pub mod plan;
 pub mod run;
+pub mod shard;
 mod verify;
 pub(crate) mod wait_for_lock;

@@ -17,3 +17,4 @@ mod old;
 mod power;
 mod resume;
 mod secrets;
+mod shards;
