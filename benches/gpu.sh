@@ -71,8 +71,10 @@ done
 echo '-- transformers, b32 in bf16, as many processes that decode as there are cores'
 "$python" benches/peers/embed.py "$folder/b32" "$folder/photos" --precision bf16 --device cuda --threads "$(nproc)"
 
-say "passes over $pictures photographs, b32"
-for tune in head layernorm; do
-    stages "$binary" adapt "$folder/b32.toml" --set adapt.tune=$tune --set adapt.epochs=3
+say "passes over $pictures photographs, b32, in batches of the default size and of 64"
+for batch in 16 64; do
+    for tune in head layernorm; do
+        stages "$binary" adapt "$folder/b32.toml" --set adapt.tune=$tune --set adapt.batch=$batch --set adapt.epochs=3
+    done
 done
 "$binary" sql "$folder/b32.toml" 'SELECT run, pass, round(seconds, 2) AS seconds, steps, round(loss, 3) AS loss FROM passes ORDER BY run, pass'

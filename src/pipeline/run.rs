@@ -153,6 +153,8 @@ impl Stages<'_> {
         let train = pictures.training()?;
         // Read once: training sees some of its rows, evaluation all of them.
         let seen = w.multi_view(pictures, heads, job)?;
+        // Runs that begin at the same time and have the same prior compute it once.
+        let ours = claim(job.store, &[Work::Prior(prior.id())], job.stop, job.progress).await?;
         let known = prior::known(prior, pictures, &train, job)?;
         let bias = match &known {
             Some(_) => w.known_class_bias(spec, &readers_of_prior(job.store, &prior.id())?, &seen, &train, job)?,
@@ -179,6 +181,7 @@ impl Stages<'_> {
             Some(known) => known,
             None => prior::write(prior, pictures, &train, &answering.prior(&train)?, job)?,
         };
+        drop(ours);
 
         let mut adapted = None;
         if let Some(recipe) = recipe {

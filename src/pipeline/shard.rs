@@ -34,14 +34,13 @@ pub async fn embed_shard(spec: &Spec, shard: Shard, upto: Upto, options: &Option
     let job = Job { store: &store, stop, progress };
     let dataset = ids::dataset(spec);
     let _ours = claim_shard(&dataset, shard, job).await?;
-    let Opened { workspace: w, source, ingest: settings, snapshot, sentences, .. } = {
-        let opened = Opened::new(spec)?;
-        opened.notes()?.iter().for_each(|note| progress.say(note));
-        opened
-    };
+    let opened = Opened::new(spec)?;
+    opened.notes()?.iter().for_each(|note| progress.say(note));
+    let prior = opened.prior(spec)?;
+    let Opened { workspace: w, source, ingest: settings, snapshot, sentences, .. } = opened;
     // Before the first tensor is made.
     w.device()?;
-    let stages = Stages { spec, workspace: &w, recipe: None, run: "", upto, job };
+    let stages = Stages { spec, workspace: &w, recipe: None, run: "", prior: &prior, upto, job };
 
     // All shards compare what they read, each for itself and without waiting for the others.
     stages.compare_inputs(ingest::known(&snapshot, &settings, &store)?.is_some(), &dataset)?;

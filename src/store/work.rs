@@ -22,6 +22,8 @@ pub enum Work {
     Relying(String),
     /// Writes the features of a list of sentences.
     Sentences(String),
+    /// Finds a prior, or writes it.
+    Prior(String),
     /// Adapts and measures a run.
     Run(String),
     /// Writes the tables of an ablation.
@@ -32,13 +34,14 @@ impl Work {
     /// Returns whether two processes must not do these at the same time: both would write the same,
     /// or one would write what the other relies on.
     pub fn excludes(&self, other: &Work) -> bool {
-        use Work::{Ablation, Common, Dataset, Relying, Replacing, Run, Sentences};
+        use Work::{Ablation, Common, Dataset, Prior, Relying, Replacing, Run, Sentences};
         match (self, other) {
             (Work::Shard(one, shard), Work::Shard(two, other)) => one == two && shard.overlaps(*other),
             (Dataset(one), Dataset(two) | Work::Shard(two, _)) | (Work::Shard(one, _), Dataset(two)) => one == two,
             (Replacing(one), Relying(two) | Replacing(two)) | (Relying(one), Replacing(two)) => one == two,
             (Common(one), Common(two))
             | (Sentences(one), Sentences(two))
+            | (Prior(one), Prior(two))
             | (Run(one), Run(two))
             | (Ablation(one), Ablation(two)) => one == two,
             _ => false,
@@ -56,6 +59,7 @@ impl Work {
             | Work::Replacing(name)
             | Work::Relying(name)
             | Work::Sentences(name)
+            | Work::Prior(name)
             | Work::Run(name)
             | Work::Ablation(name) => format!("{}.{name}", self.kind()),
         }
@@ -75,6 +79,7 @@ impl Work {
             "replacing" => Work::Replacing(owned),
             "relying" => Work::Relying(owned),
             "sentences" => Work::Sentences(owned),
+            "prior" => Work::Prior(owned),
             "run" => Work::Run(owned),
             "ablation" => Work::Ablation(owned),
             _ => return None,
@@ -89,6 +94,7 @@ impl Work {
             Work::Replacing(_) => "replacing",
             Work::Relying(_) => "relying",
             Work::Sentences(_) => "sentences",
+            Work::Prior(_) => "prior",
             Work::Run(_) => "run",
             Work::Ablation(_) => "ablation",
         }
@@ -103,6 +109,7 @@ impl fmt::Display for Work {
             }
             Work::Shard(dataset, shard) => write!(f, "shard {shard} of dataset {dataset}"),
             Work::Sentences(space) => write!(f, "sentences {space}"),
+            Work::Prior(prior) => write!(f, "prior {prior}"),
             Work::Run(run) => write!(f, "run {run}"),
             Work::Ablation(name) => write!(f, "ablation {name}"),
         }
@@ -125,6 +132,7 @@ mod tests {
             Work::Replacing(own()),
             Work::Relying(own()),
             Work::Sentences(own()),
+            Work::Prior(own()),
             Work::Run(own()),
             Work::Ablation(own()),
         ]
@@ -157,6 +165,7 @@ mod tests {
         dataset birds: replacing.x relying.x
         dataset birds: replacing.x
         sentences birds: sentences.x
+        prior birds: prior.x
         run birds: run.x
         ablation birds: ablation.x
         ");
