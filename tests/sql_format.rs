@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use arrow::datatypes::DataType;
 use microclip_pipe::error::Kind;
 use microclip_pipe::table::format::{Format, write};
 use microclip_pipe::table::{query, session};
@@ -64,6 +65,10 @@ async fn csv_has_a_head_line_and_full_lists() {
     "[""iris/1.jpg""]"
     "[""iris/2.jpg"",""copy/2.jpg""]"
     "#);
+    insta::assert_snapshot!(text("SELECT array_agg(path ORDER BY path) AS all FROM images WHERE path LIKE 'iris%'", Format::Csv).await, @r#"
+    all
+    "[""iris/1.jpg"",""iris/2.jpg""]"
+    "#);
     insta::assert_snapshot!(text("SELECT path, paths FROM images WHERE width = 1", Format::Csv).await, @"path,paths");
 }
 
@@ -80,12 +85,17 @@ async fn json_is_an_object_a_line() {
 #[tokio::test]
 async fn parquet_is_read_back() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let bytes = written("SELECT image_id, logits FROM prior_logits", Format::Parquet).await;
+    let sql = "SELECT image_id, logits, [image_id] AS ids FROM prior_logits";
+    let bytes = written(sql, Format::Parquet).await;
     file.as_file().write_all(&bytes).unwrap();
     let batches: Vec<_> =
         ParquetRecordBatchReader::try_new(file.reopen().unwrap(), 100).unwrap().map(Result::unwrap).collect();
     assert_eq!(batches.iter().map(|b| b.num_rows()).sum::<usize>(), 4);
     assert_eq!(microclip_pipe::table::rows_f32(&batches[0], "logits").unwrap().1, 3);
+    let schema = batches[0].schema();
+    assert_eq!(schema.field(0).data_type(), &DataType::Utf8, "views are known to few programs");
+    let DataType::List(item) = schema.field(2).data_type() else { panic!("{schema}") };
+    assert_eq!(item.data_type(), &DataType::Utf8);
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! Exposes a table of the store to DataFusion: the parts of some partitions, listed once when the
 //! session is opened.
+//!
+//! Statements see texts as views of the pages that they are read from: a join on ids of 64 letters
+//! then copies 16 bytes of each row, and not the letters.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -40,7 +43,7 @@ pub(super) struct Seen {
 /// The parts of a table, and their common schema.
 #[derive(Debug)]
 pub(super) struct Parts {
-    /// The schema as SQL sees it.
+    /// The columns as statements see them.
     schema: SchemaRef,
     /// What is scanned: the columns of parts, then the run if parts do not have it.
     scanned: ScannedSchema,
@@ -68,11 +71,11 @@ impl Parts {
             Some(footer) => stored_schema(table, &footer.schema)?,
             None => table.arrow_of_empty()?,
         };
-        let scanned = scanned(table, &schema);
+        let written = scanned(table, &schema);
         let (mut files, mut rows) = (Vec::new(), 0);
         for (part, run) in found {
             let footer = &footers[&part];
-            if let Some(why) = difference(scanned.file_schema(), &footer.schema) {
+            if let Some(why) = difference(written.file_schema(), &footer.schema) {
                 let warning = format!("table {}: {} was left out: {why}", table.name(), part.display());
                 if !warnings.contains(&warning) {
                     warnings.push(warning);
@@ -80,10 +83,11 @@ impl Parts {
                 continue;
             }
             rows += usize::try_from(footer.rows).unwrap_or(0);
-            let run = run.iter().map(|run| ScalarValue::Utf8(Some(run.clone()))).collect();
+            let run = run.iter().map(|run| ScalarValue::Utf8View(Some(run.clone()))).collect();
             files.push(PartitionedFile { partition_values: run, ..file(part, footer.bytes)? });
         }
-        Ok(Parts { schema, scanned, files, rows: Some(rows) })
+        let schema = with_views(&schema);
+        Ok(Parts { scanned: scanned(table, &schema), schema, files, rows: Some(rows) })
     }
 
     /// Hides the number of rows from the planner. A join then streams this table and keeps the
@@ -112,6 +116,15 @@ fn scanned(table: &TableSchema, schema: &SchemaRef) -> ScannedSchema {
     let (given, stored): (Vec<_>, Vec<_>) =
         schema.fields().iter().cloned().partition(|field| table.scope() == Scope::Prior && field.name() == RUN);
     ScannedSchema::builder(Arc::new(Schema::new(stored))).with_table_partition_cols(given).build()
+}
+
+/// Returns a schema of the same columns, in which texts are views.
+fn with_views(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| match field.data_type() {
+        DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
+        _ => field.clone(),
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// Returns whether two types are equal except for their length.

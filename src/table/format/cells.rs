@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
@@ -37,6 +38,33 @@ pub(super) fn flat(batch: &RecordBatch) -> Result<RecordBatch> {
         if is_list(column.data_type()) { rows(column, |row| list(column, row, usize::MAX)) } else { Ok(column.clone()) }
     });
     remade(schema, columns.collect::<Result<_>>()?, batch.num_rows())
+}
+
+/// Returns the schema of the rows that [`without_views`] returns: views are a type of Arrow that many
+/// programs that read Parquet do not know.
+pub(super) fn schema_without_views(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| without_views_in(field));
+    Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
+}
+
+fn without_views_in(field: &Field) -> Field {
+    let item = |field: &Field| Arc::new(without_views_in(field));
+    field.clone().with_data_type(match field.data_type() {
+        DataType::Utf8View => DataType::Utf8,
+        DataType::BinaryView => DataType::Binary,
+        DataType::List(of) => DataType::List(item(of)),
+        DataType::LargeList(of) => DataType::LargeList(item(of)),
+        DataType::FixedSizeList(of, length) => DataType::FixedSizeList(item(of), *length),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(|field| item(field)).collect()),
+        other => other.clone(),
+    })
+}
+
+/// Returns the same rows in the columns of [`schema_without_views`].
+pub(super) fn without_views(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| cast(column, field.data_type()));
+    let columns = columns.collect::<std::result::Result<_, _>>();
+    remade(schema.clone(), columns.context(Kind::Query, || "cannot write the result".into())?, batch.num_rows())
 }
 
 fn text_for(schema: &Schema, when: impl Fn(&DataType) -> bool) -> SchemaRef {
@@ -119,16 +147,20 @@ fn item(items: &ArrayRef, i: usize, whole: usize, text: &mut String) -> Result<(
         t if is_list(t) => text.push_str(&list(items, i, whole)?),
         DataType::Float32 if !in_full => number(f64::from(items.as_primitive::<Float32Type>().value(i)), text),
         DataType::Float64 if !in_full => number(items.as_primitive::<Float64Type>().value(i), text),
-        DataType::Utf8 if in_full => {
-            let quoted = serde_json::to_string(items.as_string::<i32>().value(i));
-            text.push_str(&quoted.context(Kind::Query, || "cannot show the result".into())?);
-        }
+        DataType::Utf8 if in_full => quoted(items.as_string::<i32>().value(i), text)?,
+        DataType::Utf8View if in_full => quoted(items.as_string_view().value(i), text)?,
         _ => {
             let formatter = ArrayFormatter::try_new(items, &FormatOptions::default());
             let formatter = formatter.context(Kind::Query, || "cannot show the result".into())?;
             let _ = write!(text, "{}", formatter.value(i));
         }
     }
+    Ok(())
+}
+
+/// Appends a text in quotation marks.
+fn quoted(item: &str, text: &mut String) -> Result<()> {
+    text.push_str(&serde_json::to_string(item).context(Kind::Query, || "cannot show the result".into())?);
     Ok(())
 }
 

@@ -80,7 +80,7 @@ enum Form<'a> {
     Table { schema: SchemaRef, batches: Vec<RecordBatch>, bytes: usize, out: &'a mut (dyn Write + Send) },
     Csv { writer: Box<arrow::csv::Writer<&'a mut (dyn Write + Send)>>, schema: SchemaRef, empty: bool },
     Json { out: &'a mut (dyn Write + Send) },
-    Parquet { writer: Box<ArrowWriter<&'a mut (dyn Write + Send)>> },
+    Parquet { writer: Box<ArrowWriter<&'a mut (dyn Write + Send)>>, schema: SchemaRef },
 }
 
 impl<'a> Sink<'a> {
@@ -94,8 +94,10 @@ impl<'a> Sink<'a> {
             Format::Csv => Form::Csv { writer: Box::new(arrow::csv::Writer::new(out)), schema, empty: true },
             Format::Json => Form::Json { out },
             Format::Parquet => {
-                let writer = ArrowWriter::try_new(out, schema, None);
-                Form::Parquet { writer: Box::new(writer.context(Kind::Query, || "cannot write as Parquet".into())?) }
+                let schema = cells::schema_without_views(&schema);
+                let writer = ArrowWriter::try_new(out, schema.clone(), None);
+                let writer = Box::new(writer.context(Kind::Query, || "cannot write as Parquet".into())?);
+                Form::Parquet { writer, schema }
             }
         }))
     }
@@ -128,7 +130,7 @@ impl<'a> Sink<'a> {
                 written.context(Kind::Query, || "cannot write as JSON".into())?;
                 still_read(out.write_all(&lines))
             }
-            Form::Parquet { writer } => still_read(writer.write(batch)),
+            Form::Parquet { writer, schema } => still_read(writer.write(&cells::without_views(batch, schema)?)),
         }
     }
 
@@ -149,7 +151,7 @@ impl<'a> Sink<'a> {
                 still_read(writer.write(&cells::flat(&RecordBatch::new_empty(schema))?)).map(drop)
             }
             Form::Csv { .. } | Form::Json { .. } => Ok(()),
-            Form::Parquet { writer } => still_read(writer.close().map(drop)).map(drop),
+            Form::Parquet { writer, .. } => still_read(writer.close().map(drop)).map(drop),
         }
     }
 }
