@@ -20,6 +20,7 @@ pub mod ingest;
 pub mod job;
 mod logits;
 pub mod neighbours;
+mod picture_set;
 pub mod pictures;
 pub mod pixels;
 mod pool;

@@ -13,14 +13,12 @@ use crate::device::guarded;
 use crate::error::{Context, Kind, Result};
 use crate::fusion::blocks::Blocks;
 use crate::fusion::neighbours::Neighbours;
-use crate::image::ImageId;
 use crate::settings::{settings, whole};
-use crate::stage::features;
 use crate::stage::frozen::{Embeddings, FrozenTable};
 use crate::stage::job::Job;
 use crate::stage::pictures::Pictures;
+use crate::stage::{features, picture_set};
 use crate::store::layout::{Partition, Store};
-use crate::store::reader;
 use crate::store::space::Space;
 use crate::table::{self, Dims, arrays, tensor};
 
@@ -42,18 +40,10 @@ impl Kept {
     /// # Errors
     /// Returns [`Kind::Store`] if a part cannot be read.
     pub fn space(self, embeddings: &Embeddings, images: &Partition) -> Result<Space> {
-        let mut ids = Vec::new();
-        reader::each_image_id(images, |id| ids.extend(ImageId::parse(id)))?;
-        ids.sort_unstable();
-        Ok(self.space_of(embeddings, ids))
+        Ok(self.space_of(embeddings, &picture_set::stored(images)?))
     }
 
-    fn space_of(self, embeddings: &Embeddings, sorted: impl IntoIterator<Item = ImageId>) -> Space {
-        let mut hasher = blake3::Hasher::new();
-        for id in sorted {
-            hasher.update(id.as_bytes());
-        }
-        let pictures = &hasher.finalize().to_hex()[..32];
+    fn space_of(self, embeddings: &Embeddings, pictures: &str) -> Space {
         embeddings.whole_pictures().of_kind("nn").with("pictures", pictures).with("k", self.k)
     }
 
@@ -64,7 +54,7 @@ impl Kept {
     /// or a stop was requested; then there are no rows.
     #[tracing::instrument(name = "stage", skip_all, fields(stage = "neighbours"))]
     pub fn fill(self, pictures: &Pictures, embeddings: &Embeddings, job: Job<'_>) -> Result<()> {
-        let space = self.space_of(embeddings, pictures.rows().iter().map(|picture| picture.id));
+        let space = self.space_of(embeddings, &picture_set::of(pictures.rows().iter().map(|picture| picture.id)));
         if is_filled(&space, job.store)? {
             return Ok(());
         }

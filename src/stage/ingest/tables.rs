@@ -11,6 +11,7 @@ use super::read::{Read, Row, SourceFile};
 use super::{IngestSettings, Ingested};
 use crate::error::{Context, Kind, Result};
 use crate::image::ImageId;
+use crate::stage::picture_set;
 use crate::store::{layout::Store, reader};
 use crate::table::{self, Dims, arrays};
 
@@ -80,6 +81,10 @@ pub(super) fn write(found: &Ingested, read: Read, settings: &IngestSettings, sto
 
     let schema = table::table("images")?.arrow(&dims)?;
     let images = store.partition("images", &settings.dataset)?;
+    let mut ids: Vec<ImageId> = rows.iter().map(|row| row.id).collect();
+    ids.sort_unstable();
+    let [snapshot] = footer;
+    let footer = [snapshot, (picture_set::KEY.to_owned(), picture_set::of(ids))];
     let mut writer = images.writer(PART, &schema, &footer)?;
     spool.rewind().at(Kind::Store, "cannot read", store.root())?;
     for rows in rows.chunks(ROWS) {
