@@ -209,7 +209,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let dev = root.path().join("dev");
         let look = |visible: Option<&str>| {
-            seems_usable_in(root.path(), visible.map(OsStr::new), Ok("/libtorch_cuda.so".into())).map_err(|why| why)
+            seems_usable_in(root.path(), visible.map(OsStr::new), Ok("/libtorch_cuda.so".into()))
         };
         let none = "no GPU is in /dev that this process may open".to_owned();
         assert_eq!(look(None), Err(none.clone()));

@@ -2,9 +2,8 @@
 //! write the same.
 //!
 //! A claim is a file in `<store>/locks`, named after the work, with an `flock` that the kernel
-//! releases when the process ends, however it ends. A process claims all that it needs at once or
-//! nothing of it, while it has the store's [`turn`], so two never claim what excludes each other,
-//! and none waits for what another holds that waits for it.
+//! releases when the process ends, however it ends. A process claims several at once or none of
+//! them, while it has the store's turn, so two never claim what excludes each other.
 
 use std::fmt;
 use std::fs::{self, File, TryLockError};

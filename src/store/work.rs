@@ -8,26 +8,29 @@ use std::fmt;
 use super::shard::Shard;
 
 /// Something that a process does to a store.
+///
+/// While it does one thing, it only waits for what comes later in this list, or for several that it
+/// claims at once: so no two processes wait for each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Work {
+    /// Writes the tables of an ablation.
+    Ablation(String),
     /// Brings the tables and features of a dataset up to date.
     Dataset(String),
+    /// Adapts and measures a run.
+    Run(String),
     /// Computes the features of one shard of a dataset's pictures.
     Shard(String, Shard),
     /// Does what all shards of a dataset need: its tables, its sentences, its neighbours.
     Common(String),
     /// Replaces the tables of a dataset by those of other pictures.
     Replacing(String),
-    /// Relies on the tables of a dataset until it ends.
-    Relying(String),
     /// Writes the features of a list of sentences.
     Sentences(String),
+    /// Relies on the tables of a dataset.
+    Relying(String),
     /// Finds a prior, or writes it.
     Prior(String),
-    /// Adapts and measures a run.
-    Run(String),
-    /// Writes the tables of an ablation.
-    Ablation(String),
 }
 
 impl Work {
