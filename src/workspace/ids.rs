@@ -253,12 +253,41 @@ mod tests {
     }
 
     #[test]
+    fn the_prior_keeps_its_id_whatever_is_trained() {
+        let id = |set| {
+            let spec = spec(set);
+            let workspace = Workspace::open(&spec).unwrap();
+            let classes = ["rose".to_owned(), "aster".to_owned()];
+            let sentences = Sentences::of_templates(&classes, &spec.text.templates);
+            prior(&spec, &workspace, "snapshot", &sentences, &classes).unwrap().id()
+        };
+        let plain = id(serde_json::json!({}));
+        insta::assert_snapshot!(plain, @"prior-6169f3eb64fc181e");
+        for set in [
+            serde_json::json!({"seed": 7, "adapt": {"epochs": 3, "tune": "none", "keep": "last"}}),
+            serde_json::json!({"dka": {"gamma": 0.5, "policy": "revive"}, "predict": {"gamma": 0.25}}),
+            serde_json::json!({"transduction": {"predictions": false, "method": "stata"}, "fusion": {"ratio": 0.25}}),
+        ] {
+            assert_eq!(id(set.clone()), plain, "{set}");
+        }
+        for set in [
+            serde_json::json!({"dka": {"balance": 0.5}}),
+            serde_json::json!({"views": {"count": 4}}),
+            serde_json::json!({"transduction": {"prior": true}}),
+            serde_json::json!({"adapt": {"logit_scale": 90.0}}),
+        ] {
+            assert_ne!(id(set.clone()), plain, "{set}");
+        }
+    }
+
+    #[test]
     fn an_id_changes_with_what_changes_results_alone() {
         let plain = ids(serde_json::json!({}));
         let same = [
             serde_json::json!({"embed": {"batch": 8}, "store": "/elsewhere"}),
             serde_json::json!({"adapt": {"epochs": 15, "strong": {"flip": 0.5}}, "views": {"seed": 0}}),
             serde_json::json!({"dka": {"policy": "balanced"}}),
+            serde_json::json!({"adapt": {"keep": "top:32"}}),
             serde_json::json!({"device": {"kind": "cpu", "threads": 3}}),
         ];
         for set in same {

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -102,11 +103,16 @@ fn kept(store: &Store, run: &str) -> Result<Vec<u32>> {
         if !parts.contains(&path) {
             return Ok(kept);
         }
-        let row = row(&path)?;
-        // Older versions had no such column, and removed nothing.
-        let said = arrays::optional_int32s(&row, "kept").ok().and_then(|said| said.first().copied().flatten());
-        kept.push(said.map_or(ALL, |said| said.max(0).cast_unsigned()));
+        kept.push(kept_of(&path)?);
     }
+}
+
+/// Returns how many of a picture's logits the row of a pass says to be there.
+fn kept_of(path: &Path) -> Result<u32> {
+    let row = row(path)?;
+    // Older versions had no such column, and removed nothing.
+    let said = arrays::optional_int32s(&row, "kept").ok().and_then(|said| said.first().copied().flatten());
+    Ok(said.map_or(ALL, |said| said.max(0).cast_unsigned()))
 }
 
 /// Reads the row of a pass.
@@ -146,7 +152,7 @@ pub fn passes_with_logits(store: &Store, run: &str, list: impl Fn(&Partition) ->
 /// # Errors
 /// Fails like [`thin`].
 pub fn settle(run: &str, keep: Keep, done: u64, of: u64, job: Job<'_>) -> Result<()> {
-    thin(run, keep, done, of, job)?;
+    thin(run, keep, 0..done, of, job)?;
     let fewer = (0..done).zip(kept(job.store, run)?).filter(|&(pass, has)| has < keep.logits(pass, done, of)).count();
     if fewer > 0 {
         let passes = counted(fewer as u64, "pass");
@@ -158,13 +164,16 @@ pub fn settle(run: &str, keep: Keep, done: u64, of: u64, job: Job<'_>) -> Result
     Ok(())
 }
 
-/// Removes the logits that need not stay after `done` passes of `of`.
+/// Removes the logits of these passes that need not stay after the last of them, of `of` in all.
 ///
 /// # Errors
 /// Fails if the store cannot be read or written, or a stop was requested; the next call does the
 /// rest.
-pub(super) fn thin(run: &str, keep: Keep, done: u64, of: u64, Job { store, stop, .. }: Job<'_>) -> Result<()> {
-    for (pass, has) in (0..done).zip(kept(store, run)?) {
+pub(super) fn thin(run: &str, keep: Keep, passes: Range<u64>, of: u64, Job { store, stop, .. }: Job<'_>) -> Result<()> {
+    let partition = store.partition("passes", run)?;
+    let done = passes.end;
+    for pass in passes {
+        let has = kept_of(&partition.part(&part(pass))?)?;
         let wanted = keep.logits(pass, done, of);
         let fewer = wanted < has && (wanted == 0 || write_top(store, run, pass, has, wanted, stop)?);
         if fewer {

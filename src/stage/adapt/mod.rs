@@ -145,7 +145,8 @@ pub async fn adapt(start: Start<'_>, recipe: &Recipe, job: Job<'_>) -> Result<Ad
         let _span = span.entered();
         done.write(run, pass, &ids, began.elapsed(), job)?;
         guarded("writing a checkpoint", || checkpoint::write(&folder, run, pass + 1, &model, &optimiser))?;
-        keep::thin(run, recipe.adapt.keep, pass + 1, passes, job)?;
+        // Those before these two are as they are to be.
+        keep::thin(run, recipe.adapt.keep, pass.saturating_sub(1)..pass + 1, passes, job)?;
         progress.say(&format!("pass {pass}: {}", done.said(images.len())));
         if pass == 0 {
             done.totals.strong.note().iter().for_each(|note| progress.say(note));
