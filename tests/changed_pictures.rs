@@ -17,7 +17,7 @@ use microclip_pipe::runs::lookup::Upto;
 use microclip_pipe::stage::pictures::Pictures;
 use microclip_pipe::stage::progress::Progress;
 use microclip_pipe::stop::Stop;
-use microclip_pipe::store::{Store, reader};
+use microclip_pipe::store::{Partition, Store, reader};
 use parquet::arrow::ArrowWriter;
 
 use crate::pipeline::{CLASSES, Pipeline, entries};
@@ -269,10 +269,8 @@ fn a_change_that_the_source_does_not_show_is_ingested_by_the_next_run() {
 
 /// A dataset's pictures as they are in a store.
 fn ingested(store: &Path) -> Arc<Pictures> {
-    let store = Store::open_read(store).unwrap();
-    let dataset = store.partitions("images").unwrap().remove(0);
     let decoding = Decoding { limits: Limits::default(), orientation: ExifOrientation::Apply };
-    Pictures::open(&store.partition("images", &dataset).unwrap(), decoding).unwrap()
+    Pictures::open(&images(store), decoding).unwrap()
 }
 
 #[test]
@@ -337,16 +335,85 @@ fn parquet(pipeline: &Pipeline, folder: &str) {
     }
 }
 
-fn from_parquet() -> Pipeline {
+fn from_parquet(copy: bool) -> Pipeline {
     let pipeline = Pipeline::new(3, 1);
     parquet(&pipeline, "parquet");
-    pipeline.spec("small", "kind = \"hf-parquet\"\npath = \"parquet\"");
+    pipeline.spec("small", &format!("kind = \"hf-parquet\"\npath = \"parquet\"\ncopy = {copy}"));
     pipeline
 }
 
+/// The dataset's partition of `images`.
+fn images(store: &Path) -> Partition {
+    let store = Store::open_read(store).unwrap();
+    let dataset = store.partitions("images").unwrap().remove(0);
+    store.partition("images", &dataset).unwrap()
+}
+
 #[test]
-fn pictures_of_a_parquet_file_are_those_that_were_ingested_whatever_becomes_of_the_file() {
-    let pipeline = from_parquet();
+fn pictures_of_a_parquet_file_are_read_where_they_are_as_if_they_were_copied() {
+    let pipeline = from_parquet(false);
+    for (store, copy) in [("place", "dataset.copy=false"), ("copy", "dataset.copy=true")] {
+        let settings = set(&pipeline, &[LAYERNORM, &[copy]].concat(), store);
+        run_here(&pipeline, &settings, Upto::Evaluate, undisturbed()).unwrap();
+    }
+    let copied = |store: &str| {
+        let bytes = reader::batches(&images(&pipeline.path(store)), Some(&["bytes"]), 1024).unwrap();
+        bytes.map(|batch| batch.unwrap().column(0).is_valid(0)).all(|copied| copied)
+    };
+    assert_eq!(["place", "copy"].map(copied), [false, true]);
+    assert!(pipeline.weights("place") == pipeline.weights("copy"));
+    let kept = |store: &str| rows::rows(&pipeline.path(store));
+    let (place, copy) = (kept("place"), kept("copy"));
+    for table in ["labels", "embeddings", "composites", "pseudo_labels", "predictions"] {
+        assert!(!place[table].is_empty() && place[table] == copy[table], "{table}");
+    }
+    // The setting takes effect on what is there too, and what was copied stays.
+    for (copy, is) in [("true", true), ("false", true)] {
+        let settings = set(&pipeline, &[LAYERNORM, &[&format!("dataset.copy={copy}")]].concat(), "place");
+        run_here(&pipeline, &settings, Upto::Evaluate, undisturbed()).unwrap();
+        assert_eq!(copied("place"), is);
+    }
+    assert!(kept("place")["images"] == copy["images"]);
+}
+
+#[test]
+fn a_parquet_file_that_is_gone_or_has_changed_is_an_error_that_says_what_to_do() {
+    let pipeline = from_parquet(false);
+    pipeline.ok("ingest", &[]);
+    let file = pipeline.path("parquet/train.parquet");
+    let whole = fs::read(&file).unwrap();
+    let (exchanged, modified) = (Exchanged::of(&file), fs::metadata(&file).unwrap().modified().unwrap());
+    let as_before = || File::options().write(true).open(&file).unwrap().set_modified(modified).unwrap();
+    let became: [(&str, &dyn Fn()); 4] = [
+        ("cannot read", &|| {}),
+        ("has changed since it was ingested", &|| fs::write(&file, &whole).unwrap()),
+        ("cannot read as Parquet", &|| {
+            fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+            as_before();
+        }),
+        ("has changed since it was ingested", &|| {
+            fs::copy(pipeline.path("parquet/test.parquet"), &file).unwrap();
+            as_before();
+        }),
+    ];
+    for (what, become_it) in became {
+        exchanged.put_aside();
+        become_it();
+        let pictures = ingested(&pipeline.path("store"));
+        let first = pictures.rows().iter().position(|row| row.path.ends_with("train.parquet#0/0.png")).unwrap();
+        let error = pictures.load(first).expect_err(what);
+        assert!(error.to_string().contains(what) && error.to_string().contains(file.to_str().unwrap()), "{error}");
+        let hint = error.hint_text().unwrap();
+        assert!(hint.starts_with("run again to ingest what is there now") && hint.contains("dataset.copy"), "{hint}");
+        let _ = fs::remove_file(&file);
+        exchanged.put_back();
+    }
+    pipeline.ok("embed", &[]);
+}
+
+#[test]
+fn copied_pictures_of_a_parquet_file_are_there_whatever_becomes_of_the_file() {
+    let pipeline = from_parquet(true);
     let settings = |store| set(&pipeline, HEAD, store);
     run_here(&pipeline, &settings("whole"), Upto::Evaluate, undisturbed()).unwrap();
     let (file, another) = (pipeline.path("parquet/train.parquet"), pipeline.path("parquet/test.parquet"));
@@ -381,7 +448,7 @@ fn swap_bytes(store: &Path) {
 
 #[test]
 fn bytes_in_the_store_are_compared_with_their_id_too() {
-    let pipeline = from_parquet();
+    let pipeline = from_parquet(true);
     pipeline.ok("ingest", &[]);
     swap_bytes(&pipeline.path("store"));
     let refused = pipeline.output("embed", &[]);

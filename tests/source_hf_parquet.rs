@@ -11,10 +11,11 @@ use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use microclip_pipe::image::{Limits, decode};
+use microclip_pipe::source::hf_parquet::again::Rows;
 use microclip_pipe::source::{Dataset, Item, Origin, SourceKind, Split, open};
 use parquet::arrow::ArrowWriter;
-use parquet::basic::Encoding;
-use parquet::file::properties::WriterProperties;
+use parquet::basic::{Compression, Encoding};
+use parquet::file::properties::{WriterProperties, WriterVersion};
 
 fn picture(shade: u8) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
@@ -107,7 +108,7 @@ fn class_names_come_from_the_schema_and_splits_from_the_files_names() {
     assert_eq!((items[39].split, items[39].label.as_deref()), (Some(Split::Train), Some("aster")));
     assert_eq!(items[41].label, None, "-1 is a hidden label");
     for (i, item) in items.iter().skip(2).enumerate() {
-        let Origin::Embedded { bytes } = &item.origin else { panic!("{item:?}") };
+        let Origin::Embedded { bytes, .. } = &item.origin else { panic!("{item:?}") };
         assert_eq!(decode(bytes, &Limits::default()).unwrap().pixels[0], i as u8);
     }
 }
@@ -161,7 +162,57 @@ fn every_width_of_binary_and_text_is_read() {
         let items = items(&path);
         assert_eq!(items.len(), 3, "{bytes:?}");
         assert!(items[2].path.ends_with("#2/image_2.png"));
-        assert_eq!(items[2].origin, Origin::Embedded { bytes: picture(2) });
+        let Origin::Embedded { bytes, .. } = &items[2].origin else { panic!("{items:?}") };
+        assert_eq!(*bytes, picture(2));
+    }
+}
+
+/// What is read again of a row is what was read of it, whatever the writer made of pages.
+#[test]
+fn a_picture_is_read_again_by_its_row() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.parquet");
+    // Some occur twice, so that the dictionary is of use.
+    let mut rows: Vec<Option<Vec<u8>>> = (0..200).map(|n| Some(picture(n % 150))).collect();
+    rows[7] = None;
+    let small = || {
+        let pages = WriterProperties::builder().set_data_page_row_count_limit(5).set_write_batch_size(1);
+        pages.set_max_row_group_row_count(Some(64)).set_dictionary_page_size_limit(2000)
+    };
+    let kinds = [
+        WriterProperties::builder().set_offset_index_disabled(true).build(),
+        small().set_offset_index_disabled(true).build(),
+        small().set_offset_index_disabled(true).set_compression(Compression::SNAPPY).build(),
+        small()
+            .set_offset_index_disabled(true)
+            .set_writer_version(WriterVersion::PARQUET_2_0)
+            .set_encoding(Encoding::PLAIN)
+            .build(),
+        small().set_offset_index_disabled(true).set_dictionary_enabled(false).build(),
+        small().set_compression(Compression::ZSTD(Default::default())).build(),
+    ];
+    let plain: ArrayRef = Arc::new(rows.iter().map(|bytes| bytes.as_deref()).collect::<BinaryArray>());
+    for (n, properties) in kinds.into_iter().enumerate() {
+        for column in [images(&rows, &DataType::BinaryView, &DataType::Utf8), plain.clone()] {
+            write_with(&path, vec![("image", column)], None, Some(properties.clone()));
+            let items = items(&path);
+            let places: Vec<_> = items
+                .iter()
+                .filter_map(|item| match &item.origin {
+                    Origin::Embedded { bytes, place } => Some((bytes, place)),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(places.len(), 199, "{n}");
+            let again = Rows::open(&places[0].1.file).unwrap();
+            for (bytes, place) in places.iter().rev() {
+                assert!(again.read(place.row).unwrap() == **bytes, "{n}: row {}", place.row);
+            }
+            for row in [7, 200, u64::MAX] {
+                let error = again.read(row).unwrap_err();
+                assert!(error.to_string().ends_with(&format!("no picture in row {row} any more")), "{error}");
+            }
+        }
     }
 }
 

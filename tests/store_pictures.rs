@@ -25,6 +25,8 @@ fn batch(pictures: &[Option<Vec<u8>>]) -> RecordBatch {
         Arc::new(BinaryArray::from_iter(pictures)),
         arrays::int64(pictures.iter().map(|p| p.as_ref().map_or(0, Vec::len) as i64).collect()),
         Arc::new(Int64Array::new_null(n)),
+        arrays::optional_text(vec![None::<&str>; n]),
+        Arc::new(Int64Array::new_null(n)),
         arrays::repeated("jpeg", n),
         side.clone(),
         side,

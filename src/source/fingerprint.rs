@@ -36,7 +36,7 @@ impl Fingerprint {
     pub(super) fn origin(&mut self, origin: &Origin) {
         match origin {
             Origin::File { byte_len, modified_ns, .. } => self.file(*byte_len, *modified_ns),
-            Origin::Embedded { bytes } => self.file(bytes.len() as u64, 0),
+            Origin::Embedded { bytes, .. } => self.file(bytes.len() as u64, 0),
             Origin::Unreadable { detail } => self.text(detail),
         }
     }

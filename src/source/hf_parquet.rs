@@ -6,6 +6,7 @@
 //! no column says it, the split is derived from the file's name (`train-00000-of-00002.parquet`) or
 //! its folder's (`test/0000.parquet`).
 
+pub mod again;
 mod columns;
 pub(in crate::source) mod files;
 mod guard;

@@ -2,6 +2,7 @@
 
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use crate::settings::choice;
@@ -38,6 +39,8 @@ pub enum Origin {
     Embedded {
         /// The encoded picture.
         bytes: Vec<u8>,
+        /// Where they can be read again.
+        place: Within,
     },
     /// Nowhere: the file is missing or cannot be read.
     Unreadable {
@@ -46,12 +49,32 @@ pub enum Origin {
     },
 }
 
+/// A row of a larger file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Within {
+    /// The file.
+    pub file: Arc<Container>,
+    /// The row, from 0.
+    pub row: u64,
+}
+
+/// A file that holds many pictures.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Container {
+    /// The file.
+    pub path: PathBuf,
+    /// When it was last changed, in nanoseconds since 1970 UTC.
+    pub modified_ns: i64,
+    /// The column of the pictures.
+    pub column: String,
+}
+
 impl Origin {
     /// Returns the number of bytes of the encoded picture; 0 if it is unreadable.
     pub(crate) fn byte_len(&self) -> u64 {
         match self {
             Origin::File { byte_len, .. } => *byte_len,
-            Origin::Embedded { bytes } => bytes.len() as u64,
+            Origin::Embedded { bytes, .. } => bytes.len() as u64,
             Origin::Unreadable { .. } => 0,
         }
     }

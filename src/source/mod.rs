@@ -23,7 +23,7 @@ use walkdir::DirEntry;
 
 pub use class_names::class_names;
 pub use guess::guess;
-pub use item::{Item, Origin, Split};
+pub use item::{Container, Item, Origin, Split, Within};
 
 use crate::error::Result;
 use crate::image::{Decoding, ExifOrientation, Limits};
@@ -72,6 +72,10 @@ settings! {
         class_names: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
         /// The share of files that may be rejected before the run ends with exit code 3.
         tolerance: f64 = 0.05, SHARE, Nothing;
+        /// Whether pictures that are rows of Parquet files are copied into the store
+        /// (`hf-parquet`). Without a copy they are read again from these files, which must then
+        /// stay as they are; each costs the reading of the whole page that has it.
+        copy: bool = true, Want::Flag, Nothing;
         /// What is done with the orientation that a picture's EXIF data asks for.
         orientation: ExifOrientation = ExifOrientation::Apply, ExifOrientation::WANT, Features;
         [limits]: Limits;

@@ -99,7 +99,7 @@ pub(super) fn each<T: Send + 'static>(
 fn read(item: &mut Item, limits: &Limits, room: Share) -> Result<Encoded, Rejection> {
     let bytes = match &mut item.origin {
         Origin::File { path, byte_len, .. } => read_file(path, *byte_len, limits)?,
-        Origin::Embedded { bytes } => std::mem::take(bytes),
+        Origin::Embedded { bytes, .. } => std::mem::take(bytes),
         Origin::Unreadable { detail } => return Err(Rejection::new(Reason::Unreadable, detail.clone())),
     };
     let _turn = cores::turn();

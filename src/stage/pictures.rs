@@ -1,18 +1,19 @@
 //! The pictures of a dataset as later stages see them: rows of `images`, and access to their
 //! pixels.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::{Decoding, Format, ImageId, Rgb};
-use crate::source::Split;
+use crate::source::hf_parquet::again::{self, Rows};
 use crate::source::item::modified_ns;
+use crate::source::{Container, Split};
 use crate::stage::encoded;
 use crate::stage::feed::Size;
 use crate::stage::ingest;
@@ -46,7 +47,32 @@ enum Place {
     File { modified_ns: i64 },
     /// In this row of the part of `images`.
     Row(usize),
+    /// In this row of a larger file, which is one of [`Pictures::files`].
+    Within { file: usize, row: u64 },
 }
+
+/// A larger file, which is opened once a picture in it is asked for.
+#[derive(Debug)]
+struct Larger {
+    container: Container,
+    opened: OnceLock<Rows>,
+}
+
+impl Larger {
+    fn read(&self, row: u64) -> Result<Vec<u8>> {
+        let opened = match self.opened.get() {
+            Some(opened) => opened,
+            None => {
+                let opened = Rows::open(&self.container)?;
+                self.opened.get_or_init(|| opened)
+            }
+        };
+        opened.read(row)
+    }
+}
+
+/// The key in the footer of `images` that names the column of the pictures in larger files.
+pub(super) const COLUMN: &str = "pictures_in";
 
 impl Picture {
     /// Returns what the picture takes while it is read and decoded.
@@ -61,6 +87,7 @@ impl Picture {
 pub struct Pictures {
     rows: Vec<Picture>,
     reader: Option<PictureReader>,
+    files: Vec<Larger>,
     decoding: Decoding,
     images: Partition,
     /// Whether `images` was found to be outdated and set aside.
@@ -82,17 +109,15 @@ impl Pictures {
     /// Fails like [`open`](Self::open).
     pub fn open_some(images: &Partition, decoding: Decoding, wanted: impl Fn(&ImageId) -> bool) -> Result<Arc<Self>> {
         let (mut rows, mut row) = (Vec::new(), 0..);
-        for batch in reader::batches(
-            images,
-            Some(&["image_id", "path", "split", "byte_len", "modified", "format", "width", "height"]),
-            8192,
-        )? {
+        let mut files = Files::of(images)?;
+        for batch in reader::batches(images, Some(&files.columns), 8192)? {
             let batch = batch?;
             let (ids, paths) = (arrays::strings(&batch, "image_id")?, arrays::strings(&batch, "path")?);
             let formats = arrays::strings(&batch, "format")?;
             let (splits, byte_lens) = (arrays::strings(&batch, "split")?, arrays::int64s(&batch, "byte_len")?);
             let (widths, heights) = (arrays::int32s(&batch, "width")?, arrays::int32s(&batch, "height")?);
-            // A picture in its own file has a modification time; one inside a larger file has none.
+            let larger = files.rows(&batch)?;
+            // A picture that was copied has no modification time.
             let modified = batch.column_by_name("modified").and_then(|column| column.as_primitive_opt::<Int64Type>());
             for ((n, image_id), row) in ids.iter().enumerate().zip(row.by_ref()) {
                 let id = ImageId::parse(image_id).ok_or_else(|| {
@@ -104,9 +129,10 @@ impl Pictures {
                 // A picture in a format that this version does not know will fail to decode, so any
                 // format does here.
                 let format = Format::parse(formats[n]).unwrap_or(Format::Png);
-                let place = match modified.filter(|modified| modified.is_valid(n)) {
-                    Some(modified) => Place::File { modified_ns: modified.value(n) },
-                    None => Place::Row(row),
+                let place = match (modified.filter(|modified| modified.is_valid(n)), larger[n]) {
+                    (Some(modified), Some((path, row))) => files.place(path, modified.value(n), row),
+                    (Some(modified), None) => Place::File { modified_ns: modified.value(n) },
+                    (None, _) => Place::Row(row),
                 };
                 rows.push(Picture {
                     id,
@@ -129,7 +155,8 @@ impl Pictures {
             (false, _) => None,
         };
         rows.sort_by_key(|picture| picture.id);
-        Ok(Arc::new(Pictures { rows, reader, decoding, images: images.clone(), outdated: AtomicBool::new(false) }))
+        let (files, images) = (files.files, images.clone());
+        Ok(Arc::new(Pictures { rows, reader, files, decoding, images, outdated: AtomicBool::new(false) }))
     }
 
     /// Returns the rows, sorted by id.
@@ -160,6 +187,7 @@ impl Pictures {
         let picture = &self.rows[index];
         let bytes = match (picture.place, &self.reader) {
             (Place::Row(row), Some(reader)) => reader.read(row)?.unwrap_or_default(),
+            (Place::Within { file, row }, _) => self.files[file].read(row)?,
             _ => {
                 let path = Path::new(&picture.path);
                 let longest = picture.byte_len.min(self.decoding.limits.max_bytes);
@@ -186,6 +214,13 @@ impl Pictures {
                     .then(|| format!("does not show that {path} has changed"));
                 (Error::new(Kind::Input, what).hint(AGAIN), why)
             }
+            Place::Within { file, row } => {
+                let container = &self.files[file].container;
+                let what = format!("row {row} of {} has changed since it was ingested", container.path.display());
+                // The file was opened as one that has not changed.
+                let why = format!("does not show that {} has changed", container.path.display());
+                (Error::new(Kind::Input, what).hint(again::AGAIN), Some(why))
+            }
             Place::Row(_) => {
                 let what = format!("{} has other bytes of {path} than were ingested", self.images.dir().display());
                 let why = format!("has other bytes of {path} than were ingested");
@@ -200,6 +235,50 @@ impl Pictures {
             }
             _ => error,
         }
+    }
+}
+
+/// The larger files of a dataset, while its rows are read.
+struct Files {
+    files: Vec<Larger>,
+    /// The place of each file, by its path and when it was last changed.
+    places: HashMap<(String, i64), usize>,
+    /// The column of the pictures in them.
+    column: String,
+    /// The columns of `images` that are read.
+    columns: Vec<&'static str>,
+}
+
+impl Files {
+    fn of(images: &Partition) -> Result<Self> {
+        let first = images.listed()?.first().map(|part| reader::footer(part)).transpose()?;
+        let column = first.and_then(|mut footer| footer.pairs.remove(COLUMN));
+        let mut columns = vec!["image_id", "path", "split", "byte_len", "modified", "format", "width", "height"];
+        // Without such pictures there is nothing in these columns, and earlier versions of this
+        // program, which copied them, had no such columns.
+        columns.extend(column.iter().flat_map(|_| ["file", "file_row"]));
+        Ok(Files { files: Vec::new(), places: HashMap::new(), column: column.unwrap_or_default(), columns })
+    }
+
+    /// Returns the larger file that has each row's picture, and its row there, if one has it.
+    fn rows<'a>(&self, batch: &'a RecordBatch) -> Result<Vec<Option<(&'a str, u64)>>> {
+        if batch.column_by_name("file").is_none() {
+            return Ok(vec![None; batch.num_rows()]);
+        }
+        let rows = batch.column_by_name("file_row").and_then(|column| column.as_primitive_opt::<Int64Type>());
+        let files = arrays::optional_strings(batch, "file")?.into_iter().enumerate();
+        let row = |n: usize| rows.filter(|rows| rows.is_valid(n)).map(|rows| rows.value(n).max(0).cast_unsigned());
+        Ok(files.map(|(n, file)| Some((file?, row(n)?))).collect())
+    }
+
+    fn place(&mut self, path: &str, modified_ns: i64, row: u64) -> Place {
+        let Files { files, places, column, .. } = self;
+        let file = *places.entry((path.to_owned(), modified_ns)).or_insert_with(|| {
+            let container = Container { path: path.into(), modified_ns, column: column.clone() };
+            files.push(Larger { container, opened: OnceLock::new() });
+            files.len() - 1
+        });
+        Place::Within { file, row }
     }
 }
 

@@ -7,7 +7,8 @@
 //! [`once`]), and several may each compute a [`shard`] of the pictures. [`inventory`] lists, checks
 //! and removes files. [`space`] identifies embeddings, [`reader`] reads parts one after another,
 //! [`column`] any rows of a column of numbers, [`row_groups`] some rows of one, [`pictures`] one
-//! picture at a time. [`scratch`] holds what is too large for memory and is gone with the process.
+//! picture at a time, [`positioned`] for several threads at once. [`scratch`] holds what is too
+//! large for memory and is gone with the process.
 
 pub mod claim;
 pub mod column;
@@ -19,6 +20,7 @@ pub mod once;
 pub mod open_files;
 pub mod part;
 pub mod pictures;
+pub mod positioned;
 pub mod reader;
 pub mod row_groups;
 pub mod scratch;

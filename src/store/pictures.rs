@@ -5,25 +5,18 @@
 //! whatever the part's size.
 
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
 };
-use parquet::errors::ParquetError;
 use parquet::file::metadata::PageIndexPolicy;
-use parquet::file::reader::{ChunkReader, Length};
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::store::positioned::Positioned;
 use crate::store::reader;
-
-/// Parquet's type for shared bytes, under the only name that needs no dependency on its crate.
-type Bytes = <datafusion::object_store::PutPayload as IntoIterator>::Item;
 
 /// Reads pictures of one part by row. May be shared between threads.
 #[derive(Debug)]
@@ -42,7 +35,7 @@ impl PictureReader {
     /// # Errors
     /// Returns [`Kind::Store`] if the part cannot be read or has no column `bytes` of type binary.
     pub fn open(part: &Path) -> Result<PictureReader> {
-        let file = Positioned(Arc::new(File::open(part).at(Kind::Store, "cannot read", part)?));
+        let file = Positioned::new(File::open(part).at(Kind::Store, "cannot read", part)?);
         let options = ArrowReaderOptions::new()
             .with_offset_index_policy(PageIndexPolicy::Optional)
             .with_column_index_policy(PageIndexPolicy::Skip);
@@ -98,43 +91,5 @@ impl PictureReader {
             }
         }
         Err(Error::new(Kind::Store, format!("row {row} of {} could not be read", self.path.display())))
-    }
-}
-
-/// A file that is read at positions, so that threads do not move each other's cursor.
-#[derive(Debug, Clone)]
-struct Positioned(Arc<File>);
-
-/// Reads sequentially from a position.
-struct From {
-    file: Arc<File>,
-    position: u64,
-}
-
-impl Read for From {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(buffer, self.position)?;
-        self.position += read as u64;
-        Ok(read)
-    }
-}
-
-impl Length for Positioned {
-    fn len(&self) -> u64 {
-        self.0.metadata().map_or(0, |m| m.len())
-    }
-}
-
-impl ChunkReader for Positioned {
-    type T = io::BufReader<From>;
-
-    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        Ok(io::BufReader::new(From { file: self.0.clone(), position: start }))
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        let mut buffer = vec![0; length];
-        self.0.read_exact_at(&mut buffer, start)?;
-        Ok(buffer.into())
     }
 }

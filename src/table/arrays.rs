@@ -48,6 +48,11 @@ pub fn text<S: AsRef<str>>(values: impl IntoIterator<Item = S>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(values))
 }
 
+/// Returns a text column that may contain null.
+pub fn optional_text<S: AsRef<str>>(values: impl IntoIterator<Item = Option<S>>) -> ArrayRef {
+    Arc::new(values.into_iter().collect::<StringArray>())
+}
+
 /// Returns a column of lists of text, such as `paths`.
 pub fn text_lists<L, S>(rows: impl IntoIterator<Item = L>) -> ArrayRef
 where

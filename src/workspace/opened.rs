@@ -101,6 +101,7 @@ pub(crate) fn pictures(spec: &Spec) -> Result<(Box<dyn Source>, IngestSettings)>
         classes,
         class_map,
         part_rows: spec.embed.part_rows,
+        copy: spec.dataset.copy,
     };
     Ok((source, settings))
 }

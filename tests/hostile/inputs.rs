@@ -111,7 +111,7 @@ fn drained(spec: &Dataset) -> Result<()> {
     let source = source::open(spec)?;
     source.fingerprint()?;
     for item in source.items() {
-        if let source::Origin::Embedded { bytes } = item?.origin {
+        if let source::Origin::Embedded { bytes, .. } = item?.origin {
             let _ = probe(&bytes, &Limits::default());
         }
     }

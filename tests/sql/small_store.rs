@@ -77,6 +77,8 @@ pub fn build(root: &Path) -> (Store, Visible) {
             Arc::new(BinaryArray::from_opt_vec(vec![Some(b"jpeg bytes".as_slice()), None, Some(b"x"), None])),
             arrays::int64(vec![10, 2048, 1, 99]),
             Arc::new(Int64Array::from(vec![None, Some(1_700_000_000_000_000_000), None, None])),
+            arrays::optional_text([None::<&str>; 4]),
+            Arc::new(Int64Array::new_null(4)),
             texts(&["jpeg", "jpeg", "jpeg", "png"]),
             i32s(&[96, 96, 120, 64]),
             i32s(&[96, 64, 96, 64]),

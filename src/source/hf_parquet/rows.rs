@@ -14,7 +14,7 @@ use super::pages::Pages;
 use super::types::{self, Pictures};
 use super::{Part, open};
 use crate::error::{Context, Error, Kind, Result};
-use crate::source::item::{Item, Origin, Split};
+use crate::source::item::{Container, Item, Origin, Split, Within, modified_ns};
 use crate::source::label::{Label, ONE_CLASS};
 use crate::source::written;
 
@@ -79,17 +79,29 @@ pub(super) fn items(
         Ok(batches) => batches,
         Err(error) => return Box::new(std::iter::once(Err(error))),
     };
+    let container = match container(&part) {
+        Ok(container) => Arc::new(container),
+        Err(error) => return Box::new(std::iter::once(Err(error))),
+    };
     let mut first_row = 0;
     let place = move |written: &str| written::file(&root, otherwise.as_deref(), written);
     Box::new(batches.flat_map(move |batch| {
         let read = batch.and_then(|batch| {
-            items_of(&batch, &part, &place, declared.as_deref(), first_row).inspect(|_| first_row += batch.num_rows())
+            items_of(&batch, &part, &container, &place, declared.as_deref(), first_row)
+                .inspect(|_| first_row += batch.num_rows())
         });
         match read {
             Ok(items) => items.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(error)],
         }
     }))
+}
+
+/// Returns what the pictures of a file are read again from.
+fn container(part: &Part) -> Result<Container> {
+    let (path, column) = (part.path.clone(), part.columns.image.clone());
+    let metadata = std::fs::metadata(&path).at(Kind::Input, "cannot read", &path)?;
+    Ok(Container { path, modified_ns: modified_ns(&metadata), column })
 }
 
 /// Returns batches as `read` begins to read them; iteration ends at the first error.
@@ -156,6 +168,7 @@ impl<'a> Cells<'a> {
 fn items_of(
     batch: &RecordBatch,
     part: &Part,
+    container: &Arc<Container>,
     place: &dyn Fn(&str) -> (PathBuf, Origin),
     declared: Option<&[String]>,
     first_row: usize,
@@ -176,7 +189,7 @@ fn items_of(
     let mut items = Vec::with_capacity(batch.num_rows());
     for (here, (label, split)) in labels.into_iter().zip(splits).enumerate() {
         let row = first_row + here;
-        let (path, origin) = picture(&cells, here, row, part, place);
+        let (path, origin) = picture(&cells, here, row, container, place);
         let split = split.map(|word| split_of(word, part, row)).transpose()?.unwrap_or(part.split);
         let label = label.map(|label| named(label, part, declared, row)).transpose()?.flatten();
         items.push(Item { path, origin, split: Some(split), label });
@@ -190,14 +203,15 @@ fn picture(
     cells: &Cells<'_>,
     here: usize,
     row: usize,
-    part: &Part,
+    container: &Arc<Container>,
     place: &dyn Fn(&str) -> (PathBuf, Origin),
 ) -> (String, Origin) {
-    let shown = format!("{}#{row}", part.path.display());
+    let shown = format!("{}#{row}", container.path.display());
     match (cells.bytes(here), cells.path(here)) {
         (Some(bytes), inner) => {
             let shown = inner.map(|inner| format!("{shown}/{inner}")).unwrap_or(shown);
-            (shown, Origin::Embedded { bytes: bytes.to_vec() })
+            let place = Within { file: Arc::clone(container), row: row as u64 };
+            (shown, Origin::Embedded { bytes: bytes.to_vec(), place })
         }
         (None, Some(written)) => {
             match (place(written), &cells.bytes) {

@@ -244,19 +244,18 @@ fn columns(rows: &[FoundRow]) -> [(&'static str, ArrayRef); 11] {
         ("path", arrays::text(rows.iter().map(|row| &row.path))),
         ("byte_len", arrays::int64(rows.iter().map(|row| row.byte_len as i64).collect())),
         ("modified", Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.modified)))),
-        ("image_id", texts(pictures().map(|picture| picture.map(|(id, ..)| id.to_string())))),
-        ("format", texts(pictures().map(|picture| picture.map(|(_, header, _)| header.format.as_str())))),
+        ("image_id", arrays::optional_text(pictures().map(|picture| picture.map(|(id, ..)| id.to_string())))),
+        (
+            "format",
+            arrays::optional_text(pictures().map(|picture| picture.map(|(_, header, _)| header.format.as_str()))),
+        ),
         ("width", header(|header| header.width as i32)),
         ("height", header(|header| header.height as i32)),
         ("orientation", header(|header| i32::from(header.orientation.to_exif()))),
-        ("colour", texts(pictures().map(|picture| picture.and_then(|(.., colour)| colour.as_ref())))),
-        ("reason", texts(rejected().map(|rejection| rejection.map(|r| r.reason.as_str())))),
-        ("detail", texts(rejected().map(|rejection| rejection.map(|r| &r.detail)))),
+        ("colour", arrays::optional_text(pictures().map(|picture| picture.and_then(|(.., colour)| colour.as_ref())))),
+        ("reason", arrays::optional_text(rejected().map(|rejection| rejection.map(|r| r.reason.as_str())))),
+        ("detail", arrays::optional_text(rejected().map(|rejection| rejection.map(|r| &r.detail)))),
     ]
-}
-
-fn texts<T: AsRef<str>>(texts: impl Iterator<Item = Option<T>>) -> ArrayRef {
-    Arc::new(texts.collect::<arrow::array::StringArray>())
 }
 
 #[cfg(test)]
@@ -267,7 +266,14 @@ mod tests {
     fn settings(max_side: u32) -> IngestSettings {
         let limits = Limits { max_side, ..Limits::default() };
         let decoding = Decoding { limits, orientation: ExifOrientation::Apply };
-        IngestSettings { dataset: "set".to_owned(), decoding, classes: None, class_map: None, part_rows: 2 }
+        IngestSettings {
+            dataset: "set".to_owned(),
+            decoding,
+            classes: None,
+            class_map: None,
+            part_rows: 2,
+            copy: false,
+        }
     }
 
     fn item(name: &str, byte_len: u64, modified_ns: i64) -> Item {

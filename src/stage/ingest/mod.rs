@@ -44,6 +44,8 @@ pub struct IngestSettings {
     pub class_map: Option<ClassMap>,
     /// Files after which what was found in them is stored.
     pub part_rows: usize,
+    /// Whether pictures that have no file of their own are copied into the store.
+    pub copy: bool,
 }
 
 /// What ingest found.
@@ -175,7 +177,7 @@ fn nothing_readable(rejected: &[(String, Rejection)]) -> Error {
 
 /// Returns what the store knows of the dataset, if the source still has this `snapshot`. Returns
 /// `None` if a table is missing or is of another snapshot, because writing was interrupted or a
-/// part was damaged.
+/// part was damaged, or if pictures are to be copied that were not.
 ///
 /// # Errors
 /// Fails if the store cannot be read.
@@ -186,7 +188,9 @@ pub fn known(snapshot: &str, settings: &IngestSettings, store: &Store) -> Result
         // its footer is checked.
         let parts = if table == "images" { partition.listed()? } else { partition.parts()? };
         let [part] = parts.as_slice() else { return Ok(None) };
-        if reader::footer(part)?.pairs.get("snapshot").map(String::as_str) != Some(snapshot) {
+        let pairs = reader::footer(part)?.pairs;
+        let to_copy = settings.copy && pairs.contains_key(pictures::COLUMN);
+        if to_copy || pairs.get("snapshot").map(String::as_str) != Some(snapshot) {
             return Ok(None);
         }
     }
@@ -281,6 +285,7 @@ pub(super) async fn read(
             found: found::Found::read(settings, store, stop)?,
         }),
         finding: found::Finding::new(settings, store)?,
+        copy: settings.copy,
         tap,
     };
     let read = reading.read(source, store.root()).await?;

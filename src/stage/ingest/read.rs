@@ -13,15 +13,15 @@ use super::Tap;
 use super::found::{Finding, Found, InFile};
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::{Decoding, Header, ImageId, Rejection};
-use crate::source::{Item, Source, Split};
+use crate::source::{Item, Origin, Source, Split, Within};
 use crate::stage::cuts::{Cuts, Wishes};
 use crate::stage::encoded::{self, Encoded, Next};
 use crate::stage::pool::Share;
 use crate::stage::progress::Progress;
 use crate::stop::Stop;
 
-/// A picture that can be decoded. Bytes without a file of their own wait in a spool on disk until
-/// the part is written.
+/// A picture that can be decoded. Bytes that are copied wait in a spool on disk until the part is
+/// written.
 pub(super) struct Row {
     pub(super) id: ImageId,
     /// The files that it was found in: more than one if they have the same bytes.
@@ -30,9 +30,12 @@ pub(super) struct Row {
     pub(super) split: Split,
     pub(super) header: Header,
     pub(super) byte_len: u64,
-    /// Modification time (nanoseconds since 1970 UTC), if the picture has its own file.
+    /// Modification time of the file that has the picture (nanoseconds since 1970 UTC), unless it
+    /// is copied.
     pub(super) modified: Option<i64>,
-    /// Whether its bytes are in the spool, because it has no file of its own.
+    /// The row of a larger file that has the picture, unless it is copied.
+    pub(super) within: Option<Within>,
+    /// Whether its bytes are in the spool.
     pub(super) spooled: bool,
     /// The label of its first file.
     pub(super) class: Option<i32>,
@@ -53,7 +56,7 @@ pub(super) struct Read {
     pub(super) rows: Vec<Row>,
     /// Rejected files, by path.
     pub(super) rejected: Vec<(String, Rejection)>,
-    /// Bytes of the pictures that have no file of their own, one after the other.
+    /// Bytes of the pictures that are copied, one after the other.
     pub(super) spool: File,
     /// Number of files that an interrupted ingest had found, and that were not read again.
     pub(super) not_again: u64,
@@ -79,6 +82,8 @@ pub(super) struct Reading {
     pub(super) known: Arc<Known>,
     /// Where what is found goes.
     pub(super) finding: Finding,
+    /// Whether pictures that have no file of their own are copied.
+    pub(super) copy: bool,
     pub(super) tap: Option<Tap>,
 }
 
@@ -118,7 +123,9 @@ pub(super) struct Good {
     pub(super) header: Header,
     pub(super) byte_len: u64,
     modified: Option<i64>,
-    /// Bytes of a picture that has no file of its own, with their memory share.
+    /// The row of a larger file that has it, unless it is copied.
+    within: Option<Within>,
+    /// Bytes of a picture that is copied, with their memory share.
     bytes: Option<(Vec<u8>, Share)>,
     /// What the tap wants of the picture.
     cuts: Cuts,
@@ -197,7 +204,7 @@ impl Reading {
                 Some(tap) => tap.mouths.push(good.id.to_string(), good.cuts).await.map_err(|_| abandoned())?,
                 None => self.progress.advance(1),
             }
-            let (modified, spooled) = (good.modified, good.bytes.is_some());
+            let (modified, within, spooled) = (good.modified, good.within, good.bytes.is_some());
             let file = self.file(item);
             read.rows.push(Row {
                 id: good.id,
@@ -205,6 +212,7 @@ impl Reading {
                 header: good.header,
                 byte_len: good.byte_len,
                 modified,
+                within,
                 spooled,
                 class: file.class,
                 colour: good.colour,
@@ -227,7 +235,7 @@ impl Reading {
     fn checked(&self, source: Box<dyn Source>) -> impl futures::Stream<Item = Result<Checked>> + Send + use<> {
         let decoding = self.decoding;
         let known = self.known.clone();
-        let wishes = self.tap.as_ref().map(|tap| tap.wishes.clone());
+        let (copy, wishes) = (self.copy, self.tap.as_ref().map(|tap| tap.wishes.clone()));
         let items = {
             let (known, wishes) = (known.clone(), wishes.clone());
             source.items().map(move |item| {
@@ -241,7 +249,9 @@ impl Reading {
         };
         encoded::each(items, decoding.limits, move |item, encoded| {
             let outcome = match encoded {
-                Ok(encoded) => check(&item, encoded, &decoding, &known, wishes.as_ref())?,
+                Ok(encoded) => {
+                    check(&item, encoded, &decoding, &known, wishes.as_ref())?.map(|good| good.kept(&item, copy))
+                }
                 Err(rejection) => Err(rejection),
             };
             Ok(Checked { item, outcome, found: false })
@@ -280,22 +290,29 @@ fn check(
             Err(rejection) => return Ok(Err(rejection)),
         },
     };
-    Ok(Ok(Good::new(encoded, item, cuts, colour)))
+    let Encoded { bytes, id, header, room } = encoded;
+    Ok(Ok(Good { cuts, bytes: Some((bytes, room)), ..Good::known(id, header, item, colour) }))
 }
 
 impl Good {
     /// Returns the picture in an item's file without reading it.
     pub(super) fn known(id: ImageId, header: Header, item: &Item, colour: Option<String>) -> Self {
         let (byte_len, modified) = (item.origin.byte_len(), item.origin.modified_ns());
-        Good { id, header, byte_len, modified, bytes: None, cuts: Cuts::new(), colour }
+        Good { id, header, byte_len, modified, within: None, bytes: None, cuts: Cuts::new(), colour }
     }
 
-    fn new(encoded: Encoded, item: &Item, cuts: Cuts, colour: Option<String>) -> Self {
-        let Encoded { bytes, id, header, room } = encoded;
-        let byte_len = bytes.len() as u64;
-        let modified = item.origin.modified_ns();
-        let bytes = modified.is_none().then_some((bytes, room));
-        Good { id, header, byte_len, modified, bytes, cuts, colour }
+    /// Returns the picture with what is kept of it: its bytes, or where they are.
+    fn kept(self, item: &Item, copy: bool) -> Self {
+        let byte_len = self.bytes.as_ref().map_or(self.byte_len, |(bytes, _)| bytes.len() as u64);
+        match &item.origin {
+            // Tables hold text.
+            Origin::Embedded { place, .. } if !copy && place.file.path.to_str().is_some() => {
+                let (modified, within) = (Some(place.file.modified_ns), Some(place.clone()));
+                Good { byte_len, modified, within, bytes: None, ..self }
+            }
+            Origin::Embedded { .. } => Good { byte_len, ..self },
+            _ => Good { byte_len, bytes: None, ..self },
+        }
     }
 }
 

@@ -40,8 +40,8 @@ pub(super) fn flat(batch: &RecordBatch) -> Result<RecordBatch> {
     remade(schema, columns.collect::<Result<_>>()?, batch.num_rows())
 }
 
-/// Returns the schema of the rows that [`without_views`] returns: views are a type of Arrow that many
-/// programs that read Parquet do not know.
+/// Returns the schema of the rows that [`without_views`] returns: views are a type of Arrow that
+/// many programs that read Parquet do not know.
 pub(super) fn schema_without_views(schema: &Schema) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| without_views_in(field));
     Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
