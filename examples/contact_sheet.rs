@@ -31,7 +31,7 @@ fn main() -> Result<()> {
     for item in source.items() {
         let item = item?;
         let class = item.label.and_then(|label| classes.iter().position(|name| *name == label));
-        let (Some(class), Origin::Embedded { bytes }) = (class, item.origin) else { continue };
+        let (Some(class), Origin::Embedded { bytes, .. }) = (class, item.origin) else { continue };
         let pictures = chosen.entry(class).or_default();
         if pictures.len() < EACH {
             pictures.push(square(&bytes)?);

@@ -69,7 +69,7 @@ fn spec(data: &Path) -> Result<Dataset> {
 
 fn write(item: Item, folder: &Path, number: usize) -> Result<()> {
     let bytes = match item.origin {
-        Origin::Embedded { bytes } => bytes,
+        Origin::Embedded { bytes, .. } => bytes,
         Origin::File { path, .. } => fs::read(&path).at(Kind::Input, "cannot read", &path)?,
         Origin::Unreadable { detail } => return Err(Error::new(Kind::Input, format!("{}: {detail}", item.path))),
     };

@@ -140,7 +140,7 @@ fn drain(spec: &Dataset) {
             continue;
         };
         assert!(item.label.is_none_or(|label| listing.classes.contains(&label)));
-        if let Origin::Embedded { bytes } = item.origin {
+        if let Origin::Embedded { bytes, .. } = item.origin {
             let _ = probe(&bytes, &Limits::default());
         }
     }

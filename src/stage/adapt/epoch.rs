@@ -215,18 +215,18 @@ pub(super) async fn train(
         let places: Vec<usize> = order.iter().map(|&(at, _)| at).collect();
         let drawn = Drawn::of(images);
         let draw = drawn.clone();
-        let mut batches = images.feed(&places, recipe.adapt.batch, move |pictures: &Pictures, n| {
+        let batches = images.feed(&places, recipe.adapt.batch, move |pictures: &Pictures, n| {
             let mut rng = seed::rng(run_seed, &pictures.rows()[n].id, epoch, "strong");
             draw.strong_view(&strong, &pictures.load(n)?, n, &mut rng)
         });
+        let mut batches = images.normalised(batches);
         while let Some(batch) = batches.recv().await {
             stop.check()?;
-            let batch = batch?;
-            let (places, labels) = unzip(batch.pictures.iter().map(|&at| order[at]));
+            let (pictures, pixels) = batch?;
+            let (places, labels) = unzip(pictures.iter().map(|&at| order[at]));
             block_in_place(|| {
-                let shards = guarded("a batch's pixels", || {
-                    let picks = images.picks(step.model, &places)?;
-                    Ok(images.inputs_of_pixels(&images.pixels(&batch)?, &picks))
+                let shards = guarded("a batch's inputs", || {
+                    Ok(images.inputs_of_pixels(&pixels, &images.picks(step.model, &places)?))
                 })?;
                 step.take(shards, &labels, Some(&drawn.at(images, &places)))
             })?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use tch::{Device, Kind as Number, Tensor};
-use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::{self, Receiver};
 
 use crate::cores::{self, PerThread};
 use crate::device::guarded;
@@ -16,7 +16,7 @@ use crate::image::seed::rng;
 use crate::image::{Preprocess, weak_view};
 use crate::stage::adapt::Recipe;
 use crate::stage::adapt::known::{Frozen, Input, Known};
-use crate::stage::feed::{PixelBatch, Views, feed};
+use crate::stage::feed::{Batches, PixelBatch, Views, feed};
 use crate::stage::pictures::Pictures;
 use crate::stage::pixels::Normaliser;
 use crate::stop::Stop;
@@ -229,6 +229,31 @@ impl Images {
         Ok(())
     }
 
+    /// Returns the places of batches' pictures and their normalised pixels, on the model's device.
+    /// The next ones are brought there while the caller works on those that it has.
+    pub(super) fn normalised(&self, mut batches: Batches) -> Receiver<Result<(Vec<usize>, Tensor)>> {
+        let (send, receive) = mpsc::channel(1);
+        let normaliser = Arc::new(PerThread::new(self.normaliser.shallow_clone(), Normaliser::shallow_clone));
+        tokio::spawn(async move {
+            while let Some(batch) = batches.recv().await {
+                let normaliser = normaliser.clone();
+                let normalise = move |PixelBatch { pictures, pixels, .. }| {
+                    let pixels = guarded("a batch's pixels", || normaliser.with(|n| n.forward(&pixels)))?;
+                    Ok((pictures, pixels))
+                };
+                let made = match batch {
+                    Ok(batch) => cores::run(move || normalise(batch)).await.flatten(),
+                    Err(error) => Err(error),
+                };
+                let failed = made.is_err();
+                if send.send(made).await.is_err() || failed {
+                    return;
+                }
+            }
+        });
+        receive
+    }
+
     /// Returns all pictures in order, in batches for a model on `device`, with pixels if it starts
     /// from them.
     fn batches(
@@ -253,7 +278,7 @@ impl Images {
         places: &[usize],
         batch: usize,
         view: impl Fn(&Pictures, usize) -> Result<Vec<u8>> + Send + Sync + 'static,
-    ) -> Receiver<Result<PixelBatch>> {
+    ) -> Batches {
         let pictures = self.pictures.clone();
         let rows: Vec<usize> = places.iter().map(|&place| self.rows[place]).collect();
         let size = {
