@@ -25,7 +25,7 @@ const LONG_ABOUT: &str = "\
 Looks after the store: what it holds, whether every file is as it was written, and what can go.
 
 A store is shared by pipelines: embeddings are kept by what they depend on (a space), so that pipelines with the same \
-model and preprocessing share them. A run removes nothing but those of its own logits that `adapt.keep` does not keep; these \
+model and preprocessing share them. A run removes nothing but files that it replaces itself and its own logits that `adapt.keep` does not keep; these \
 verbs remove what you tell them to, and never a file that this program did not write.";
 
 const EXAMPLES: &str = "\

@@ -22,8 +22,9 @@ pub enum DeviceChoice {
     Numbered(usize),
 }
 
-/// What computes. Features and runs of a GPU are others than those of a CPU, and it does not matter
-/// of which GPU, so names depend on this alone.
+/// What computes. Runs of a GPU are others than those of a CPU, and so are features where it
+/// decides in which precision they are computed; of which GPU does not matter, so names depend on
+/// this alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hardware {
     /// A CPU.

@@ -2,14 +2,15 @@
 
 use super::wait_for_lock::claim;
 use crate::config::Spec;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::runs::lookup::Upto;
 use crate::runs::record::Started;
 use crate::stage::adapt::Recipe;
-use crate::stage::ingest;
+use crate::stage::ingest::{self, Ingested};
 use crate::stage::job::Job;
+use crate::stage::pictures::Pictures;
 use crate::store::{Claim, Claimed, Work};
-use crate::workspace::Opened;
+use crate::workspace::{Opened, ids, opened};
 
 /// A run that was opened.
 pub(super) struct Ready {
@@ -56,6 +57,49 @@ pub(super) async fn begin(spec: &Spec, upto: Upto, job: Job<'_>) -> Result<(Read
             return Ok((ready, Claims { dataset, _run: run }));
         }
     }
+}
+
+/// Claims that the dataset's tables are replaced by those of the pictures of a snapshot.
+///
+/// # Errors
+/// Returns [`Kind::Input`] if it had to wait, and there are other pictures by now; fails with
+/// [`Kind::Interrupted`] if a stop was requested meanwhile.
+pub(super) async fn to_replace(
+    spec: &Spec,
+    snapshot: &str,
+    Job { store, stop, progress }: Job<'_>,
+) -> Result<Vec<Claim>> {
+    let works = [Work::Replacing(ids::dataset(spec))];
+    if let Claimed::Ours(claims) = store.try_claim(&works)? {
+        return Ok(claims);
+    }
+    let claims = claim(store, &works, stop, progress).await?;
+    still_listed(spec, snapshot)?;
+    Ok(claims)
+}
+
+/// Lists the pictures again, and compares them with a snapshot.
+///
+/// # Errors
+/// Returns [`Kind::Input`] if they differ.
+pub(super) fn still_listed(spec: &Spec, snapshot: &str) -> Result<()> {
+    let (source, settings) = opened::pictures(spec)?;
+    if ingest::snapshot(source.as_ref(), &settings)? == snapshot {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Input, "the pictures have changed since this process listed them").hint("run again"))
+}
+
+/// Checks that the pictures which were found are those of the dataset's tables.
+///
+/// # Errors
+/// Returns [`Kind::Store`] if another process has set the tables aside meanwhile.
+pub(super) fn all_there(found: &Ingested, pictures: &Pictures) -> Result<()> {
+    if found.images > 0 && pictures.rows().is_empty() {
+        let what = "the dataset's tables are gone: another process has found a picture that changed";
+        return Err(Error::new(Kind::Store, what).hint("run again: the dataset is read anew"));
+    }
+    Ok(())
 }
 
 impl Ready {

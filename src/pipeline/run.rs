@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tch::Tensor;
 
-use super::begin::{Ready, begin};
+use super::begin::{self, Ready};
 use super::outcome::Outcome;
 use super::wait_for_lock::{self, claim};
 use crate::config::Spec;
@@ -51,14 +51,15 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
         let _ours = claim(&store, &[Work::Dataset(ids::dataset(spec))], stop, progress).await?;
         let (source, settings) = opened::pictures(spec)?;
         let snapshot = ingest::snapshot(source.as_ref(), &settings)?;
-        let replaces = ingest::known(&snapshot, &settings, &store)?.is_none();
-        let replacing = replaces.then(|| Work::Replacing(settings.dataset.clone()));
-        let _replacing = claim(&store, replacing.as_slice(), stop, progress).await?;
+        let _replacing = match ingest::known(&snapshot, &settings, &store)? {
+            Some(_) => None,
+            None => Some(begin::to_replace(spec, &snapshot, job).await?),
+        };
         let found = ingest::ingest(source, &settings, job).await?;
         return Outcome::of(&found).tolerated(spec, &found);
     }
 
-    let (Ready { started, opened, recipe, run }, claims) = begin(spec, upto, job).await?;
+    let (Ready { started, opened, recipe, run }, claims) = begin::begin(spec, upto, job).await?;
     opened.notes()?.iter().for_each(|note| progress.say(note));
     let prior = opened.prior(spec)?;
     let prior_id = prior.id();
@@ -91,7 +92,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     let (found, on_the_way) = match known {
         Some(known) => (ingest::unchanged(known, &settings, job)?, 0),
         None => {
-            let _replacing = claim(&store, &[Work::Replacing(w.dataset.clone())], stop, progress).await?;
+            let _replacing = begin::to_replace(spec, &snapshot, job).await?;
             let ingesting = frozen::Ingesting { source, snapshot, settings: &settings };
             frozen::fill_while_ingesting(filling, ingesting, &tables, |eyes| w.towers(eyes)).await?
         }
@@ -99,13 +100,13 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     let mut outcome = Outcome::of(&found);
 
     let pictures = Pictures::open(&store.partition("images", &w.dataset)?, spec.dataset.decoding())?;
+    begin::all_there(&found, &pictures)?;
     if upto >= Upto::Adapt {
         pictures.training()?;
         stages.compare_what_is_read(&pictures)?;
     }
     let (heads, texts) = {
-        let partition = sentences.partition(&w.text_space);
-        let _sentences = claim(&store, &[Work::Sentences(partition)], stop, progress).await?;
+        let _sentences = claim(&store, &[Work::Sentences(w.text_space.id())], stop, progress).await?;
         let about = describe::About { sentences: &sentences, dataset: &w.dataset };
         describe::describe(about, &w.text_space, &w.clip.tokenizer, || w.sentence_tower(), job)?
     };

@@ -4,6 +4,7 @@
 //! dataset's tables and the features of sentences before, and the nearest neighbours after, by the
 //! process after which no picture is missing.
 
+use super::begin;
 use super::outcome::Outcome;
 use super::run::{Options, Stages};
 use super::wait_for_lock::{self, Waiting, claim};
@@ -49,13 +50,14 @@ pub async fn embed_shard(spec: &Spec, shard: Shard, upto: Upto, options: &Option
     let found = match ingest::known(&snapshot, &settings, &store)? {
         Some(known) => ingest::unchanged(known, &settings, job)?,
         None => {
-            let _replacing = claim(&store, &[Work::Replacing(dataset.clone())], stop, progress).await?;
+            let _replacing = begin::to_replace(spec, &snapshot, job).await?;
+            // Another shard may have ingested others since these were listed.
+            begin::still_listed(spec, &snapshot)?;
             ingest::ingest(source, &settings, job).await?
         }
     };
     let texts = {
-        let partition = sentences.partition(&w.text_space);
-        let _sentences = claim(&store, &[Work::Sentences(partition)], stop, progress).await?;
+        let _sentences = claim(&store, &[Work::Sentences(w.text_space.id())], stop, progress).await?;
         let about = describe::About { sentences: &sentences, dataset: &dataset };
         describe::describe(about, &w.text_space, &w.clip.tokenizer, || w.sentence_tower(), job)?.1
     };
@@ -83,6 +85,7 @@ pub async fn embed_shard(spec: &Spec, shard: Shard, upto: Upto, options: &Option
     drop(relying);
     let _last = claim(&store, &[common], stop, progress).await?;
     let all = Pictures::open(&store.partition("images", &dataset)?, spec.dataset.decoding())?;
+    begin::all_there(&found, &all)?;
     let missing = frozen::missing(&all, &w.frozen.embeddings.partition(&store)?)?.len() as u64;
     match missing {
         0 => spec.neighbours.fill(&all, &w.frozen.embeddings, job)?,

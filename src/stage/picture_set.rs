@@ -69,7 +69,7 @@ mod tests {
         let columns =
             schema.fields().iter().map(|field| (field.name().as_str(), column(field.name(), field.data_type())));
         let rows = table::rows("images", &schema, columns.collect::<Vec<_>>()).unwrap();
-        images.replace("snapshot", &schema, &[rows.clone()], &[]).unwrap();
+        images.replace("snapshot", &schema, std::slice::from_ref(&rows), &[]).unwrap();
         assert_eq!(stored(&images).unwrap(), of(ids.clone()));
         images.replace("snapshot", &schema, &[rows], &[(KEY.to_owned(), "written".to_owned())]).unwrap();
         assert_eq!(stored(&images).unwrap(), "written", "no id is read where the footer says it");

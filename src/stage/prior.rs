@@ -6,6 +6,7 @@ use crate::stage::describe::Heads;
 use crate::stage::features;
 use crate::stage::job::Job;
 use crate::stage::logits::Part;
+use crate::stage::picture_set;
 use crate::stage::pictures::Pictures;
 use crate::stop::Stop;
 use crate::store::layout::Partition;
@@ -103,9 +104,5 @@ pub fn write(
 
 /// Returns the digest of the pictures at the places `train`, in their order.
 fn digest(pictures: &Pictures, train: &[i64]) -> String {
-    let mut hasher = blake3::Hasher::new();
-    for &place in train {
-        hasher.update(pictures.rows()[place as usize].id.as_bytes());
-    }
-    hasher.finalize().to_hex()[..32].to_owned()
+    picture_set::of(train.iter().map(|&place| pictures.rows()[place as usize].id))
 }

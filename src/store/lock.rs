@@ -51,6 +51,8 @@ pub type Watch<'a> = &'a (dyn Fn(u64) -> Result<()> + Sync);
 /// A store's lock, and what its holder knows about the files.
 pub(super) struct Lock {
     root: PathBuf,
+    /// Whether no other process may work on the store.
+    alone: bool,
     /// Open for as long as the lock is held.
     _file: File,
     say: Say,
@@ -88,6 +90,9 @@ impl Store {
         let store = Store::open(path)?;
         let mut held = guard(&HELD);
         if let Some(lock) = held.get(store.root()).and_then(Weak::upgrade) {
+            if alone && !lock.alone {
+                return Ok(Turn::Busy(Holder { process: "this process".to_owned(), work: None, since: None }));
+            }
             return Ok(Turn::Ours(store.held(lock)));
         }
         let path = store.root().join(LOCK);
@@ -106,7 +111,7 @@ impl Store {
             let _ = file.set_len(0).and_then(|()| file.write_all(claim::introduction().as_bytes()));
         }
         let (known, glanced, used) = (Mutex::default(), Mutex::default(), Mutex::default());
-        let lock = Arc::new(Lock { root: store.root().to_owned(), _file: file, say, known, glanced, used });
+        let lock = Arc::new(Lock { root: store.root().to_owned(), alone, _file: file, say, known, glanced, used });
         held.insert(store.root().to_owned(), Arc::downgrade(&lock));
         sweep(store.root())?;
         Ok(Turn::Ours(store.held(lock)))

@@ -83,7 +83,11 @@ pub(super) fn sweep(dir: &Path) {
     for path in entries.flatten().map(|entry| entry.path()).filter(|path| is_ours(path)) {
         // The lock is free only if the writer is gone. Failing to remove a file is no reason to
         // stop.
-        if File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+        if let Ok(file) = File::open(&path)
+            && file.try_lock().is_ok()
+        {
+            // The lock is held until the file is gone: a writer that has just made it, and waits
+            // for the lock, then sees that its file is not there any more.
             let _ = fs::remove_file(&path);
         }
     }

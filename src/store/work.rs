@@ -25,7 +25,7 @@ pub enum Work {
     Common(String),
     /// Replaces the tables of a dataset by those of other pictures.
     Replacing(String),
-    /// Writes the features of a list of sentences.
+    /// Writes the features of sentences in a space, which lists of sentences share.
     Sentences(String),
     /// Relies on the tables of a dataset.
     Relying(String),

@@ -79,6 +79,9 @@ pub async fn judge(ablation: &Ablation, cells: &[Cell], runs: &[String], options
     for (at, name) in sets.iter().enumerate() {
         let ours: Vec<(&Cell, &String)> = cells.iter().zip(runs).filter(|(cell, _)| cell.pipeline == *name).collect();
         let Some(spec) = ours.first().map(|(cell, _)| &cell.spec) else { continue };
+        // Several reads of the tables of the dataset must see the same pictures.
+        let relying = [Work::Relying(lookup.known(spec)?.workspace.dataset.clone())];
+        let _relying = wait_for_lock::claim(&store, &relying, stop, progress).await?;
         let set = guarded("reading features", || Set::open(lookup.known(spec)?, spec, ablation.split, job))?;
         for (row, name) in rows.iter().enumerate() {
             let ours: Vec<_> = ours.iter().filter(|(cell, _)| cell.row == *name).copied().collect();

@@ -157,7 +157,7 @@ pub fn settle(run: &str, keep: Keep, done: u64, of: u64, job: Job<'_>) -> Result
     if fewer > 0 {
         let passes = counted(fewer as u64, "pass");
         job.progress.say(&format!(
-            "of {passes}, fewer logits are there than adapt.keep = \"{keep}\" keeps: they were removed as it was set \
+            "of {passes}, fewer logits are there than adapt.keep = \"{keep}\" keeps: they were removed \
              before, and are not brought back"
         ));
     }
@@ -175,8 +175,14 @@ pub(super) fn thin(run: &str, keep: Keep, passes: Range<u64>, of: u64, Job { sto
     for pass in passes {
         let has = kept_of(&partition.part(&part(pass))?)?;
         let wanted = keep.logits(pass, done, of);
+        // The row never says more than is there: a table that is narrowed in its place is marked
+        // before, one that is made beside that of all logits after it.
+        let narrows = has != ALL && wanted < has;
+        if narrows {
+            mark(store, run, pass, wanted)?;
+        }
         let fewer = wanted < has && (wanted == 0 || write_top(store, run, pass, has, wanted, stop)?);
-        if fewer {
+        if fewer && !narrows {
             mark(store, run, pass, wanted)?;
         }
         let left = if fewer { wanted } else { has };
