@@ -139,7 +139,7 @@ impl Pieces {
         let mut from = 0;
         for alike in all.chunk_by(alike) {
             let values = alike.iter().map(|n| self.sizes[*n]).sum();
-            let gradients: Vec<Tensor> = alike.iter().map(|n| gradients[*n].shallow_clone()).collect();
+            let gradients = &gradients[alike[0]..][..alike.len()];
             if gradients.iter().all(Tensor::defined) {
                 let of = |all: &Tensor| all.narrow(0, from, values);
                 let gradients: Vec<Tensor> = gradients.iter().map(|gradient| gradient.flatten(0, -1)).collect();

@@ -8,7 +8,8 @@
 //! few times is a power iteration whose every step doubles the exponent.
 //!
 //! A GPU that is asked whether every graph has converged has to be waited for. That is worth it
-//! once for each picture, whose mask is kept; [`cut`], which serves training steps, does not ask.
+//! once for each picture, whose mask is kept; [`vectors`], which serves training steps, does not
+//! ask.
 
 mod lanczos;
 mod strips;

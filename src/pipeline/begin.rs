@@ -9,7 +9,7 @@ use crate::stage::adapt::Recipe;
 use crate::stage::ingest::{self, Ingested};
 use crate::stage::job::Job;
 use crate::stage::pictures::Pictures;
-use crate::store::{Claim, Claimed, Work};
+use crate::store::{Claim, Work};
 use crate::workspace::{Opened, ids, opened};
 
 /// A run that was opened.
@@ -41,10 +41,7 @@ pub(super) async fn begin(spec: &Spec, upto: Upto, job: Job<'_>) -> Result<(Read
     loop {
         let mut works = vec![Work::Dataset(ready.opened.workspace.dataset.clone())];
         works.extend((upto >= Upto::Adapt).then(|| Work::Run(ready.run.clone())));
-        let (claims, waited) = match store.try_claim(&works)? {
-            Claimed::Ours(claims) => (claims, false),
-            Claimed::Busy(_) => (claim(store, &works, stop, progress).await?, true),
-        };
+        let (claims, waited) = claim(store, &works, stop, progress).await?;
         let claimed = ready.run.clone();
         if waited {
             // What lies on the disk may have changed since. Waiting is no time of the run.
@@ -59,35 +56,24 @@ pub(super) async fn begin(spec: &Spec, upto: Upto, job: Job<'_>) -> Result<(Read
     }
 }
 
-/// Claims that the dataset's tables are replaced by those of the pictures of a snapshot.
+/// Claims that the dataset's tables are replaced by those of the pictures of a snapshot. Lists them
+/// again if others may have replaced them since: if `others` work on the same dataset, or if this
+/// process had to wait.
 ///
 /// # Errors
-/// Returns [`Kind::Input`] if it had to wait, and there are other pictures by now; fails with
-/// [`Kind::Interrupted`] if a stop was requested meanwhile.
-pub(super) async fn to_replace(
-    spec: &Spec,
-    snapshot: &str,
-    Job { store, stop, progress }: Job<'_>,
-) -> Result<Vec<Claim>> {
+/// Returns [`Kind::Input`] if there are other pictures by now; fails with [`Kind::Interrupted`] if
+/// a stop was requested meanwhile.
+pub(super) async fn to_replace(spec: &Spec, snapshot: &str, others: bool, job: Job<'_>) -> Result<Vec<Claim>> {
     let works = [Work::Replacing(ids::dataset(spec))];
-    if let Claimed::Ours(claims) = store.try_claim(&works)? {
-        return Ok(claims);
+    let (claims, waited) = claim(job.store, &works, job.stop, job.progress).await?;
+    if others || waited {
+        let (source, settings) = opened::pictures(spec)?;
+        if ingest::snapshot(source.as_ref(), &settings)? != snapshot {
+            let what = "the pictures have changed since this process listed them";
+            return Err(Error::new(Kind::Input, what).hint("run again"));
+        }
     }
-    let claims = claim(store, &works, stop, progress).await?;
-    still_listed(spec, snapshot)?;
     Ok(claims)
-}
-
-/// Lists the pictures again, and compares them with a snapshot.
-///
-/// # Errors
-/// Returns [`Kind::Input`] if they differ.
-pub(super) fn still_listed(spec: &Spec, snapshot: &str) -> Result<()> {
-    let (source, settings) = opened::pictures(spec)?;
-    if ingest::snapshot(source.as_ref(), &settings)? == snapshot {
-        return Ok(());
-    }
-    Err(Error::new(Kind::Input, "the pictures have changed since this process listed them").hint("run again"))
 }
 
 /// Checks that the pictures which were found are those of the dataset's tables.

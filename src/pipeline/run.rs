@@ -53,7 +53,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
         let snapshot = ingest::snapshot(source.as_ref(), &settings)?;
         let _replacing = match ingest::known(&snapshot, &settings, &store)? {
             Some(_) => None,
-            None => Some(begin::to_replace(spec, &snapshot, job).await?),
+            None => Some(begin::to_replace(spec, &snapshot, false, job).await?),
         };
         let found = ingest::ingest(source, &settings, job).await?;
         return Outcome::of(&found).tolerated(spec, &found);
@@ -92,7 +92,7 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     let (found, on_the_way) = match known {
         Some(known) => (ingest::unchanged(known, &settings, job)?, 0),
         None => {
-            let _replacing = begin::to_replace(spec, &snapshot, job).await?;
+            let _replacing = begin::to_replace(spec, &snapshot, false, job).await?;
             let ingesting = frozen::Ingesting { source, snapshot, settings: &settings };
             frozen::fill_while_ingesting(filling, ingesting, &tables, |eyes| w.towers(eyes)).await?
         }

@@ -50,9 +50,7 @@ pub async fn embed_shard(spec: &Spec, shard: Shard, upto: Upto, options: &Option
     let found = match ingest::known(&snapshot, &settings, &store)? {
         Some(known) => ingest::unchanged(known, &settings, job)?,
         None => {
-            let _replacing = begin::to_replace(spec, &snapshot, job).await?;
-            // Another shard may have ingested others since these were listed.
-            begin::still_listed(spec, &snapshot)?;
+            let _replacing = begin::to_replace(spec, &snapshot, true, job).await?;
             ingest::ingest(source, &settings, job).await?
         }
     };

@@ -43,7 +43,8 @@ pub(crate) fn alone(store: &Path, progress: &Arc<dyn Progress>) -> Result<Store>
     }
 }
 
-/// Claims all of `works`, once no other process does what excludes them.
+/// Claims all of `works`, once no other process does what excludes them. Returns the claims, in the
+/// order of the works, and whether it had to wait, so that what was read before may be out of date.
 ///
 /// # Errors
 /// Fails if the store cannot be written to, or a stop was requested meanwhile.
@@ -52,11 +53,11 @@ pub(crate) async fn claim(
     works: &[Work],
     stop: &Stop,
     progress: &Arc<dyn Progress>,
-) -> Result<Vec<Claim>> {
+) -> Result<(Vec<Claim>, bool)> {
     let mut waiting = Waiting::new(stop, progress);
     loop {
         match store.try_claim(works)? {
-            Claimed::Ours(claims) => return Ok(claims),
+            Claimed::Ours(claims) => return Ok((claims, waiting.said.is_some())),
             Claimed::Busy(holder) => waiting.once_more(store.root(), &holder).await?,
         }
     }

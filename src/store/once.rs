@@ -1,8 +1,8 @@
 //! Fills a partition so that no picture has two rows in it, though several processes do.
 //!
 //! Processes that compute different shards or datasets write to one partition, and two datasets may
-//! have a picture in common. So whoever names a part looks first at the parts that others have
-//! named since it worked out what was missing, and leaves out the pictures that are in them.
+//! have a picture in common. So before a process names a part, it looks at the parts that others
+//! have named since it worked out what was missing, and leaves out the pictures that are in them.
 
 use std::collections::HashSet;
 use std::fmt;

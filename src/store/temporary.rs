@@ -100,8 +100,8 @@ fn is_ours(path: &Path) -> bool {
     stem.and_then(|stem| stem.split_once('-')).is_some_and(|(process, count)| number(process) && number(count))
 }
 
-/// Waits until no other thread makes a folder or names a part. One after the other, a part is on
-/// disk under its name only if all folders that were made before it are, whoever made them.
+/// Waits until no other thread makes a folder or names a part. Since this is done one after the
+/// other, the name of a part reaches the disk after every folder that any thread made before it.
 pub(super) fn in_turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
