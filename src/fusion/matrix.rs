@@ -240,8 +240,7 @@ impl Matrix {
     pub fn each_row(&self, places: &[i64], mut give: impl FnMut(usize, &[f32])) -> Result<()> {
         const AT_ONCE: usize = 32;
         let columns = self.columns as usize;
-        if let Numbers::Scratch(file) = &self.numbers {
-            let all = file.all()?;
+        if let Some(all) = self.in_place()? {
             let row = |place: i64| &all[place as usize * columns..][..columns];
             places.iter().enumerate().for_each(|(n, place)| give(n, row(*place)));
             return Ok(());
@@ -251,6 +250,22 @@ impl Matrix {
             rows.chunks(columns.max(1)).enumerate().for_each(|(n, row)| give(chunk * AT_ONCE + n, row));
         }
         Ok(())
+    }
+
+    /// Returns all numbers row by row, where they lie in memory or in a file that can be mapped.
+    #[allow(unsafe_code)]
+    fn in_place(&self) -> Result<Option<&[f32]>> {
+        Ok(match &self.numbers {
+            Numbers::Scratch(file) => Some(file.all()?),
+            Numbers::Memory(tensor)
+                if tensor.is_contiguous() && tensor.kind() == Number::Float && tensor.numel() > 0 =>
+            {
+                // SAFETY: the tensor has so many numbers of this type without gaps, on the CPU like
+                // every table, and lives as long as `self`. No table is written to once it is made.
+                Some(unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<f32>(), tensor.numel()) })
+            }
+            _ => None,
+        })
     }
 
     /// Returns the sum of the rows, (1, columns).
