@@ -30,6 +30,8 @@ pub enum Kind {
     Tolerance,
     /// The user asked to stop.
     Interrupted,
+    /// A server could not be reached, or its answer is of no use.
+    Network,
     /// The operating system refused something outside the store: a thread, a signal, the terminal,
     /// a file of results.
     System,
@@ -44,7 +46,14 @@ impl Kind {
             Kind::Usage => 2,
             Kind::Tolerance => 3,
             Kind::Interrupted => 130,
-            Kind::Input | Kind::Model | Kind::Store | Kind::Query | Kind::Torch | Kind::System | Kind::Internal => 1,
+            Kind::Input
+            | Kind::Model
+            | Kind::Store
+            | Kind::Query
+            | Kind::Torch
+            | Kind::Network
+            | Kind::System
+            | Kind::Internal => 1,
         }
     }
 
@@ -59,6 +68,9 @@ impl Kind {
             Kind::Store => Some("`microclip-pipe cache verify PIPELINE` names what is damaged; a run computes it anew"),
             Kind::Query => Some("`microclip-pipe schema` lists tables and columns; the SQL is DataFusion's"),
             Kind::Torch => Some("less at once needs less memory: --set embed.batch=8 --set adapt.batch=8"),
+            Kind::Network => {
+                Some("`curl -I` of that address shows whether this machine reaches it; HTTPS_PROXY names a proxy")
+            }
             Kind::System => Some("the message is the operating system's; `ulimit -a` shows its limits"),
             Kind::Internal => Some(
                 "this is a fault of the program: please report it with this line, the command line, the pipeline file and \

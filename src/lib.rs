@@ -26,6 +26,7 @@
 //! settings   what a setting is: its type, default, bounds, meaning, and what changes with it
 //! text       words, numbers and paths as people write and mistype them, small text files of users
 //! memory     how much memory to plan with, and what the allocator does with freed memory
+//! net        an HTTP client, and when to ask again
 //! panics     turning panics into errors
 //! stop       the flag that asks running work to stop
 //! error      what went wrong, where, and what to do
@@ -43,6 +44,7 @@ pub mod error;
 pub mod fusion;
 pub mod image;
 pub mod memory;
+pub mod net;
 pub mod panics;
 pub mod pipeline;
 pub mod report;
