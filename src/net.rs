@@ -15,7 +15,7 @@ use crate::error::{Error, Kind};
 /// How long to try to connect before giving up.
 const CONNECT: Duration = Duration::from_secs(15);
 /// The longest wait that a server may ask for; it is asked once more after that, and no later.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 /// Returns a client that gives up where a server says nothing for `silence`.
 ///

@@ -56,7 +56,7 @@ fn init_writes_all_files_or_none_and_overwrites_only_by_force() {
     ok(&pipeline.program(&["init", "pictures", "--model", MODEL, "--force"]));
     assert!(read("pictures-sentences.json").contains("\"white lily\": []"));
     assert_eq!(read("pictures-sentences.json.old"), "mine", "what someone wrote is not lost");
-    assert!(read("pictures.toml").contains("prototypes = \"templates\""));
+    assert!(read("pictures.toml").contains("prototypes = \"auto\""));
 
     // A folder is in the pipeline file's place.
     std::fs::remove_file(pipeline.path("pictures.toml")).unwrap();

@@ -46,6 +46,7 @@ fn every_verb_has_a_manual_page() {
         "schema",
         "init",
         "doctor",
+        "describe",
         "completions",
         "man",
         "help",

@@ -1,6 +1,9 @@
 //! Sentences become features: which are cut, what a stop keeps, and that a feature is of its
 //! sentence alone.
 
+mod server;
+mod verb;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

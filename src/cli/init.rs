@@ -89,7 +89,10 @@ impl Init {
             ));
         }
         if let Some(descriptions) = descriptions {
-            printer.note(&format!("sentences about each class go into {}, when you have some", short(&descriptions)));
+            printer.note(&format!(
+                "sentences about each class go into {}: `microclip-pipe describe` asks a language model for them",
+                short(&descriptions)
+            ));
         }
         if let Some(kept) = kept {
             printer.note(&format!("the sentences of before are in {}", short(&kept)));

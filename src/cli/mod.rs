@@ -7,6 +7,7 @@ mod align;
 mod cache;
 mod common;
 mod completions;
+mod describe;
 mod doctor;
 mod embed;
 mod evaluate;
@@ -103,6 +104,7 @@ pub struct Cli {
 enum Verb {
     Init(init::Init),
     Doctor(doctor::Doctor),
+    Describe(describe::Describe),
     Run(run::Run),
     Ingest(ingest::Ingest),
     Embed(embed::Embed),
@@ -169,6 +171,7 @@ impl Cli {
         match self.verb {
             Verb::Init(verb) => verb.execute(printer),
             Verb::Doctor(verb) => verb.execute(printer),
+            Verb::Describe(verb) => verb.execute(printer),
             Verb::Run(verb) => verb.execute(printer),
             Verb::Ingest(verb) => verb.execute(printer),
             Verb::Embed(verb) => verb.execute(printer),

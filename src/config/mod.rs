@@ -31,6 +31,7 @@ use crate::settings::{ANY_WHOLE, Must, Want, settings};
 use crate::source::Dataset;
 use crate::stage::adapt::Adapt;
 use crate::stage::answers::Predict;
+use crate::stage::ask::Describe;
 use crate::stage::describe::Text;
 use crate::stage::frozen::Embed;
 use crate::stage::neighbours::Kept;
@@ -51,6 +52,7 @@ settings! {
         [dataset]: Dataset;
         [model]: ModelSettings;
         [text]: Text;
+        [describe]: Describe;
         [embed]: Embed;
         [neighbours]: Kept;
         [views]: Crops;

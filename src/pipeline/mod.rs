@@ -2,6 +2,7 @@
 //! is frozen ([`shard`]).
 
 mod begin;
+pub mod describe;
 pub mod outcome;
 pub mod plan;
 pub mod run;

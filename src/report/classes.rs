@@ -3,8 +3,8 @@
 use datafusion::execution::context::SessionContext;
 use serde::{Deserialize, Serialize};
 
-use super::rows::rows;
 use crate::error::Result;
+use crate::table::typed_rows::rows;
 
 /// How many classes the map of confusions shows.
 const SHOWN: usize = 12;

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::axis::{Axis, Unit};
 use super::chart::{Chart, Series, against, bars};
-use super::rows::rows;
 use crate::error::Result;
+use crate::table::typed_rows::rows;
 
 /// Bins of the confidence, from 0 to 1.
 const BINS: usize = 20;

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use datafusion::execution::context::SessionContext;
 use serde::{Deserialize, Serialize};
 
-use super::rows::rows;
 use super::sample::Sample;
 use super::thumbnail::Thumbnails;
 use crate::error::Result;
+use crate::table::typed_rows::rows;
 
 /// The most pictures in a gallery.
 const SHOWN: usize = 24;

@@ -9,13 +9,13 @@ use datafusion::execution::context::SessionContext;
 use serde::{Deserialize, Serialize};
 use tch::{Kind as Number, Tensor};
 
-use super::rows::rows;
 use super::sample::Sample;
 use crate::device::guarded;
 use crate::error::{Context, Error, Kind, Result};
 use crate::store::{Partition, reader};
 use crate::table::arrays;
 use crate::table::tensor::numbers;
+use crate::table::typed_rows::rows;
 
 /// Side of a map in its own units, and the room at its edges.
 const SIDE: f64 = 400.0;

@@ -16,7 +16,6 @@ mod map;
 mod overview;
 mod page;
 mod passes;
-mod rows;
 mod sample;
 mod thumbnail;
 

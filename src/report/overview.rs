@@ -3,10 +3,10 @@
 use datafusion::execution::context::SessionContext;
 use serde::{Deserialize, Serialize};
 
-use super::rows::rows;
 use crate::error::Result;
 use crate::runs::stored_run::StoredRun;
 use crate::stage::evaluate::MODELS;
+use crate::table::typed_rows::rows;
 
 /// What was run, and its results.
 #[derive(Debug, Serialize)]

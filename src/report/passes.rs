@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::axis::{Axis, Unit};
 use super::chart::{Chart, Series, bars, lines};
-use super::rows::rows;
 use super::sample::Sample;
 use crate::error::Result;
 use crate::table::sql_views;
+use crate::table::typed_rows::rows;
 
 /// Charts over the passes.
 #[derive(Debug, Serialize)]

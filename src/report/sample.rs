@@ -7,8 +7,8 @@
 use datafusion::execution::context::SessionContext;
 use serde::Deserialize;
 
-use super::rows::rows;
 use crate::error::Result;
+use crate::table::typed_rows::rows;
 use crate::text::numbers;
 
 /// A sample of a run's pictures, the same each time.

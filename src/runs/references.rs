@@ -97,7 +97,10 @@ impl References {
                 Ok(Scope::Space | Scope::Pictures) => self.of_space(holding),
                 Ok(Scope::Run) => self.of_run(holding),
                 Ok(Scope::Prior) => self.of_prior(holding),
-                Ok(Scope::All) => Reuse::Belongs("a table of ablations".to_owned()),
+                Ok(Scope::All) => Reuse::Belongs(match table {
+                    "llm_answers" => "answers of a language model, for `describe`".to_owned(),
+                    _ => "a table of ablations".to_owned(),
+                }),
                 Err(_) => Reuse::No("no table of this version".to_owned()),
             },
         }

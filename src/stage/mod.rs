@@ -6,6 +6,7 @@
 
 pub mod adapt;
 pub mod answers;
+pub mod ask;
 pub mod calibrate;
 pub mod checksums;
 pub mod class_bias;

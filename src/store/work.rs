@@ -31,13 +31,15 @@ pub enum Work {
     Relying(String),
     /// Finds a prior, or writes it.
     Prior(String),
+    /// Asks a language model, and writes its answers, or the sentences of a dataset.
+    Asking(String),
 }
 
 impl Work {
     /// Returns whether two processes must not do these at the same time: both would write the same,
     /// or one would write what the other relies on.
     pub fn excludes(&self, other: &Work) -> bool {
-        use Work::{Ablation, Common, Dataset, Prior, Relying, Replacing, Run, Sentences};
+        use Work::{Ablation, Asking, Common, Dataset, Prior, Relying, Replacing, Run, Sentences};
         match (self, other) {
             (Work::Shard(one, shard), Work::Shard(two, other)) => one == two && shard.overlaps(*other),
             (Dataset(one), Dataset(two) | Work::Shard(two, _)) | (Work::Shard(one, _), Dataset(two)) => one == two,
@@ -45,6 +47,7 @@ impl Work {
             (Common(one), Common(two))
             | (Sentences(one), Sentences(two))
             | (Prior(one), Prior(two))
+            | (Asking(one), Asking(two))
             | (Run(one), Run(two))
             | (Ablation(one), Ablation(two)) => one == two,
             _ => false,
@@ -63,6 +66,7 @@ impl Work {
             | Work::Relying(name)
             | Work::Sentences(name)
             | Work::Prior(name)
+            | Work::Asking(name)
             | Work::Run(name)
             | Work::Ablation(name) => format!("{}.{name}", self.kind()),
         }
@@ -83,6 +87,7 @@ impl Work {
             "relying" => Work::Relying(owned),
             "sentences" => Work::Sentences(owned),
             "prior" => Work::Prior(owned),
+            "asking" => Work::Asking(owned),
             "run" => Work::Run(owned),
             "ablation" => Work::Ablation(owned),
             _ => return None,
@@ -98,6 +103,7 @@ impl Work {
             Work::Relying(_) => "relying",
             Work::Sentences(_) => "sentences",
             Work::Prior(_) => "prior",
+            Work::Asking(_) => "asking",
             Work::Run(_) => "run",
             Work::Ablation(_) => "ablation",
         }
@@ -113,6 +119,7 @@ impl fmt::Display for Work {
             Work::Shard(dataset, shard) => write!(f, "shard {shard} of dataset {dataset}"),
             Work::Sentences(space) => write!(f, "sentences {space}"),
             Work::Prior(prior) => write!(f, "prior {prior}"),
+            Work::Asking(of) => write!(f, "answers {of}"),
             Work::Run(run) => write!(f, "run {run}"),
             Work::Ablation(name) => write!(f, "ablation {name}"),
         }
@@ -136,6 +143,7 @@ mod tests {
             Work::Relying(own()),
             Work::Sentences(own()),
             Work::Prior(own()),
+            Work::Asking(own()),
             Work::Run(own()),
             Work::Ablation(own()),
         ]
@@ -169,6 +177,7 @@ mod tests {
         dataset birds: replacing.x
         sentences birds: sentences.x
         prior birds: prior.x
+        answers birds: asking.x
         run birds: run.x
         ablation birds: ablation.x
         ");

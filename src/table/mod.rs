@@ -18,6 +18,7 @@ pub mod session;
 pub mod sql_views;
 mod statement_depth;
 pub mod tensor;
+pub mod typed_rows;
 pub mod udf;
 
 pub use arrays::{

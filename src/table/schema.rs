@@ -13,7 +13,7 @@ use crate::table::column_type::{ColumnType, tensor_field, vector_type};
 use crate::table::dims::{Dims, Length};
 use crate::text::nearest;
 
-const SOURCES: [&str; 27] = [
+const SOURCES: [&str; 29] = [
     include_str!("../../schemas/images.toml"),
     include_str!("../../schemas/rejected.toml"),
     include_str!("../../schemas/labels.toml"),
@@ -21,6 +21,8 @@ const SOURCES: [&str; 27] = [
     include_str!("../../schemas/constant_pictures.toml"),
     include_str!("../../schemas/read_files.toml"),
     include_str!("../../schemas/classes.toml"),
+    include_str!("../../schemas/llm_answers.toml"),
+    include_str!("../../schemas/llm_sentences.toml"),
     include_str!("../../schemas/descriptions.toml"),
     include_str!("../../schemas/text_features.toml"),
     include_str!("../../schemas/embeddings.toml"),
@@ -72,7 +74,7 @@ pub enum Scope {
     /// A prior: what the frozen model believes by some settings. All runs that these settings make
     /// share the rows, and SQL shows them once for each run, by its id in the column [`RUN`].
     Prior,
-    /// None of these: the rows are about several runs, of any pipeline.
+    /// None of these: the rows are about several runs, of any pipeline, or about no run at all.
     All,
 }
 

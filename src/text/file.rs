@@ -1,9 +1,12 @@
-//! Reads text files of users and models up to a limit: a path may lead to a file of any kind and
-//! size.
+//! Reads text files of users and models up to a limit, since a path may lead to a file of any kind
+//! and size; writes them whole or not at all.
 
-use std::fs::File;
-use std::io::Read;
+use std::fs::{File, Permissions};
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+
+use tempfile::NamedTempFile;
 
 use crate::error::{Context, Error, Kind, Result};
 
@@ -44,6 +47,37 @@ pub(crate) fn decoded(mut bytes: Vec<u8>, path: &Path, kind: Kind) -> Result<Str
     })
 }
 
+/// Writes a file under a temporary name beside its place.
+///
+/// # Errors
+/// Fails if the folder cannot be written to, or the disk is full.
+pub(crate) fn beside(path: &Path, text: &str) -> std::io::Result<NamedTempFile> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // The process's umask applies to this as to any new file.
+    let permissions = Permissions::from_mode(0o666);
+    let mut file = tempfile::Builder::new().prefix(".new-").permissions(permissions).tempfile_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+/// Writes a file, or puts another text into it: until that is whole, it has the old one. A link
+/// stays, and so do the rights of the file.
+///
+/// # Errors
+/// Returns [`Kind::System`] if it cannot be written.
+pub(crate) fn replace(path: &Path, text: &str) -> Result<()> {
+    let place = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let written = || {
+        let file = beside(&place, text)?;
+        if let Ok(known) = std::fs::metadata(&place) {
+            file.as_file().set_permissions(known.permissions())?;
+        }
+        file.persist(&place).map(drop).map_err(|refused| refused.error)
+    };
+    written().at(Kind::System, "cannot write", path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,5 +99,19 @@ mod tests {
         assert!(read(&file, Kind::Input, 9).is_err());
         std::fs::write(&file, b"rose\nt\xfclip").unwrap();
         assert!(read(&file, Kind::Input, 99).unwrap_err().to_string().ends_with("names.txt:2: not UTF-8 text"));
+    }
+
+    #[test]
+    fn a_file_is_replaced_where_it_is_linked_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("a.json"), folder.path().join("link.json"));
+        std::fs::write(&file, "old").unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        replace(&link, "new").unwrap();
+        assert!(link.is_symlink() && std::fs::read_to_string(&file).unwrap() == "new");
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left beside them");
+        assert!(replace(&folder.path().join("none/a.json"), "new").is_err());
     }
 }

@@ -224,7 +224,8 @@ fn words(spec: &Spec, classes: &[String], tokenizer: Option<&Tokenizer>) -> Vec<
         Ok((sentences, notes)) => {
             let count = Finding::new("sentences", State::Fine, format!("{} different ones", sentences.count()));
             let aside = sentences.left_aside().map(|aside| Finding::new("sentences", State::Note, aside));
-            std::iter::once(count).chain(notes).chain(aside).collect()
+            let misread = sentences.misread().map(|note| Finding::new("sentences", State::Note, note));
+            std::iter::once(count).chain(notes).chain(aside).chain(misread).collect()
         }
         Err(error) => vec![Finding::broken("sentences", &error)],
     }

@@ -1,18 +1,15 @@
 //! Writes a first pipeline file for a set of pictures.
 
 use std::collections::BTreeMap;
-use std::fs::Permissions;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-
-use tempfile::NamedTempFile;
 
 use crate::clip::{OPEN_CLIP_CONFIG, Weights};
 use crate::config;
 use crate::error::{Context, Error, Kind, Result};
 use crate::source::{self, Dataset, Listing, SourceKind};
 use crate::stage::ingest;
+use crate::text::file as text_file;
 use crate::text::names::without_numbers;
 use crate::text::numbers::count;
 use crate::workspace::opened;
@@ -190,7 +187,7 @@ fn there_already(path: &Path, others: &[&PathBuf]) -> Error {
 fn write(files: &[(&PathBuf, String)], force: bool) -> Result<()> {
     let mut whole = Vec::new();
     for (path, text) in files {
-        whole.push((*path, temporary(path, text).at(Kind::System, "cannot write", path)?));
+        whole.push((*path, text_file::beside(path, text).at(Kind::System, "cannot write", path)?));
     }
     let mut new: Vec<&PathBuf> = Vec::new();
     for (path, file) in whole {
@@ -210,16 +207,6 @@ fn write(files: &[(&PathBuf, String)], force: bool) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn temporary(path: &Path, text: &str) -> std::io::Result<NamedTempFile> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    // The process's umask applies to this as to any new file.
-    let permissions = Permissions::from_mode(0o666);
-    let mut file = tempfile::Builder::new().prefix(".init-").permissions(permissions).tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    Ok(file)
 }
 
 /// Names a pipeline after its pictures.
@@ -322,8 +309,8 @@ fn pipeline_file(parts: &Parts<'_>) -> String {
     };
     let prototypes = match to_be_filled {
         true => {
-            "# The filled templates alone, until sentences about every class are written: then take the next line away.\n\
-             prototypes = \"templates\"\n"
+            "# The filled templates alone until there are sentences, which `microclip-pipe describe` asks a language model for.\n\
+             prototypes = \"auto\"\n"
         }
         false => "",
     };

@@ -4,7 +4,7 @@ use crate::config::Spec;
 use crate::error::Result;
 use crate::source::{self, Source};
 use crate::stage::adapt::Recipe;
-use crate::stage::describe::Sentences;
+use crate::stage::describe::{Prototypes, Sentences};
 use crate::stage::ingest::{self, IngestSettings, Ingested};
 use crate::store::layout::Store;
 use crate::store::space::Space;
@@ -25,6 +25,8 @@ pub(crate) struct Opened {
     pub(crate) classes: Vec<String>,
     /// The sentences about the classes.
     pub(crate) sentences: Sentences,
+    /// Says that templates stand for sentences, if that was left to the file of sentences.
+    unwritten: Option<String>,
 }
 
 impl Opened {
@@ -37,9 +39,14 @@ impl Opened {
         // The model comes last, because its weights are hashed.
         let classes = ingest::classes(source.as_ref(), &ingest)?;
         let sentences = Sentences::of(&spec.text, &classes)?;
+        let unwritten = (spec.text.prototypes == Prototypes::Auto && sentences.written.is_none()).then(|| {
+            "text.descriptions has no sentence yet, so classes are described by the templates alone: `microclip-pipe describe` \
+             fills it"
+                .to_owned()
+        });
         let snapshot = ingest::snapshot(source.as_ref(), &ingest)?;
         let workspace = Workspace::open(spec)?;
-        Ok(Opened { workspace, source, ingest, snapshot, classes, sentences })
+        Ok(Opened { workspace, source, ingest, snapshot, classes, sentences, unwritten })
     }
 
     /// Returns what the user should know of the model and the sentences.
@@ -48,7 +55,9 @@ impl Opened {
     /// Fails if the tokenizer cannot encode a sentence.
     pub(crate) fn notes(&self) -> Result<Vec<String>> {
         let mut notes = self.workspace.clip.notes.clone();
+        notes.extend(self.unwritten.clone());
         notes.extend(self.sentences.left_aside());
+        notes.extend(self.sentences.misread());
         let marks = self.sentences.with_marks(&self.workspace.clip.tokenizer)?;
         notes.extend(marks.map(|marks| format!("warning: {marks}")));
         Ok(notes)

@@ -5,6 +5,8 @@
 #[path = "../common/pipeline.rs"]
 mod pipeline;
 mod rows;
+#[path = "../describe/server.rs"]
+mod server;
 
 mod answers;
 mod checksums;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::pipeline::{Pipeline, entries};
+use crate::server::{Reply, Seen, Server};
 
 const CANARY: &str = "canary-5f0c81d2-do-not-tell";
 
@@ -57,5 +58,43 @@ fn no_secret_of_the_environment_is_ever_written_or_said() {
     for (table, rows) in crate::rows::rows(&pipeline.path("store")) {
         assert!(!rows.iter().any(|row| row.contains(CANARY)), "{table}");
     }
+    assert_silent(pipeline.folder.path());
+}
+
+/// A server may repeat the key that it was shown, in its answers as in its refusals.
+#[test]
+fn the_key_of_a_language_model_is_told_to_its_server_alone() {
+    let echo = |seen: &Seen| seen.authorization.clone().unwrap_or_default();
+    let server = Server::new(move |seen, number| match number {
+        0 => Reply::Words(format!("{{\"sentences\": [\"A flower, said {}.\"]}}", echo(seen))),
+        1 => Reply::Status(200, "", format!("not JSON: {}", echo(seen))),
+        2 => Reply::Words(format!("{{\"broken\": \"{}", echo(seen))),
+        3 => Reply::Status(500, "", format!("{{\"error\": \"{}\"}}", echo(seen))),
+        4..6 => Reply::Well,
+        _ => Reply::Status(401, "", format!("{{\"error\": {{\"message\": \"wrong key: {}\"}}}}", echo(seen))),
+    });
+    let pipeline = Pipeline::new(1, 1);
+    let endpoint = format!("describe.endpoint={}", server.endpoint());
+    let trace = pipeline.path("trace.json");
+    let asking = ["--set", &endpoint, "--set", "describe.model=m", "--set", "describe.retries=0"];
+    for rest in [&["--dry-run"][..], &["--verbose", "--trace", trace.to_str().unwrap()], &["--log-format", "json"]] {
+        let mut command =
+            pipeline.command("describe", &[&asking[..], &["--set", "describe.concurrency=1"], rest].concat());
+        command.envs(SECRETS.map(|name| (name, CANARY))).env("RUST_BACKTRACE", "full").env("RUST_LOG", "trace");
+        let output = command.output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(!said.contains(CANARY), "{rest:?}: {said}");
+        assert_eq!(said.contains("wrong key: Bearer [key]"), rest != ["--dry-run"], "{said}");
+    }
+    // It was shown, or nothing was tested.
+    assert!(server.seen().iter().all(|seen| seen.authorization.as_deref() == Some(&format!("Bearer {CANARY}"))));
+    assert!(server.count() > 6);
+    let tables = crate::rows::rows(&pipeline.path("store"));
+    for (table, rows) in &tables {
+        assert!(!rows.iter().any(|row| row.contains(CANARY)), "{table}");
+    }
+    let answers: String =
+        tables.iter().filter(|(table, _)| table.contains("llm_answers")).flat_map(|(_, rows)| rows.clone()).collect();
+    assert!(answers.contains("said Bearer [key]."), "{answers}");
     assert_silent(pipeline.folder.path());
 }

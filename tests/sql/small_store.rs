@@ -118,6 +118,44 @@ pub fn build(root: &Path) -> (Store, Visible) {
         ],
     );
     write("classes", "flowers", vec![i32s(&[0, 1, 2]), texts(&["iris", "rose", "tulip"])]);
+    let twice = |value: &str| texts(&[value, value]);
+    write(
+        "llm_answers",
+        "m-1",
+        vec![
+            twice("q-1"),
+            Arc::new(TimestampMillisecondArray::from(vec![1, 2]).with_timezone("UTC")),
+            twice("iris"),
+            arrays::optional_text([None::<&str>, None]),
+            twice("What does \"iris\" look like?"),
+            i32s(&[2, 2]),
+            twice("m"),
+            arrays::optional_text([None, Some("m-2026")]),
+            Arc::new(Float64Array::from(vec![None, Some(0.5)])),
+            arrays::int64(vec![0, 0]),
+            twice("json_schema"),
+            arrays::optional_text([None, Some("{}")]),
+            arrays::optional_text([Some("500"), None]),
+            Arc::new(BooleanArray::from(vec![false, true])),
+            Arc::new(Int64Array::from(vec![None, Some(9)])),
+            Arc::new(Int64Array::from(vec![None, Some(30)])),
+            i32s(&[6, 1]),
+            f64s(&[12.0, 1.0]),
+        ],
+    );
+    write(
+        "llm_sentences",
+        "flowers",
+        vec![
+            twice("iris"),
+            i32s(&[0, 1]),
+            arrays::optional_text([None::<&str>, None]),
+            texts(&["An iris has three falls.", "an iris has three falls"]),
+            arrays::optional_text([None, Some("double")]),
+            Arc::new(BooleanArray::from(vec![true, false])),
+            twice("q-1"),
+        ],
+    );
     write(
         "descriptions",
         "flowers",

@@ -4,8 +4,9 @@
 //! Features are cached by sentence, so that a new class or sentence costs only the new sentences.
 
 mod embed;
-mod file;
+pub mod file;
 mod known;
+mod layout;
 mod sentences;
 mod tables;
 mod tower;
@@ -27,6 +28,7 @@ use crate::text::numbers::counted;
 use embed::embed;
 pub use embed::partitions;
 use known::Known;
+pub use layout::Layout;
 pub use sentences::{Prototypes, Sentences, Text, Written};
 pub use tower::SentenceTower;
 

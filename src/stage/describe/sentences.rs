@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::file;
+use super::layout::{self, Layout};
 use crate::clip::Tokenizer;
 use crate::error::{Error, Kind, Result};
 use crate::settings::{Must, Want, choice, settings};
@@ -22,6 +23,8 @@ choice! {
         Descriptions = "descriptions",
         /// The class names in the templates, as in plain CLIP: what handcrafted prompts are worth.
         Templates = "templates",
+        /// The sentences, or the templates as long as the file has none about any class.
+        Auto = "auto",
     }
 }
 
@@ -29,12 +32,27 @@ settings! {
     /// The classes in words.
     Text {
         /// A JSON file `{"class name": ["sentence", ...]}`, as a language model wrote them; needed
-        /// unless `prototypes = "templates"`.
+        /// unless `prototypes = "templates"`. `microclip-pipe describe` fills it.
         descriptions: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
+        /// How that file is laid out.
+        layout: Layout = Layout::Sentences, Layout::WANT, ByContent;
         /// Prompts for the class name, which takes the place of `{}`.
         templates: Vec<String> = vec!["a photo of a {}.".to_owned()], Want::Templates, ByContent;
         /// What both classifiers are made from.
         prototypes: Prototypes = Prototypes::Descriptions, Prototypes::WANT, ByContent;
+    }
+}
+
+impl Text {
+    /// Returns whether the file of sentences has any.
+    fn has_sentences(&self) -> Result<bool> {
+        match (&self.descriptions, self.layout) {
+            (Some(path), Layout::Sentences | Layout::Descriptors) => {
+                Ok(file::entries(path)?.iter().any(|(_, sentences)| !sentences.is_empty()))
+            }
+            (path, Layout::Words) => Ok(path.is_some()),
+            (None, _) => Ok(false),
+        }
     }
 }
 
@@ -81,12 +99,15 @@ impl Sentences {
     pub fn of(text: &Text, classes: &[String]) -> Result<Self> {
         match text.prototypes {
             Prototypes::Descriptions => match &text.descriptions {
-                Some(path) => Sentences::read(path, classes, &text.templates),
+                Some(path) => Sentences::read_as(text.layout, path, classes, &text.templates),
                 None => Err(Error::new(Kind::Usage, "text.descriptions names no file of sentences").hint(
                     "name a JSON file {class name: [sentence, ...]}, or set text.prototypes = \"templates\" to do without",
                 )),
             },
-            Prototypes::Templates => Ok(Sentences::of_templates(classes, &text.templates)),
+            Prototypes::Auto if text.has_sentences()? => {
+                Sentences::of(&Text { prototypes: Prototypes::Descriptions, ..text.clone() }, classes)
+            }
+            Prototypes::Auto | Prototypes::Templates => Ok(Sentences::of_templates(classes, &text.templates)),
         }
     }
 
@@ -96,6 +117,44 @@ impl Sentences {
         let filled = |class: &String| templates.iter().map(|template| template.replace("{}", class)).collect();
         let descriptions = classes.iter().map(filled).collect();
         Sentences { classes: classes.to_vec(), descriptions, templates: templates.to_vec(), written: None }
+    }
+
+    /// Reads a file of any layout.
+    ///
+    /// # Errors
+    /// Fails as [`Sentences::read`] does.
+    pub fn read_as(layout: Layout, path: &Path, classes: &[String], templates: &[String]) -> Result<Self> {
+        let template = templates.first().map_or("{}", String::as_str);
+        let prompts = |class: &String, descriptors: &[String]| -> Vec<String> {
+            descriptors.iter().map(|descriptor| layout::prompt(template, class, descriptor)).collect()
+        };
+        match layout {
+            Layout::Sentences => Sentences::read(path, classes, templates),
+            Layout::Descriptors => {
+                let mut read = Sentences::read(path, classes, templates)?;
+                read.descriptions = classes.iter().zip(&read.descriptions).map(|(c, d)| prompts(c, d)).collect();
+                Ok(read)
+            }
+            Layout::Words => {
+                let (words, lines): (Vec<String>, Vec<usize>) = file::read_words(path)?.into_iter().unzip();
+                let descriptions = classes.iter().map(|class| prompts(class, &words)).collect();
+                let lines = vec![lines; classes.len()];
+                let written = Some(Written { file: path.to_owned(), lines, others: Vec::new() });
+                Ok(Sentences { classes: classes.to_vec(), descriptions, templates: templates.to_vec(), written })
+            }
+        }
+    }
+
+    /// Returns a note if what is read as sentences are descriptors by their looks.
+    pub fn misread(&self) -> Option<String> {
+        let Written { file, .. } = self.written.as_ref()?;
+        layout::looks_like_descriptors(&self.descriptions).then(|| {
+            format!(
+                "{}: hardly any of its texts is a sentence; if they are descriptors, as DCLIP has them, text.layout = \
+                 \"descriptors\" makes prompts of them",
+                file.display()
+            )
+        })
     }
 
     /// Reads the descriptions of `classes` from a JSON file `{class name: [sentence, …]}`. Names
@@ -278,7 +337,8 @@ fn without_sentences(path: &Path, classes: usize, missing: &[&String], others: &
         Some(format!("the file has '{near}', which is no class: spell '{class}' alike in both"))
     });
     Error::new(Kind::Input, format!("{}: {what}", path.display())).hint(meant.unwrap_or_else(|| {
-        "every class needs at least one sentence that says what it looks like; text.prototypes = \"templates\" does without"
+        "every class needs at least one sentence that says what it looks like: `microclip-pipe describe` asks a language model \
+         for them, and text.prototypes = \"templates\" does without"
             .to_owned()
     }))
 }

@@ -1,0 +1,19 @@
+//! A language model behind an OpenAI-compatible server (OpenAI, vLLM, Ollama, llama.cpp): a
+//! question, and a list of sentences as its answer.
+//!
+//! Servers differ in what they take. The form of the answer is asked for as strictly as the server
+//! allows ([`format`]), what is busy or broken is asked again ([`server`]), and what a refusal means
+//! is read from its status and its body ([`refusal`]). Calls block.
+
+mod chat;
+mod endpoint;
+mod format;
+mod pace;
+mod refusal;
+mod server;
+mod usage;
+
+pub use endpoint::{Endpoint, KEY};
+pub use format::{Format, texts_of};
+pub use server::{Answer, Manner, Problem, Question, Server};
+pub use usage::{Prices, Usage, tokens_about};

@@ -1,0 +1,90 @@
+//! How fast requests follow each other, from all threads together.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::error::Result;
+use crate::stop::Stop;
+
+/// How often a wait looks whether a stop was requested.
+const OFTEN: Duration = Duration::from_millis(50);
+
+/// The time from which the next request may be made.
+#[derive(Debug)]
+pub(super) struct Pace {
+    interval: Duration,
+    next: Mutex<Instant>,
+}
+
+impl Pace {
+    /// Allows so many requests a minute, or any number.
+    pub(super) fn new(a_minute: Option<u64>) -> Pace {
+        let interval = a_minute.map_or(Duration::ZERO, |a_minute| Duration::from_secs(60) / a_minute.max(1) as u32);
+        Pace { interval, next: Mutex::new(Instant::now()) }
+    }
+
+    /// Waits for this request's turn.
+    ///
+    /// # Errors
+    /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
+    pub(super) fn turn(&self, stop: &Stop) -> Result<()> {
+        loop {
+            stop.check()?;
+            let now = Instant::now();
+            let left = {
+                let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+                let left = next.saturating_duration_since(now);
+                if left.is_zero() {
+                    *next = now + self.interval;
+                }
+                left
+            };
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(OFTEN));
+        }
+    }
+
+    /// Lets no request be made for `wait`, since the server asked for it.
+    pub(super) fn hold(&self, wait: Duration) {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        *next = (*next).max(Instant::now() + wait);
+    }
+}
+
+/// Sleeps for `wait`.
+///
+/// # Errors
+/// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
+pub(super) fn sleep(wait: Duration, stop: &Stop) -> Result<()> {
+    let until = Instant::now() + wait;
+    loop {
+        stop.check()?;
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        std::thread::sleep(left.min(OFTEN));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_spread_and_held() {
+        let (pace, stop, began) = (Pace::new(Some(1200)), Stop::default(), Instant::now());
+        (0..4).for_each(|_| pace.turn(&stop).unwrap());
+        // The first at once, the others 50 ms after each other.
+        assert!(began.elapsed() >= Duration::from_millis(150), "{:?}", began.elapsed());
+        let (free, began) = (Pace::new(None), Instant::now());
+        free.hold(Duration::from_millis(120));
+        free.turn(&stop).unwrap();
+        assert!(began.elapsed() >= Duration::from_millis(120));
+        stop.request();
+        free.hold(Duration::from_secs(60));
+        assert!(free.turn(&stop).is_err() && sleep(Duration::from_secs(60), &stop).is_err());
+    }
+}

@@ -1,0 +1,399 @@
+//! One question to a server: asked again while that helps, and in another form where the server
+//! wants it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ureq::http::{HeaderMap, Response};
+use ureq::{Body, RequestBuilder};
+
+use super::chat::{self, Ended, Message, Models, Request};
+use super::endpoint::Endpoint;
+use super::format::{Format, texts_of};
+use super::pace::{Pace, sleep};
+use super::refusal::{Refusal, on_a_line};
+use super::usage::{Usage, tokens_about};
+use crate::error::{Error, Kind, Result};
+use crate::net::{self, Retries};
+use crate::stop::Stop;
+use crate::text::list::some_of;
+
+/// Maximum bytes of an answer: some thousand sentences.
+const LONGEST: u64 = 4 << 20;
+
+/// How a model is asked.
+#[derive(Debug, Clone)]
+pub struct Manner {
+    /// The model's name on the server.
+    pub model: String,
+    /// Sampling temperature; the server's own if there is none.
+    pub temperature: Option<f64>,
+    /// Seed of sampling.
+    pub seed: u64,
+    /// Tokens that an answer may have.
+    pub max_tokens: u64,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// How often a question is asked again.
+    pub retries: u32,
+    /// Requests a minute, of all threads together.
+    pub a_minute: Option<u64>,
+}
+
+/// A question whose answer is a list of sentences.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// What the model is told about its task.
+    pub task: &'a str,
+    /// The question.
+    pub text: &'a str,
+}
+
+/// What came of a question.
+#[derive(Debug)]
+pub struct Answer {
+    /// The model's words.
+    pub text: Option<String>,
+    /// Why they are of no use.
+    pub problem: Option<Problem>,
+    /// The model's name, as it calls itself.
+    pub model: Option<String>,
+    /// How the form of the answer was asked for.
+    pub format: Format,
+    /// Tokens of all requests for it.
+    pub usage: Usage,
+    /// Number of requests.
+    pub requests: u32,
+    /// How long it took, waits included.
+    pub took: Duration,
+}
+
+/// Why an answer is of no use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// The model does not want to answer, or may not; it will not want to next time either.
+    Declined(String),
+    /// The server answered, but no sentence came.
+    Unusable(String),
+    /// The server could not be reached, or said that it cannot answer now.
+    Unanswered(String),
+}
+
+impl Problem {
+    /// Returns it in words.
+    pub fn words(&self) -> &str {
+        let (Problem::Declined(words) | Problem::Unusable(words) | Problem::Unanswered(words)) = self;
+        words
+    }
+}
+
+/// A server that is asked, by several threads at once.
+#[derive(Debug)]
+pub struct Server {
+    agent: ureq::Agent,
+    endpoint: Endpoint,
+    manner: Manner,
+    form: Mutex<Form>,
+    pace: Pace,
+    /// Whether any question was answered yet.
+    answered: AtomicBool,
+}
+
+/// What the server is known to take.
+#[derive(Debug, Clone, Copy)]
+struct Form {
+    format: Format,
+    /// Whether an answer came in this format.
+    proven: bool,
+    /// Whether the limit of tokens goes by its newer name.
+    completion_tokens: bool,
+    /// Whether a seed is taken.
+    seed: bool,
+}
+
+/// What came of one request.
+enum Next {
+    /// Nothing; ask at once, in the form that is now known.
+    OtherForm,
+    Got(Got),
+}
+
+struct Got {
+    text: Option<String>,
+    model: Option<String>,
+    used: Usage,
+    problem: Option<Problem>,
+    again: Again,
+}
+
+/// Whether asking again may solve a problem.
+#[derive(Clone, Copy)]
+enum Again {
+    No,
+    /// After the time that the server asked for, if it did.
+    After(Option<Duration>),
+}
+
+impl Next {
+    /// Returns that a request brought nothing but a problem.
+    fn nothing(problem: Problem, again: Again) -> Next {
+        Next::Got(Got { text: None, model: None, used: Usage::default(), problem: Some(problem), again })
+    }
+}
+
+impl Server {
+    /// Makes the client of a server; asks it nothing yet.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Usage`] if it wants a key and there is none.
+    pub fn new(endpoint: Endpoint, manner: Manner) -> Result<Server> {
+        endpoint.require_key()?;
+        let form = Form { format: Format::JsonSchema, proven: false, completion_tokens: false, seed: true };
+        Ok(Server {
+            agent: net::client(manner.timeout),
+            pace: Pace::new(manner.a_minute),
+            form: Mutex::new(form),
+            answered: AtomicBool::new(false),
+            endpoint,
+            manner,
+        })
+    }
+
+    /// Asks a question, and again where that may help. An answer may be of no use, and says why.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Network`] if no question will be answered: the key or the model is refused,
+    /// the account is empty, nothing listens at the address; [`Kind::Interrupted`] if a stop was
+    /// requested while it waited.
+    pub fn ask(&self, question: Question<'_>, stop: &Stop) -> Result<Answer> {
+        let (began, mut retries) = (Instant::now(), Retries::new(self.manner.retries));
+        let (mut usage, mut requests) = (Usage::default(), 0);
+        loop {
+            self.pace.turn(stop)?;
+            let form = self.form();
+            let task = format!("{} {}", question.task, form.format.told());
+            requests += 1;
+            let Next::Got(Got { text, model, used, problem, again }) = self.once(&task, question.text, form)? else {
+                continue;
+            };
+            usage += used;
+            let problem = match (problem, again) {
+                (Some(why), Again::After(asked)) => match retries.wait(asked) {
+                    Some(wait) => {
+                        // What is busy for one thread is busy for all.
+                        if asked.is_some() {
+                            self.pace.hold(wait);
+                        }
+                        sleep(wait, stop)?;
+                        continue;
+                    }
+                    None => Some(self.given_up(why, asked)?),
+                },
+                (problem, _) => problem,
+            };
+            return Ok(Answer { text, problem, model, format: form.format, usage, requests, took: began.elapsed() });
+        }
+    }
+
+    /// Returns why an answer is of no use, if it is of none.
+    fn problem_of(&self, response: &chat::Response, text: Option<&str>) -> Option<Problem> {
+        if let Some(refusal) = response.refusal() {
+            return Some(Problem::Declined(format!("refusal: {}", on_a_line(&self.endpoint.hide(refusal)))));
+        }
+        if response.ended() == Ended::Filtered {
+            return Some(Problem::Declined("refusal: stopped by the server's filter".to_owned()));
+        }
+        // The last line of what was cut off is no sentence; JSON says itself whether it is whole.
+        let cut = response.ended() == Ended::AtTheLimit;
+        let is_whole = |text: &str| !cut || text.trim_end().ends_with(['}', ']', '`']);
+        Some(Problem::Unusable(match text {
+            Some(text) if is_whole(text) && texts_of(text).is_some() => return None,
+            _ if cut => format!("cut off at describe.max_tokens = {}", self.manner.max_tokens),
+            Some(_) => "no list of sentences".to_owned(),
+            None => "an empty answer".to_owned(),
+        }))
+    }
+
+    /// Decides whether other questions are worth asking after one that was asked often enough.
+    fn given_up(&self, why: Problem, asked: Option<Duration>) -> Result<Problem> {
+        let long = asked.filter(|wait| *wait > net::LONGEST_WAIT);
+        if let Some(wait) = long {
+            let what = format!("{} asks to wait for {} s ({})", self.endpoint.host(), wait.as_secs(), why.words());
+            return Err(Error::new(Kind::Network, what).hint("the same command goes on from there"));
+        }
+        if matches!(why, Problem::Unanswered(_)) && !self.answered.load(Ordering::Relaxed) {
+            let what = format!("{} answers no question: {}", self.endpoint.host(), why.words());
+            return Err(Error::new(Kind::Network, what));
+        }
+        Ok(why)
+    }
+
+    /// Makes one request, and decides what to do next.
+    fn once(&self, task: &str, text: &str, form: Form) -> Result<Next> {
+        let Manner { model, temperature, seed, max_tokens, .. } = &self.manner;
+        let messages = [Message { role: "system", content: task }, Message { role: "user", content: text }];
+        let limit = |newer: bool| (newer == form.completion_tokens).then_some(*max_tokens);
+        let request = Request {
+            model,
+            messages,
+            temperature: *temperature,
+            seed: form.seed.then_some(*seed),
+            max_tokens: limit(false),
+            max_completion_tokens: limit(true),
+            response_format: form.format.field(),
+        };
+        let url = self.endpoint.url("chat/completions");
+        let (status, headers, body) = match self.post(&url, &request) {
+            Ok(answer) => answer,
+            Err(ureq::Error::BodyExceedsLimit(_)) => {
+                let why = format!("an answer of more than {} MB", LONGEST >> 20);
+                return Ok(Next::nothing(Problem::Unusable(why), Again::After(None)));
+            }
+            Err(error) if net::may_pass(&error) => {
+                let why = match &error {
+                    ureq::Error::Timeout(_) => format!("no answer within {:?}", self.manner.timeout),
+                    error => self.endpoint.hide(&error.to_string()),
+                };
+                return Ok(Next::nothing(Problem::Unanswered(why), Again::After(None)));
+            }
+            Err(error) => return Err(net::failed(format!("cannot ask {url}"), error)),
+        };
+        if !(200..300).contains(&status) {
+            return self.refused(&url, status, &headers, &body, form);
+        }
+        self.answered.store(true, Ordering::Relaxed);
+        let Ok(response) = serde_json::from_str::<chat::Response>(&body) else {
+            let begin: String = on_a_line(&self.endpoint.hide(&body)).chars().take(60).collect();
+            return Ok(Next::nothing(Problem::Unusable(format!("no answer of a chat: {begin}")), Again::After(None)));
+        };
+        self.prove(form.format);
+        let said = response.text().map(|text| self.endpoint.hide(&text));
+        let used = match response.tokens() {
+            Some((read, written)) => Usage { read, written, estimated: false },
+            None => Usage {
+                read: tokens_about(task) + tokens_about(text),
+                written: tokens_about(said.as_deref().unwrap_or_default()),
+                estimated: true,
+            },
+        };
+        let problem = self.problem_of(&response, said.as_deref());
+        // Another time, the model may say something else; not where it was cut off.
+        let again = match (&problem, response.ended()) {
+            (Some(Problem::Unusable(_)), Ended::Whole) => Again::After(None),
+            _ => Again::No,
+        };
+        let model = response.model.as_ref().map(|model| on_a_line(&self.endpoint.hide(model)));
+        Ok(Next::Got(Got { text: said, model, used, problem, again }))
+    }
+
+    fn post(&self, url: &str, request: &Request<'_>) -> Result<(u16, HeaderMap, String), ureq::Error> {
+        let mut response = self.prepared(self.agent.post(url)).send_json(request)?;
+        let body = read(&mut response)?;
+        Ok((response.status().as_u16(), response.headers().clone(), body))
+    }
+
+    /// Adds to a request what all have in common.
+    fn prepared<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        let request = match self.endpoint.authorization() {
+            Some(key) => request.header("authorization", key),
+            None => request,
+        };
+        let limits = request.config().timeout_global(Some(self.manner.timeout)).max_redirects(0);
+        // A proxy cannot reach this machine by that name.
+        let limits = if self.endpoint.is_here() { limits.proxy(None) } else { limits };
+        limits.build()
+    }
+
+    /// Decides what to do about a refusal.
+    fn refused(&self, url: &str, status: u16, headers: &HeaderMap, body: &str, form: Form) -> Result<Next> {
+        let refusal = Refusal::new(status, &self.endpoint.hide(body));
+        let (words, host, model) = (refusal.in_words(), self.endpoint.host(), &self.manner.model);
+        let fatal = |what: String, hint: String| Err(Error::new(Kind::Network, what).hint(hint));
+        match status {
+            300..=399 => {
+                let to = headers.get("location").and_then(|to| to.to_str().ok()).map(on_a_line).unwrap_or_default();
+                fatal(
+                    format!("{url} leads elsewhere ({status}): {to}"),
+                    "name that address as describe.endpoint".to_owned(),
+                )
+            }
+            401 | 403 => fatal(format!("{host} refuses the key ({words})"), self.endpoint.of_key()),
+            _ if refusal.is_of_the_account() => fatal(
+                format!("{host} stops answering ({words})"),
+                "what was answered is kept; the same command goes on from there".to_owned(),
+            ),
+            404 => fatal(format!("{url} does not know model '{model}' ({words})"), self.what_is_there()),
+            400 | 422 if refusal.wants_completion_tokens() && !form.completion_tokens => {
+                self.change(|form| form.completion_tokens = true);
+                Ok(Next::OtherForm)
+            }
+            400 | 422 if refusal.is_about_the_seed() && form.seed => {
+                self.change(|form| form.seed = false);
+                Ok(Next::OtherForm)
+            }
+            400 | 422 | 500 | 501 if self.relax(form, &refusal) => Ok(Next::OtherForm),
+            _ if net::is_busy(refusal.status) => {
+                Ok(Next::nothing(Problem::Unanswered(words), Again::After(net::retry_after(headers))))
+            }
+            // This question alone, where others were answered.
+            _ if self.answered.load(Ordering::Relaxed) => Ok(Next::nothing(Problem::Unusable(words), Again::No)),
+            _ => fatal(format!("{host} refuses the question ({words})"), format!("model '{model}', {url}")),
+        }
+    }
+
+    /// Asks less strictly for the form of answers from now on, if that may be what the server
+    /// refuses. Returns whether a question is worth asking in another form.
+    fn relax(&self, asked: Form, refusal: &Refusal) -> bool {
+        // A status of 500 says little; it needs words.
+        if (asked.proven || refusal.status >= 500) && !refusal.is_about_the_form() {
+            return false;
+        }
+        let Some(laxer) = asked.format.laxer() else { return false };
+        self.change(|form| {
+            // Another thread may have done so meanwhile.
+            if form.format == asked.format {
+                (form.format, form.proven) = (laxer, false);
+            }
+        });
+        true
+    }
+
+    /// Returns what the server offers, as a hint.
+    fn what_is_there(&self) -> String {
+        match self.models() {
+            Some(names) if !names.is_empty() => {
+                let names = some_of(&names, 12);
+                format!("it has {names}: name one as describe.model")
+            }
+            _ => format!(
+                "{} does not answer either: the addresses of most servers end in /v1",
+                self.endpoint.url("models")
+            ),
+        }
+    }
+
+    /// Returns the names of the models that the server offers; `None` if it does not say.
+    pub fn models(&self) -> Option<Vec<String>> {
+        let mut response = self.prepared(self.agent.get(self.endpoint.url("models"))).call().ok()?;
+        let body = read(&mut response).ok()?;
+        let names = serde_json::from_str::<Models>(&body).ok()?.names();
+        Some(names.iter().map(|name| on_a_line(&self.endpoint.hide(name))).collect())
+    }
+
+    fn form(&self) -> Form {
+        *self.form.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Form)) {
+        change(&mut self.form.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn prove(&self, format: Format) {
+        self.change(|form| form.proven |= form.format == format);
+    }
+}
+
+fn read(response: &mut Response<Body>) -> Result<String, ureq::Error> {
+    response.body_mut().with_config().limit(LONGEST).lossy_utf8(true).read_to_string()
+}
