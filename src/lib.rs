@@ -24,7 +24,7 @@
 //! device     where tensors live, and in which precision
 //! cores      how many cores this process may use, and turns on them
 //! settings   what a setting is: its type, default, bounds, meaning, and what changes with it
-//! language_model  a question to a language model, and the sentences that it answers with
+//! language_model  asking a language model, and finding the sentences in its answer
 //! text       words, numbers and paths as people write and mistype them, small text files of users
 //! memory     how much memory to plan with, and what the allocator does with freed memory
 //! net        an HTTP client, and when to ask again

@@ -43,8 +43,8 @@ Examples:
       Asks, and fills the file; then `microclip-pipe run birds.toml` reads it.
   microclip-pipe describe birds.toml --contrast
       Asks what tells those classes apart that the last run confuses.
-  OPENAI_BASE_URL=http://localhost:8000/v1 microclip-pipe describe birds.toml --classes \"house wren\" --again
-      Another answer about one class, by a server on this machine.";
+  microclip-pipe describe birds.toml --classes \"house wren\" --again
+      Other answers about one class.";
 
 /// Ask a language model for sentences about the classes
 #[derive(Debug, Args)]

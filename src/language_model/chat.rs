@@ -37,6 +37,7 @@ pub(super) struct Response {
     #[serde(default)]
     choices: Vec<Choice>,
     usage: Option<Value>,
+    error: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -76,6 +77,11 @@ pub(super) enum Ended {
 }
 
 impl Response {
+    /// Returns an error that stands in the place of an answer.
+    pub(super) fn error(&self) -> Option<&Value> {
+        self.error.as_ref().filter(|error| self.choices.is_empty() && !error.is_null())
+    }
+
     /// Returns what the model said.
     pub(super) fn text(&self) -> Option<String> {
         let text = match self.choices.first()?.message.as_ref()?.content.as_ref()? {

@@ -168,7 +168,19 @@ fn sentences_of(line: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_answer_lists_texts_or_nothing(
+            pieces in prop::collection::vec(r#"[{}\[\]",:.` \n]|</?think>|```json|"sentences":|[a-zA-Z.é ]{0,9}|[0-9]"#, 0..24)
+        ) {
+            let texts = texts_of(&pieces.concat()).unwrap_or_else(|| vec!["nothing".to_owned()]);
+            prop_assert!(!texts.is_empty() && texts.iter().all(|text| text.chars().any(char::is_alphabetic)));
+        }
+    }
 
     #[test]
     fn sentences_are_found_whatever_the_form() {

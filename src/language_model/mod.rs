@@ -2,8 +2,8 @@
 //! question, and a list of sentences as its answer.
 //!
 //! Servers differ in what they take. The form of the answer is asked for as strictly as the server
-//! allows ([`format`]), what is busy or broken is asked again ([`server`]), and what a refusal means
-//! is read from its status and its body ([`refusal`]). Calls block.
+//! allows ([`format`]), what is busy or broken is asked again ([`server`]), and what a refusal
+//! means is read from its status and its body ([`refusal`]). Calls block.
 
 mod chat;
 mod endpoint;

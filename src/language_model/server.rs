@@ -267,6 +267,11 @@ impl Server {
             let begin: String = on_a_line(&self.endpoint.hide(&body)).chars().take(60).collect();
             return Ok(Next::nothing(Problem::Unusable(format!("no answer of a chat: {begin}")), Again::After(None)));
         };
+        // Some relay what another server says, with a status of their own.
+        if let Some(error) = response.error() {
+            let why = self.endpoint.hide(&Refusal::new(status, &error.to_string()).said);
+            return Ok(Next::nothing(Problem::Unanswered(why), Again::After(None)));
+        }
         self.prove(form.format);
         let said = response.text().map(|text| self.endpoint.hide(&text));
         let used = match response.tokens() {

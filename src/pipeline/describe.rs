@@ -7,7 +7,7 @@ use super::run::Options;
 use super::wait_for_lock::{self, claim};
 use crate::clip::Clip;
 use crate::config::Spec;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::language_model::{Endpoint, Server, Usage, tokens_about};
 use crate::runs::sql_scope::scope_of_runs;
 use crate::stage::ask::{self, Answers, Asked, Asking, Question, Questions, Sentence};
@@ -178,8 +178,9 @@ pub async fn describe(spec: &Spec, wanted: &Wanted, options: &Options) -> Result
     // Its tokenizer says which sentences it reads whole.
     let clip = Clip::open(&spec.model)?;
     let server = Server::new(Endpoint::find(settings.endpoint.as_deref())?, settings.manner(model))?;
-    // What cannot be read should not be found out after the questions were paid for.
+    // What cannot be read or written should not be found out after the questions were paid for.
     file::entries(&target)?;
+    file::require_writable(&target)?;
     let store = wait_for_lock::take(&spec.store, stop, progress).await?;
     let dataset = ids::dataset(spec);
     let works = [Work::Asking(dataset.clone()), Work::Asking(ask::partition_of(model))];
@@ -256,7 +257,8 @@ fn chosen(named: &[String], classes: &[String]) -> Result<Vec<String>> {
 /// Returns the file that sentences are written to.
 fn target(spec: &Spec, wanted: &Wanted) -> Result<PathBuf> {
     if let Some(output) = &wanted.output {
-        return Ok(output.clone());
+        let output = std::path::absolute(output).at(Kind::Usage, "cannot find", output)?;
+        return folder_of(&output).map(|()| output);
     }
     let Some(path) = &spec.text.descriptions else {
         return Err(Error::new(Kind::Usage, "the pipeline names no file of sentences")

@@ -333,6 +333,7 @@ mod tests {
         model.precision = "auto" (ByContent)
         model.second.precision = "auto" (ByContent)
         model.second.features = "both" (Answers)
+        text.layout = "sentences" (ByContent)
         text.templates = ["a photo of a {}."] (ByContent)
         text.prototypes = "descriptions" (ByContent)
         neighbours.k = 10 (ByContent)

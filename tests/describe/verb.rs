@@ -133,6 +133,7 @@ fn what_a_person_does_to_the_file_stays() {
     ok(&describe(&pipeline, &["--output", other.to_str().unwrap()]));
     let other: Value = serde_json::from_slice(&std::fs::read(other).unwrap()).unwrap();
     assert_eq!(other["white lily"].as_array().unwrap().len(), 12);
+    fails(&describe(&pipeline, &["--output", "none/a.json"]), 2, &["there is no folder"]);
 }
 
 #[test]
@@ -165,6 +166,7 @@ fn what_fails_is_asked_again() {
         6 => Reply::Half,
         8 => Reply::Status(200, "", "<html>not a chat</html>".to_owned()),
         10 => Reply::Words("{\"sentences\": [\"It broke of".to_owned()),
+        14 => Reply::Status(200, "", json!({"error": {"message": "overloaded", "code": 502}}).to_string()),
         12 => Reply::Late(Duration::from_secs(8), Box::new(Reply::Well)),
         _ => Reply::Well,
     });
@@ -174,11 +176,11 @@ fn what_fails_is_asked_again() {
     assert!(shown.contains("36 about 3 of 3 classes"), "{shown}");
     assert!(began.elapsed() < Duration::from_secs(8), "a late answer is not waited for");
     let seen = server.seen();
-    assert_eq!(seen.len(), QUESTIONS + 7);
+    assert_eq!(seen.len(), QUESTIONS + 8);
     assert!(seen[1].at - seen[0].at >= Duration::from_secs(1), "as long as the server asked for");
-    assert!((0..14).step_by(2).all(|n| seen[n].question() == seen[n + 1].question()));
+    assert!((0..16).step_by(2).all(|n| seen[n].question() == seen[n + 1].question()));
     let rows = pipeline.sql("SELECT requests, count(*) AS n FROM llm_answers GROUP BY requests ORDER BY requests");
-    assert_eq!(rows, [json!({"requests": 1, "n": 5}), json!({"requests": 2, "n": 7})]);
+    assert_eq!(rows, [json!({"requests": 1, "n": 4}), json!({"requests": 2, "n": 8})]);
 }
 
 #[test]
@@ -199,7 +201,8 @@ fn a_server_says_which_form_it_takes() {
         // It is found out once.
         assert_eq!(server.count(), QUESTIONS + 3 - known.len());
     }
-    // A server may ignore the field or know no seed, and a model may want the limit under another name.
+    // A server may ignore the field or know no seed, and a model may want the limit under another
+    // name.
     let server = Server::new(|seen, _| match &seen.body["max_completion_tokens"] {
         _ if seen.body["seed"] == 0 => {
             let detail = json!({"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"]}]});

@@ -78,7 +78,8 @@ pub(super) fn read_words(path: &Path) -> Result<Vec<(String, usize)>> {
     }
 }
 
-/// Reads the names and sentences of a file in its order; none if there is no file, or nothing in it.
+/// Reads the names and sentences of a file in its order; none if there is no file, or nothing in
+/// it.
 ///
 /// # Errors
 /// Fails as [`read`] does otherwise.
@@ -88,6 +89,14 @@ pub fn entries(path: &Path) -> Result<Vec<(String, Vec<String>)>> {
     }
     let sentences = |entry: Entry| (entry.name, entry.sentences.into_iter().map(|(sentence, _)| sentence).collect());
     Ok(read(path)?.into_iter().map(sentences).collect())
+}
+
+/// Checks that [`write`] will not be refused for its place.
+///
+/// # Errors
+/// Returns [`Kind::System`] if no file can be made beside `path`.
+pub fn require_writable(path: &Path) -> Result<()> {
+    text_file::beside(path, "").map(drop).at(Kind::System, "cannot write", path)
 }
 
 /// Writes names and sentences, a sentence a line; the file is the old one until it is whole.

@@ -8,8 +8,8 @@ choice! {
     Layout {
         /// `{"class name": ["sentence", ...]}`, as CuPL and `microclip-pipe describe` write it.
         Sentences = "sentences",
-        /// `{"class name": ["descriptor", ...]}`, as DCLIP writes it: `two legs` becomes `a photo of
-        /// a hen, which has two legs.`, by the first of `templates`.
+        /// `{"class name": ["descriptor", ...]}`, as DCLIP writes it: `two legs` becomes `a photo
+        /// of a hen, which has two legs.`, by the first of `templates`.
         Descriptors = "descriptors",
         /// `["word", ...]`, or a word a line: the descriptors of every class, as in WaffleCLIP.
         Words = "words",
