@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use microclip_pipe::Result;
 use microclip_pipe::error::{Context, Error, Kind};
-use microclip_pipe::source::{self, Dataset, Item, Origin, SourceKind, Split};
+use microclip_pipe::source::{self, Dataset, Item, Larger, Origin, SourceKind, Split};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
@@ -71,6 +71,7 @@ fn write(item: Item, folder: &Path, number: usize) -> Result<()> {
     let bytes = match item.origin {
         Origin::Embedded { bytes, .. } => bytes,
         Origin::File { path, .. } => fs::read(&path).at(Kind::Input, "cannot read", &path)?,
+        Origin::Part { place, byte_len } => Larger::open(&place.file)?.read(place.at, byte_len)?,
         Origin::Unreadable { detail } => return Err(Error::new(Kind::Input, format!("{}: {detail}", item.path))),
     };
     let extension = Path::new(&item.path).extension().and_then(|e| e.to_str()).unwrap_or("jpg");

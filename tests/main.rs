@@ -15,6 +15,8 @@ mod rows;
 #[path = "sql/small_store.rs"]
 mod small_store;
 mod spec_folder;
+#[path = "common/tars.rs"]
+mod tars;
 #[path = "common/terminal.rs"]
 mod terminal;
 
@@ -63,6 +65,7 @@ mod second_model;
 mod source_folder;
 mod source_hf_parquet;
 mod source_list;
+mod source_webdataset;
 mod spec_errors;
 mod spec_round_trip;
 mod sql_bounded;

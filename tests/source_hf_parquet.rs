@@ -11,8 +11,7 @@ use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use microclip_pipe::image::{Limits, decode};
-use microclip_pipe::source::hf_parquet::again::Rows;
-use microclip_pipe::source::{Dataset, Item, Origin, SourceKind, Split, open};
+use microclip_pipe::source::{At, Dataset, Item, Larger, Origin, SourceKind, Split, open};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding};
 use parquet::file::properties::{WriterProperties, WriterVersion};
@@ -199,17 +198,17 @@ fn a_picture_is_read_again_by_its_row() {
             let places: Vec<_> = items
                 .iter()
                 .filter_map(|item| match &item.origin {
-                    Origin::Embedded { bytes, place } => Some((bytes, place)),
+                    Origin::Embedded { bytes, place } => Some((bytes, place.as_ref().unwrap())),
                     _ => None,
                 })
                 .collect();
             assert_eq!(places.len(), 199, "{n}");
-            let again = Rows::open(&places[0].1.file).unwrap();
+            let again = Larger::open(&places[0].1.file).unwrap();
             for (bytes, place) in places.iter().rev() {
-                assert!(again.read(place.row).unwrap() == **bytes, "{n}: row {}", place.row);
+                assert!(again.read(place.at, 0).unwrap() == **bytes, "{n}: {:?}", place.at);
             }
             for row in [7, 200, u64::MAX] {
-                let error = again.read(row).unwrap_err();
+                let error = again.read(At::Row(row), 0).unwrap_err();
                 assert!(error.to_string().ends_with(&format!("no picture in row {row} any more")), "{error}");
             }
         }

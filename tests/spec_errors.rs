@@ -153,7 +153,7 @@ fn what_depends_on_two_keys_is_checked() {
     hint: remove it
     "#);
     assert_snapshot!(folder.mistake(WHOLE, &["dataset.label_column=species"]), @r#"
-    --set dataset.label_column=species: 'dataset.label_column' is for kind = "list" and "hf-parquet", not for "folder"
+    --set dataset.label_column=species: 'dataset.label_column' is for kind = "list", "hf-parquet" and "webdataset", not for "folder"
     hint: remove it
     "#);
     assert_snapshot!(folder.mistake(WHOLE, &["dataset.image_column="]), @r#"

@@ -27,6 +27,7 @@ fn batch(pictures: &[Option<Vec<u8>>]) -> RecordBatch {
         Arc::new(Int64Array::new_null(n)),
         arrays::optional_text(vec![None::<&str>; n]),
         Arc::new(Int64Array::new_null(n)),
+        Arc::new(Int64Array::new_null(n)),
         arrays::repeated("jpeg", n),
         side.clone(),
         side,

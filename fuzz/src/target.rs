@@ -14,7 +14,7 @@ use microclip_pipe::clip::ModelSettings;
 use microclip_pipe::clip::{Clip, ClipConfig, Tokenizer, Weights};
 use microclip_pipe::dka::Statement;
 use microclip_pipe::image::{Limits, Preprocess, decode, probe};
-use microclip_pipe::source::{self, Dataset, Origin, SourceKind};
+use microclip_pipe::source::{self, Dataset, Larger, Origin, SourceKind};
 use microclip_pipe::stage::describe::Sentences;
 use microclip_pipe::store::{inventory, reader};
 use microclip_pipe::table::{query, session::bare_session};
@@ -26,7 +26,7 @@ use tokio::runtime::{Builder, Runtime};
 type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const ALL: [Target; 15] = [
+pub const ALL: [Target; 16] = [
     ("ablation", ablation),
     ("checkpoint", checkpoint),
     ("config", config),
@@ -41,6 +41,7 @@ pub const ALL: [Target; 15] = [
     ("shards", shards),
     ("statement", statement),
     ("tokenizer", tokenizer),
+    ("webdataset", webdataset),
     ("weights", weights),
 ];
 
@@ -124,6 +125,11 @@ pub fn hf_parquet(bytes: &[u8]) {
     drain(&Dataset::new(SourceKind::HfParquet, file("train.parquet", bytes)));
 }
 
+/// A shard of WebDataset, with its labels, and every picture in it.
+pub fn webdataset(bytes: &[u8]) {
+    drain(&Dataset::new(SourceKind::WebDataset, file("train.tar", bytes)));
+}
+
 /// All items of a source; an error is the last of them.
 fn drain(spec: &Dataset) {
     let Ok(source) = source::open(spec) else { return };
@@ -140,8 +146,14 @@ fn drain(spec: &Dataset) {
             continue;
         };
         assert!(item.label.is_none_or(|label| listing.classes.contains(&label)));
-        if let Origin::Embedded { bytes, .. } = item.origin {
-            let _ = probe(&bytes, &Limits::default());
+        match item.origin {
+            Origin::Embedded { bytes, .. } => drop(probe(&bytes, &Limits::default())),
+            Origin::Part { place, byte_len } => {
+                let read = Larger::open(&place.file).and_then(|file| file.read(place.at, byte_len));
+                let bytes = read.expect("a place within the file");
+                drop(probe(&bytes, &Limits::default()));
+            }
+            Origin::File { .. } | Origin::Unreadable { .. } => {}
         }
     }
 }

@@ -14,6 +14,7 @@ use super::suggest;
 use crate::settings::{Must, SHARE, Want};
 use crate::stage::describe::Prototypes;
 use crate::text::path::{from_home, on_disk};
+use crate::text::pattern;
 
 /// Checks values, and knows where each came from.
 pub(crate) struct Check<'a> {
@@ -214,6 +215,15 @@ fn there(name: &str, text: &str, path: &Path, must: Must) -> Result<(), Mistake>
         return Ok(());
     }
     let text = shorten(text);
+    if must == Must::ExistOrMatch
+        && let Some(folder) = pattern::folder(path).filter(|_| !path.exists())
+    {
+        if folder.is_dir() {
+            return Ok(());
+        }
+        let hint = format!("looked for {}; relative paths start at the pipeline file", folder.display());
+        return Err((format!("'{name}' names {text}, whose folder does not exist"), Some(hint)));
+    }
     match std::fs::metadata(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             let hint = format!("looked for {}; relative paths start at the pipeline file", path.display());

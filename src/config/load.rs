@@ -84,9 +84,24 @@ fn relations(path: &Path, spec: &Spec, lines: &Lines, applied: &Applied) -> Resu
         ("dataset.label_column", dataset.label_column.is_some()),
         ("dataset.split_column", dataset.split_column.is_some()),
     ];
-    for (name, _) in of_rows.iter().filter(|(_, given)| *given && dataset.kind == SourceKind::Folder) {
-        let what = format!("'{name}' is for kind = \"list\" and \"hf-parquet\", not for \"{}\"", dataset.kind);
+    // What shards have of these are fields of their samples; their names say the splits.
+    let without = |name: &str| match dataset.kind {
+        SourceKind::Folder => true,
+        SourceKind::WebDataset => ["dataset.root", "dataset.split_column"].contains(&name),
+        SourceKind::List | SourceKind::HfParquet => false,
+    };
+    for (name, _) in of_rows.iter().filter(|(name, given)| *given && without(name)) {
+        let kinds = match *name {
+            "dataset.image_column" | "dataset.label_column" => "\"list\", \"hf-parquet\" and \"webdataset\"",
+            _ => "\"list\" and \"hf-parquet\"",
+        };
+        let what = format!("'{name}' is for kind = {kinds}, not for \"{}\"", dataset.kind);
         check.mistake(name, (what, Some("remove it".to_owned())));
+    }
+    let asks_for_a_copy = lines.get("dataset.copy").is_some() || applied.contains_key("dataset.copy");
+    if dataset.kind == SourceKind::WebDataset && dataset.copy && asks_for_a_copy {
+        let what = "'dataset.copy' is for kind = \"hf-parquet\": pictures in shards are read where they are".to_owned();
+        check.mistake("dataset.copy", (what, Some("remove it".to_owned())));
     }
     if let (Some(policy), Some(_)) = (spec.dka.policy, &spec.dka.statement) {
         let what = format!("'dka.policy' (\"{policy}\") and 'dka.statement' cannot both say how pictures are labelled");

@@ -59,6 +59,9 @@ pub enum Must {
     MayBeNew,
     /// A file or a folder.
     Exist,
+    /// A file or a folder, or, if the path is a pattern of several, the folder before its first
+    /// `{`, `*`, `?` or `[`.
+    ExistOrMatch,
     /// A file.
     BeFile,
     /// A folder.
@@ -118,7 +121,7 @@ impl Want {
         match self {
             Want::Name => "a name of lower-case letters, digits and hyphens".into(),
             Want::Text => "a text that is not empty".into(),
-            Want::Path(Must::MayBeNew | Must::Exist) => "a path".into(),
+            Want::Path(Must::MayBeNew | Must::Exist | Must::ExistOrMatch) => "a path".into(),
             Want::Path(Must::BeFile) => "the path of a file".into(),
             Want::Path(Must::BeFolder) => "the path of a folder".into(),
             Want::Whole(least, greatest) if greatest == i64::MAX as u64 => {

@@ -36,6 +36,7 @@ impl Fingerprint {
     pub(super) fn origin(&mut self, origin: &Origin) {
         match origin {
             Origin::File { byte_len, modified_ns, .. } => self.file(*byte_len, *modified_ns),
+            Origin::Part { place, byte_len } => self.file(*byte_len, place.file.modified_ns),
             Origin::Embedded { bytes, .. } => self.file(bytes.len() as u64, 0),
             Origin::Unreadable { detail } => self.text(detail),
         }

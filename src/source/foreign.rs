@@ -9,6 +9,7 @@ use walkdir::WalkDir;
 
 use super::is_visible;
 use super::list::is_list;
+use super::webdataset::shards;
 use crate::error::{Error, Kind, Result};
 use crate::text::lfs;
 
@@ -19,10 +20,13 @@ const MOST: usize = 10_000;
 /// Refuses what lies at `path` if it is known by name and not read here.
 ///
 /// # Errors
-/// Returns [`Kind::Input`] for a pointer of Git LFS, for what `save_to_disk` writes, and for Arrow
-/// files.
+/// Returns [`Kind::Input`] for a pointer of Git LFS, for what `save_to_disk` writes, for Arrow
+/// files, and for compressed tars.
 pub(super) fn refuse(path: &Path) -> Result<()> {
-    let found = if path.is_file() { pointer(path).or_else(|| arrow_file(path)) } else { saved(path) };
+    let found = match path.is_file() {
+        true => pointer(path).or_else(|| arrow_file(path)).or_else(|| packed(path)),
+        false => saved(path),
+    };
     found.map_or(Ok(()), Err)
 }
 
@@ -59,6 +63,9 @@ pub(super) fn instead(folder: &Path, asked: Asked) -> Option<Error> {
         }
         let hint = match extension.as_str() {
             "arrow" => return arrow_file(path),
+            "tar" if asked == Asked::Pipeline => {
+                "shards of WebDataset are named with kind = \"webdataset\"; unpack any other"
+            }
             "zip" | "tar" | "tgz" | "gz" | "7z" | "rar" => "unpack it, and name the folder with the pictures",
             "parquet" if asked == Asked::Pipeline => "name it with kind = \"hf-parquet\"",
             _ if is_list(path) && asked == Asked::Pipeline => "a list of pictures is named with kind = \"list\"",
@@ -85,6 +92,10 @@ fn saved(folder: &Path) -> Option<Error> {
     let what =
         format!("{shown} is what save_to_disk of `datasets` wrote, {what} in Arrow files, which are not read here");
     Some(Error::new(Kind::Input, what).hint(in_python("load_from_disk", statement, folder)))
+}
+
+fn packed(path: &Path) -> Option<Error> {
+    shards::is_compressed_by_name(path).then(|| shards::compressed(&[path.to_owned()]))
 }
 
 fn arrow_file(path: &Path) -> Option<Error> {

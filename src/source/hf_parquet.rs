@@ -29,6 +29,7 @@ use super::column_names::Chosen;
 use super::fingerprint::Fingerprint;
 use super::foreign;
 use super::item::{Item, Split, modified_ns};
+use super::split_names;
 use super::written;
 use super::{Dataset, Listing, Source};
 use crate::error::{Context, Kind, Result};
@@ -77,7 +78,7 @@ impl HfParquet {
         if paths.is_empty() {
             return Err(files::none_in(&dataset.path));
         }
-        files::one_configuration(&dataset.path, &paths, Some("dataset.path"))?;
+        split_names::one_configuration(&dataset.path, &paths, Some("dataset.path"))?;
         let parquet = Self::read(&dataset.path, paths, Chosen::of(dataset))?;
         Ok(HfParquet { root: dataset.root.clone(), ..parquet })
     }
@@ -94,13 +95,13 @@ impl HfParquet {
         if paths.is_empty() {
             return Ok(None);
         }
-        files::one_configuration(path, &paths, None)?;
+        split_names::one_configuration(path, &paths, None)?;
         let parquet = Self::read(path, paths, Chosen::pictures_alone(dataset))?;
         Ok(Some(HfParquet { otherwise: dataset.root.clone(), ..parquet }))
     }
 
     fn read(path: &Path, paths: Vec<PathBuf>, chosen: Chosen<'_>) -> Result<Self> {
-        let splits = files::splits(path, &paths);
+        let splits = split_names::splits(path, &paths);
         let opened = paths.iter().cloned().map(Opened::new).collect::<Result<Vec<_>>>()?;
         let mut columns = Columns::find(&opened.iter().map(Opened::described).collect::<Vec<_>>(), chosen)?;
         let (items, bytes) = (opened.iter().map(Opened::rows).sum(), sizes(&opened)?);
@@ -111,7 +112,7 @@ impl HfParquet {
         };
         survey::settle(&mut columns, parts)?;
         if columns.split.is_none() && !chosen.pictures_alone {
-            files::all_or_none(&paths, &splits)?;
+            split_names::all_or_none(&paths, &splits)?;
         }
         let files = parts(&columns);
         let Survey { classes, any, hidden } = Survey::of(&files)?;

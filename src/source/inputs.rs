@@ -1,5 +1,5 @@
 //! Pictures named on the command line or on standard input: a picture, a folder with pictures at
-//! any depth, a list, or Parquet. Labels and splits do not matter here.
+//! any depth, a list, Parquet, or tars. Labels and splits do not matter here.
 
 mod paths;
 
@@ -11,6 +11,7 @@ use super::hf_parquet::HfParquet;
 use super::hf_parquet::files::is_parquet;
 use super::item::{Item, Origin};
 use super::list;
+use super::webdataset::{WebDataset, shards::is_shard};
 use super::{Dataset, Source};
 use crate::error::{Error, Kind, Result};
 use crate::image::FORMATS;
@@ -38,8 +39,8 @@ impl Pictures {
 /// folder for paths that lead nowhere from its own.
 ///
 /// # Errors
-/// Returns [`Kind::Input`] if the path does not exist, a folder has neither pictures nor Parquet,
-/// or a list or Parquet cannot be read.
+/// Returns [`Kind::Input`] if the path does not exist, a folder has neither pictures nor Parquet
+/// nor tars, or a list, Parquet or a tar cannot be read.
 pub fn pictures(path: &Path, dataset: &Dataset) -> Result<Pictures> {
     if path.is_dir() {
         return in_folder(path, dataset);
@@ -50,6 +51,11 @@ pub fn pictures(path: &Path, dataset: &Dataset) -> Result<Pictures> {
     }
     if is_parquet(path)
         && let Some(found) = in_parquet(path, dataset)?
+    {
+        return Ok(found);
+    }
+    if is_shard(path)
+        && let Some(found) = in_shards(path)?
     {
         return Ok(found);
     }
@@ -80,7 +86,7 @@ fn in_folder(folder: &Path, dataset: &Dataset) -> Result<Pictures> {
                 .hint(format!("{FORMATS} files are looked for in the folder and below it, and Parquet files"))
         };
         let instead = || foreign::instead(folder, Asked::Paths).unwrap_or_else(nothing);
-        return in_parquet(folder, dataset)?.ok_or_else(instead);
+        return in_parquet(folder, dataset)?.map_or_else(|| in_shards(folder)?.ok_or_else(instead), Ok);
     }
     let folder = folder.to_path_buf();
     Ok(Pictures::of(found.into_iter().map(move |(place, origin)| item(&folder.join(place), origin))))
@@ -93,6 +99,15 @@ fn in_parquet(path: &Path, dataset: &Dataset) -> Result<Option<Pictures>> {
         Pictures { items: Box::new(parquet).items(), count, notes }
     };
     Ok(HfParquet::unlabelled(path, dataset)?.map(of))
+}
+
+/// Returns the pictures of a tar or a folder of some; `None` if the folder has none.
+fn in_shards(path: &Path) -> Result<Option<Pictures>> {
+    let of = |shards: WebDataset| {
+        let (count, notes) = (shards.listing().items, shards.listing().notes.clone());
+        Pictures { items: Box::new(shards).items(), count, notes }
+    };
+    Ok(WebDataset::unlabelled(path)?.map(of))
 }
 
 fn item(path: &Path, origin: Origin) -> Item {

@@ -2,9 +2,9 @@
 
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use super::place::Within;
 use crate::settings::choice;
 
 /// A picture, or a file that should be one.
@@ -39,8 +39,15 @@ pub enum Origin {
     Embedded {
         /// The encoded picture.
         bytes: Vec<u8>,
-        /// Where they can be read again.
+        /// Where they can be read again, unless they were made.
+        place: Option<Within>,
+    },
+    /// In a larger file, from which the bytes have not been read. They always stay there.
+    Part {
+        /// Where they are.
         place: Within,
+        /// Their number.
+        byte_len: u64,
     },
     /// Nowhere: the file is missing or cannot be read.
     Unreadable {
@@ -49,41 +56,22 @@ pub enum Origin {
     },
 }
 
-/// A row of a larger file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Within {
-    /// The file.
-    pub file: Arc<Container>,
-    /// The row, from 0.
-    pub row: u64,
-}
-
-/// A file that holds many pictures.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Container {
-    /// The file.
-    pub path: PathBuf,
-    /// When it was last changed, in nanoseconds since 1970 UTC.
-    pub modified_ns: i64,
-    /// The column of the pictures.
-    pub column: String,
-}
-
 impl Origin {
     /// Returns the number of bytes of the encoded picture; 0 if it is unreadable.
     pub(crate) fn byte_len(&self) -> u64 {
         match self {
-            Origin::File { byte_len, .. } => *byte_len,
+            Origin::File { byte_len, .. } | Origin::Part { byte_len, .. } => *byte_len,
             Origin::Embedded { bytes, .. } => bytes.len() as u64,
             Origin::Unreadable { .. } => 0,
         }
     }
 
-    /// Returns when the file was last changed (nanoseconds since 1970 UTC); `None` if the picture
-    /// is not in a file of its own.
+    /// Returns when the file that has the picture was last changed (nanoseconds since 1970 UTC);
+    /// `None` if its bytes have been read already, or cannot be.
     pub(crate) fn modified_ns(&self) -> Option<i64> {
         match self {
             Origin::File { modified_ns, .. } => Some(*modified_ns),
+            Origin::Part { place, .. } => Some(place.file.modified_ns),
             Origin::Embedded { .. } | Origin::Unreadable { .. } => None,
         }
     }

@@ -1,5 +1,9 @@
 //! What counts as a label, in every kind of source.
 
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
 use crate::text::names::composed;
 
 /// What messages say that a label is.
@@ -46,6 +50,53 @@ impl Label {
             Label::Number(number) => number.to_string(),
             Label::Name(name) => name,
         }
+    }
+}
+
+/// Returns the label that a value of JSON is, or what the value is if it cannot be one.
+pub(super) fn of_json(value: Option<Value>) -> Result<Option<Label>, &'static str> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Label::of_text(&text)),
+        Some(Value::Bool(truth)) => Ok(Some(Label::Number(truth.into()))),
+        Some(Value::Number(number)) => match (number.as_i64(), number.as_f64().and_then(Label::of_fraction)) {
+            (Some(whole), _) => Ok(Some(Label::Number(whole))),
+            (None, Some(whole)) => Ok(Some(whole)),
+            (None, None) => Err("no whole number"),
+        },
+        Some(Value::Array(_)) => Err("a list"),
+        Some(Value::Object(_)) => Err("an object"),
+    }
+}
+
+/// Whether texts may be classes, by all of them: they are short, and not all of them are different
+/// or the same.
+#[derive(Debug, Default)]
+pub(super) struct LikeClasses {
+    distinct: BTreeSet<Label>,
+    count: usize,
+}
+
+impl LikeClasses {
+    /// Characters of a class name; captions have more.
+    pub(super) const LONGEST: usize = 100;
+    /// Classes that any data set has at most.
+    const MOST: usize = 100_000;
+    /// Pictures of a data set that may show as many classes.
+    const FEW: usize = 20;
+
+    /// Takes another text, and returns whether they may still be classes.
+    pub(super) fn take(&mut self, label: Label) -> bool {
+        let is_short = matches!(&label, Label::Name(name) if name.chars().nth(Self::LONGEST).is_none());
+        let fits = self.distinct.len() <= Self::MOST && is_short;
+        self.count += 1;
+        self.distinct.insert(label);
+        fits
+    }
+
+    /// Returns whether the texts may be classes, if each that was taken was one.
+    pub(super) fn are(&self) -> bool {
+        self.distinct.len() > 1 && (self.count <= Self::FEW || self.distinct.len() <= self.count / 2)
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::thread;
 
+use crate::cores;
+
 /// Most files that are looked at at the same time, each by a thread that does nothing but wait.
 const AT_ONCE: usize = 32;
 
@@ -11,7 +13,16 @@ const FEWEST: usize = 512;
 
 /// Returns what `look` finds of each item, in their order.
 pub(super) fn at_all<T: Sync, R: Send>(items: &[T], look: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let each = items.len().div_ceil(AT_ONCE).max(FEWEST);
+    by(items, items.len().div_ceil(AT_ONCE).max(FEWEST), look)
+}
+
+/// Like [`at_all`], for large files each of which is read through: one a core.
+pub(super) fn through_all<T: Sync, R: Send>(items: &[T], look: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    by(items, items.len().div_ceil(cores::limit()).max(1), look)
+}
+
+/// Gives a thread each so many items.
+fn by<T: Sync, R: Send>(items: &[T], each: usize, look: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let found = |items: &[T]| items.iter().map(&look).collect::<Vec<R>>();
     thread::scope(|scope| {
         let begun: Vec<_> = items

@@ -14,6 +14,9 @@ pub mod item;
 mod label;
 pub mod list;
 mod look;
+mod place;
+mod split_names;
+pub mod webdataset;
 mod written;
 
 use std::path::PathBuf;
@@ -23,7 +26,8 @@ use walkdir::DirEntry;
 
 pub use class_names::class_names;
 pub use guess::guess;
-pub use item::{Container, Item, Origin, Split, Within};
+pub use item::{Item, Origin, Split};
+pub use place::{At, Container, Larger, Within};
 
 use crate::error::Result;
 use crate::image::{Decoding, ExifOrientation, Limits};
@@ -41,6 +45,9 @@ choice! {
         /// A CSV, TSV or JSON Lines file that names picture files, their split and their label if
         /// known.
         List = "list",
+        /// Shards of WebDataset: tars in which the files of a sample, `0.jpg`, `0.cls`, lie next to
+        /// each other under one name.
+        WebDataset = "webdataset",
     }
 }
 
@@ -49,17 +56,21 @@ settings! {
     Dataset {
         /// How the pictures are stored.
         kind: SourceKind, SourceKind::WANT, ByContent;
-        /// The folder of pictures, the list, or the Parquet file or folder.
-        path: PathBuf, Want::Path(Must::Exist), ByContent;
+        /// The folder of pictures, the list, the Parquet file or folder, or the shards: a tar, a
+        /// folder of some, or a pattern such as `train-{000..099}.tar` or `*.tar`.
+        path: PathBuf, Want::Path(Must::ExistOrMatch), ByContent;
         ..
         /// The folder in which relative paths of pictures start (`list`, `hf-parquet`). Without it
         /// they start in the folder of the file that holds them.
         root: Option<PathBuf> = None, Want::Path(Must::BeFolder), ByContent;
-        /// The column that holds the pictures or their paths (`list`, `hf-parquet`). Without it the
-        /// column is found by its name or type.
+        /// The column that holds the pictures or their paths (`list`, `hf-parquet`), or the
+        /// extension of the pictures' files (`webdataset`). Without it the column is found by its
+        /// name or type, and the first picture of a sample is taken.
         image_column: Option<String> = None, Want::Text, ByContent;
         /// The column that holds the labels (`list`, `hf-parquet`). Without it the column is found
-        /// by its name and, in Parquet, by its declared classes or its values.
+        /// by its name and, in Parquet, by its declared classes or its values. Of shards it is the
+        /// extension of the files with the labels, such as `cls` or `txt`, or a key of those with
+        /// JSON, such as `json.label`; without it the first of these three that there is.
         label_column: Option<String> = None, Want::Text, ByContent;
         /// The column that holds the splits (`list`, `hf-parquet`). Without it a column that is
         /// called `split` counts, and the name of a Parquet file without one says its split.
@@ -156,6 +167,7 @@ pub fn open(dataset: &Dataset) -> Result<Box<dyn Source>> {
         SourceKind::Folder => Box::new(folder::Folder::open(path)?),
         SourceKind::List => Box::new(list::List::of(dataset)?),
         SourceKind::HfParquet => Box::new(hf_parquet::HfParquet::open(dataset)?),
+        SourceKind::WebDataset => Box::new(webdataset::WebDataset::open(dataset)?),
     })
 }
 
@@ -165,5 +177,10 @@ const OF_TOOLS: [&str; 4] = ["@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN"];
 /// Returns whether a file or folder is not hidden; hidden ones belong to tools.
 fn is_visible(entry: &DirEntry) -> bool {
     let name = entry.file_name();
-    entry.depth() == 0 || !(name.as_encoded_bytes().starts_with(b".") || OF_TOOLS.iter().any(|tool| name == *tool))
+    entry.depth() == 0 || !(name.as_encoded_bytes().starts_with(b".") || name.to_str().is_some_and(is_of_tools))
+}
+
+/// Returns whether a folder of this name is one of thumbnails and leftovers.
+fn is_of_tools(name: &str) -> bool {
+    OF_TOOLS.contains(&name)
 }

@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use crate::cores;
 use crate::error::{Error, Kind, Result};
 use crate::image::{Header, ImageId, Limits, Reason, Rejection, probe};
-use crate::source::{Item, Origin};
+use crate::source::{Item, Larger, Origin, Within};
 use crate::stage::pool::{self, Budget, Share, Task};
 
 /// A picture whose header is within the limits; it has not been decoded.
@@ -100,6 +100,7 @@ fn read(item: &mut Item, limits: &Limits, room: Share) -> Result<Encoded, Reject
     let bytes = match &mut item.origin {
         Origin::File { path, byte_len, .. } => read_file(path, *byte_len, limits)?,
         Origin::Embedded { bytes, .. } => std::mem::take(bytes),
+        Origin::Part { place, byte_len } => read_part(place, *byte_len, limits)?,
         Origin::Unreadable { detail } => return Err(Rejection::new(Reason::Unreadable, detail.clone())),
     };
     let _turn = cores::turn();
@@ -108,11 +109,24 @@ fn read(item: &mut Item, limits: &Limits, room: Share) -> Result<Encoded, Reject
 }
 
 fn read_file(path: &Path, byte_len: u64, limits: &Limits) -> Result<Vec<u8>, Rejection> {
-    // A file that is too large is not read at all.
-    if byte_len > limits.max_bytes {
-        return Err(Rejection::new(Reason::TooLargeBytes, limits.bytes_exceeded(byte_len)));
-    }
+    within(byte_len, limits)?;
     read_ordinary(path, limits.max_bytes).map_err(|e| Rejection::new(Reason::Unreadable, e.to_string()))
+}
+
+/// Reads a picture where it is in a larger file. The file is opened for each: what was listed may
+/// have changed since, and thousands of such files are not open at the same time.
+fn read_part(place: &Within, byte_len: u64, limits: &Limits) -> Result<Vec<u8>, Rejection> {
+    within(byte_len, limits)?;
+    let read = Larger::open(&place.file).and_then(|file| file.read(place.at, byte_len));
+    read.map_err(|error| Rejection::new(Reason::Unreadable, error.to_string()))
+}
+
+/// Refuses a picture that is too large before any of it is read.
+fn within(byte_len: u64, limits: &Limits) -> Result<(), Rejection> {
+    match byte_len > limits.max_bytes {
+        true => Err(Rejection::new(Reason::TooLargeBytes, limits.bytes_exceeded(byte_len))),
+        false => Ok(()),
+    }
 }
 
 /// Reads a file, up to one byte more than `longest`, because it may have grown since it was listed.

@@ -11,9 +11,8 @@ use arrow::datatypes::Int64Type;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::{Decoding, Format, ImageId, Rgb};
-use crate::source::hf_parquet::again::{self, Rows};
 use crate::source::item::modified_ns;
-use crate::source::{Container, Split};
+use crate::source::{At, Container, Larger, Split};
 use crate::stage::encoded;
 use crate::stage::feed::Size;
 use crate::stage::ingest;
@@ -47,32 +46,36 @@ enum Place {
     File { modified_ns: i64 },
     /// In this row of the part of `images`.
     Row(usize),
-    /// In this row of a larger file, which is one of [`Pictures::files`].
-    Within { file: usize, row: u64 },
+    /// At this place in a larger file, which is one of [`Pictures::files`].
+    Within { file: usize, at: At },
 }
 
 /// A larger file, which is opened once a picture in it is asked for.
 #[derive(Debug)]
-struct Larger {
-    container: Container,
-    opened: OnceLock<Rows>,
+struct Asked {
+    container: Arc<Container>,
+    opened: OnceLock<Larger>,
 }
 
-impl Larger {
-    fn read(&self, row: u64) -> Result<Vec<u8>> {
+impl Asked {
+    fn read(&self, at: At, byte_len: u64) -> Result<Vec<u8>> {
         let opened = match self.opened.get() {
             Some(opened) => opened,
             None => {
-                let opened = Rows::open(&self.container)?;
+                let opened = Larger::open(&self.container)?;
                 self.opened.get_or_init(|| opened)
             }
         };
-        opened.read(row)
+        opened.read(at, byte_len)
     }
 }
 
 /// The key in the footer of `images` that names the column of the pictures in larger files.
 pub(super) const COLUMN: &str = "pictures_in";
+
+/// The key in the footer of `images` that says that pictures are bytes of larger files, which have
+/// no columns.
+pub(super) const BYTES: &str = "pictures_at_bytes";
 
 impl Picture {
     /// Returns what the picture takes while it is read and decoded.
@@ -87,7 +90,7 @@ impl Picture {
 pub struct Pictures {
     rows: Vec<Picture>,
     reader: Option<PictureReader>,
-    files: Vec<Larger>,
+    files: Vec<Asked>,
     decoding: Decoding,
     images: Partition,
     /// Whether `images` was found to be outdated and set aside.
@@ -116,7 +119,7 @@ impl Pictures {
             let formats = arrays::strings(&batch, "format")?;
             let (splits, byte_lens) = (arrays::strings(&batch, "split")?, arrays::int64s(&batch, "byte_len")?);
             let (widths, heights) = (arrays::int32s(&batch, "width")?, arrays::int32s(&batch, "height")?);
-            let larger = files.rows(&batch)?;
+            let larger = files.places(&batch)?;
             // A picture that was copied has no modification time.
             let modified = batch.column_by_name("modified").and_then(|column| column.as_primitive_opt::<Int64Type>());
             for ((n, image_id), row) in ids.iter().enumerate().zip(row.by_ref()) {
@@ -130,7 +133,7 @@ impl Pictures {
                 // format does here.
                 let format = Format::parse(formats[n]).unwrap_or(Format::Png);
                 let place = match (modified.filter(|modified| modified.is_valid(n)), larger[n]) {
-                    (Some(modified), Some((path, row))) => files.place(path, modified.value(n), row),
+                    (Some(modified), Some((path, at))) => files.place(path, modified.value(n), at),
                     (Some(modified), None) => Place::File { modified_ns: modified.value(n) },
                     (None, _) => Place::Row(row),
                 };
@@ -187,7 +190,7 @@ impl Pictures {
         let picture = &self.rows[index];
         let bytes = match (picture.place, &self.reader) {
             (Place::Row(row), Some(reader)) => reader.read(row)?.unwrap_or_default(),
-            (Place::Within { file, row }, _) => self.files[file].read(row)?,
+            (Place::Within { file, at }, _) => self.files[file].read(at, picture.byte_len)?,
             _ => {
                 let path = Path::new(&picture.path);
                 let longest = picture.byte_len.min(self.decoding.limits.max_bytes);
@@ -214,12 +217,17 @@ impl Pictures {
                     .then(|| format!("does not show that {path} has changed"));
                 (Error::new(Kind::Input, what).hint(AGAIN), why)
             }
-            Place::Within { file, row } => {
+            Place::Within { file, at } => {
                 let container = &self.files[file].container;
-                let what = format!("row {row} of {} has changed since it was ingested", container.path.display());
+                let what = match at {
+                    At::Row(row) => {
+                        format!("row {row} of {} has changed since it was ingested", container.path.display())
+                    }
+                    At::Byte(_) => format!("{path} has changed since it was ingested"),
+                };
                 // The file was opened as one that has not changed.
                 let why = format!("does not show that {} has changed", container.path.display());
-                (Error::new(Kind::Input, what).hint(again::AGAIN), Some(why))
+                (Error::new(Kind::Input, what).hint(container.again()), Some(why))
             }
             Place::Row(_) => {
                 let what = format!("{} has other bytes of {path} than were ingested", self.images.dir().display());
@@ -240,11 +248,11 @@ impl Pictures {
 
 /// The larger files of a dataset, while its rows are read.
 struct Files {
-    files: Vec<Larger>,
+    files: Vec<Asked>,
     /// The place of each file, by its path and when it was last changed.
     places: HashMap<(String, i64), usize>,
-    /// The column of the pictures in them.
-    column: String,
+    /// The column of the pictures in them, if they have columns.
+    column: Option<String>,
     /// The columns of `images` that are read.
     columns: Vec<&'static str>,
 }
@@ -252,33 +260,39 @@ struct Files {
 impl Files {
     fn of(images: &Partition) -> Result<Self> {
         let first = images.listed()?.first().map(|part| reader::footer(part)).transpose()?;
-        let column = first.and_then(|mut footer| footer.pairs.remove(COLUMN));
+        let mut pairs = first.map(|footer| footer.pairs).unwrap_or_default();
+        let (column, bytes) = (pairs.remove(COLUMN), pairs.remove(BYTES));
         let mut columns = vec!["image_id", "path", "split", "byte_len", "modified", "format", "width", "height"];
         // Without such pictures there is nothing in these columns, and earlier versions of this
         // program, which copied them, had no such columns.
         columns.extend(column.iter().flat_map(|_| ["file", "file_row"]));
-        Ok(Files { files: Vec::new(), places: HashMap::new(), column: column.unwrap_or_default(), columns })
+        columns.extend(bytes.iter().flat_map(|_| ["file", "file_byte"]));
+        Ok(Files { files: Vec::new(), places: HashMap::new(), column, columns })
     }
 
-    /// Returns the larger file that has each row's picture, and its row there, if one has it.
-    fn rows<'a>(&self, batch: &'a RecordBatch) -> Result<Vec<Option<(&'a str, u64)>>> {
+    /// Returns the larger file that has each row's picture, and its place there, if one has it.
+    fn places<'a>(&self, batch: &'a RecordBatch) -> Result<Vec<Option<(&'a str, At)>>> {
         if batch.column_by_name("file").is_none() {
             return Ok(vec![None; batch.num_rows()]);
         }
-        let rows = batch.column_by_name("file_row").and_then(|column| column.as_primitive_opt::<Int64Type>());
+        let (name, at): (_, fn(u64) -> At) = match self.column {
+            Some(_) => ("file_row", At::Row),
+            None => ("file_byte", At::Byte),
+        };
+        let numbers = batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int64Type>());
         let files = arrays::optional_strings(batch, "file")?.into_iter().enumerate();
-        let row = |n: usize| rows.filter(|rows| rows.is_valid(n)).map(|rows| rows.value(n).max(0).cast_unsigned());
-        Ok(files.map(|(n, file)| Some((file?, row(n)?))).collect())
+        let number = |n: usize| numbers.filter(|numbers| numbers.is_valid(n)).map(|numbers| numbers.value(n));
+        Ok(files.map(|(n, file)| Some((file?, at(number(n)?.max(0).cast_unsigned())))).collect())
     }
 
-    fn place(&mut self, path: &str, modified_ns: i64, row: u64) -> Place {
+    fn place(&mut self, path: &str, modified_ns: i64, at: At) -> Place {
         let Files { files, places, column, .. } = self;
         let file = *places.entry((path.to_owned(), modified_ns)).or_insert_with(|| {
             let container = Container { path: path.into(), modified_ns, column: column.clone() };
-            files.push(Larger { container, opened: OnceLock::new() });
+            files.push(Asked { container: Arc::new(container), opened: OnceLock::new() });
             files.len() - 1
         });
-        Place::Within { file, row }
+        Place::Within { file, at }
     }
 }
 

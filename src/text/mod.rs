@@ -7,3 +7,4 @@ pub(crate) mod names;
 pub mod nearest;
 pub(crate) mod numbers;
 pub(crate) mod path;
+pub(crate) mod pattern;

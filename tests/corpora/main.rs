@@ -9,6 +9,8 @@ mod hostile;
 mod seeds;
 #[path = "../../fuzz/src/target.rs"]
 mod target;
+#[path = "../common/tars.rs"]
+mod tars;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -15,7 +15,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use safetensors::tensor::{Dtype, TensorView};
 
-use crate::{hostile, target};
+use crate::{hostile, target, tars};
 
 /// A seed: its target, its name, its bytes.
 type Seed = (&'static str, String, Vec<u8>);
@@ -25,6 +25,7 @@ pub fn all() -> Vec<Seed> {
     seeds.extend(pictures());
     seeds.extend(sentences());
     seeds.extend(parquet());
+    seeds.extend(shards());
     seeds.extend(tensors());
     seeds.extend(store());
     seeds
@@ -249,6 +250,36 @@ fn parquet() -> Vec<Seed> {
     ];
     let written = ways.map(|(name, labels, ways)| ("hf_parquet", name.to_owned(), parquet_of(labels, ways.build())));
     written.into_iter().collect()
+}
+
+/// Shards of two samples, in several ways of writing.
+fn shards() -> Vec<Seed> {
+    let png = hostile::png(1, 1);
+    let long = format!("{}.png", "n".repeat(120));
+    let numbers = tars::tar(&[("0.png", &png), ("0.cls", b"1"), ("1.png", b""), ("1.cls", b"-1")]);
+    let json = tars::tar(&[("a/0.png", &png), ("a/0.json", b"{\"label\": \"rose\"}"), (&long, &png)]);
+    let texts =
+        tars::tar(&[("0.txt", b"rose"), ("0.png", &png), ("1.txt", b"aster"), ("1.png", &png), ("1.png", &png)]);
+    let mut odd = tar::Builder::new(Vec::new());
+    for (name, kind, claimed) in [
+        (&b"0.png"[..], tar::EntryType::Symlink, 0),
+        (b"../1.png", tar::EntryType::Regular, 0),
+        (b"2.png", tar::EntryType::GNUSparse, 0),
+        (b"3.png", tar::EntryType::Regular, 1 << 40),
+    ] {
+        tars::append_raw(&mut odd, name, kind, claimed, b"");
+    }
+    let mut records = tar::Builder::new(Vec::new());
+    records.append_pax_extensions([("path", &b"long/0.png"[..]), ("size", b"3")]).unwrap();
+    tars::append(&mut records, "0.png", b"abc");
+    let named = [
+        ("numbers", numbers),
+        ("json", json),
+        ("texts", texts),
+        ("odd", odd.into_inner().unwrap()),
+        ("records", records.into_inner().unwrap()),
+    ];
+    named.map(|(name, bytes)| ("webdataset", name.to_owned(), bytes)).into()
 }
 
 fn parquet_of(labels: &ArrayRef, ways: WriterProperties) -> Vec<u8> {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use microclip_pipe::clip::{ClipConfig, Tokenizer, Weights};
 use microclip_pipe::dka::Statement;
-use microclip_pipe::error::Result;
+use microclip_pipe::error::{Error, Kind, Result};
 use microclip_pipe::image::{Limits, Preprocess, decode, probe};
 use microclip_pipe::source::{self, Dataset, SourceKind};
 use microclip_pipe::stage::describe::Sentences;
@@ -165,6 +165,28 @@ fn descriptions() {
 fn hugging_face_parquet() {
     let whole = small_parquet();
     survives("train.parquet", &whole, |path| drained(&Dataset::new(SourceKind::HfParquet, path.to_owned())));
+}
+
+#[test]
+fn shards() {
+    let (one, two) = (crate::corpus::png(9, 8), crate::corpus::png(8, 9));
+    let long = format!("{}.png", "n".repeat(200));
+    let whole = crate::tars::tar(&[("0.png", &one), ("0.cls", b"1"), (&long, &two), ("1.json", b"{\"label\": 0}")]);
+    survives("train.tar", &whole, |path| {
+        let dataset = Dataset::new(SourceKind::WebDataset, path.to_owned());
+        drained(&dataset)?;
+        // What is wrong with a shard is an item of it; places are always within the file.
+        for item in source::open(&dataset)?.items() {
+            match item?.origin {
+                source::Origin::Part { place, byte_len } => {
+                    drop(source::Larger::open(&place.file)?.read(place.at, byte_len).unwrap());
+                }
+                source::Origin::Unreadable { detail } => return Err(Error::new(Kind::Input, detail)),
+                source::Origin::File { .. } | source::Origin::Embedded { .. } => {}
+            }
+        }
+        Ok(())
+    });
 }
 
 /// Two pictures with labels, as `datasets` writes them.

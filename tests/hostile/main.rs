@@ -4,6 +4,8 @@
 mod corpus;
 #[path = "../common/pipeline.rs"]
 mod pipeline;
+#[path = "../common/tars.rs"]
+mod tars;
 
 mod inputs;
 mod models;

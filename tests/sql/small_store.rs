@@ -79,6 +79,7 @@ pub fn build(root: &Path) -> (Store, Visible) {
             Arc::new(Int64Array::from(vec![None, Some(1_700_000_000_000_000_000), None, None])),
             arrays::optional_text([None::<&str>; 4]),
             Arc::new(Int64Array::new_null(4)),
+            Arc::new(Int64Array::new_null(4)),
             texts(&["jpeg", "jpeg", "jpeg", "png"]),
             i32s(&[96, 96, 120, 64]),
             i32s(&[96, 64, 96, 64]),

@@ -6,7 +6,6 @@
 //! writers index the pages, so where no index is in the file, the headers of a group's pages are
 //! walked the first time that one of its pictures is asked for; 24 bytes a page are kept of them.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -28,17 +27,14 @@ use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::guard::or_damaged;
-use crate::error::{Context, Error, Kind, Result};
-use crate::source::item::{Container, modified_ns};
+use crate::error::{Context, Kind, Result};
+use crate::source::place::Container;
 use crate::store::positioned::{Bytes, From, Positioned};
-
-/// Hint for a file that is not what was ingested.
-pub const AGAIN: &str = "run again to ingest what is there now, or put back the file that was there; \
-                         with dataset.copy = true the store keeps the pictures themselves";
 
 /// The pictures of one file. May be shared between threads.
 #[derive(Debug)]
 pub struct Rows {
+    container: Arc<Container>,
     path: PathBuf,
     file: Positioned,
     metadata: ParquetMetaData,
@@ -57,29 +53,24 @@ impl Rows {
     ///
     /// # Errors
     /// Returns [`Kind::Input`] if the file cannot be read, or has changed since.
-    pub fn open(container: &Container) -> Result<Rows> {
+    pub fn open(container: &Arc<Container>) -> Result<Rows> {
         let path = container.path.clone();
-        let refuse = |what: &str| Error::new(Kind::Input, format!("{} {what}", path.display())).hint(AGAIN);
-        let file = File::open(&path).at(Kind::Input, "cannot read", &path).map_err(|error| error.hint(AGAIN))?;
-        let found = file.metadata().at(Kind::Input, "cannot read", &path)?;
-        if modified_ns(&found) != container.modified_ns {
-            return Err(refuse("has changed since it was ingested"));
-        }
-        let file = Positioned::new(file);
+        let file = Positioned::new(container.open()?.0);
         let options = ArrowReaderOptions::new()
             .with_offset_index_policy(PageIndexPolicy::Optional)
             .with_column_index_policy(PageIndexPolicy::Skip);
         let metadata = or_damaged(&path, || {
             ArrowReaderMetadata::load(&file, options).at(Kind::Input, "cannot read as Parquet:", &path)
         });
-        let metadata = metadata.map_err(|error| error.hint(AGAIN))?.metadata().as_ref().clone();
+        let metadata = metadata.map_err(|error| error.hint(container.again()))?.metadata().as_ref().clone();
+        let column = container.column.as_deref().unwrap_or_default();
         let schema = metadata.file_metadata().schema_descr_ptr();
         let leaf = schema.columns().iter().position(|leaf| match leaf.path().parts() {
-            [own] => *own == container.column,
-            [own, child] => *own == container.column && child == "bytes",
+            [own] => own == column,
+            [own, child] => own == column && child == "bytes",
             _ => false,
         });
-        let leaf = leaf.ok_or_else(|| refuse(&format!("has no column `{}` any more", container.column)))?;
+        let leaf = leaf.ok_or_else(|| container.refused(&format!("has no column `{column}` any more")))?;
         let mut starts = vec![0];
         for group in metadata.row_groups() {
             starts.push(starts.last().copied().unwrap_or(0) + group.num_rows().max(0).cast_unsigned());
@@ -87,7 +78,7 @@ impl Rows {
         let pages = metadata.row_groups().iter().map(|_| OnceLock::new()).collect();
         let about = metadata.file_metadata();
         let about = FileMetaData::new(about.version(), about.num_rows(), None, None, schema, None);
-        Ok(Rows { path, file, metadata, about, leaf, starts, pages })
+        Ok(Rows { container: Arc::clone(container), path, file, metadata, about, leaf, starts, pages })
     }
 
     /// Returns the encoded picture of a row.
@@ -103,10 +94,9 @@ impl Rows {
             }
             None => Ok(None),
         };
-        found.map_err(|error| error.hint(AGAIN))?.ok_or_else(|| {
-            let what = format!("{} has no picture in row {row} any more", self.path.display());
-            Error::new(Kind::Input, what).hint(AGAIN)
-        })
+        found
+            .map_err(|error| error.hint(self.container.again()))?
+            .ok_or_else(|| self.container.refused(&format!("has no picture in row {row} any more")))
     }
 
     fn of_group(&self, group: usize, row: u64) -> ParquetResult<Option<Vec<u8>>> {

@@ -14,8 +14,9 @@ use super::pages::Pages;
 use super::types::{self, Pictures};
 use super::{Part, open};
 use crate::error::{Context, Error, Kind, Result};
-use crate::source::item::{Container, Item, Origin, Split, Within, modified_ns};
+use crate::source::item::{Item, Origin, Split, modified_ns};
 use crate::source::label::{Label, ONE_CLASS};
+use crate::source::place::{At, Container, Within};
 use crate::source::written;
 
 /// The number of pictures held in memory at once.
@@ -99,7 +100,7 @@ pub(super) fn items(
 
 /// Returns what the pictures of a file are read again from.
 fn container(part: &Part) -> Result<Container> {
-    let (path, column) = (part.path.clone(), part.columns.image.clone());
+    let (path, column) = (part.path.clone(), Some(part.columns.image.clone()));
     let metadata = std::fs::metadata(&path).at(Kind::Input, "cannot read", &path)?;
     Ok(Container { path, modified_ns: modified_ns(&metadata), column })
 }
@@ -210,8 +211,8 @@ fn picture(
     match (cells.bytes(here), cells.path(here)) {
         (Some(bytes), inner) => {
             let shown = inner.map(|inner| format!("{shown}/{inner}")).unwrap_or(shown);
-            let place = Within { file: Arc::clone(container), row: row as u64 };
-            (shown, Origin::Embedded { bytes: bytes.to_vec(), place })
+            let place = Within { file: Arc::clone(container), at: At::Row(row as u64) };
+            (shown, Origin::Embedded { bytes: bytes.to_vec(), place: Some(place) })
         }
         (None, Some(written)) => {
             match (place(written), &cells.bytes) {

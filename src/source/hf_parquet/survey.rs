@@ -8,7 +8,7 @@ use super::{Part, rows};
 use crate::error::{Error, Kind, Result};
 use crate::source::column_names::KEYS;
 use crate::source::item::Split;
-use crate::source::label::{Label, hidden_note};
+use crate::source::label::{Label, LikeClasses, hidden_note};
 use crate::text::list::some_of;
 
 /// Columns that are worth naming in one message.
@@ -152,28 +152,17 @@ pub(super) fn training(part: &Part, rows: u64) -> Result<u64> {
     Ok(training)
 }
 
-/// Returns whether the values of a column of text may be classes: they are short, and not all of
-/// them are different or the same.
+/// Returns whether the values of a column of text may be classes.
 fn repeats(files: &[Part], name: &str) -> Result<bool> {
-    /// Characters of a class name; captions have more.
-    const LONGEST: usize = 100;
-    /// Classes that any data set has at most.
-    const MOST: usize = 100_000;
-    /// Pictures of a data set that may show as many classes.
-    const FEW: usize = 20;
-    let (mut distinct, mut count) = (BTreeSet::new(), 0);
+    let mut like = LikeClasses::default();
     for part in files {
         let seen = rows::labels_until(part, name, |_, label| {
-            let Some(label) = label else { return Ok(ControlFlow::Continue(())) };
-            let fits =
-                distinct.len() <= MOST && matches!(&label, Label::Name(name) if name.chars().nth(LONGEST).is_none());
-            count += 1;
-            distinct.insert(label);
+            let fits = label.is_none_or(|label| like.take(label));
             Ok(if fits { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         })?;
         if seen.is_break() {
             return Ok(false);
         }
     }
-    Ok(distinct.len() > 1 && (count <= FEW || distinct.len() <= count / 2))
+    Ok(like.are())
 }

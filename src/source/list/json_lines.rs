@@ -12,7 +12,7 @@ use super::columns::Columns;
 use super::{JSON, Row, has_extension};
 use crate::error::{Context, Error, Kind, Result};
 use crate::source::column_names::{Chosen, KEYS};
-use crate::source::label::{Label, ONE_CLASS};
+use crate::source::label::{ONE_CLASS, of_json};
 use crate::text::file::without_mark;
 
 /// Bytes that a line may have: room for a long caption and boxes.
@@ -72,7 +72,7 @@ pub(super) fn rows(mut file: File, chosen: Chosen<'_>, path: &Path) -> Result<(C
         };
         let file = text(value(&mut object, Some(columns.path)), columns.path)?;
         let split = text(value(&mut object, columns.split), columns.split.unwrap_or(0))?;
-        let label = label(value(&mut object, columns.label)).map_err(|what| {
+        let label = of_json(value(&mut object, columns.label)).map_err(|what| {
             let name = &names[columns.label.unwrap_or(0)];
             refused(path, line, &format!("`{name}` is {what}"))
                 .hint(format!("{ONE_CLASS}; {} chooses another key", KEYS[1]))
@@ -81,22 +81,6 @@ pub(super) fn rows(mut file: File, chosen: Chosen<'_>, path: &Path) -> Result<(C
         Ok(())
     })?;
     Ok((columns, rows))
-}
-
-/// Reads a label; returns what the value is if it cannot be one.
-fn label(value: Option<Value>) -> std::result::Result<Option<Label>, &'static str> {
-    match value {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Label::of_text(&text)),
-        Some(Value::Bool(truth)) => Ok(Some(Label::Number(truth.into()))),
-        Some(Value::Number(number)) => match (number.as_i64(), number.as_f64().and_then(Label::of_fraction)) {
-            (Some(whole), _) => Ok(Some(Label::Number(whole))),
-            (None, Some(whole)) => Ok(Some(whole)),
-            (None, None) => Err("no whole number"),
-        },
-        Some(Value::Array(_)) => Err("a list"),
-        Some(Value::Object(_)) => Err("an object"),
-    }
 }
 
 /// Passes each line's object to `see`, with the line's number; empty lines are skipped.

@@ -104,6 +104,7 @@ impl Found {
     pub(super) fn in_file(&self, item: &Item) -> Option<&InFile> {
         match &item.origin {
             Origin::File { byte_len, modified_ns, .. } => self.files.get(&key(&item.path, *byte_len, *modified_ns)),
+            Origin::Part { place, byte_len } => self.files.get(&key(&item.path, *byte_len, place.file.modified_ns)),
             _ => None,
         }
     }

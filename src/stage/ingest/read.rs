@@ -33,7 +33,7 @@ pub(super) struct Row {
     /// Modification time of the file that has the picture (nanoseconds since 1970 UTC), unless it
     /// is copied.
     pub(super) modified: Option<i64>,
-    /// The row of a larger file that has the picture, unless it is copied.
+    /// The place in a larger file that has the picture, unless it is copied.
     pub(super) within: Option<Within>,
     /// Whether its bytes are in the spool.
     pub(super) spooled: bool,
@@ -123,7 +123,7 @@ pub(super) struct Good {
     pub(super) header: Header,
     pub(super) byte_len: u64,
     modified: Option<i64>,
-    /// The row of a larger file that has it, unless it is copied.
+    /// The place in a larger file that has it, unless it is copied.
     within: Option<Within>,
     /// Bytes of a picture that is copied, with their memory share.
     bytes: Option<(Vec<u8>, Share)>,
@@ -298,7 +298,11 @@ impl Good {
     /// Returns the picture in an item's file without reading it.
     pub(super) fn known(id: ImageId, header: Header, item: &Item, colour: Option<String>) -> Self {
         let (byte_len, modified) = (item.origin.byte_len(), item.origin.modified_ns());
-        Good { id, header, byte_len, modified, within: None, bytes: None, cuts: Cuts::new(), colour }
+        let within = match &item.origin {
+            Origin::Part { place, .. } => Some(place.clone()),
+            _ => None,
+        };
+        Good { id, header, byte_len, modified, within, bytes: None, cuts: Cuts::new(), colour }
     }
 
     /// Returns the picture with what is kept of it: its bytes, or where they are.
@@ -306,11 +310,12 @@ impl Good {
         let byte_len = self.bytes.as_ref().map_or(self.byte_len, |(bytes, _)| bytes.len() as u64);
         match &item.origin {
             // Tables hold text.
-            Origin::Embedded { place, .. } if !copy && place.file.path.to_str().is_some() => {
+            Origin::Embedded { place: Some(place), .. } if !copy && place.file.path.to_str().is_some() => {
                 let (modified, within) = (Some(place.file.modified_ns), Some(place.clone()));
                 Good { byte_len, modified, within, bytes: None, ..self }
             }
             Origin::Embedded { .. } => Good { byte_len, ..self },
+            // What stays where it is.
             _ => Good { byte_len, bytes: None, ..self },
         }
     }

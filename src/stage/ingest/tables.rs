@@ -11,6 +11,7 @@ use super::read::{Read, Row, SourceFile};
 use super::{IngestSettings, Ingested};
 use crate::error::{Context, Kind, Result};
 use crate::image::ImageId;
+use crate::source::At;
 use crate::stage::{picture_set, pictures};
 use crate::store::{layout::Store, reader};
 use crate::table::{self, Dims, arrays};
@@ -85,9 +86,12 @@ pub(super) fn write(found: &Ingested, read: Read, settings: &IngestSettings, sto
     ids.sort_unstable();
     let [snapshot] = footer;
     let mut footer = vec![snapshot, (picture_set::KEY.to_owned(), picture_set::of(ids))];
-    // All files of a dataset have the same columns.
+    // All files of a dataset are of one kind, and have the same columns.
     if let Some(within) = rows.iter().find_map(|row| row.within.as_ref()) {
-        footer.push((pictures::COLUMN.to_owned(), within.file.column.clone()));
+        footer.push(match &within.file.column {
+            Some(column) => (pictures::COLUMN.to_owned(), column.clone()),
+            None => (pictures::BYTES.to_owned(), "true".to_owned()),
+        });
     }
     let mut writer = images.writer(PART, &schema, &footer)?;
     spool.rewind().at(Kind::Store, "cannot read", store.root())?;
@@ -95,7 +99,10 @@ pub(super) fn write(found: &Ingested, read: Read, settings: &IngestSettings, sto
         let bytes = rows.iter().map(|row| unspool(row, &mut spool)).collect::<Result<Vec<_>>>()?;
         let column = |of: fn(&Row) -> &str| arrays::text(rows.iter().map(of));
         let within = || rows.iter().map(|row| row.within.as_ref());
-        let columns: [(&str, ArrayRef); 12] = [
+        let at = |of: fn(At) -> Option<u64>| -> ArrayRef {
+            Arc::new(Int64Array::from_iter(within().map(|within| of(within?.at).map(u64::cast_signed))))
+        };
+        let columns: [(&str, ArrayRef); 13] = [
             ("image_id", arrays::text(rows.iter().map(|row| row.id.to_string()))),
             ("path", column(|row| &row.files[0].path)),
             ("paths", arrays::text_lists(rows.iter().map(|row| row.files.iter().map(|file| &file.path)))),
@@ -104,7 +111,8 @@ pub(super) fn write(found: &Ingested, read: Read, settings: &IngestSettings, sto
             ("byte_len", arrays::int64(rows.iter().map(|row| row.byte_len as i64).collect())),
             ("modified", Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.modified)))),
             ("file", arrays::optional_text(within().map(|within| within?.file.path.to_str()))),
-            ("file_row", Arc::new(Int64Array::from_iter(within().map(|within| Some(within?.row as i64))))),
+            ("file_row", at(|at| if let At::Row(row) = at { Some(row) } else { None })),
+            ("file_byte", at(|at| if let At::Byte(first) = at { Some(first) } else { None })),
             ("format", column(|row| row.header.format.as_str())),
             ("width", Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.header.width as i32)))),
             ("height", Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.header.height as i32)))),
