@@ -52,6 +52,7 @@ mod licences;
 mod method_parity;
 mod model_files;
 mod neighbours;
+mod next_steps;
 mod orientation;
 mod predict;
 mod preprocess_parity;

@@ -4,6 +4,7 @@ mod ablate;
 pub mod accuracy;
 mod adapt;
 mod align;
+mod browser;
 mod cache;
 mod common;
 mod completions;

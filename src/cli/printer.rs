@@ -118,6 +118,11 @@ impl Printer {
         }
     }
 
+    /// Returns whether a person reads the notes as they come: they go to a terminal, in text.
+    pub(super) fn is_read(&self) -> bool {
+        !self.quiet && self.log_format == LogFormat::Text && io::stderr().is_terminal()
+    }
+
     /// Prints something on stderr if `--verbose` was given.
     pub fn detail(&self, text: impl FnOnce() -> String) {
         if self.verbose {

@@ -1,18 +1,18 @@
 //! `report`: a run as one HTML page.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 
-use super::EXIT_CODES;
 use super::common::{Common, runtime};
 use super::output::Target;
 use super::printer::Printer;
+use super::{EXIT_CODES, browser};
 use crate::cli::signal;
 use crate::error::{Context, Kind, Result};
 use crate::report::{Looked, report};
-use crate::runs::stored_run;
+use crate::runs::stored_run::{self, StoredRun};
 use crate::stop::Stop;
 
 const LONG_ABOUT: &str = "\
@@ -28,6 +28,8 @@ const EXAMPLES: &str = "\
 Examples:
   microclip-pipe report pipelines/flowers.toml
       The newest run that is finished, below the store.
+  microclip-pipe report pipelines/flowers.toml --open
+      The same, shown in the browser.
   microclip-pipe report pipelines/flowers.toml --run flowers-head-s1 --output seed-1.html
       The run whose id begins so.";
 
@@ -47,14 +49,18 @@ pub(super) struct Report {
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
 
+    /// Open the page in the browser
+    #[arg(long)]
+    open: bool,
+
     /// How many pictures the map of embeddings shows; each goes through the model, and 0 leaves the
     /// map out
-    #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u64).range(..=20_000))]
+    #[arg(long, value_name = "N", default_value_t = Looked::default().mapped as u64, value_parser = clap::value_parser!(u64).range(..=20_000))]
     map: u64,
 
     /// How many pictures the page looks at for what takes a number for each class and pass; it says
     /// so where there are more
-    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = Looked::default().sampled, value_parser = clap::value_parser!(u64).range(1..))]
     sample: u64,
 }
 
@@ -71,17 +77,30 @@ impl Report {
         let mapped = usize::try_from(self.map).unwrap_or(usize::MAX);
         let looked = Looked { mapped, sampled: self.sample };
         let page = runtime()?.block_on(report(&chosen, looked, &stop, progress.as_ref()))?;
-        let path = match &self.output {
-            Some(path) => path.clone(),
-            None => {
-                let folder = chosen.store.root().join("reports");
-                std::fs::create_dir_all(&folder).at(Kind::System, "cannot make", &folder)?;
-                folder.join(format!("{}.html", chosen.run))
-            }
-        };
-        let mut target = Target::open(Some(path.clone()))?;
-        target.write_all(page.as_bytes()).at(Kind::System, "cannot write", &path)?;
-        target.finish()?;
-        printer.result(&path.display().to_string())
+        let path = write(&page, self.output.as_deref(), &chosen)?;
+        printer.result(&path.display().to_string())?;
+        if self.open {
+            browser::open(&path, printer);
+        }
+        Ok(())
     }
+}
+
+/// Writes the page of a run, by default into the store, and returns its path.
+///
+/// # Errors
+/// Returns [`Kind::System`] if the file cannot be written.
+pub(super) fn write(page: &str, output: Option<&Path>, chosen: &StoredRun) -> Result<PathBuf> {
+    let path = match output {
+        Some(path) => path.to_owned(),
+        None => {
+            let folder = chosen.store.root().join("reports");
+            std::fs::create_dir_all(&folder).at(Kind::System, "cannot make", &folder)?;
+            folder.join(format!("{}.html", chosen.run))
+        }
+    };
+    let mut target = Target::open(Some(path.clone()))?;
+    target.write_all(page.as_bytes()).at(Kind::System, "cannot write", &path)?;
+    target.finish()?;
+    Ok(path)
 }

@@ -4,16 +4,20 @@ use clap::Args;
 
 use super::common::{Common, runtime};
 use super::printer::Printer;
-use super::{EXIT_CODES, accuracy, plan, run_upto};
+use super::{EXIT_CODES, accuracy, browser, plan, report, run_upto};
 use crate::error::Result;
+use crate::report::{Looked, NextStep, next_steps, report};
 use crate::runs::lookup::Upto;
+use crate::runs::stored_run;
+use crate::stop::Stop;
 
 const LONG_ABOUT: &str = "\
 Runs the whole pipeline: ingests the pictures, embeds them, their views and the sentences, adapts the model in passes \
 of pseudo-labels and training, and, where labels are known, measures what came of it.
 
 What the store already holds is not computed again. After a stop, the same command goes on from there, with the same \
-result as if it had not stopped. The accuracy table goes to stdout, everything else to stderr.";
+result as if it had not stopped. The accuracy table goes to stdout, everything else to stderr; on a terminal, it ends with \
+what is worth doing next.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,6 +41,10 @@ pub(super) struct Run {
     /// what it would note about its inputs, this notes. Nothing is computed or changed.
     #[arg(long)]
     dry_run: bool,
+
+    /// Write the run's page when it has ended, as `report` does, and open it in the browser
+    #[arg(long, conflicts_with = "dry_run")]
+    open: bool,
 }
 
 impl Run {
@@ -47,7 +55,26 @@ impl Run {
             plan.notes.iter().for_each(|note| printer.note(note));
             return printer.result(&plan::show(&plan.rows));
         }
-        let outcome = run_upto::execute(&self.common, Upto::Evaluate, printer)?;
-        accuracy::print(&outcome, printer)
+        let stop = Stop::default();
+        let outcome = run_upto::execute_until(&stop, &self.common, Upto::Evaluate, printer)?;
+        accuracy::print(&outcome, printer)?;
+        if !self.open && !printer.is_read() {
+            return Ok(());
+        }
+        let chosen = stored_run::named(&self.common.load()?.store, &outcome.run)?;
+        if self.open {
+            let progress = printer.progress();
+            let page = report(&chosen, Looked::default(), &stop, progress.as_ref());
+            let path = report::write(&runtime()?.block_on(page)?, None, &chosen)?;
+            printer.note(&format!("the run's page is {}", path.display()));
+            browser::open(&path, printer);
+        }
+        if printer.is_read() {
+            let pipeline = self.common.pipeline.display().to_string();
+            let steps = runtime()?.block_on(next_steps(&chosen, &pipeline))?;
+            printer.note("\nnext:");
+            steps.iter().for_each(|NextStep { why, command }| printer.note(&format!("  {command}\n      {why}")));
+        }
+        Ok(())
     }
 }

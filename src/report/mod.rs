@@ -13,6 +13,7 @@ mod confidence;
 mod gallery;
 mod insight;
 mod map;
+mod next_steps;
 mod overview;
 mod page;
 mod passes;
@@ -31,6 +32,7 @@ use crate::stage::progress::Progress;
 use crate::stop::Stop;
 use crate::table::{session, warnings};
 
+pub use next_steps::{NextStep, next_steps};
 use sample::Sample;
 
 /// Everything that the page shows.
@@ -56,6 +58,13 @@ pub struct Looked {
     /// Those whose logits and neighbours are read, at most: a number for each class, pass and
     /// picture, and the pairs of a picture in each pass.
     pub sampled: u64,
+}
+
+impl Default for Looked {
+    /// Looks at as many as `report` does by itself.
+    fn default() -> Self {
+        Looked { mapped: 600, sampled: 20_000 }
+    }
 }
 
 /// Makes the page of a run.

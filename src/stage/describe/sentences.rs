@@ -45,7 +45,10 @@ settings! {
 
 impl Text {
     /// Returns whether the file of sentences has any.
-    fn has_sentences(&self) -> Result<bool> {
+    ///
+    /// # Errors
+    /// Returns [`Kind::Input`] if the file cannot be read.
+    pub fn has_sentences(&self) -> Result<bool> {
         match (&self.descriptions, self.layout) {
             (Some(path), Layout::Sentences | Layout::Descriptors) => {
                 Ok(file::entries(path)?.iter().any(|(_, sentences)| !sentences.is_empty()))
