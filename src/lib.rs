@@ -25,6 +25,7 @@
 //! cores      how many cores this process may use, and turns on them
 //! settings   what a setting is: its type, default, bounds, meaning, and what changes with it
 //! language_model  asking a language model, and finding the sentences in its answer
+//! hub        models and data sets of the Hugging Face Hub: names, cache, fetching
 //! text       words, numbers and paths as people write and mistype them, small text files of users
 //! memory     how much memory to plan with, and what the allocator does with freed memory
 //! net        an HTTP client, and when to ask again
@@ -43,6 +44,7 @@ pub mod dino;
 pub mod dka;
 pub mod error;
 pub mod fusion;
+pub mod hub;
 pub mod image;
 pub mod language_model;
 pub mod memory;

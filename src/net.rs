@@ -52,7 +52,8 @@ pub fn may_pass(error: &ureq::Error) -> bool {
     use std::io::ErrorKind;
     match error {
         ureq::Error::Io(error) => !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::PermissionDenied),
-        ureq::Error::Timeout(_) | ureq::Error::ConnectionFailed | ureq::Error::Protocol(_) => true,
+        ureq::Error::Timeout(_) | ureq::Error::ConnectionFailed => true,
+        ureq::Error::Protocol(_) | ureq::Error::BodyStalled => true,
         _ => false,
     }
 }

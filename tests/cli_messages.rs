@@ -43,6 +43,7 @@ fn every_verb_has_a_manual_page() {
         "export",
         "runs",
         "cache",
+        "model",
         "schema",
         "init",
         "doctor",
@@ -52,6 +53,9 @@ fn every_verb_has_a_manual_page() {
         "help",
     ] {
         assert_cmd_snapshot!(format!("help_{verb}"), program().args([verb, "--help"]));
+    }
+    for task in ["ls", "pull"] {
+        assert_cmd_snapshot!(format!("help_model_{task}"), program().args(["model", task, "--help"]));
     }
     for task in ["ls", "verify", "gc", "rm"] {
         assert_cmd_snapshot!(format!("help_cache_{task}"), program().args(["cache", task, "--help"]));

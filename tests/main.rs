@@ -46,6 +46,7 @@ mod export;
 mod fiedler;
 mod formats_matrix;
 mod gpu;
+mod hub;
 mod jpeg_matrix;
 mod keep;
 mod licences;

@@ -48,7 +48,7 @@ impl Doctor {
             (Ok(Some(spec)), Some(file)) => {
                 // Everything else can be looked at without the sentences.
                 wrong = overrides.load(file).err();
-                let looked = async { Ok(doctor::pipeline(&spec, wrong.as_ref()).await) };
+                let looked = async { Ok(doctor::pipeline(&spec, wrong.as_ref(), printer.progress().as_ref()).await) };
                 findings.extend(runtime()?.block_on(looked)?);
             }
             (Err(error), _) => {

@@ -52,6 +52,7 @@ impl Export {
         chosen.notes.iter().for_each(|note| printer.note(note));
         let stop = Stop::default();
         signal::watch(stop.clone(), printer.progress())?;
+        let chosen = chosen.with_models_fetched(&stop, printer.progress().as_ref())?;
         let notes = export(&chosen, &self.output, &stop)?;
         printer.note(&format!("run {} is in {}", chosen.run, self.output.display()));
         notes.iter().for_each(|note| printer.note(note));

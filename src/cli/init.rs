@@ -35,8 +35,8 @@ pub(super) struct Init {
     #[arg(value_name = "FOLDER", value_hint = ValueHint::AnyPath)]
     pictures: PathBuf,
 
-    /// The CLIP: a Hugging Face directory or a .safetensors file; by default the only one beside
-    /// the pipeline file
+    /// The CLIP: a Hugging Face directory, a .safetensors file, or ORG/NAME on the hub; by default
+    /// the only one beside the pipeline file
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     model: Option<PathBuf>,
 

@@ -17,6 +17,7 @@ mod help;
 mod ingest;
 mod init;
 mod man;
+mod model;
 mod output;
 pub mod panics;
 mod plan;
@@ -118,6 +119,7 @@ enum Verb {
     Export(export::Export),
     Runs(runs::Runs),
     Cache(cache::Cache),
+    Model(model::Model),
     Schema(schema::Schema),
     Completions(completions::Completions),
     Man(man::Man),
@@ -185,6 +187,7 @@ impl Cli {
             Verb::Export(verb) => verb.execute(printer),
             Verb::Runs(verb) => verb.execute(printer),
             Verb::Cache(verb) => verb.execute(printer),
+            Verb::Model(verb) => verb.execute(printer),
             Verb::Schema(verb) => verb.execute(printer),
             Verb::Completions(verb) => verb.execute(printer),
             Verb::Man(verb) => verb.execute(printer),

@@ -93,6 +93,7 @@ impl Predict {
         let Pictures { items, count, notes } = self.pictures(&chosen.spec.dataset, printer, &stop)?;
         chosen.notes.iter().chain(&notes).for_each(|note| printer.note(note));
         signal::watch(stop.clone(), progress.clone())?;
+        let chosen = chosen.with_models_fetched(&stop, progress.as_ref())?;
         let adapted = AdaptedModel::open(&chosen, &stop)?;
         let temperature = adapted.temperature;
         printer.note(&format!("run {}, {}; {}", chosen.run, adapted.reached, calibrated(temperature)));

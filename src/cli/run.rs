@@ -3,9 +3,12 @@
 use clap::Args;
 
 use super::common::{Common, runtime};
+use super::plan::show;
 use super::printer::Printer;
-use super::{EXIT_CODES, accuracy, browser, plan, report, run_upto};
+use super::{EXIT_CODES, accuracy, browser, report, run_upto};
+use crate::cli::signal;
 use crate::error::Result;
+use crate::pipeline::plan::plan;
 use crate::report::{Looked, NextStep, next_steps, report};
 use crate::runs::lookup::Upto;
 use crate::runs::stored_run;
@@ -38,7 +41,9 @@ pub(super) struct Run {
     /// Print the plan instead: each stage, its key, what is cached and what is to do
     ///
     /// What the run would refuse before its first forward pass, this refuses in the same words;
-    /// what it would note about its inputs, this notes. Nothing is computed or changed.
+    /// what it would note about its inputs, this notes. Nothing is computed, changed or fetched: of
+    /// a model or data set on the hub that is not in the cache yet, it says how many bytes are to
+    /// come.
     #[arg(long)]
     dry_run: bool,
 
@@ -51,9 +56,11 @@ impl Run {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
         if self.dry_run {
             let spec = self.common.load()?;
-            let plan = runtime()?.block_on(crate::pipeline::plan::plan(&spec))?;
+            let (stop, progress) = (Stop::default(), printer.progress());
+            signal::watch(stop.clone(), progress.clone())?;
+            let plan = runtime()?.block_on(plan(&spec, &stop, progress.as_ref()))?;
             plan.notes.iter().for_each(|note| printer.note(note));
-            return printer.result(&plan::show(&plan.rows));
+            return printer.result(&show(&plan.rows));
         }
         let stop = Stop::default();
         let outcome = run_upto::execute_until(&stop, &self.common, Upto::Evaluate, printer)?;

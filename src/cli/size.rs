@@ -1,13 +1,7 @@
 //! Sizes in bytes, as people write and read them.
 
-/// Units of sizes, by thousands.
-const UNITS: [(&str, u64); 4] = [("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
-
-/// Writes a size: `41.2 MB`.
-pub(super) fn in_words(bytes: u64) -> String {
-    let unit = UNITS.iter().find(|(_, unit)| bytes >= *unit);
-    unit.map_or(format!("{bytes} B"), |(name, unit)| format!("{:.1} {name}", bytes as f64 / *unit as f64))
-}
+use crate::text::numbers::SIZES;
+pub(super) use crate::text::numbers::size as in_words;
 
 /// Parses `500MB`, `1.5 GB` or `1000` into bytes.
 pub(super) fn parse(text: &str) -> Result<u64, String> {
@@ -15,7 +9,7 @@ pub(super) fn parse(text: &str) -> Result<u64, String> {
     let ends_with = |unit: &str| {
         text.len().checked_sub(unit.len()).and_then(|at| text.get(at..)?.eq_ignore_ascii_case(unit).then_some(at))
     };
-    let found = UNITS.iter().find_map(|(name, unit)| Some((ends_with(name)?, *unit)));
+    let found = SIZES.iter().find_map(|(name, unit)| Some((ends_with(name)?, *unit)));
     let (end, unit) = found.or(ends_with("B").map(|end| (end, 1))).unwrap_or((text.len(), 1));
     let number: f64 = text[..end].trim().parse().map_err(|_| "a number of bytes, e.g. 500MB or 20GB".to_owned())?;
     if !number.is_finite() || number < 0.0 {

@@ -15,6 +15,7 @@ mod open_clip;
 mod openai_text;
 pub(crate) mod patches;
 pub(crate) mod preprocessor;
+pub(crate) mod repository;
 pub mod stored;
 pub mod text;
 pub mod tokenizer;

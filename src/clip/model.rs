@@ -1,6 +1,7 @@
 //! A whole CLIP: both towers, the tokenizer, and how pictures are prepared for it.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::clip::config::ClipConfig;
 use crate::clip::config_json::HuggingFace;
@@ -15,14 +16,17 @@ use crate::clip::vision::VisionTower;
 use crate::clip::weights::Weights;
 use crate::device::PrecisionChoice;
 use crate::error::{Error, Kind, Result};
+use crate::hub;
 use crate::image::preprocess::Preprocess;
 use crate::settings::{Must, Want, choice, settings};
 
 settings! {
     /// The CLIP to adapt.
     ModelSettings {
-        /// A directory with a model of transformers or open_clip, or a `.safetensors` file.
-        path: PathBuf, Want::Path(Must::Exist), ByContent;
+        /// A directory with a model of transformers or open_clip, a `.safetensors` file, or the name
+        /// of a model on the Hugging Face Hub (`ORG/NAME` or `hf://ORG/NAME@REVISION`), which is
+        /// fetched once. A directory of that name comes first.
+        path: PathBuf, Want::Path(Must::BeModel), ByContent;
         ..
         /// A `tokenizer.json`, where it does not lie beside the weights.
         tokenizer: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
@@ -40,8 +44,9 @@ settings! {
     /// A second vision model, whose features carry over what the CLIP answers. There is none unless
     /// a path is given.
     SecondSettings {
-        /// A folder with a DINOv2 (with registers or without) or a DINOv3 ViT of transformers.
-        path: Option<PathBuf> = None, Want::Path(Must::BeFolder), ByContent;
+        /// A folder with a DINOv2 (with registers or without) or a DINOv3 ViT of transformers, or
+        /// the name of one on the Hugging Face Hub.
+        path: Option<PathBuf> = None, Want::Path(Must::BeModelFolder), ByContent;
         /// A `preprocessor_config.json`, where it does not lie beside the weights.
         preprocessor: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
         /// Number type of the second model.
@@ -79,7 +84,7 @@ pub struct Clip {
     /// What the user should know of how the files were read.
     pub notes: Vec<String>,
     weights: Weights,
-    weights_hash: blake3::Hash,
+    weights_hash: OnceLock<blake3::Hash>,
     naming: Naming,
 }
 
@@ -87,13 +92,14 @@ impl Clip {
     /// Opens a model's files and checks that they belong together.
     ///
     /// # Errors
-    /// Returns [`Kind::Model`] if a file is missing, damaged, a pickle, or does not fit the others.
+    /// Returns [`Kind::Model`] if a file is missing, damaged, a pickle, or does not fit the others;
+    /// [`Kind::Network`] if the model is named on the hub, and not in the cache.
     pub fn open(files: &ModelSettings) -> Result<Self> {
-        let weights = Weights::open(&files.path)?;
+        let path = &hub::local(&files.path)?;
+        let weights = Weights::open(path)?;
         let naming = Naming::of(&weights);
         // The folder of the companion files.
-        let folder =
-            if files.path.is_dir() { files.path.as_path() } else { files.path.parent().unwrap_or(Path::new(".")) };
+        let folder = if path.is_dir() { path.as_path() } else { path.parent().unwrap_or(Path::new(".")) };
         let mut notes = Vec::new();
         // Towers of open_clip that are none of ours have other names, and that file says what they
         // are.
@@ -157,13 +163,13 @@ impl Clip {
             )
             .hint("the preprocessor's configuration and that of the towers are not of the same model"));
         }
-        let weights_hash = weights.hash();
-        Ok(Clip { config, tokenizer, preprocess, notes, weights, weights_hash, naming })
+        Ok(Clip { config, tokenizer, preprocess, notes, weights, weights_hash: OnceLock::new(), naming })
     }
 
-    /// Returns the blake3 of the weights' bytes: the model's identity in a space.
+    /// Returns the blake3 of the weights' bytes: the model's identity in a space. All of them are
+    /// read the first time.
     pub fn weights_hash(&self) -> blake3::Hash {
-        self.weights_hash
+        *self.weights_hash.get_or_init(|| self.weights.hash())
     }
 
     /// Reads every tensor in fp32 on the CPU, under the names of transformers' `CLIPModel`,

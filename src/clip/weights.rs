@@ -185,10 +185,15 @@ fn parse<'a>(bytes: &'a [u8], path: &Path) -> Result<SafeTensors<'a>> {
 }
 
 /// The one file of weights in a folder: transformers' name, and those that open_clip has had.
-const SINGLE: [&str; 3] = ["model.safetensors", "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"];
+pub(super) const SINGLE: [&str; 3] =
+    ["model.safetensors", "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"];
 
 /// What names the files of weights of a folder where there are several.
-const INDEX: &str = "model.safetensors.index.json";
+pub(super) const INDEX: &str = "model.safetensors.index.json";
+
+/// What weights are called that are Python pickles.
+pub(super) const PICKLES: [&str; 4] =
+    ["pytorch_model.bin", "pytorch_model.pt", "model.pt", "open_clip_pytorch_model.bin"];
 
 fn find_shards(directory: &Path) -> Result<Vec<PathBuf>> {
     let index = directory.join(INDEX);
@@ -201,7 +206,7 @@ fn find_shards(directory: &Path) -> Result<Vec<PathBuf>> {
             return Ok(vec![single]);
         }
     }
-    for pickle in ["pytorch_model.bin", "pytorch_model.pt", "model.pt", "open_clip_pytorch_model.bin"] {
+    for pickle in PICKLES {
         let path = directory.join(pickle);
         if path.is_file() {
             refuse_pickle(&path)?;
@@ -211,7 +216,7 @@ fn find_shards(directory: &Path) -> Result<Vec<PathBuf>> {
         .hint("model.path must name a folder with a model of transformers or open_clip, or a .safetensors file"))
 }
 
-fn read_index(index: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn read_index(index: &Path) -> Result<Vec<PathBuf>> {
     #[derive(serde::Deserialize)]
     struct Index {
         weight_map: HashMap<String, String>,

@@ -11,6 +11,7 @@ use super::lines::Lines;
 use super::mistakes::Mistakes;
 use super::overrides::Applied;
 use super::suggest;
+use crate::hub::{Name, Of};
 use crate::settings::{Must, SHARE, Want};
 use crate::stage::describe::Prototypes;
 use crate::text::path::{from_home, on_disk};
@@ -111,6 +112,10 @@ impl Check<'_> {
                     return Err(wrong(value));
                 }
                 let path = absolute(self.base, text);
+                if let Some(on_hub) = on_hub(name, text, &path, must)? {
+                    *value = Value::String(on_hub.to_string());
+                    return Ok(());
+                }
                 if name != SENTENCES || self.sentences {
                     there(name, text, &path, must)?;
                 }
@@ -207,6 +212,32 @@ pub(crate) fn absolute(base: &Path, written: &str) -> PathBuf {
     on_disk(whole)
 }
 
+/// Returns the name on the hub that a text in the place of a path means. What there is on the disk
+/// comes first, as in transformers.
+fn on_hub(name: &str, text: &str, path: &Path, must: Must) -> Result<Option<Name>, Mistake> {
+    let of = match must {
+        Must::BeModel | Must::BeModelFolder => Of::Model,
+        Must::BeDataset => Of::Dataset,
+        Must::MayBeNew | Must::Exist | Must::BeFile | Must::BeFolder => return Ok(None),
+    };
+    let Some(named) = Name::parse(text) else {
+        let short = if of == Of::Model && !path.exists() { Name::of_model(text) } else { None };
+        return Ok(short);
+    };
+    let wrong = |why: String| {
+        let hint = match of {
+            Of::Model => "a model is hf://ORG/NAME or hf://ORG/NAME@REVISION",
+            Of::Dataset => "a data set is hf://datasets/ORG/NAME or hf://datasets/ORG/NAME@REVISION",
+        };
+        (format!("'{name}' is {}, {why}", shorten(text)), Some(hint.to_owned()))
+    };
+    match named {
+        Ok(named) if named.of() == of => Ok(Some(named)),
+        Ok(named) => Err(wrong(format!("which is a {}", named.of().in_words()))),
+        Err(why) => Err(wrong(why)),
+    }
+}
+
 fn there(name: &str, text: &str, path: &Path, must: Must) -> Result<(), Mistake> {
     if must == Must::MayBeNew {
         if path.exists() && !path.is_dir() {
@@ -215,7 +246,7 @@ fn there(name: &str, text: &str, path: &Path, must: Must) -> Result<(), Mistake>
         return Ok(());
     }
     let text = shorten(text);
-    if must == Must::ExistOrMatch
+    if must == Must::BeDataset
         && let Some(folder) = pattern::folder(path).filter(|_| !path.exists())
     {
         if folder.is_dir() {
@@ -226,14 +257,18 @@ fn there(name: &str, text: &str, path: &Path, must: Must) -> Result<(), Mistake>
     }
     match std::fs::metadata(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            let hint = format!("looked for {}; relative paths start at the pipeline file", path.display());
+            let hub = match must {
+                Must::BeModel | Must::BeModelFolder => ", and it is no name on the hub, which is ORG/NAME",
+                _ => "",
+            };
+            let hint = format!("looked for {}; relative paths start at the pipeline file{hub}", path.display());
             Err((format!("'{name}' names {text}, which does not exist"), Some(hint)))
         }
         Err(e) => Err((format!("'{name}' names {text}, which cannot be read: {e}"), None)),
         Ok(meta) if must == Must::BeFile && !meta.is_file() => {
             Err((format!("'{name}' names {text}, which is not a file"), None))
         }
-        Ok(meta) if must == Must::BeFolder && !meta.is_dir() => {
+        Ok(meta) if matches!(must, Must::BeFolder | Must::BeModelFolder) && !meta.is_dir() => {
             Err((format!("'{name}' names {text}, which is not a folder"), None))
         }
         Ok(_) => Ok(()),

@@ -15,6 +15,7 @@ use super::{DEFAULT_STORE, Spec};
 use crate::dka::Policy;
 use crate::error::{Context, Kind, Result};
 use crate::fusion::design::Coarse;
+use crate::hub::Name;
 use crate::source::SourceKind;
 use crate::source::list::metadata_lists;
 use crate::stage::adapt::{ClassPrior, Tune};
@@ -69,14 +70,18 @@ fn relations(path: &Path, spec: &Spec, lines: &Lines, applied: &Applied) -> Resu
     let mut mistakes = Mistakes::new(path);
     let mut check = Check { base: Path::new(""), lines, applied, sentences: false, mistakes: &mut mistakes };
     let dataset = &spec.dataset;
+    let on_hub = Name::in_place_of(&dataset.path).is_some();
     let wrong = match dataset.kind {
+        SourceKind::HfParquet => None,
+        _ if on_hub => Some("on this disk"),
         SourceKind::Folder if !dataset.path.is_dir() => Some("a folder"),
         SourceKind::List if !dataset.path.is_file() && metadata_lists(&dataset.path).is_empty() => Some("a file"),
         _ => None,
     };
     if let Some(expected) = wrong {
         let what = format!("'dataset.path' must be {expected} for kind = \"{}\"", dataset.kind);
-        check.mistake("dataset.path", (what, None));
+        let hint = on_hub.then(|| "kind = \"hf-parquet\" reads data sets of the hub".to_owned());
+        check.mistake("dataset.path", (what, hint));
     }
     let of_rows = [
         ("dataset.root", dataset.root.is_some()),
@@ -84,6 +89,11 @@ fn relations(path: &Path, spec: &Spec, lines: &Lines, applied: &Applied) -> Resu
         ("dataset.label_column", dataset.label_column.is_some()),
         ("dataset.split_column", dataset.split_column.is_some()),
     ];
+    let of_parquet = [("dataset.config", dataset.config.is_some()), ("dataset.split", dataset.split.is_some())];
+    for (name, _) in of_parquet.iter().filter(|(_, given)| *given && dataset.kind != SourceKind::HfParquet) {
+        let what = format!("'{name}' is for kind = \"hf-parquet\", not for \"{}\"", dataset.kind);
+        check.mistake(name, (what, Some("remove it".to_owned())));
+    }
     // What shards have of these are fields of their samples; their names say the splits.
     let without = |name: &str| match dataset.kind {
         SourceKind::Folder => true,

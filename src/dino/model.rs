@@ -1,11 +1,13 @@
 //! An opened model: its files are read and belong together; the tower is built on demand.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use super::{Config, Tower, stored};
 use crate::clip::Weights;
 use crate::clip::preprocessor::{self, PREPROCESSOR_CONFIG};
 use crate::error::{Error, Kind, Result};
+use crate::hub;
 use crate::image::Preprocess;
 
 /// A vision model without text.
@@ -15,7 +17,7 @@ pub struct Dino {
     /// The map from pictures to the tower's input.
     pub preprocess: Preprocess,
     weights: Weights,
-    weights_hash: blake3::Hash,
+    weights_hash: OnceLock<blake3::Hash>,
 }
 
 impl Dino {
@@ -24,8 +26,10 @@ impl Dino {
     ///
     /// # Errors
     /// Returns [`Kind::Model`] if a file is missing, damaged, a pickle, of another kind of model,
-    /// or does not fit the others.
+    /// or does not fit the others; [`Kind::Network`] if it is named on the hub, and not in the
+    /// cache.
     pub fn open(folder: &Path, preprocessor: Option<&Path>) -> Result<Self> {
+        let folder = &hub::local(folder)?;
         let config = Config::read(&folder.join("config.json"))?;
         let weights = Weights::open(folder)?;
         stored::check(&weights, &config)?;
@@ -43,13 +47,12 @@ impl Dino {
                 format!("{}: pictures of {} px have no patch of {} px", path.display(), preprocess.crop, config.patch);
             return Err(Error::new(Kind::Model, what));
         }
-        let weights_hash = weights.hash();
-        Ok(Dino { config, preprocess, weights, weights_hash })
+        Ok(Dino { config, preprocess, weights, weights_hash: OnceLock::new() })
     }
 
     /// Returns the blake3 of the weights' bytes: the model's identity in a space.
     pub fn weights_hash(&self) -> blake3::Hash {
-        self.weights_hash
+        *self.weights_hash.get_or_init(|| self.weights.hash())
     }
 
     /// Builds the tower for pictures as they are prepared, fp32 on the CPU.

@@ -7,9 +7,13 @@ use crate::runs::references;
 use crate::stage::adapt::{Recipe, checkpoint};
 use crate::stage::frozen::FrozenTable;
 use crate::stage::pictures::Pictures;
+use crate::stage::progress::{BYTE, Progress};
 use crate::stage::{describe, frozen, ingest, neighbours};
+use crate::stop::Stop;
 use crate::store::layout::Store;
-use crate::workspace::Opened;
+use crate::text::numbers::{counted, size};
+use crate::workspace::on_hub::{self, Need, ToFetch};
+use crate::workspace::{Opened, ids};
 
 /// One row of the plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,14 +44,20 @@ pub struct Plan {
 /// Returns what a run would do.
 ///
 /// # Errors
-/// Fails as the run would before its first forward pass: if the source, the model, the sentences or
+/// Fails as the run would before its first forward pass, but that nothing is fetched: if the source, the model, the sentences or
 /// the recipe cannot be used, or the store not be made. A store that is there and may only be read
 /// has a plan all the same, with a warning.
-pub async fn plan(spec: &Spec) -> Result<Plan> {
+pub async fn plan(spec: &Spec, stop: &Stop, progress: &dyn Progress) -> Result<Plan> {
     let read_only = match Store::require_openable(&spec.store) {
         Err(error) if spec.store.is_dir() => Some(format!("warning: a run would be refused: {error}")),
         checked => checked.map(|()| None)?,
     };
+    let located = on_hub::locate(spec, Need::All, stop, progress)?;
+    let to_fetch = located.to_fetch();
+    if !to_fetch.is_empty() {
+        return Ok(Plan { rows: fetching(spec, &to_fetch), notes: read_only.into_iter().collect() });
+    }
+    let spec = &located.spec;
     let opened = Opened::new(spec)?;
     ingest::require_training(opened.source.as_ref())?;
     let recipe = opened.recipe(spec)?;
@@ -58,6 +68,33 @@ pub async fn plan(spec: &Spec) -> Result<Plan> {
     let mut notes = notes(&opened, spec, &store)?;
     notes.extend(read_only);
     Ok(Plan { rows: rows(spec, opened, recipe.as_ref(), &store).await?, notes })
+}
+
+/// Returns the plan of a run that fetches models or pictures first: what is to be done with them is
+/// known once they are there.
+fn fetching(spec: &Spec, to_fetch: &[ToFetch]) -> Vec<PlanRow> {
+    let later = "known once it is fetched";
+    let row = |stage: &str, key: String, unit: &'static str| PlanRow {
+        stage: stage.to_owned(),
+        key,
+        cached: 0,
+        todo: 0,
+        unit,
+        note: later.to_owned(),
+    };
+    let fetch = to_fetch.iter().map(|ToFetch { name, missing }| PlanRow {
+        stage: "fetch".to_owned(),
+        key: name.to_string(),
+        cached: missing.there,
+        todo: missing.bytes,
+        unit: BYTE,
+        note: format!("{}, {}", counted(missing.files as u64, "file"), size(missing.bytes)),
+    });
+    let pictures = ids::dataset(spec);
+    let stages =
+        [("ingest", pictures, "image"), ("describe", String::new(), "sentence"), ("embed", String::new(), "image")];
+    let adapt = PlanRow { todo: spec.adapt.epochs, ..row("adapt", spec.name.clone(), "epoch") };
+    fetch.chain(stages.map(|(stage, key, unit)| row(stage, key, unit))).chain([adapt]).collect()
 }
 
 /// Returns what the run would say of its inputs.

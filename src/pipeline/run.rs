@@ -24,6 +24,7 @@ use crate::stage::{calibrate, class_bias, evaluate, prior, second};
 use crate::stop::Stop;
 use crate::store::space::Space;
 use crate::store::{Work, scratch};
+use crate::workspace::on_hub::{self, Need};
 use crate::workspace::{Opened, Workspace, ids, opened};
 
 /// What a run takes besides the pipeline file.
@@ -45,6 +46,8 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     spec.device.set_limits();
     scratch::set_folder(&spec.store);
     let Options { stop, progress } = options;
+    let need = if upto == Upto::Ingest { Need::Pictures } else { Need::All };
+    let spec = &on_hub::fetched(spec, need, stop, progress.as_ref())?;
     let store = wait_for_lock::take(&spec.store, stop, progress).await?;
     let job = Job { store: &store, stop, progress };
     if upto == Upto::Ingest {

@@ -19,6 +19,7 @@ use crate::stage::{describe, ingest};
 use crate::store::layout::Store;
 use crate::store::{Claim, Claimed, Shard, Work, scratch};
 use crate::text::numbers::counted;
+use crate::workspace::on_hub::{self, Need};
 use crate::workspace::{Opened, ids};
 
 /// Embeds a shard up to a step, embedding of pictures or all that is frozen. Rows are the same as
@@ -31,6 +32,7 @@ pub async fn embed_shard(spec: &Spec, shard: Shard, upto: Upto, options: &Option
     spec.device.set_limits();
     scratch::set_folder(&spec.store);
     let Options { stop, progress } = options;
+    let spec = &on_hub::fetched(spec, Need::All, stop, progress.as_ref())?;
     let store = wait_for_lock::take(&spec.store, stop, progress).await?;
     let job = Job { store: &store, stop, progress };
     let dataset = ids::dataset(spec);

@@ -18,7 +18,7 @@ use crate::store::space::Space;
 use crate::table::arrays;
 use crate::table::schema::{self, Scope, TableSchema};
 use crate::text::list::some_of;
-use crate::workspace::{Opened, Workspace};
+use crate::workspace::{Opened, Workspace, on_hub};
 
 /// What a pipeline refers to in a store.
 pub struct References {
@@ -77,7 +77,7 @@ impl References {
         Ok(References {
             priors: runs.iter().map(|run| shared.remove(run).unwrap_or_else(|| run.clone())).collect(),
             runs: runs.into_iter().collect(),
-            settings: serde_json::to_value(spec).unwrap_or_default(),
+            settings: serde_json::to_value(on_hub::as_cached(spec)).unwrap_or_default(),
             unchanged,
             dataset,
             spaces,

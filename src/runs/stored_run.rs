@@ -15,11 +15,14 @@ use crate::runs::reached::Reached;
 use crate::runs::record::{MadeFrom, differs, digest_of_classes, is_of, runs_of};
 use crate::stage::ingest;
 use crate::stage::pictures::Pictures;
+use crate::stage::progress::Progress;
+use crate::stop::Stop;
 use crate::store::layout::Store;
 use crate::store::reader;
 use crate::table::arrays;
 use crate::text::list::some_of;
 use crate::workspace::ids;
+use crate::workspace::on_hub::{self, Need};
 
 /// A run of the store.
 #[derive(Debug, Clone)]
@@ -62,6 +65,17 @@ impl StoredRun {
     pub fn pictures_of(&self, wanted: &HashSet<ImageId>) -> Result<Arc<Pictures>> {
         let images = self.store.partition("images", &self.dataset)?;
         Pictures::open_some(&images, self.spec.dataset.decoding(), |id| wanted.contains(id))
+    }
+
+    /// Fetches the models that the run was made with, at their commits, where they are named on the
+    /// hub and not in the cache.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Network`] or [`Kind::System`] if they cannot be fetched;
+    /// [`Kind::Interrupted`] if a stop was requested.
+    pub fn with_models_fetched(self, stop: &Stop, progress: &dyn Progress) -> Result<Self> {
+        let spec = on_hub::fetched(&self.spec, Need::Models, stop, progress)?;
+        Ok(StoredRun { spec, ..self })
     }
 
     /// Refuses a run whose dataset had other classes when it was made: its answers would get wrong

@@ -59,13 +59,17 @@ pub enum Must {
     MayBeNew,
     /// A file or a folder.
     Exist,
-    /// A file or a folder, or, if the path is a pattern of several, the folder before its first
-    /// `{`, `*`, `?` or `[`.
-    ExistOrMatch,
     /// A file.
     BeFile,
     /// A folder.
     BeFolder,
+    /// A file or a folder, or the name of a model on the hub.
+    BeModel,
+    /// A folder, or the name of a model on the hub.
+    BeModelFolder,
+    /// A file or a folder; if the path is a pattern of several, the folder before its first `{`,
+    /// `*`, `?` or `[`; or the name of a data set on the hub.
+    BeDataset,
 }
 
 /// The interval of a number.
@@ -121,9 +125,12 @@ impl Want {
         match self {
             Want::Name => "a name of lower-case letters, digits and hyphens".into(),
             Want::Text => "a text that is not empty".into(),
-            Want::Path(Must::MayBeNew | Must::Exist | Must::ExistOrMatch) => "a path".into(),
+            Want::Path(Must::MayBeNew | Must::Exist) => "a path".into(),
             Want::Path(Must::BeFile) => "the path of a file".into(),
             Want::Path(Must::BeFolder) => "the path of a folder".into(),
+            Want::Path(Must::BeModel) => "a path, or a name on the hub: ORG/NAME".into(),
+            Want::Path(Must::BeModelFolder) => "the path of a folder, or a name on the hub: ORG/NAME".into(),
+            Want::Path(Must::BeDataset) => "a path, or a name on the hub: hf://datasets/ORG/NAME".into(),
             Want::Whole(least, greatest) if greatest == i64::MAX as u64 => {
                 format!("a whole number of at least {least}")
             }

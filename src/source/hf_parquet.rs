@@ -11,6 +11,7 @@ mod columns;
 pub(in crate::source) mod files;
 mod guard;
 mod pages;
+pub(crate) mod part_of;
 mod rows;
 mod survey;
 mod types;
@@ -68,18 +69,16 @@ struct Opened {
 }
 
 impl HfParquet {
-    /// Opens a file, or all `*.parquet` files in and below a folder.
+    /// Opens a file, or all `*.parquet` files in and below a folder that the pipeline takes.
     ///
     /// # Errors
     /// Returns [`Kind::Input`] if there is no file, one is not Parquet, no column holds pictures or
     /// several may, or files disagree about the classes or the splits.
     pub fn open(dataset: &Dataset) -> Result<Self> {
-        let paths = files::find(&dataset.path)?;
-        if paths.is_empty() {
-            return Err(files::none_in(&dataset.path));
-        }
-        split_names::one_configuration(&dataset.path, &paths, Some("dataset.path"))?;
-        let parquet = Self::read(&dataset.path, paths, Chosen::of(dataset))?;
+        let (path, paths) = part_of::files(dataset)?;
+        let partial = part_of::partial(&paths);
+        let mut parquet = Self::read(&path, paths, Chosen::of(dataset))?;
+        parquet.listing.notes.extend(partial);
         Ok(HfParquet { root: dataset.root.clone(), ..parquet })
     }
 

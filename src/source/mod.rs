@@ -26,10 +26,12 @@ use walkdir::DirEntry;
 
 pub use class_names::class_names;
 pub use guess::guess;
+pub(crate) use hf_parquet::part_of::{configurations, on_hub};
 pub use item::{Item, Origin, Split};
 pub use place::{At, Container, Larger, Within};
 
 use crate::error::Result;
+use crate::hub;
 use crate::image::{Decoding, ExifOrientation, Limits};
 use crate::settings::{Must, SHARE, Want, choice, settings};
 
@@ -56,10 +58,17 @@ settings! {
     Dataset {
         /// How the pictures are stored.
         kind: SourceKind, SourceKind::WANT, ByContent;
-        /// The folder of pictures, the list, the Parquet file or folder, or the shards: a tar, a
-        /// folder of some, or a pattern such as `train-{000..099}.tar` or `*.tar`.
-        path: PathBuf, Want::Path(Must::ExistOrMatch), ByContent;
+        /// The folder of pictures, the list, the Parquet file or folder, the shards (a tar, a folder
+        /// of some, or a pattern such as `train-{000..099}.tar` or `*.tar`), or a data set on the
+        /// Hugging Face Hub (`hf://datasets/ORG/NAME@REVISION`, `hf-parquet`).
+        path: PathBuf, Want::Path(Must::BeDataset), ByContent;
         ..
+        /// The configuration of a data set that has several, each in a folder of this name
+        /// (`hf-parquet`).
+        config: Option<String> = None, Want::Text, ByContent;
+        /// The splits to take, joined by `+`, by the names of their files or folders
+        /// (`hf-parquet`). Without it all are taken.
+        split: Option<String> = None, Want::Text, ByContent;
         /// The folder in which relative paths of pictures start (`list`, `hf-parquet`). Without it
         /// they start in the folder of the file that holds them.
         root: Option<PathBuf> = None, Want::Path(Must::BeFolder), ByContent;
@@ -159,9 +168,10 @@ pub trait Source: Send {
 /// Opens a source: finds its files and its classes.
 ///
 /// # Errors
-/// Fails if the source does not exist, is empty, or is not of the kind that the pipeline says.
+/// Fails if the source does not exist, is empty, or is not of the kind that the pipeline says; or
+/// if it is named on the hub, and not in the cache.
 pub fn open(dataset: &Dataset) -> Result<Box<dyn Source>> {
-    let path = &dataset.path;
+    let path = &hub::local(&dataset.path)?;
     foreign::refuse(path)?;
     Ok(match dataset.kind {
         SourceKind::Folder => Box::new(folder::Folder::open(path)?),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::item::Split;
 use crate::error::{Error, Kind, Result};
+use crate::hub::Name;
 use crate::text::list::{SHOWN, some_of};
 
 /// Refuses a folder with several data sets, as the Hub keeps the configurations of one: a folder
@@ -22,6 +23,7 @@ pub(super) fn one_configuration(root: &Path, files: &[PathBuf], key: Option<&str
     let Some(several) = configurations.into_values().find(|folders| folders.len() > 1) else { return Ok(()) };
     let names: Vec<String> = several.iter().map(|folder| shown(folder)).collect();
     let first = several.iter().find(|folder| !folder.as_os_str().is_empty());
+    let first_folder = first.and_then(|folder| folder.file_name());
     let first = first.map_or(root.to_owned(), |folder| root.join(folder));
     let what = format!(
         "{} holds several data sets with the same splits, in {}: they would be mixed",
@@ -29,7 +31,12 @@ pub(super) fn one_configuration(root: &Path, files: &[PathBuf], key: Option<&str
         some_of(&names, SHOWN)
     );
     let first = first.display();
+    // Of a data set on the hub, no path can be named.
+    let config = first_folder.filter(|_| Name::in_place_of(root).is_some());
     Err(Error::new(Kind::Input, what).hint(match key {
+        Some(_) if config.is_some() => {
+            format!("choose one: dataset.config = \"{}\"", config.unwrap_or_default().display())
+        }
         Some(key) => format!("choose one: {key} = \"{first}\""),
         None => format!("name one of them, such as {first}"),
     }))

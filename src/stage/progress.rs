@@ -1,5 +1,10 @@
 //! Progress reporting. Stages emit events; the CLI decides how to render them.
 
+use crate::hub;
+
+/// The unit of what comes over the network; counts of it are shown as sizes.
+pub const BYTE: &str = "byte";
+
 /// The number of units of a stage that ends when its input does.
 pub const UNKNOWN: u64 = u64::MAX;
 
@@ -16,6 +21,24 @@ pub trait Progress: Send + Sync {
     fn end(&self, note: &str);
     /// Shows a line that must be seen whatever happens to the progress display, e.g. a warning.
     fn say(&self, line: &str);
+}
+
+impl hub::Watch for &(dyn Progress + '_) {
+    fn begin(&self, bytes: u64) {
+        Progress::begin(*self, "fetch", BYTE, bytes, 0);
+    }
+
+    fn advance(&self, bytes: u64) {
+        Progress::advance(*self, bytes);
+    }
+
+    fn end(&self, note: &str) {
+        Progress::end(*self, note);
+    }
+
+    fn say(&self, line: &str) {
+        Progress::say(*self, line);
+    }
 }
 
 /// Discards all progress, for tests and library use.

@@ -15,6 +15,16 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
+/// Units of sizes, by thousands.
+pub(crate) const SIZES: [(&str, u64); 4] =
+    [("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
+
+/// Writes a number of bytes: `41.2 MB`.
+pub(crate) fn size(bytes: u64) -> String {
+    let unit = SIZES.iter().find(|(_, unit)| bytes >= *unit);
+    unit.map_or(format!("{bytes} B"), |(name, unit)| format!("{:.1} {name}", bytes as f64 / *unit as f64))
+}
+
 /// Writes how many there are of a thing that is named in the singular: `1 image`, `1,680 images`.
 pub(crate) fn counted(number: u64, unit: &str) -> String {
     match number {

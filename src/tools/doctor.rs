@@ -15,7 +15,11 @@ use crate::runs::holdings::examine;
 use crate::source::Source;
 use crate::stage::describe::Sentences;
 use crate::stage::ingest::{self, IngestSettings};
+use crate::stage::progress::Progress;
+use crate::stop::Stop;
 use crate::store::Store;
+use crate::text::numbers::{counted, size};
+use crate::workspace::on_hub::{Need, ToFetch, locate};
 use crate::workspace::opened;
 
 /// The result of one check.
@@ -129,26 +133,36 @@ fn cuda(spec: Option<&Spec>) -> Finding {
 /// Checks what a pipeline file names: the model, the pictures, the sentences, the recipe and the
 /// store. Whatever a run refuses before its first forward pass is broken here, in the same words.
 /// Reads every file of the store, and pictures up to the first that can be decoded. `incomplete` is
-/// what the file lacks for a run, if it names no sentences.
+/// what the file lacks for a run, if it names no sentences. Nothing is fetched: what is named on the
+/// hub and not in the cache is a note.
 ///
 /// Must be awaited within a tokio runtime.
-pub async fn pipeline(spec: &Spec, incomplete: Option<&Error>) -> Vec<Finding> {
-    let clip = Clip::open(&spec.model);
-    let mut findings = model(spec, &clip);
-    findings.extend(second(spec));
+pub async fn pipeline(spec: &Spec, incomplete: Option<&Error>, progress: &dyn Progress) -> Vec<Finding> {
+    let models = located("model", spec, Need::Models, progress);
+    let clip = models.as_ref().ok().map(|spec| Clip::open(&spec.model));
+    let mut findings = match (&models, &clip) {
+        (Ok(spec), Some(clip)) => model(spec, clip).into_iter().chain(second(spec)).collect(),
+        (Ok(_), None) => Vec::new(),
+        (Err(finding), _) => vec![finding.clone()],
+    };
     findings
         .extend(device::resolve(spec.device.kind).is_ok().then(|| Finding::new("device", State::Fine, ground(spec))));
-    let classes = match opened::pictures(spec) {
+    let open = |spec: Spec| opened::pictures(&spec).map_err(|error| Finding::broken("pictures", &error));
+    let classes = match located("pictures", spec, Need::Pictures, progress).and_then(open) {
         Ok((source, settings)) => pictures(source, &settings, &mut findings).await,
-        Err(error) => {
-            findings.push(Finding::broken("pictures", &error));
+        Err(finding) => {
+            findings.push(finding);
             None
         }
     };
     match (incomplete, &classes) {
         (Some(error), _) => findings.push(Finding::broken("sentences", error)),
         (None, Some(classes)) => {
-            findings.extend(words(spec, classes, clip.as_ref().ok().map(|clip| &clip.tokenizer)));
+            findings.extend(words(
+                spec,
+                classes,
+                clip.as_ref().and_then(|clip| clip.as_ref().ok()).map(|clip| &clip.tokenizer),
+            ));
         }
         // Sentences are about classes, and these are not known.
         (None, None) => {}
@@ -156,6 +170,23 @@ pub async fn pipeline(spec: &Spec, incomplete: Option<&Error>) -> Vec<Finding> {
     findings.extend(recipe(spec, classes.as_deref()).await.err().map(|error| Finding::broken("recipe", &error)));
     findings.extend(store(&spec.store));
     findings
+}
+
+/// Returns the settings with the commits of what they name on the hub; if some of it is still to be
+/// fetched, or cannot be, a finding about `what`.
+fn located(what: &'static str, spec: &Spec, need: Need, progress: &dyn Progress) -> Result<Spec, Finding> {
+    let stop = Stop::default();
+    let located = locate(spec, need, &stop, progress).map_err(|error| Finding::broken(what, &error))?;
+    let to_fetch = located.to_fetch();
+    if to_fetch.is_empty() {
+        return Ok(located.spec);
+    }
+    let each = to_fetch.iter().map(|ToFetch { name, missing }| {
+        format!("{name}: {}, {}", counted(missing.files as u64, "file"), size(missing.bytes))
+    });
+    let into = located.cache().map(|cache| format!(" into {}", cache.display())).unwrap_or_default();
+    let detail = format!("a run fetches {}{into}", each.collect::<Vec<_>>().join(", and "));
+    Err(Finding::new(what, State::Note, detail))
 }
 
 /// Checks the pictures, and returns their classes if these are known.

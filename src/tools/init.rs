@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use crate::clip::{OPEN_CLIP_CONFIG, Weights};
 use crate::config;
 use crate::error::{Context, Error, Kind, Result};
+use crate::hub::Name;
 use crate::source::{self, Dataset, Listing, SourceKind};
 use crate::stage::ingest;
 use crate::text::file as text_file;
 use crate::text::names::without_numbers;
 use crate::text::numbers::count;
+use crate::tools::models;
 use crate::workspace::opened;
 
 /// What to make a pipeline file from.
@@ -72,10 +74,13 @@ pub fn init(wanted: &Wanted) -> Result<Written> {
         return Err(Error::new(Kind::Usage, what).hint("name another place with --output"));
     }
     let model = match &wanted.model {
-        Some(model) => {
-            there("--model", model, Path::exists)?;
-            std::path::absolute(model).at(Kind::Usage, "cannot find", model)?
-        }
+        Some(model) => match on_hub(model)? {
+            Some(name) => PathBuf::from(name.to_string()),
+            None => {
+                there("--model", model, Path::exists)?;
+                std::path::absolute(model).at(Kind::Usage, "cannot find", model)?
+            }
+        },
         None => only_model(&folder)?,
     };
     let classes = match &wanted.classes {
@@ -166,6 +171,14 @@ fn refusal(pipeline: &Path) -> Result<()> {
     ingest::require_training(source.as_ref())
 }
 
+/// Returns the name on the hub that was given in the place of a model's path. A folder of that name
+/// comes first.
+fn on_hub(model: &Path) -> Result<Option<Name>> {
+    let text = model.to_str().unwrap_or_default();
+    let is_name = text.starts_with("hf://") || (!model.exists() && Name::of_model(text).is_some());
+    is_name.then(|| models::named(text)).transpose()
+}
+
 /// Refuses a path of the command line that leads to nothing, or to nothing of its kind.
 fn there(option: &str, path: &Path, is: fn(&Path) -> bool) -> Result<()> {
     if is(path) {
@@ -228,17 +241,20 @@ fn only_model(folder: &Path) -> Result<PathBuf> {
         (model, _) => {
             let what = if model.is_none() { "no model is" } else { "more than one model is" };
             Err(Error::new(Kind::Usage, format!("{what} in {}", folder.display())).hint(
-                "name one with --model: a folder with a model of transformers or open_clip, or a .safetensors file: \
-                 docs/models.md",
+                "name one with --model: a folder with a model of transformers or open_clip, a .safetensors file, or ORG/NAME \
+                 on the hub: docs/models.md",
             ))
         }
     }
 }
 
 /// Writes a path for the pipeline file, quoted as TOML: relative if it lies below the file's
-/// folder, else absolute.
+/// folder, else absolute; a name on the hub as it is.
 fn in_file(folder: &Path, path: &Path) -> Result<String> {
-    let whole = std::path::absolute(path).at(Kind::Usage, "cannot find", path)?;
+    let whole = match Name::in_place_of(path) {
+        Some(_) => path.to_owned(),
+        None => std::path::absolute(path).at(Kind::Usage, "cannot find", path)?,
+    };
     let shown = whole.strip_prefix(folder).ok().filter(|rest| !rest.as_os_str().is_empty()).unwrap_or(&whole);
     let text = shown.to_str().ok_or_else(|| {
         Error::new(Kind::Usage, format!("{}: the path is not UTF-8, which TOML cannot hold", shown.display()))

@@ -4,3 +4,4 @@
 pub mod doctor;
 pub mod export;
 pub mod init;
+pub mod models;

@@ -10,6 +10,7 @@ use crate::config::Spec;
 use crate::device::Precision;
 use crate::dino::Dino;
 use crate::error::Result;
+use crate::hub::Name;
 use crate::settings::{identity, identity_of, identity_of_features};
 use crate::stage::adapt::Recipe;
 use crate::stage::describe::Sentences;
@@ -38,7 +39,13 @@ fn place(spec: &Spec) -> String {
     let columns = [&place.image_column, &place.label_column, &place.split_column];
     let columns = columns.map(|column| column.as_ref().map(|name| format!("{} {name}", name.len())));
     let columns = if columns == [const { None }; 3] { String::new() } else { format!("; columns = {columns:?}") };
-    let text = format!("kind = {}; path = {}{root}{columns}", place.kind, place.path.display());
+    // A data set of the hub is the same one at another revision, with other pictures.
+    let path =
+        Name::in_place_of(&place.path).map_or(place.path.display().to_string(), |name| name.anywhere().to_string());
+    let part = [("config", &place.config), ("split", &place.split)];
+    let part: String =
+        part.iter().filter_map(|(key, value)| Some(format!("; {key} = {:?}", value.as_ref()?))).collect();
+    let text = format!("kind = {}; path = {path}{root}{columns}{part}", place.kind);
     blake3::hash(text.as_bytes()).to_hex()[..8].to_owned()
 }
 

@@ -5,6 +5,7 @@
 //! the id of a run depends on.
 
 pub(crate) mod ids;
+pub(crate) mod on_hub;
 pub(crate) mod opened;
 mod recipe;
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::hub_server::Server;
 use crate::pipeline::{Pipeline, entries};
 
 /// A file system in memory, gone when this is dropped.
@@ -74,6 +75,26 @@ fn a_full_disk_is_named_and_space_is_all_it_takes_to_go_on() {
     }
     assert!(full > 4, "it was full in several stages: {full}");
     assert_same(&pipeline, "disk/store");
+}
+
+#[test]
+fn a_full_disk_keeps_what_has_come_of_a_model_and_space_is_all_it_takes_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = Tmpfs::mount(folder.path().join("home"), 1_000) else { return };
+    let server = Server::start();
+    server.model("tiny/clip", &Path::new(env!("CARGO_MANIFEST_DIR")).join("data/clip-flora"));
+    let pull = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_microclip-pipe"));
+        server.environment(command.args(["model", "pull", "tiny/clip"]), &disk.0).output().unwrap()
+    };
+    let said = failed(&pull(), "No space left on device");
+    assert!(said.contains("make room") && said.contains("HF_HUB_CACHE names another folder"), "{said}");
+    server.asked();
+    disk.remount("size=6000k");
+    let pulled = pull();
+    assert!(pulled.status.success(), "{}", String::from_utf8_lossy(&pulled.stderr));
+    let resumed = server.asked().iter().filter(|asked| asked.headers.contains_key("range")).count();
+    assert!(resumed >= 1, "it went on where it was");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::json_lines::JsonProgress;
 use super::meter::{Meter, rate};
-use crate::stage::progress::{Progress, Silent, UNKNOWN};
+use crate::stage::progress::{BYTE, Progress, Silent, UNKNOWN};
 
 /// How often lines say how far a stage is: by default, and with `often`.
 const INTERVALS: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(1)];
@@ -120,6 +120,9 @@ impl Progress for TerminalProgress {
 
 fn style(unit: &'static str, ends: bool) -> ProgressStyle {
     let template = match ends {
+        true if unit == BYTE => {
+            "{prefix:>10}  {wide_bar} {decimal_bytes} of {decimal_total_bytes}  {rate}  {eta} left{msg}"
+        }
         true => "{prefix:>10}  {wide_bar} {human_pos}/{human_len}  {rate}  {eta} left{msg}",
         false => "{prefix:>10}  {spinner} {human_pos}  {rate}{msg}",
     };

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::stage::progress::UNKNOWN;
-use crate::text::numbers::{count, counted, duration, plural};
+use crate::stage::progress::{BYTE, UNKNOWN};
+use crate::text::numbers::{count, counted, duration, plural, size};
 
 /// A stage in progress.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ impl Meter {
         match self.todo {
             0 => format!("nothing to do{cached}"),
             UNKNOWN => format!("as many {} as come{cached}", plural(self.unit)),
-            todo => format!("{} to do{cached}", counted(todo, self.unit)),
+            todo => format!("{} to do{cached}", amount(todo, self.unit)),
         }
     }
 
@@ -36,7 +36,8 @@ impl Meter {
     pub(super) fn state(&self) -> String {
         let elapsed = self.began.elapsed();
         let mut text = match self.todo {
-            UNKNOWN => counted(self.done, self.unit),
+            UNKNOWN => amount(self.done, self.unit),
+            todo if self.unit == BYTE => format!("{} of {}", size(self.done), size(todo)),
             todo => format!("{}/{}", count(self.done), counted(todo, self.unit)),
         };
         if self.done > 0 && elapsed > Duration::ZERO {
@@ -76,9 +77,15 @@ impl Meter {
     }
 }
 
+/// Writes how many units there are: `1,680 images`, `605.2 MB`.
+fn amount(number: u64, unit: &str) -> String {
+    if unit == BYTE { size(number) } else { counted(number, unit) }
+}
+
 /// Writes `53 images/s`, or `0.4 images/s` if it is slow.
 pub(super) fn rate(per_second: f64, unit: &str) -> String {
     match per_second {
+        bytes if unit == BYTE => format!("{}/s", size(bytes as u64)),
         fast if fast >= 10.0 => format!("{} {}/s", count(fast as u64), plural(unit)),
         slow => format!("{slow:.1} {}/s", plural(unit)),
     }
@@ -103,6 +110,15 @@ mod tests {
         assert_eq!(meter.state(), "0 images");
         meter.done = 7;
         assert!(meter.state().starts_with("7 images, ") && !meter.state().contains("left"), "{}", meter.state());
+    }
+
+    #[test]
+    fn bytes_are_shown_as_sizes() {
+        let mut meter = Meter::new("fetch", BYTE, 605_247_071, 0);
+        assert_eq!(meter.announcement(), "605.2 MB to do");
+        meter.done = 41_234_567;
+        assert!(meter.state().starts_with("41.2 MB of 605.2 MB, ") && meter.state().ends_with(" left"));
+        assert_eq!(rate(2_500_000.0, BYTE), "2.5 MB/s");
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::clip::hugging_face::{self, Named};
 use crate::clip::{PREPROCESSOR_CONFIG, text_of};
 use crate::device::guarded;
 use crate::error::{Context, Error, Kind, Result};
+use crate::hub;
 use crate::runs::adapted_model::AdaptedModel;
 use crate::runs::stored_run::StoredRun;
 use crate::stop::Stop;
@@ -80,7 +81,7 @@ fn fill(folder: &Path, chosen: &StoredRun, adapted: &AdaptedModel) -> Result<Vec
     hugging_face::write(&folder.join("classifier.safetensors"), &classifier, &of_run)?;
     write_json(folder, "classes.json", &json!(adapted.classes))?;
 
-    let beside = Beside::new(chosen);
+    let beside = Beside::new(chosen)?;
     // Beside weights in open_clip's naming may lie another model's.
     let own = |path: &PathBuf| ClipConfig::from_hugging_face(path).is_ok_and(|read| read == adapted.clip.config);
     let config = match beside.path("config.json").filter(own).map(|_| beside.json("config.json")).transpose()?.flatten()
@@ -159,10 +160,10 @@ struct Beside<'a> {
 }
 
 impl<'a> Beside<'a> {
-    fn new(chosen: &'a StoredRun) -> Self {
-        let path = &chosen.spec.model.path;
+    fn new(chosen: &'a StoredRun) -> Result<Self> {
+        let path = &hub::local(&chosen.spec.model.path)?;
         let folder = if path.is_dir() { path.clone() } else { path.parent().unwrap_or(Path::new(".")).to_owned() };
-        Beside { chosen, folder }
+        Ok(Beside { chosen, folder })
     }
 
     /// Returns the path of the file of this name: the one that the pipeline names, or the one

@@ -1,0 +1,128 @@
+//! Which files of a repository on the hub make a model, before any of it is fetched.
+
+use std::fs;
+use std::path::Path;
+
+use super::weights::{INDEX, PICKLES, SINGLE, read_index};
+use super::{ClipConfig, OPEN_CLIP_CONFIG, PREPROCESSOR_CONFIG, open_clip, preprocessor};
+use crate::error::{Error, Kind, Result};
+use crate::hub::{Listing, Name};
+
+/// The small files beside the weights that are read here or exported, where there are any.
+const COMPANIONS: [&str; 9] = [
+    "config.json",
+    OPEN_CLIP_CONFIG,
+    PREPROCESSOR_CONFIG,
+    preprocessor::NEW,
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.json",
+    "merges.txt",
+];
+
+/// The files of a repository that make a model. Nothing else of it is fetched: no weights of other
+/// frameworks, no pickles, no pictures of its page.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Needed {
+    /// The small ones, which say what the weights are.
+    pub(crate) companions: Vec<String>,
+    /// The weights, in one file or in shards.
+    pub(crate) weights: Vec<String>,
+}
+
+impl Needed {
+    /// Chooses the files of a model among those of its repository: of several kinds of weights the
+    /// ones that are read from a folder.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Model`] if the repository has no weights, or only pickles.
+    pub(crate) fn of(listing: &Listing, name: &Name) -> Result<Needed> {
+        let there =
+            |names: &[&str]| names.iter().filter(|file| listing.has(file)).map(|file| (*file).to_owned()).collect();
+        let mut companions: Vec<String> = there(&COMPANIONS);
+        let weights: Vec<String> = if listing.has(INDEX) {
+            companions.push(INDEX.to_owned());
+            listing.paths().filter(|path| is_shard(path)).map(str::to_owned).collect()
+        } else {
+            let mut single: Vec<String> = there(&SINGLE);
+            single.truncate(1);
+            single
+        };
+        if weights.is_empty() {
+            return Err(without_weights(listing, name));
+        }
+        Ok(Needed { companions, weights })
+    }
+}
+
+/// Returns whether a file is one of several with weights: `model-00001-of-00002.safetensors`.
+fn is_shard(path: &str) -> bool {
+    path.strip_prefix("model-").and_then(|rest| rest.strip_suffix(".safetensors")).is_some_and(|rest| {
+        let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        rest.split_once("-of-").is_some_and(|(one, all)| number(one) && number(all))
+    })
+}
+
+fn without_weights(listing: &Listing, name: &Name) -> Error {
+    let is_pickle =
+        |path: &&str| PICKLES.contains(path) || (path.starts_with("pytorch_model-") && path.ends_with(".bin"));
+    let id = name.id();
+    match listing.paths().find(is_pickle) {
+        Some(pickle) => {
+            let what = format!(
+                "{} has its weights only as {pickle}, a Python pickle, which can run code when it is opened; only safetensors is read",
+                name.anywhere()
+            );
+            Error::new(Kind::Model, what).hint(format!(
+                "convert it once where you trust it, and name the folder: python3 -c \"from transformers import CLIPModel, CLIPProcessor; \
+                 [c.from_pretrained('{id}').save_pretrained('FOLDER') for c in (CLIPModel, CLIPProcessor)]\"; or, where a pull request \
+                 of the repository adds model.safetensors, name its revision: hf://{id}@refs/pr/NUMBER"
+            ))
+        }
+        None => Error::new(Kind::Model, format!("{} has no model.safetensors", name.anywhere()))
+            .hint("it must be a CLIP of transformers or open_clip: docs/models.md"),
+    }
+}
+
+/// Refuses a CLIP that cannot be read here by the small files in `folder`, before its weights are
+/// fetched.
+///
+/// # Errors
+/// Returns [`Kind::Model`] if one of them is missing, or asks for something unsupported.
+pub(crate) fn check(folder: &Path, name: &Name) -> Result<()> {
+    let (config, open) = (folder.join("config.json"), folder.join(OPEN_CLIP_CONFIG));
+    match (config.is_file(), open.is_file()) {
+        // Which of the two counts, the weights say.
+        (true, true) => Ok(()),
+        (false, true) => open_clip::read(&open).map(drop),
+        (true, false) => {
+            ClipConfig::from_hugging_face(&config)?;
+            if folder.join("tokenizer.json").is_file() {
+                return Ok(());
+            }
+            Err(Error::new(Kind::Model, format!("{} has no tokenizer.json", name.anywhere())).hint(format!(
+                "transformers writes it: python3 -c \"from transformers import CLIPModel, CLIPProcessor; \
+                 [c.from_pretrained('{}').save_pretrained('FOLDER') for c in (CLIPModel, CLIPProcessor)]\", then name the folder",
+                name.id()
+            )))
+        }
+        (false, false) => Err(Error::new(Kind::Model, format!("{} has no config.json", name.anywhere()))
+            .hint("it must be a CLIP of transformers or open_clip: docs/models.md")),
+    }
+}
+
+/// Returns whether a commit's folder in the cache has all files of a model, as far as they tell
+/// themselves. Python fetches them one by one, and may have left some out.
+pub(crate) fn seems_whole(folder: &Path) -> bool {
+    let has = |name: &str| folder.join(name).is_file();
+    let weights = match has(INDEX) {
+        true => read_index(&folder.join(INDEX)).is_ok_and(|shards| shards.iter().all(|shard| shard.is_file())),
+        false => SINGLE.iter().any(|name| has(name)),
+    };
+    let prepared = has(PREPROCESSOR_CONFIG) || has(preprocessor::NEW) || has(OPEN_CLIP_CONFIG);
+    let config = fs::read_to_string(folder.join("config.json")).unwrap_or_default();
+    let config: serde_json::Value = serde_json::from_str(&config).unwrap_or_default();
+    let words = config["model_type"] != "clip" || has("tokenizer.json");
+    weights && prepared && words && (config.is_object() || has(OPEN_CLIP_CONFIG))
+}

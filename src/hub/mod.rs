@@ -1,0 +1,340 @@
+//! The Hugging Face Hub: models and data sets by their names, fetched once into the cache that
+//! Python's `huggingface_hub` keeps.
+//!
+//! A name is first [found](Hub::find): its revision becomes a commit, by one request at most. What
+//! is missing of the commit is then [fetched](Hub::fetch). Everything after that works on
+//! [the folder](local) of the commit in the cache, without the network.
+
+mod cache;
+mod client;
+mod environment;
+mod listing;
+mod name;
+mod refused;
+mod transfer;
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+pub use cache::Cached;
+pub use listing::Listing;
+pub(crate) use name::{CONVERTED, short};
+pub use name::{Name, Of};
+
+use self::cache::Repository;
+use self::client::{Client, Trouble, escaped, pause};
+use self::environment::Environment;
+use self::refused::{refused, unanswered};
+use self::transfer::Transfer;
+use crate::error::{Error, Kind, Result};
+use crate::net::{self, Retries};
+use crate::stop::Stop;
+use crate::text::numbers::counted;
+
+/// The longest answer of the API that is read: the list of a million files.
+const LONGEST_ANSWER: usize = 256 << 20;
+
+/// How often the API is asked again: rarely where the cache has an answer, too.
+const ATTEMPTS: [u32; 2] = [4, 1];
+
+/// Receives how far fetching is.
+pub trait Watch {
+    /// Begins to fetch what makes `bytes` bytes.
+    fn begin(&self, bytes: u64);
+    /// Reports that further bytes have come, or were there.
+    fn advance(&self, bytes: u64);
+    /// Ends; `note` is the outcome in words.
+    fn end(&self, note: &str);
+    /// Shows a line that must be seen.
+    fn say(&self, line: &str);
+}
+
+/// The hub, and the cache of what was fetched from it.
+pub struct Hub<'a> {
+    environment: Environment,
+    client: OnceCell<Client>,
+    stop: &'a Stop,
+    watch: Box<dyn Watch + 'a>,
+}
+
+/// A repository at a commit.
+#[derive(Debug)]
+pub struct Found {
+    /// The repository's name, with the commit as its revision.
+    pub name: Name,
+    /// Its files; `None` if no request was made, and the cache does not know.
+    pub listing: Option<Listing>,
+    repository: Repository,
+    commit: String,
+    /// The branch or tag that had this commit just now.
+    revision: Option<String>,
+}
+
+/// What is to be fetched of some files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// How many files.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The bytes of files that are there.
+    pub there: u64,
+}
+
+/// The commits that this process has found: it sees one commit of a revision as long as it runs.
+static SEEN: Mutex<BTreeMap<(PathBuf, Name), String>> = Mutex::new(BTreeMap::new());
+
+impl<'a> Hub<'a> {
+    /// Returns the hub that the environment names. Makes no request.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Usage`] if a variable of the environment cannot be meant; [`Kind::System`]
+    /// if it does not say where the cache is.
+    pub fn open(stop: &'a Stop, watch: impl Watch + 'a) -> Result<Self> {
+        let watch = Box::new(watch);
+        Ok(Hub { environment: Environment::read()?, client: OnceCell::new(), stop, watch })
+    }
+
+    /// Returns the folder of the cache.
+    pub fn cache(&self) -> &Path {
+        &self.environment.cache
+    }
+
+    /// Returns whether requests are forbidden.
+    pub fn is_offline(&self) -> bool {
+        self.environment.offline
+    }
+
+    fn client(&self) -> &Client {
+        self.client.get_or_init(|| Client::new(&self.environment))
+    }
+
+    /// Finds the commit that a name means. Makes no request if the revision is a commit, was asked
+    /// for by this process before, or requests are forbidden; else one. If that is not answered,
+    /// the commit of last time is taken, with a warning.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Network`] if the hub does not know the name, does not give it to this user,
+    /// or is not reached, and the cache does not know the revision either; [`Kind::Interrupted`] if
+    /// a stop was requested.
+    pub fn find(&self, name: &Name) -> Result<Found> {
+        if let Some(commit) = name.commit() {
+            return Ok(self.known(name, commit));
+        }
+        let key = (self.environment.cache.clone(), name.clone());
+        let seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(commit) = seen {
+            return Ok(self.known(name, &commit));
+        }
+        let before = Repository::new(self.cache(), name).commit_of(name.revision());
+        let found = match (self.environment.offline, before) {
+            (true, Some(commit)) => self.known(name, &commit),
+            (true, None) => return Err(offline(name, "its commit is not known")),
+            (false, before) => match (self.ask(name, before.is_some()), before) {
+                (Ok(found), _) => found,
+                (Err(Unanswered::ForNow(error)), Some(commit)) => {
+                    let commit_in_words = short(&commit);
+                    self.watch.say(&format!(
+                        "warning: {error}: the commit of last time is used, {commit_in_words}; newer ones are not seen"
+                    ));
+                    self.known(name, &commit)
+                }
+                (Err(Unanswered::ForNow(error) | Unanswered::ForGood(error)), _) => return Err(error),
+            },
+        };
+        SEEN.lock().unwrap_or_else(PoisonError::into_inner).insert(key, found.commit.clone());
+        Ok(found)
+    }
+
+    /// Returns what the cache knows of a commit.
+    fn known(&self, name: &Name, commit: &str) -> Found {
+        let repository = Repository::new(self.cache(), name);
+        let listing = repository.listing(commit);
+        Found { name: name.at(commit), listing, repository, commit: commit.to_owned(), revision: None }
+    }
+
+    /// Asks the hub for the files of a commit if they are not known.
+    ///
+    /// # Errors
+    /// Fails as [`find`](Self::find) does; with [`Kind::Network`] if requests are forbidden.
+    pub fn list(&self, found: Found) -> Result<Found> {
+        if found.listing.is_some() {
+            return Ok(found);
+        }
+        if self.environment.offline {
+            return Err(offline(&found.name, "the cache does not know which files it has"));
+        }
+        self.ask(&found.name, false).map_err(|(Unanswered::ForNow(error) | Unanswered::ForGood(error))| error)
+    }
+
+    /// Asks for the commit and the files of a revision.
+    fn ask(&self, name: &Name, is_cached: bool) -> Result<Found, Unanswered> {
+        let (client, what) = (self.client(), format!("the list of files at {}", name.revision()));
+        // With `blobs`, the answer has sizes and hashes.
+        let path =
+            format!("/api/{}/{}/revision/{}?blobs=true", name.of().plural(), name.id(), escaped(name.revision()));
+        let mut retries = Retries::new(ATTEMPTS[usize::from(is_cached)]);
+        loop {
+            let answered = client.get(&path, None, self.stop).and_then(|answer| match answer.status {
+                200 => Ok(Ok(answer.all(LONGEST_ANSWER, self.stop)?)),
+                _ => Ok(Err(answer)),
+            });
+            let (error, asked) = match answered {
+                Ok(Ok(json)) => return self.answered(name, &json).map_err(Unanswered::ForGood),
+                Ok(Err(answer)) => {
+                    let error = refused(answer.status, &answer.headers, &what, name, client);
+                    match net::is_busy(answer.status) {
+                        true => (error, net::retry_after(&answer.headers)),
+                        false => return Err(Unanswered::ForGood(error)),
+                    }
+                }
+                Err(Trouble::Ours(error)) => return Err(Unanswered::ForGood(error)),
+                Err(Trouble::Theirs(cause)) => {
+                    let may_pass = net::may_pass(&cause);
+                    let error = unanswered(&what, name, client, cause);
+                    match may_pass {
+                        true => (error, None),
+                        false => return Err(Unanswered::ForNow(error)),
+                    }
+                }
+            };
+            // A cached commit is not worth a long wait.
+            match retries.wait(asked.filter(|_| !is_cached)) {
+                Some(wait) => pause(wait, self.stop).map_err(Unanswered::ForGood)?,
+                None => return Err(Unanswered::ForNow(error)),
+            }
+        }
+    }
+
+    fn answered(&self, name: &Name, json: &[u8]) -> Result<Found> {
+        let (commit, listing) = Listing::of_answer(json).map_err(|why| {
+            let what = format!("{} answers about {name}, but not as a hub: {why}", self.environment.endpoint);
+            Error::new(Kind::Network, what).hint("HF_ENDPOINT names the hub; unset, it is https://huggingface.co")
+        })?;
+        let repository = Repository::new(self.cache(), name);
+        let revision = name.commit().is_none().then(|| name.revision().to_owned());
+        Ok(Found { name: name.at(&commit), listing: Some(listing), repository, commit, revision })
+    }
+
+    /// Fetches files of a commit that are not there, the last of them last, and returns the
+    /// commit's folder. With these, the commit is whole.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Network`] if one cannot be fetched, or requests are forbidden;
+    /// [`Kind::System`] if it cannot be written; [`Kind::Interrupted`] if a stop was requested.
+    /// What has come by then is kept.
+    pub fn fetch(&self, found: &Found, files: &[String]) -> Result<PathBuf> {
+        let folder = self.fetch_only(found, files)?;
+        // Last: where the network is gone, the commit of a revision is one that is whole here.
+        if let Some(revision) = &found.revision {
+            found.repository.note_revision(revision, &found.commit);
+        }
+        Ok(folder)
+    }
+
+    /// Like [`fetch`](Self::fetch), but others are to follow.
+    ///
+    /// # Errors
+    /// Fails as [`fetch`](Self::fetch) does.
+    pub fn fetch_only(&self, found: &Found, files: &[String]) -> Result<PathBuf> {
+        let Found { repository, name, commit, .. } = found;
+        if let Some(listing) = &found.listing {
+            repository.note_listing(commit, listing);
+        }
+        let Missing { files: missing, bytes, .. } = found.missing(files);
+        if missing > 0 && self.environment.offline {
+            let first = files.iter().find(|file| !found.has(file)).map_or("a file", String::as_str);
+            return Err(offline(&found.name, &format!("{first} is not there")));
+        }
+        if missing > 0 {
+            self.watch.begin(bytes);
+            for path in files.iter().filter(|path| !found.has(path)) {
+                let Some(listed) = found.listing.as_ref().and_then(|listing| listing.file(path)) else { continue };
+                let (client, stop, watch) = (self.client(), self.stop, self.watch.as_ref());
+                Transfer { client, repository, name, path, listed, stop, watch }.fetch()?;
+                repository.link(commit, path, listed.etag())?;
+            }
+            self.watch.end(&format!("{} of {name}", counted(missing as u64, "file")));
+        }
+        Ok(found.folder())
+    }
+
+    /// Returns what the cache has of models or of data sets, by name and commit.
+    pub fn cached(&self, of: Of) -> Vec<Cached> {
+        cache::cached(self.cache(), of)
+    }
+}
+
+/// Why the API gave no answer, and whether it may give one later.
+enum Unanswered {
+    ForNow(Error),
+    ForGood(Error),
+}
+
+/// Returns the error for what is not in the cache while requests are forbidden.
+fn offline(name: &Name, why: &str) -> Error {
+    Error::new(
+        Kind::Network,
+        format!("{name} is not whole in the cache ({why}), and HF_HUB_OFFLINE forbids to fetch it"),
+    )
+    .hint("run once without HF_HUB_OFFLINE; HF_HOME or HF_HUB_CACHE name another cache")
+}
+
+impl Found {
+    /// Returns the folder of the commit's files.
+    pub fn folder(&self) -> PathBuf {
+        self.repository.snapshot(&self.commit)
+    }
+
+    /// Returns whether a file is in the cache.
+    pub fn has(&self, file: &str) -> bool {
+        self.folder().join(file).is_file()
+    }
+
+    /// Returns what is to be fetched of some files.
+    pub fn missing(&self, files: &[String]) -> Missing {
+        let mut all = Missing::default();
+        for file in files {
+            let bytes = self.listing.as_ref().and_then(|listing| listing.file(file)).map_or(0, |file| file.bytes());
+            if self.has(file) {
+                all.there += bytes;
+            } else {
+                all.files += 1;
+                all.bytes += bytes;
+            }
+        }
+        all
+    }
+}
+
+/// Returns the path that settings mean: the folder of the commit in the cache, if they name a
+/// repository of the hub, and else the path itself. Makes no request.
+///
+/// # Errors
+/// Returns [`Kind::Network`] if the cache does not have the repository at that revision.
+pub fn local(path: &Path) -> Result<PathBuf> {
+    let Some(name) = Name::in_place_of(path) else { return Ok(path.to_owned()) };
+    Ok(in_cache(&name)?.folder())
+}
+
+/// Returns the commit of a name that is in the cache. Makes no request.
+///
+/// # Errors
+/// Returns [`Kind::Network`] if the cache does not have the repository at that revision.
+pub fn in_cache(name: &Name) -> Result<Found> {
+    let cache = Environment::read()?.cache;
+    let repository = Repository::new(&cache, name);
+    let commit = name.commit().map(str::to_owned).or_else(|| repository.commit_of(name.revision()));
+    match commit.filter(|commit| repository.snapshot(commit).is_dir()) {
+        Some(commit) => {
+            let listing = repository.listing(&commit);
+            Ok(Found { name: name.at(&commit), listing, repository, commit, revision: None })
+        }
+        None => Err(Error::new(Kind::Network, format!("{name} is not in {}", cache.display())).hint(match name.of() {
+            Of::Model => format!("microclip-pipe model pull {name} fetches it; so does a run"),
+            Of::Dataset => "a run fetches it".to_owned(),
+        })),
+    }
+}

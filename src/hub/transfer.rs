@@ -1,0 +1,264 @@
+//! Fetching one file into the cache: from where an earlier attempt ended, checked by its hash, and
+//! under its name only once it is whole.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::Watch;
+use super::cache::{Repository, elsewhere};
+use super::client::{Answer, Client, Trouble, escaped, escaped_path, pause};
+use super::listing::Listed;
+use super::name::{Name, Of};
+use super::refused::{refused, unanswered};
+use crate::error::{Context, Error, Kind, Result};
+use crate::net::{self, Retries};
+use crate::stop::Stop;
+
+/// How often a file is asked for again after an attempt that brought nothing.
+const ATTEMPTS: u32 = 5;
+
+/// Bytes after which an attempt counts as one that brought something.
+const SOMETHING: u64 = 1 << 20;
+
+/// How often another process is looked at that fetches the same.
+const OFTEN: Duration = Duration::from_millis(200);
+
+/// A file to be fetched.
+pub(super) struct Transfer<'a> {
+    pub(super) client: &'a Client,
+    pub(super) repository: &'a Repository,
+    /// The repository, at a commit.
+    pub(super) name: &'a Name,
+    /// The file's path in it.
+    pub(super) path: &'a str,
+    pub(super) listed: &'a Listed,
+    pub(super) stop: &'a Stop,
+    pub(super) watch: &'a dyn Watch,
+}
+
+/// How an attempt ended that did not bring the whole file.
+enum Ended {
+    /// It may go better from here.
+    Early(Error, Option<Duration>),
+    /// The bytes are not those of the file: they are gone again.
+    Wrong(Error),
+    /// Another attempt is of no use.
+    Failed(Error),
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Ended::Failed(error)
+    }
+}
+
+impl Transfer<'_> {
+    /// Fetches the file into the blobs of its repository, unless it is there already.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Network`] if the hub refuses it, fails, or sends other bytes;
+    /// [`Kind::System`] if it cannot be written; [`Kind::Interrupted`] if a stop was requested.
+    pub(super) fn fetch(&self) -> Result<()> {
+        let blob = self.repository.blob(self.listed.etag());
+        let is_whole = || fs::metadata(&blob).is_ok_and(|blob| blob.len() == self.listed.bytes());
+        self.repository.make()?;
+        let _locked = self.locked()?;
+        // Another process may have fetched it meanwhile.
+        if is_whole() {
+            self.watch.advance(self.listed.bytes());
+            return Ok(());
+        }
+        let (mut retries, mut was_wrong) = (Retries::new(ATTEMPTS), false);
+        let mut there = self.there();
+        self.watch.advance(there);
+        loop {
+            let Err(ended) = self.attempt(there) else { break };
+            let now = self.there();
+            if now >= there + SOMETHING {
+                retries = Retries::new(ATTEMPTS);
+            }
+            there = now;
+            match ended {
+                Ended::Failed(error) => return Err(error),
+                Ended::Wrong(error) if was_wrong => return Err(error),
+                Ended::Wrong(error) => {
+                    self.watch.say(&format!("warning: {error}; it is fetched once more"));
+                    was_wrong = true;
+                }
+                Ended::Early(error, asked) => match retries.wait(asked) {
+                    Some(wait) => pause(wait, self.stop)?,
+                    None => return Err(error),
+                },
+            }
+        }
+        let incomplete = self.repository.incomplete(self.listed.etag());
+        fs::rename(&incomplete, &blob).at(Kind::System, "cannot name", &blob).map_err(elsewhere)?;
+        let folder = blob.parent().unwrap_or(Path::new("/"));
+        File::open(folder).and_then(|folder| folder.sync_all()).at(Kind::System, "cannot sync", folder)
+    }
+
+    /// Waits for the lock of the blob.
+    fn locked(&self) -> Result<File> {
+        let mut said = false;
+        loop {
+            if let Some(lock) = self.repository.try_lock(self.listed.etag())? {
+                return Ok(lock);
+            }
+            if !std::mem::replace(&mut said, true) {
+                self.watch.say(&format!("another process fetches {} of {}: waiting for it", self.path, self.name));
+            }
+            pause(OFTEN, self.stop)?;
+        }
+    }
+
+    /// Returns how many bytes an earlier attempt has left.
+    fn there(&self) -> u64 {
+        fs::metadata(self.repository.incomplete(self.listed.etag())).map_or(0, |left| left.len())
+    }
+
+    /// Fetches what is missing after the first `there` bytes.
+    fn attempt(&self, there: u64) -> Result<(), Ended> {
+        let path = self.repository.incomplete(self.listed.etag());
+        let options = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = options.at(Kind::System, "cannot make", &path).map_err(elsewhere)?;
+        let mut part = Part { file, path: &path, hash: Sha256::new(), length: 0, transfer: self };
+        // More than the whole is of something else.
+        part.keep(if there > self.listed.bytes() { 0 } else { there })?;
+        if part.length < self.listed.bytes() {
+            let first = (part.length > 0).then_some(part.length);
+            let answer = self.client.get(&self.address(), first, self.stop).map_err(|trouble| self.cut(trouble))?;
+            part.receive(&answer)?;
+        }
+        part.check()
+    }
+
+    /// Returns the file's path on the hub.
+    fn address(&self) -> String {
+        let of = if self.name.of() == Of::Dataset { "/datasets" } else { "" };
+        format!("{of}/{}/resolve/{}/{}", self.name.id(), escaped(self.name.revision()), escaped_path(self.path))
+    }
+
+    /// Says how an attempt ended whose answer did not come, or not whole.
+    fn cut(&self, trouble: Trouble) -> Ended {
+        match trouble {
+            Trouble::Ours(error) => Ended::Failed(error),
+            Trouble::Theirs(cause) => {
+                let may_pass = net::may_pass(&cause);
+                let error = unanswered(self.path, self.name, self.client, cause);
+                if may_pass { Ended::Early(error, None) } else { Ended::Failed(error) }
+            }
+        }
+    }
+
+    /// Returns the error for bytes that are not those of the file.
+    fn wrong(&self, why: &str) -> Error {
+        Error::new(Kind::Network, format!("{} of {} came wrong: {why}", self.path, self.name))
+            .hint("a proxy or mirror between here and the hub may change files: fetch past it, or set HF_ENDPOINT")
+    }
+}
+
+/// The part of a file that is on the disk.
+struct Part<'a> {
+    file: File,
+    path: &'a Path,
+    /// Of the bytes that are there.
+    hash: Sha256,
+    length: u64,
+    transfer: &'a Transfer<'a>,
+}
+
+impl Part<'_> {
+    /// Keeps the first bytes that are there, and drops the others.
+    fn keep(&mut self, length: u64) -> Result<(), Ended> {
+        let cut = self.file.set_len(length).and_then(|()| self.file.seek(SeekFrom::Start(0)));
+        cut.at(Kind::System, "cannot cut", self.path)?;
+        (self.hash, self.length) = (Sha256::new(), 0);
+        let mut block = vec![0; 1 << 20];
+        while self.length < length {
+            self.transfer.stop.check()?;
+            let read = self.file.read(&mut block).at(Kind::System, "cannot read", self.path)?;
+            if read == 0 {
+                break;
+            }
+            self.hash.update(&block[..read]);
+            self.length += read as u64;
+        }
+        Ok(())
+    }
+
+    /// Writes what an answer brings.
+    fn receive(&mut self, answer: &Answer) -> Result<(), Ended> {
+        let Transfer { stop, watch, listed, path, name, client, .. } = *self.transfer;
+        match answer.status {
+            200 if self.length > 0 => {
+                // The server sends the whole: what was there is sent again.
+                self.keep(0)?;
+            }
+            200 => {}
+            206 if starts_at(answer) == Some(self.length) => {}
+            // Another part than was asked for, or none at all: from the start, then.
+            206 | 416 => {
+                self.keep(0)?;
+                let error = self.transfer.wrong("the server sends another part of it than was asked for");
+                return Err(Ended::Early(error, None));
+            }
+            status => {
+                let error = refused(status, &answer.headers, path, name, client);
+                return Err(match net::is_busy(status) {
+                    true => Ended::Early(error, net::retry_after(&answer.headers)),
+                    false => Ended::Failed(error),
+                });
+            }
+        }
+        if let Some(tag) = tag(answer).filter(|tag| *tag != listed.etag()) {
+            let why = format!("the hub sends {tag}, and lists {}", listed.etag());
+            return Err(Ended::Failed(self.transfer.wrong(&why)));
+        }
+        while let Some(bytes) = answer.bytes(stop).map_err(|trouble| self.transfer.cut(trouble))? {
+            if self.length + bytes.len() as u64 > listed.bytes() {
+                self.keep(0)?;
+                let why = format!("there are more than the {} bytes that the hub lists", listed.bytes());
+                return Err(Ended::Wrong(self.transfer.wrong(&why)));
+            }
+            self.file.write_all(&bytes).at(Kind::System, "cannot write", self.path).map_err(elsewhere)?;
+            self.hash.update(&bytes);
+            self.length += bytes.len() as u64;
+            watch.advance(bytes.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// Checks that the file is whole and as the hub lists it, and puts it on the disk.
+    fn check(mut self) -> Result<(), Ended> {
+        let Transfer { listed, path, name, client, .. } = *self.transfer;
+        if self.length < listed.bytes() {
+            let cause = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+            return Err(Ended::Early(unanswered(path, name, client, cause.into()), None));
+        }
+        let found = format!("{:x}", self.hash.finalize_reset());
+        if let Some(expected) = listed.sha256().filter(|expected| *expected != found) {
+            self.keep(0)?;
+            let why = format!("its sha256 is {found}, not {expected}");
+            return Err(Ended::Wrong(self.transfer.wrong(&why)));
+        }
+        Ok(self.file.sync_all().at(Kind::System, "cannot write", self.path).map_err(elsewhere)?)
+    }
+}
+
+/// Returns the hash by which the hub's answer names the file, if it is one.
+fn tag(answer: &Answer) -> Option<&str> {
+    let tag = answer.of_hub("x-linked-etag").or_else(|| answer.of_hub("etag"))?;
+    let tag = tag.trim_start_matches("W/").trim_matches('"');
+    // A mirror may have tags of its own.
+    (matches!(tag.len(), 40 | 64) && tag.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(tag)
+}
+
+/// Returns the first byte that an answer with a part of a file brings.
+fn starts_at(answer: &Answer) -> Option<u64> {
+    let range = answer.headers.get("content-range")?.to_str().ok()?;
+    range.trim().strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
+}

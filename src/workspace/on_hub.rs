@@ -1,0 +1,235 @@
+//! What a pipeline names on the hub: found at a commit, which takes the name's place in its
+//! settings, and fetched.
+
+use std::path::{Path, PathBuf};
+
+use crate::clip::repository::{self, Needed};
+use crate::config::Spec;
+use crate::dino;
+use crate::error::{Error, Kind, Result};
+use crate::hub::{CONVERTED, Found, Hub, Missing, Name, in_cache};
+use crate::source::{self, Dataset};
+use crate::stage::progress::Progress;
+use crate::stop::Stop;
+use crate::text::list::{SHOWN, some_of};
+
+/// What of a pipeline some work reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// The pictures.
+    Pictures,
+    /// The model, and the second one.
+    Models,
+    /// All of it.
+    All,
+}
+
+/// A pipeline whose names of the hub are found at their commits.
+pub(crate) struct Located<'a> {
+    /// The settings, with the commits.
+    pub(crate) spec: Spec,
+    hub: Option<Hub<'a>>,
+    wanted: Vec<Wanted>,
+}
+
+/// A repository, and what is needed of it.
+struct Wanted {
+    found: Found,
+    /// Small files, which say what the others are.
+    first: Vec<String>,
+    /// Refuses what cannot be read here, by the first files.
+    check: fn(&Path, &Name) -> Result<()>,
+    /// The others.
+    then: Vec<String>,
+    /// The commit that was named, where the files are of another.
+    instead_of: Option<Found>,
+}
+
+/// What is to be fetched of a repository.
+pub(crate) struct ToFetch {
+    /// The repository, at a commit.
+    pub(crate) name: Name,
+    pub(crate) missing: Missing,
+}
+
+/// Finds what `spec` names on the hub, as far as it is needed, and fetches what is not in the
+/// cache. Returns the settings with the commits of those names; they are as they were where nothing
+/// is named on the hub.
+///
+/// # Errors
+/// Fails as [`locate`] does, or if a file cannot be fetched: [`Kind::Network`], [`Kind::System`].
+pub(crate) fn fetched(spec: &Spec, need: Need, stop: &Stop, progress: &dyn Progress) -> Result<Spec> {
+    let Located { spec, hub, wanted } = locate(spec, need, stop, progress)?;
+    let Some(hub) = hub else { return Ok(spec) };
+    // What is of no use is found before anything large is fetched.
+    for one in &wanted {
+        one.look(&hub)?;
+    }
+    for Wanted { found, first, then, instead_of, .. } in &wanted {
+        hub.fetch(found, &[first.as_slice(), then].concat())?;
+        // Nothing of it, but the cache then knows that.
+        instead_of.iter().try_for_each(|named| hub.fetch(named, &[]).map(drop))?;
+    }
+    Ok(spec)
+}
+
+/// Finds what `spec` names on the hub, as far as it is needed, and fetches none of it.
+///
+/// # Errors
+/// Returns [`Kind::Network`] if the hub has no such name, does not give it, or is not reached, and
+/// the cache does not have it either; [`Kind::Model`] or [`Kind::Input`] if there is nothing in it
+/// that is read here; [`Kind::Interrupted`] if a stop was requested.
+pub(crate) fn locate<'a>(spec: &Spec, need: Need, stop: &'a Stop, progress: &'a dyn Progress) -> Result<Located<'a>> {
+    let mut located = Located { spec: spec.clone(), hub: None, wanted: Vec::new() };
+    let Spec { dataset, model, .. } = spec;
+    let named = |path: Option<&PathBuf>, of: Need| {
+        path.filter(|_| need == of || need == Need::All).and_then(|path| Name::in_place_of(path))
+    };
+    let pictures = named(Some(&dataset.path), Need::Pictures);
+    let (clip, second) = (named(Some(&model.path), Need::Models), named(model.second.path.as_ref(), Need::Models));
+    if pictures.is_none() && clip.is_none() && second.is_none() {
+        return Ok(located);
+    }
+    let hub = Hub::open(stop, progress)?;
+    let place = |wanted: &Wanted| PathBuf::from(wanted.found.name.to_string());
+    // The pictures come first: they are found to be of no use sooner.
+    if let Some(name) = pictures {
+        let wanted = pictures_of(&hub, &name, dataset)?;
+        located.spec.dataset.path = place(&wanted);
+        located.wanted.push(wanted);
+    }
+    if let Some(name) = clip {
+        let wanted = model_of(&hub, &name, repository::check)?;
+        located.spec.model.path = place(&wanted);
+        located.wanted.push(wanted);
+    }
+    if let Some(name) = second {
+        let wanted = model_of(&hub, &name, check_second)?;
+        located.spec.model.second.path = Some(place(&wanted));
+        located.wanted.push(wanted);
+    }
+    located.hub = Some(hub);
+    Ok(located)
+}
+
+impl Wanted {
+    /// Fetches the small files, and refuses what they say cannot be read here.
+    fn look(&self, hub: &Hub<'_>) -> Result<()> {
+        match self.found.missing(&self.then).files {
+            0 => Ok(()),
+            _ => (self.check)(&hub.fetch_only(&self.found, &self.first)?, &self.found.name),
+        }
+    }
+}
+
+impl Located<'_> {
+    /// Returns what is to be fetched, by repository; those that are whole in the cache are left
+    /// out.
+    pub(crate) fn to_fetch(&self) -> Vec<ToFetch> {
+        let each = self.wanted.iter().map(|Wanted { found, first, then, .. }| ToFetch {
+            name: found.name.clone(),
+            missing: found.missing(&[first.as_slice(), then].concat()),
+        });
+        each.filter(|one| one.missing.files > 0).collect()
+    }
+
+    /// Returns the folder of the cache, if anything is named on the hub.
+    pub(crate) fn cache(&self) -> Option<&Path> {
+        self.hub.as_ref().map(Hub::cache)
+    }
+}
+
+/// Fetches a model by its name, and returns its name at the commit and its folder.
+///
+/// # Errors
+/// Fails as [`fetched`] does.
+pub(crate) fn pull(name: &Name, stop: &Stop, progress: &dyn Progress) -> Result<(Name, PathBuf)> {
+    let hub = Hub::open(stop, progress)?;
+    let wanted = model_of(&hub, name, check_either)?;
+    wanted.look(&hub)?;
+    let Wanted { found, first, then, .. } = wanted;
+    let folder = hub.fetch(&found, &[first, then].concat())?;
+    Ok((found.name, folder))
+}
+
+/// Returns settings whose names of the hub are replaced by the commits that the cache has of them.
+/// Makes no request; what the cache does not have stays as it is.
+pub(crate) fn as_cached(spec: &Spec) -> Spec {
+    let mut spec = spec.clone();
+    let places = [Some(&mut spec.dataset.path), Some(&mut spec.model.path), spec.model.second.path.as_mut()];
+    for place in places.into_iter().flatten() {
+        if let Some(found) = Name::in_place_of(place).and_then(|name| in_cache(&name).ok()) {
+            *place = PathBuf::from(found.name.to_string());
+        }
+    }
+    spec
+}
+
+fn model_of(hub: &Hub<'_>, name: &Name, check: fn(&Path, &Name) -> Result<()>) -> Result<Wanted> {
+    let found = hub.find(name)?;
+    // Python fetched it, and noted no listing.
+    if found.listing.is_none() && repository::seems_whole(&found.folder()) {
+        return Ok(Wanted { found, first: Vec::new(), check, then: Vec::new(), instead_of: None });
+    }
+    let found = hub.list(found)?;
+    let needed = found.listing.as_ref().map(|listing| Needed::of(listing, name)).transpose()?.unwrap_or_default();
+    Ok(Wanted { found, first: needed.companions, check, then: needed.weights, instead_of: None })
+}
+
+fn check_second(folder: &Path, _: &Name) -> Result<()> {
+    dino::Config::read(&folder.join("config.json")).map(drop)
+}
+
+fn check_either(folder: &Path, name: &Name) -> Result<()> {
+    check_second(folder, name).or_else(|_| repository::check(folder, name))
+}
+
+fn pictures_of(hub: &Hub<'_>, name: &Name, dataset: &Dataset) -> Result<Wanted> {
+    let wanted = |found: Found, then| Wanted { found, first: Vec::new(), check: |_, _| Ok(()), then, instead_of: None };
+    let found = hub.find(name)?;
+    if found.listing.is_none() && hub.is_offline() && found.folder().is_dir() {
+        // Python fetched them, and noted no listing: the source says whether they are all there.
+        return Ok(wanted(found, Vec::new()));
+    }
+    let found = hub.list(found)?;
+    let files = |found: &Found| match &found.listing {
+        Some(listing) => source::on_hub(listing, name, dataset),
+        None => Ok(Vec::new()),
+    };
+    let theirs = files(&found)?;
+    if !theirs.is_empty() {
+        return Ok(wanted(found, theirs));
+    }
+    let mut known = found.listing.as_ref().map(source::configurations).unwrap_or_default();
+    let converted = match name.is_main() {
+        true => hub.find(&name.at(CONVERTED)).and_then(|found| hub.list(found)),
+        false => Err(Error::new(Kind::Input, "another revision was named than the main one")),
+    };
+    let why = match converted {
+        Ok(converted) => {
+            let files = files(&converted)?;
+            if !files.is_empty() {
+                return Ok(Wanted { instead_of: Some(found), ..wanted(converted, files) });
+            }
+            known.extend(converted.listing.as_ref().map(source::configurations).unwrap_or_default());
+            None
+        }
+        Err(interrupted) if interrupted.kind() == Kind::Interrupted => return Err(interrupted),
+        Err(why) => Some(why),
+    };
+    Err(match (&dataset.config, why) {
+        (Some(config), _) if !known.is_empty() => {
+            Error::new(Kind::Input, format!("{name} has no Parquet files of a configuration '{config}'"))
+                .hint(format!("its folders are {}", some_of(&known, SHOWN)))
+        }
+        (_, why) => {
+            let what = format!("{name} has no Parquet files, nor has the hub converted it");
+            let error = Error::new(Kind::Input, what).hint(format!(
+                "python3 -c \"from datasets import load_dataset; [d.to_parquet(f'FOLDER/{{s}}.parquet') for s, d in \
+                 load_dataset('{}').items()]\" writes a folder of Parquet; then name the folder",
+                name.id()
+            ));
+            why.into_iter().fold(error, Error::cause)
+        }
+    })
+}
