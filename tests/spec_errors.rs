@@ -120,9 +120,9 @@ fn missing_keys_say_what_they_must_be() {
     let folder = Folder::new();
     assert_snapshot!(folder.mistake("[dataset]\nkind = \"list\"\n", &[]), @r#"
     4 mistakes in DIR/flowers.toml
-      DIR/flowers.toml:1: missing key 'dataset.path' (add path under [dataset]: a path)
+      DIR/flowers.toml:1: missing key 'dataset.path' (add path under [dataset]: a path, or a name on the hub: hf://datasets/ORG/NAME)
       DIR/flowers.toml: missing key 'name' (add name at the top: a name of lower-case letters, digits and hyphens)
-      DIR/flowers.toml: missing key 'model.path' (add path under [model]: a path)
+      DIR/flowers.toml: missing key 'model.path' (add path under [model]: a path, or a name on the hub: ORG/NAME)
       DIR/flowers.toml: missing key 'text.descriptions' (add descriptions under [text]: the path of a file, or prototypes = "templates" to do without sentences)
     hint: `microclip-pipe schema --settings` lists every key, and --help every argument
     "#);

@@ -23,9 +23,9 @@ use crate::settings::{Must, Want, choice, settings};
 settings! {
     /// The CLIP to adapt.
     ModelSettings {
-        /// A directory with a model of transformers or open_clip, a `.safetensors` file, or the name
-        /// of a model on the Hugging Face Hub (`ORG/NAME` or `hf://ORG/NAME@REVISION`), which is
-        /// fetched once. A directory of that name comes first.
+        /// A directory with a model of transformers or open_clip, a `.safetensors` file, or the
+        /// name of a model on the Hugging Face Hub (`ORG/NAME` or `hf://ORG/NAME@REVISION`), which
+        /// is fetched once. A directory of that name comes first.
         path: PathBuf, Want::Path(Must::BeModel), ByContent;
         ..
         /// A `tokenizer.json`, where it does not lie beside the weights.

@@ -246,7 +246,7 @@ impl<'a> Hub<'a> {
         let Missing { files: missing, bytes, .. } = found.missing(files);
         if missing > 0 && self.environment.offline {
             let first = files.iter().find(|file| !found.has(file)).map_or("a file", String::as_str);
-            return Err(offline(&found.name, &format!("{first} is not there")));
+            return Err(offline(&found.name, &format!("{first} is missing")));
         }
         if missing > 0 {
             self.watch.begin(bytes);
@@ -288,9 +288,12 @@ impl Found {
         self.repository.snapshot(&self.commit)
     }
 
-    /// Returns whether a file is in the cache.
+    /// Returns whether a file is in the cache, with the length that the hub lists.
     pub fn has(&self, file: &str) -> bool {
-        self.folder().join(file).is_file()
+        let listed = self.listing.as_ref().and_then(|listing| listing.file(file));
+        let is_whole =
+            |found: std::fs::Metadata| found.is_file() && listed.is_none_or(|listed| listed.bytes() == found.len());
+        std::fs::metadata(self.folder().join(file)).is_ok_and(is_whole)
     }
 
     /// Returns what is to be fetched of some files.

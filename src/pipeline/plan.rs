@@ -44,9 +44,9 @@ pub struct Plan {
 /// Returns what a run would do.
 ///
 /// # Errors
-/// Fails as the run would before its first forward pass, but that nothing is fetched: if the source, the model, the sentences or
-/// the recipe cannot be used, or the store not be made. A store that is there and may only be read
-/// has a plan all the same, with a warning.
+/// Fails as the run would before its first forward pass, but that nothing is fetched: if the
+/// source, the model, the sentences or the recipe cannot be used, or the store not be made. A store
+/// that is there and may only be read has a plan all the same, with a warning.
 pub async fn plan(spec: &Spec, stop: &Stop, progress: &dyn Progress) -> Result<Plan> {
     let read_only = match Store::require_openable(&spec.store) {
         Err(error) if spec.store.is_dir() => Some(format!("warning: a run would be refused: {error}")),

@@ -133,8 +133,8 @@ fn cuda(spec: Option<&Spec>) -> Finding {
 /// Checks what a pipeline file names: the model, the pictures, the sentences, the recipe and the
 /// store. Whatever a run refuses before its first forward pass is broken here, in the same words.
 /// Reads every file of the store, and pictures up to the first that can be decoded. `incomplete` is
-/// what the file lacks for a run, if it names no sentences. Nothing is fetched: what is named on the
-/// hub and not in the cache is a note.
+/// what the file lacks for a run, if it names no sentences. Nothing is fetched: what is named on
+/// the hub and not in the cache is a note.
 ///
 /// Must be awaited within a tokio runtime.
 pub async fn pipeline(spec: &Spec, incomplete: Option<&Error>, progress: &dyn Progress) -> Vec<Finding> {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::clip::repository;
 use crate::clip::{Clip, ModelSettings};
 use crate::dino::Dino;
 use crate::error::{Error, Kind, Result};
@@ -29,7 +30,7 @@ pub fn list(stop: &Stop, progress: &dyn Progress) -> Result<Models> {
     let mut models = Vec::new();
     for cached in hub.cached(Of::Model) {
         stop.check()?;
-        let what = describe(&cached.folder);
+        let what = describe(&cached.name, &cached.folder);
         models.push((cached, what));
     }
     Ok(Models { cache: hub.cache().to_owned(), models })
@@ -53,7 +54,7 @@ pub struct Pulled {
 /// cannot be fetched; [`Kind::Model`] if it is not read here.
 pub fn pull(name: &str, stop: &Stop, progress: &dyn Progress) -> Result<Pulled> {
     let (name, folder) = on_hub::pull(&named(name)?, stop, progress)?;
-    let what = describe(&folder)?;
+    let what = describe(&name, &folder)?;
     Ok(Pulled { name, folder, what })
 }
 
@@ -75,7 +76,7 @@ pub(super) fn named(text: &str) -> Result<Name> {
 }
 
 /// Says what the model in a folder is, if it is read here. Its weights are mapped, and not read.
-fn describe(folder: &Path) -> Result<String> {
+fn describe(name: &Name, folder: &Path) -> Result<String> {
     let config = std::fs::read_to_string(folder.join("config.json")).unwrap_or_default();
     let config: serde_json::Value = serde_json::from_str(&config).unwrap_or_default();
     if config["model_type"].as_str().is_some_and(|of| of.starts_with("dino")) {
@@ -83,6 +84,7 @@ fn describe(folder: &Path) -> Result<String> {
         let (family, layers, width, patch) = (config.family.as_str(), config.layers, config.width, config.patch);
         return Ok(format!("{family}, {layers} blocks of {width}, patches of {patch} px: a second model"));
     }
+    repository::check(folder, name)?;
     let clip = Clip::open(&ModelSettings::new(folder.to_owned()))?;
     let (vision, joint) = (&clip.config.vision, clip.config.joint);
     let (layers, width, patch, side) = (vision.layers, vision.width, vision.patch, vision.image_size);

@@ -330,6 +330,8 @@ mod tests {
             .collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"
         seed = 0 (Answers)
+        dataset.config = null (ByContent)
+        dataset.split = null (ByContent)
         dataset.image_column = null (ByContent)
         dataset.label_column = null (ByContent)
         dataset.split_column = null (ByContent)

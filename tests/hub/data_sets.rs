@@ -133,7 +133,7 @@ fn a_part_of_a_data_set_is_never_taken_for_the_whole() {
     let shard = folder.join(format!("snapshots/{commit}/data/train-00001-of-00002.parquet"));
     fs::remove_file(&shard).unwrap();
     let offline = |hub: &OnHub| hub.refused(hub.command("ingest", &[]).env("HF_HUB_OFFLINE", "1"));
-    assert!(offline(&hub).contains("data/train-00001-of-00002.parquet is not there"), "{}", offline(&hub));
+    assert!(offline(&hub).contains("data/train-00001-of-00002.parquet is missing"), "{}", offline(&hub));
     // Without a listing, as Python may leave it, their names count the shards.
     fs::remove_dir_all(folder.join("trees")).unwrap();
     assert!(offline(&hub).contains("which files it has is not known"), "{}", offline(&hub));

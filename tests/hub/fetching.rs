@@ -217,6 +217,17 @@ fn what_a_killed_process_has_fetched_is_not_fetched_again() {
 }
 
 #[test]
+fn a_file_that_was_cut_off_since_is_fetched_again() {
+    let hub = OnHub::new();
+    let weights = format!("{}/model.safetensors", ok(&hub.pull()).trim());
+    fs::OpenOptions::new().write(true).open(&weights).unwrap().set_len(1_000_000).unwrap();
+    let offline = hub.program(&["model", "pull", "tiny/clip"]).env("HF_HUB_OFFLINE", "1").output().unwrap();
+    assert!(said(&offline).contains("model.safetensors is missing"), "{}", said(&offline));
+    ok(&hub.pull());
+    assert_eq!(fs::read(weights).unwrap(), fs::read(clip().join("model.safetensors")).unwrap());
+}
+
+#[test]
 fn a_stop_is_obeyed_while_the_server_is_silent() {
     let hub = OnHub::new();
     hub.server.fail("/large/", 9, Fault::Silence);
