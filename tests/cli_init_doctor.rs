@@ -114,6 +114,49 @@ fn the_file_of_sentences_has_the_names_of_the_list() {
     assert_eq!(sentences, serde_json::json!({"red rose": [], "blue bell": [], "white lily": [], "green ivy": []}));
 }
 
+/// What nobody said is found out, and said; the file that comes of it is one that a run takes.
+#[test]
+fn init_says_what_it_assumed_and_what_is_next() {
+    let pipeline = Pipeline::new(2, 1);
+    std::fs::rename(pipeline.path("pictures"), pipeline.path("garden flowers")).unwrap();
+    let cache = pipeline.path("cache");
+    let said = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_microclip-pipe"));
+        command.args(arguments).current_dir(pipeline.folder.path()).env("HF_HUB_CACHE", &cache).output().unwrap()
+    };
+    let refused = said(&["init", "garden flowers"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("--model openai/clip-vit-base-patch32"), "{}", text(&refused.stderr));
+
+    // A model that Python fetched.
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    copy(MODEL.as_ref(), &cache.join("models--flora--clip/snapshots").join(commit));
+    std::fs::create_dir_all(cache.join("models--flora--clip/refs")).unwrap();
+    std::fs::write(cache.join("models--flora--clip/refs/main"), commit).unwrap();
+    let init = said(&["init", "garden flowers"]);
+    ok(&init);
+    let notes = text(&init.stderr);
+    for line in [
+        "dataset.kind = \"folder\": 9 files of 3 classes, whose labels are for measuring alone, 6 for training and 3 for testing",
+        "model.path = \"hf://flora/clip\": the only one in the hub's cache",
+        "describe.domain = \"flowers\", and a prompt to fit, by the name 'garden flowers'",
+        "next: microclip-pipe describe garden-flowers.toml, ",
+    ] {
+        assert!(notes.contains(line), "{line}\n{notes}");
+    }
+    let file = std::fs::read_to_string(pipeline.path("garden-flowers.toml")).unwrap();
+    assert!(file.contains("templates = [\"a photo of a {}, a type of flower.\"]"), "{file}");
+    assert!(file.contains("domain = \"flowers\""), "{file}");
+    let mut plan = std::process::Command::new(env!("CARGO_BIN_EXE_microclip-pipe"));
+    plan.args(["run", "garden-flowers.toml", "--dry-run"]).current_dir(pipeline.folder.path());
+    ok(&plan.env("HF_HUB_CACHE", &cache).env("HF_HUB_OFFLINE", "1").output().unwrap());
+
+    copy(MODEL.as_ref(), &cache.join("models--flora--other/snapshots").join(commit));
+    let refused = said(&["init", "garden flowers", "--force"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("name one with --model: hf://flora/clip, "), "{}", text(&refused.stderr));
+}
+
 #[test]
 fn pictures_without_labels_get_a_list_of_classes_to_fill_in() {
     let pipeline = Pipeline::new(0, 0);

@@ -13,14 +13,15 @@ const LONG_ABOUT: &str = "\
 Looks into a folder of pictures, a list, or Parquet, and writes a pipeline file for it, with \
 comments, and beside it what is still to be filled in: the sentences about each class, and the class names where the pictures have \
 no labels. Where labels have numbers before them or underscores in them, a table says what each class is called. Until the \
-sentences are there, the class names in the templates stand in for them.
+sentences are there, the class names in the templates stand in for them. Says what it found and assumed (the kind of the source, \
+its splits, the model, what kind of thing the classes are), and what to do next.
 
 Prints the files that were written. A file that is there already is only overwritten with --force; if a new file cannot be \
 written, none is.";
 
 const EXAMPLES: &str = "\
 Examples:
-  microclip-pipe init pictures --model clip-vit-base-patch16
+  microclip-pipe init pictures --model openai/clip-vit-base-patch32
       Writes pictures.toml and pictures-sentences.json.
   microclip-pipe init pictures --model clip-vit-large-patch14 --force \\
       --descriptions pictures-sentences.json
@@ -36,7 +37,7 @@ pub(super) struct Init {
     pictures: PathBuf,
 
     /// The CLIP: a Hugging Face directory, a .safetensors file, or ORG/NAME on the hub; by default
-    /// the only one beside the pipeline file
+    /// the only one beside the pipeline file, or else in the hub's cache
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     model: Option<PathBuf>,
 
@@ -68,7 +69,7 @@ impl Init {
             output: output.clone(),
             force: *force,
         };
-        let Written { pipeline, classes, class_names, descriptions, kept, trouble } = init(&wanted)?;
+        let Written { pipeline, classes, class_names, descriptions, kept, assumed, trouble } = init(&wanted)?;
         let short = |path: &Path| {
             let here = std::env::current_dir().unwrap_or_default();
             path.strip_prefix(here).unwrap_or(path).display().to_string()
@@ -79,29 +80,30 @@ impl Init {
             .map(|path| short(path))
             .collect();
         printer.result(&written.join("\n"))?;
-        if let Some(classes) = classes {
-            printer.note(&format!("write the names of the classes into {}, one a line", short(&classes)));
-        }
+        assumed.iter().for_each(|line| printer.note(line));
         if let Some(class_names) = class_names {
             let file = short(&class_names);
             printer.note(&format!(
                 "{file} names the classes, without the numbers and underscores of their labels: correct it"
             ));
         }
-        if let Some(descriptions) = descriptions {
-            printer.note(&format!(
-                "sentences about each class go into {}: `microclip-pipe describe` asks a language model for them",
-                short(&descriptions)
-            ));
-        }
         if let Some(kept) = kept {
             printer.note(&format!("the sentences of before are in {}", short(&kept)));
         }
-        if let Some(trouble) = trouble {
+        if let Some(trouble) = &trouble {
             let hint = trouble.own_hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
             printer.note(&format!("as it is, a run would be refused: {trouble}{hint}"));
         }
-        printer.note(&format!("then: microclip-pipe doctor {0}, microclip-pipe run {0}", short(&pipeline)));
+        let pipeline = short(&pipeline);
+        printer.note(&match (classes, descriptions) {
+            (Some(classes), _) => format!("next: write the names of the classes into {}, one a line", short(&classes)),
+            _ if trouble.is_some() => format!("next, once that is mended: microclip-pipe doctor {pipeline}"),
+            (None, Some(_)) => format!(
+                "next: microclip-pipe describe {pipeline}, which asks a language model for sentences about each class; or, \
+                 without any, microclip-pipe run {pipeline}"
+            ),
+            (None, None) => format!("next: microclip-pipe run {pipeline}"),
+        });
         Ok(())
     }
 }

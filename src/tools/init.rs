@@ -1,20 +1,24 @@
 //! Writes a first pipeline file for a set of pictures.
 
+mod domain;
+mod model;
+
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::clip::{OPEN_CLIP_CONFIG, Weights};
 use crate::config;
 use crate::error::{Context, Error, Kind, Result};
 use crate::hub::Name;
 use crate::source::{self, Dataset, Listing, SourceKind};
+use crate::stage::ask::Domain;
 use crate::stage::ingest;
 use crate::text::file as text_file;
 use crate::text::names::without_numbers;
-use crate::text::numbers::count;
-use crate::tools::models;
+use crate::text::numbers::{count, counted};
 use crate::workspace::opened;
+use domain::Guess;
+use model::Model;
 
 /// What to make a pipeline file from.
 #[derive(Debug, Clone)]
@@ -46,6 +50,8 @@ pub struct Written {
     pub descriptions: Option<PathBuf>,
     /// A copy of the sentences that were overwritten.
     pub kept: Option<PathBuf>,
+    /// What was found and taken for granted, a line each.
+    pub assumed: Vec<String>,
     /// Why a run would be refused as things are.
     pub trouble: Option<Error>,
 }
@@ -73,16 +79,7 @@ pub fn init(wanted: &Wanted) -> Result<Written> {
         let what = format!("the folder {} has a name that is not UTF-8", folder.display());
         return Err(Error::new(Kind::Usage, what).hint("name another place with --output"));
     }
-    let model = match &wanted.model {
-        Some(model) => match on_hub(model)? {
-            Some(name) => PathBuf::from(name.to_string()),
-            None => {
-                there("--model", model, Path::exists)?;
-                std::path::absolute(model).at(Kind::Usage, "cannot find", model)?
-            }
-        },
-        None => only_model(&folder)?,
-    };
+    let model = model::find(wanted.model.as_deref(), &folder)?;
     let classes = match &wanted.classes {
         Some(file) => {
             there("--classes", file, Path::is_file)?;
@@ -103,8 +100,11 @@ pub fn init(wanted: &Wanted) -> Result<Written> {
         descriptions: wanted.descriptions.is_none().then(|| beside("sentences.json")),
         kept: None,
         trouble: None,
+        assumed: Vec::new(),
         pipeline,
     };
+    let guess = domain::guess(&pictures, named.as_ref().unwrap_or(&classes));
+    written.assumed = assumed(kind, &listing, &classes, &model, guess.as_ref());
     let file = |given: &Option<PathBuf>, new: &Option<PathBuf>| {
         given.as_ref().or(new.as_ref()).map(|path| in_file(&folder, path)).transpose()
     };
@@ -112,11 +112,12 @@ pub fn init(wanted: &Wanted) -> Result<Written> {
         name: &name,
         kind,
         pictures: in_file(&folder, &pictures)?,
-        model: in_file(&folder, &model)?,
+        model: in_file(&folder, &model.path)?,
         classes: file(&wanted.classes, &written.classes)?,
         class_names: file(&None, &written.class_names)?,
         descriptions: file(&wanted.descriptions, &written.descriptions)?.unwrap_or_default(),
         to_be_filled: written.descriptions.is_some(),
+        domain: guess.map_or(Domain::Generic, |guess| guess.domain),
         listing: &listing,
     });
     // The pipeline file comes last: where it is, what it names is there too.
@@ -148,6 +149,32 @@ pub fn init(wanted: &Wanted) -> Result<Written> {
     Ok(written)
 }
 
+/// Says what was found, and what was taken for granted where nobody said it.
+fn assumed(
+    kind: SourceKind,
+    listing: &Listing,
+    classes: &[String],
+    model: &Model,
+    guess: Option<&Guess>,
+) -> Vec<String> {
+    let Listing { items, training, .. } = *listing;
+    let splits = match items.saturating_sub(training) {
+        0 => "all for training".to_owned(),
+        rest => format!("{} for training and {} for testing", count(training), count(rest)),
+    };
+    let of = match (classes.len() as u64, listing.has_labels) {
+        (0, _) => "without labels".to_owned(),
+        (named, true) => format!("of {}, whose labels are for measuring alone", counted(named, "class")),
+        (named, false) => format!("without labels, and {} to tell apart", counted(named, "class")),
+    };
+    let mut lines = vec![format!("dataset.kind = \"{kind}\": {} {of}, {splits}", counted(items, "file"))];
+    lines.extend(model.because.map(|why| format!("model.path = \"{}\": {why}", model.path.display())));
+    if let Some(Guess { domain, by }) = guess {
+        lines.push(format!("describe.domain = \"{domain}\", and a prompt to fit, by {by}"));
+    }
+    lines
+}
+
 /// Copies a file of sentences that is about to be overwritten, if it holds any, and returns the
 /// copy's place.
 fn keep(path: &Path) -> Result<Option<PathBuf>> {
@@ -169,14 +196,6 @@ fn refusal(pipeline: &Path) -> Result<()> {
     let (source, settings) = opened::pictures(&spec)?;
     ingest::classes(source.as_ref(), &settings)?;
     ingest::require_training(source.as_ref())
-}
-
-/// Returns the name on the hub that was given in the place of a model's path. A folder of that name
-/// comes first.
-fn on_hub(model: &Path) -> Result<Option<Name>> {
-    let text = model.to_str().unwrap_or_default();
-    let is_name = text.starts_with("hf://") || (!model.exists() && Name::of_model(text).is_some());
-    is_name.then(|| models::named(text)).transpose()
 }
 
 /// Refuses a path of the command line that leads to nothing, or to nothing of its kind.
@@ -228,24 +247,6 @@ fn name(pictures: &Path) -> String {
     let name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(64).collect();
     let name = name.trim_matches('-');
     if name.is_empty() { "pictures".to_owned() } else { name.to_owned() }
-}
-
-/// Finds the one folder beside the pipeline file that looks like a CLIP's.
-fn only_model(folder: &Path) -> Result<PathBuf> {
-    let configured = |path: &Path| ["config.json", OPEN_CLIP_CONFIG].iter().any(|name| path.join(name).is_file());
-    let is_model = |path: &Path| configured(path) && Weights::lie_in(path);
-    let entries = std::fs::read_dir(folder).at(Kind::Usage, "cannot read", folder)?;
-    let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| is_model(path)).collect();
-    match (found.pop(), found.len()) {
-        (Some(model), 0) => Ok(model),
-        (model, _) => {
-            let what = if model.is_none() { "no model is" } else { "more than one model is" };
-            Err(Error::new(Kind::Usage, format!("{what} in {}", folder.display())).hint(
-                "name one with --model: a folder with a model of transformers or open_clip, a .safetensors file, or ORG/NAME \
-                 on the hub: docs/models.md",
-            ))
-        }
-    }
 }
 
 /// Writes a path for the pipeline file, quoted as TOML: relative if it lies below the file's
@@ -302,11 +303,15 @@ struct Parts<'a> {
     descriptions: String,
     /// Whether the sentences are still to be written.
     to_be_filled: bool,
+    /// What the classes are.
+    domain: Domain,
     listing: &'a Listing,
 }
 
 fn pipeline_file(parts: &Parts<'_>) -> String {
-    let Parts { name, kind, pictures, model, classes, class_names, descriptions, to_be_filled, listing } = parts;
+    let Parts { name, kind, pictures, model, classes, class_names, descriptions, to_be_filled, domain, listing } =
+        parts;
+    let template = domain::template(*domain);
     let found = match listing.classes.len() {
         0 => format!("{} files without labels.", count(listing.items)),
         classes => format!("{} files of {classes} classes. Labels are for evaluation alone.", count(listing.items)),
@@ -350,8 +355,13 @@ fn pipeline_file(parts: &Parts<'_>) -> String {
          # {{\"class name\": [\"a sentence about what it looks like\", ...]}}, as a language model writes them.\n\
          descriptions = {descriptions}\n\
          # Say what kind of thing the classes are: \"a photo of a {{}}, a type of bird.\"\n\
-         templates = [\"a photo of a {{}}.\"]\n\
+         templates = [\"{template}\"]\n\
          {prototypes}\
+         \n\
+         [describe]\n\
+         # What a language model is asked about the classes; OPENAI_API_KEY, and OPENAI_BASE_URL for another server, say whom.\n\
+         domain = \"{domain}\"\n\
+         # model = \"NAME\"    # one that the server has\n\
          \n\
          [adapt]\n\
          # \"recommended\" trains on cached features, in seconds; \"paper\" trains the tower, for a GPU or a patient evening.\n\
