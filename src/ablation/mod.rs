@@ -16,6 +16,6 @@ mod table;
 
 pub use cells::Cell;
 pub use report::{markdown, means};
-pub use run::{Figure, Figures, Wanted, known, run};
+pub use run::{Figure, Figures, Wanted, fetched, known, run};
 pub use spec::{Ablation, Axis, Metric, Row, load};
 pub use table::batch;

@@ -13,6 +13,7 @@ use crate::runs::lookup::Upto;
 use crate::runs::lookup::{Finished, Lookup, Measured, measured};
 use crate::store::Work;
 use crate::store::layout::Store;
+use crate::workspace::on_hub::{self, Need};
 
 /// What the runs of an ablation are wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +69,22 @@ fn figure(ablation: &Ablation, cell: &Cell, wanted: Wanted, finished: &Finished)
     let value = scores.iter().find(shown).map(|measured| measured.value);
     let unlabelled = wanted == Wanted::Answers && scores.iter().all(|measured| measured.split != split);
     (value.is_some() || unlabelled).then(|| Figure { run: run.clone(), value, seconds: *seconds })
+}
+
+/// Fetches what the pipelines of cells name on the hub, and returns the cells with the commits of
+/// those names: all see the same.
+///
+/// # Errors
+/// Returns the error of the first cell whose pictures or models cannot be fetched;
+/// [`Kind::Interrupted`] if a stop was requested.
+pub fn fetched(cells: Vec<Cell>, options: &Options) -> Result<Vec<Cell>> {
+    let Options { stop, progress } = options;
+    let each = cells.into_iter().map(|cell| {
+        let spec = on_hub::fetched(&cell.spec, Need::All, stop, progress.as_ref());
+        let spec = spec.map_err(|error| of_cell(cell.title(), error))?;
+        Ok(Cell { spec, ..cell })
+    });
+    each.collect()
 }
 
 /// Computes the figure of every cell. Runs that the store has are not run again, and cells with the

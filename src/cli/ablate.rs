@@ -137,6 +137,7 @@ impl Ablate {
         // A run limits its cores by its own settings; looking up runs and writing the table have
         // none.
         cores::set_limit(self.cores.asked().unwrap_or(0));
+        let cells = ablation::fetched(cells, &options)?;
         let runtime = runtime()?;
         let figures = runtime.block_on(ablation::run(&ablation, &cells, wanted, &options))?;
         let judged = match self.choose {

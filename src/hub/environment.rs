@@ -81,6 +81,11 @@ impl Environment {
         };
         let endpoint = text("HF_ENDPOINT")?.unwrap_or_else(|| HUB.to_owned());
         let endpoint = endpoint.trim_end_matches('/').to_owned();
+        if endpoint.contains('@') {
+            // It would be shown wherever the address is.
+            return Err(Error::new(Kind::Usage, "HF_ENDPOINT has a user or password in it")
+                .hint("name the address alone, and set HF_TOKEN"));
+        }
         if !["http://", "https://"].iter().any(|scheme| endpoint.strip_prefix(scheme).is_some_and(|at| !at.is_empty()))
         {
             return Err(Error::new(Kind::Usage, format!("HF_ENDPOINT is '{endpoint}', which is no address"))
@@ -95,12 +100,13 @@ impl Environment {
                 file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default()
             }
         };
+        let token = checked(token.trim())?;
         Ok(Environment {
             cache: std::path::absolute(&cache).unwrap_or(cache),
             endpoint,
             offline: offline
                 .is_some_and(|value| ["1", "on", "yes", "true"].contains(&value.trim().to_lowercase().as_str())),
-            token: checked(token.trim())?,
+            token,
         })
     }
 }
@@ -138,6 +144,8 @@ mod tests {
         let home = ("HOME", "/home/me");
         assert_eq!(of(&[home, ("HF_ENDPOINT", "http://127.0.0.1:8000/")]).unwrap().endpoint, "http://127.0.0.1:8000");
         assert_eq!(of(&[home, ("HF_ENDPOINT", "hub.local")]).unwrap_err().kind(), Kind::Usage);
+        let error = of(&[home, ("HF_ENDPOINT", "https://me:secret@hub.local/x")]).unwrap_err();
+        assert!(!error.to_string().contains("secret"), "{error}");
         let offline = |value: &str| of(&[home, ("HF_HUB_OFFLINE", value)]).unwrap().offline;
         assert_eq!(["1", "True", "0", "", "no"].map(offline), [true, true, false, false, false]);
     }

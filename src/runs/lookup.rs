@@ -13,7 +13,7 @@ use crate::stage::{class_bias, prior};
 use crate::store::layout::{Partition, Store};
 use crate::store::reader;
 use crate::table::arrays;
-use crate::workspace::Opened;
+use crate::workspace::{Opened, on_hub};
 
 /// A run that was finished and measured.
 #[derive(Debug, Clone)]
@@ -121,9 +121,13 @@ impl<'a> Lookup<'a> {
         let at = match known {
             Some(at) => at,
             None => {
-                let opened = Opened::new(spec)?;
-                let found = opened.known(self.store)?;
-                self.opened.push((common, found.map(|found| (opened, found))));
+                let opened = match Opened::new(spec) {
+                    // It is not fetched yet, so no run has read it as it is there now.
+                    Err(_) if on_hub::is_named(spec) => None,
+                    opened => Some(opened?),
+                };
+                let known = opened.map(|opened| Ok::<_, Error>(opened.known(self.store)?.map(|found| (opened, found))));
+                self.opened.push((common, known.transpose()?.flatten()));
                 self.opened.len() - 1
             }
         };

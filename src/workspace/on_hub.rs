@@ -152,6 +152,12 @@ pub(crate) fn pull(name: &Name, stop: &Stop, progress: &dyn Progress) -> Result<
     Ok((found.name, folder))
 }
 
+/// Returns whether a pipeline names anything on the hub.
+pub(crate) fn is_named(spec: &Spec) -> bool {
+    let paths = [Some(&spec.dataset.path), Some(&spec.model.path), spec.model.second.path.as_ref()];
+    paths.into_iter().flatten().any(|path| Name::in_place_of(path).is_some())
+}
+
 /// Returns settings whose names of the hub are replaced by the commits that the cache has of them.
 /// Makes no request; what the cache does not have stays as it is.
 pub(crate) fn as_cached(spec: &Spec) -> Spec {

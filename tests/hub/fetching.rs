@@ -283,6 +283,21 @@ fn the_token_opens_what_is_gated_goes_to_the_hub_alone_and_is_never_written_or_s
 }
 
 #[test]
+fn an_ablation_asks_for_the_revision_once() {
+    let hub = OnHub::new();
+    let grid = "name = \"tuning\"\nstore = \"store\"\npipelines = [\"pipeline.toml\"]\nseeds = [0, 1]\n\
+                [[rows]]\nname = \"zero-shot\"\nmodel = \"zero_shot\"\nset = [\"adapt.tune=none\"]\n";
+    hub.pipeline.write("grid.toml", grid);
+    let planned = hub.program(&["ablate", "grid.toml", "--dry-run"]).output().unwrap();
+    ok(&planned);
+    assert_eq!(hub.server.paths(), [""; 0]);
+    let table = ok(&hub.program(&["ablate", "grid.toml"]).output().unwrap());
+    assert!(table.contains("zero-shot"), "{table}");
+    let asked = hub.server.paths().iter().filter(|path| path.starts_with("/api/")).count();
+    assert_eq!(asked, 1);
+}
+
+#[test]
 fn a_second_model_may_be_on_the_hub_as_well() {
     let hub = OnHub::new();
     // Not one of its kind: found out before its weights are fetched.
