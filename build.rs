@@ -5,7 +5,9 @@ fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     println!("cargo:rerun-if-changed=build.rs");
     if let Ok(libtorch) = std::env::var("LIBTORCH") {
-        println!("cargo:rustc-link-arg=-Wl,-rpath,{libtorch}/lib");
+        // Where the link `.libtorch` leads to, so that what `cargo install` made outlives this folder.
+        let folder = std::fs::canonicalize(&libtorch).unwrap_or_else(|_| libtorch.into());
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{}/lib", folder.display());
     }
     // Without this the linker drops libtorch_cpu as unused: torch's operators register themselves when it is loaded.
     println!("cargo:rustc-link-arg=-Wl,--no-as-needed");

@@ -138,7 +138,7 @@ fn library() -> std::result::Result<PathBuf, String> {
     };
     folders.iter().map(|folder| folder.join(NAME)).find(|path| path.is_file()).ok_or_else(|| {
         let places: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
-        format!("no {NAME} in {}: `make cuda` fetches it", places.join(" or "))
+        format!("no {NAME} in {}: `make cuda` fetches it, and PyPI's torch 2.11 has it", places.join(" or "))
     })
 }
 

@@ -92,9 +92,7 @@ fn libtorch() -> Finding {
         let ones = Tensor::ones([2, 2], (Number::Float, Device::Cpu));
         Ok(ones.matmul(&ones).sum(Number::Float).double_value(&[]))
     });
-    // PyTorch's wheel has the version in a file one folder up.
-    let version = std::fs::read_to_string(folder.join("../build-version")).unwrap_or_default();
-    let version = if version.trim().is_empty() { "version not known" } else { version.trim() };
+    let version = libtorch_version(&folder).unwrap_or_else(|| "version not known".to_owned());
     let found = format!("{version}, in {}", folder.display());
     match computed {
         Ok(8.0) if version.starts_with("2.11") || version.starts_with("version") => {
@@ -107,6 +105,15 @@ fn libtorch() -> Finding {
         }
         Err(error) => Finding::broken("libtorch", &error).mend(REINSTALL),
     }
+}
+
+/// Returns the version of the libtorch in a folder. One folder up, libtorch's archive has a file
+/// with nothing else in it, and PyTorch's wheel a line of Python.
+fn libtorch_version(folder: &Path) -> Option<String> {
+    let read = |name: &str| std::fs::read_to_string(folder.join("..").join(name)).unwrap_or_default();
+    let (alone, python) = (read("build-version"), read("version.py"));
+    let quoted = || python.lines().find_map(|line| line.strip_prefix("__version__ = '")?.strip_suffix('\''));
+    Some(alone.trim()).filter(|version| !version.is_empty()).or_else(quoted).map(str::to_owned)
 }
 
 fn cuda(spec: Option<&Spec>) -> Finding {
@@ -359,4 +366,22 @@ fn parts(root: &Path) -> Finding {
     // The next run recomputes what it needs; until then, queries lack it.
     Finding::new("parts", State::Broken, what)
         .mend("microclip-pipe run PIPELINE: it sets damaged files aside and computes what was in them anew")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_libtorch_is_read_as_its_archive_and_as_pytorchs_wheel_have_it() {
+        let home = tempfile::tempdir().unwrap();
+        let lib = home.path().join("lib");
+        std::fs::create_dir(&lib).unwrap();
+        assert_eq!(libtorch_version(&lib), None);
+        let python = "from typing import Optional\n\n__all__ = ['__version__', 'debug']\n__version__ = '2.11.0+cu130'\ndebug = False\n";
+        std::fs::write(home.path().join("version.py"), python).unwrap();
+        assert_eq!(libtorch_version(&lib).as_deref(), Some("2.11.0+cu130"));
+        std::fs::write(home.path().join("build-version"), "2.11.0\n").unwrap();
+        assert_eq!(libtorch_version(&lib).as_deref(), Some("2.11.0"));
+    }
 }
