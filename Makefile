@@ -5,7 +5,8 @@ export CARGO
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/microclip-pipe
 PIPELINE ?= pipelines/flowers.toml
 
-.PHONY: help run test soak fuzz jpeg-check formats-check report-check export-check build bench libtorch cuda toolchain
+.PHONY: help run test soak fuzz jpeg-check formats-check report-check export-check tables-check build bench libtorch cuda toolchain \
+	program wheel dist wheel-check dist-check docker-check docker-cpu docker-cuda
 
 help:
 	@echo 'make run       set up, build, and run $(PIPELINE)'
@@ -16,6 +17,11 @@ help:
 	@echo 'make jpeg-check  2,000 kinds of JPEG, decoded by this program and by Pillow (needs cjpeg, and packages from PyPI once)'
 	@echo 'make formats-check  2,600 kinds of GIF, BMP and TIFF, decoded by this program and by Pillow (needs packages from PyPI once)'
 	@echo 'make export-check  an exported model read by transformers (fetches 700 MB from PyPI once)'
+	@echo 'make tables-check  every table read by DuckDB, Polars, pandas and datasets, and the notebook (fetches 300 MB from PyPI once)'
+	@echo 'make wheel     a wheel for pip in dist/, for Linux with glibc 2.28 or newer'
+	@echo 'make dist      an archive in dist/ that runs on any Linux, for the CPU'
+	@echo 'make wheel-check dist-check  install and run each where there is nothing else (the first fetches 2.5 GB from PyPI once)'
+	@echo 'make docker-cpu docker-cuda  an image; make docker-check lints both files'
 	@echo 'make build     set up, and build $(BINARY)'
 	@echo 'make fuzz      every parser of what users bring, on bytes that nobody would bring; fuzz/README.md says more'
 	@echo 'make libtorch  fetch libtorch for the CPU into .libtorch/ (a set LIBTORCH wins)'
@@ -51,7 +57,7 @@ soak: libtorch
 		$(CARGO) test --release --test reliability -- --nocapture --test-threads=1 kill:: damage::
 	MICROCLIP_SEED=$(SOAK_SEED) MICROCLIP_SPOILT=20000 $(CARGO) test --release --test hostile -- --nocapture
 	sh fuzz/run.sh $(SOAK_FUZZ_SECONDS)
-	$(MAKE) jpeg-check formats-check report-check export-check
+	$(MAKE) jpeg-check formats-check report-check export-check tables-check wheel-check dist-check docker-check
 
 # Ten minutes a target, two and a half hours for all; FUZZ="picture list" names some. A short round of all is part of `make soak`.
 FUZZ_SECONDS ?= 600
@@ -73,20 +79,51 @@ report-check: build
 JPEGS := $(CURDIR)/target/jpegs
 jpeg-check: libtorch
 	rm -rf $(JPEGS)
-	"$$(PYTHONPATH=benches python3 -c 'import environment; print(environment.python())')" tests/golden/jpeg/matrix.py $(JPEGS)
+	"$$(python3 benches/environment.py peers)" tests/golden/jpeg/matrix.py $(JPEGS)
 	MICROCLIP_JPEGS=$(JPEGS) $(CARGO) test --release --test suite -- --ignored --nocapture jpeg_matrix::
 
 # Likewise for every kind of GIF, BMP and TIFF that two small encoders and tifffile can write.
 FORMATS := $(CURDIR)/target/formats
 formats-check: libtorch
 	rm -rf $(FORMATS)
-	"$$(PYTHONPATH=benches python3 -c 'import environment; print(environment.python())')" tests/golden/formats/matrix.py $(FORMATS)
+	"$$(python3 benches/environment.py peers)" tests/golden/formats/matrix.py $(FORMATS)
 	MICROCLIP_FORMATS=$(FORMATS) $(CARGO) test --release --test suite -- --ignored --nocapture formats_matrix::
 
 export-check: build
 	$(BINARY) run $(PIPELINE) --quiet
-	"$$(PYTHONPATH=benches python3 -c 'import environment; print(environment.python())')" \
+	"$$(python3 benches/environment.py peers)" \
 		benches/peers/export.py $(BINARY) $(PIPELINE)
+
+# A store's tables by four other programs, and the notebook that shows them.
+tables-check: build
+	$(BINARY) run pipelines/flowers.toml --quiet
+	"$$(python3 benches/environment.py readers)" benches/peers/tables.py $(BINARY)
+	"$$(python3 benches/environment.py readers)" benches/peers/examples.py . docs/reading.md examples/store.ipynb
+
+# What is installed elsewhere: packaging/ has the scripts, docs/installing.md what comes of them.
+program: build
+	packaging/program.sh
+
+wheel: build
+	packaging/wheel.sh
+
+dist: build
+	packaging/dist.sh
+
+wheel-check: wheel
+	packaging/check_wheel.sh
+
+dist-check: dist
+	packaging/check_dist.sh
+
+docker-check:
+	"$$(dirname "$$(python3 benches/environment.py packagers)")/hadolint" packaging/cpu.Dockerfile packaging/cuda.Dockerfile
+
+docker-cpu:
+	docker build --file packaging/cpu.Dockerfile --tag microclip-pipe:cpu .
+
+docker-cuda:
+	docker build --file packaging/cuda.Dockerfile --tag microclip-pipe:cuda .
 
 libtorch: toolchain
 	@python3 setup/libtorch.py
