@@ -227,6 +227,26 @@ fn a_file_that_was_cut_off_since_is_fetched_again() {
     assert_eq!(fs::read(weights).unwrap(), fs::read(clip().join("model.safetensors")).unwrap());
 }
 
+/// Earlier versions of `huggingface_hub` noted no listing of files.
+#[test]
+fn a_cache_without_listings_is_read_if_it_is_whole_by_itself() {
+    let hub = OnHub::new();
+    let folder = ok(&hub.pull());
+    let commit = fs::read_to_string(hub.cached("refs/main")).unwrap();
+    let pinned = format!("hf://tiny/clip@{commit}");
+    fs::remove_dir_all(hub.cached("trees")).unwrap();
+    hub.server.asked();
+    assert_eq!(ok(&hub.program(&["model", "pull", &pinned]).output().unwrap()), folder);
+    let offline = || hub.program(&["model", "pull", "tiny/clip"]).env("HF_HUB_OFFLINE", "1").output().unwrap();
+    assert_eq!(ok(&offline()), folder);
+    assert_eq!(hub.server.paths(), [""; 0]);
+    // CLIPModel.from_pretrained alone fetches no tokenizer.
+    fs::remove_file(format!("{}/tokenizer.json", folder.trim())).unwrap();
+    assert!(said(&offline()).contains("the cache does not know which files it has"), "{}", said(&offline()));
+    assert_eq!(ok(&hub.program(&["model", "pull", &pinned]).output().unwrap()), folder);
+    assert_eq!(hub.server.paths(), [format!("/api/models/tiny/clip/revision/{commit}")]);
+}
+
 #[test]
 fn a_stop_is_obeyed_while_the_server_is_silent() {
     let hub = OnHub::new();
