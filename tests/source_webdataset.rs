@@ -44,8 +44,10 @@ fn of_bytes(bytes: &[u8]) -> (tempfile::TempDir, Dataset) {
     (dir, dataset(&path))
 }
 
-/// What is in each item: its name in the shard, its label, and its bytes or why there are none.
-fn seen(dataset: &Dataset) -> Vec<(String, Option<String>, Result<Vec<u8>, String>)> {
+/// An item: its name in the shard, its label, and its bytes or why there are none.
+type Seen = (String, Option<String>, Result<Vec<u8>, String>);
+
+fn seen(dataset: &Dataset) -> Vec<Seen> {
     let shown = |item: Item| {
         let name = item.path.rsplit_once("a.tar").map_or(item.path.clone(), |(_, name)| name.to_owned());
         let bytes = match &item.origin {
@@ -400,6 +402,43 @@ fn a_run_on_shards_is_that_on_the_files_in_them_and_copies_none() {
         assert_eq!(ImageId::of(bytes).to_string(), row["image_id"].as_str().unwrap());
         assert!(row["is_away"].as_bool().unwrap() && row["file_row"].is_null(), "{row}");
     }
-    let said = pipeline.output("ingest", &["--set", "dataset.copy=true"]);
-    assert!(String::from_utf8(said.stderr).unwrap().contains("pictures in shards are read where they are"));
+    let copied = pipeline.path("asked-for-a-copy");
+    let rest = ["--store", copied.to_str().unwrap()];
+    pipeline.ok("ingest", &[&["--set", "dataset.copy=true"], &rest[..]].concat());
+    let count = pipeline.sql_in("SELECT count(bytes) AS copied, count(file_byte) AS away FROM images", &rest);
+    assert_eq!(count, [serde_json::json!({"copied": 0, "away": 12})], "the setting is for Parquet");
+}
+
+#[test]
+fn a_shard_that_has_changed_since_it_was_ingested_is_an_error_until_it_is_ingested_anew() {
+    let pipeline = Pipeline::new(3, 1);
+    shards(&pipeline, "shards");
+    pipeline.spec("small", "kind = \"webdataset\"\npath = \"shards\"");
+    pipeline.ok("ingest", &[]);
+    let said = |verb: &str| {
+        let output = pipeline.output(verb, &[]);
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert!(said("ingest").1.contains("unchanged"));
+    let path = pipeline.path("shards/train.tar");
+    let (whole, modified) = (fs::read(&path).unwrap(), fs::metadata(&path).unwrap().modified().unwrap());
+    let write = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+    };
+    // Another byte in the first picture, which neither the length nor the time shows.
+    let mut flipped = whole.clone();
+    flipped[512 + 60] ^= 1;
+    write(&flipped);
+    let (succeeded, refused) = said("embed");
+    assert!(!succeeded && refused.contains("train.tar#0/0-0.png has changed since it was ingested"), "{refused}");
+    assert!(refused.contains("snapshot.parquet does not show that"), "the next run reads it anew: {refused}");
+    write(&whole);
+    assert!(said("embed").0);
+    fs::write(&path, &whole).unwrap();
+    assert!(!said("ingest").1.contains("unchanged"), "another time is another shard");
+    fs::remove_file(&path).unwrap();
+    let named = pipeline.output("ingest", &["--set", "dataset.path=shards/{train,test}.tar"]);
+    let refused = String::from_utf8(named.stderr).unwrap();
+    assert!(refused.contains("1 of 2 do not exist, such as "), "{refused}");
 }

@@ -108,11 +108,6 @@ fn relations(path: &Path, spec: &Spec, lines: &Lines, applied: &Applied) -> Resu
         let what = format!("'{name}' is for kind = {kinds}, not for \"{}\"", dataset.kind);
         check.mistake(name, (what, Some("remove it".to_owned())));
     }
-    let asks_for_a_copy = lines.get("dataset.copy").is_some() || applied.contains_key("dataset.copy");
-    if dataset.kind == SourceKind::WebDataset && dataset.copy && asks_for_a_copy {
-        let what = "'dataset.copy' is for kind = \"hf-parquet\": pictures in shards are read where they are".to_owned();
-        check.mistake("dataset.copy", (what, Some("remove it".to_owned())));
-    }
     if let (Some(policy), Some(_)) = (spec.dka.policy, &spec.dka.statement) {
         let what = format!("'dka.policy' (\"{policy}\") and 'dka.statement' cannot both say how pictures are labelled");
         check.mistake(
