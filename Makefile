@@ -5,11 +5,12 @@ export CARGO
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/microclip-pipe
 PIPELINE ?= pipelines/flowers.toml
 
-.PHONY: help run test soak fuzz jpeg-check formats-check report-check export-check tables-check build bench libtorch cuda toolchain \
+.PHONY: help run paper test soak fuzz jpeg-check formats-check report-check export-check tables-check build bench libtorch cuda toolchain \
 	program wheel dist wheel-check dist-check docker-check docker-cpu docker-cuda
 
 help:
 	@echo 'make run       set up, build, and run $(PIPELINE)'
+	@echo 'make paper     the table of the paper, of those of its eighteen data sets that are there; the others are named, with where to get them'
 	@echo 'make test      set up, and check format, lints, tests and licences'
 	@echo 'make bench     measure speed against its goals and against peers; BENCH=--help says more'
 	@echo 'make soak      the long forms of the tests of reliability: 200 kills, thousands of spoilt files, a minute a fuzzer, all JPEGs'
@@ -29,6 +30,9 @@ help:
 
 run: build
 	$(BINARY) run $(PIPELINE)
+
+paper: build
+	$(BINARY) ablate pipelines/paper.toml
 
 build: libtorch
 	$(CARGO) build --release

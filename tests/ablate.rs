@@ -316,6 +316,18 @@ fn mistakes_that_show_only_beside_the_pipelines_are_named_before_the_first_run()
 }
 
 #[test]
+fn published_figures_have_a_source_and_are_per_cents() {
+    let pipeline = Pipeline::new(1, 1);
+    let slips = GRID
+        .replacen('\n', "\nmissing = 'skp'\n", 1)
+        .replace("[grid]", "[[published]]\nname = 'theirs'\nfigures = { small = 120 }\n[grid]");
+    let said = mistake(&pipeline, &slips);
+    assert!(said.contains("unknown value 'skp' for missing"), "{said}");
+    assert!(said.contains("missing key 'published[0].source'"), "{said}");
+    assert!(said.contains("'published[0].figures.small' must be a number in [0, 100], not 120"), "{said}");
+}
+
+#[test]
 fn the_ablation_of_the_repository_has_its_files() {
     let (root, store) = (env!("CARGO_MANIFEST_DIR"), tempfile::tempdir().unwrap());
     let mut command = Command::new(env!("CARGO_BIN_EXE_microclip-pipe"));

@@ -55,6 +55,7 @@ mod model_files;
 mod neighbours;
 mod next_steps;
 mod orientation;
+mod paper;
 mod predict;
 mod preprocess_parity;
 mod prior;

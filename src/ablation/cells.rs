@@ -144,7 +144,7 @@ fn variant<'a>(ablation: &Ablation, row: &'a Row, point: &[(&Axis, &Value)]) -> 
 mod tests {
     use std::path::PathBuf;
 
-    use super::super::spec::Metric;
+    use super::super::spec::{Metric, Missing};
     use super::*;
     use crate::source::Split;
 
@@ -163,6 +163,8 @@ mod tests {
             set: vec!["device.threads=2".to_owned()],
             split: Split::Test,
             metric: Metric::Top1,
+            missing: Missing::Refuse,
+            published: Vec::new(),
             rows,
             grid,
         }

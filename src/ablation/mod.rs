@@ -7,6 +7,7 @@
 
 mod cells;
 pub mod choose;
+mod missing;
 mod names;
 mod reader;
 mod report;
@@ -15,7 +16,8 @@ mod spec;
 mod table;
 
 pub use cells::Cell;
+pub use missing::leave_out_missing;
 pub use report::{markdown, means};
 pub use run::{Figure, Figures, Wanted, fetched, known, run};
-pub use spec::{Ablation, Axis, Metric, Row, load};
+pub use spec::{Ablation, Axis, Metric, Missing, Published, Row, load};
 pub use table::batch;

@@ -1,12 +1,12 @@
 //! Turns the TOML of an ablation file into its types; every mistake is reported, and a placeholder
 //! takes the value's place.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::spec::{Ablation, Axis, Metric, Row};
+use super::spec::{Ablation, Axis, Metric, Missing, Published, Row};
 use crate::config::DEFAULT_STORE;
 use crate::config::check::{Check, Mistake, absolute, found, shorten};
 use crate::config::keys::{self, join};
@@ -15,9 +15,12 @@ use crate::settings::{ANY_WHOLE, Must, Want};
 use crate::source::Split;
 
 /// The keys at the top of the file.
-const TOP: &[&str] = &["name", "store", "pipelines", "seeds", "set", "split", "metric", "rows", "grid"];
+const TOP: &[&str] =
+    &["name", "store", "pipelines", "missing", "seeds", "set", "split", "metric", "rows", "grid", "published"];
 /// The keys of a row.
 const ROW: &[&str] = &["name", "model", "set"];
+/// The keys of published figures.
+const PUBLISHED: &[&str] = &["name", "source", "figures"];
 
 /// Keys of the pipeline file that the ablation itself decides, and how.
 const DECIDED: [(&str, &str); 3] = [
@@ -51,6 +54,7 @@ impl<'a> Reader<'a> {
         }
         let split = self.word(table, "split", Split::WANT);
         let metric = self.word(table, "metric", Metric::WANT);
+        let missing = self.word(table, "missing", Missing::WANT);
         let store = self.word(table, "store", Want::Path(Must::MayBeNew)).map(PathBuf::from);
         let set = self.overrides("", table);
         let ablation = Ablation {
@@ -64,6 +68,10 @@ impl<'a> Reader<'a> {
             metric: metric
                 .and_then(|name| Metric::ALL.iter().copied().find(|m| m.name() == name))
                 .unwrap_or(Metric::Top1),
+            missing: missing
+                .and_then(|name| Missing::ALL.iter().copied().find(|m| m.name() == name))
+                .unwrap_or(Missing::Refuse),
+            published: self.published(table),
             grid: self.grid(table),
             rows: Vec::new(),
         };
@@ -285,6 +293,48 @@ impl<'a> Reader<'a> {
             });
         }
         rows
+    }
+
+    /// Reads the figures of others.
+    fn published(&mut self, table: &Table) -> Vec<Published> {
+        let Some(value) = table.get("published") else { return Vec::new() };
+        let what = "a list of tables, each of which begins with a line [[published]]";
+        let mut all = Vec::new();
+        for (section, item) in self.items("published", value, what) {
+            let Some(table) = item.as_table() else {
+                self.mistake(&section, format!("'published' must be {what}, not {}", found(item)), None);
+                continue;
+            };
+            let mistyped = self.unknown(&section, table, PUBLISHED);
+            for key in PUBLISHED.iter().filter(|key| !table.contains_key(**key) && !mistyped.contains(**key)) {
+                let hint = "published figures have a name, a source, and a table of figures by pipeline";
+                self.mistake(&section, format!("missing key '{section}.{key}'"), Some(hint));
+            }
+            let name = self.text(&section, table, "name").unwrap_or_default();
+            let source = self.text(&section, table, "source").unwrap_or_default();
+            all.push(Published { name, source, figures: self.figures(&section, table) });
+        }
+        all
+    }
+
+    /// Reads a table of figures in per cent, by pipeline.
+    fn figures(&mut self, section: &str, table: &Table) -> BTreeMap<String, f64> {
+        let name = join(section, "figures");
+        let figures = match table.get("figures") {
+            None => return BTreeMap::new(),
+            Some(Value::Table(figures)) => figures,
+            Some(other) => {
+                self.mistake(&name, format!("'{name}' must be a table, not {}", found(other)), None);
+                return BTreeMap::new();
+            }
+        };
+        let mut read = BTreeMap::new();
+        for (pipeline, figure) in figures {
+            let place = join(&name, pipeline);
+            let per_cent = self.value(&place, crate::settings::from(0.0, 100.0), figure);
+            read.extend(per_cent.and_then(|figure| figure.as_float()).map(|figure| (pipeline.clone(), figure / 100.0)));
+        }
+        read
     }
 
     /// Reads a text of a row, which must be on one line.

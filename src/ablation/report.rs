@@ -3,11 +3,13 @@
 use super::cells::Cell;
 use super::names::distinct;
 use super::run::Figure;
+use super::spec::Published;
 
 /// Returns a row per row of the ablation, a column per pipeline: mean ± sample deviation over the
 /// seeds, in per cent, or the mean alone if there is one seed. With several pipelines a last column
-/// has the mean of their means. Columns are padded, so that the table can be read as it is.
-pub fn markdown(cells: &[Cell], figures: &[Option<Figure>]) -> String {
+/// has the mean of their means. What others have published stands below. Columns are padded, so
+/// that the table can be read as it is.
+pub fn markdown(cells: &[Cell], figures: &[Option<Figure>], published: &[Published]) -> String {
     let rows = distinct(cells.iter().map(|cell| cell.row.as_str()));
     let pipelines = distinct(cells.iter().map(|cell| cell.pipeline.as_str()));
     let mut lines = vec![std::iter::once("").chain(pipelines.iter().copied()).map(escaped).collect::<Vec<_>>()];
@@ -28,6 +30,13 @@ pub fn markdown(cells: &[Cell], figures: &[Option<Figure>]) -> String {
             line.push(all.map_or("-".to_owned(), |mean| per_cent(&[mean])));
         }
         lines.push(line);
+    }
+    for of_others in published {
+        let known: Vec<Option<f64>> = pipelines.iter().map(|name| of_others.figures.get(*name).copied()).collect();
+        let all = known.iter().copied().collect::<Option<Vec<f64>>>().and_then(|all| mean(&all));
+        let means = if pipelines.len() > 1 { Some(all) } else { None };
+        let shown = known.into_iter().chain(means).map(|figure| per_cent(figure.as_slice()));
+        lines.push(std::iter::once(escaped(&of_others.name)).chain(shown).collect());
     }
     drawn(&lines)
 }

@@ -1,5 +1,6 @@
 //! The ablation file as types.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::reader::Reader;
@@ -34,6 +35,10 @@ pub struct Ablation {
     pub split: Split,
     /// How they are measured.
     pub metric: Metric,
+    /// What becomes of pipelines whose data sets are not there.
+    pub missing: Missing,
+    /// Figures of others, to be shown below the rows.
+    pub published: Vec<Published>,
     /// The rows; their names are all different.
     pub rows: Vec<Row>,
     /// What is varied in every row, in the order of the file; empty without a grid.
@@ -53,6 +58,17 @@ pub struct Row {
     pub place: String,
 }
 
+/// Figures that others have published.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Published {
+    /// What the table calls them.
+    pub name: String,
+    /// Where they stand.
+    pub source: String,
+    /// The figure of each pipeline, by its name, from 0 to 1.
+    pub figures: BTreeMap<String, f64>,
+}
+
 /// A key of the grid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Axis {
@@ -60,6 +76,16 @@ pub struct Axis {
     pub key: &'static str,
     /// The values, as TOML; all different.
     pub values: Vec<toml::Value>,
+}
+
+choice! {
+    /// What becomes of pipelines whose data sets are not there.
+    Missing {
+        /// They are mistakes.
+        Refuse = "refuse",
+        /// They are left out, and named.
+        Skip = "skip",
+    }
 }
 
 choice! {
@@ -87,7 +113,14 @@ pub(super) fn usual_model(spec: &Spec) -> &'static str {
 pub fn load(path: &Path) -> Result<Ablation> {
     let Document { table, lines, folder } = Document::read(path, "ablation file")?;
     let (applied, mut mistakes) = (Applied::new(), Mistakes::new(path));
-    let check = Check { base: &folder, lines: &lines, applied: &applied, sentences: false, mistakes: &mut mistakes };
+    let check = Check {
+        base: &folder,
+        lines: &lines,
+        applied: &applied,
+        sentences: false,
+        obtain: None,
+        mistakes: &mut mistakes,
+    };
     let ablation = Reader::new(path, check).ablation(&table);
     mistakes.finish()?;
     Ok(ablation)

@@ -42,6 +42,7 @@ The file:
   set = [\"device.threads=2\"]          # overrides of all runs, as --set takes them
   split = \"test\"                      # or train; by default test
   metric = \"top1\"                     # or mean_class; by default top1
+  missing = \"skip\"                    # leaves out data sets that are not there; or refuse
 
   [[rows]]
   name = \"multi-view\"
@@ -53,7 +54,12 @@ The file:
   set = [\"adapt.tune=head\"]
 
   [grid]                              # every row, for every combination of these
-  \"dka.gamma\" = [0.0, 0.5, 1.0]";
+  \"dka.gamma\" = [0.0, 0.5, 1.0]
+
+  [[published]]                       # figures of others, in per cent, below the rows
+  name = \"their paper\"
+  source = \"arXiv 2510.02270, table 1\"
+  figures = { flowers = 76.2 }";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -126,6 +132,7 @@ impl Ablate {
         if let Some(store) = &self.store {
             ablation.store = store_folder(store)?;
         }
+        ablation::leave_out_missing(&mut ablation, |line| printer.note(line))?;
         let cells = Cell::all(&ablation, self.cores.asked())?;
         let wanted = if self.choose.is_some() { Wanted::Answers } else { Wanted::Figures };
         if self.dry_run {
@@ -152,8 +159,11 @@ impl Ablate {
         let form = match self.format {
             Format::Markdown => {
                 printer.note(&caption(&ablation));
+                for of_others in ablation.published.iter().filter(|_| judged.is_none()) {
+                    printer.note(&format!("{}: {}", of_others.name, of_others.source));
+                }
                 return printer.result(&match &judged {
-                    None => ablation::markdown(&cells, &figures),
+                    None => ablation::markdown(&cells, &figures, &ablation.published),
                     Some((choice, judged)) => {
                         choose::markdown(judged, choice, &ablation::means(&judged.sets, &judged.rows, &cells, &figures))
                     }

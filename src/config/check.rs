@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use toml::{Table, Value};
 
+use super::absent;
 use super::keys::{self, KEYS, join, split};
 use super::lines::Lines;
 use super::mistakes::Mistakes;
@@ -25,11 +26,13 @@ pub(crate) struct Check<'a> {
     pub(crate) applied: &'a Applied,
     /// Whether the file of sentences must be named and exist.
     pub(crate) sentences: bool,
+    /// Where the data set can be had, if the file says it.
+    pub(crate) obtain: Option<String>,
     pub(crate) mistakes: &'a mut Mistakes,
 }
 
 /// The key of the file of sentences, which only some work reads.
-const SENTENCES: &str = "text.descriptions";
+pub(super) const SENTENCES: &str = "text.descriptions";
 
 /// A mistake, and what to do about it if that is known.
 pub(crate) type Mistake = (String, Option<String>);
@@ -86,8 +89,9 @@ impl Check<'_> {
                     }
                 }
             } else if let Some(key) = keys::find(&name) {
-                if let Err(mistake) = self.value(&key.name, key.of.want, value) {
-                    self.mistake(&name, mistake);
+                if let Err((what, hint)) = self.value(&key.name, key.of.want, value) {
+                    let hint = self.obtain(&name, key.of.want, value).or(hint);
+                    self.mistake(&name, (what, hint));
                 }
             } else {
                 suggested.extend(suggest::key(&name));
@@ -95,6 +99,14 @@ impl Check<'_> {
                 self.mistake(&name, (format!("unknown {kind} '{name}'"), Some(suggest::hint(&name))));
             }
         }
+    }
+
+    /// Returns where a file of the data set can be had that is not there, if the pipeline says it.
+    /// It is said once.
+    fn obtain(&mut self, name: &str, want: Want, value: &Value) -> Option<String> {
+        let is_of_data = matches!(want, Want::Path(_)) && absent::is_of_data(name);
+        let is_absent = || value.as_str().is_some_and(|text| !text.is_empty() && !absolute(self.base, text).exists());
+        if is_of_data && is_absent() { self.obtain.take() } else { None }
     }
 
     /// Checks one value, and makes it absolute if it is a path. Messages call it `name`.

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Value;
 
+use super::absent;
 use super::check::{Check, goes_without_sentences};
 use super::document::Document;
 use super::lines::Lines;
@@ -19,6 +20,7 @@ use crate::hub::Name;
 use crate::source::SourceKind;
 use crate::source::list::metadata_lists;
 use crate::stage::adapt::{ClassPrior, Tune};
+use crate::text::pattern;
 
 /// Reads the pipeline file at `path`, applies each `KEY=VALUE` of `overrides`, and checks the
 /// result.
@@ -50,7 +52,9 @@ fn read(path: &Path, overrides: &[String], sentences: bool) -> Result<Spec> {
     let applied = overrides::apply(&mut table, overrides, &mut mistakes);
     recipes::fill(&mut table);
     let sentences = sentences && !goes_without_sentences(&table);
-    Check { base: &folder, lines: &lines, applied: &applied, sentences, mistakes: &mut mistakes }.all(&mut table);
+    let obtain = absent::obtain(&table);
+    Check { base: &folder, lines: &lines, applied: &applied, sentences, obtain, mistakes: &mut mistakes }
+        .all(&mut table);
     mistakes.finish()?;
 
     // serde accepts what passed the check, since both use the same declarations.
@@ -68,14 +72,22 @@ fn read(path: &Path, overrides: &[String], sentences: bool) -> Result<Spec> {
 /// Checks what depends on more than one key.
 fn relations(path: &Path, spec: &Spec, lines: &Lines, applied: &Applied) -> Result<()> {
     let mut mistakes = Mistakes::new(path);
-    let mut check = Check { base: Path::new(""), lines, applied, sentences: false, mistakes: &mut mistakes };
+    let base = Path::new("");
+    let mut check = Check { base, lines, applied, sentences: false, obtain: None, mistakes: &mut mistakes };
     let dataset = &spec.dataset;
     let on_hub = Name::in_place_of(&dataset.path).is_some();
     let wrong = match dataset.kind {
         SourceKind::HfParquet => None,
         _ if on_hub => Some("on this disk"),
         SourceKind::Folder if !dataset.path.is_dir() => Some("a folder"),
-        SourceKind::List if !dataset.path.is_file() && metadata_lists(&dataset.path).is_empty() => Some("a file"),
+        SourceKind::List
+            if !dataset.path.is_file()
+                && (dataset.path.exists() || pattern::folder(&dataset.path).is_none())
+                && metadata_lists(&dataset.path).is_empty() =>
+        {
+            Some("a file")
+        }
+        SourceKind::Cifar if !dataset.path.is_dir() => Some("a folder"),
         _ => None,
     };
     if let Some(expected) = wrong {
@@ -96,7 +108,7 @@ fn relations(path: &Path, spec: &Spec, lines: &Lines, applied: &Applied) -> Resu
     }
     // What shards have of these are fields of their samples; their names say the splits.
     let without = |name: &str| match dataset.kind {
-        SourceKind::Folder => true,
+        SourceKind::Folder | SourceKind::Cifar => true,
         SourceKind::WebDataset => ["dataset.root", "dataset.split_column"].contains(&name),
         SourceKind::List | SourceKind::HfParquet => false,
     };

@@ -5,6 +5,7 @@
 //! filled in, every number is in range, every path is absolute and every required file exists. The
 //! defaults are those of the recommended recipe; `adapt.recipe` names another.
 
+mod absent;
 pub(crate) mod check;
 pub(crate) mod document;
 pub mod json_schema;
@@ -36,6 +37,7 @@ use crate::stage::describe::Text;
 use crate::stage::frozen::Embed;
 use crate::stage::neighbours::Kept;
 
+pub use absent::{Absent, absent};
 pub use load::{load, load_without_sentences};
 pub(crate) use non_defaults::non_defaults;
 

@@ -6,7 +6,7 @@ use super::header::{Format, Header, probe};
 use super::limits::Limits;
 use super::rejection::{Reason, Rejection};
 use super::rgb::Rgb;
-use super::{bmp, gif, jpeg, png, tiff, webp};
+use super::{bmp, gif, jpeg, png, pnm, tiff, webp};
 use crate::panics::caught;
 
 /// Decodes a picture whose header is within `limits`. It takes `width * height * 3` bytes plus what
@@ -32,6 +32,7 @@ pub(super) fn as_stored(bytes: &[u8], header: &Header) -> Result<Rgb, Rejection>
         Format::Gif => gif::rgb(bytes),
         Format::Bmp => bmp::rgb(bytes),
         Format::Tiff => tiff::rgb(bytes),
+        Format::Ppm => pnm::rgb(bytes),
     })?;
     let expected = header.width as usize * header.height as usize * 3;
     if pixels.len() != expected {

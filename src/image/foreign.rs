@@ -58,7 +58,9 @@ fn picture(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         _ if begins(b"\x0a\x05\x01\x08") => ("a PCX picture", CONVERT),
         _ if begins(b"SIMPLE  =") => ("a FITS file", CONVERT),
         _ if bytes.get(128..132) == Some(b"DICM") => ("a DICOM file", "export its pictures as PNG first"),
-        [b'P', b'1'..=b'7', b' ' | b'\n' | b'\r' | b'\t' | b'#', ..] => ("a PNM picture (PBM, PGM, PPM)", CONVERT),
+        [b'P', b'1'..=b'7', b' ' | b'\n' | b'\r' | b'\t' | b'#', ..] => {
+            ("a PNM picture (PBM, PGM, or PPM as text)", CONVERT)
+        }
         _ if begins(b"IIRO") || begins(b"IIRS") || begins(b"MMOR") => ("a camera's raw file (ORF)", DEVELOP),
         _ if begins(b"IIU\0") => ("a camera's raw file (RW2)", DEVELOP),
         _ if begins(b"FUJIFILMCCD-RAW") => ("a camera's raw file (RAF)", DEVELOP),
@@ -214,7 +216,7 @@ mod tests {
             (b"8BPS\0\x01".to_vec(), "a Photoshop document", "magick"),
             (b"FUJIFILMCCD-RAW 0201".to_vec(), "a camera's raw file (RAF)", "rawpy"),
             (b"\0\0\x01\0\x01\0".to_vec(), "an icon (ICO or CUR)", "magick"),
-            (b"P6\n4 3\n255\n".to_vec(), "a PNM picture (PBM, PGM, PPM)", "magick"),
+            (b"P5\n4 3\n255\n".to_vec(), "a PNM picture (PBM, PGM, or PPM as text)", "magick"),
             (b"%PDF-1.7\n".to_vec(), "a PDF document", "pdftoppm"),
             (b"<?xml version=\"1.0\"?>\n<!-- drawn -->\n<SVG width=\"4\">".to_vec(), "an SVG drawing", "rsvg-convert"),
             (b"\xef\xbb\xbf  <svg>".to_vec(), "an SVG drawing", "rsvg-convert"),

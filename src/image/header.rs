@@ -11,10 +11,10 @@ use super::decode::or_rejected;
 use super::foreign;
 use super::limits::Limits;
 use super::rejection::{Reason, Rejection};
-use super::{bmp, exif, gif, jpeg, png, tiff, webp};
+use super::{bmp, exif, gif, jpeg, png, pnm, tiff, webp};
 
 /// The supported formats, for messages.
-pub const FORMATS: &str = "JPEG, PNG, WebP, GIF, BMP and TIFF";
+pub const FORMATS: &str = "JPEG, PNG, WebP, GIF, BMP, TIFF and PPM";
 
 /// The supported formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,12 +31,15 @@ pub enum Format {
     Bmp,
     /// The first page: strips or tiles, plain, LZW, deflate, PackBits or JPEG.
     Tiff,
+    /// Binary (P6), of 8 bits a value.
+    Ppm,
 }
 
 impl Format {
-    const ALL: [Self; 6] = [Format::Jpeg, Format::Png, Format::WebP, Format::Gif, Format::Bmp, Format::Tiff];
+    const ALL: [Self; 7] =
+        [Format::Jpeg, Format::Png, Format::WebP, Format::Gif, Format::Bmp, Format::Tiff, Format::Ppm];
 
-    /// Returns the word used in tables: `jpeg`, `png`, `webp`, `gif`, `bmp` or `tiff`.
+    /// Returns the word used in tables: `jpeg`, `png`, `webp`, `gif`, `bmp`, `tiff` or `ppm`.
     pub fn as_str(self) -> &'static str {
         match self {
             Format::Jpeg => "jpeg",
@@ -45,6 +48,7 @@ impl Format {
             Format::Gif => "gif",
             Format::Bmp => "bmp",
             Format::Tiff => "tiff",
+            Format::Ppm => "ppm",
         }
     }
 
@@ -62,6 +66,7 @@ impl Format {
             Format::Png | Format::Tiff => 11,
             Format::WebP | Format::Bmp => 7,
             Format::Gif => 4,
+            Format::Ppm => 3,
         }
     }
 
@@ -84,6 +89,8 @@ impl Format {
             Some(Format::Bmp)
         } else if matches!(bytes, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..]) {
             Some(Format::Tiff)
+        } else if pnm::is_ppm(bytes) {
+            Some(Format::Ppm)
         } else {
             None
         }
@@ -140,6 +147,7 @@ pub fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, Rejection> {
         Format::Gif => gif::header(bytes).map(upright),
         Format::Bmp => bmp::header(bytes).map(upright),
         Format::Tiff => tiff::header(bytes),
+        Format::Ppm => pnm::header(bytes).map(upright),
     })?;
     check_size(width, height, limits)?;
     Ok(Header { format, width, height, orientation: orientation.unwrap_or(Orientation::NoTransforms) })

@@ -18,6 +18,7 @@ pub mod id;
 mod jpeg;
 pub mod limits;
 mod png;
+mod pnm;
 pub mod preprocess;
 pub(crate) mod preprocess_config;
 pub mod rejection;

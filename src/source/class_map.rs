@@ -22,7 +22,8 @@ const HEADERS: [&[&str]; 2] = [
 ];
 
 const HINT: &str = "a label and the name of its class a line, separated by a comma or a tab: 001.Black_footed_Albatross,Black-footed Albatross; \
-                    text with a comma stands in double quotes; or, in a .toml file, \"label\" = \"name\" a line";
+                    text with a comma stands in double quotes; or a label, a space and a name a line; or, in a .toml file, \
+                    \"label\" = \"name\" a line";
 
 /// The names of classes by label, as a file gives them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +35,8 @@ pub struct ClassMap {
 }
 
 impl ClassMap {
-    /// Reads a CSV or TSV file of two columns, with or without a header, or a TOML file of one
-    /// table.
+    /// Reads a CSV or TSV file of two columns, with or without a header, lines of a label without
+    /// spaces and a name, or a TOML file of one table.
     ///
     /// # Errors
     /// Returns [`Kind::Input`], naming the line, if the file cannot be read, a line does not have
@@ -43,7 +44,11 @@ impl ClassMap {
     pub fn read(path: &Path) -> Result<Self> {
         let text = text_file::read(path, Kind::Input, LONGEST)?;
         let is_toml = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
-        let lines = if is_toml { toml_lines(&text, path)? } else { csv_lines(&text, path)? };
+        let lines = match is_toml {
+            true => toml_lines(&text, path)?,
+            false if are_words(&text) => word_lines(&text, path)?,
+            false => csv_lines(&text, path)?,
+        };
         let mut places: HashMap<String, usize> = HashMap::new();
         let mut pairs: Vec<(String, String)> = Vec::new();
         for Line { number, label, name } in lines {
@@ -100,6 +105,24 @@ fn toml_lines(text: &str, path: &Path) -> Result<Vec<Line>> {
     Ok(lines)
 }
 
+/// Returns whether nothing but spaces separates the label from the name, as in ImageNet's
+/// `n01440764 tench`: by the first line, which has then no separator of a table.
+fn are_words(text: &str) -> bool {
+    let first = text.lines().next().unwrap_or_default().trim();
+    first.contains(' ') && !first.contains([',', ';', '\t', '|', '"'])
+}
+
+fn word_lines(text: &str, path: &Path) -> Result<Vec<Line>> {
+    let line = |(number, line): (u64, &str)| match line.trim().split_once(char::is_whitespace) {
+        Some((label, name)) => Ok(Line { number, label: label.to_owned(), name: name.trim().to_owned() }),
+        None => {
+            let what = format!("one word, '{}', where a label and a name are needed", line.trim());
+            Err(Error::in_line(Kind::Input, path, number, what).hint(HINT))
+        }
+    };
+    (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).map(line).collect()
+}
+
 fn csv_lines(text: &str, path: &Path) -> Result<Vec<Line>> {
     let separator = list::separator_of(text.lines().next().unwrap_or_default().as_bytes());
     let mut reader = ReaderBuilder::new();
@@ -148,6 +171,7 @@ mod tests {
             ("map.csv", "\u{feff}Label;Name\r\n0;rose\r\n1;\"tiger lily, red\"\r\n"),
             ("map.tsv", "folder\tclass_name\n0\trose\n\n1\ttiger lily, red\n0\trose\n"),
             ("map.toml", "0 = \"rose\"\n\"1\" = 'tiger lily, red'\n"),
+            ("classnames.txt", "0 rose\n\n1 tiger lily, red\n"),
         ] {
             assert_eq!(read(file, text).unwrap(), expected, "{file}: {text}");
         }
@@ -161,6 +185,7 @@ mod tests {
             ("map.csv", "0,rose\n1 lily\n", "map.csv:2: one field, '1 lily', where"),
             ("map.csv", "0,rose\n1,tiger lily, red\n", "map.csv:2: 3 fields, where"),
             ("map.csv", "0,rose\n1,\n", "map.csv:2: a label or a name is empty"),
+            ("map.txt", "0 rose\n1\n", "map.txt:2: one word, '1', where"),
             (
                 "map.csv",
                 "tiger_lily,rose\nTiger lily,lily\n",

@@ -27,10 +27,10 @@ use crate::text::names::composed;
 /// Extensions of pictures, in supported formats or not.
 const PICTURES: [&str; 35] = [
     // Decoded.
-    "jpg", "jpeg", "jpe", "jfif", "pjpeg", "png", "apng", "webp", "gif", "bmp", "dib", "tif", "tiff",
+    "jpg", "jpeg", "jpe", "jfif", "pjpeg", "png", "apng", "webp", "gif", "bmp", "dib", "tif", "tiff", "ppm",
     // Rejected, with the reason and how to convert them.
     "heic", "heif", "hif", "avif", "jxl", "jp2", "j2k", "jpx", "jxr", "svg", "psd", "ico", "tga", "dds", "exr", "hdr",
-    "qoi", "pcx", "pbm", "pgm", "ppm", "pnm",
+    "qoi", "pcx", "pbm", "pgm", "pnm",
 ];
 
 /// Extensions of what holds pictures and is left aside: what cameras write, documents and videos.
@@ -89,6 +89,7 @@ impl Folder {
             classes,
             items: items.len() as u64,
             training: items.iter().filter(|item| item.split == Some(Split::Train)).count() as u64,
+            validation: items.iter().filter(|item| item.split == Some(Split::Validation)).count() as u64,
             bytes: items.iter().map(|item| item.origin.byte_len()).sum(),
         };
         Ok(Folder { items, listing })
@@ -282,7 +283,7 @@ fn has_splits<'a>(root: &Path, places: impl Iterator<Item = &'a PathBuf>) -> Res
 }
 
 /// Returns the name of the class that a folder stands for.
-fn class_name(folder: &str) -> String {
+pub(super) fn class_name(folder: &str) -> String {
     composed(folder).replace('_', " ")
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
+use super::cifar::is_cifar;
 use super::folder::is_picture;
 use super::hf_parquet::files::is_parquet;
 use super::list::{List, metadata_lists};
@@ -37,6 +38,9 @@ pub fn guess(path: &Path) -> Result<Dataset> {
     }
     if !path.exists() && pattern::folder(path).is_some() {
         return of(SourceKind::WebDataset, path);
+    }
+    if is_cifar(path) {
+        return of(SourceKind::Cifar, path);
     }
     let here = |depth: usize| {
         let below = WalkDir::new(path).follow_links(true).max_depth(depth).into_iter().filter_entry(is_visible);

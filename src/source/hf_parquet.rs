@@ -115,12 +115,25 @@ impl HfParquet {
         }
         let files = parts(&columns);
         let Survey { classes, any, hidden } = Survey::of(&files)?;
-        let training =
-            opened.iter().zip(&files).map(|(file, part)| survey::training(part, file.rows())).sum::<Result<_>>()?;
+        let (mut training, mut validation) = (0, 0);
+        for (file, part) in opened.iter().zip(&files) {
+            let [train, apart] = survey::in_splits(part, file.rows(), [Split::Train, Split::Validation])?;
+            (training, validation) = (training + train, validation + apart);
+        }
         let mut notes = columns.notes.clone();
         notes.extend(hidden);
         let unlabelled = columns.unlabelled.clone().filter(|_| columns.label.is_none());
-        let listing = Listing { classes, has_labels: any, items, training, bytes, notes, unlabelled, elsewhere: None };
+        let listing = Listing {
+            classes,
+            has_labels: any,
+            items,
+            training,
+            validation,
+            bytes,
+            notes,
+            unlabelled,
+            elsewhere: None,
+        };
         let chosen = if chosen.names == [None; 3] { String::new() } else { format!("{:?}", chosen.names) };
         Ok(HfParquet { files, root: None, otherwise: None, chosen, listing })
     }

@@ -1,9 +1,14 @@
 //! A file that names pictures: CSV or TSV with a header line, or JSON Lines. A column `path`, and
 //! optionally `label` and `split`, or what other tools call them. UTF-8; tables are separated by
-//! commas, semicolons, tabs or bars, and quoted where needed.
+//! commas, semicolons, tabs or bars, and quoted where needed. Or a list as data sets come with
+//! them: the splits of CoOp, lines without a header, and lists whose classes stand in files beside
+//! them.
 
+mod beside;
 mod columns;
+mod coop;
 mod json_lines;
+mod lines;
 mod separated;
 
 use std::collections::BTreeSet;
@@ -19,8 +24,9 @@ use super::column_names::Chosen;
 use super::fingerprint::Fingerprint;
 use super::item::{Item, Origin, Split};
 use super::label::{Label, hidden_note};
-use super::{Dataset, Listing, Source, is_visible, look, written};
+use super::{Dataset, Listing, Source, is_visible, look, split_names, written};
 use crate::error::{Context, Error, Kind, Result};
+use crate::text::pattern;
 
 /// A list whose lines have been read, but not its pictures. The files' metadata are read only once,
 /// here: on a network disk that takes a millisecond a picture, and a second read could give a
@@ -55,17 +61,18 @@ impl List {
     }
 
     fn read(path: &Path, root: Option<&Path>, chosen: Chosen<'_>) -> Result<Self> {
-        let lists = if path.is_dir() { lists_of(path)? } else { vec![path.to_owned()] };
+        let lists = lists(path)?;
+        let several = lists.len() > 1;
         let (mut labels, mut hidden) = (BTreeSet::new(), 0);
         let mut list = List { items: Vec::new(), listing: Listing::default() };
-        for list_path in lists {
-            let (columns, mut rows) = rows(&list_path, chosen)?;
+        for (list_path, split) in lists {
+            let Lines { mut rows, note, unlabelled, pictures } = lines_of(&list_path, chosen)?;
             rows.sort_by(|a, b| a.path.cmp(&b.path));
-            let folder = list_path.parent().unwrap_or(Path::new(""));
-            // The folders of an image folder are splits; a list of its own says them itself.
-            let split = split_of(folder).filter(|_| list_path != path);
-            let root = root.unwrap_or(folder);
-            let files = look::at_all(&rows, |row| written::file(root, None, &row.path));
+            let own = list_path.parent().unwrap_or(Path::new(""));
+            let start = root.or(pictures.as_deref()).unwrap_or(own);
+            // The pictures of one of several lists may lie beside it.
+            let otherwise = Some(own).filter(|_| several);
+            let files = look::at_all(&rows, |row| written::file(start, otherwise, &row.path));
             for (mut row, file) in rows.into_iter().zip(files) {
                 hidden += u64::from(row.label.as_ref().is_some_and(Label::is_hidden));
                 row.label = row.label.filter(|label| !label.is_hidden());
@@ -73,15 +80,16 @@ impl List {
                 labels.extend(row.label.clone());
                 list.items.push(item(file, row));
             }
-            list.listing.notes.extend(columns.note);
-            list.listing.unlabelled = list.listing.unlabelled.or(columns.unlabelled);
+            list.listing.notes.extend(note);
+            list.listing.unlabelled = list.listing.unlabelled.or(unlabelled);
         }
         list.listing.notes.extend(hidden_note(hidden));
         list.listing.has_labels = !labels.is_empty();
         list.listing.unlabelled = list.listing.unlabelled.filter(|_| labels.is_empty());
         list.listing.classes = labels.into_iter().map(Label::into_name).collect();
         list.listing.items = list.items.len() as u64;
-        list.listing.training = list.items.iter().filter(|item| item.split == Some(Split::Train)).count() as u64;
+        let of = |split: Split| list.items.iter().filter(|item| item.split == Some(split)).count() as u64;
+        (list.listing.training, list.listing.validation) = (of(Split::Train), of(Split::Validation));
         list.listing.bytes = list.items.iter().map(|item| item.origin.byte_len()).sum();
         Ok(list)
     }
@@ -144,20 +152,73 @@ fn split_of(folder: &Path) -> Option<Split> {
     Split::parse(folder.file_name()?.to_str()?)
 }
 
-/// Reads the lines of a list in their order, and finds its columns.
-fn rows(path: &Path, chosen: Chosen<'_>) -> Result<(Columns, Vec<Row>)> {
+/// Returns the lists that a path means, each with the split that its place says: a list, those in
+/// an image folder, or those that match a pattern.
+///
+/// # Errors
+/// Returns [`Kind::Input`] if there is none, or only some of those of a pattern name a split.
+fn lists(path: &Path) -> Result<Vec<(PathBuf, Option<Split>)>> {
+    if path.is_dir() {
+        // The folders of an image folder are splits.
+        let of_folder = |list: PathBuf| {
+            let split = split_of(list.parent().unwrap_or(Path::new("")));
+            (list, split)
+        };
+        return Ok(lists_of(path)?.into_iter().map(of_folder).collect());
+    }
+    let Some(folder) = pattern::folder(path).filter(|_| !path.exists()) else {
+        // A list of its own says the splits itself.
+        return Ok(vec![(path.to_owned(), None)]);
+    };
+    let found = pattern::paths(path)?;
+    let splits = split_names::splits(&folder, &found);
+    split_names::all_or_none(&found, &splits)?;
+    Ok(found.into_iter().zip(splits).collect())
+}
+
+/// What a list says.
+struct Lines {
+    /// Its pictures, in its order.
+    rows: Vec<Row>,
+    /// What the user should know of it.
+    note: Option<String>,
+    /// Why there are no labels, where there may be some.
+    unlabelled: Option<String>,
+    /// Where its paths start, if not in its own folder.
+    pictures: Option<PathBuf>,
+}
+
+impl Lines {
+    fn of(rows: Vec<Row>) -> Self {
+        Lines { rows, note: None, unlabelled: None, pictures: None }
+    }
+
+    fn of_columns((columns, rows): (Columns, Vec<Row>)) -> Self {
+        Lines { note: columns.note, unlabelled: columns.unlabelled, ..Lines::of(rows) }
+    }
+}
+
+/// Reads the lines of a list in their order.
+fn lines_of(path: &Path, chosen: Chosen<'_>) -> Result<Lines> {
     let mut file = File::open(path)
         .at(Kind::Input, "cannot open list", path)
         .map_err(|e| e.hint("name a CSV or JSON Lines file with a column `path`, and if wanted `label` and `split`"))?;
-    let (columns, rows) = match json_lines::is_json(&mut file, path)? {
-        true => json_lines::rows(file, chosen, path),
-        false => separated::rows(file, chosen, path),
-    }?;
-    if rows.is_empty() {
+    let found = if coop::is_split(&mut file, path)? {
+        Lines::of(coop::rows(path)?)
+    } else if json_lines::is_json(&mut file, path)? {
+        Lines::of_columns(json_lines::rows(file, chosen, path)?)
+    } else if let Some((rows, pictures)) = beside::rows(path)? {
+        Lines { pictures: Some(pictures), ..Lines::of(rows) }
+    } else if let Some(rows) = lines::rows(path, chosen)? {
+        Lines::of(rows)
+    } else {
+        Lines::of_columns(separated::rows(file, chosen, path)?)
+    };
+    if found.rows.is_empty() {
         return Err(Error::new(Kind::Input, format!("list {} names no picture", path.display()))
             .hint("a line `path`, then a picture a line; `label` and `split` may follow"));
     }
-    Ok((columns, rows))
+    Ok(found)
 }
 
 impl Source for List {
@@ -207,11 +268,11 @@ pub(super) fn unlabelled(
     path: &Path,
     dataset: &Dataset,
 ) -> Result<Unlabelled<impl ExactSizeIterator<Item = Item> + Send + use<>>> {
-    let (columns, rows) = rows(path, Chosen::pictures_alone(dataset))?;
-    let root = path.parent().unwrap_or(Path::new("")).to_path_buf();
+    let Lines { rows, note, pictures, .. } = lines_of(path, Chosen::pictures_alone(dataset))?;
+    let root = pictures.unwrap_or_else(|| path.parent().unwrap_or(Path::new("")).to_path_buf());
     let otherwise = dataset.root.clone();
     let items = rows.into_iter().map(move |row| item(written::file(&root, otherwise.as_deref(), &row.path), row));
-    Ok(Unlabelled { items, notes: columns.note.into_iter().collect() })
+    Ok(Unlabelled { items, notes: note.into_iter().collect() })
 }
 
 fn item((path, origin): (PathBuf, Origin), row: Row) -> Item {

@@ -1,6 +1,7 @@
 //! Sources of pictures. A source lists its classes at once and yields its pictures one after the
 //! other, always in the same order; the pictures' bytes are never all in memory.
 
+mod cifar;
 mod class_map;
 mod class_names;
 mod column_names;
@@ -14,6 +15,7 @@ pub mod item;
 mod label;
 pub mod list;
 mod look;
+mod moved;
 mod place;
 mod split_names;
 pub mod webdataset;
@@ -34,6 +36,7 @@ use crate::error::Result;
 use crate::hub;
 use crate::image::{Decoding, ExifOrientation, Limits};
 use crate::settings::{Must, SHARE, Want, choice, settings};
+use crate::text::pattern;
 
 choice! {
     /// How the pictures are stored.
@@ -45,11 +48,26 @@ choice! {
         /// above.
         Folder = "folder",
         /// A CSV, TSV or JSON Lines file that names picture files, their split and their label if
-        /// known.
+        /// known; or a list as data sets come with them: `split_zhou_*.json`, lines of a picture
+        /// and its class, or the lists of CUB-200-2011 and Birdsnap.
         List = "list",
         /// Shards of WebDataset: tars in which the files of a sample, `0.jpg`, `0.cls`, lie next to
         /// each other under one name.
         WebDataset = "webdataset",
+        /// CIFAR-10 or CIFAR-100 in their binary version: a folder of files of records.
+        Cifar = "cifar",
+    }
+}
+
+choice! {
+    /// What the pictures of the split for validation count as.
+    Validation {
+        /// Those that are neither trained on nor measured with those for test.
+        Apart = "apart",
+        /// Pictures for training: where a data set's own split is called `trainval`.
+        Train = "train",
+        /// Pictures for test: where those for test have no labels, as ImageNet's.
+        Test = "test",
     }
 }
 
@@ -58,9 +76,11 @@ settings! {
     Dataset {
         /// How the pictures are stored.
         kind: SourceKind, SourceKind::WANT, ByContent;
-        /// The folder of pictures, the list, the Parquet file or folder, the shards (a tar, a folder
-        /// of some, or a pattern such as `train-{000..099}.tar` or `*.tar`), or a data set on the
-        /// Hugging Face Hub (`hf://datasets/ORG/NAME@REVISION`, `hf-parquet`).
+        /// The folder of pictures, the list, the Parquet file or folder, the shards (a tar, or a
+        /// folder of some), or a data set on the Hugging Face Hub
+        /// (`hf://datasets/ORG/NAME@REVISION`, `hf-parquet`). Lists and shards may be a pattern,
+        /// such as `{train,val,test}.txt` or `train-{000..099}.tar`; the splits are then in their
+        /// names.
         path: PathBuf, Want::Path(Must::BeDataset), ByContent;
         ..
         /// The configuration of a data set that has several, each in a folder of this name
@@ -90,6 +110,11 @@ settings! {
         /// folder or label: for labels that are numbers or codes. Labels that it does not list keep
         /// their own names.
         class_names: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
+        /// What the pictures of the split for validation count as.
+        validation: Validation = Validation::Apart, Validation::WANT, ByContent;
+        /// Where the data set can be had, and where its files go: said if what the pipeline names
+        /// of it is not there.
+        obtain: Option<String> = None, Want::Text, Nothing;
         /// The share of files that may be rejected before the run ends with exit code 3.
         tolerance: f64 = 0.05, SHARE, Nothing;
         /// Whether pictures that are rows of Parquet files are copied into the store
@@ -138,6 +163,8 @@ pub struct Listing {
     pub items: u64,
     /// How many of them are for training.
     pub training: u64,
+    /// How many of them are for validation.
+    pub validation: u64,
     /// The encoded bytes of all items.
     pub bytes: u64,
     /// Why there are no labels, where the source has what may be some.
@@ -173,11 +200,20 @@ pub trait Source: Send {
 pub fn open(dataset: &Dataset) -> Result<Box<dyn Source>> {
     let path = &hub::local(&dataset.path)?;
     foreign::refuse(path)?;
-    Ok(match dataset.kind {
+    if let (Some(obtain), Err(error)) = (&dataset.obtain, pattern::paths(path)) {
+        return Err(error.hint(obtain.trim()));
+    }
+    let source: Box<dyn Source> = match dataset.kind {
         SourceKind::Folder => Box::new(folder::Folder::open(path)?),
         SourceKind::List => Box::new(list::List::of(dataset)?),
         SourceKind::HfParquet => Box::new(hf_parquet::HfParquet::open(dataset)?),
         SourceKind::WebDataset => Box::new(webdataset::WebDataset::open(dataset)?),
+        SourceKind::Cifar => Box::new(cifar::Cifar::open(dataset)?),
+    };
+    Ok(match dataset.validation {
+        Validation::Apart => source,
+        Validation::Train => Box::new(moved::Moved::new(source, Split::Train)),
+        Validation::Test => Box::new(moved::Moved::new(source, Split::Test)),
     })
 }
 

@@ -136,6 +136,7 @@ impl WebDataset {
             let items = shard.samples.len() as u64 + u64::from(shard.damage.is_some());
             listing.items += items;
             listing.training += if *split == Split::Train { items } else { 0 };
+            listing.validation += if *split == Split::Validation { items } else { 0 };
             for sample in &shard.samples {
                 listing.bytes += sample.picture.as_ref().map_or(0, |slot| slot.byte_len);
                 let Some(label) = self.label(&sample.label) else { continue };

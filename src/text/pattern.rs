@@ -75,6 +75,9 @@ fn braces(text: &str) -> std::result::Result<Vec<String>, String> {
     if text.len() > LONGEST {
         return Err(format!("has more than {LONGEST} bytes"));
     }
+    if text.contains("{}") {
+        return Err("has braces with nothing in them".to_owned());
+    }
     let mut depth = 0_usize;
     for c in text.chars() {
         depth = if c == '{' { depth + 1 } else { depth.saturating_sub(usize::from(c == '}')) };
@@ -236,7 +239,7 @@ mod tests {
             ("a-{0..99999999999}.tar", "means more than 100000 files"),
             ("{0..999}{0..999}.tar", "means more than 100000 files"),
             ("a-{0..3.tar", "has braces that mean nothing"),
-            ("a-{}.tar", "has braces that mean nothing"),
+            ("a-{}.tar", "has braces with nothing in them"),
             ("{{{{{{{{{1}}}}}}}}}.tar", "more than 8 braces"),
         ] {
             let refused = of(text).unwrap_err();

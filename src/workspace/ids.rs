@@ -335,6 +335,7 @@ mod tests {
         dataset.image_column = null (ByContent)
         dataset.label_column = null (ByContent)
         dataset.split_column = null (ByContent)
+        dataset.validation = "apart" (ByContent)
         dataset.orientation = "apply" (Features)
         dataset.limits.max_side = 20000 (ByContent)
         dataset.limits.max_pixels = 178956970 (ByContent)

@@ -56,6 +56,13 @@ fn others(add: &mut impl FnMut(&str, Vec<u8>, Fate)) {
     let zeros = compressed_zeros();
     add("deflate-bomb.tif", tiff(8, 8, 8, &zeros, 0), Fate::Read);
     add("deflate-of-zeros.tif", tiff(3_000, 3_000, 8, &zeros, 0), Fate::Read);
+    let ppm = |width: u32, height: u32, pixels: &[u8]| {
+        [format!("P6 # by hand\n{width} {height} 255\n").as_bytes(), pixels].concat()
+    };
+    add("whole.ppm", ppm(60, 40, &pixels), Fate::Read);
+    add("cut.ppm", ppm(60, 40, &pixels[..100]), BROKEN);
+    add("all-bits.ppm", ppm(u32::MAX, u32::MAX, &[]), too_large);
+    add("9000-by-9000-of-nothing.ppm", ppm(9_000, 9_000, &[]), BROKEN);
     // Codes that give nothing for as long as they are: PackBits' filling.
     add("packbits-of-filling.tif", tiff(8, 8, 32_773, &vec![128; 1 << 20], 0), BROKEN);
     add("lzw-of-clear-codes.tif", tiff(8, 8, 5, &[0x80, 0x40, 0x20, 0x10, 8, 4, 2, 1, 0].repeat(1 << 16), 0), BROKEN);

@@ -135,21 +135,21 @@ fn settle_split(columns: &mut Columns, files: &[Part]) -> Result<()> {
     words.into_iter().try_for_each(|(word, (part, row))| rows::split_of(word, part, row).map(drop))
 }
 
-/// Returns how many of the file's `rows` are for training.
+/// Returns how many of the file's `rows` are in each of some splits.
 ///
 /// # Errors
 /// Returns [`Kind::Input`] if a word for a split is none.
-pub(super) fn training(part: &Part, rows: u64) -> Result<u64> {
+pub(super) fn in_splits<const N: usize>(part: &Part, rows: u64, splits: [Split; N]) -> Result<[u64; N]> {
     let Some(name) = &part.columns.split else {
-        return Ok(if part.split == Split::Train { rows } else { 0 });
+        return Ok(splits.map(|split| if part.split == split { rows } else { 0 }));
     };
-    let mut training = 0;
+    let mut counts = [0; N];
     rows::labels(part, name, |row, word| {
-        let split = word.map(|word| rows::split_of(word, part, row)).transpose()?.unwrap_or(part.split);
-        training += u64::from(split == Split::Train);
+        let found = word.map(|word| rows::split_of(word, part, row)).transpose()?.unwrap_or(part.split);
+        counts.iter_mut().zip(splits).for_each(|(count, split)| *count += u64::from(found == split));
         Ok(())
     })?;
-    Ok(training)
+    Ok(counts)
 }
 
 /// Returns whether the values of a column of text may be classes.
