@@ -8,6 +8,7 @@ use super::check::{SENTENCES, absolute, goes_without_sentences, shorten};
 use super::document::Document;
 use super::keys::KEYS;
 use crate::error::Result;
+use crate::hub::Name;
 use crate::settings::{Must, Want};
 use crate::text::pattern;
 
@@ -36,8 +37,12 @@ pub fn absent(path: &Path) -> Result<Option<Absent>> {
             continue;
         }
         let Some(text) = value(&table, &key.name).filter(|text| !text.is_empty()) else { continue };
+        // What is on the hub is fetched.
+        if must == Must::BeDataset && Name::parse(text).is_some() {
+            continue;
+        }
         let place = absolute(&folder, text);
-        let matches = || must == Must::ExistOrMatch && pattern::paths(&place).is_ok_and(|found| !found.is_empty());
+        let matches = || must == Must::BeDataset && pattern::paths(&place).is_ok_and(|found| !found.is_empty());
         if place.exists() || (pattern::folder(&place).is_some() && matches()) {
             continue;
         }

@@ -5,15 +5,18 @@
 //! allows ([`format`]), what is busy or broken is asked again ([`server`]), and what a refusal
 //! means is read from its status and its body ([`refusal`]). Calls block.
 
+mod answer;
 mod chat;
 mod endpoint;
+mod form;
 mod format;
 mod pace;
 mod refusal;
 mod server;
 mod usage;
 
+pub use answer::{Answer, Manner, Problem, Question};
 pub use endpoint::{Endpoint, KEY};
 pub use format::{Format, texts_of};
-pub use server::{Answer, Manner, Problem, Question, Server};
+pub use server::Server;
 pub use usage::{Prices, Usage, tokens_about};

@@ -2,15 +2,16 @@
 //! wants it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ureq::http::{HeaderMap, Response};
 use ureq::{Body, RequestBuilder};
 
+use super::answer::{Answer, Manner, Problem, Question};
 use super::chat::{self, Ended, Message, Models, Request};
 use super::endpoint::Endpoint;
-use super::format::{Format, texts_of};
+use super::form::{Form, Taken};
+use super::format::texts_of;
 use super::pace::{Pace, sleep};
 use super::refusal::{Refusal, on_a_line};
 use super::usage::{Usage, tokens_about};
@@ -22,94 +23,16 @@ use crate::text::list::some_of;
 /// Maximum bytes of an answer: some thousand sentences.
 const LONGEST: u64 = 4 << 20;
 
-/// How a model is asked.
-#[derive(Debug, Clone)]
-pub struct Manner {
-    /// The model's name on the server.
-    pub model: String,
-    /// Sampling temperature; the server's own if there is none.
-    pub temperature: Option<f64>,
-    /// Seed of sampling.
-    pub seed: u64,
-    /// Tokens that an answer may have.
-    pub max_tokens: u64,
-    /// How long an answer may take.
-    pub timeout: Duration,
-    /// How often a question is asked again.
-    pub retries: u32,
-    /// Requests a minute, of all threads together.
-    pub a_minute: Option<u64>,
-}
-
-/// A question whose answer is a list of sentences.
-#[derive(Debug, Clone, Copy)]
-pub struct Question<'a> {
-    /// What the model is told about its task.
-    pub task: &'a str,
-    /// The question.
-    pub text: &'a str,
-}
-
-/// What came of a question.
-#[derive(Debug)]
-pub struct Answer {
-    /// The model's words.
-    pub text: Option<String>,
-    /// Why they are of no use.
-    pub problem: Option<Problem>,
-    /// The model's name, as it calls itself.
-    pub model: Option<String>,
-    /// How the form of the answer was asked for.
-    pub format: Format,
-    /// Tokens of all requests for it.
-    pub usage: Usage,
-    /// Number of requests.
-    pub requests: u32,
-    /// How long it took, waits included.
-    pub took: Duration,
-}
-
-/// Why an answer is of no use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Problem {
-    /// The model does not want to answer, or may not; it will not want to next time either.
-    Declined(String),
-    /// The server answered, but no sentence came.
-    Unusable(String),
-    /// The server could not be reached, or said that it cannot answer now.
-    Unanswered(String),
-}
-
-impl Problem {
-    /// Returns it in words.
-    pub fn words(&self) -> &str {
-        let (Problem::Declined(words) | Problem::Unusable(words) | Problem::Unanswered(words)) = self;
-        words
-    }
-}
-
 /// A server that is asked, by several threads at once.
 #[derive(Debug)]
 pub struct Server {
     agent: ureq::Agent,
     endpoint: Endpoint,
     manner: Manner,
-    form: Mutex<Form>,
+    form: Form,
     pace: Pace,
     /// Whether any question was answered yet.
     answered: AtomicBool,
-}
-
-/// What the server is known to take.
-#[derive(Debug, Clone, Copy)]
-struct Form {
-    format: Format,
-    /// Whether an answer came in this format.
-    proven: bool,
-    /// Whether the limit of tokens goes by its newer name.
-    completion_tokens: bool,
-    /// Whether a seed is taken.
-    seed: bool,
 }
 
 /// What came of one request.
@@ -149,11 +72,10 @@ impl Server {
     /// Returns [`Kind::Usage`] if it wants a key and there is none.
     pub fn new(endpoint: Endpoint, manner: Manner) -> Result<Server> {
         endpoint.require_key()?;
-        let form = Form { format: Format::JsonSchema, proven: false, completion_tokens: false, seed: true };
         Ok(Server {
             agent: net::client(manner.timeout),
             pace: Pace::new(manner.a_minute),
-            form: Mutex::new(form),
+            form: Form::default(),
             answered: AtomicBool::new(false),
             endpoint,
             manner,
@@ -171,7 +93,7 @@ impl Server {
         let (mut usage, mut requests) = (Usage::default(), 0);
         loop {
             self.pace.turn(stop)?;
-            let form = self.form();
+            let form = self.form.now();
             let task = format!("{} {}", question.task, form.format.told());
             requests += 1;
             let Next::Got(Got { text, model, used, problem, again }) = self.once(&task, question.text, form)? else {
@@ -230,7 +152,7 @@ impl Server {
     }
 
     /// Makes one request, and decides what to do next.
-    fn once(&self, task: &str, text: &str, form: Form) -> Result<Next> {
+    fn once(&self, task: &str, text: &str, form: Taken) -> Result<Next> {
         let Manner { model, temperature, seed, max_tokens, .. } = &self.manner;
         let messages = [Message { role: "system", content: task }, Message { role: "user", content: text }];
         let limit = |newer: bool| (newer == form.completion_tokens).then_some(*max_tokens);
@@ -272,7 +194,7 @@ impl Server {
             let why = self.endpoint.hide(&Refusal::new(status, &error.to_string()).said);
             return Ok(Next::nothing(Problem::Unanswered(why), Again::After(None)));
         }
-        self.prove(form.format);
+        self.form.prove(form.format);
         let said = response.text().map(|text| self.endpoint.hide(&text));
         let used = match response.tokens() {
             Some((read, written)) => Usage { read, written, estimated: false },
@@ -311,7 +233,7 @@ impl Server {
     }
 
     /// Decides what to do about a refusal.
-    fn refused(&self, url: &str, status: u16, headers: &HeaderMap, body: &str, form: Form) -> Result<Next> {
+    fn refused(&self, url: &str, status: u16, headers: &HeaderMap, body: &str, form: Taken) -> Result<Next> {
         let refusal = Refusal::new(status, &self.endpoint.hide(body));
         let (words, host, model) = (refusal.in_words(), self.endpoint.host(), &self.manner.model);
         let fatal = |what: String, hint: String| Err(Error::new(Kind::Network, what).hint(hint));
@@ -330,14 +252,14 @@ impl Server {
             ),
             404 => fatal(format!("{url} does not know model '{model}' ({words})"), self.what_is_there()),
             400 | 422 if refusal.wants_completion_tokens() && !form.completion_tokens => {
-                self.change(|form| form.completion_tokens = true);
+                self.form.change(|form| form.completion_tokens = true);
                 Ok(Next::OtherForm)
             }
             400 | 422 if refusal.is_about_the_seed() && form.seed => {
-                self.change(|form| form.seed = false);
+                self.form.change(|form| form.seed = false);
                 Ok(Next::OtherForm)
             }
-            400 | 422 | 500 | 501 if self.relax(form, &refusal) => Ok(Next::OtherForm),
+            400 | 422 | 500 | 501 if self.form.relax(form, &refusal) => Ok(Next::OtherForm),
             _ if net::is_busy(refusal.status) => {
                 Ok(Next::nothing(Problem::Unanswered(words), Again::After(net::retry_after(headers))))
             }
@@ -345,23 +267,6 @@ impl Server {
             _ if self.answered.load(Ordering::Relaxed) => Ok(Next::nothing(Problem::Unusable(words), Again::No)),
             _ => fatal(format!("{host} refuses the question ({words})"), format!("model '{model}', {url}")),
         }
-    }
-
-    /// Asks less strictly for the form of answers from now on, if that may be what the server
-    /// refuses. Returns whether a question is worth asking in another form.
-    fn relax(&self, asked: Form, refusal: &Refusal) -> bool {
-        // A status of 500 says little; it needs words.
-        if (asked.proven || refusal.status >= 500) && !refusal.is_about_the_form() {
-            return false;
-        }
-        let Some(laxer) = asked.format.laxer() else { return false };
-        self.change(|form| {
-            // Another thread may have done so meanwhile.
-            if form.format == asked.format {
-                (form.format, form.proven) = (laxer, false);
-            }
-        });
-        true
     }
 
     /// Returns what the server offers, as a hint.
@@ -384,18 +289,6 @@ impl Server {
         let body = read(&mut response).ok()?;
         let names = serde_json::from_str::<Models>(&body).ok()?.names();
         Some(names.iter().map(|name| on_a_line(&self.endpoint.hide(name))).collect())
-    }
-
-    fn form(&self) -> Form {
-        *self.form.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Form)) {
-        change(&mut self.form.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    fn prove(&self, format: Format) {
-        self.change(|form| form.proven |= form.format == format);
     }
 }
 

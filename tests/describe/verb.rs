@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::server::{Reply, Seen, Server, chat, sentences};
-use crate::pipeline::{CLASSES, Pipeline};
+use crate::pipeline::{CLASSES, Pipeline, entries};
 
 /// A small pipeline without sentences that asks this server. Each class has 4 questions.
 fn asking(server: &Server) -> Pipeline {
@@ -319,7 +319,7 @@ fn a_kill_loses_the_answer_in_hand_and_no_other() {
     assert_eq!(server.count(), asked + QUESTIONS - kept);
     assert_eq!(file(&pipeline)["white lily"].as_array().unwrap().len(), 12);
     // Parts of one answer each are brought together.
-    let parts = crate::pipeline::entries(&crate::pipeline::entries(&pipeline.path("store/llm_answers"))[0]);
+    let parts = entries(&entries(&pipeline.path("store/llm_answers"))[0]);
     assert_eq!(parts.iter().filter(|part| part.extension() == Some("parquet".as_ref())).count(), 1);
 }
 
@@ -385,6 +385,34 @@ fn look_alikes_of_a_run_are_told_apart() {
         ok(&describe(&pipeline, &[]));
     }
     assert_eq!(server.count(), QUESTIONS + 2);
+}
+
+/// Sentences are trained on, so labels must not choose what is asked.
+#[test]
+fn look_alikes_are_chosen_without_labels() {
+    let server = Server::new(|_, _| Reply::Close);
+    let pipeline = Pipeline::new(4, 2);
+    let (model, endpoint) = ("describe.model=m", format!("describe.endpoint={}", server.endpoint()));
+    let mut wrong = "path,split,label\n".to_owned();
+    for (split, class) in ["test", "train"].iter().flat_map(|split| CLASSES.map(|class| (split, class))) {
+        for path in entries(&pipeline.path(&format!("pictures/{split}/{}", class.replace(' ', "_")))) {
+            wrong += &format!("{},{split},{}\n", path.display(), CLASSES[0]);
+        }
+    }
+    pipeline.write("wrong.csv", &wrong);
+    pipeline.write("classes.txt", &CLASSES.join("\n"));
+    let chosen = || {
+        pipeline.ok("run", &["--set", "adapt.tune=head"]);
+        let plan = pipeline.command("describe", &["--contrast", "--dry-run", "--set", model, "--set", &endpoint]);
+        let plan = ok(&without_keys(plan).output().unwrap());
+        let confused = pipeline.sql("SELECT sum(confused) AS n FROM look_alikes")[0]["n"].clone();
+        (plan.lines().filter(|line| line.starts_with("pair")).map(str::to_owned).collect::<Vec<_>>(), confused)
+    };
+    let rightly = chosen();
+    pipeline.spec("small", "kind = \"list\"\npath = \"wrong.csv\"\nclasses = \"classes.txt\"");
+    let wrongly = chosen();
+    assert!(!rightly.0.is_empty() && rightly.0 == wrongly.0, "{rightly:?} {wrongly:?}");
+    assert_ne!(rightly.1, wrongly.1, "the labels are others");
 }
 
 #[test]

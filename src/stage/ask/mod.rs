@@ -11,14 +11,16 @@ pub mod clean;
 mod domain;
 mod merge;
 mod question;
+mod row;
 mod sentences;
 mod settings;
 mod workers;
 
-pub use answers::{Answers, Row, partition_of};
+pub use answers::{Answers, partition_of};
 pub use domain::{Domain, Questions};
 pub use merge::merged;
 pub use question::{Asking, Question, task};
+pub use row::Row;
 pub use sentences::{Made, Sentence, judged, read_made, write_made};
 pub use settings::{Describe, Names};
 pub use workers::{Asked, ask};

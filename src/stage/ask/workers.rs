@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::answers::{Answers, Row};
+use super::answers::Answers;
 use super::question::{Question, task};
+use super::row::Row;
 use super::settings::Describe;
 use crate::error::{Error, Kind, Result};
 use crate::language_model::{self, Answer, Problem, Server, Usage};

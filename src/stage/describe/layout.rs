@@ -66,6 +66,6 @@ mod tests {
         let of = |text: &str| vec![vec![text.to_owned(); 12]];
         assert!(looks_like_descriptors(&of("two legs")));
         assert!(!looks_like_descriptors(&of("A hen has two legs.")));
-        assert!(!looks_like_descriptors(&[vec!["two legs".to_owned(); 3]].to_vec()));
+        assert!(!looks_like_descriptors(&[vec!["two legs".to_owned(); 3]]));
     }
 }

@@ -8,6 +8,7 @@ pub mod file;
 mod known;
 mod layout;
 mod sentences;
+mod settings;
 mod tables;
 mod tower;
 
@@ -29,7 +30,8 @@ use embed::embed;
 pub use embed::partitions;
 use known::Known;
 pub use layout::Layout;
-pub use sentences::{Prototypes, Sentences, Text, Written};
+pub use sentences::{Sentences, Written};
+pub use settings::{Prototypes, Text};
 pub use tower::SentenceTower;
 
 /// The classifiers made from sentences, each (C, d) with unit rows, fp32 on the CPU.

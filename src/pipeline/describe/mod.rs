@@ -1,6 +1,9 @@
 //! Asking a language model about a pipeline's classes, and putting its sentences into the file that
 //! runs read.
 
+mod questions;
+
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::run::Options;
@@ -9,32 +12,16 @@ use crate::clip::Clip;
 use crate::config::Spec;
 use crate::error::{Context, Error, Kind, Result};
 use crate::language_model::{Endpoint, Server, Usage, tokens_about};
-use crate::runs::sql_scope::scope_of_runs;
-use crate::stage::ask::{self, Answers, Asked, Asking, Question, Questions, Sentence};
+use crate::stage::ask::{self, Answers, Asked, Made, Question, Sentence};
 use crate::stage::describe::{Layout, Prototypes, file};
-use crate::stage::ingest;
 use crate::stage::job::Job;
 use crate::store::Work;
 use crate::store::layout::Store;
-use crate::table::session;
-use crate::table::typed_rows::rows;
-use crate::text::list::{SHOWN, some_of};
 use crate::text::names::plain;
-use crate::text::nearest;
-use crate::workspace::{ids, opened};
+use crate::workspace::ids;
 
-/// What to ask.
-#[derive(Debug, Clone, Default)]
-pub struct Wanted {
-    /// The classes to ask about; all if none is named.
-    pub classes: Vec<String>,
-    /// Whether to ask what was answered already.
-    pub again: bool,
-    /// How many pairs of look-alikes to tell apart, instead of describing each class.
-    pub contrast: Option<usize>,
-    /// A file to write the sentences to, instead of the pipeline's.
-    pub output: Option<PathBuf>,
-}
+use questions::Ready;
+pub use questions::Wanted;
 
 /// What would be asked.
 #[derive(Debug)]
@@ -82,61 +69,6 @@ pub struct Outcome {
 
 /// Tokens of a sentence in an answer, before any was counted.
 const A_SENTENCE: f64 = 30.0;
-
-/// What is known before anything is asked.
-struct Ready {
-    model: String,
-    questions: Questions,
-    /// All classes of the dataset.
-    classes: Vec<String>,
-    /// Those to ask about.
-    chosen: Vec<String>,
-    pairs: Vec<(String, String)>,
-}
-
-impl Ready {
-    async fn new(spec: &Spec, wanted: &Wanted) -> Result<Ready> {
-        let settings = &spec.describe;
-        let questions = Questions::of(settings.domain, settings.questions.as_deref())?;
-        let (source, ingest) = opened::pictures(spec)?;
-        let classes = ingest::classes(source.as_ref(), &ingest)?;
-        let chosen = chosen(&wanted.classes, &classes)?;
-        let model = settings.model.clone().ok_or_else(|| no_model(spec))?;
-        let pairs = match wanted.contrast {
-            Some(most) => look_alikes(spec, &chosen, most).await?,
-            None => Vec::new(),
-        };
-        Ok(Ready { model, questions, classes, chosen, pairs })
-    }
-
-    fn asking<'a>(&'a self, spec: &'a Spec) -> Asking<'a> {
-        Asking { model: &self.model, settings: &spec.describe, questions: &self.questions }
-    }
-
-    /// Returns the questions that this call is about.
-    fn wanted(&self, spec: &Spec, wanted: &Wanted) -> Vec<Question> {
-        let asking = self.asking(spec);
-        match wanted.contrast {
-            None => self.chosen.iter().flat_map(|class| asking.about(class)).collect(),
-            Some(_) => {
-                let both = self.pairs.iter().flat_map(|(one, other)| [(one, other), (other, one)]);
-                both.filter(|(class, _)| self.chosen.contains(class)).flat_map(|(a, b)| asking.between(a, b)).collect()
-            }
-        }
-    }
-
-    /// Returns the questions whose answers belong into the file: about every class, and about the
-    /// pairs that were told apart at any time.
-    fn of_file(&self, spec: &Spec, answers: &Answers) -> Vec<Question> {
-        let asking = self.asking(spec);
-        let pairs = answers.pairs().into_iter().filter(|(class, other)| {
-            let known = |name: &String| self.classes.contains(name);
-            known(class) && known(other)
-        });
-        let about = self.classes.iter().flat_map(|class| asking.about(class));
-        about.chain(pairs.flat_map(|(class, other)| asking.between(&class, &other))).collect()
-    }
-}
 
 /// Returns what would be asked; asks nothing.
 ///
@@ -197,7 +129,7 @@ pub async fn describe(spec: &Spec, wanted: &Wanted, options: &Options) -> Result
     let mut sentences = ask::judged(&of_file, &answers, &ready.classes, settings.names, &clip.tokenizer)?;
     // Another file than the pipeline's has nothing of earlier calls to be replaced.
     let made = match wanted.output {
-        Some(_) => Default::default(),
+        Some(_) => Made::new(),
         None => ask::read_made(&dataset, &store)?,
     };
     let entries = ask::merged(file::entries(&target)?, &ready.classes, &mut sentences, &made);
@@ -207,14 +139,14 @@ pub async fn describe(spec: &Spec, wanted: &Wanted, options: &Options) -> Result
     if wanted.output.is_none() {
         ask::write_made(&sentences, &dataset, &store)?;
     }
-    let names: Vec<String> = ready.classes.iter().map(|class| plain(class)).collect();
-    let full: Vec<String> = entries.iter().filter(|(_, list)| !list.is_empty()).map(|(name, _)| plain(name)).collect();
-    let lacks = |(_, name): &(&String, &String)| !full.contains(name);
-    let lacking = ready.classes.iter().zip(&names).filter(lacks).map(|(class, _)| class.clone()).collect();
-    let of_classes = entries.iter().filter(|(name, _)| names.contains(&plain(name)));
+    let names: HashSet<String> = ready.classes.iter().map(|class| plain(class)).collect();
+    let of_classes = || entries.iter().filter(|(name, _)| names.contains(&plain(name)));
+    let full: HashSet<String> =
+        of_classes().filter(|(_, list)| !list.is_empty()).map(|(name, _)| plain(name)).collect();
+    let lacking = ready.classes.iter().filter(|class| !full.contains(&plain(class))).cloned().collect();
     Ok(Outcome {
         classes: ready.classes.len(),
-        in_file: of_classes.map(|(_, list)| list.len()).sum(),
+        in_file: of_classes().map(|(_, list)| list.len()).sum(),
         lacking,
         asked,
         cached,
@@ -232,26 +164,6 @@ fn to_ask(questions: Vec<Question>, wanted: &Wanted, answers: &Answers) -> (Vec<
     let todo: Vec<Question> = questions.into_iter().filter(|q| wanted.again || !answers.has(q)).collect();
     let cached = all - todo.len();
     (todo, cached)
-}
-
-/// Returns the classes that are named, as the dataset spells them; all if none is.
-fn chosen(named: &[String], classes: &[String]) -> Result<Vec<String>> {
-    if named.is_empty() {
-        return Ok(classes.to_vec());
-    }
-    let find = |name: &String| {
-        classes.iter().find(|class| plain(class) == plain(name)).cloned().ok_or_else(|| {
-            let error = Error::new(Kind::Usage, format!("--classes: the dataset has no class '{name}'"));
-            match nearest::hint("classes", name, classes.iter().map(String::as_str).take(50)) {
-                Some(hint) => error.hint(hint),
-                None => error,
-            }
-        })
-    };
-    let mut chosen: Vec<String> = named.iter().map(find).collect::<Result<_>>()?;
-    let mut seen = std::collections::HashSet::new();
-    chosen.retain(|class| seen.insert(class.clone()));
-    Ok(chosen)
 }
 
 /// Returns the file that sentences are written to.
@@ -288,47 +200,4 @@ fn unread(spec: &Spec, wanted: &Wanted) -> Option<String> {
         "text.prototypes = \"templates\": runs read no sentence; remove that line, or say \"auto\", and they read these"
             .to_owned()
     })
-}
-
-/// Returns the error about a pipeline that names no model, with those that the server has.
-fn no_model(spec: &Spec) -> Error {
-    let offered = || {
-        let server =
-            Server::new(Endpoint::find(spec.describe.endpoint.as_deref()).ok()?, spec.describe.manner("")).ok()?;
-        server.models().filter(|names| !names.is_empty())
-    };
-    let hint = "model = \"NAME\" under [describe], or --set describe.model=NAME";
-    let hint = match offered() {
-        Some(names) => format!("{hint}; the server has {}", some_of(&names, 2 * SHOWN)),
-        None => hint.to_owned(),
-    };
-    Error::new(Kind::Usage, "no language model is named").hint(hint)
-}
-
-/// Returns the look-alikes of the newest run that have one of the `chosen` classes, the most alike
-/// first. They are chosen by what training and the frozen model said alone, not by labels:
-/// sentences are trained on.
-async fn look_alikes(spec: &Spec, chosen: &[String], most: usize) -> Result<Vec<(String, String)>> {
-    const STATEMENT: &str = "SELECT class, other FROM look_alikes WHERE swaps + moved > 0 \
-                             ORDER BY swaps + moved DESC, class, other";
-
-    #[derive(serde::Deserialize)]
-    struct Pair {
-        class: String,
-        other: String,
-    }
-
-    let scope = scope_of_runs(spec)?;
-    let ctx = session(&scope.store, &scope.visible).await?;
-    let pairs: Vec<Pair> = rows(&ctx, STATEMENT).await?;
-    let pairs = pairs.into_iter().map(|Pair { class, other }| (class, other));
-    let pairs: Vec<_> =
-        pairs.filter(|(one, other)| chosen.contains(one) || chosen.contains(other)).take(most).collect();
-    if pairs.is_empty() {
-        return Err(Error::new(Kind::Input, "no run of this pipeline has look-alikes yet").hint(
-            "`microclip-pipe run` first: `SELECT * FROM look_alikes` lists the classes between which its answers and \
-             pseudo-labels moved",
-        ));
-    }
-    Ok(pairs)
 }
