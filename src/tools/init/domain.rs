@@ -149,7 +149,7 @@ pub(super) fn guess(pictures: &Path, classes: &[String]) -> Option<Guess> {
         for word in words {
             // Short beginnings are whole words: `carpets` has nothing to do with cars.
             let is = |sign: &&str| if sign.len() <= 3 { word == *sign } else { word.starts_with(sign) };
-            if let Some(sign) = SIGNS.iter().find(|sign| sign.folder.iter().any(|start| is(&start))) {
+            if let Some(sign) = SIGNS.iter().find(|sign| sign.folder.iter().any(is)) {
                 return Some(Guess { domain: sign.domain, by: format!("the name '{name}'") });
             }
         }
