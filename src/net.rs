@@ -21,7 +21,7 @@ pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(120);
 ///
 /// - Certificates are checked against those of the system, as curl does it.
 /// - A proxy named by `HTTPS_PROXY`, `HTTP_PROXY` or `ALL_PROXY` is used, except for `NO_PROXY`.
-/// - Up to ten redirects are followed; `Authorization` is not sent to another host.
+/// - No redirect is followed: who asks decides what may be said at another place.
 /// - An answer of 400 and above is an answer, not an error: its body says what was wrong.
 pub fn client(silence: Duration) -> ureq::Agent {
     let tls = TlsConfig::builder()
@@ -31,7 +31,7 @@ pub fn client(silence: Duration) -> ureq::Agent {
     ureq::Agent::config_builder()
         .tls_config(tls)
         .http_status_as_error(false)
-        .redirect_auth_headers(ureq::config::RedirectAuthHeaders::SameHost)
+        .max_redirects(0)
         .user_agent(concat!("microclip-pipe/", env!("CARGO_PKG_VERSION")))
         .timeout_resolve(Some(CONNECT))
         .timeout_connect(Some(CONNECT))

@@ -7,7 +7,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 /// The count of a flag that never stops by itself.
 const NEVER: u64 = u64::MAX;
 
-/// How often [`Stop::or`] asks on behalf of its work.
+/// How often [`Stop::or`] asks on behalf of its work, and [`Stop::sleep`] while it sleeps.
 const OFTEN: Duration = Duration::from_millis(100);
 
 /// A flag shared by the signal handler and every stage.
@@ -65,6 +65,22 @@ impl Stop {
         }
     }
 
+    /// Sleeps for `time`, but not beyond a stop.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Interrupted`] if a stop was requested.
+    pub fn sleep(&self, time: Duration) -> Result<()> {
+        let until = Instant::now() + time;
+        loop {
+            self.check()?;
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(OFTEN));
+        }
+    }
+
     /// Asks whether to go on; called at safe points.
     ///
     /// # Errors
@@ -100,6 +116,14 @@ mod tests {
         assert_eq!(failed.unwrap_err().kind(), Kind::Store);
         let endless = Stop::after(2).or(std::future::pending::<Result<()>>()).await;
         assert_eq!(endless.unwrap_err().kind(), Kind::Interrupted);
+    }
+
+    #[test]
+    fn sleep_ends_after_its_time_or_at_a_stop() {
+        let began = Instant::now();
+        Stop::default().sleep(Duration::from_millis(150)).unwrap();
+        assert!(began.elapsed() >= Duration::from_millis(150), "{:?}", began.elapsed());
+        assert_eq!(Stop::after(2).sleep(Duration::from_secs(600)).unwrap_err().kind(), Kind::Interrupted);
     }
 
     #[test]

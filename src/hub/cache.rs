@@ -6,7 +6,7 @@
 //!                   snapshots/COMMIT/FILE       a relative link to the blob
 //!                   refs/REVISION               the commit of a branch or tag
 //!                   trees/COMMIT.json           the files of a commit
-//! .locks/models--ORG--NAME/ETAG.lock            held by whoever fetches a blob
+//! .locks/models--ORG--NAME/ETAG.lock            held while a blob is fetched
 //! ```
 
 use std::fs::{self, File, TryLockError};

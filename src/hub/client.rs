@@ -113,7 +113,6 @@ impl Client {
         if let Some(token) = self.token.as_ref().filter(|_| same_host(url, &self.endpoint)) {
             request = request.header("authorization", token.header());
         }
-        let request = request.config().max_redirects(0).max_redirects_will_error(false).build();
         let (to, from) = sync_channel(4);
         let work = move || {
             if let Err(error) = answer(|| request.call(), &to) {
@@ -197,21 +196,6 @@ impl Answer {
     pub(super) fn of_hub(&self, header: &str) -> Option<&str> {
         self.hubs.get(header)?.to_str().ok()
     }
-}
-
-/// Waits, but not beyond a stop.
-///
-/// # Errors
-/// Returns [`Kind::Interrupted`] if a stop was requested.
-pub(super) fn pause(time: Duration, stop: &Stop) -> Result<()> {
-    let mut left = time;
-    while !left.is_zero() {
-        stop.check()?;
-        let now = left.min(OFTEN);
-        thread::sleep(now);
-        left -= now;
-    }
-    stop.check()
 }
 
 /// Returns whether two addresses are of one scheme, host and port.

@@ -24,7 +24,7 @@ pub(crate) use name::{CONVERTED, short};
 pub use name::{Name, Of};
 
 use self::cache::Repository;
-use self::client::{Client, Trouble, escaped, pause};
+use self::client::{Client, Trouble, escaped};
 use self::environment::Environment;
 use self::refused::{refused, unanswered};
 use self::transfer::Transfer;
@@ -121,16 +121,16 @@ impl<'a> Hub<'a> {
     /// a stop was requested.
     pub fn find(&self, name: &Name) -> Result<Found> {
         if let Some(commit) = name.commit() {
-            return Ok(self.known(name, commit));
+            return Ok(Found::known(self.cache(), name, commit));
         }
         let key = (self.environment.cache.clone(), name.clone());
         let seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some(commit) = seen {
-            return Ok(self.known(name, &commit));
+            return Ok(Found::known(self.cache(), name, &commit));
         }
         let before = Repository::new(self.cache(), name).commit_of(name.revision());
         let found = match (self.environment.offline, before) {
-            (true, Some(commit)) => self.known(name, &commit),
+            (true, Some(commit)) => Found::known(self.cache(), name, &commit),
             (true, None) => return Err(offline(name, "its commit is not known")),
             (false, before) => match (self.ask(name, before.is_some()), before) {
                 (Ok(found), _) => found,
@@ -139,20 +139,13 @@ impl<'a> Hub<'a> {
                     self.watch.say(&format!(
                         "warning: {error}: the commit of last time is used, {commit_in_words}; newer ones are not seen"
                     ));
-                    self.known(name, &commit)
+                    Found::known(self.cache(), name, &commit)
                 }
                 (Err(Unanswered::ForNow(error) | Unanswered::ForGood(error)), _) => return Err(error),
             },
         };
         SEEN.lock().unwrap_or_else(PoisonError::into_inner).insert(key, found.commit.clone());
         Ok(found)
-    }
-
-    /// Returns what the cache knows of a commit.
-    fn known(&self, name: &Name, commit: &str) -> Found {
-        let repository = Repository::new(self.cache(), name);
-        let listing = repository.listing(commit);
-        Found { name: name.at(commit), listing, repository, commit: commit.to_owned(), revision: None }
     }
 
     /// Asks the hub for the files of a commit if they are not known.
@@ -202,7 +195,7 @@ impl<'a> Hub<'a> {
             };
             // A cached commit is not worth a long wait.
             match retries.wait(asked.filter(|_| !is_cached)) {
-                Some(wait) => pause(wait, self.stop).map_err(Unanswered::ForGood)?,
+                Some(wait) => self.stop.sleep(wait).map_err(Unanswered::ForGood)?,
                 None => return Err(Unanswered::ForNow(error)),
             }
         }
@@ -283,6 +276,13 @@ fn offline(name: &Name, why: &str) -> Error {
 }
 
 impl Found {
+    /// Returns what a cache knows of a commit.
+    fn known(cache: &Path, name: &Name, commit: &str) -> Found {
+        let repository = Repository::new(cache, name);
+        let listing = repository.listing(commit);
+        Found { name: name.at(commit), listing, repository, commit: commit.to_owned(), revision: None }
+    }
+
     /// Returns the folder of the commit's files.
     pub fn folder(&self) -> PathBuf {
         self.repository.snapshot(&self.commit)
@@ -331,10 +331,7 @@ pub fn in_cache(name: &Name) -> Result<Found> {
     let repository = Repository::new(&cache, name);
     let commit = name.commit().map(str::to_owned).or_else(|| repository.commit_of(name.revision()));
     match commit.filter(|commit| repository.snapshot(commit).is_dir()) {
-        Some(commit) => {
-            let listing = repository.listing(&commit);
-            Ok(Found { name: name.at(&commit), listing, repository, commit, revision: None })
-        }
+        Some(commit) => Ok(Found::known(&cache, name, &commit)),
         None => Err(Error::new(Kind::Network, format!("{name} is not in {}", cache.display())).hint(match name.of() {
             Of::Model => format!("microclip-pipe model pull {name} fetches it; so does a run"),
             Of::Dataset => "a run fetches it".to_owned(),

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::Watch;
 use super::cache::{Repository, elsewhere};
-use super::client::{Answer, Client, Trouble, escaped, escaped_path, pause};
+use super::client::{Answer, Client, Trouble, escaped, escaped_path};
 use super::listing::Listed;
 use super::name::{Name, Of};
 use super::refused::{refused, unanswered};
@@ -90,7 +90,7 @@ impl Transfer<'_> {
                     was_wrong = true;
                 }
                 Ended::Early(error, asked) => match retries.wait(asked) {
-                    Some(wait) => pause(wait, self.stop)?,
+                    Some(wait) => self.stop.sleep(wait)?,
                     None => return Err(error),
                 },
             }
@@ -111,7 +111,7 @@ impl Transfer<'_> {
             if !std::mem::replace(&mut said, true) {
                 self.watch.say(&format!("another process fetches {} of {}: waiting for it", self.path, self.name));
             }
-            pause(OFTEN, self.stop)?;
+            self.stop.sleep(OFTEN)?;
         }
     }
 

@@ -53,22 +53,6 @@ impl Pace {
     }
 }
 
-/// Sleeps for `wait`.
-///
-/// # Errors
-/// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
-pub(super) fn sleep(wait: Duration, stop: &Stop) -> Result<()> {
-    let until = Instant::now() + wait;
-    loop {
-        stop.check()?;
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(());
-        }
-        std::thread::sleep(left.min(OFTEN));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +69,6 @@ mod tests {
         assert!(began.elapsed() >= Duration::from_millis(120));
         stop.request();
         free.hold(Duration::from_secs(60));
-        assert!(free.turn(&stop).is_err() && sleep(Duration::from_secs(60), &stop).is_err());
+        assert!(free.turn(&stop).is_err() && stop.sleep(Duration::from_secs(60)).is_err());
     }
 }

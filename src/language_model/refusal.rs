@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::text::line::on_one_line;
+
 /// The most characters of a server's words that a message repeats.
 const SHOWN: usize = 300;
 
@@ -62,8 +64,7 @@ impl Refusal {
 
 /// Puts a server's words on one line of bounded length, without characters that steer a terminal.
 pub(super) fn on_a_line(words: &str) -> String {
-    let plain: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let line = plain.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = on_one_line(words);
     match line.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,

@@ -12,7 +12,7 @@ use super::chat::{self, Ended, Message, Models, Request};
 use super::endpoint::Endpoint;
 use super::form::{Form, Taken};
 use super::format::texts_of;
-use super::pace::{Pace, sleep};
+use super::pace::Pace;
 use super::refusal::{Refusal, on_a_line};
 use super::usage::{Usage, tokens_about};
 use crate::error::{Error, Kind, Result};
@@ -107,7 +107,7 @@ impl Server {
                         if asked.is_some() {
                             self.pace.hold(wait);
                         }
-                        sleep(wait, stop)?;
+                        stop.sleep(wait)?;
                         continue;
                     }
                     None => Some(self.given_up(why, asked)?),
@@ -226,7 +226,7 @@ impl Server {
             Some(key) => request.header("authorization", key),
             None => request,
         };
-        let limits = request.config().timeout_global(Some(self.manner.timeout)).max_redirects(0);
+        let limits = request.config().timeout_global(Some(self.manner.timeout));
         // A proxy cannot reach this machine by that name.
         let limits = if self.endpoint.is_here() { limits.proxy(None) } else { limits };
         limits.build()

@@ -2,6 +2,7 @@
 
 pub(crate) mod file;
 pub(crate) mod lfs;
+pub(crate) mod line;
 pub(crate) mod list;
 pub(crate) mod names;
 pub mod nearest;

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use super::settings::Names;
 use crate::error::Result;
+use crate::text::line::on_one_line;
 use crate::text::names::plain;
 
 /// A line of an answer, cleaned.
@@ -112,20 +113,14 @@ const REFUSALS: [&str; 13] = [
 /// Takes the marks of lists off a line: numbers, bullets, quotes, emphasis, and spaces that are not
 /// needed. The result is the same when it is cleaned again; it may be empty.
 pub fn line(raw: &str) -> String {
-    let mut text = spaced(raw);
+    let mut text = on_one_line(raw);
     loop {
-        let next = spaced(&stripped(&text));
+        let next = on_one_line(&stripped(&text));
         if next == text {
             return text;
         }
         text = next;
     }
-}
-
-/// Returns a text on one line with single spaces, without characters that steer a terminal.
-fn spaced(text: &str) -> String {
-    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    plain.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Takes one layer of marks off.
