@@ -79,7 +79,7 @@ fn relations(path: &Path, spec: &Spec, lines: &Lines, applied: &Applied) -> Resu
     let wrong = match dataset.kind {
         SourceKind::HfParquet => None,
         _ if on_hub => Some("on this disk"),
-        SourceKind::Folder if !dataset.path.is_dir() => Some("a folder"),
+        SourceKind::Folder | SourceKind::Cifar if !dataset.path.is_dir() => Some("a folder"),
         SourceKind::List
             if !dataset.path.is_file()
                 && (dataset.path.exists() || pattern::folder(&dataset.path).is_none())
@@ -87,7 +87,6 @@ fn relations(path: &Path, spec: &Spec, lines: &Lines, applied: &Applied) -> Resu
         {
             Some("a file")
         }
-        SourceKind::Cifar if !dataset.path.is_dir() => Some("a folder"),
         _ => None,
     };
     if let Some(expected) = wrong {

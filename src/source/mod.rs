@@ -21,10 +21,10 @@ mod split_names;
 pub mod webdataset;
 mod written;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use class_map::ClassMap;
-use walkdir::DirEntry;
+use walkdir::{DirEntry, WalkDir};
 
 pub use class_names::class_names;
 pub use guess::guess;
@@ -32,7 +32,7 @@ pub(crate) use hf_parquet::part_of::{configurations, on_hub};
 pub use item::{Item, Origin, Split};
 pub use place::{At, Container, Larger, Within};
 
-use crate::error::Result;
+use crate::error::{Context, Kind, Result};
 use crate::hub;
 use crate::image::{Decoding, ExifOrientation, Limits};
 use crate::settings::{Must, SHARE, Want, choice, settings};
@@ -219,6 +219,21 @@ pub fn open(dataset: &Dataset) -> Result<Box<dyn Source>> {
 
 /// Folders of thumbnails and leftovers that network disks and macOS's archives put among pictures.
 const OF_TOOLS: [&str; 4] = ["@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN"];
+
+/// Returns the files in and below a folder, in no order. Hidden folders hold what tools keep: a
+/// store, git's objects, downloads under way.
+///
+/// # Errors
+/// An item is [`Kind::Input`] if a folder cannot be read, which may hold a part of the pictures.
+fn files_below(folder: &Path) -> impl Iterator<Item = Result<PathBuf>> {
+    let entries = WalkDir::new(folder).follow_links(true).into_iter().filter_entry(is_visible);
+    // A link back to a folder above: its target is found without it.
+    let entries = entries.filter(|entry| !entry.as_ref().is_err_and(|error| error.loop_ancestor().is_some()));
+    entries.filter_map(move |entry| match entry.at(Kind::Input, "cannot look through", folder) {
+        Ok(entry) => entry.file_type().is_file().then(|| Ok(entry.into_path())),
+        Err(error) => Some(Err(error)),
+    })
+}
 
 /// Returns whether a file or folder is not hidden; hidden ones belong to tools.
 fn is_visible(entry: &DirEntry) -> bool {

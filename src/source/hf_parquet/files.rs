@@ -3,11 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use walkdir::WalkDir;
-
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
+use crate::source::files_below;
 use crate::source::foreign::{self, Asked};
-use crate::source::is_visible;
 
 const NAME_ONE: &str = "name a Parquet file, or a folder of them";
 
@@ -22,17 +20,8 @@ pub(super) fn find(path: &Path) -> Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Err(Error::new(Kind::Input, format!("{} does not exist", path.display())).hint(NAME_ONE));
     }
-    let mut found = BTreeSet::new();
-    // Hidden folders hold what tools keep: a store, git's objects, downloads under way.
-    for entry in WalkDir::new(path).follow_links(true).into_iter().filter_entry(is_visible) {
-        // A folder that cannot be read may hold a part of the pictures. A link back to a folder
-        // above: its target is found without it.
-        if entry.as_ref().is_err_and(|error| error.loop_ancestor().is_some()) {
-            continue;
-        }
-        let entry = entry.at(Kind::Input, "cannot look through", path)?;
-        found.extend((is_parquet(entry.path()) && entry.file_type().is_file()).then(|| entry.into_path()));
-    }
+    let parquet = files_below(path).filter(|file| file.as_ref().map_or(true, |file| is_parquet(file)));
+    let found: BTreeSet<PathBuf> = parquet.collect::<Result<_>>()?;
     Ok(found.into_iter().collect())
 }
 

@@ -5,11 +5,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use walkdir::WalkDir;
-
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
+use crate::source::files_below;
 use crate::source::foreign::{self, Asked};
-use crate::source::is_visible;
 use crate::source::item::NOT_UTF_8;
 use crate::text::list::{SHOWN, some_of};
 use crate::text::pattern;
@@ -92,19 +90,12 @@ fn is_compressed(path: &Path) -> bool {
 /// Returns the tars in and below a folder.
 fn below(folder: &Path) -> Result<BTreeSet<PathBuf>> {
     let (mut found, mut packed) = (BTreeSet::new(), Vec::new());
-    for entry in WalkDir::new(folder).follow_links(true).into_iter().filter_entry(is_visible) {
-        // A link back to a folder above: its target is found without it.
-        if entry.as_ref().is_err_and(|error| error.loop_ancestor().is_some()) {
-            continue;
-        }
-        let entry = entry.at(Kind::Input, "cannot look through", folder)?;
-        if !entry.file_type().is_file() {
-            continue;
-        }
-        if is_shard(entry.path()) {
-            found.insert(entry.into_path());
-        } else if is_compressed_by_name(entry.path()) {
-            packed.push(entry.into_path());
+    for file in files_below(folder) {
+        let file = file?;
+        if is_shard(&file) {
+            found.insert(file);
+        } else if is_compressed_by_name(&file) {
+            packed.push(file);
         }
     }
     // What lies beside its plain form is what that was made from.
