@@ -68,19 +68,26 @@ impl Run {
         if !self.open && !printer.is_read() {
             return Ok(());
         }
+        let runtime = runtime()?;
         let chosen = stored_run::named(&self.common.load()?.store, &outcome.run)?;
         if self.open {
             let progress = printer.progress();
             let page = report(&chosen, Looked::default(), &stop, progress.as_ref());
-            let path = report::write(&runtime()?.block_on(page)?, None, &chosen)?;
+            let path = report::write(&runtime.block_on(page)?, None, &chosen)?;
             printer.note(&format!("the run's page is {}", path.display()));
             browser::open(&path, printer);
         }
         if printer.is_read() {
             let pipeline = self.common.pipeline.display().to_string();
-            let steps = runtime()?.block_on(next_steps(&chosen, &pipeline))?;
-            printer.note("\nnext:");
-            steps.iter().for_each(|NextStep { why, command }| printer.note(&format!("  {command}\n      {why}")));
+            match runtime.block_on(next_steps(&chosen, &pipeline)) {
+                Ok(steps) => {
+                    printer.note("\nnext:");
+                    let say = |NextStep { why, command }: &NextStep| format!("  {command}\n      {why}");
+                    steps.iter().for_each(|step| printer.note(&say(step)));
+                }
+                // The run is done, and its answers are there.
+                Err(error) => printer.note(&format!("what is worth doing next is not known: {error}")),
+            }
         }
         Ok(())
     }
