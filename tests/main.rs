@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
 
 mod common;
+#[path = "common/http.rs"]
+mod http;
 #[path = "common/patches.rs"]
 mod patches;
 #[path = "common/pipeline.rs"]

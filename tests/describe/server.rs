@@ -1,7 +1,7 @@
 //! A language model's server on loopback, as far as a client can tell: it keeps what it was asked,
 //! and answers as a test wants.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,6 +9,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+
+use crate::http::{self, Request};
 
 /// A request, as it came.
 #[derive(Debug, Clone)]
@@ -114,25 +116,9 @@ impl Drop for Server {
 }
 
 fn read(connection: &TcpStream) -> Option<Seen> {
-    let mut reader = BufReader::new(connection);
-    let mut line = String::new();
-    reader.read_line(&mut line).ok()?;
-    let path = line.split(' ').nth(1)?.to_owned();
-    let (mut authorization, mut length) = (None, 0);
-    loop {
-        let mut header = String::new();
-        reader.read_line(&mut header).ok()?;
-        let Some((name, value)) = header.trim().split_once(": ") else { break };
-        match name.to_lowercase().as_str() {
-            "authorization" => authorization = Some(value.to_owned()),
-            "content-length" => length = value.parse().ok()?,
-            _ => {}
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
+    let Request { path, mut headers, body, .. } = http::read(connection)?;
     let body = serde_json::from_slice(&body).unwrap_or_default();
-    Some(Seen { at: Instant::now(), path, authorization, body })
+    Some(Seen { at: Instant::now(), path, authorization: headers.remove("authorization"), body })
 }
 
 fn answer(mut connection: &TcpStream, request: &Seen, reply: Reply) {

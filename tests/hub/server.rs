@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+
+use crate::http::{self, Request};
 
 /// A larger file is kept as by LFS: named by its SHA-256, and given by the second host.
 const LARGE: usize = 1_000;
@@ -174,18 +176,7 @@ impl State {
 
     /// Reads one request and answers it.
     fn serve(&self, mut stream: TcpStream, second: bool, files: SocketAddr) -> std::io::Result<()> {
-        let mut reader = BufReader::new(stream.try_clone()?);
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        let mut words = line.split(' ');
-        let (method, path) = (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default().to_owned());
-        let mut headers = BTreeMap::new();
-        loop {
-            let mut header = String::new();
-            reader.read_line(&mut header)?;
-            let Some((name, value)) = header.trim().split_once(": ") else { break };
-            headers.insert(name.to_lowercase(), value.to_owned());
-        }
+        let Some(Request { method, path, headers, .. }) = http::read(&stream) else { return Ok(()) };
         let asked = Asked { second, path: path.clone(), headers };
         self.asked.lock().unwrap().push(asked.clone());
         let fault = self.fault(&path);

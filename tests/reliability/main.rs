@@ -2,6 +2,8 @@
 //! its files damaged.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
 
+#[path = "../common/http.rs"]
+mod http;
 #[path = "../hub/server.rs"]
 mod hub_server;
 #[path = "../common/pipeline.rs"]
