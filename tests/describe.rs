@@ -1,7 +1,7 @@
 //! Sentences become features: which are cut, what a stop keeps, and that a feature is of its
 //! sentence alone.
 
-mod server;
+pub mod server;
 mod verb;
 
 use std::collections::BTreeMap;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::server::{Fault, TOKEN};
 use super::{OnHub, clip, ok, said};
+use crate::describe::server as language_model;
 use crate::pipeline::entries;
 
 const RUN: [&str; 2] = ["--set", "adapt.tune=head"];
@@ -326,4 +327,21 @@ fn a_second_model_may_be_on_the_hub_as_well() {
     assert!(!hub.server.paths().iter().any(|path| path.contains("model.safetensors")));
     let missing = hub.command("embed", &["--set", "model.second.path=hf://tiny/dino"]).output().unwrap();
     assert!(said(&missing).contains("hf://tiny/dino that everyone may see (401)"), "{}", said(&missing));
+}
+
+/// The first thing that a newcomer does after `init`: nothing has fetched the model by then.
+#[test]
+fn describe_fetches_the_model_whose_tokenizer_it_needs() {
+    let (on_hub, model) = (OnHub::new(), language_model::Server::new(|_, _| language_model::Reply::Well));
+    let endpoint = format!("describe.endpoint={}", model.endpoint());
+    let asking = ["--set", &endpoint, "--set", "describe.model=m"];
+    on_hub.pipeline.write("sentences.json", "{}");
+    // What is wrong with the command is said before anything is fetched.
+    let refused = on_hub.command("describe", &["--set", &endpoint]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{}", String::from_utf8_lossy(&refused.stderr));
+    assert!(on_hub.server.asked().is_empty());
+    let said = on_hub.command("describe", &asking).output().unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    assert!(on_hub.cached("refs/main").is_file() && model.count() > 0);
+    assert!(on_hub.command("run", &["--set", "adapt.tune=head"]).output().unwrap().status.success());
 }

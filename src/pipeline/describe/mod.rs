@@ -19,6 +19,7 @@ use crate::store::Work;
 use crate::store::layout::Store;
 use crate::text::names::plain;
 use crate::workspace::ids;
+use crate::workspace::on_hub::{self, Need};
 
 use questions::Ready;
 pub use questions::Wanted;
@@ -100,19 +101,21 @@ const A_FORM: u64 = 90;
 /// requested: then the outcome says why it ended.
 ///
 /// # Errors
-/// Fails if the pipeline names no model or no file of sentences, the pictures' classes, the CLIP or
-/// the store cannot be read, or the file not be written.
+/// Fails if the pipeline names no model or no file of sentences, if the pictures' classes, the CLIP
+/// or the store cannot be read, or be fetched where they are named on the hub, or if the file cannot
+/// be written.
 pub async fn describe(spec: &Spec, wanted: &Wanted, options: &Options) -> Result<Outcome> {
     let Options { stop, progress } = options;
+    let spec = &on_hub::fetched(spec, Need::Pictures, stop, progress.as_ref())?;
     let ready = Ready::new(spec, wanted).await?;
     let (settings, model) = (&spec.describe, ready.model.as_str());
     let target = target(spec, wanted)?;
-    // Its tokenizer says which sentences it reads whole.
-    let clip = Clip::open(&spec.model)?;
     let server = Server::new(Endpoint::find(settings.endpoint.as_deref())?, settings.manner(model))?;
     // What cannot be read or written should not be found out after the questions were paid for.
     file::entries(&target)?;
     file::require_writable(&target)?;
+    // Its tokenizer says which sentences it reads whole.
+    let clip = Clip::open(&on_hub::fetched(spec, Need::Models, stop, progress.as_ref())?.model)?;
     let store = wait_for_lock::take(&spec.store, stop, progress).await?;
     let dataset = ids::dataset(spec);
     let works = [Work::Asking(dataset.clone()), Work::Asking(ask::partition_of(model))];
