@@ -102,8 +102,8 @@ const A_FORM: u64 = 90;
 ///
 /// # Errors
 /// Fails if the pipeline names no model or no file of sentences, if the pictures' classes, the CLIP
-/// or the store cannot be read, or be fetched where they are named on the hub, or if the file cannot
-/// be written.
+/// or the store cannot be read, or be fetched where they are named on the hub, or if the file
+/// cannot be written.
 pub async fn describe(spec: &Spec, wanted: &Wanted, options: &Options) -> Result<Outcome> {
     let Options { stop, progress } = options;
     let spec = &on_hub::fetched(spec, Need::Pictures, stop, progress.as_ref())?;
