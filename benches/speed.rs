@@ -23,7 +23,6 @@ use microclip_pipe::config::load;
 use microclip_pipe::cores;
 use microclip_pipe::device::Precision;
 use microclip_pipe::image::{CropBox, Crops, Filter, ImageId, Limits, Preprocess, crops, decode};
-use microclip_pipe::memory;
 use microclip_pipe::runs::sql_scope::scope;
 use microclip_pipe::stage::describe::{About, SentenceTower, Sentences, describe};
 use microclip_pipe::stage::job::Job;
@@ -40,9 +39,11 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
-    // As the program does first.
-    memory::keep_what_is_given_back();
     // Cargo adds `--bench`.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();

@@ -27,7 +27,7 @@
 //! language_model  asking a language model, and finding the sentences in its answer
 //! hub        models and data sets of the Hugging Face Hub: names, cache, fetching
 //! text       words, numbers and paths as people write and mistype them, small text files of users
-//! memory     how much memory to plan with, and what the allocator does with freed memory
+//! memory     how much memory to plan with
 //! net        an HTTP client, and when to ask again
 //! panics     turning panics into errors
 //! stop       the flag that asks running work to stop

@@ -1,12 +1,8 @@
-//! How much memory large tables and SQL may take, and what the allocator does with freed memory.
-
-mod allocator;
+//! How much memory large tables and SQL may take.
 
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-pub use allocator::keep_what_is_given_back;
 
 /// What [`limit`] is where the machine does not say how much it has.
 const UNKNOWN: u64 = 8_000_000_000;

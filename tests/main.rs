@@ -24,6 +24,7 @@ mod terminal;
 
 mod ablate;
 mod ablate_choose;
+mod allocator;
 mod balanced;
 mod changed_pictures;
 mod class_names;
