@@ -25,6 +25,12 @@ def contained(metadata):
     return sorted((p for p in metadata["packages"] if p["id"] in found), key=lambda p: (p["name"], p["version"]))
 
 
+def files(folder, deep):
+    """The texts of a crate. Those of C code that it brings along lie deeper; in this project's own folder, that would be other things."""
+    found = folder.rglob("*") if deep else folder.iterdir()
+    return sorted(file for file in found if TEXT.match(file.name) and file.is_file() and file.suffix not in {".rs", ".py", ".c", ".h"})
+
+
 def main():
     command = [os.environ.get("CARGO", "cargo"), "metadata", "--locked", "--format-version", "1"]
     command += ["--filter-platform", "x86_64-unknown-linux-gnu"]
@@ -35,9 +41,8 @@ def main():
     for crate in crates:
         name = f"{crate['name']} {crate['version']}"
         print(f"{name}: {crate['license']}  {crate['repository'] or ''}".rstrip())
-        for file in sorted(Path(crate["manifest_path"]).parent.iterdir()):
-            if file.is_file() and TEXT.match(file.name):
-                texts[file.read_text(errors="replace").strip()].append(name)
+        for file in files(Path(crate["manifest_path"]).parent, deep=crate["source"] is not None):
+            texts[file.read_text(errors="replace").strip()].append(name)
     for text, names in texts.items():
         print(f"\n{'-' * 80}\n{', '.join(names)}\n\n{text}")
 
