@@ -65,7 +65,7 @@ new pictures cost only themselves. `sql` queries the tables.";
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
     0  done
-    1  failed: an input, a model, the store, a query or a device
+    1  failed: an input, a model, the store, a query, a device or the network
     2  the command line or the pipeline file is wrong; nothing was started
     3  more pictures were rejected than `dataset.tolerance` allows
   130  interrupted; the same command goes on from there";
