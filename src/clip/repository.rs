@@ -64,25 +64,39 @@ fn is_shard(path: &str) -> bool {
     })
 }
 
-fn without_weights(listing: &Listing, name: &Name) -> Error {
+/// Returns the file of a model's weights, the first of them, if they are there as pickles alone.
+pub(crate) fn only_pickle(listing: &Listing) -> Option<&str> {
     let is_pickle =
         |path: &&str| PICKLES.contains(path) || (path.starts_with("pytorch_model-") && path.ends_with(".bin"));
+    let is_read = |path: &str| path == INDEX || SINGLE.contains(&path);
+    if listing.paths().any(is_read) { None } else { listing.paths().find(is_pickle) }
+}
+
+fn without_weights(listing: &Listing, name: &Name) -> Error {
     let id = name.id();
-    match listing.paths().find(is_pickle) {
+    match only_pickle(listing) {
         Some(pickle) => {
             let what = format!(
                 "{} has its weights only as {pickle}, a Python pickle, which can run code when it is opened; only safetensors is read",
                 name.anywhere()
             );
             Error::new(Kind::Model, what).hint(format!(
-                "convert it once where you trust it, and name the folder: python3 -c \"from transformers import CLIPModel, CLIPProcessor; \
-                 [c.from_pretrained('{id}').save_pretrained('FOLDER') for c in (CLIPModel, CLIPProcessor)]\"; or, where a pull request \
-                 of the repository adds model.safetensors, name its revision: hf://{id}@refs/pr/NUMBER"
+                "convert it once where you trust it, and name the folder: {}; or, where a pull request of the repository adds \
+                 model.safetensors, name its revision: hf://{id}@refs/pr/NUMBER",
+                saved_by_transformers(id)
             ))
         }
         None => Error::new(Kind::Model, format!("{} has no model.safetensors", name.anywhere()))
             .hint("it must be a CLIP of transformers or open_clip: docs/models.md"),
     }
+}
+
+/// Returns the command that writes a folder as it is read here.
+fn saved_by_transformers(id: &str) -> String {
+    format!(
+        "python3 -c \"from transformers import CLIPModel, CLIPProcessor; [c.from_pretrained('{id}').save_pretrained('FOLDER') \
+         for c in (CLIPModel, CLIPProcessor)]\""
+    )
 }
 
 /// Refuses a CLIP that cannot be read here by the small files in `folder`, before its weights are
@@ -101,11 +115,8 @@ pub(crate) fn check(folder: &Path, name: &Name) -> Result<()> {
             if folder.join("tokenizer.json").is_file() {
                 return Ok(());
             }
-            Err(Error::new(Kind::Model, format!("{} has no tokenizer.json", name.anywhere())).hint(format!(
-                "transformers writes it: python3 -c \"from transformers import CLIPModel, CLIPProcessor; \
-                 [c.from_pretrained('{}').save_pretrained('FOLDER') for c in (CLIPModel, CLIPProcessor)]\", then name the folder",
-                name.id()
-            )))
+            Err(Error::new(Kind::Model, format!("{} has no tokenizer.json", name.anywhere()))
+                .hint(format!("transformers writes it: {}, then name the folder", saved_by_transformers(name.id()))))
         }
         (false, false) => Err(Error::new(Kind::Model, format!("{} has no config.json", name.anywhere()))
             .hint("it must be a CLIP of transformers or open_clip: docs/models.md")),

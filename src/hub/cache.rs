@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! models--ORG--NAME/blobs/ETAG                  the bytes of a file
-//!                   blobs/ETAG.incomplete       those that have come so far
+//!                   blobs/ETAG.HOST.incomplete  those that have come so far
 //!                   snapshots/COMMIT/FILE       a relative link to the blob
 //!                   refs/REVISION               the commit of a branch or tag
 //!                   trees/COMMIT.json           the files of a commit
+//!                   stand-in                    the revision that is read in place of the main one
 //! .locks/models--ORG--NAME/ETAG.lock            held while a blob is fetched
 //! ```
 
@@ -14,8 +15,19 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::listing::Listing;
-use super::name::{Name, Of, is_commit};
+use super::name::{Name, Of, is_commit, is_revision};
 use crate::error::{Context, Error, Kind, Result};
+
+/// The right to fetch a blob, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+    /// Whether other processes of this machine see it.
+    is_held: bool,
+}
+
+/// The one file that Python does not keep: it lets a pull request stay the one that was taken.
+const STAND_IN: &str = "stand-in";
 
 /// The folder of a repository in the cache.
 #[derive(Debug, Clone)]
@@ -49,6 +61,24 @@ impl Repository {
         }
     }
 
+    /// Returns the revision that has what is read here, where the main one has it in another form.
+    pub(super) fn stand_in(&self) -> Option<String> {
+        let text = fs::read_to_string(self.folder.join(STAND_IN)).ok()?;
+        Some(text.trim().to_owned()).filter(|revision| is_revision(revision))
+    }
+
+    /// Notes which revision that is, or that there is none. A cache that may only be read stays as
+    /// it is.
+    pub(super) fn note_stand_in(&self, revision: Option<&str>) {
+        if self.stand_in().as_deref() != revision {
+            let path = self.folder.join(STAND_IN);
+            let _ = match revision {
+                Some(revision) => replace(&path, revision.as_bytes()),
+                None => fs::remove_file(path),
+            };
+        }
+    }
+
     /// Returns the files of a commit, if they are known.
     pub(super) fn listing(&self, commit: &str) -> Option<Listing> {
         Listing::of_file(&fs::read_to_string(self.trees(commit)).ok()?)
@@ -72,9 +102,20 @@ impl Repository {
         self.folder.join("blobs").join(etag)
     }
 
-    /// Returns the place of a blob that is not whole yet.
-    pub(super) fn incomplete(&self, etag: &str) -> PathBuf {
-        self.folder.join("blobs").join(format!("{etag}.incomplete"))
+    /// Returns the place of a blob that is not whole yet. It is this machine's own, since others
+    /// that share the folder may not see the lock, and this process's own where there are no locks.
+    /// What an earlier version of Python has left becomes its beginning.
+    pub(super) fn incomplete(&self, etag: &str, lock: &Lock) -> PathBuf {
+        let blobs = self.folder.join("blobs");
+        if !lock.is_held {
+            return blobs.join(format!("{etag}.{}-{}.incomplete", machine(), std::process::id()));
+        }
+        let place = blobs.join(format!("{etag}.{}.incomplete", machine()));
+        if !place.exists() {
+            // Of several machines that try, one succeeds.
+            let _ = fs::rename(blobs.join(format!("{etag}.incomplete")), &place);
+        }
+        place
     }
 
     /// Makes the folders that a blob is fetched into.
@@ -92,14 +133,15 @@ impl Repository {
     ///
     /// # Errors
     /// Returns [`Kind::System`] if the lock cannot be made.
-    pub(super) fn try_lock(&self, etag: &str) -> Result<Option<File>> {
+    pub(super) fn try_lock(&self, etag: &str) -> Result<Option<Lock>> {
         let path = self.locks.join(format!("{etag}.lock"));
         let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
         let file = file.at(Kind::System, "cannot open", &path).map_err(elsewhere)?;
         match file.try_lock() {
-            // A file system without locks: two processes would fetch the same, one after the other.
-            Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(file)),
+            Ok(()) => Ok(Some(Lock { _file: file, is_held: true })),
             Err(TryLockError::WouldBlock) => Ok(None),
+            // A file system without locks.
+            Err(TryLockError::Error(_)) => Ok(Some(Lock { _file: file, is_held: false })),
         }
     }
 
@@ -113,15 +155,30 @@ impl Repository {
         fs::create_dir_all(folder).at(Kind::System, "cannot make", folder).map_err(elsewhere)?;
         // Out of `snapshots/COMMIT`, and of each folder of the repository.
         let up = "../".repeat(2 + file.matches('/').count());
-        // A link to a blob that is gone.
-        if fs::symlink_metadata(&place).is_ok() && !place.exists() {
-            let _ = fs::remove_file(&place);
+        let blob = PathBuf::from(format!("{up}blobs/{etag}"));
+        match std::os::unix::fs::symlink(&blob, &place) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            made => return made.at(Kind::System, "cannot make", &place).map_err(elsewhere),
         }
-        match std::os::unix::fs::symlink(format!("{up}blobs/{etag}"), &place) {
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
-            made => made.at(Kind::System, "cannot make", &place).map_err(elsewhere),
+        if fs::read_link(&place).is_ok_and(|there| there == blob) {
+            return Ok(());
         }
+        // A link to another blob, or a file where the cache was copied without its links.
+        let made = (|| {
+            let beside = tempfile::Builder::new().prefix(".").tempdir_in(folder)?;
+            let link = beside.path().join("link");
+            std::os::unix::fs::symlink(&blob, &link)?;
+            fs::rename(&link, &place)
+        })();
+        made.at(Kind::System, "cannot replace", &place).map_err(elsewhere)
     }
+}
+
+/// Returns this machine's name, as far as it can be part of a file's.
+fn machine() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name: String = name.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect();
+    if name.is_empty() { "here".to_owned() } else { name }
 }
 
 /// Adds to an error about the cache that it can be elsewhere.

@@ -19,6 +19,9 @@ pub(super) struct Environment {
     pub(super) endpoint: String,
     /// Whether no request may be made: `HF_HUB_OFFLINE`.
     pub(super) offline: bool,
+    /// Whether a model is taken as its owner has published it, never as the hub's bot has converted
+    /// it: `DISABLE_SAFETENSORS_CONVERSION`, which transformers reads.
+    pub(super) as_published: bool,
     /// Who asks: `HF_TOKEN`, or the file that `hf auth login` writes.
     pub(super) token: Option<Token>,
 }
@@ -91,7 +94,11 @@ impl Environment {
             return Err(Error::new(Kind::Usage, format!("HF_ENDPOINT is '{endpoint}', which is no address"))
                 .hint(format!("unset it, or name a hub: HF_ENDPOINT={HUB}")));
         }
-        let offline = first(&["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])?;
+        let is_set = |value: Option<String>| {
+            value.is_some_and(|value| ["1", "on", "yes", "true"].contains(&value.trim().to_lowercase().as_str()))
+        };
+        let offline = is_set(first(&["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])?);
+        let as_published = is_set(text("DISABLE_SAFETENSORS_CONVERSION")?);
         let token = match first(&["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"])? {
             Some(token) => token,
             None => {
@@ -101,13 +108,7 @@ impl Environment {
             }
         };
         let token = checked(token.trim())?;
-        Ok(Environment {
-            cache: std::path::absolute(&cache).unwrap_or(cache),
-            endpoint,
-            offline: offline
-                .is_some_and(|value| ["1", "on", "yes", "true"].contains(&value.trim().to_lowercase().as_str())),
-            token,
-        })
+        Ok(Environment { cache: std::path::absolute(&cache).unwrap_or(cache), endpoint, offline, as_published, token })
     }
 }
 

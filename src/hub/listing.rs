@@ -57,46 +57,65 @@ impl Listed {
 
 /// What the hub's API says of a revision.
 #[derive(Deserialize)]
-struct Answer {
+struct Revision {
     sha: String,
-    siblings: Vec<Sibling>,
 }
 
+/// A line of what the API says of a commit's tree.
 #[derive(Deserialize)]
-struct Sibling {
-    rfilename: String,
-    size: Option<u64>,
-    #[serde(rename = "blobId")]
-    blob_id: Option<String>,
+struct Entry {
+    #[serde(rename = "type")]
+    kind: String,
+    path: String,
+    oid: String,
+    size: u64,
     lfs: Option<Lfs>,
+    #[serde(rename = "xetHash")]
+    xet_hash: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Lfs {
-    sha256: String,
+    oid: String,
     size: u64,
 }
 
+/// Reads the commit in what the API says of a revision.
+///
+/// # Errors
+/// Returns what is wrong with the answer.
+pub(super) fn commit_of_answer(json: &[u8]) -> Result<String, String> {
+    let Revision { sha } = serde_json::from_slice(json).map_err(|error| at(&error))?;
+    if is_commit(&sha) { Ok(sha) } else { Err("its commit is no commit".to_owned()) }
+}
+
+/// Says where an answer is not as expected. What stands there may be a secret that was sent.
+pub(super) fn at(error: &serde_json::Error) -> String {
+    let what = if error.is_data() { "another kind of value than expected" } else { "no JSON" };
+    format!("{what} at line {}, column {}", error.line(), error.column())
+}
+
 impl Listing {
-    /// Reads what the API says of a revision: its commit and its files.
+    /// Returns a listing of no files.
+    pub(super) fn empty() -> Listing {
+        Listing { format_version: FORMAT, files: BTreeMap::new() }
+    }
+
+    /// Adds what the API says of a commit's tree, a page of it.
     ///
     /// # Errors
     /// Returns what is wrong with the answer.
-    pub(super) fn of_answer(json: &[u8]) -> Result<(String, Listing), String> {
-        let answer: Answer = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-        if !is_commit(&answer.sha) {
-            return Err("its commit is no commit".to_owned());
+    pub(super) fn add_page(&mut self, json: &[u8]) -> Result<(), String> {
+        let entries: Vec<Entry> = serde_json::from_slice(json).map_err(|error| at(&error))?;
+        for Entry { path, oid, size, lfs, xet_hash, .. } in entries.into_iter().filter(|entry| entry.kind == "file") {
+            let (lfs_sha256, lfs_size) = lfs.map(|lfs| (lfs.oid, lfs.size)).unzip();
+            let file = Listed { size, blob_id: oid, lfs_sha256, lfs_size, xet_hash };
+            if !leads_inside(&path) || !file.is_sound() {
+                return Err("it names files as no repository can".to_owned());
+            }
+            self.files.insert(path, file);
         }
-        let mut files = BTreeMap::new();
-        for Sibling { rfilename, size, blob_id, lfs } in answer.siblings {
-            let (Some(size), Some(blob_id)) = (size.or(lfs.as_ref().map(|lfs| lfs.size)), blob_id) else {
-                return Err("it lacks the sizes and hashes of the files".to_owned());
-            };
-            let (lfs_sha256, lfs_size) = lfs.map(|lfs| (lfs.sha256, lfs.size)).unzip();
-            files.insert(rfilename, Listed { size, blob_id, lfs_sha256, lfs_size, xet_hash: None });
-        }
-        let listing = Listing { format_version: FORMAT, files };
-        listing.is_sound().then_some((answer.sha, listing)).ok_or_else(|| "it names files as no repository can".into())
+        Ok(())
     }
 
     /// Reads the cache's file of a listing; `None` if it is of another version or damaged.
@@ -107,8 +126,6 @@ impl Listing {
 
     /// Returns whether no file leads out of the repository, and no hash is anything else.
     fn is_sound(&self) -> bool {
-        let is_part = |part: &str| !part.is_empty() && part != "." && part != "..";
-        let leads_inside = |path: &String| path.split('/').all(is_part) && !path.contains(['\\', '\0']);
         self.files.iter().all(|(path, file)| leads_inside(path) && file.is_sound())
     }
 
@@ -128,6 +145,13 @@ impl Listing {
     }
 }
 
+/// Returns whether a path stays in its repository, and can be shown: a terminal obeys control
+/// characters.
+fn leads_inside(path: &str) -> bool {
+    let is_part = |part: &str| !part.is_empty() && part != "." && part != "..";
+    path.split('/').all(is_part) && !path.contains(|c: char| c == '\\' || c.is_control())
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -136,20 +160,23 @@ mod tests {
 
     const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-    fn answer(path: &str) -> Vec<u8> {
-        let small = json!({"rfilename": path, "size": 3, "blobId": COMMIT});
+    fn page(path: &str) -> Vec<u8> {
+        let small = json!({"type": "file", "path": path, "size": 3, "oid": COMMIT});
+        let folder = json!({"type": "directory", "path": "data", "size": 0, "oid": COMMIT});
         let sha256 = "ab".repeat(32);
         let large = json!({
-            "rfilename": "model.safetensors", "size": 9, "blobId": COMMIT,
-            "lfs": {"sha256": sha256, "size": 9, "pointerSize": 134},
+            "type": "file", "path": "model.safetensors", "size": 9, "oid": COMMIT,
+            "lfs": {"oid": sha256, "size": 9, "pointerSize": 134},
         });
-        json!({"sha": COMMIT, "siblings": [small, large], "private": false}).to_string().into_bytes()
+        json!([small, folder, large]).to_string().into_bytes()
     }
 
     #[test]
     fn the_hubs_answer_becomes_the_file_that_python_keeps() {
-        let (commit, listing) = Listing::of_answer(&answer("config.json")).unwrap();
-        assert_eq!((commit.as_str(), listing.paths().count()), (COMMIT, 2));
+        let mut listing = Listing::empty();
+        listing.add_page(&page("config.json")).unwrap();
+        listing.add_page(&page("tokenizer.json")).unwrap();
+        assert_eq!(listing.paths().collect::<Vec<_>>(), ["config.json", "model.safetensors", "tokenizer.json"]);
         let large = listing.file("model.safetensors").unwrap();
         assert_eq!((large.etag(), large.bytes()), ("ab".repeat(32).as_str(), 9));
         assert_eq!(listing.file("config.json").unwrap().etag(), COMMIT);
@@ -163,12 +190,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_would_lie_elsewhere_is_refused() {
-        for path in ["../config.json", "/etc/passwd", "a/../../b", "a//b", "a\\b", ""] {
-            assert!(Listing::of_answer(&answer(path)).is_err(), "{path}");
+    fn a_file_that_would_lie_elsewhere_or_steer_a_terminal_is_refused() {
+        for path in ["../config.json", "/etc/passwd", "a/../../b", "a//b", "a\\b", "", "a\u{1b}[31mb", "a\nb"] {
+            assert!(Listing::empty().add_page(&page(path)).is_err(), "{path}");
         }
-        assert!(Listing::of_answer(b"<html>").is_err());
-        let bare = json!({"sha": COMMIT, "siblings": [{"rfilename": "config.json"}]}).to_string();
-        assert!(Listing::of_answer(bare.as_bytes()).unwrap_err().contains("sizes"));
+        assert_eq!(Listing::empty().add_page(b"<html>").unwrap_err(), "no JSON at line 1, column 1");
+        let secret = json!([{"type": "Bearer hf_secret", "path": 7}]).to_string();
+        let said = Listing::empty().add_page(secret.as_bytes()).unwrap_err();
+        assert!(said.starts_with("another kind of value") && !said.contains("secret"), "{said}");
+        assert!(commit_of_answer(json!({"sha": "main"}).to_string().as_bytes()).is_err());
     }
 }

@@ -7,7 +7,9 @@
 
 mod cache;
 mod client;
+mod conversion;
 mod environment;
+mod hash;
 mod listing;
 mod name;
 mod refused;
@@ -18,6 +20,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use ureq::http::HeaderMap;
+
 pub use cache::Cached;
 pub use listing::Listing;
 pub(crate) use name::{CONVERTED, short};
@@ -26,6 +30,7 @@ pub use name::{Name, Of};
 use self::cache::Repository;
 use self::client::{Client, Trouble, escaped};
 use self::environment::Environment;
+use self::listing::commit_of_answer;
 use self::refused::{refused, unanswered};
 use self::transfer::Transfer;
 use crate::error::{Error, Kind, Result};
@@ -33,8 +38,11 @@ use crate::net::{self, Retries};
 use crate::stop::Stop;
 use crate::text::numbers::counted;
 
-/// The longest answer of the API that is read: the list of a million files.
-const LONGEST_ANSWER: usize = 256 << 20;
+/// The longest answer of the API that is read. A page of a list has a thousand files.
+const LONGEST_ANSWER: usize = 64 << 20;
+
+/// The most pages of a list: ten million files.
+const PAGES: usize = 10_000;
 
 /// How often the API is asked again: rarely where the cache has an answer, too.
 const ATTEMPTS: [u32; 2] = [4, 1];
@@ -159,25 +167,62 @@ impl<'a> Hub<'a> {
         if self.environment.offline {
             return Err(offline(&found.name, "the cache does not know which files it has"));
         }
-        self.ask(&found.name, false).map_err(|(Unanswered::ForNow(error) | Unanswered::ForGood(error))| error)
+        let listing = Some(self.files(&found.name)?);
+        Ok(Found { listing, ..found })
     }
 
-    /// Asks for the commit and the files of a revision.
+    /// Asks for the commit of a revision.
     fn ask(&self, name: &Name, is_cached: bool) -> Result<Found, Unanswered> {
-        let (client, what) = (self.client(), format!("the list of files at {}", name.revision()));
-        // With `blobs`, the answer has sizes and hashes.
-        let path =
-            format!("/api/{}/{}/revision/{}?blobs=true", name.of().plural(), name.id(), escaped(name.revision()));
+        let path = format!("/api/{}/{}/revision/{}", name.of().plural(), name.id(), escaped(name.revision()));
+        let what = format!("the commit of {}", name.revision());
+        let (json, _) = self.api(name, &path, &what, is_cached)?;
+        let commit = commit_of_answer(&json).map_err(|why| Unanswered::ForGood(self.nonsense(name, &why)))?;
+        let revision = Some(name.revision().to_owned());
+        Ok(Found { revision, ..Found::known(self.cache(), name, &commit) })
+    }
+
+    /// Asks for the files of a commit, a page of them after the other.
+    fn files(&self, name: &Name) -> Result<Listing> {
+        let mut listing = Listing::empty();
+        let mut path =
+            format!("/api/{}/{}/tree/{}?recursive=true", name.of().plural(), name.id(), escaped(name.revision()));
+        for _ in 0..PAGES {
+            let asked = self.api(name, &path, "the list of files", false);
+            let (json, next) = asked.map_err(Unanswered::error)?;
+            listing.add_page(&json).map_err(|why| self.nonsense(name, &why))?;
+            match next {
+                Some(next) => path = next,
+                None => return Ok(listing),
+            }
+        }
+        Err(self.nonsense(name, "its list of files does not end"))
+    }
+
+    fn nonsense(&self, name: &Name, why: &str) -> Error {
+        let what = format!("{} answers about {name}, but not as a hub: {why}", self.environment.endpoint);
+        Error::new(Kind::Network, what).hint("HF_ENDPOINT names the hub; unset, it is https://huggingface.co")
+    }
+
+    /// Asks the API for `what`, at a path, and again where the hub is busy. It is not worth a long
+    /// wait if the cache has an answer, too. Returns the answer, and the path of its next page.
+    fn api(
+        &self,
+        name: &Name,
+        path: &str,
+        what: &str,
+        is_cached: bool,
+    ) -> Result<(Vec<u8>, Option<String>), Unanswered> {
+        let client = self.client();
         let mut retries = Retries::new(ATTEMPTS[usize::from(is_cached)]);
         loop {
-            let answered = client.get(&path, None, self.stop).and_then(|answer| match answer.status {
-                200 => Ok(Ok(answer.all(LONGEST_ANSWER, self.stop)?)),
+            let answered = client.get(path, None, self.stop).and_then(|answer| match answer.status {
+                200 => Ok(Ok((answer.all(LONGEST_ANSWER, self.stop)?, next_page(&answer.headers)))),
                 _ => Ok(Err(answer)),
             });
             let (error, asked) = match answered {
-                Ok(Ok(json)) => return self.answered(name, &json).map_err(Unanswered::ForGood),
+                Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(answer)) => {
-                    let error = refused(answer.status, &answer.headers, &what, name, client);
+                    let error = refused(answer.status, &answer.headers, what, name, client);
                     match net::is_busy(answer.status) {
                         true => (error, net::retry_after(&answer.headers)),
                         false => return Err(Unanswered::ForGood(error)),
@@ -186,29 +231,18 @@ impl<'a> Hub<'a> {
                 Err(Trouble::Ours(error)) => return Err(Unanswered::ForGood(error)),
                 Err(Trouble::Theirs(cause)) => {
                     let may_pass = net::may_pass(&cause);
-                    let error = unanswered(&what, name, client, cause);
+                    let error = unanswered(what, name, client, cause);
                     match may_pass {
                         true => (error, None),
                         false => return Err(Unanswered::ForNow(error)),
                     }
                 }
             };
-            // A cached commit is not worth a long wait.
             match retries.wait(asked.filter(|_| !is_cached)) {
                 Some(wait) => self.stop.sleep(wait).map_err(Unanswered::ForGood)?,
                 None => return Err(Unanswered::ForNow(error)),
             }
         }
-    }
-
-    fn answered(&self, name: &Name, json: &[u8]) -> Result<Found> {
-        let (commit, listing) = Listing::of_answer(json).map_err(|why| {
-            let what = format!("{} answers about {name}, but not as a hub: {why}", self.environment.endpoint);
-            Error::new(Kind::Network, what).hint("HF_ENDPOINT names the hub; unset, it is https://huggingface.co")
-        })?;
-        let repository = Repository::new(self.cache(), name);
-        let revision = name.commit().is_none().then(|| name.revision().to_owned());
-        Ok(Found { name: name.at(&commit), listing: Some(listing), repository, commit, revision })
     }
 
     /// Fetches files of a commit that are not there, the last of them last, and returns the
@@ -221,9 +255,25 @@ impl<'a> Hub<'a> {
     pub fn fetch(&self, found: &Found, files: &[String]) -> Result<PathBuf> {
         let folder = self.fetch_only(found, files)?;
         // Last: where the network is gone, the commit of a revision is one that is whole here.
-        if let Some(revision) = &found.revision {
-            found.repository.note_revision(revision, &found.commit);
+        found.note_revision();
+        if found.is_of_main() {
+            found.repository.note_stand_in(None);
         }
+        Ok(folder)
+    }
+
+    /// Like [`fetch`](Self::fetch), of another revision than the main one that was `named`: the
+    /// cache then knows that it stands in for it.
+    ///
+    /// # Errors
+    /// Fails as [`fetch`](Self::fetch) does.
+    pub fn fetch_instead(&self, named: &Found, found: &Found, revision: &str, files: &[String]) -> Result<PathBuf> {
+        let folder = self.fetch(found, files)?;
+        if let Some(listing) = &named.listing {
+            named.repository.note_listing(&named.commit, listing);
+        }
+        named.note_revision();
+        named.repository.note_stand_in(Some(revision));
         Ok(folder)
     }
 
@@ -260,10 +310,26 @@ impl<'a> Hub<'a> {
     }
 }
 
+/// Returns the path of the page that an answer's header `Link` calls the next. It is asked of the
+/// same hub, whichever host a mirror may have left there.
+fn next_page(headers: &HeaderMap) -> Option<String> {
+    let links = headers.get_all("link").iter().filter_map(|value| value.to_str().ok());
+    let next = links.flat_map(|links| links.split(',')).find(|link| link.contains("rel=\"next\""))?;
+    let address = next.split_once('<')?.1.split_once('>')?.0;
+    Some(address.get(address.find("/api/")?..)?.to_owned())
+}
+
 /// Why the API gave no answer, and whether it may give one later.
 enum Unanswered {
     ForNow(Error),
     ForGood(Error),
+}
+
+impl Unanswered {
+    fn error(self) -> Error {
+        let (Unanswered::ForNow(error) | Unanswered::ForGood(error)) = self;
+        error
+    }
 }
 
 /// Returns the error for what is not in the cache while requests are forbidden.
@@ -283,9 +349,30 @@ impl Found {
         Found { name: name.at(commit), listing, repository, commit: commit.to_owned(), revision: None }
     }
 
+    /// Returns whether the hub has just said which commit it is.
+    pub fn was_asked_for(&self) -> bool {
+        self.revision.is_some()
+    }
+
     /// Returns the folder of the commit's files.
     pub fn folder(&self) -> PathBuf {
         self.repository.snapshot(&self.commit)
+    }
+
+    fn note_revision(&self) {
+        if let Some(revision) = &self.revision {
+            self.repository.note_revision(revision, &self.commit);
+        }
+    }
+
+    /// Returns whether it was found as the main revision just now.
+    fn is_of_main(&self) -> bool {
+        self.revision.as_deref() == Some(name::MAIN)
+    }
+
+    /// Returns the hash of a file's bytes, if it is listed.
+    fn hash_of(&self, file: &str) -> Option<&str> {
+        Some(self.listing.as_ref()?.file(file)?.etag())
     }
 
     /// Returns whether a file is in the cache, with the length that the hub lists.
@@ -329,7 +416,10 @@ pub fn local(path: &Path) -> Result<PathBuf> {
 pub fn in_cache(name: &Name) -> Result<Found> {
     let cache = Environment::read()?.cache;
     let repository = Repository::new(&cache, name);
-    let commit = name.commit().map(str::to_owned).or_else(|| repository.commit_of(name.revision()));
+    let commit = name.commit().map(str::to_owned).or_else(|| {
+        let revision = repository.stand_in().filter(|_| name.is_main());
+        repository.commit_of(revision.as_deref().unwrap_or(name.revision()))
+    });
     match commit.filter(|commit| repository.snapshot(commit).is_dir()) {
         Some(commit) => Ok(Found::known(&cache, name, &commit)),
         None => Err(Error::new(Kind::Network, format!("{name} is not in {}", cache.display())).hint(match name.of() {

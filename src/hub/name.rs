@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::Path;
 
 /// The revision that is meant where none is named.
-const MAIN: &str = "main";
+pub(super) const MAIN: &str = "main";
 
 /// What a name begins with.
 const SCHEME: &str = "hf://";
@@ -180,7 +180,7 @@ fn is_id(text: &str) -> bool {
 }
 
 /// Returns whether a text may be a branch or tag, by Git's rules; it becomes a path of the cache.
-fn is_revision(text: &str) -> bool {
+pub(super) fn is_revision(text: &str) -> bool {
     let odd = |c: char| c.is_whitespace() || c.is_control() || "\\~^:?*[@#%\"'<>|&;$`".contains(c);
     let is_part = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
     text.len() <= 200 && !text.contains(odd) && !text.contains("..") && text.split('/').all(is_part)

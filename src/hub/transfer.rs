@@ -6,11 +6,10 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
 use super::Watch;
-use super::cache::{Repository, elsewhere};
+use super::cache::{Lock, Repository, elsewhere};
 use super::client::{Answer, Client, Trouble, escaped, escaped_path};
+use super::hash::Hash;
 use super::listing::Listed;
 use super::name::{Name, Of};
 use super::refused::{refused, unanswered};
@@ -66,18 +65,19 @@ impl Transfer<'_> {
         let blob = self.repository.blob(self.listed.etag());
         let is_whole = || fs::metadata(&blob).is_ok_and(|blob| blob.len() == self.listed.bytes());
         self.repository.make()?;
-        let _locked = self.locked()?;
+        let lock = self.locked()?;
         // Another process may have fetched it meanwhile.
         if is_whole() {
             self.watch.advance(self.listed.bytes());
             return Ok(());
         }
         let (mut retries, mut was_wrong) = (Retries::new(ATTEMPTS), false);
-        let mut there = self.there();
+        let incomplete = self.repository.incomplete(self.listed.etag(), &lock);
+        let mut there = length(&incomplete);
         self.watch.advance(there);
         loop {
-            let Err(ended) = self.attempt(there) else { break };
-            let now = self.there();
+            let Err(ended) = self.attempt(&incomplete, there) else { break };
+            let now = length(&incomplete);
             if now >= there + SOMETHING {
                 retries = Retries::new(ATTEMPTS);
             }
@@ -95,14 +95,13 @@ impl Transfer<'_> {
                 },
             }
         }
-        let incomplete = self.repository.incomplete(self.listed.etag());
         fs::rename(&incomplete, &blob).at(Kind::System, "cannot name", &blob).map_err(elsewhere)?;
         let folder = blob.parent().unwrap_or(Path::new("/"));
         File::open(folder).and_then(|folder| folder.sync_all()).at(Kind::System, "cannot sync", folder)
     }
 
     /// Waits for the lock of the blob.
-    fn locked(&self) -> Result<File> {
+    fn locked(&self) -> Result<Lock> {
         let mut said = false;
         loop {
             if let Some(lock) = self.repository.try_lock(self.listed.etag())? {
@@ -115,17 +114,11 @@ impl Transfer<'_> {
         }
     }
 
-    /// Returns how many bytes an earlier attempt has left.
-    fn there(&self) -> u64 {
-        fs::metadata(self.repository.incomplete(self.listed.etag())).map_or(0, |left| left.len())
-    }
-
     /// Fetches what is missing after the first `there` bytes.
-    fn attempt(&self, there: u64) -> Result<(), Ended> {
-        let path = self.repository.incomplete(self.listed.etag());
-        let options = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-        let file = options.at(Kind::System, "cannot make", &path).map_err(elsewhere)?;
-        let mut part = Part { file, path: &path, hash: Sha256::new(), length: 0, transfer: self };
+    fn attempt(&self, path: &Path, there: u64) -> Result<(), Ended> {
+        let options = File::options().read(true).write(true).create(true).truncate(false).open(path);
+        let file = options.at(Kind::System, "cannot make", path).map_err(elsewhere)?;
+        let mut part = Part { file, path, hash: Hash::of(self.listed), length: 0, transfer: self };
         // More than the whole is of something else.
         part.keep(if there > self.listed.bytes() { 0 } else { there })?;
         if part.length < self.listed.bytes() {
@@ -166,7 +159,7 @@ struct Part<'a> {
     file: File,
     path: &'a Path,
     /// Of the bytes that are there.
-    hash: Sha256,
+    hash: Hash,
     length: u64,
     transfer: &'a Transfer<'a>,
 }
@@ -176,7 +169,7 @@ impl Part<'_> {
     fn keep(&mut self, length: u64) -> Result<(), Ended> {
         let cut = self.file.set_len(length).and_then(|()| self.file.seek(SeekFrom::Start(0)));
         cut.at(Kind::System, "cannot cut", self.path)?;
-        (self.hash, self.length) = (Sha256::new(), 0);
+        (self.hash, self.length) = (Hash::of(self.transfer.listed), 0);
         let mut block = vec![0; 1 << 20];
         while self.length < length {
             self.transfer.stop.check()?;
@@ -239,14 +232,19 @@ impl Part<'_> {
             let cause = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
             return Err(Ended::Early(unanswered(path, name, client, cause.into()), None));
         }
-        let found = format!("{:x}", self.hash.finalize_reset());
-        if let Some(expected) = listed.sha256().filter(|expected| *expected != found) {
+        let found = std::mem::replace(&mut self.hash, Hash::of(listed)).finish();
+        if found != listed.etag() {
             self.keep(0)?;
-            let why = format!("its sha256 is {found}, not {expected}");
+            let why = format!("its hash is {found}, not {}", listed.etag());
             return Err(Ended::Wrong(self.transfer.wrong(&why)));
         }
         Ok(self.file.sync_all().at(Kind::System, "cannot write", self.path).map_err(elsewhere)?)
     }
+}
+
+/// Returns how many bytes an earlier attempt has left.
+fn length(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |left| left.len())
 }
 
 /// Returns the hash by which the hub's answer names the file, if it is one.

@@ -123,7 +123,7 @@ impl<'a> Lookup<'a> {
             None => {
                 let opened = match Opened::new(spec) {
                     // It is not fetched yet, so no run has read it as it is there now.
-                    Err(_) if on_hub::is_named(spec) => None,
+                    Err(error) if error.kind() == Kind::Network && on_hub::is_named(spec) => None,
                     opened => Some(opened?),
                 };
                 let known = opened.map(|opened| Ok::<_, Error>(opened.known(self.store)?.map(|found| (opened, found))));

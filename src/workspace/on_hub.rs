@@ -41,8 +41,8 @@ struct Wanted {
     check: fn(&Path, &Name) -> Result<()>,
     /// The others.
     then: Vec<String>,
-    /// The commit that was named, where the files are of another.
-    instead_of: Option<Found>,
+    /// What was named, where the files are of another revision, and that one.
+    instead_of: Option<(Found, String)>,
 }
 
 /// What is to be fetched of a repository.
@@ -65,11 +65,7 @@ pub(crate) fn fetched(spec: &Spec, need: Need, stop: &Stop, progress: &dyn Progr
     for one in &wanted {
         one.look(&hub)?;
     }
-    for Wanted { found, first, then, instead_of, .. } in &wanted {
-        hub.fetch(found, &[first.as_slice(), then].concat())?;
-        // Nothing of it, but the cache then knows that.
-        instead_of.iter().try_for_each(|named| hub.fetch(named, &[]).map(drop))?;
-    }
+    wanted.iter().try_for_each(|one| one.fetch(&hub).map(drop))?;
     Ok(spec)
 }
 
@@ -80,36 +76,50 @@ pub(crate) fn fetched(spec: &Spec, need: Need, stop: &Stop, progress: &dyn Progr
 /// the cache does not have it either; [`Kind::Model`] or [`Kind::Input`] if there is nothing in it
 /// that is read here; [`Kind::Interrupted`] if a stop was requested.
 pub(crate) fn locate<'a>(spec: &Spec, need: Need, stop: &'a Stop, progress: &'a dyn Progress) -> Result<Located<'a>> {
-    let mut located = Located { spec: spec.clone(), hub: None, wanted: Vec::new() };
+    let (mut spec, dataset) = (spec.clone(), &spec.dataset);
+    let (mut hub, mut wanted) = (None, Vec::new());
+    for (holds, place) in places(&mut spec) {
+        let Some(name) = Name::in_place_of(place).filter(|_| holds.is_part_of(need)) else { continue };
+        let hub: &Hub<'_> = match &mut hub {
+            Some(hub) => hub,
+            none => none.insert(Hub::open(stop, progress)?),
+        };
+        let found = match holds {
+            Holds::Pictures => pictures_of(hub, &name, dataset)?,
+            Holds::Clip => model_of(hub, &name, repository::check)?,
+            Holds::Second => model_of(hub, &name, check_second)?,
+        };
+        *place = PathBuf::from(found.found.name.to_string());
+        wanted.push(found);
+    }
+    Ok(Located { spec, hub, wanted })
+}
+
+/// What a setting holds that may be named on the hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Pictures,
+    Clip,
+    /// The second vision model.
+    Second,
+}
+
+impl Holds {
+    fn is_part_of(self, need: Need) -> bool {
+        match need {
+            Need::All => true,
+            Need::Pictures => self == Holds::Pictures,
+            Need::Models => self != Holds::Pictures,
+        }
+    }
+}
+
+/// Returns the settings that may hold a name of the hub in the place of a path. The pictures come
+/// first: they are found to be of no use sooner.
+fn places(spec: &mut Spec) -> impl Iterator<Item = (Holds, &mut PathBuf)> {
     let Spec { dataset, model, .. } = spec;
-    let named = |path: Option<&PathBuf>, of: Need| {
-        path.filter(|_| need == of || need == Need::All).and_then(|path| Name::in_place_of(path))
-    };
-    let pictures = named(Some(&dataset.path), Need::Pictures);
-    let (clip, second) = (named(Some(&model.path), Need::Models), named(model.second.path.as_ref(), Need::Models));
-    if pictures.is_none() && clip.is_none() && second.is_none() {
-        return Ok(located);
-    }
-    let hub = Hub::open(stop, progress)?;
-    let place = |wanted: &Wanted| PathBuf::from(wanted.found.name.to_string());
-    // The pictures come first: they are found to be of no use sooner.
-    if let Some(name) = pictures {
-        let wanted = pictures_of(&hub, &name, dataset)?;
-        located.spec.dataset.path = place(&wanted);
-        located.wanted.push(wanted);
-    }
-    if let Some(name) = clip {
-        let wanted = model_of(&hub, &name, repository::check)?;
-        located.spec.model.path = place(&wanted);
-        located.wanted.push(wanted);
-    }
-    if let Some(name) = second {
-        let wanted = model_of(&hub, &name, check_second)?;
-        located.spec.model.second.path = Some(place(&wanted));
-        located.wanted.push(wanted);
-    }
-    located.hub = Some(hub);
-    Ok(located)
+    let second = model.second.path.as_mut().map(|path| (Holds::Second, path));
+    [(Holds::Pictures, &mut dataset.path), (Holds::Clip, &mut model.path)].into_iter().chain(second)
 }
 
 impl Wanted {
@@ -118,6 +128,15 @@ impl Wanted {
         match self.found.missing(&self.then).files {
             0 => Ok(()),
             _ => (self.check)(&hub.fetch_only(&self.found, &self.first)?, &self.found.name),
+        }
+    }
+
+    /// Fetches all that is needed, and returns the folder.
+    fn fetch(&self, hub: &Hub<'_>) -> Result<PathBuf> {
+        let files = [self.first.as_slice(), &self.then].concat();
+        match &self.instead_of {
+            Some((named, revision)) => hub.fetch_instead(named, &self.found, revision, &files),
+            None => hub.fetch(&self.found, &files),
         }
     }
 }
@@ -147,23 +166,21 @@ pub(crate) fn pull(name: &Name, stop: &Stop, progress: &dyn Progress) -> Result<
     let hub = Hub::open(stop, progress)?;
     let wanted = model_of(&hub, name, check_either)?;
     wanted.look(&hub)?;
-    let Wanted { found, first, then, .. } = wanted;
-    let folder = hub.fetch(&found, &[first, then].concat())?;
-    Ok((found.name, folder))
+    let folder = wanted.fetch(&hub)?;
+    Ok((wanted.found.name, folder))
 }
 
 /// Returns whether a pipeline names anything on the hub.
 pub(crate) fn is_named(spec: &Spec) -> bool {
-    let paths = [Some(&spec.dataset.path), Some(&spec.model.path), spec.model.second.path.as_ref()];
-    paths.into_iter().flatten().any(|path| Name::in_place_of(path).is_some())
+    // The list of places is one that can be written to.
+    places(&mut spec.clone()).any(|(_, path)| Name::in_place_of(path).is_some())
 }
 
 /// Returns settings whose names of the hub are replaced by the commits that the cache has of them.
 /// Makes no request; what the cache does not have stays as it is.
 pub(crate) fn as_cached(spec: &Spec) -> Spec {
     let mut spec = spec.clone();
-    let places = [Some(&mut spec.dataset.path), Some(&mut spec.model.path), spec.model.second.path.as_mut()];
-    for place in places.into_iter().flatten() {
+    for (_, place) in places(&mut spec) {
         if let Some(found) = Name::in_place_of(place).and_then(|name| in_cache(&name).ok()) {
             *place = PathBuf::from(found.name.to_string());
         }
@@ -174,12 +191,23 @@ pub(crate) fn as_cached(spec: &Spec) -> Spec {
 fn model_of(hub: &Hub<'_>, name: &Name, check: fn(&Path, &Name) -> Result<()>) -> Result<Wanted> {
     let found = hub.find(name)?;
     // Python fetched it, and noted no listing.
-    if found.listing.is_none() && repository::seems_whole(&found.folder()) {
+    if found.listing.is_none() && !found.was_asked_for() && repository::seems_whole(&found.folder()) {
         return Ok(Wanted { found, first: Vec::new(), check, then: Vec::new(), instead_of: None });
     }
     let found = hub.list(found)?;
-    let needed = found.listing.as_ref().map(|listing| Needed::of(listing, name)).transpose()?.unwrap_or_default();
-    Ok(Wanted { found, first: needed.companions, check, then: needed.weights, instead_of: None })
+    let wanted = |found: Found, instead_of| {
+        let needed = found.listing.as_ref().map(|listing| Needed::of(listing, name)).transpose()?.unwrap_or_default();
+        Ok(Wanted { found, first: needed.companions, check, then: needed.weights, instead_of })
+    };
+    let pickle = found.listing.as_ref().filter(|_| name.is_main()).and_then(repository::only_pickle);
+    let Some(pickle) = pickle.map(str::to_owned) else { return wanted(found, None) };
+    match hub.conversion(&found, &pickle) {
+        Ok(Some((converted, revision))) => wanted(converted, Some((found, revision))),
+        Ok(None) => wanted(found, None),
+        Err(interrupted) if interrupted.kind() == Kind::Interrupted => Err(interrupted),
+        // That there are only pickles is what the user must know.
+        Err(why) => wanted(found, None).map_err(|refused: Error| refused.cause(why)),
+    }
 }
 
 fn check_second(folder: &Path, _: &Name) -> Result<()> {
@@ -215,7 +243,7 @@ fn pictures_of(hub: &Hub<'_>, name: &Name, dataset: &Dataset) -> Result<Wanted> 
         Ok(converted) => {
             let files = files(&converted)?;
             if !files.is_empty() {
-                return Ok(Wanted { instead_of: Some(found), ..wanted(converted, files) });
+                return Ok(Wanted { instead_of: Some((found, CONVERTED.to_owned())), ..wanted(converted, files) });
             }
             known.extend(converted.listing.as_ref().map(source::configurations).unwrap_or_default());
             None

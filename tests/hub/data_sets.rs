@@ -117,6 +117,21 @@ fn a_repository_without_parquet_is_read_as_the_hub_converted_it() {
     let reference = hub.home().join("hub/datasets--tiny--flowers/refs/refs/convert/parquet");
     assert_eq!(fs::read_to_string(reference).unwrap(), commit);
     ok(&hub.command("ingest", &[]).env("HF_HUB_OFFLINE", "1").output().unwrap());
+
+    // What names no commit finds it as well.
+    let listed = hub.command("cache ls", &[]).output().unwrap();
+    assert!(ok(&listed).contains("images") && !said(&listed).contains("not known"), "{}", said(&listed));
+    ok(&hub.command("cache gc", &["--unreferenced", "--dry-run"]).output().unwrap());
+    let grid = "name = \"tuning\"\nstore = \"store\"\npipelines = [\"pipeline.toml\"]\nseeds = [0]\nsplit = \"train\"\n\
+                [[rows]]\nname = \"zero-shot\"\nmodel = \"zero_shot\"\nset = [\"adapt.tune=none\"]\n";
+    hub.pipeline.write("grid.toml", grid);
+    ok(&hub.program(&["ablate", "grid.toml"]).output().unwrap());
+    let planned = ok(&hub.program(&["ablate", "grid.toml", "--dry-run"]).output().unwrap());
+    assert!(planned.contains("cached"), "{planned}");
+    // What is broken here is not taken for what is still to be fetched.
+    hub.pipeline.write("sentences.json", "{");
+    let broken = hub.program(&["ablate", "grid.toml", "--dry-run"]).output().unwrap();
+    assert!(!broken.status.success() && said(&broken).contains("sentences.json"), "{}", said(&broken));
 }
 
 #[test]

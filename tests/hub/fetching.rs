@@ -26,6 +26,9 @@ fn a_name_gives_the_table_of_the_folder_and_then_asks_for_the_revision_alone() {
     assert_eq!(ok(&first), of_folder);
     let mut paths = hub.server.paths();
     assert_eq!(paths.remove(0), "/api/models/tiny/clip/revision/main");
+    let commit = fs::read_to_string(hub.cached("refs/main")).unwrap();
+    let list = format!("/api/models/tiny/clip/tree/{commit}");
+    assert_eq!(paths.drain(..2).collect::<Vec<_>>(), [list.as_str(); 2], "two pages");
     let weights = paths.iter().filter(|path| path.contains("/large/")).count();
     assert_eq!(
         (paths.len() - weights, weights),
@@ -40,7 +43,6 @@ fn a_name_gives_the_table_of_the_folder_and_then_asks_for_the_revision_alone() {
     assert_eq!(hub.server.paths(), [""; 0]);
 
     // The run is on record with the commit, and can be made again by it, without a request.
-    let commit = fs::read_to_string(hub.cached("refs/main")).unwrap();
     let rows = hub.pipeline.sql("SELECT settings FROM runs");
     let pinned = format!("hf://tiny/clip@{commit}");
     assert!(rows[0]["settings"].as_str().unwrap().contains(&format!("\"path\":\"{pinned}\"")), "{rows:?}");
@@ -119,10 +121,10 @@ fn a_revision_that_has_moved_costs_what_has_changed() {
     let commit = hub.server.commit("models/tiny/clip", "main", &files);
     hub.server.asked();
     assert!(ok(&hub.pull()).trim().ends_with(&commit));
-    assert_eq!(
-        hub.server.paths(),
-        ["/api/models/tiny/clip/revision/main".to_owned(), format!("/tiny/clip/resolve/{commit}/merges.txt")]
-    );
+    let paths = hub.server.paths();
+    assert_eq!(paths[0], "/api/models/tiny/clip/revision/main");
+    let fetched: Vec<_> = paths.iter().filter(|path| !path.starts_with("/api/")).collect();
+    assert_eq!(fetched, [&format!("/tiny/clip/resolve/{commit}/merges.txt")]);
 }
 
 #[test]
@@ -151,7 +153,7 @@ fn a_dry_run_and_doctor_say_what_is_to_come_and_fetch_none_of_it() {
     let seen = ok(&hub.command("doctor", &[]).output().unwrap());
     assert!(seen.contains("a run fetches hf://tiny/clip@") && seen.contains(": 5 files, 2.9 MB into "), "{seen}");
     assert!(!hub.home().exists(), "nothing was written");
-    assert_eq!(hub.server.paths(), ["/api/models/tiny/clip/revision/main"; 2]);
+    assert!(hub.server.paths().iter().all(|path| path.starts_with("/api/")));
 
     ok(&hub.pull());
     let plan = ok(&hub.command("run", &["--dry-run"]).output().unwrap());
@@ -228,6 +230,18 @@ fn a_file_that_was_cut_off_since_is_fetched_again() {
     assert_eq!(fs::read(weights).unwrap(), fs::read(clip().join("model.safetensors")).unwrap());
 }
 
+/// As `cp -L` leaves it.
+#[test]
+fn a_file_in_the_place_of_a_link_is_mended() {
+    let hub = OnHub::new();
+    let weights = format!("{}/model.safetensors", ok(&hub.pull()).trim());
+    fs::remove_file(&weights).unwrap();
+    fs::write(&weights, vec![7; 1_000]).unwrap();
+    ok(&hub.pull());
+    assert_eq!(fs::read(&weights).unwrap(), fs::read(clip().join("model.safetensors")).unwrap());
+    assert!(fs::symlink_metadata(&weights).unwrap().is_symlink());
+}
+
 /// Earlier versions of `huggingface_hub` noted no listing of files.
 #[test]
 fn a_cache_without_listings_is_read_if_it_is_whole_by_itself() {
@@ -245,7 +259,10 @@ fn a_cache_without_listings_is_read_if_it_is_whole_by_itself() {
     fs::remove_file(format!("{}/tokenizer.json", folder.trim())).unwrap();
     assert!(said(&offline()).contains("the cache does not know which files it has"), "{}", said(&offline()));
     assert_eq!(ok(&hub.program(&["model", "pull", &pinned]).output().unwrap()), folder);
-    assert_eq!(hub.server.paths(), [format!("/api/models/tiny/clip/revision/{commit}")]);
+    assert_eq!(
+        hub.server.paths(),
+        [format!("/api/models/tiny/clip/tree/{commit}"), format!("/api/models/tiny/clip/tree/{commit}")]
+    );
 }
 
 #[test]
@@ -314,7 +331,7 @@ fn an_ablation_asks_for_the_revision_once() {
     assert_eq!(hub.server.paths(), [""; 0]);
     let table = ok(&hub.program(&["ablate", "grid.toml"]).output().unwrap());
     assert!(table.contains("zero-shot"), "{table}");
-    let asked = hub.server.paths().iter().filter(|path| path.starts_with("/api/")).count();
+    let asked = hub.server.paths().iter().filter(|path| path.contains("/revision/")).count();
     assert_eq!(asked, 1);
 }
 

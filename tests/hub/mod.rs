@@ -1,5 +1,6 @@
 //! Models and data sets of the Hugging Face Hub, by the real binary and a hub on loopback.
 
+mod conversion;
 mod data_sets;
 mod failing;
 mod fetching;
@@ -66,7 +67,11 @@ impl OnHub {
     }
 
     fn pull(&self) -> Output {
-        self.program(&["model", "pull", "tiny/clip"]).output().unwrap()
+        self.pull_with(&[])
+    }
+
+    fn pull_with(&self, variables: &[(&str, &str)]) -> Output {
+        self.program(&["model", "pull", "tiny/clip"]).envs(variables.iter().copied()).output().unwrap()
     }
 
     /// What a refused command says, with its exit code.

@@ -12,12 +12,16 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use crate::http::{self, Request};
 
 /// A larger file is kept as by LFS: named by its SHA-256, and given by the second host.
 const LARGE: usize = 1_000;
+
+/// Files of a page of a list.
+const PAGE: usize = 3;
 
 /// The token that gated repositories open for.
 pub const TOKEN: &str = "hf_canary5f0c81d2donottell";
@@ -73,6 +77,7 @@ struct Repository {
     revisions: BTreeMap<String, String>,
     commits: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
     gated: bool,
+    discussions: Vec<Value>,
 }
 
 impl Server {
@@ -132,6 +137,14 @@ impl Server {
         self.commit(&format!("models/{id}"), "main", &files)
     }
 
+    /// Opens a pull request, as far as the API lists it.
+    pub fn pull_request(&self, repository: &str, number: u64, author: &str, title: &str, status: &str) {
+        let opened = json!({
+            "num": number, "title": title, "status": status, "isPullRequest": true, "author": {"name": author, "type": "user"},
+        });
+        self.state.repositories().get_mut(repository).unwrap().discussions.push(opened);
+    }
+
     /// Gives a repository only to those with the token.
     pub fn gate(&self, repository: &str) {
         self.state.repositories().get_mut(repository).unwrap().gated = true;
@@ -163,6 +176,11 @@ impl Server {
 /// A name for bytes, of the length of Git's.
 fn hash(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex()[..40].to_owned()
+}
+
+/// Git's name for a file's bytes.
+fn git(bytes: &[u8]) -> String {
+    format!("{:x}", Sha1::new_with_prefix(format!("blob {}\0", bytes.len())).chain_update(bytes).finalize())
 }
 
 pub fn sha256(bytes: &[u8]) -> String {
@@ -229,7 +247,7 @@ impl State {
 
     fn hub(&self, asked: &Asked, files: SocketAddr) -> Answer {
         let path = asked.path.replace("%2F", "/");
-        let (path, _) = path.split_once('?').unwrap_or((&path, ""));
+        let (path, query) = path.split_once('?').unwrap_or((&path, ""));
         let all = self.repositories();
         let rest = path.trim_start_matches("/api/");
         let is_api = rest.len() < path.len();
@@ -257,8 +275,19 @@ impl State {
                 Some((commit, all)) => Answer::new(200).json(&listing(commit, all)),
                 None => Answer::new(404).with("X-Error-Code", "RevisionNotFound"),
             },
+            "discussions" => {
+                Answer::new(200).json(&json!({"discussions": repository.discussions, "count": 1, "start": 0}))
+            }
             "tree" => match commit_of(rest) {
-                Some((_, all)) => Answer::new(200).json(&tree(all)),
+                Some((_, all)) => {
+                    let first =
+                        query.split('&').find_map(|part| part.strip_prefix("cursor=")?.parse().ok()).unwrap_or(0);
+                    let answer = Answer::new(200).json(&tree(all, first));
+                    // As a mirror leaves it, which changes no header.
+                    let next =
+                        format!("<https://huggingface.co{path}?recursive=true&cursor={}>; rel=\"next\"", first + PAGE);
+                    if first + PAGE < all.len() { answer.with("Link", &next) } else { answer }
+                }
                 None => Answer::new(404).with("X-Error-Code", "RevisionNotFound"),
             },
             "resolve" => {
@@ -276,7 +305,7 @@ impl State {
                         .with("Location", &format!("http://{files}/large/{}?signature=secret", sha256(bytes))),
                     Some(bytes) => Answer::new(200)
                         .with("X-Repo-Commit", commit)
-                        .with("ETag", &format!("\"{}\"", hash(bytes)))
+                        .with("ETag", &format!("\"{}\"", git(bytes)))
                         .body(bytes.clone()),
                 }
             }
@@ -285,28 +314,22 @@ impl State {
     }
 }
 
-/// What the API says of a revision, with `blobs=true`.
+/// What the API says of a revision. It cuts the list of a large repository's files off.
 fn listing(commit: &str, files: &BTreeMap<String, Vec<u8>>) -> Value {
-    let file = |(path, bytes): (&String, &Vec<u8>)| {
-        let mut file = json!({"rfilename": path, "size": bytes.len(), "blobId": hash(bytes)});
-        if bytes.len() > LARGE {
-            file["lfs"] = json!({"sha256": sha256(bytes), "size": bytes.len(), "pointerSize": 134});
-        }
-        file
-    };
-    json!({"_id": "1", "id": "a/b", "sha": commit, "siblings": files.iter().map(file).collect::<Vec<_>>()})
+    let some: Vec<Value> = files.keys().take(1).map(|path| json!({"rfilename": path})).collect();
+    json!({"_id": "1", "id": "a/b", "sha": commit, "siblings": some})
 }
 
-/// What the API says of the tree of a revision, as Python's snapshots ask for it.
-fn tree(files: &BTreeMap<String, Vec<u8>>) -> Value {
+/// A page of what the API says of the tree of a revision.
+fn tree(files: &BTreeMap<String, Vec<u8>>, first: usize) -> Value {
     let file = |(path, bytes): (&String, &Vec<u8>)| {
-        let mut file = json!({"type": "file", "path": path, "size": bytes.len(), "oid": hash(bytes)});
+        let mut file = json!({"type": "file", "path": path, "size": bytes.len(), "oid": git(bytes)});
         if bytes.len() > LARGE {
             file["lfs"] = json!({"oid": sha256(bytes), "size": bytes.len(), "pointerSize": 134});
         }
         file
     };
-    json!(files.iter().map(file).collect::<Vec<_>>())
+    json!(files.iter().skip(first).take(PAGE).map(file).collect::<Vec<_>>())
 }
 
 struct Answer {

@@ -1,0 +1,94 @@
+//! Where a model has only pickles: the pull request in which the hub's bot has converted them.
+//!
+//! transformers takes the same one. The hub opens it for most models that were published before
+//! safetensors was, and many owners never merge it.
+
+use serde::Deserialize;
+
+use super::listing::at;
+use super::name::short;
+use super::{Found, Hub, Unanswered};
+use crate::error::Result;
+
+/// Who converts, and what it calls the pull request.
+const BOT: &str = "SFconvertbot";
+const TITLE: &str = "Adding `safetensors` variant of this model";
+
+/// What the hub's API says of a repository's discussions.
+#[derive(Deserialize)]
+struct Answer {
+    discussions: Vec<Discussion>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Discussion {
+    num: u64,
+    title: String,
+    status: String,
+    #[serde(default)]
+    is_pull_request: bool,
+    author: Option<Author>,
+}
+
+#[derive(Deserialize)]
+struct Author {
+    name: String,
+}
+
+impl Discussion {
+    fn is_conversion(&self) -> bool {
+        let by_bot = self.author.as_ref().is_some_and(|author| author.name == BOT);
+        by_bot && self.is_pull_request && self.status == "open" && self.title == TITLE
+    }
+}
+
+impl Hub<'_> {
+    /// Finds the pull request in which the hub's bot has converted `pickle`, the weights of a
+    /// repository's main revision, and says that it is taken. Returns its revision too; `None` if
+    /// there is none whose own pickle has the same bytes. Makes two requests, and only one where
+    /// the cache knows which it was.
+    ///
+    /// # Errors
+    /// Fails as [`list`](Self::list) does.
+    pub fn conversion(&self, named: &Found, pickle: &str) -> Result<Option<(Found, String)>> {
+        if let Some(known) = named.repository.stand_in() {
+            let found = self.list(self.find(&named.name.at(&known))?)?;
+            return Ok(Some((found, known)));
+        }
+        if self.environment.offline || self.environment.as_published {
+            return Ok(None);
+        }
+        for number in self.conversions(named)? {
+            let revision = format!("refs/pr/{number}");
+            let found = self.list(self.find(&named.name.at(&revision))?)?;
+            // It may be older than the weights of the main revision.
+            if found.hash_of(pickle).is_some_and(|hash| named.hash_of(pickle) == Some(hash)) {
+                self.watch.say(&format!(
+                    "{named} has its weights only as {pickle}, a pickle; {BOT}, the hub's own converter, has added them as safetensors in pull \
+                     request {number}, which is taken, at commit {}; {named}@{revision} names it",
+                    short(&found.commit),
+                    named = named.name.anywhere(),
+                ));
+                return Ok(Some((found, revision)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the numbers of the bot's open pull requests, the newest first.
+    fn conversions(&self, named: &Found) -> Result<Vec<u64>> {
+        let path = format!(
+            "/api/{}/{}/discussions?p=0&type=pull_request&status=open&author={BOT}",
+            named.name.of().plural(),
+            named.name.id()
+        );
+        let asked = self.api(&named.name, &path, "the list of pull requests", false);
+        let (json, _) = asked.map_err(Unanswered::error)?;
+        let answer: Answer = serde_json::from_slice(&json).map_err(|error| self.nonsense(&named.name, &at(&error)))?;
+        let mut numbers: Vec<u64> =
+            answer.discussions.iter().filter(|one| one.is_conversion()).map(|one| one.num).collect();
+        numbers.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(numbers)
+    }
+}
