@@ -18,7 +18,11 @@ pub struct Seen {
     pub at: Instant,
     pub path: String,
     pub authorization: Option<String>,
+    /// Where it was sent to.
+    pub host: Option<String>,
     pub body: Value,
+    /// How often the same was asked before.
+    pub before: usize,
 }
 
 impl Seen {
@@ -77,9 +81,10 @@ impl Server {
                 }
                 let (Ok(connection), requests, reply) = (connection, requests.clone(), reply.clone()) else { continue };
                 std::thread::spawn(move || {
-                    let Some(request) = read(&connection) else { return };
+                    let Some(mut request) = read(&connection) else { return };
                     let number = {
                         let mut requests = requests.lock().unwrap();
+                        request.before = requests.iter().filter(|earlier: &&Seen| earlier.body == request.body).count();
                         requests.push(request.clone());
                         requests.len() - 1
                     };
@@ -118,7 +123,8 @@ impl Drop for Server {
 fn read(connection: &TcpStream) -> Option<Seen> {
     let Request { path, mut headers, body, .. } = http::read(connection)?;
     let body = serde_json::from_slice(&body).unwrap_or_default();
-    Some(Seen { at: Instant::now(), path, authorization: headers.remove("authorization"), body })
+    let (authorization, host) = (headers.remove("authorization"), headers.remove("host"));
+    Some(Seen { at: Instant::now(), path, authorization, host, body, before: 0 })
 }
 
 fn answer(mut connection: &TcpStream, request: &Seen, reply: Reply) {
@@ -147,11 +153,13 @@ fn answer(mut connection: &TcpStream, request: &Seen, reply: Reply) {
     }
 }
 
-/// As many sentences as a question asks for: the same for the same question.
+/// As many sentences as a question asks for: others each time, and of each model and server.
 pub fn sentences(request: &Seen) -> Vec<String> {
     let (question, class) = (request.question(), request.class());
     let wanted = question.split("Write ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_default();
-    let mark = &blake3::hash(question.as_bytes()).to_hex()[..4];
+    let Seen { host, body, before, .. } = request;
+    let asked = format!("{question} {} {} {before} {host:?}", body["model"], body["seed"]);
+    let mark = &blake3::hash(asked.as_bytes()).to_hex()[..6];
     (1..=wanted.parse().unwrap()).map(|n: usize| format!("The {class} shows detail {n} of {mark}.")).collect()
 }
 

@@ -97,9 +97,12 @@ fn a_run_reads_what_was_asked_and_nothing_is_asked_twice() {
     ok(&describe(&pipeline, &[]));
     let new = server.seen().split_off(QUESTIONS);
     assert!(new.len() == 4 && new.iter().all(|seen| seen.class() == "pink aster"), "{new:?}");
+    let first = file(&pipeline);
     ok(&describe(&pipeline, &["--again", "--classes", "Red_Rose"]));
     assert_eq!(server.count(), QUESTIONS + 8);
-    assert_eq!(sentences_of("red rose"), 12, "the answers are the same again");
+    let (old, new) = (first["red rose"].as_array().unwrap(), file(&pipeline)["red rose"].clone());
+    assert!(new.as_array().unwrap().len() == 12 && !old.iter().any(|old| new.as_array().unwrap().contains(old)));
+    assert_eq!(file(&pipeline)["white lily"], first["white lily"]);
     fails(&describe(&pipeline, &["--classes", "red ros"]), 2, &["no class 'red ros'", "did you mean `red rose`?"]);
 }
 
@@ -129,11 +132,109 @@ fn what_a_person_does_to_the_file_stays() {
     let before = server.count();
     ok(&describe(&pipeline, &[]));
     assert_eq!((server.count(), file(&pipeline)["White_Lily"].as_array().unwrap().len()), (before, 13));
+    let rose = file(&pipeline)["red rose"].as_array().unwrap().clone();
+    assert!(rose.len() == 11 && !rose.contains(&gone), "what was taken out stays out: {rose:?}");
     let other = pipeline.path("other.json");
     ok(&describe(&pipeline, &["--output", other.to_str().unwrap()]));
     let other: Value = serde_json::from_slice(&std::fs::read(other).unwrap()).unwrap();
     assert_eq!(other["white lily"].as_array().unwrap().len(), 12);
     fails(&describe(&pipeline, &["--output", "none/a.json"]), 2, &["there is no folder"]);
+}
+
+/// The number of sentences about each class that are in a file, and not in another.
+fn news(now: &Value, before: &Value) -> [usize; 3] {
+    let list = |file: &Value, class: &str| file[class].as_array().cloned().unwrap_or_default();
+    CLASSES.map(|class| list(now, class).iter().filter(|text| !list(before, class).contains(text)).count())
+}
+
+/// The number of answers that come before the server refuses the key.
+fn refuses_after(many: usize) -> Server {
+    Server::new(move |_, number| match number < many {
+        true => Reply::Well,
+        false => Reply::Status(401, "", json!({"error": {"message": "no key"}}).to_string()),
+    })
+}
+
+#[test]
+fn no_sentence_goes_before_others_stand_in_its_place() {
+    let server = Server::new(|_, _| Reply::Well);
+    let pipeline = asking(&server);
+    ok(&describe(&pipeline, &["--set", "describe.concurrency=1"]));
+    let first = file(&pipeline);
+    let second = ["--set", "describe.model=second", "--set", "describe.concurrency=1"];
+    for (what, many) in [(&second[..], 0), (&["--set", "describe.seed=7"], 0), (&["--again"], 0)] {
+        let refusing = refuses_after(many);
+        let endpoint = format!("describe.endpoint={}", refusing.endpoint());
+        let failed = describe(&pipeline, &[what, &["--set", &endpoint]].concat());
+        fails(&failed, 1, &["refuses the key", "36 about 3 of 3 classes"]);
+        assert_eq!(file(&pipeline), first, "{what:?}");
+    }
+    // One class is answered, another in part: the first changes over, and the others wait for their answers.
+    let refusing = refuses_after(6);
+    let endpoint = format!("describe.endpoint={}", refusing.endpoint());
+    let failed = describe(&pipeline, &[&second[..], &["--set", &endpoint]].concat());
+    fails(&failed, 1, &["2 classes keep the sentences of earlier answers", "red rose, white lily"]);
+    assert_eq!((news(&file(&pipeline), &first), news(&first, &file(&pipeline))), ([12, 0, 0], [12, 0, 0]));
+    assert_eq!(count(&pipeline, "llm_sentences WHERE reason IS NULL AND written"), 36);
+    ok(&describe(&pipeline, &second));
+    assert_eq!((news(&file(&pipeline), &first), news(&first, &file(&pipeline))), ([12; 3], [12; 3]));
+    // And back, at no cost.
+    let before = server.count();
+    ok(&describe(&pipeline, &[]));
+    assert_eq!((file(&pipeline), server.count()), (first.clone(), before));
+
+    // What is asked again and fails in the middle has its earlier answer.
+    let failing = Server::new(|_, number| match number {
+        0..2 => Reply::Well,
+        2 => Reply::Words(String::new()),
+        3 => Reply::Status(200, "", "{}".to_owned()),
+        _ => Reply::Status(401, "", String::new()),
+    });
+    let endpoint = format!("describe.endpoint={}", failing.endpoint());
+    let again = ["--again", "--set", "describe.concurrency=1", "--set", "describe.retries=0", "--set", &endpoint];
+    fails(&describe(&pipeline, &again), 1, &["refuses the key"]);
+    let sizes = CLASSES.map(|class| file(&pipeline)[class].as_array().unwrap().len());
+    assert!(sizes[0] >= 9 && sizes[1..] == [12, 12], "{sizes:?}");
+    assert!(news(&file(&pipeline), &first)[0] >= 6);
+}
+
+/// A model that refuses to answer settles all questions, and gives nothing.
+#[test]
+fn a_model_that_refuses_takes_no_sentence_away() {
+    let server = Server::new(|seen, _| match seen.body["model"].as_str() {
+        Some("second") => Reply::Words("I'm sorry, but I cannot help with that.".to_owned()),
+        _ => Reply::Well,
+    });
+    let pipeline = asking(&server);
+    ok(&describe(&pipeline, &[]));
+    let first = file(&pipeline);
+    let kept = describe(&pipeline, &["--set", "describe.model=second"]);
+    assert!(ok(&kept).contains("36 about 3 of 3") && said(&kept).contains("3 classes keep the sentences"));
+    assert_eq!(file(&pipeline), first);
+}
+
+#[test]
+fn a_kill_in_the_middle_of_a_switch_leaves_the_file_as_it_was() {
+    let server = Server::new(|seen, _| match seen.body["model"].as_str() {
+        Some("second") => Reply::Late(Duration::from_millis(40), Box::new(Reply::Well)),
+        _ => Reply::Well,
+    });
+    let pipeline = asking(&server);
+    ok(&describe(&pipeline, &[]));
+    let first = file(&pipeline);
+    let second = ["--set", "describe.model=second", "--set", "describe.concurrency=1"];
+    let mut command = without_keys(pipeline.command("describe", &second));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while server.count() < QUESTIONS + 6 {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(file(&pipeline), first);
+    ok(&describe(&pipeline, &[]));
+    assert_eq!(file(&pipeline), first, "the first model's answers are there");
+    ok(&describe(&pipeline, &second));
+    assert_eq!((news(&file(&pipeline), &first), news(&first, &file(&pipeline))), ([12; 3], [12; 3]));
 }
 
 #[test]

@@ -12,12 +12,14 @@ use crate::clip::Clip;
 use crate::config::Spec;
 use crate::error::{Context, Error, Kind, Result};
 use crate::language_model::{Endpoint, Server, Usage, tokens_about};
-use crate::stage::ask::{self, Answers, Asked, Made, Question, Sentence};
+use crate::stage::ask::{self, Answers, Asked, Merged, Question, Sentence};
 use crate::stage::describe::{Layout, Prototypes, file};
 use crate::stage::job::Job;
 use crate::store::Work;
 use crate::store::layout::Store;
+use crate::text::list::{SHOWN, some_of};
 use crate::text::names::plain;
+use crate::text::numbers::counted;
 use crate::workspace::ids;
 use crate::workspace::on_hub::{self, Need};
 
@@ -129,18 +131,21 @@ pub async fn describe(spec: &Spec, wanted: &Wanted, options: &Options) -> Result
     answers.bring_together()?;
 
     let of_file = ready.of_file(spec, &answers);
-    let mut sentences = ask::judged(&of_file, &answers, &ready.classes, settings.names, &clip.tokenizer)?;
+    let new = ask::judged(&of_file, &answers, &ready.classes, settings.names, &clip.tokenizer)?;
     // Another file than the pipeline's has nothing of earlier calls to be replaced.
-    let made = match wanted.output {
-        Some(_) => Made::new(),
-        None => ask::read_made(&dataset, &store)?,
-    };
-    let entries = ask::merged(file::entries(&target)?, &ready.classes, &mut sentences, &made);
-    if entries != file::entries(&target)? {
+    let is_own = spec.text.descriptions.as_ref().is_some_and(|own| is_same(own, &target));
+    let earlier = if is_own { ask::read_sentences(&dataset, &store)? } else { Vec::new() };
+    let before = file::entries(&target)?;
+    let Merged { entries, rows, rows_meanwhile, waiting } =
+        ask::merged(before.clone(), &ready.classes, new, &answers.settled(&of_file), earlier);
+    if entries != before {
+        if is_own {
+            ask::write_sentences(&rows_meanwhile, &dataset, &store)?;
+        }
         file::write(&target, &entries)?;
     }
-    if wanted.output.is_none() {
-        ask::write_made(&sentences, &dataset, &store)?;
+    if is_own {
+        ask::write_sentences(&rows, &dataset, &store)?;
     }
     let names: HashSet<String> = ready.classes.iter().map(|class| plain(class)).collect();
     let of_classes = || entries.iter().filter(|(name, _)| names.contains(&plain(name)));
@@ -153,9 +158,9 @@ pub async fn describe(spec: &Spec, wanted: &Wanted, options: &Options) -> Result
         lacking,
         asked,
         cached,
-        sentences,
+        sentences: rows,
         usage,
-        notes: unread(spec, wanted).into_iter().collect(),
+        notes: unread(spec, wanted).into_iter().chain(kept(&waiting)).collect(),
         ended,
         file: target,
     })
@@ -194,6 +199,24 @@ fn folder_of(path: &Path) -> Result<()> {
             .hint("the file of sentences is made, but not its folder")),
         None => Ok(()),
     }
+}
+
+/// Returns whether two paths are of one file, though a link may lead to it.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let found = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    one == other || found(one) == found(other)
+}
+
+/// Returns a note where classes keep the sentences of earlier answers.
+fn kept(waiting: &[String]) -> Option<String> {
+    let keep = if waiting.len() == 1 { "keeps" } else { "keep" };
+    (!waiting.is_empty()).then(|| {
+        format!(
+            "{} {keep} the sentences of earlier answers until all questions are answered with others: {}",
+            counted(waiting.len() as u64, "class"),
+            some_of(waiting, SHOWN)
+        )
+    })
 }
 
 /// Returns a note where runs will not read the sentences.

@@ -3,9 +3,9 @@
 //! Each is a part of its own until the call ends, so that a kill loses the answer in hand and no
 //! other. All of a model are then brought together in one part.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::question::Question;
+use super::question::{Group, Question};
 use super::row::{Row, TABLE, batch, read};
 use crate::error::Result;
 use crate::store::layout::{Partition, Store};
@@ -17,8 +17,8 @@ const WHOLE: &str = "answers";
 #[derive(Debug)]
 pub struct Answers {
     partition: Partition,
-    /// The newest of each question.
-    newest: HashMap<String, Row>,
+    /// The one of each question that counts.
+    counts: HashMap<String, Row>,
     parts: usize,
 }
 
@@ -40,7 +40,7 @@ impl Answers {
     pub fn open(store: &Store, model: &str) -> Result<Answers> {
         let partition = store.partition(TABLE, &partition_of(model))?;
         let parts = partition.parts()?;
-        let mut answers = Answers { partition, newest: HashMap::new(), parts: parts.len() };
+        let mut answers = Answers { partition, counts: HashMap::new(), parts: parts.len() };
         for row in read(parts)? {
             answers.remember(row);
         }
@@ -48,14 +48,17 @@ impl Answers {
     }
 
     fn remember(&mut self, row: Row) {
-        if self.newest.get(&row.id).is_none_or(|known| known.asked <= row.asked) {
-            self.newest.insert(row.id.clone(), row);
+        // Asking again may fail: an answer of use, or else a refusal, counts until a newer one came.
+        let worth = |row: &Row| (row.problem.is_none(), row.settled, row.asked);
+        if self.counts.get(&row.id).is_none_or(|known| worth(known) <= worth(&row)) {
+            self.counts.insert(row.id.clone(), row);
         }
     }
 
-    /// Returns the newest answer to a question, if it was ever asked.
+    /// Returns the answer to a question that counts, if it was ever asked: the newest of use, or
+    /// else the newest refusal, or else what kept it from being answered.
     pub fn of(&self, question: &Question) -> Option<&Row> {
-        self.newest.get(&question.id)
+        self.counts.get(&question.id)
     }
 
     /// Returns whether a question need not be asked.
@@ -63,10 +66,17 @@ impl Answers {
         self.of(question).is_some_and(|row| row.settled)
     }
 
+    /// Returns the groups of which no question need be asked.
+    pub fn settled(&self, questions: &[Question]) -> HashSet<Group> {
+        let open: HashSet<Group> =
+            questions.iter().filter(|question| !self.has(question)).map(Question::group).collect();
+        questions.iter().map(Question::group).filter(|group| !open.contains(group)).collect()
+    }
+
     /// Returns the pairs of classes that were told apart, each once.
     pub fn pairs(&self) -> Vec<(String, String)> {
         let mut pairs: Vec<_> =
-            self.newest.values().filter_map(|row| Some((row.class.clone(), row.other.clone()?))).collect();
+            self.counts.values().filter_map(|row| Some((row.class.clone(), row.other.clone()?))).collect();
         pairs.sort();
         pairs.dedup();
         pairs
@@ -76,11 +86,11 @@ impl Answers {
     /// has counted any.
     pub fn tokens_a_sentence(&self) -> Option<f64> {
         let counted = || {
-            self.newest.values().filter_map(|row| Some((row.tokens?.1, row.problem.is_none().then_some(row.wanted)?)))
+            self.counts.values().filter_map(|row| Some((row.tokens?.1, row.problem.is_none().then_some(row.wanted)?)))
         };
         let sentences: usize = counted().map(|(_, wanted)| wanted).sum();
-        let tokens: u64 = counted().map(|(tokens, _)| tokens).sum();
-        (sentences > 0).then(|| tokens as f64 / sentences as f64)
+        let tokens: f64 = counted().map(|(tokens, _)| tokens as f64).sum();
+        (sentences > 0).then(|| tokens / sentences as f64)
     }
 
     /// Stores answers, in a part of their own.
@@ -147,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_come_back_as_they_were_and_the_newest_counts() {
+    fn answers_come_back_as_they_were_and_the_newest_of_use_counts() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let mut answers = Answers::open(&store, "m").unwrap();
@@ -155,13 +165,17 @@ mod tests {
         answers.add(vec![row("b", 2, true)]).unwrap();
         assert!(!answers.has(&question("a")) && answers.has(&question("b")) && answers.of(&question("c")).is_none());
         answers.add(vec![row("a", 3, true)]).unwrap();
+        // It was asked again, and the server failed.
+        answers.add(vec![row("a", 4, false)]).unwrap();
+        assert_eq!(answers.settled(&[question("a"), question("b")]), HashSet::from([question("a").group()]));
+        assert!(answers.settled(&[question("a"), question("c")]).is_empty());
         answers.bring_together().unwrap();
         let again = Answers::open(&store, "m").unwrap();
         assert_eq!((again.parts, again.of(&question("a"))), (1, Some(&row("a", 3, true))));
         assert_eq!(again.pairs(), [("rose".to_owned(), "aster".to_owned())]);
         assert_eq!(again.tokens_a_sentence(), Some(10.0));
-        assert_eq!(read(again.partition.parts().unwrap()).unwrap().len(), 3, "earlier answers are kept");
-        assert!(Answers::open(&store, "other").unwrap().newest.is_empty());
+        assert_eq!(read(again.partition.parts().unwrap()).unwrap().len(), 4, "earlier answers are kept");
+        assert!(Answers::open(&store, "other").unwrap().counts.is_empty());
     }
 
     #[test]

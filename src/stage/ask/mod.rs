@@ -18,9 +18,9 @@ mod workers;
 
 pub use answers::{Answers, partition_of};
 pub use domain::{Domain, Questions};
-pub use merge::merged;
-pub use question::{Asking, Question, task};
+pub use merge::{Merged, merged};
+pub use question::{Asking, Group, Question, task};
 pub use row::Row;
-pub use sentences::{Made, Sentence, judged, read_made, write_made};
+pub use sentences::{Sentence, judged, read_sentences, write_sentences};
 pub use settings::{Describe, Names};
 pub use workers::{Asked, ask};

@@ -7,6 +7,10 @@ use super::settings::{Describe, Names};
 /// not those of before.
 const WORDING: u32 = 1;
 
+/// The questions that are answered together: those about a class, or about what tells it from
+/// another.
+pub type Group = (String, Option<String>);
+
 /// A question about a class.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
@@ -20,6 +24,13 @@ pub struct Question {
     pub text: String,
     /// Number of sentences that are asked for.
     pub wanted: usize,
+}
+
+impl Question {
+    /// Returns the questions that it belongs to.
+    pub fn group(&self) -> Group {
+        (self.class.clone(), self.other.clone())
+    }
 }
 
 /// All that decides which questions are asked.

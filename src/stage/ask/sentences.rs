@@ -81,32 +81,37 @@ pub fn judged(
     Ok(sentences)
 }
 
-/// The sentences that were put into the file of a dataset, by class.
-pub type Made = HashMap<String, HashSet<String>>;
-
-/// Reads which sentences were put into the file of a dataset's sentences.
+/// Reads what the last call said of a dataset's sentences.
 ///
 /// # Errors
 /// Returns [`Kind::Store`] if the table cannot be read.
-pub fn read_made(dataset: &str, store: &Store) -> Result<Made> {
-    let mut made = Made::new();
-    for batch in reader::batches(&store.partition(TABLE, dataset)?, Some(&["class", "sentence", "written"]), 4096)? {
+pub fn read_sentences(dataset: &str, store: &Store) -> Result<Vec<Sentence>> {
+    let mut sentences = Vec::new();
+    for batch in reader::batches(&store.partition(TABLE, dataset)?, None, 4096)? {
         let batch = batch?;
         let written = batch.column_by_name("written").and_then(|column| column.as_boolean_opt());
         let written = written.ok_or_else(|| Error::new(Kind::Store, format!("`written` of {TABLE} is no flag")))?;
-        let (classes, texts) = (arrays::strings(&batch, "class")?, arrays::strings(&batch, "sentence")?);
-        for (_, (class, text)) in classes.into_iter().zip(texts).enumerate().filter(|(row, _)| written.value(*row)) {
-            made.entry(class.to_owned()).or_default().insert(text.to_owned());
-        }
+        let texts = |name: &str| arrays::strings(&batch, name);
+        let maybe = |name: &str| arrays::optional_strings(&batch, name);
+        let [classes, words, answers] = [texts("class")?, texts("sentence")?, texts("answer")?];
+        let [others, reasons] = [maybe("other")?, maybe("reason")?];
+        sentences.extend((0..batch.num_rows()).map(|row| Sentence {
+            class: classes[row].to_owned(),
+            other: others[row].map(str::to_owned),
+            text: words[row].to_owned(),
+            reason: reasons[row].map(str::to_owned),
+            written: written.value(row),
+            answer: answers[row].to_owned(),
+        }));
     }
-    Ok(made)
+    Ok(sentences)
 }
 
 /// Replaces the rows of a dataset.
 ///
 /// # Errors
 /// Returns [`Kind::Store`] if they cannot be written.
-pub fn write_made(sentences: &[Sentence], dataset: &str, store: &Store) -> Result<()> {
+pub fn write_sentences(sentences: &[Sentence], dataset: &str, store: &Store) -> Result<()> {
     let mut counts: HashMap<&str, i32> = HashMap::new();
     let indices: Vec<i32> = sentences
         .iter()
