@@ -28,7 +28,7 @@
 //! hub        models and data sets of the Hugging Face Hub: names, cache, fetching
 //! text       words, numbers and paths as people write and mistype them, small text files of users
 //! memory     how much memory to plan with
-//! net        an HTTP client, and when to ask again
+//! net        an HTTP client, requests that a stop ends, when to ask again, where a secret may go
 //! panics     turning panics into errors
 //! stop       the flag that asks running work to stop
 //! error      what went wrong, where, and what to do

@@ -16,14 +16,18 @@ use crate::error::{Error, Kind, Result};
 /// The count of a flag that never stops by itself.
 const NEVER: u64 = u64::MAX;
 
-/// How often [`Stop::or`] asks on behalf of its work, and [`Stop::sleep`] while it sleeps.
-const OFTEN: Duration = Duration::from_millis(100);
+/// How often what waits asks: [`Stop::or`] on behalf of its work, [`Stop::sleep`], a request.
+pub(crate) const OFTEN: Duration = Duration::from_millis(100);
 
 /// A flag shared by the signal handler and every stage.
 ///
 /// It counts how many more questions are answered with "go on": 0 once a stop was requested.
 #[derive(Debug, Clone)]
-pub struct Stop(Arc<AtomicU64>);
+pub struct Stop {
+    left: Arc<AtomicU64>,
+    /// A flag whose stops count for this one, too.
+    above: Option<Box<Stop>>,
+}
 
 impl Default for Stop {
     /// Goes on until a stop is requested.
@@ -36,17 +40,22 @@ impl Stop {
     /// Makes a flag that stops by itself after `questions`, so that tests can check that running
     /// work asks.
     pub fn after(questions: u64) -> Stop {
-        Stop(Arc::new(AtomicU64::new(questions)))
+        Stop { left: Arc::new(AtomicU64::new(questions)), above: None }
+    }
+
+    /// Makes a flag for a part of the work: it stops with this one, and can be stopped alone.
+    pub fn child(&self) -> Stop {
+        Stop { above: Some(Box::new(self.clone())), ..Stop::default() }
     }
 
     /// Asks every stage to stop at its next safe point.
     pub fn request(&self) {
-        self.0.store(0, Ordering::SeqCst);
+        self.left.store(0, Ordering::SeqCst);
     }
 
     /// Returns whether a stop was requested.
     pub fn requested(&self) -> bool {
-        self.0.load(Ordering::SeqCst) == 0
+        self.left.load(Ordering::SeqCst) == 0 || self.above.as_ref().is_some_and(|above| above.requested())
     }
 
     /// Awaits `work`, or drops it when it next yields after a stop was requested.
@@ -86,8 +95,9 @@ impl Stop {
     /// # Errors
     /// Returns [`Kind::Interrupted`] if a stop was requested.
     pub fn check(&self) -> Result<()> {
+        self.above.as_ref().map_or(Ok(()), |above| above.check())?;
         let one_less = |left: u64| (left != 0 && left != NEVER).then(|| left - 1);
-        let (Ok(left) | Err(left)) = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+        let (Ok(left) | Err(left)) = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
         if left == 0 {
             return Err(Error::new(Kind::Interrupted, "stopped on request; everything computed so far is kept")
                 .hint("run the same command again to go on from here"));
@@ -107,6 +117,16 @@ mod tests {
         assert!((0..100).all(|_| stop.check().is_ok()));
         shared.request();
         assert!(stop.requested() && stop.check().unwrap_err().kind() == Kind::Interrupted);
+    }
+
+    #[test]
+    fn a_part_of_the_work_stops_alone_or_with_the_whole() {
+        let stop = Stop::default();
+        let (one, other) = (stop.child(), stop.child());
+        one.request();
+        assert!(one.check().is_err() && other.check().is_ok() && stop.check().is_ok());
+        stop.request();
+        assert!(other.requested() && other.check().is_err());
     }
 
     #[tokio::test]

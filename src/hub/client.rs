@@ -1,27 +1,17 @@
 //! Asking the hub: requests, redirects, and answers whose bytes come as a stream.
-//!
-//! A request is made on a thread of its own, so that a stop is noticed while a server is silent.
 
-use std::io::Read;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread;
 use std::time::Duration;
 
-use ureq::http::{HeaderMap, Uri};
+use ureq::http::HeaderMap;
 
-use super::environment::{Environment, Token};
-use crate::error::{Context, Error, Kind, Result};
-use crate::net;
+use super::environment::Environment;
+use crate::error::{Error, Kind, Result};
+pub(super) use crate::net::Trouble;
+use crate::net::{self, Address, Incoming, Secret, exchange};
 use crate::stop::Stop;
 
 /// How long a server may be silent.
 const SILENCE: Duration = Duration::from_secs(60);
-
-/// How often a stop is looked for.
-const OFTEN: Duration = Duration::from_millis(100);
-
-/// Bytes that are handed on at once.
-const BLOCK: usize = 256 << 10;
 
 /// The most redirects of one request.
 const REDIRECTS: usize = 10;
@@ -31,21 +21,7 @@ const REDIRECTS: usize = 10;
 pub(super) struct Client {
     agent: ureq::Agent,
     pub(super) endpoint: String,
-    token: Option<Token>,
-}
-
-/// What kept an answer from coming, or from coming whole.
-pub(super) enum Trouble {
-    /// The user asked to stop, or this machine cannot go on.
-    Ours(Error),
-    /// The connection could not be made, broke, or made no sense.
-    Theirs(ureq::Error),
-}
-
-impl From<Error> for Trouble {
-    fn from(error: Error) -> Self {
-        Trouble::Ours(error)
-    }
+    token: Option<Secret>,
 }
 
 /// An answer whose bytes are still to come.
@@ -55,25 +31,36 @@ pub(super) struct Answer {
     pub(super) headers: HeaderMap,
     /// The headers of the hub itself, where it sent the request on to another place.
     pub(super) hubs: HeaderMap,
-    from: Receiver<Sent>,
-}
-
-type Sent = Result<Message, ureq::Error>;
-
-enum Message {
-    Head(u16, HeaderMap),
-    Bytes(Vec<u8>),
+    incoming: Incoming,
 }
 
 impl Client {
     pub(super) fn new(environment: &Environment) -> Self {
         let Environment { endpoint, token, .. } = environment;
-        Client { agent: net::client(SILENCE), endpoint: endpoint.clone(), token: token.clone() }
+        let token = token.as_ref().zip(Address::of(endpoint)).and_then(|(token, hub)| {
+            let header = token.header();
+            Secret::new(header.strip_prefix("Bearer ").unwrap_or(&header), hub).ok()
+        });
+        Client { agent: net::client(SILENCE), endpoint: endpoint.clone(), token }
     }
 
     /// Returns whether requests say who asks.
     pub(super) fn has_token(&self) -> bool {
-        self.token.is_some()
+        self.token.as_ref().is_some_and(|token| token.header_for(&self.endpoint).is_some())
+    }
+
+    /// Returns why a request to the hub that was refused with this status did not say who asks, if
+    /// the token was kept back.
+    fn kept_back(&self, url: &str, status: u16) -> Option<Error> {
+        let is_hub = Address::of(url) == Address::of(&self.endpoint);
+        if self.token.is_none() || self.has_token() || !is_hub || !matches!(status, 401 | 403) {
+            return None;
+        }
+        let what = format!("{} wants to know who asks ({status}), and is reached by plain http", self.endpoint);
+        Some(Error::new(Kind::Network, what).hint(
+            "a token is not sent over plain http to another machine: name the hub by https in HF_ENDPOINT, or use a tunnel \
+             to localhost",
+        ))
     }
 
     /// Asks for a path of the hub, from a byte on. Redirects are followed; the token is sent to the
@@ -86,17 +73,20 @@ impl Client {
         let mut hubs = None;
         for _ in 0..REDIRECTS {
             let answer = self.ask(&url, first, stop)?;
+            if let Some(error) = self.kept_back(&url, answer.status) {
+                return Err(error.into());
+            }
             let to = answer.headers.get("location").and_then(|to| to.to_str().ok());
             let Some(to) = to.filter(|_| matches!(answer.status, 301 | 302 | 303 | 307 | 308)) else {
-                let hubs = hubs.unwrap_or_else(|| answer.headers.clone());
-                return Ok(Answer { hubs, ..answer });
+                let (status, headers) = (answer.status, answer.headers.clone());
+                return Ok(Answer { status, hubs: hubs.unwrap_or_else(|| headers.clone()), headers, incoming: answer });
             };
             let next = joined(&url, to).ok_or(Trouble::Theirs(ureq::Error::RedirectFailed))?;
             if url.starts_with("https://") && !next.starts_with("https://") {
                 return Err(Trouble::Theirs(ureq::Error::TlsRequired));
             }
             // A renamed repository is first sent on within the hub.
-            if !same_host(&next, &self.endpoint) || answer.headers.contains_key("x-linked-etag") {
+            if Address::of(&next) != Address::of(&self.endpoint) || answer.headers.contains_key("x-linked-etag") {
                 hubs.get_or_insert(answer.headers.clone());
             }
             url = next;
@@ -105,63 +95,15 @@ impl Client {
     }
 
     /// Makes one request.
-    fn ask(&self, url: &str, first: Option<u64>, stop: &Stop) -> Result<Answer, Trouble> {
+    fn ask(&self, url: &str, first: Option<u64>, stop: &Stop) -> Result<Incoming, Trouble> {
         let mut request = self.agent.get(url).header("accept-encoding", "identity");
         if let Some(first) = first {
             request = request.header("range", format!("bytes={first}-"));
         }
-        if let Some(token) = self.token.as_ref().filter(|_| same_host(url, &self.endpoint)) {
-            request = request.header("authorization", token.header());
+        if let Some(header) = self.token.as_ref().and_then(|token| token.header_for(url)) {
+            request = request.header("authorization", header);
         }
-        let (to, from) = sync_channel(4);
-        let work = move || {
-            if let Err(error) = answer(|| request.call(), &to) {
-                // Nobody listens any more after a stop.
-                let _ = to.send(Err(error));
-            }
-        };
-        thread::Builder::new()
-            .name("hub".to_owned())
-            .spawn(work)
-            .context(Kind::System, || "cannot start a thread for a request".to_owned())?;
-        match next(&from, stop)? {
-            Some(Message::Head(status, headers)) => Ok(Answer { status, headers, hubs: HeaderMap::new(), from }),
-            _ => Err(Trouble::Theirs(ureq::Error::ConnectionFailed)),
-        }
-    }
-}
-
-/// Makes a request and sends its answer on. Ends early where nobody listens.
-fn answer(
-    call: impl FnOnce() -> Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-    to: &SyncSender<Sent>,
-) -> Result<(), ureq::Error> {
-    let (head, body) = call()?.into_parts();
-    if to.send(Ok(Message::Head(head.status.as_u16(), head.headers))).is_err() {
-        return Ok(());
-    }
-    let mut reader = body.into_reader();
-    loop {
-        let mut block = Vec::with_capacity(BLOCK);
-        let read = (&mut reader).take(BLOCK as u64).read_to_end(&mut block);
-        // What has come before the connection broke counts.
-        let ended = block.is_empty() || to.send(Ok(Message::Bytes(block))).is_err();
-        read?;
-        if ended {
-            return Ok(());
-        }
-    }
-}
-
-/// Waits for what a thread sends; `None` once it has sent all.
-fn next(from: &Receiver<Sent>, stop: &Stop) -> Result<Option<Message>, Trouble> {
-    loop {
-        stop.check()?;
-        match from.recv_timeout(OFTEN) {
-            Ok(sent) => return sent.map(Some).map_err(Trouble::Theirs),
-            Err(RecvTimeoutError::Disconnected) => return Ok(None),
-            Err(RecvTimeoutError::Timeout) => {}
-        }
+        exchange("hub", move || request.call(), stop)
     }
 }
 
@@ -171,10 +113,7 @@ impl Answer {
     /// # Errors
     /// Fails if a stop was requested, or the connection broke.
     pub(super) fn bytes(&self, stop: &Stop) -> Result<Option<Vec<u8>>, Trouble> {
-        Ok(match next(&self.from, stop)? {
-            Some(Message::Bytes(bytes)) => Some(bytes),
-            Some(Message::Head(..)) | None => None,
-        })
+        self.incoming.bytes(stop)
     }
 
     /// Reads all bytes, if they are at most so many.
@@ -182,30 +121,13 @@ impl Answer {
     /// # Errors
     /// Fails if a stop was requested, the connection broke, or more came.
     pub(super) fn all(&self, most: usize, stop: &Stop) -> Result<Vec<u8>, Trouble> {
-        let mut all = Vec::new();
-        while let Some(bytes) = self.bytes(stop)? {
-            all.extend(bytes);
-            if all.len() > most {
-                return Err(Trouble::Theirs(ureq::Error::BodyExceedsLimit(most as u64)));
-            }
-        }
-        Ok(all)
+        self.incoming.all(most, stop)
     }
 
     /// Returns the text of a header, of the hub's own answer.
     pub(super) fn of_hub(&self, header: &str) -> Option<&str> {
         self.hubs.get(header)?.to_str().ok()
     }
-}
-
-/// Returns whether two addresses are of one scheme, host and port.
-fn same_host(one: &str, other: &str) -> bool {
-    let of = |url: &str| {
-        let uri: Uri = url.parse().ok()?;
-        let port = uri.port_u16().or(if uri.scheme_str() == Some("https") { Some(443) } else { Some(80) });
-        Some((uri.scheme_str()?.to_owned(), uri.host()?.to_ascii_lowercase(), port))
-    };
-    of(one).is_some_and(|one| Some(one) == of(other))
 }
 
 /// Returns where a redirect leads.
@@ -252,18 +174,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_same_scheme_host_and_port_are_the_hub() {
-        let hub = "https://huggingface.co";
-        assert!(same_host("https://HUGGINGFACE.co:443/a/b?c", hub));
-        for other in [
-            "http://huggingface.co/a",
-            "https://huggingface.co.evil.org/a",
-            "https://huggingface.co:444/",
-            "https://cdn-lfs.huggingface.co/a",
-            "https://huggingface.co@evil.org/a",
-            "nonsense",
-        ] {
-            assert!(!same_host(other, hub), "{other}");
+    fn a_token_is_kept_back_where_others_read_it() {
+        let client = |endpoint: &str| Client {
+            agent: net::client(SILENCE),
+            endpoint: endpoint.to_owned(),
+            token: Secret::new("hf_secret", Address::of(endpoint).unwrap()).ok(),
+        };
+        for (endpoint, is_sent) in
+            [("https://huggingface.co", true), ("http://127.0.0.1:1", true), ("http://mirror.example", false)]
+        {
+            let client = client(endpoint);
+            assert_eq!(
+                (client.has_token(), client.kept_back(endpoint, 401).is_some()),
+                (is_sent, !is_sent),
+                "{endpoint}"
+            );
+            assert!(client.kept_back(endpoint, 404).is_none() && !format!("{client:?}").contains("hf_secret"));
         }
     }
 

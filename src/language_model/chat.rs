@@ -34,11 +34,13 @@ pub(super) struct Message<'a> {
 #[derive(Debug, Deserialize)]
 pub(super) struct Response {
     pub(super) model: Option<String>,
-    #[serde(default)]
-    choices: Vec<Choice>,
+    choices: Option<Vec<Choice>>,
     usage: Option<Value>,
     error: Option<Value>,
 }
+
+/// The most tokens of one answer that are believed: more than any model reads or writes.
+const MOST_TOKENS: u64 = 1_000_000_000;
 
 #[derive(Debug, Deserialize)]
 struct Choice {
@@ -79,12 +81,16 @@ pub(super) enum Ended {
 impl Response {
     /// Returns an error that stands in the place of an answer.
     pub(super) fn error(&self) -> Option<&Value> {
-        self.error.as_ref().filter(|error| self.choices.is_empty() && !error.is_null())
+        self.error.as_ref().filter(|error| self.choice().is_none() && !error.is_null())
+    }
+
+    fn choice(&self) -> Option<&Choice> {
+        self.choices.as_ref()?.first()
     }
 
     /// Returns what the model said.
     pub(super) fn text(&self) -> Option<String> {
-        let text = match self.choices.first()?.message.as_ref()?.content.as_ref()? {
+        let text = match self.choice()?.message.as_ref()?.content.as_ref()? {
             Content::Text(text) => text.clone(),
             Content::Parts(parts) => parts.iter().filter_map(|part| part.text.as_deref()).collect(),
         };
@@ -93,21 +99,22 @@ impl Response {
 
     /// Returns why the model does not answer, if it says so in a field of its own.
     pub(super) fn refusal(&self) -> Option<&str> {
-        self.choices.first()?.message.as_ref()?.refusal.as_deref().filter(|refusal| !refusal.trim().is_empty())
+        self.choice()?.message.as_ref()?.refusal.as_deref().filter(|refusal| !refusal.trim().is_empty())
     }
 
     /// Returns why it stopped.
     pub(super) fn ended(&self) -> Ended {
-        match self.choices.first().and_then(|choice| choice.finish_reason.as_deref()) {
+        match self.choice().and_then(|choice| choice.finish_reason.as_deref()) {
             Some("length") => Ended::AtTheLimit,
             Some("content_filter") => Ended::Filtered,
             _ => Ended::Whole,
         }
     }
 
-    /// Returns the tokens that were read and written, where the server counts both.
+    /// Returns the tokens that were read and written, where the server counts both, and can be
+    /// believed.
     pub(super) fn tokens(&self) -> Option<(u64, u64)> {
-        let of = |name: &str| self.usage.as_ref()?.get(name)?.as_u64();
+        let of = |name: &str| self.usage.as_ref()?.get(name)?.as_u64().filter(|tokens| *tokens <= MOST_TOKENS);
         Some((of("prompt_tokens")?, of("completion_tokens")?))
     }
 }
@@ -147,8 +154,8 @@ mod tests {
         let parts = serde_json::json!({"content": [{"type": "text", "text": "a"}, {"type": "image"}, {"text": "b"}]});
         assert_eq!(choice(parts).text().unwrap(), "ab");
         assert_eq!(choice(serde_json::json!({"content": null, "refusal": "no"})).refusal(), Some("no"));
-        for empty in [serde_json::json!({}), serde_json::json!({"choices": []}), serde_json::json!({"choices": [{}]})] {
-            let empty = read(empty);
+        for empty in ["{}", r#"{"choices": []}"#, r#"{"choices": null}"#, r#"{"choices": [{}]}"#] {
+            let empty: Response = serde_json::from_str(empty).unwrap();
             assert_eq!(
                 (empty.text(), empty.refusal(), empty.tokens(), empty.ended()),
                 (None, None, None, Ended::Whole)
@@ -157,6 +164,9 @@ mod tests {
         let usage = |usage: Value| read(serde_json::json!({"usage": usage})).tokens();
         assert_eq!(usage(serde_json::json!({"prompt_tokens": 3, "completion_tokens": 4, "other": {}})), Some((3, 4)));
         assert_eq!(usage(Value::Null), None);
+        for absurd in [u64::MAX.into(), serde_json::json!(-1), serde_json::json!(1.5), serde_json::json!("3")] {
+            assert_eq!(usage(serde_json::json!({"prompt_tokens": 3, "completion_tokens": absurd})), None);
+        }
         assert_eq!(usage(serde_json::json!("many")), None);
     }
 }

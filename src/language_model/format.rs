@@ -74,10 +74,15 @@ pub fn texts_of(answer: &str) -> Option<Vec<String>> {
     (!texts.is_empty()).then_some(texts)
 }
 
-/// Returns what follows the thoughts that some models begin with.
+/// Returns what follows the thoughts that some models begin with: nothing, if they do not end.
 fn without_thoughts(answer: &str) -> &str {
     const END: &str = "</think>";
-    answer.rfind(END).map_or(answer, |at| &answer[at + END.len()..]).trim()
+    let answer = answer.trim();
+    match answer.rfind(END) {
+        Some(at) => answer[at + END.len()..].trim(),
+        None if answer.starts_with("<think>") => "",
+        None => answer,
+    }
 }
 
 enum Json {
@@ -214,6 +219,7 @@ mod tests {
             "{}",
             "42",
             "<think>It is red.</think>",
+            "<think>It may be red.\nOr has it spots?",
             "...\n---",
         ] {
             assert_eq!(texts_of(answer), None, "{answer}");

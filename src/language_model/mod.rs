@@ -3,7 +3,7 @@
 //!
 //! Servers differ in what they take. The form of the answer is asked for as strictly as the server
 //! allows ([`format`]), what is busy or broken is asked again ([`server`]), and what a refusal
-//! means is read from its status and its body ([`refusal`]). Calls block.
+//! means is read from its status and its body ([`refusal`]). Calls block, but not beyond a stop.
 
 mod answer;
 mod chat;

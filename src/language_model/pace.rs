@@ -6,9 +6,6 @@ use std::time::{Duration, Instant};
 use crate::error::Result;
 use crate::stop::Stop;
 
-/// How often a wait looks whether a stop was requested.
-const OFTEN: Duration = Duration::from_millis(50);
-
 /// The time from which the next request may be made.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -42,7 +39,7 @@ impl Pace {
             if left.is_zero() {
                 return Ok(());
             }
-            std::thread::sleep(left.min(OFTEN));
+            stop.sleep(left)?;
         }
     }
 

@@ -89,7 +89,7 @@ mod tests {
             (r#"{"object": "error", "message": "no such model", "code": 404}"#, "404: no such model"),
             (r#"{"detail": "Not Found"}"#, "404: Not Found"),
             (r#"[{"error": {"message": "bad"}}]"#, "404: bad"),
-            ("<html>\n\x1b[31mnothing\x1b[0m here</html>", "404: <html> [31mnothing [0m here</html>"),
+            ("<html>\n\x1b[31mnothing\x1b[0m here</html>", "404: <html> nothing here</html>"),
             ("", "404"),
         ] {
             assert_eq!(Refusal::new(404, body).in_words(), said);

@@ -4,8 +4,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ureq::http::{HeaderMap, Response};
-use ureq::{Body, RequestBuilder};
+use serde_json::Value;
+use ureq::RequestBuilder;
+use ureq::http::HeaderMap;
 
 use super::answer::{Answer, Manner, Problem, Question};
 use super::chat::{self, Ended, Message, Models, Request};
@@ -15,13 +16,16 @@ use super::format::texts_of;
 use super::pace::Pace;
 use super::refusal::{Refusal, on_a_line};
 use super::usage::{Usage, tokens_about};
-use crate::error::{Error, Kind, Result};
-use crate::net::{self, Retries};
+use crate::error::{Context, Error, Kind, Result};
+use crate::net::{self, Incoming, Retries, Trouble, exchange};
 use crate::stop::Stop;
 use crate::text::list::some_of;
 
 /// Maximum bytes of an answer: some thousand sentences.
-const LONGEST: u64 = 4 << 20;
+const LONGEST: usize = 4 << 20;
+
+/// How long a server may take to say which models it has, which only a hint is made of.
+const LIST: Duration = Duration::from_secs(10);
 
 /// A server that is asked, by several threads at once.
 #[derive(Debug)]
@@ -86,8 +90,8 @@ impl Server {
     ///
     /// # Errors
     /// Returns [`Kind::Network`] if no question will be answered: the key or the model is refused,
-    /// the account is empty, nothing listens at the address; [`Kind::Interrupted`] if a stop was
-    /// requested while it waited.
+    /// the account is empty, nothing listens at the address; [`Kind::Interrupted`] at once where a
+    /// stop is requested, though the server is silent or asked to wait.
     pub fn ask(&self, question: Question<'_>, stop: &Stop) -> Result<Answer> {
         let (began, mut retries) = (Instant::now(), Retries::new(self.manner.retries));
         let (mut usage, mut requests) = (Usage::default(), 0);
@@ -96,22 +100,26 @@ impl Server {
             let form = self.form.now();
             let task = format!("{} {}", question.task, form.format.told());
             requests += 1;
-            let Next::Got(Got { text, model, used, problem, again }) = self.once(&task, question.text, form)? else {
+            let Next::Got(Got { text, model, used, problem, again }) = self.once(&task, question.text, form, stop)?
+            else {
                 continue;
             };
             usage += used;
             let problem = match (problem, again) {
-                (Some(why), Again::After(asked)) => match retries.wait(asked) {
-                    Some(wait) => {
-                        // What is busy for one thread is busy for all.
-                        if asked.is_some() {
-                            self.pace.hold(wait);
+                (Some(why), Again::After(asked)) => {
+                    stop.check()?;
+                    match retries.wait(asked) {
+                        Some(wait) => {
+                            // What is busy for one thread is busy for all.
+                            if asked.is_some() {
+                                self.pace.hold(wait);
+                            }
+                            stop.sleep(wait)?;
+                            continue;
                         }
-                        stop.sleep(wait)?;
-                        continue;
+                        None => Some(self.given_up(why, asked)?),
                     }
-                    None => Some(self.given_up(why, asked)?),
-                },
+                }
                 (problem, _) => problem,
             };
             return Ok(Answer { text, problem, model, format: form.format, usage, requests, took: began.elapsed() });
@@ -152,7 +160,7 @@ impl Server {
     }
 
     /// Makes one request, and decides what to do next.
-    fn once(&self, task: &str, text: &str, form: Taken) -> Result<Next> {
+    fn once(&self, task: &str, text: &str, form: Taken, stop: &Stop) -> Result<Next> {
         let Manner { model, temperature, seed, max_tokens, .. } = &self.manner;
         let messages = [Message { role: "system", content: task }, Message { role: "user", content: text }];
         let limit = |newer: bool| (newer == form.completion_tokens).then_some(*max_tokens);
@@ -166,34 +174,39 @@ impl Server {
             response_format: form.format.field(),
         };
         let url = self.endpoint.url("chat/completions");
-        let (status, headers, body) = match self.post(&url, &request) {
+        let (status, headers, body) = match self.post(&url, &request, stop) {
             Ok(answer) => answer,
-            Err(ureq::Error::BodyExceedsLimit(_)) => {
+            Err(Trouble::Ours(error)) => return Err(error),
+            Err(Trouble::Theirs(ureq::Error::BodyExceedsLimit(_))) => {
                 let why = format!("an answer of more than {} MB", LONGEST >> 20);
                 return Ok(Next::nothing(Problem::Unusable(why), Again::After(None)));
             }
-            Err(error) if net::may_pass(&error) => {
+            Err(Trouble::Theirs(error)) if net::may_pass(&error) => {
                 let why = match &error {
                     ureq::Error::Timeout(_) => format!("no answer within {:?}", self.manner.timeout),
-                    error => self.endpoint.hide(&error.to_string()),
+                    error => on_a_line(&self.endpoint.hide(&error.to_string())),
                 };
                 return Ok(Next::nothing(Problem::Unanswered(why), Again::After(None)));
             }
-            Err(error) => return Err(net::failed(format!("cannot ask {url}"), error)),
+            Err(Trouble::Theirs(error)) => return Err(net::failed(format!("cannot ask {url}"), error)),
         };
         if !(200..300).contains(&status) {
-            return self.refused(&url, status, &headers, &body, form);
+            return self.refused(&url, status, &headers, &body, form, stop);
         }
-        self.answered.store(true, Ordering::Relaxed);
         let Ok(response) = serde_json::from_str::<chat::Response>(&body) else {
             let begin: String = on_a_line(&self.endpoint.hide(&body)).chars().take(60).collect();
-            return Ok(Next::nothing(Problem::Unusable(format!("no answer of a chat: {begin}")), Again::After(None)));
+            return Ok(Next::nothing(Problem::Unanswered(format!("no answer of a chat: {begin}")), Again::After(None)));
         };
         // Some relay what another server says, with a status of their own.
         if let Some(error) = response.error() {
+            let theirs = error.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
+            if let Some(theirs) = theirs.filter(|code| (400..600).contains(code)) {
+                return self.refused(&url, theirs, &headers, &body, form, stop);
+            }
             let why = self.endpoint.hide(&Refusal::new(status, &error.to_string()).said);
             return Ok(Next::nothing(Problem::Unanswered(why), Again::After(None)));
         }
+        self.answered.store(true, Ordering::Relaxed);
         self.form.prove(form.format);
         let said = response.text().map(|text| self.endpoint.hide(&text));
         let used = match response.tokens() {
@@ -214,32 +227,42 @@ impl Server {
         Ok(Next::Got(Got { text: said, model, used, problem, again }))
     }
 
-    fn post(&self, url: &str, request: &Request<'_>) -> Result<(u16, HeaderMap, String), ureq::Error> {
-        let mut response = self.prepared(self.agent.post(url)).send_json(request)?;
-        let body = read(&mut response)?;
-        Ok((response.status().as_u16(), response.headers().clone(), body))
+    fn post(&self, url: &str, request: &Request<'_>, stop: &Stop) -> Result<(u16, HeaderMap, String), Trouble> {
+        let body = serde_json::to_vec(request).context(Kind::Internal, || "cannot write a question".to_owned())?;
+        let post = self.agent.post(url).header("content-type", "application/json");
+        let post = self.prepared(post, url, self.manner.timeout);
+        read(&exchange("language model", move || post.send(&body[..]), stop)?, stop)
     }
 
     /// Adds to a request what all have in common.
-    fn prepared<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
-        let request = match self.endpoint.authorization() {
+    fn prepared<B>(&self, request: RequestBuilder<B>, url: &str, timeout: Duration) -> RequestBuilder<B> {
+        let request = match self.endpoint.authorization(url) {
             Some(key) => request.header("authorization", key),
             None => request,
         };
-        let limits = request.config().timeout_global(Some(self.manner.timeout));
+        let limits = request.config().timeout_global(Some(timeout));
         // A proxy cannot reach this machine by that name.
         let limits = if self.endpoint.is_here() { limits.proxy(None) } else { limits };
         limits.build()
     }
 
     /// Decides what to do about a refusal.
-    fn refused(&self, url: &str, status: u16, headers: &HeaderMap, body: &str, form: Taken) -> Result<Next> {
+    fn refused(
+        &self,
+        url: &str,
+        status: u16,
+        headers: &HeaderMap,
+        body: &str,
+        form: Taken,
+        stop: &Stop,
+    ) -> Result<Next> {
         let refusal = Refusal::new(status, &self.endpoint.hide(body));
         let (words, host, model) = (refusal.in_words(), self.endpoint.host(), &self.manner.model);
         let fatal = |what: String, hint: String| Err(Error::new(Kind::Network, what).hint(hint));
         match status {
             300..=399 => {
-                let to = headers.get("location").and_then(|to| to.to_str().ok()).map(on_a_line).unwrap_or_default();
+                let to = headers.get("location").and_then(|to| to.to_str().ok()).unwrap_or_default();
+                let to = on_a_line(&self.endpoint.hide(to));
                 fatal(
                     format!("{url} leads elsewhere ({status}): {to}"),
                     "name that address as describe.endpoint".to_owned(),
@@ -250,7 +273,7 @@ impl Server {
                 format!("{host} stops answering ({words})"),
                 "what was answered is kept; the same command goes on from there".to_owned(),
             ),
-            404 => fatal(format!("{url} does not know model '{model}' ({words})"), self.what_is_there()),
+            404 => fatal(format!("{url} does not know model '{model}' ({words})"), self.what_is_there(stop)),
             400 | 422 if refusal.wants_completion_tokens() && !form.completion_tokens => {
                 self.form.change(|form| form.completion_tokens = true);
                 Ok(Next::OtherForm)
@@ -270,8 +293,8 @@ impl Server {
     }
 
     /// Returns what the server offers, as a hint.
-    fn what_is_there(&self) -> String {
-        match self.models() {
+    fn what_is_there(&self, stop: &Stop) -> String {
+        match self.models(stop) {
             Some(names) if !names.is_empty() => {
                 let names = some_of(&names, 12);
                 format!("it has {names}: name one as describe.model")
@@ -284,14 +307,17 @@ impl Server {
     }
 
     /// Returns the names of the models that the server offers; `None` if it does not say.
-    pub fn models(&self) -> Option<Vec<String>> {
-        let mut response = self.prepared(self.agent.get(self.endpoint.url("models"))).call().ok()?;
-        let body = read(&mut response).ok()?;
+    pub fn models(&self, stop: &Stop) -> Option<Vec<String>> {
+        let url = self.endpoint.url("models");
+        let get = self.prepared(self.agent.get(&url), &url, self.manner.timeout.min(LIST));
+        let (_, _, body) = exchange("language model", move || get.call(), stop).and_then(|it| read(&it, stop)).ok()?;
         let names = serde_json::from_str::<Models>(&body).ok()?.names();
         Some(names.iter().map(|name| on_a_line(&self.endpoint.hide(name))).collect())
     }
 }
 
-fn read(response: &mut Response<Body>) -> Result<String, ureq::Error> {
-    response.body_mut().with_config().limit(LONGEST).lossy_utf8(true).read_to_string()
+/// Reads an answer to its end.
+fn read(incoming: &Incoming, stop: &Stop) -> Result<(u16, HeaderMap, String), Trouble> {
+    let body = incoming.all(LONGEST, stop)?;
+    Ok((incoming.status, incoming.headers.clone(), String::from_utf8_lossy(&body).into_owned()))
 }

@@ -15,8 +15,8 @@ pub struct Usage {
 
 impl AddAssign for Usage {
     fn add_assign(&mut self, more: Usage) {
-        self.read += more.read;
-        self.written += more.written;
+        self.read = self.read.saturating_add(more.read);
+        self.written = self.written.saturating_add(more.written);
         self.estimated |= more.estimated;
     }
 }

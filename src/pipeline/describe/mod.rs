@@ -11,10 +11,12 @@ use super::wait_for_lock::{self, claim};
 use crate::clip::Clip;
 use crate::config::Spec;
 use crate::error::{Context, Error, Kind, Result};
+use crate::hub::{self, Name};
 use crate::language_model::{Endpoint, Server, Usage, tokens_about};
 use crate::stage::ask::{self, Answers, Asked, Merged, Question, Sentence};
 use crate::stage::describe::{Layout, Prototypes, file};
 use crate::stage::job::Job;
+use crate::stop::Stop;
 use crate::store::Work;
 use crate::store::layout::Store;
 use crate::text::list::{SHOWN, some_of};
@@ -78,7 +80,7 @@ const A_SENTENCE: f64 = 30.0;
 /// # Errors
 /// Fails as [`describe`] does before it asks.
 pub async fn plan(spec: &Spec, wanted: &Wanted) -> Result<Plan> {
-    let ready = Ready::new(spec, wanted).await?;
+    let ready = Ready::new(spec, wanted, &Stop::default()).await.map_err(|error| unfetched(spec, error))?;
     let endpoint = Endpoint::find(spec.describe.endpoint.as_deref())?;
     target(spec, wanted)?;
     let answers = Answers::open(&Store::open_read(&spec.store)?, &ready.model)?;
@@ -95,6 +97,18 @@ pub async fn plan(spec: &Spec, wanted: &Wanted) -> Result<Plan> {
     Ok(Plan { host, model: ready.model, classes: ready.chosen.len(), cached, questions, usage, pairs: ready.pairs })
 }
 
+/// Says what to do where the classes are not known, since the pictures are on the hub alone.
+fn unfetched(spec: &Spec, error: Error) -> Error {
+    let is_missing = |name: &Name| hub::in_cache(name).is_err();
+    match Name::in_place_of(&spec.dataset.path).filter(is_missing) {
+        Some(name) => error.hint(format!(
+            "the classes are in the pictures, and a dry run fetches nothing: `microclip-pipe ingest` fetches {name}, as \
+             `describe` does before it asks"
+        )),
+        None => error,
+    }
+}
+
 /// Tokens of what is said of the form of an answer, and of its schema, about.
 const A_FORM: u64 = 90;
 
@@ -109,7 +123,7 @@ const A_FORM: u64 = 90;
 pub async fn describe(spec: &Spec, wanted: &Wanted, options: &Options) -> Result<Outcome> {
     let Options { stop, progress } = options;
     let spec = &on_hub::fetched(spec, Need::Pictures, stop, progress.as_ref())?;
-    let ready = Ready::new(spec, wanted).await?;
+    let ready = Ready::new(spec, wanted, stop).await?;
     let (settings, model) = (&spec.describe, ready.model.as_str());
     let target = target(spec, wanted)?;
     let server = Server::new(Endpoint::find(settings.endpoint.as_deref())?, settings.manner(model))?;

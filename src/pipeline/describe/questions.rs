@@ -9,6 +9,7 @@ use crate::language_model::{Endpoint, Server};
 use crate::runs::sql_scope::scope_of_runs;
 use crate::stage::ask::{Answers, Asking, Question, Questions};
 use crate::stage::ingest;
+use crate::stop::Stop;
 use crate::table::session;
 use crate::table::typed_rows::rows;
 use crate::text::list::{SHOWN, some_of};
@@ -41,13 +42,13 @@ pub(super) struct Ready {
 }
 
 impl Ready {
-    pub(super) async fn new(spec: &Spec, wanted: &Wanted) -> Result<Ready> {
+    pub(super) async fn new(spec: &Spec, wanted: &Wanted, stop: &Stop) -> Result<Ready> {
         let settings = &spec.describe;
         let questions = Questions::of(settings.domain, settings.questions.as_deref())?;
         let (source, ingest) = opened::pictures(spec)?;
         let classes = ingest::classes(source.as_ref(), &ingest)?;
         let chosen = chosen(&wanted.classes, &classes)?;
-        let model = settings.model.clone().ok_or_else(|| no_model(spec))?;
+        let model = settings.model.clone().ok_or_else(|| no_model(spec, stop))?;
         let pairs = match wanted.contrast {
             Some(most) => look_alikes(spec, &chosen, most).await?,
             None => Vec::new(),
@@ -105,11 +106,11 @@ fn chosen(named: &[String], classes: &[String]) -> Result<Vec<String>> {
 }
 
 /// Returns the error about a pipeline that names no model, with those that the server has.
-fn no_model(spec: &Spec) -> Error {
+fn no_model(spec: &Spec, stop: &Stop) -> Error {
     let offered = || {
         let server =
             Server::new(Endpoint::find(spec.describe.endpoint.as_deref()).ok()?, spec.describe.manner("")).ok()?;
-        server.models().filter(|names| !names.is_empty())
+        server.models(stop).filter(|names| !names.is_empty())
     };
     let hint = "model = \"NAME\" under [describe], or --set describe.model=NAME";
     let hint = match offered() {

@@ -1,6 +1,6 @@
 //! Asking many questions at once, and storing each answer before the next question.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::answers::Answers;
@@ -25,8 +25,8 @@ pub struct Asked {
     pub ended: Option<Error>,
 }
 
-/// Asks the questions. A thread stores its answer before it asks the next question, so that a kill
-/// loses an answer a thread at most.
+/// Asks the questions. A thread stores its answer before it asks the next question, so that a stop
+/// or a kill loses an answer a thread at most.
 ///
 /// # Errors
 /// Returns [`Kind::Store`] if an answer cannot be stored.
@@ -40,19 +40,21 @@ pub fn ask(
     job: Job<'_>,
 ) -> Result<Asked> {
     let Job { stop, progress, .. } = job;
-    let (next, over, task) = (AtomicUsize::new(0), AtomicBool::new(false), task(settings.names));
+    // What ends one thread's work ends that of all, also while they wait.
+    let (next, stop, task) = (AtomicUsize::new(0), stop.child(), task(settings.names));
     let so_far = Mutex::new(SoFar { answers, asked: Asked::default(), unanswered: 0, failed: None });
     let work = || {
-        while !over.load(Ordering::Relaxed) {
-            let Some(question) = questions.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-            let answer = server.ask(language_model::Question { task: &task, text: &question.text }, stop);
+        while let Some(question) = questions.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let answer = server.ask(language_model::Question { task: &task, text: &question.text }, &stop);
             let mut so_far = so_far.lock().unwrap_or_else(PoisonError::into_inner);
             match answer.map(|answer| so_far.take(Row::new(question, &answer, model, settings), &answer)) {
                 Ok(Ok(())) => progress.advance(1),
-                Ok(Err(failed)) => so_far.failed = Some(failed),
+                Ok(Err(failed)) => drop(so_far.failed.get_or_insert(failed)),
                 Err(ended) => drop(so_far.asked.ended.get_or_insert(ended)),
             }
-            over.fetch_or(so_far.failed.is_some() || so_far.asked.ended.is_some(), Ordering::Relaxed);
+            if so_far.failed.is_some() || so_far.asked.ended.is_some() {
+                return stop.request();
+            }
         }
     };
     std::thread::scope(|scope| {

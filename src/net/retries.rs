@@ -1,50 +1,12 @@
-//! Talking HTTP: one kind of client for all that this program asks of a network, and when to ask
-//! again.
-//!
-//! The client blocks: call it where blocking is allowed (`tokio::task::spawn_blocking`, a thread).
+//! When to ask again, and how late.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::http::HeaderMap;
-use ureq::tls::{RootCerts, TlsConfig};
 
-use crate::error::{Error, Kind};
-
-/// How long to try to connect before giving up.
-const CONNECT: Duration = Duration::from_secs(15);
 /// The longest wait that a server may ask for; it is asked once more after that, and no later.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(120);
-
-/// Returns a client that gives up where a server says nothing for `silence`.
-///
-/// - Certificates are checked against those of the system, as curl does it.
-/// - A proxy named by `HTTPS_PROXY`, `HTTP_PROXY` or `ALL_PROXY` is used, except for `NO_PROXY`.
-/// - No redirect is followed: who asks decides what may be said at another place.
-/// - An answer of 400 and above is an answer, not an error: its body says what was wrong.
-pub fn client(silence: Duration) -> ureq::Agent {
-    let tls = TlsConfig::builder()
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .root_certs(RootCerts::PlatformVerifier)
-        .build();
-    ureq::Agent::config_builder()
-        .tls_config(tls)
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .user_agent(concat!("microclip-pipe/", env!("CARGO_PKG_VERSION")))
-        .timeout_resolve(Some(CONNECT))
-        .timeout_connect(Some(CONNECT))
-        .timeout_recv_response(Some(silence))
-        .timeout_per_read(Some(silence))
-        .build()
-        .new_agent()
-}
-
-/// Wraps what kept a request from being answered, as an error about `doing` (`cannot fetch URL`).
-pub fn failed(doing: impl Into<String>, cause: ureq::Error) -> Error {
-    Error::new(Kind::Network, doing).cause(cause)
-}
 
 /// Returns whether a request that ended in `error` may end otherwise when it is made again: the
 /// connection could not be made, broke or fell silent.
