@@ -29,10 +29,10 @@ sentences.
 Every answer is stored as it comes, in the table `llm_answers`, and is not asked for again: a second call asks nothing, and \
 one class more asks about one. Sentences are cleaned, and what is set aside (doubles, refusals, names of other classes, too \
 long for the text tower) stands with its reason in the table `llm_sentences`. What you write, change or take out in the file \
-stays so.
+stays so, and what is there of earlier answers stays until others stand in its place.
 
 Environment:
-  OPENAI_API_KEY   the key; a server on this machine needs none
+  OPENAI_API_KEY   the key; it is sent to OpenAI, to OPENAI_BASE_URL and to this machine alone
   OPENAI_BASE_URL  the server, e.g. http://localhost:11434/v1, unless describe.endpoint names one";
 
 const EXAMPLES: &str = "\

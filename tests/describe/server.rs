@@ -18,8 +18,6 @@ pub struct Seen {
     pub at: Instant,
     pub path: String,
     pub authorization: Option<String>,
-    /// Where it was sent to.
-    pub host: Option<String>,
     pub body: Value,
     /// How often the same was asked before.
     pub before: usize,
@@ -123,8 +121,7 @@ impl Drop for Server {
 fn read(connection: &TcpStream) -> Option<Seen> {
     let Request { path, mut headers, body, .. } = http::read(connection)?;
     let body = serde_json::from_slice(&body).unwrap_or_default();
-    let (authorization, host) = (headers.remove("authorization"), headers.remove("host"));
-    Some(Seen { at: Instant::now(), path, authorization, host, body, before: 0 })
+    Some(Seen { at: Instant::now(), path, authorization: headers.remove("authorization"), body, before: 0 })
 }
 
 fn answer(mut connection: &TcpStream, request: &Seen, reply: Reply) {
@@ -153,12 +150,12 @@ fn answer(mut connection: &TcpStream, request: &Seen, reply: Reply) {
     }
 }
 
-/// As many sentences as a question asks for: others each time, and of each model and server.
+/// As many sentences as a question asks for: others each time, and of each model and seed.
 pub fn sentences(request: &Seen) -> Vec<String> {
     let (question, class) = (request.question(), request.class());
     let wanted = question.split("Write ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_default();
-    let Seen { host, body, before, .. } = request;
-    let asked = format!("{question} {} {} {before} {host:?}", body["model"], body["seed"]);
+    let Seen { body, before, .. } = request;
+    let asked = format!("{question} {} {} {before}", body["model"], body["seed"]);
     let mark = &blake3::hash(asked.as_bytes()).to_hex()[..6];
     (1..=wanted.parse().unwrap()).map(|n: usize| format!("The {class} shows detail {n} of {mark}.")).collect()
 }

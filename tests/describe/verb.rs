@@ -169,7 +169,7 @@ fn no_sentence_goes_before_others_stand_in_its_place() {
         fails(&failed, 1, &["refuses the key", "36 about 3 of 3 classes"]);
         assert_eq!(file(&pipeline), first, "{what:?}");
     }
-    // One class is answered, another in part: the first changes over, and the others wait for their answers.
+    // One class is answered, another in part: the first changes over, and the others wait.
     let refusing = refuses_after(6);
     let endpoint = format!("describe.endpoint={}", refusing.endpoint());
     let failed = describe(&pipeline, &[&second[..], &["--set", &endpoint]].concat());
@@ -184,8 +184,8 @@ fn no_sentence_goes_before_others_stand_in_its_place() {
     assert_eq!((file(&pipeline), server.count()), (first.clone(), before));
 
     // What is asked again and fails in the middle has its earlier answer.
-    let failing = Server::new(|_, number| match number {
-        0..2 => Reply::Well,
+    let failing = Server::new(|seen, number| match number {
+        0..2 => Reply::Words(sentences(seen).join("\n").replace("shows", "now shows")),
         2 => Reply::Words(String::new()),
         3 => Reply::Status(200, "", "{}".to_owned()),
         _ => Reply::Status(401, "", String::new()),
@@ -268,14 +268,14 @@ fn what_fails_is_asked_again() {
         8 => Reply::Status(200, "", "<html>not a chat</html>".to_owned()),
         10 => Reply::Words("{\"sentences\": [\"It broke of".to_owned()),
         14 => Reply::Status(200, "", json!({"error": {"message": "overloaded", "code": 502}}).to_string()),
-        12 => Reply::Late(Duration::from_secs(8), Box::new(Reply::Well)),
+        12 => Reply::Late(Duration::from_secs(40), Box::new(Reply::Well)),
         _ => Reply::Well,
     });
     let pipeline = asking(&server);
     let began = Instant::now();
     let shown = ok(&describe(&pipeline, &["--set", "describe.concurrency=1", "--set", "describe.timeout=1.5"]));
     assert!(shown.contains("36 about 3 of 3 classes"), "{shown}");
-    assert!(began.elapsed() < Duration::from_secs(8), "a late answer is not waited for");
+    assert!(began.elapsed() < Duration::from_secs(30), "a late answer is not waited for");
     let seen = server.seen();
     assert_eq!(seen.len(), QUESTIONS + 8);
     assert!(seen[1].at - seen[0].at >= Duration::from_secs(1), "as long as the server asked for");
@@ -424,24 +424,124 @@ fn a_kill_loses_the_answer_in_hand_and_no_other() {
     assert_eq!(parts.iter().filter(|part| part.extension() == Some("parquet".as_ref())).count(), 1);
 }
 
-#[test]
-fn a_stop_keeps_what_was_answered() {
-    let server = Server::new(|_, _| Reply::Late(Duration::from_millis(80), Box::new(Reply::Well)));
-    let pipeline = asking(&server);
-    let command = without_keys(pipeline.command("describe", &["--set", "describe.concurrency=2"]));
-    let mut command = command;
+/// Asks for a stop once a server was asked `many` times. Returns what came of it, and how long it
+/// took.
+fn stopped(mut command: Command, server: &Server, many: usize) -> (Output, Duration) {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    while server.count() < 5 {
+    while server.count() < many {
         std::thread::sleep(Duration::from_millis(2));
     }
+    let began = Instant::now();
     // SAFETY: the process is a child that was not waited for.
     unsafe { libc::kill(child.id().cast_signed(), libc::SIGINT) };
-    let output = child.wait_with_output().unwrap();
+    (child.wait_with_output().unwrap(), began.elapsed())
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_silent_server_and_keeps_what_was_answered() {
+    let silent = || Reply::Late(Duration::from_secs(40), Box::new(Reply::Well));
+    let server = Server::new(move |_, number| if (5..7).contains(&number) { silent() } else { Reply::Well });
+    let pipeline = asking(&server);
+    let (output, took) =
+        stopped(without_keys(pipeline.command("describe", &["--set", "describe.concurrency=2"])), &server, 7);
     fails(&output, 130, &["stopped on request", "a sentence: ", "white lily"]);
-    let (asked, kept) = (server.count(), count(&pipeline, "llm_answers") as usize);
-    assert!(asked < QUESTIONS && kept == asked, "the answers in hand were waited for: {kept} of {asked}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(count(&pipeline, "llm_answers"), 5);
     ok(&describe(&pipeline, &[]));
-    assert_eq!(server.count(), QUESTIONS);
+    assert_eq!(server.count(), QUESTIONS + 2, "the two in hand are asked again");
+
+    // Nor for one that was silent from the start, or asked to wait.
+    let wait = || Reply::Status(429, "retry-after: 40\r\n", String::new());
+    let server = Server::new(move |_, number| if number == 0 { wait() } else { silent() });
+    let pipeline = asking(&server);
+    let (output, took) =
+        stopped(without_keys(pipeline.command("describe", &["--set", "describe.concurrency=2"])), &server, 2);
+    fails(&output, 130, &["stopped on request"]);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn what_ends_one_thread_ends_those_that_wait() {
+    let server = Server::new(|_, number| match number {
+        0 => Reply::Status(429, "retry-after: 40\r\n", String::new()),
+        1 => Reply::Late(Duration::from_secs(40), Box::new(Reply::Well)),
+        _ => Reply::Late(Duration::from_millis(300), Box::new(Reply::Status(401, "", String::new()))),
+    });
+    let (pipeline, began) = (asking(&server), Instant::now());
+    fails(&describe(&pipeline, &["--set", "describe.concurrency=3"]), 1, &["refuses the key (401)"]);
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+}
+
+/// What servers in the wild send in place of a plain answer.
+#[test]
+fn odd_answers_are_read_or_asked_for_again_and_none_steers_the_terminal() {
+    let answer = |content: Value, usage: Value| {
+        let choice = json!({"message": {"role": "assistant", "content": content}, "finish_reason": "stop"});
+        Reply::Status(200, "", json!({"choices": [choice], "usage": usage, "model": "\u{1b}[2Jevil"}).to_string())
+    };
+    let list = |seen: &Seen| json!({"sentences": sentences(seen)}).to_string();
+    let server = Server::new(move |seen, number| match number {
+        0 => answer(format!("Sure!\n```json\n{}\n```\nAnything else?", list(seen)).into(), Value::Null),
+        1 => answer(
+            format!("<think>\nIs {{it}} red?\n</think>\n{}", list(seen)).into(),
+            json!({"prompt_tokens": u64::MAX, "completion_tokens": -4}),
+        ),
+        2 => answer(Value::Null, Value::Null),
+        3 => Reply::Status(200, "", json!({"choices": [], "usage": null}).to_string()),
+        4 => answer("<think>It may be red, or not.".into(), Value::Null),
+        5 => Reply::Status(200, "", json!({"choices": null, "error": {"message": "busy", "code": 503}}).to_string()),
+        6 => Reply::Status(200, "", "x".repeat(20 << 20)),
+        7 => {
+            let coloured = sentences(seen).into_iter().map(|text| format!("\u{1b}[31m{text}\u{1b}[0m\u{202e}\u{7}"));
+            answer(json!({"sentences": coloured.collect::<Vec<_>>()}).to_string().into(), Value::Null)
+        }
+        8 => Reply::Status(500, "", "\u{1b}[31mno\u{1b}[0m".to_owned()),
+        _ => Reply::Well,
+    });
+    let pipeline = asking(&server);
+    let output = describe(&pipeline, &["--set", "describe.concurrency=1", "--set", "describe.retries=9"]);
+    assert!(ok(&output).contains("36 about 3 of 3 classes"), "{}", said(&output));
+    assert!(said(&output).contains("written, estimated"), "{}", said(&output));
+    assert_eq!(server.count(), QUESTIONS + 6);
+    let steers = |text: &str| text.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}');
+    let text = std::fs::read_to_string(pipeline.path("sentences.json")).unwrap();
+    assert!(!steers(&text) && !text.contains("\\u001b") && !text.contains("[31m"), "{text}");
+    assert!(!steers(&said(&output)), "{:?}", said(&output));
+    assert_eq!(count(&pipeline, "llm_answers WHERE answered_by = 'evil'"), 3);
+
+    // What comes with a status of 200 and means a refusal is one.
+    let body = json!({"error": {"message": "no such key", "code": 401}}).to_string();
+    let server = Server::new(move |_, _| Reply::Status(200, "", body.clone()));
+    fails(&describe(&asking(&server), &[]), 1, &["refuses the key (401: no such key)"]);
+    // Something that is no language model.
+    let server = Server::new(|_, _| Reply::Status(200, "", "<html>\u{1b}[31mhome</html>".to_owned()));
+    let words = ["answers no question: no answer of a chat: <html>home</html>"];
+    fails(&describe(&asking(&server), &["--set", "describe.retries=1"]), 1, &words);
+}
+
+#[test]
+fn a_pipeline_file_does_not_decide_who_sees_the_key() {
+    let server = Server::new(|_, _| Reply::Well);
+    let pipeline = asking(&server);
+    let mut command =
+        without_keys(pipeline.command("describe", &["--set", "describe.endpoint=https://harvest.invalid/v1"]));
+    let words = ["OPENAI_API_KEY is not sent to harvest.invalid", "export OPENAI_BASE_URL=https://harvest.invalid/v1"];
+    fails(&command.env("OPENAI_API_KEY", "sk-0123456789abcdef").output().unwrap(), 2, &words);
+    assert_eq!(count(&pipeline, "llm_answers"), 0);
+}
+
+#[test]
+fn a_dry_run_says_how_to_fetch_the_classes() {
+    let server = Server::new(|_, _| Reply::Well);
+    let pipeline = asking(&server);
+    let on_hub = ["--dry-run", "--set", "dataset.path=hf://datasets/ada/flowers", "--set", "dataset.kind=hf-parquet"];
+    let mut command = without_keys(pipeline.command("describe", &on_hub));
+    let output = command.env("HF_HOME", pipeline.path("hub")).env("HF_ENDPOINT", "http://127.0.0.1:9").output();
+    fails(
+        &output.unwrap(),
+        1,
+        &["hf://datasets/ada/flowers is not in", "a dry run fetches nothing: `microclip-pipe ingest` fetches"],
+    );
 }
 
 #[test]

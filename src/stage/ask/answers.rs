@@ -48,7 +48,8 @@ impl Answers {
     }
 
     fn remember(&mut self, row: Row) {
-        // Asking again may fail: an answer of use, or else a refusal, counts until a newer one came.
+        // Asking again may fail: an answer of use, or else a refusal, counts until a newer one
+        // came.
         let worth = |row: &Row| (row.problem.is_none(), row.settled, row.asked);
         if self.counts.get(&row.id).is_none_or(|known| worth(known) <= worth(&row)) {
             self.counts.insert(row.id.clone(), row);

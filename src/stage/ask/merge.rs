@@ -11,7 +11,7 @@ use crate::text::names::plain;
 const TAKEN_OUT: &str = "taken out of the file";
 
 /// Why a sentence is set aside whose class still has those of earlier answers.
-const WAITS: &str = "until all questions about its class are answered";
+const WAITS: &str = "held back until all questions about its class are answered";
 
 /// What the sentences of the file and those of the answers make together.
 #[derive(Debug)]

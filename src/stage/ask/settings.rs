@@ -26,7 +26,9 @@ settings! {
     Describe {
         /// The address of an OpenAI-compatible server, such as `http://localhost:8000/v1`; if there
         /// is none, the environment's `OPENAI_BASE_URL`, or else OpenAI's. The key is the
-        /// environment's `OPENAI_API_KEY`.
+        /// environment's `OPENAI_API_KEY`; it is sent to OpenAI, to this machine, and to the server
+        /// that `OPENAI_BASE_URL` names, and to no other, since a pipeline file may come from
+        /// anybody.
         endpoint: Option<String> = None, Want::Text, Nothing;
         /// The model's name on the server.
         model: Option<String> = None, Want::Text, Nothing;
