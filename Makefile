@@ -10,7 +10,7 @@ PIPELINE ?= pipelines/flowers.toml
 
 help:
 	@echo 'make run       set up, build, and run $(PIPELINE)'
-	@echo 'make paper     the table of the paper, of those of its eighteen data sets that are there; the others are named, with where to get them'
+	@echo 'make paper     the table of the paper, for those of the eighteen data sets of its released templates that are there; the others are named, with where to get them'
 	@echo 'make test      set up, and check format, lints, tests and licences'
 	@echo 'make bench     measure speed against its goals and against peers; BENCH=--help says more'
 	@echo 'make soak      the long forms of the tests of reliability: 200 kills, thousands of spoilt files, a minute a fuzzer, all JPEGs'

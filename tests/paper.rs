@@ -423,6 +423,53 @@ fn a_data_set_that_is_not_there_says_where_to_get_it() {
     assert_eq!(files.iter().filter(|path| path.is_file()).count(), NAMES.len());
 }
 
+/// The places below the project's folder that a hint puts something at: `data/dtd/images`, and
+/// `folder CUB_200_2011 goes into data`.
+fn places(obtain: &str) -> Vec<PathBuf> {
+    let words: Vec<&str> =
+        obtain.split_whitespace().map(|word| word.trim_matches(&['(', ')', ',', ';', ':'][..])).collect();
+    let named = words.iter().filter(|word| word.starts_with("data/")).map(PathBuf::from);
+    let moved = words.windows(5).filter(|five| five[0] == "folder" && five[2..] == ["goes", "into", "data"]);
+    named.chain(moved.map(|five| Path::new("data").join(five[1]))).collect()
+}
+
+#[test]
+fn what_is_put_where_the_hint_says_is_what_the_pipeline_reads() {
+    for name in NAMES {
+        let text = fs::read_to_string(project(&format!("pipelines/paper/{name}.toml"))).unwrap();
+        let spec: toml::Table = toml::from_str(&text).unwrap();
+        let (dataset, sentences) = (&spec["dataset"], spec["text"]["descriptions"].as_str().unwrap());
+        let key = |key: &str| dataset.get(key).map(|value| value.as_str().unwrap());
+        // Up to the pattern of a path of several lists.
+        let below =
+            |path: &str| path.strip_prefix("../../").map(|path| PathBuf::from(path.split(['{', '*']).next().unwrap()));
+        let read: Vec<PathBuf> =
+            ["path", "root", "class_names"].into_iter().filter_map(key).chain([sentences]).filter_map(below).collect();
+        // CUB and Birdsnap have their pictures in a folder beside the list.
+        let beside = read.iter().filter(|path| path.ends_with("images.txt")).map(|path| path.with_file_name("images"));
+        let read: Vec<PathBuf> = read.iter().cloned().chain(beside).collect();
+        let obtain = key("obtain").unwrap();
+        let placed = places(obtain);
+        let along = |a: &Path, b: &Path| a.starts_with(b) || b.starts_with(a);
+        for path in &read {
+            assert!(placed.iter().any(|place| along(path, place)), "{name}: nothing is put at {path:?}: {obtain}");
+        }
+        for place in &placed {
+            assert!(read.iter().any(|path| along(path, place)), "{name}: nothing at {place:?} is read");
+        }
+        let path = Path::new(key("path").unwrap());
+        if let Some(list) = path.file_name().and_then(|list| list.to_str()).filter(|list| list.ends_with(".json")) {
+            let root = below(key("root").unwrap()).unwrap();
+            assert!(obtain.contains(list) && placed.contains(&root), "{name}: {list}, {root:?}: {obtain}");
+        }
+        let file = Path::new(sentences).file_name().unwrap().to_str().unwrap();
+        assert!(
+            obtain.contains(&format!("/{file} of https://github.com/sathiiii/microCLIP")),
+            "{name}: {file}: {obtain}"
+        );
+    }
+}
+
 #[test]
 fn the_table_of_the_paper_is_made_of_the_data_sets_that_are_there() {
     let project = Project::new();
