@@ -9,11 +9,11 @@
 //! tools      a first pipeline file, diagnosing problems, exporting a model for other programs
 //! ablation   grids of runs, and their figures
 //! pipeline   what remains to be done (plan), and running it (run)
-//! runs       earlier runs: finding one, comparing them, what belongs to which in a store
+//! runs       earlier runs: finding one, comparing them, what to do next, what belongs to which in a store
 //! workspace  an opened pipeline: model, pictures, sentences, and the ids that results are kept under
 //! config     the TOML file: its keys, reading and checking it, its schema and page
 //! stage      ingest -> embed -> views -> describe -> prior -> adapt (passes) -> evaluate: tables in, table out
-//! source     where pictures come from: folder, list, Parquet; what `predict` is given
+//! source     where pictures come from: folder, list, Parquet, tars (WebDataset), CIFAR; what `predict` is given
 //! dka        the pass: prior and fusion logits joined by SQL into pseudo-labels
 //! fusion     saliency, SOAP, TokenFusion, heads, loss: the method on tensors
 //! dino       a second vision model, without text: DINOv2 and DINOv3

@@ -9,8 +9,9 @@ use super::{EXIT_CODES, accuracy, browser, report, run_upto};
 use crate::cli::signal;
 use crate::error::Result;
 use crate::pipeline::plan::plan;
-use crate::report::{Looked, NextStep, next_steps, report};
+use crate::report::{Looked, report};
 use crate::runs::lookup::Upto;
+use crate::runs::next_steps::{NextStep, next_steps};
 use crate::runs::stored_run;
 use crate::stop::Stop;
 

@@ -13,7 +13,6 @@ mod confidence;
 mod gallery;
 mod insight;
 mod map;
-mod next_steps;
 mod overview;
 mod page;
 mod passes;
@@ -32,7 +31,6 @@ use crate::stage::progress::Progress;
 use crate::stop::Stop;
 use crate::table::{session, warnings};
 
-pub use next_steps::{NextStep, next_steps};
 use sample::Sample;
 
 /// Everything that the page shows.

@@ -27,6 +27,11 @@ const MOST: usize = 3;
 /// The most classes named.
 const SHOWN: usize = 3;
 
+/// What sentences were worth where it was measured: 75.2 % with and 66.3 % without on the embedded
+/// flowers, 75.5 and 75.7 on photographs (`docs/ablations.md`, "templates instead of sentences").
+const WORTH: &str =
+    "gained 9 points of accuracy on the embedded flowers, whose names say little, and none on photographs";
+
 /// Answers with less confidence than this are called unsure.
 const UNSURE: f64 = 0.5;
 
@@ -107,7 +112,7 @@ impl Saw {
         let mut steps = Vec::new();
         if *names_alone {
             steps.push(step(
-                "the classes are known by their names alone: sentences about each are worth several points".to_owned(),
+                format!("the classes are known by their names alone: sentences about each {WORTH}"),
                 format!("describe {pipeline}"),
             ));
         }
