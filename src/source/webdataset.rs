@@ -53,8 +53,8 @@ impl WebDataset {
     /// Opens the shards of a pipeline.
     ///
     /// # Errors
-    /// Returns [`Kind::Input`] if there is none, one is compressed or cannot be read, or a label is
-    /// none of the classes that a file beside them lists.
+    /// Returns [`Kind::Input`] if there is none, one is compressed or cannot be read, none has a
+    /// readable picture, or a label is none of the classes that a file beside them lists.
     pub fn open(dataset: &Dataset) -> Result<Self> {
         let paths = shards::find(&dataset.path)?;
         if paths.is_empty() {
@@ -125,7 +125,22 @@ impl WebDataset {
             return Err(Error::new(Kind::Input, format!("no picture in the tars of {}", path.display()))
                 .hint("a sample is files with one name up to its first dot, of which one is a picture: 0.jpg, 0.cls"));
         }
+        found.require_a_picture()?;
         Ok(found)
+    }
+
+    /// Refuses shards of which no picture can be read, with the reason of the first.
+    fn require_a_picture(&self) -> Result<()> {
+        if self.shards.iter().flat_map(|one| &one.shard.samples).any(|sample| sample.picture.is_ok()) {
+            return Ok(());
+        }
+        let why = self.shards.iter().find_map(|Opened { file, shard, .. }| {
+            let picture = shard.samples.iter().find_map(|sample| sample.picture.as_ref().err());
+            picture.or(shard.damage.as_ref()).map(|why| format!("{}: {why}", file.path.display()))
+        });
+        let what = why.unwrap_or_default();
+        Err(Error::new(Kind::Input, format!("no picture can be read in the shards, first {what}"))
+            .hint("see what it holds with `tar tf FILE`, and fetch the file again if it is not whole"))
     }
 
     /// Says what all shards hold.
