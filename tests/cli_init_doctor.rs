@@ -173,6 +173,42 @@ fn pictures_without_labels_get_a_list_of_classes_to_fill_in() {
 }
 
 #[test]
+fn names_of_a_data_set_steer_no_terminal() {
+    let pipeline = Pipeline::new(1, 1);
+    std::fs::rename(pipeline.path("pictures"), pipeline.path("pic\u{1b}[2Jtures")).unwrap();
+    let init = pipeline.program(&["init", "pic\u{1b}[2Jtures", "--model", MODEL, "--output", "p.toml"]);
+    assert!(ok(&init).starts_with("p.toml\n"));
+    let refused = pipeline.program(&["init", "no\u{1b}[31mne", "--model", MODEL]);
+    let said = text(&refused.stderr);
+    assert!(!said.contains('\u{1b}') && said.contains("no\\u{1b}[31mne"), "{said}");
+
+    let train = entries(&pipeline.path("pic\u{1b}[2Jtures/train")).remove(0);
+    std::fs::write(train.join("a\u{1b}[31mb.jpg"), "no picture").unwrap();
+    ok(&pipeline.program(&["ingest", "p.toml", "--set", "dataset.tolerance=0.9"]));
+    let rejected = |format| ok(&pipeline.program(&["sql", "p.toml", "SELECT path FROM rejected", "--format", format]));
+    let table = rejected("table");
+    assert!(!table.contains('\u{1b}') && table.contains("a\\u{1b}[31mb.jpg"), "{table}");
+    assert!(rejected("csv").contains("a\u{1b}[31mb.jpg"), "a program gets the name as it is");
+}
+
+#[test]
+fn a_shard_without_a_readable_picture_is_refused_before_anything_is_written() {
+    let pipeline = Pipeline::new(1, 1);
+    let before = entries(pipeline.folder.path()).len();
+    for (name, bytes, why) in [("empty.tar", "", "the file has no bytes"), ("junk.tar", "<html>", "is left out")] {
+        pipeline.write(name, bytes);
+        let refused = pipeline.program(&["init", name, "--model", MODEL]);
+        let said = text(&refused.stderr);
+        assert!(!refused.status.success() && said.contains(why), "{said}");
+        assert!(
+            said.contains(&format!("{name}: ")) && said.contains("hint: see what it holds with `tar tf FILE`"),
+            "{said}"
+        );
+    }
+    assert_eq!(entries(pipeline.folder.path()).len(), before + 2, "the tars alone");
+}
+
+#[test]
 fn init_needs_pictures_and_a_model() {
     let pipeline = Pipeline::new(1, 0);
     for (arguments, why) in [

@@ -54,6 +54,15 @@ async fn a_table_shortens_lists_and_bytes() {
 }
 
 #[tokio::test]
+async fn a_drawn_table_steers_no_terminal_and_other_forms_keep_every_character() {
+    let sql = "SELECT chr(27) || '[31mb.jpg' AS path, [chr(27) || '[2J'] AS paths, 1 AS \"\u{1b}c\"";
+    let table = text(sql, Format::Table).await;
+    assert!(!table.contains('\u{1b}') && table.contains("| \\u{1b}[31mb.jpg | [\\u{1b}[2J] |"), "{table}");
+    assert!(text(sql, Format::Csv).await.contains("\n\u{1b}[31mb.jpg,"));
+    assert!(text(sql, Format::Json).await.contains("\"path\":\"\\u001b[31mb.jpg\""));
+}
+
+#[tokio::test]
 async fn csv_has_a_head_line_and_full_lists() {
     insta::assert_snapshot!(text(ROWS, Format::Csv).await, @r#"
     path,bytes,width,logits

@@ -15,6 +15,7 @@ use crate::cli::spans::{self, Recording};
 use crate::error::{Context, Error, Kind, Result};
 use crate::stage::progress::Progress;
 use crate::text::numbers::duration;
+use crate::text::terminal::harmless;
 
 const RED: &str = "\x1b[1;31m";
 const CYAN: &str = "\x1b[1;36m";
@@ -98,13 +99,15 @@ impl Printer {
         Printer { colour, quiet: false, verbose: false, log_format: LogFormat::default() }
     }
 
-    /// Prints a result: whole lines on stdout.
+    /// Prints a result: whole lines on stdout. Where that is a terminal, what would steer it is
+    /// written out; a program gets every path as it is.
     ///
     /// # Errors
     /// Fails if stdout cannot be written to, e.g. on a full disk. A closed pipe is not an error.
     pub fn result(&self, text: &str) -> Result<()> {
         let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
         let mut out = io::stdout().lock();
+        let text = if out.is_terminal() { harmless(text) } else { text.into() };
         match out.write_all(format!("{text}{end}").as_bytes()).and_then(|()| out.flush()) {
             Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
             written => written.context(Kind::System, || "cannot write to standard output".to_owned()),
@@ -135,7 +138,7 @@ impl Printer {
         let line = match self.log_format {
             LogFormat::Text => {
                 let about: String = fields.iter().map(|(field, value)| format!(" {field}={value}")).collect();
-                format!("{name}{about}: {}", duration(took))
+                harmless(&format!("{name}{about}: {}", duration(took))).into_owned()
             }
             LogFormat::Json => {
                 json!({"level": "span", "span": name, "fields": fields, "seconds": took.as_secs_f64()}).to_string()
@@ -149,7 +152,7 @@ impl Printer {
 
     fn say(&self, level: &str, text: &str) {
         match self.log_format {
-            LogFormat::Text => to_stderr(&format!("{text}\n")),
+            LogFormat::Text => to_stderr(&format!("{}\n", harmless(text))),
             LogFormat::Json => to_stderr(&format!("{}\n", json!({"level": level, "message": text}))),
         }
     }
@@ -180,6 +183,7 @@ impl Printer {
     }
 
     fn label(&self, label: &str, colour: &str, text: &str) -> String {
+        let text = harmless(text);
         if self.colour { format!("{colour}{label}:{PLAIN} {text}\n") } else { format!("{label}: {text}\n") }
     }
 }

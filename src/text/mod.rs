@@ -9,3 +9,4 @@ pub mod nearest;
 pub(crate) mod numbers;
 pub(crate) mod path;
 pub(crate) mod pattern;
+pub(crate) mod terminal;

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use super::json_lines::JsonProgress;
 use super::meter::{Meter, rate};
 use crate::stage::progress::{BYTE, Progress, Silent, UNKNOWN};
+use crate::text::terminal::harmless;
 
 /// How often lines say how far a stage is: by default, and with `often`.
 const INTERVALS: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(1)];
@@ -44,7 +45,7 @@ pub fn choose(manner: Manner) -> Arc<dyn Progress> {
 
 /// Writes one line to stderr; a closed stderr is no reason to stop working.
 fn line(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", harmless(text));
 }
 
 /// Writes the name of a stage and a text about it, aligned with those of other stages.

@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema, Schema
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::error::{Context, Kind, Result};
+use crate::text::terminal::harmless;
 
 /// Number of elements shown of a long list.
 const SHOWN: usize = 3;
@@ -18,14 +19,16 @@ const SHORT: usize = 8;
 
 /// Returns the schema of the rows that [`shown`] returns.
 pub(super) fn shown_schema(schema: &Schema) -> SchemaRef {
-    text_for(schema, |t| is_list(t) || is_bytes(t))
+    text_for(schema, |t| is_list(t) || is_bytes(t) || is_text(t))
 }
 
-/// Shortens cells for people: `[0.12, -0.03, 0.5, … 128]` for lists, and `<8.1 kB>` for bytes.
+/// Shortens cells for people: `[0.12, -0.03, 0.5, … 128]` for lists, and `<8.1 kB>` for bytes; what
+/// would steer a terminal is written out in texts.
 pub(super) fn shown(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let columns = batch.columns().iter().map(|column| match column.data_type() {
         t if is_bytes(t) => rows(column, |row| Ok(size(bytes_of(column, row)))),
-        t if is_list(t) => rows(column, |row| list(column, row, SHORT)),
+        t if is_list(t) => rows(column, |row| Ok(harmless(&list(column, row, SHORT)?).into_owned())),
+        t if is_text(t) => rows(column, |row| Ok(harmless(text_of(column, row)).into_owned())),
         _ => Ok(column.clone()),
     });
     remade(schema.clone(), columns.collect::<Result<_>>()?, batch.num_rows())
@@ -86,6 +89,19 @@ fn is_list(t: &DataType) -> bool {
 
 fn is_bytes(t: &DataType) -> bool {
     matches!(t, DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_))
+}
+
+fn is_text(t: &DataType) -> bool {
+    matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+fn text_of(column: &ArrayRef, row: usize) -> &str {
+    match column.data_type() {
+        DataType::Utf8 => column.as_string::<i32>().value(row),
+        DataType::LargeUtf8 => column.as_string::<i64>().value(row),
+        DataType::Utf8View => column.as_string_view().value(row),
+        _ => "",
+    }
 }
 
 /// Returns a text column with the result of `cell` for each row that is not null.

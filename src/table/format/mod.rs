@@ -16,6 +16,7 @@ use parquet::arrow::ArrowWriter;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::table::query::explain;
+use crate::text::terminal::harmless;
 
 /// The format in which a result is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -144,7 +145,8 @@ impl<'a> Sink<'a> {
             Form::Table { schema, batches, out, .. } => {
                 let table = pretty_format_batches_with_schema(schema, &batches);
                 let table = table.context(Kind::Query, || "cannot draw the result".into())?;
-                still_read(writeln!(out, "{table}")).map(drop)
+                // Cells are harmless already; names of columns, and texts within structs, may not be.
+                still_read(writeln!(out, "{}", harmless(&table.to_string()))).map(drop)
             }
             // The header line comes with the first batch, and a result without rows needs one too.
             Form::Csv { mut writer, schema, empty: true } => {
