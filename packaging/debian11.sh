@@ -1,6 +1,7 @@
 #!/bin/sh
 # Prints the folder of Debian 11's C and C++ libraries, and fetches them first where they are missing (8 MB, by apt, which checks
-# signatures). They are linked against in place of this machine's, so that the program runs where glibc is 2.31 or newer.
+# signatures). They are linked against in place of this machine's, which has glibc 2.31; what
+# the program would ask of it beyond 2.28, debian11.cc supplies, so that it runs where glibc is 2.28 or newer.
 set -eu
 cache=${XDG_CACHE_HOME:-}
 case $cache in /*) ;; *) cache=$HOME/.cache ;; esac
