@@ -9,7 +9,7 @@
 //! tools      a first pipeline file, diagnosing problems, exporting a model for other programs
 //! ablation   grids of runs, and their figures
 //! pipeline   what remains to be done (plan), and running it (run)
-//! runs       earlier runs: finding one, comparing them, what to do next, what belongs to which in a store
+//! runs       earlier runs: comparing them, what to do next, what belongs to which in a store
 //! workspace  an opened pipeline: model, pictures, sentences, and the ids that results are kept under
 //! config     the TOML file: its keys, reading and checking it, its schema and page
 //! stage      ingest -> embed -> views -> describe -> prior -> adapt (passes) -> evaluate: tables in, table out

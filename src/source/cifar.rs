@@ -2,8 +2,8 @@
 //! red, green and blue values of 32 x 32 pixels.
 //!
 //! A record has no encoding that other programs know. Each becomes a PNG, without compression, so
-//! that no compression's choices show in its bytes, which are what is stored and hashed. A test pins
-//! the hash of one, since another version of the encoder could still lay a PNG out otherwise.
+//! that no compression's choices show in its bytes, which are what is stored and hashed. A test
+//! pins the hash of one, since another version of the encoder could still lay a PNG out otherwise.
 
 use std::fs::File;
 use std::io::{BufReader, Read};

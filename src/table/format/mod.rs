@@ -145,7 +145,7 @@ impl<'a> Sink<'a> {
             Form::Table { schema, batches, out, .. } => {
                 let table = pretty_format_batches_with_schema(schema, &batches);
                 let table = table.context(Kind::Query, || "cannot draw the result".into())?;
-                // Cells are harmless already; names of columns, and texts within structs, may not be.
+                // Cells are harmless; names of columns, and texts within structs, may not be.
                 still_read(writeln!(out, "{}", harmless(&table.to_string()))).map(drop)
             }
             // The header line comes with the first batch, and a result without rows needs one too.
