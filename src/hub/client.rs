@@ -13,6 +13,9 @@ use crate::stop::Stop;
 /// How long a server may be silent.
 const SILENCE: Duration = Duration::from_secs(60);
 
+/// How long an answer that is no file may take to come.
+const WHOLE: Duration = Duration::from_secs(120);
+
 /// The most redirects of one request.
 const REDIRECTS: usize = 10;
 
@@ -121,7 +124,7 @@ impl Answer {
     /// # Errors
     /// Fails if a stop was requested, the connection broke, or more came.
     pub(super) fn all(&self, most: usize, stop: &Stop) -> Result<Vec<u8>, Trouble> {
-        self.incoming.all(most, stop)
+        self.incoming.all(most, WHOLE, stop)
     }
 
     /// Returns the text of a header, of the hub's own answer.

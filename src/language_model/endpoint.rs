@@ -145,6 +145,15 @@ impl Endpoint {
     }
 }
 
+/// Checks an address that `place` names. Messages do not repeat it.
+///
+/// # Errors
+/// Returns [`Kind::Usage`] if it is no `http` or `https` address, or has a user, a password or a
+/// query in it.
+pub fn require_address(base: &str, place: &str) -> Result<()> {
+    checked(base, place).map(drop)
+}
+
 /// Returns an address that `place` names without the slashes at its end, and where it leads.
 fn checked(base: &str, place: &str) -> Result<(String, String, Address)> {
     use ureq::http::Uri;

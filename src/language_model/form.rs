@@ -70,17 +70,21 @@ impl Form {
 mod tests {
     use super::*;
 
+    fn refusal(status: u16, said: &str) -> Refusal {
+        Refusal::new(status, said, str::to_owned)
+    }
+
     #[test]
     fn a_form_is_relaxed_once_whoever_asks_and_not_once_it_was_answered() {
-        let (form, unknown) = (Form::default(), Refusal::new(400, "bad request"));
+        let (form, unknown) = (Form::default(), refusal(400, "bad request"));
         let first = form.now();
         // Two threads asked with a schema.
         assert!(form.relax(first, &unknown) && form.relax(first, &unknown));
         assert_eq!(form.now().format, Format::JsonObject);
         form.prove(Format::JsonObject);
         assert!(!form.relax(form.now(), &unknown), "it is something else that is refused");
-        assert!(!form.relax(first, &Refusal::new(500, "oops")));
-        assert!(form.relax(form.now(), &Refusal::new(400, "no response_format here")));
+        assert!(!form.relax(first, &refusal(500, "oops")));
+        assert!(form.relax(form.now(), &refusal(400, "no response_format here")));
         assert!(form.now().format == Format::Lines && !form.relax(form.now(), &unknown));
     }
 }

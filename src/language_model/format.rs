@@ -74,15 +74,21 @@ pub fn texts_of(answer: &str) -> Option<Vec<String>> {
     (!texts.is_empty()).then_some(texts)
 }
 
+/// How models mark thoughts.
+const THOUGHTS: [(&str, &str); 4] =
+    [("<think>", "</think>"), ("<thinking>", "</thinking>"), ("[THINK]", "[/THINK]"), ("<reasoning>", "</reasoning>")];
+
 /// Returns what follows the thoughts that some models begin with: nothing, if they do not end.
 fn without_thoughts(answer: &str) -> &str {
-    const END: &str = "</think>";
-    let answer = answer.trim();
-    match answer.rfind(END) {
-        Some(at) => answer[at + END.len()..].trim(),
-        None if answer.starts_with("<think>") => "",
-        None => answer,
+    let mut answer = answer.trim();
+    for (begin, end) in THOUGHTS {
+        answer = match answer.rfind(end) {
+            Some(at) => answer[at + end.len()..].trim(),
+            None if answer.starts_with(begin) => "",
+            None => answer,
+        };
     }
+    answer
 }
 
 enum Json {
@@ -202,6 +208,8 @@ mod tests {
             "```\nIt is red.\nIt has spots.\n```",
             "It is red. It has spots.",
             "<think>Is it {red}?\nI think so.</think>\n\nIt is red.\nIt has spots.",
+            "<thinking>\nIs it red?\n</thinking>\nIt is red.\nIt has spots.",
+            "[THINK]Is it red?[/THINK]{\"sentences\": [\"It is red.\", \"It has spots.\"]}",
         ] {
             assert_eq!(texts_of(answer), two, "{answer}");
         }
@@ -220,6 +228,7 @@ mod tests {
             "42",
             "<think>It is red.</think>",
             "<think>It may be red.\nOr has it spots?",
+            "[THINK]It may be red.\nOr has it spots?",
             "...\n---",
         ] {
             assert_eq!(texts_of(answer), None, "{answer}");

@@ -16,7 +16,7 @@ mod server;
 mod usage;
 
 pub use answer::{Answer, Manner, Problem, Question};
-pub use endpoint::{Endpoint, KEY};
+pub use endpoint::{Endpoint, KEY, require_address};
 pub use format::{Format, texts_of};
 pub use server::Server;
 pub use usage::{Prices, Usage, tokens_about};

@@ -18,8 +18,9 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// Reads the body of a refusal, which may be JSON of several shapes, or a page.
-    pub(super) fn new(status: u16, body: &str) -> Refusal {
+    /// Reads the body of a refusal, which may be JSON of several shapes, or a page. `hide` takes
+    /// the key out of words that are decoded, and not cut yet.
+    pub(super) fn new(status: u16, body: &str, hide: impl Fn(&str) -> String) -> Refusal {
         let json: Value = serde_json::from_str(body).unwrap_or_default();
         let error = match &json {
             // Google's servers put it into a list.
@@ -29,7 +30,7 @@ impl Refusal {
         let of = |key: &str| error.and_then(|error| error.get(key)).or_else(|| json.get(key));
         let text = [of("message"), error, json.get("detail")].into_iter().flatten().find_map(Value::as_str);
         let codes = ["code", "type"].into_iter().filter_map(|key| of(key)?.as_str().map(str::to_owned)).collect();
-        Refusal { status, said: on_a_line(text.unwrap_or(body)), codes }
+        Refusal { status, said: on_a_line(&hide(text.unwrap_or(body))), codes }
     }
 
     /// Returns whether the account has nothing left, which waiting does not mend.
@@ -75,15 +76,26 @@ pub(super) fn on_a_line(words: &str) -> String {
 mod tests {
     use super::*;
 
+    fn read(status: u16, body: &str) -> Refusal {
+        Refusal::new(status, body, str::to_owned)
+    }
+
+    #[test]
+    fn a_key_is_taken_out_before_words_are_cut() {
+        let body = format!("{{\"error\": \"{} sk-1\\/2\"}}", "x".repeat(SHOWN - 3));
+        let said = Refusal::new(401, &body, |said| said.replace("sk-1/2", "[key]")).said;
+        assert!(!said.contains("sk"), "{said}");
+    }
+
     #[test]
     fn the_words_of_many_servers_are_found() {
         let openai = r#"{"error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "param": null, "code": "insufficient_quota"}}"#;
-        let refusal = Refusal::new(429, openai);
+        let refusal = read(429, openai);
         assert_eq!(refusal.in_words(), "429: You exceeded your current quota");
         assert!(refusal.is_of_the_account());
         let limit =
             r#"{"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}}"#;
-        assert!(!Refusal::new(429, limit).is_of_the_account());
+        assert!(!read(429, limit).is_of_the_account());
         for (body, said) in [
             (r#"{"error": "model 'x' not found"}"#, "404: model 'x' not found"),
             (r#"{"object": "error", "message": "no such model", "code": 404}"#, "404: no such model"),
@@ -92,11 +104,9 @@ mod tests {
             ("<html>\n\x1b[31mnothing\x1b[0m here</html>", "404: <html> nothing here</html>"),
             ("", "404"),
         ] {
-            assert_eq!(Refusal::new(404, body).in_words(), said);
+            assert_eq!(read(404, body).in_words(), said);
         }
-        assert!(
-            Refusal::new(400, r#"{"error": {"message": "'response_format' is not supported"}}"#).is_about_the_form()
-        );
+        assert!(read(400, r#"{"error": {"message": "'response_format' is not supported"}}"#).is_about_the_form());
         assert_eq!(on_a_line(&"é".repeat(400)).chars().count(), SHOWN + 1);
     }
 }

@@ -203,12 +203,15 @@ impl Server {
             if let Some(theirs) = theirs.filter(|code| (400..600).contains(code)) {
                 return self.refused(&url, theirs, &headers, &body, form, stop);
             }
-            let why = self.endpoint.hide(&Refusal::new(status, &error.to_string()).said);
+            let why = Refusal::new(status, &error.to_string(), |said| self.endpoint.hide(said)).said;
             return Ok(Next::nothing(Problem::Unanswered(why), Again::After(None)));
         }
         self.answered.store(true, Ordering::Relaxed);
         self.form.prove(form.format);
         let said = response.text().map(|text| self.endpoint.hide(&text));
+        // The sentences may spell it otherwise; such an answer is none.
+        let tells = |text: &String| texts_of(text).iter().flatten().any(|text| self.endpoint.hide(text) != *text);
+        let said = said.filter(|text| !tells(text));
         let used = match response.tokens() {
             Some((read, written)) => Usage { read, written, estimated: false },
             None => Usage {
@@ -231,7 +234,7 @@ impl Server {
         let body = serde_json::to_vec(request).context(Kind::Internal, || "cannot write a question".to_owned())?;
         let post = self.agent.post(url).header("content-type", "application/json");
         let post = self.prepared(post, url, self.manner.timeout);
-        read(&exchange("language model", move || post.send(&body[..]), stop)?, stop)
+        read(&exchange("language model", move || post.send(&body[..]), stop)?, self.manner.timeout, stop)
     }
 
     /// Adds to a request what all have in common.
@@ -256,7 +259,7 @@ impl Server {
         form: Taken,
         stop: &Stop,
     ) -> Result<Next> {
-        let refusal = Refusal::new(status, &self.endpoint.hide(body));
+        let refusal = Refusal::new(status, body, |said| self.endpoint.hide(said));
         let (words, host, model) = (refusal.in_words(), self.endpoint.host(), &self.manner.model);
         let fatal = |what: String, hint: String| Err(Error::new(Kind::Network, what).hint(hint));
         match status {
@@ -310,14 +313,15 @@ impl Server {
     pub fn models(&self, stop: &Stop) -> Option<Vec<String>> {
         let url = self.endpoint.url("models");
         let get = self.prepared(self.agent.get(&url), &url, self.manner.timeout.min(LIST));
-        let (_, _, body) = exchange("language model", move || get.call(), stop).and_then(|it| read(&it, stop)).ok()?;
+        let (_, _, body) =
+            exchange("language model", move || get.call(), stop).and_then(|it| read(&it, LIST, stop)).ok()?;
         let names = serde_json::from_str::<Models>(&body).ok()?.names();
         Some(names.iter().map(|name| on_a_line(&self.endpoint.hide(name))).collect())
     }
 }
 
 /// Reads an answer to its end.
-fn read(incoming: &Incoming, stop: &Stop) -> Result<(u16, HeaderMap, String), Trouble> {
-    let body = incoming.all(LONGEST, stop)?;
+fn read(incoming: &Incoming, within: Duration, stop: &Stop) -> Result<(u16, HeaderMap, String), Trouble> {
+    let body = incoming.all(LONGEST, within, stop)?;
     Ok((incoming.status, incoming.headers.clone(), String::from_utf8_lossy(&body).into_owned()))
 }

@@ -17,7 +17,7 @@ impl AddAssign for Usage {
     fn add_assign(&mut self, more: Usage) {
         self.read = self.read.saturating_add(more.read);
         self.written = self.written.saturating_add(more.written);
-        self.estimated |= more.estimated;
+        self.estimated = self.estimated || more.estimated;
     }
 }
 

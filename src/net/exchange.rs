@@ -6,6 +6,7 @@
 use std::io::Read;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use ureq::Body;
 use ureq::http::{HeaderMap, Response};
@@ -70,7 +71,7 @@ pub fn exchange(
         .name(name.to_owned())
         .spawn(work)
         .context(Kind::System, || "cannot start a thread for a request".to_owned())?;
-    match next(&from, stop)? {
+    match next(&from, None, stop)? {
         Some(Message::Head(status, headers)) => Ok(Incoming { status, headers, from }),
         _ => Err(Trouble::Theirs(ureq::Error::ConnectionFailed)),
     }
@@ -99,9 +100,12 @@ fn hand_on(
 }
 
 /// Waits for what a thread sends; `None` once it has sent all.
-fn next(from: &Receiver<Sent>, stop: &Stop) -> Result<Option<Message>, Trouble> {
+fn next(from: &Receiver<Sent>, until: Option<Instant>, stop: &Stop) -> Result<Option<Message>, Trouble> {
     loop {
         stop.check()?;
+        if until.is_some_and(|until| Instant::now() > until) {
+            return Err(Trouble::Theirs(ureq::Error::Timeout(ureq::Timeout::RecvBody)));
+        }
         match from.recv_timeout(OFTEN) {
             Ok(sent) => return sent.map(Some).map_err(Trouble::Theirs),
             Err(RecvTimeoutError::Disconnected) => return Ok(None),
@@ -116,19 +120,24 @@ impl Incoming {
     /// # Errors
     /// Fails if a stop was requested, or the connection broke.
     pub fn bytes(&self, stop: &Stop) -> Result<Option<Vec<u8>>, Trouble> {
-        Ok(match next(&self.from, stop)? {
+        self.bytes_until(None, stop)
+    }
+
+    fn bytes_until(&self, until: Option<Instant>, stop: &Stop) -> Result<Option<Vec<u8>>, Trouble> {
+        Ok(match next(&self.from, until, stop)? {
             Some(Message::Bytes(bytes)) => Some(bytes),
             Some(Message::Head(..)) | None => None,
         })
     }
 
-    /// Reads all bytes, if they are at most so many.
+    /// Reads all bytes, if they are at most so many, and come `within` so long: a server that drips
+    /// is never silent.
     ///
     /// # Errors
-    /// Fails if a stop was requested, the connection broke, or more came.
-    pub fn all(&self, most: usize, stop: &Stop) -> Result<Vec<u8>, Trouble> {
-        let mut all = Vec::new();
-        while let Some(bytes) = self.bytes(stop)? {
+    /// Fails if a stop was requested, the connection broke, more came, or not all in time.
+    pub fn all(&self, most: usize, within: Duration, stop: &Stop) -> Result<Vec<u8>, Trouble> {
+        let (mut all, until) = (Vec::new(), Instant::now().checked_add(within));
+        while let Some(bytes) = self.bytes_until(until, stop)? {
             all.extend(bytes);
             if all.len() > most {
                 return Err(Trouble::Theirs(ureq::Error::BodyExceedsLimit(most as u64)));
@@ -142,7 +151,6 @@ impl Incoming {
 mod tests {
     use std::io::Write;
     use std::net::TcpListener;
-    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -177,8 +185,11 @@ mod tests {
     fn an_answer_is_read_up_to_its_bound() {
         let whole = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nrose";
         let stop = Stop::default();
-        assert_eq!(get(&server(whole), &stop).unwrap().all(4, &stop).unwrap(), b"rose");
-        let more = get(&server(whole), &stop).unwrap().all(3, &stop);
+        assert_eq!(get(&server(whole), &stop).unwrap().all(4, Duration::MAX, &stop).unwrap(), b"rose");
+        let more = get(&server(whole), &stop).unwrap().all(3, Duration::MAX, &stop);
         assert!(matches!(more, Err(Trouble::Theirs(ureq::Error::BodyExceedsLimit(3)))));
+        let begun = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nrose";
+        let late = get(&server(begun), &stop).unwrap().all(9, Duration::from_millis(200), &stop);
+        assert!(matches!(late, Err(Trouble::Theirs(ureq::Error::Timeout(_)))));
     }
 }

@@ -47,9 +47,18 @@ impl Secret {
         Some(value)
     }
 
-    /// Takes the secret out of what a server said.
+    /// Takes the secret out of what a server said, also as JSON and addresses may spell it.
     pub fn hide(&self, said: &str) -> String {
-        if self.text.len() < SECRET { said.to_owned() } else { said.replace(&self.text, "[key]") }
+        if self.text.len() < SECRET {
+            return said.to_owned();
+        }
+        let in_json = self.text.replace('/', "\\/");
+        let spelt = |byte: u8| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+            other => format!("%{other:02X}"),
+        };
+        let in_address: String = self.text.bytes().map(spelt).collect();
+        [&self.text, &in_json, &in_address].into_iter().fold(said.to_owned(), |said, key| said.replace(key, "[key]"))
     }
 }
 
@@ -70,6 +79,10 @@ mod tests {
         assert_eq!(header, format!("Bearer {KEY}"));
         assert!(!format!("{key:?} {header:?}").contains(KEY));
         assert_eq!(key.hide(&format!("wrong key {KEY}!")), "wrong key [key]!");
+        let odd = of("https://a/v1", "sk-0123/4567+89").unwrap();
+        for said in ["sk-0123/4567+89", "sk-0123\\/4567+89", "sk-0123%2F4567%2B89"] {
+            assert_eq!(odd.hide(said), "[key]");
+        }
         assert_eq!(of("http://localhost:1/v1", "x").unwrap().hide("an axe"), "an axe");
         for other in ["http://models.example/v1", "https://models.example:8/v1", "https://evil.example/v1", "nonsense"]
         {

@@ -362,7 +362,12 @@ fn classes_that_lack_sentences_are_named_and_asked_about_again() {
     });
     let pipeline = asking(&server);
     let once = ["--set", "describe.retries=0"];
-    let words = ["2 of 3 classes lack a sentence: red rose, white lily", "4 refusal", "llm_answers WHERE problem"];
+    let words = [
+        "2 of 3 classes lack a sentence: red rose, white lily",
+        "4 questions have no answer of use",
+        "4 refusal",
+        "llm_answers WHERE problem",
+    ];
     fails(&describe(&pipeline, &once), 1, &words);
     assert_eq!(
         count(&pipeline, "llm_answers WHERE class = 'red rose' AND problem = 'an empty answer' AND NOT settled"),
@@ -647,6 +652,14 @@ fn nothing_is_asked_where_nothing_can_be_written() {
     fails(&describe(&pipeline, &words), 2, &["words.json has words, and `describe` writes sentences"]);
     fails(&describe(&pipeline, &["--set", "text.descriptions=none/a.json"]), 2, &["there is no folder"]);
     fails(&describe(&pipeline, &["--set", "describe.endpoint=localhost:8000"]), 2, &["describe.endpoint: not an"]);
+    // Nor does a run keep an address with a password in it.
+    add(&pipeline, "price_in = 1\n");
+    let named = std::fs::read_to_string(pipeline.path("pipeline.toml")).unwrap();
+    pipeline.write("secret.toml", &named.replace("endpoint = \"http://", "endpoint = \"http://me:hunter2@"));
+    let path = pipeline.path("secret.toml");
+    let run = pipeline.program(&["run", path.to_str().unwrap(), "--dry-run"]);
+    fails(&run, 2, &["describe.endpoint: an address with a user, a password or a query"]);
+    assert!(!said(&run).contains("hunter2"));
     pipeline.write("own.toml", "describe = ['What is it?']");
     fails(
         &describe(&pipeline, &["--set", "describe.questions=own.toml"]),

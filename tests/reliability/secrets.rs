@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::pipeline::{Pipeline, entries};
 use crate::server::{Reply, Seen, Server};
 
-const CANARY: &str = "canary-5f0c81d2-do-not-tell";
+const CANARY: &str = "canary-5f0c/81d2-do-not-tell";
 
 const SECRETS: [&str; 8] = [
     "ANTHROPIC_API_KEY",
@@ -69,7 +69,8 @@ fn the_key_of_a_language_model_is_told_to_its_server_alone() {
         0 => Reply::Words(format!("{{\"sentences\": [\"A flower, said {}.\"]}}", echo(seen))),
         1 => Reply::Status(200, "", format!("not JSON: {}", echo(seen))),
         2 => Reply::Words(format!("{{\"broken\": \"{}", echo(seen))),
-        3 => Reply::Status(500, "", format!("{{\"error\": \"{}\"}}", echo(seen))),
+        // As PHP writes JSON.
+        3 => Reply::Status(500, "", format!("{{\"error\": \"{}\"}}", echo(seen).replace('/', "\\/"))),
         4..6 => Reply::Well,
         _ => Reply::Status(401, "", format!("{{\"error\": {{\"message\": \"wrong key: {}\"}}}}", echo(seen))),
     });

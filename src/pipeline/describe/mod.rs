@@ -161,6 +161,7 @@ pub async fn describe(spec: &Spec, wanted: &Wanted, options: &Options) -> Result
     if is_own {
         ask::write_sentences(&rows, &dataset, &store)?;
     }
+    let failed = ready.wanted(spec, wanted).iter().filter(|question| !answers.has(question)).count();
     let names: HashSet<String> = ready.classes.iter().map(|class| plain(class)).collect();
     let of_classes = || entries.iter().filter(|(name, _)| names.contains(&plain(name)));
     let full: HashSet<String> =
@@ -174,7 +175,7 @@ pub async fn describe(spec: &Spec, wanted: &Wanted, options: &Options) -> Result
         cached,
         sentences: rows,
         usage,
-        notes: unread(spec, wanted).into_iter().chain(kept(&waiting)).collect(),
+        notes: [unread(spec, wanted), unanswered(failed), kept(&waiting)].into_iter().flatten().collect(),
         ended,
         file: target,
     })
@@ -219,6 +220,17 @@ fn folder_of(path: &Path) -> Result<()> {
 fn is_same(one: &Path, other: &Path) -> bool {
     let found = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     one == other || found(one) == found(other)
+}
+
+/// Returns a note where questions have no answer.
+fn unanswered(questions: usize) -> Option<String> {
+    let have = if questions == 1 { "has" } else { "have" };
+    (questions > 0).then(|| {
+        format!(
+            "{} {have} no answer of use; the same command asks again, and the column llm_answers.problem says why",
+            counted(questions as u64, "question")
+        )
+    })
 }
 
 /// Returns a note where classes keep the sentences of earlier answers.

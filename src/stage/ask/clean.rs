@@ -49,7 +49,18 @@ impl<'a> Rules<'a> {
     /// Fails if the tokenizer cannot encode a sentence.
     pub fn clean(&self, lines: &[String], wanted: usize, seen: &mut HashSet<String>) -> Result<Vec<Cleaned>> {
         let (mut cleaned, mut kept) = (Vec::new(), 0);
-        for sentence in lines.iter().map(|raw| line(raw)).filter(|sentence| !sentence.is_empty()) {
+        for (number, raw) in lines.iter().enumerate() {
+            if raw.len() > LONGEST || number >= MOST {
+                let sentence = line(&raw.chars().take(SHOWN).collect::<String>());
+                let reason =
+                    Some(if number < MOST { "too long: no sentence" } else { "more lines than are read" }.to_owned());
+                cleaned.extend((!sentence.is_empty()).then_some(Cleaned { sentence, reason }));
+                continue;
+            }
+            let sentence = line(raw);
+            if sentence.is_empty() {
+                continue;
+            }
             let reason = match self.refuse(&sentence)? {
                 None if seen.contains(&letters(&sentence)) => Some("double".to_owned()),
                 None if kept == wanted => Some(format!("more than the {wanted} that were asked for")),
@@ -93,6 +104,15 @@ impl<'a> Rules<'a> {
     }
 }
 
+/// Bytes of a line of an answer from which it is no sentence: text towers read far fewer.
+const LONGEST: usize = 4_000;
+
+/// Lines of an answer that are looked at.
+const MOST: usize = 1_000;
+
+/// Characters that are kept of a line that is not looked at.
+const SHOWN: usize = 80;
+
 /// How models begin when they do not answer, in plain form.
 const REFUSALS: [&str; 13] = [
     "i'm sorry",
@@ -115,7 +135,13 @@ const REFUSALS: [&str; 13] = [
 pub fn line(raw: &str) -> String {
     let mut text = on_one_line(raw);
     loop {
-        let next = on_one_line(&stripped(&text));
+        // Marks before the line are taken off without copying it: there may be very many.
+        let plain = text.replace("**", "").replace("__", "").replace('`', "");
+        let mut rest = plain.as_str();
+        while let Some(less) = stripped(rest) {
+            rest = less;
+        }
+        let next = on_one_line(rest);
         if next == text {
             return text;
         }
@@ -123,26 +149,22 @@ pub fn line(raw: &str) -> String {
     }
 }
 
-/// Takes one layer of marks off.
-fn stripped(text: &str) -> String {
-    let text = text.replace("**", "").replace("__", "").replace('`', "");
-    let text = text.trim();
+/// Takes one layer of marks off, if there is one.
+fn stripped(text: &str) -> Option<&str> {
+    let trimmed = text.trim();
     // A line of JSON that was not read as such.
-    let text = text.strip_suffix(',').filter(|text| text.ends_with('"')).unwrap_or(text);
-    if let Some(rest) = ["- ", "* ", "+ ", "• ", "– ", "— ", "· ", "# ", "> "].iter().find_map(|b| text.strip_prefix(b))
-    {
-        return rest.to_owned();
-    }
-    if let Some(rest) = after_number(text) {
-        return rest.to_owned();
+    let text = trimmed.strip_suffix(',').filter(|text| text.ends_with('"')).unwrap_or(trimmed);
+    let bullets = ["- ", "* ", "+ ", "• ", "– ", "— ", "· ", "# ", "> "];
+    if let Some(rest) = bullets.iter().find_map(|bullet| text.strip_prefix(bullet)).or_else(|| after_number(text)) {
+        return Some(rest);
     }
     for (open, close) in [('"', '"'), ('“', '”'), ('\'', '\''), ('«', '»')] {
         let inside = text.strip_prefix(open).and_then(|text| text.strip_suffix(close));
         if let Some(inside) = inside.filter(|inside| !inside.contains([open, close])) {
-            return inside.to_owned();
+            return Some(inside);
         }
     }
-    text.to_owned()
+    (text.len() < trimmed.len()).then_some(text)
 }
 
 /// Returns what follows a number as lists have it: `3. `, `3) `, `(3) `, `Sentence 3: `.
@@ -264,6 +286,19 @@ mod tests {
         );
         assert_eq!(reasons(Names::None, &["Tiger lilies bloom.", "A tiger lily blooms."]), ["", "names the class"]);
         assert_eq!(reasons(Names::Any, &["Unlike a rose, a tiger lily has spots."]), [""]);
+    }
+
+    #[test]
+    fn an_answer_of_marks_alone_takes_no_time() {
+        let began = std::time::Instant::now();
+        let marks = format!("{}A rose.", "- ".repeat(1_900));
+        assert_eq!(line(&marks), "A rose.");
+        let lines = vec![marks, format!("{}a", "- ".repeat(2 << 20)), "*_".repeat(900) + &"_*".repeat(900)];
+        let lines = [lines, vec!["1. ".repeat(1_000) + "a"; 1_200]].concat();
+        let rules = Rules::new("rose", &[], Names::Own, &readable);
+        let cleaned = rules.clean(&lines, 3, &mut HashSet::new()).unwrap();
+        assert!(cleaned[0].reason.is_none() && cleaned[1].reason.as_deref() == Some("too long: no sentence"));
+        assert!(cleaned.iter().all(|cleaned| cleaned.sentence.len() < 100) && began.elapsed().as_secs() < 20);
     }
 
     proptest! {
