@@ -1,16 +1,19 @@
 //! Words of others on one line of ours.
 
+use super::terminal::turns;
+
 /// Returns a text on one line with single spaces, without what steers a terminal: control
 /// characters, whole sequences of them, and marks that turn the direction of writing.
 pub(crate) fn on_one_line(text: &str) -> String {
-    let plain: String = without_sequences(text).chars().filter(|c| !turns(*c)).collect();
+    let plain: String = without_sequences(text).chars().filter(|c| !is_unseen(*c)).collect();
     let plain = plain.replace(char::is_control, " ");
     plain.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Returns whether a character turns the direction of what follows, and shows nothing itself.
-fn turns(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+/// Returns whether a character shows nothing itself, and is of no use in a sentence: marks of
+/// direction, and of byte order.
+fn is_unseen(c: char) -> bool {
+    turns(c) || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
 }
 
 /// Takes out what terminals read as commands: colours (`ESC [ 31 m`), titles and links (`ESC ] ...

@@ -15,8 +15,13 @@ pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
 /// Returns whether a terminal obeys a character instead of showing it: control characters, and
 /// those that turn the direction of what follows.
 fn steers(c: char) -> bool {
-    let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    turns || (c.is_control() && c != '\n' && c != '\t')
+    turns(c) || (c.is_control() && c != '\n' && c != '\t')
+}
+
+/// Returns whether a character turns the direction of all that follows, so that it reads as
+/// something else.
+pub(super) fn turns(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

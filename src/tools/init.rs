@@ -103,8 +103,9 @@ pub fn init(wanted: &Wanted) -> Result<Written> {
         assumed: Vec::new(),
         pipeline,
     };
-    let guess = domain::guess(&pictures, named.as_ref().unwrap_or(&classes));
+    let guess = domain::guess(&pictures, named.as_ref().unwrap_or(&classes))?;
     written.assumed = assumed(kind, &listing, &classes, &model, guess.as_ref());
+    let domain = guess.map_or(Domain::Generic, |guess| guess.domain);
     let file = |given: &Option<PathBuf>, new: &Option<PathBuf>| {
         given.as_ref().or(new.as_ref()).map(|path| in_file(&folder, path)).transpose()
     };
@@ -117,7 +118,8 @@ pub fn init(wanted: &Wanted) -> Result<Written> {
         class_names: file(&None, &written.class_names)?,
         descriptions: file(&wanted.descriptions, &written.descriptions)?.unwrap_or_default(),
         to_be_filled: written.descriptions.is_some(),
-        domain: guess.map_or(Domain::Generic, |guess| guess.domain),
+        template: domain.about()?.template,
+        domain,
         listing: &listing,
     });
     // The pipeline file comes last: where it is, what it names is there too.
@@ -305,13 +307,25 @@ struct Parts<'a> {
     to_be_filled: bool,
     /// What the classes are.
     domain: Domain,
+    /// The prompt that says so.
+    template: String,
     listing: &'a Listing,
 }
 
 fn pipeline_file(parts: &Parts<'_>) -> String {
-    let Parts { name, kind, pictures, model, classes, class_names, descriptions, to_be_filled, domain, listing } =
-        parts;
-    let template = domain::template(*domain);
+    let Parts {
+        name,
+        kind,
+        pictures,
+        model,
+        classes,
+        class_names,
+        descriptions,
+        to_be_filled,
+        domain,
+        template,
+        listing,
+    } = parts;
     let found = match listing.classes.len() {
         0 => format!("{} files without labels.", count(listing.items)),
         classes => format!("{} files of {classes} classes. Labels are for evaluation alone.", count(listing.items)),

@@ -1,4 +1,4 @@
-//! The questions of each domain, which are files of the repository, and those of a user.
+//! What is known of each domain, which is a file of the repository, and the questions of a user.
 
 use std::path::Path;
 
@@ -57,8 +57,39 @@ pub struct Questions {
     pub contrast: Vec<String>,
 }
 
+/// What is known of a domain.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct About {
+    /// The prompt that says what kind of thing a class is; `{}` stands for its name.
+    pub template: String,
+    describe: Vec<String>,
+    contrast: Vec<String>,
+    /// How it is recognised; no sign is one of no domain.
+    #[serde(default)]
+    pub signs: Signs,
+}
+
+/// Words that are signs of a domain, in lower case.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signs {
+    /// Beginnings of words in the name of the pictures' folder.
+    pub folder: Vec<String>,
+    /// Last words of the names of classes.
+    pub class: Vec<String>,
+}
+
 impl Domain {
-    /// Returns the file of its questions.
+    /// Returns what is known of the domain.
+    ///
+    /// # Errors
+    /// Fails if the file that the program was built with cannot be read, which a test excludes.
+    pub fn about(self) -> Result<About> {
+        toml::from_str(self.file()).context(Kind::Internal, || format!("data/questions/{self}.toml cannot be read"))
+    }
+
+    /// Returns its file.
     fn file(self) -> &'static str {
         match self {
             Domain::Generic => include_str!("../../../data/questions/generic.toml"),
@@ -85,11 +116,11 @@ impl Questions {
     /// # Errors
     /// Returns [`Kind::Usage`] if the file cannot be read, or a question lacks a name to fill in.
     pub fn of(domain: Domain, own: Option<&Path>) -> Result<Questions> {
-        let shipped = Questions::parse(domain.file(), Path::new(domain.name()))?;
-        let Some(path) = own else { return Ok(shipped) };
+        let About { describe, contrast, .. } = domain.about()?;
+        let Some(path) = own else { return Ok(Questions { describe, contrast }) };
         let mut read = Questions::parse(&file::read(path, Kind::Usage, LONGEST)?, path)?;
         if read.contrast.is_empty() {
-            read.contrast = shipped.contrast;
+            read.contrast = contrast;
         }
         Ok(read)
     }
@@ -120,10 +151,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_domain_has_questions_to_fill_in() {
+    fn every_domain_has_a_prompt_and_questions_to_fill_in() {
         for domain in Domain::ALL {
             let questions = Questions::of(*domain, None).unwrap();
             assert!((3..=6).contains(&questions.describe.len()) && !questions.contrast.is_empty(), "{domain}");
+            assert!(questions.describe.iter().all(|question| question.contains(CLASS)), "{domain}");
+            let names_both = |question: &String| question.contains(CLASS) && question.contains(OTHER);
+            assert!(questions.contrast.iter().all(names_both), "{domain}");
+            assert_eq!(domain.about().unwrap().template.matches("{}").count(), 1, "{domain}");
         }
     }
 

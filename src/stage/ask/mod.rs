@@ -17,7 +17,7 @@ mod settings;
 mod workers;
 
 pub use answers::{Answers, partition_of};
-pub use domain::{Domain, Questions};
+pub use domain::{About, Domain, Questions, Signs};
 pub use merge::{Merged, merged};
 pub use question::{Asking, Group, Question, task};
 pub use row::Row;
