@@ -1,5 +1,5 @@
-//! One allocator serves the whole process. If libtorch kept its own, tensors and tables would be cut
-//! from different heaps, and a pass over a million pictures would hold several gigabytes in holes.
+//! One allocator serves the whole process. If libtorch kept its own, a pass over a million pictures
+//! would hold several gigabytes in the holes of its heap.
 
 use std::process::Command;
 

@@ -23,7 +23,7 @@ fn converted() -> (OnHub, String) {
     let hub = OnHub::new();
     hub.server.commit("models/tiny/clip", "main", &files("weights", false));
     let commit = hub.server.commit("models/tiny/clip", "refs/pr/15", &files("weights", true));
-    // Others must not be taken: of other weights, another's, a closed one, one about something else.
+    // These must not be taken: of other weights, another's, a closed one, about something else.
     hub.server.commit("models/tiny/clip", "refs/pr/16", &files("others", true));
     for number in [17, 18, 19] {
         hub.server.commit("models/tiny/clip", &format!("refs/pr/{number}"), &files("weights", true));
