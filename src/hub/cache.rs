@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! models--ORG--NAME/blobs/ETAG                  the bytes of a file
-//!                   blobs/ETAG.HOST.incomplete  those that have come so far
+//!                   blobs/ETAG.incomplete       those that have come so far
 //!                   snapshots/COMMIT/FILE       a relative link to the blob
 //!                   refs/REVISION               the commit of a branch or tag
 //!                   trees/COMMIT.json           the files of a commit
@@ -11,20 +11,14 @@
 //! ```
 
 use std::fs::{self, File, TryLockError};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::listing::Listing;
 use super::name::{Name, Of, is_commit, is_revision};
+use super::unfinished::Unfinished;
 use crate::error::{Context, Error, Kind, Result};
-
-/// The right to fetch a blob, until it is dropped.
-#[derive(Debug)]
-pub(super) struct Lock {
-    _file: File,
-    /// Whether other processes of this machine see it.
-    is_held: bool,
-}
+use crate::text::file::beside;
 
 /// The one file that Python does not keep: it lets a pull request stay the one that was taken.
 const STAND_IN: &str = "stand-in";
@@ -57,7 +51,7 @@ impl Repository {
     /// Notes the commit of a revision. A cache that may only be read stays as it is.
     pub(super) fn note_revision(&self, revision: &str, commit: &str) {
         if self.commit_of(revision).as_deref() != Some(commit) {
-            let _ = replace(&self.folder.join("refs").join(revision), commit.as_bytes());
+            let _ = replace(&self.folder.join("refs").join(revision), commit);
         }
     }
 
@@ -73,7 +67,7 @@ impl Repository {
         if self.stand_in().as_deref() != revision {
             let path = self.folder.join(STAND_IN);
             let _ = match revision {
-                Some(revision) => replace(&path, revision.as_bytes()),
+                Some(revision) => replace(&path, revision),
                 None => fs::remove_file(path),
             };
         }
@@ -87,7 +81,7 @@ impl Repository {
     /// Notes the files of a commit. A cache that may only be read stays as it is.
     pub(super) fn note_listing(&self, commit: &str, listing: &Listing) {
         if self.listing(commit).is_none()
-            && let Ok(json) = serde_json::to_vec_pretty(listing)
+            && let Ok(json) = serde_json::to_string_pretty(listing)
         {
             let _ = replace(&self.trees(commit), &json);
         }
@@ -102,20 +96,13 @@ impl Repository {
         self.folder.join("blobs").join(etag)
     }
 
-    /// Returns the place of a blob that is not whole yet. It is this machine's own, since others
-    /// that share the folder may not see the lock, and this process's own where there are no locks.
-    /// What an earlier version of Python has left becomes its beginning.
-    pub(super) fn incomplete(&self, etag: &str, lock: &Lock) -> PathBuf {
+    /// Makes the place of a blob that is not whole yet, which is this process's own.
+    ///
+    /// # Errors
+    /// Returns [`Kind::System`] if it cannot be made.
+    pub(super) fn unfinished(&self, etag: &str) -> Result<Unfinished> {
         let blobs = self.folder.join("blobs");
-        if !lock.is_held {
-            return blobs.join(format!("{etag}.{}-{}.incomplete", machine(), std::process::id()));
-        }
-        let place = blobs.join(format!("{etag}.{}.incomplete", machine()));
-        if !place.exists() {
-            // Of several machines that try, one succeeds.
-            let _ = fs::rename(blobs.join(format!("{etag}.incomplete")), &place);
-        }
-        place
+        Unfinished::begin(&blobs, etag).at(Kind::System, "cannot write into", &blobs).map_err(elsewhere)
     }
 
     /// Makes the folders that a blob is fetched into.
@@ -129,19 +116,19 @@ impl Repository {
         Ok(())
     }
 
-    /// Locks a blob, as Python does, unless another process has it.
+    /// Locks a blob, as Python does, unless another process has it. The lock spares fetching a file
+    /// twice; nothing else depends on it, since it may exclude nobody on a network's file system.
     ///
     /// # Errors
     /// Returns [`Kind::System`] if the lock cannot be made.
-    pub(super) fn try_lock(&self, etag: &str) -> Result<Option<Lock>> {
+    pub(super) fn try_lock(&self, etag: &str) -> Result<Option<File>> {
         let path = self.locks.join(format!("{etag}.lock"));
         let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
         let file = file.at(Kind::System, "cannot open", &path).map_err(elsewhere)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Lock { _file: file, is_held: true })),
+            // The error is of a file system without locks.
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),
-            // A file system without locks.
-            Err(TryLockError::Error(_)) => Ok(Some(Lock { _file: file, is_held: false })),
         }
     }
 
@@ -174,13 +161,6 @@ impl Repository {
     }
 }
 
-/// Returns this machine's name, as far as it can be part of a file's.
-fn machine() -> String {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name: String = name.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect();
-    if name.is_empty() { "here".to_owned() } else { name }
-}
-
 /// Adds to an error about the cache that it can be elsewhere.
 pub(super) fn elsewhere(error: Error) -> Error {
     let hint = match error.own_hint() {
@@ -190,15 +170,10 @@ pub(super) fn elsewhere(error: Error) -> Error {
     error.hint(hint)
 }
 
-/// Writes a small file under another name, and renames it.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
+/// Writes a small file whole or not at all, and its folder.
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+    beside(path, text)?.persist(path)?;
     Ok(())
 }
 

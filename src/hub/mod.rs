@@ -14,6 +14,7 @@ mod listing;
 mod name;
 mod refused;
 mod transfer;
+mod unfinished;
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;

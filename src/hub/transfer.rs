@@ -1,18 +1,19 @@
-//! Fetching one file into the cache: from where an earlier attempt ended, checked by its hash, and
-//! under its name only once it is whole.
+//! Fetching one file into the cache: from where an earlier attempt ended, and under its name only
+//! once the bytes on the disk have the hash that the hub lists.
 
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use super::Watch;
-use super::cache::{Lock, Repository, elsewhere};
+use super::cache::{Repository, elsewhere};
 use super::client::{Answer, Client, Trouble, escaped, escaped_path};
 use super::hash::Hash;
 use super::listing::Listed;
 use super::name::{Name, Of};
 use super::refused::{refused, unanswered};
+use super::unfinished::Unfinished;
 use crate::error::{Context, Error, Kind, Result};
 use crate::net::{self, Retries};
 use crate::stop::Stop;
@@ -63,21 +64,20 @@ impl Transfer<'_> {
     /// [`Kind::System`] if it cannot be written; [`Kind::Interrupted`] if a stop was requested.
     pub(super) fn fetch(&self) -> Result<()> {
         let blob = self.repository.blob(self.listed.etag());
-        let is_whole = || fs::metadata(&blob).is_ok_and(|blob| blob.len() == self.listed.bytes());
         self.repository.make()?;
-        let lock = self.locked()?;
-        // Another process may have fetched it meanwhile.
-        if is_whole() {
+        let _lock = self.locked()?;
+        // Another process, or another commit, may have brought it.
+        if self.is_there(&blob)? {
             self.watch.advance(self.listed.bytes());
             return Ok(());
         }
         let (mut retries, mut was_wrong) = (Retries::new(ATTEMPTS), false);
-        let incomplete = self.repository.incomplete(self.listed.etag(), &lock);
-        let mut there = length(&incomplete);
+        let unfinished = self.repository.unfinished(self.listed.etag())?;
+        let mut there = unfinished.length();
         self.watch.advance(there);
         loop {
-            let Err(ended) = self.attempt(&incomplete, there) else { break };
-            let now = length(&incomplete);
+            let Err(ended) = self.attempt(unfinished.path(), there) else { break };
+            let now = unfinished.length();
             if now >= there + SOMETHING {
                 retries = Retries::new(ATTEMPTS);
             }
@@ -95,13 +95,51 @@ impl Transfer<'_> {
                 },
             }
         }
-        fs::rename(&incomplete, &blob).at(Kind::System, "cannot name", &blob).map_err(elsewhere)?;
+        self.name(&unfinished, &blob)
+    }
+
+    /// Returns whether the file is among the blobs. One that has other bytes is to be replaced.
+    fn is_there(&self, blob: &Path) -> Result<bool> {
+        match fs::metadata(blob) {
+            Ok(found) if found.len() == self.listed.bytes() => {}
+            _ => return Ok(false),
+        }
+        let is_it = self.hash_of(blob)? == self.listed.etag();
+        if !is_it {
+            self.watch.say(&format!(
+                "warning: the cache has {} of {} with other bytes than the hub lists; it is fetched again",
+                self.path, self.name
+            ));
+        }
+        Ok(is_it)
+    }
+
+    /// Gives a whole file its name among the blobs.
+    fn name(&self, unfinished: &Unfinished, blob: &Path) -> Result<()> {
+        match fs::rename(unfinished.path(), blob) {
+            // It was taken from here by a process that has it whole by now.
+            Err(e) if e.kind() == ErrorKind::NotFound && self.is_there(blob)? => return Ok(()),
+            named => named.at(Kind::System, "cannot name", blob).map_err(elsewhere)?,
+        }
         let folder = blob.parent().unwrap_or(Path::new("/"));
         File::open(folder).and_then(|folder| folder.sync_all()).at(Kind::System, "cannot sync", folder)
     }
 
+    /// Returns the hash of a file's bytes as they are on the disk.
+    fn hash_of(&self, path: &Path) -> Result<String> {
+        let mut file = File::open(path).at(Kind::System, "cannot read", path).map_err(elsewhere)?;
+        let (mut hash, mut block) = (Hash::of(self.listed), vec![0; 1 << 20]);
+        loop {
+            self.stop.check()?;
+            match file.read(&mut block).at(Kind::System, "cannot read", path)? {
+                0 => return Ok(hash.finish()),
+                read => hash.update(&block[..read]),
+            }
+        }
+    }
+
     /// Waits for the lock of the blob.
-    fn locked(&self) -> Result<Lock> {
+    fn locked(&self) -> Result<File> {
         let mut said = false;
         loop {
             if let Some(lock) = self.repository.try_lock(self.listed.etag())? {
@@ -116,9 +154,9 @@ impl Transfer<'_> {
 
     /// Fetches what is missing after the first `there` bytes.
     fn attempt(&self, path: &Path, there: u64) -> Result<(), Ended> {
-        let options = File::options().read(true).write(true).create(true).truncate(false).open(path);
+        let options = File::options().write(true).create(true).truncate(false).open(path);
         let file = options.at(Kind::System, "cannot make", path).map_err(elsewhere)?;
-        let mut part = Part { file, path, hash: Hash::of(self.listed), length: 0, transfer: self };
+        let mut part = Part { file, path, length: 0, transfer: self };
         // More than the whole is of something else.
         part.keep(if there > self.listed.bytes() { 0 } else { there })?;
         if part.length < self.listed.bytes() {
@@ -158,8 +196,6 @@ impl Transfer<'_> {
 struct Part<'a> {
     file: File,
     path: &'a Path,
-    /// Of the bytes that are there.
-    hash: Hash,
     length: u64,
     transfer: &'a Transfer<'a>,
 }
@@ -167,19 +203,8 @@ struct Part<'a> {
 impl Part<'_> {
     /// Keeps the first bytes that are there, and drops the others.
     fn keep(&mut self, length: u64) -> Result<(), Ended> {
-        let cut = self.file.set_len(length).and_then(|()| self.file.seek(SeekFrom::Start(0)));
-        cut.at(Kind::System, "cannot cut", self.path)?;
-        (self.hash, self.length) = (Hash::of(self.transfer.listed), 0);
-        let mut block = vec![0; 1 << 20];
-        while self.length < length {
-            self.transfer.stop.check()?;
-            let read = self.file.read(&mut block).at(Kind::System, "cannot read", self.path)?;
-            if read == 0 {
-                break;
-            }
-            self.hash.update(&block[..read]);
-            self.length += read as u64;
-        }
+        let cut = self.file.set_len(length).and_then(|()| self.file.seek(SeekFrom::Start(length)));
+        self.length = cut.at(Kind::System, "cannot cut", self.path)?;
         Ok(())
     }
 
@@ -218,7 +243,6 @@ impl Part<'_> {
                 return Err(Ended::Wrong(self.transfer.wrong(&why)));
             }
             self.file.write_all(&bytes).at(Kind::System, "cannot write", self.path).map_err(elsewhere)?;
-            self.hash.update(&bytes);
             self.length += bytes.len() as u64;
             watch.advance(bytes.len() as u64);
         }
@@ -232,19 +256,16 @@ impl Part<'_> {
             let cause = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
             return Err(Ended::Early(unanswered(path, name, client, cause.into()), None));
         }
-        let found = std::mem::replace(&mut self.hash, Hash::of(listed)).finish();
+        self.file.sync_all().at(Kind::System, "cannot write", self.path).map_err(elsewhere)?;
+        // Of what is on the disk, not of what has come: another process may have written there.
+        let found = self.transfer.hash_of(self.path)?;
         if found != listed.etag() {
             self.keep(0)?;
             let why = format!("its hash is {found}, not {}", listed.etag());
             return Err(Ended::Wrong(self.transfer.wrong(&why)));
         }
-        Ok(self.file.sync_all().at(Kind::System, "cannot write", self.path).map_err(elsewhere)?)
+        Ok(())
     }
-}
-
-/// Returns how many bytes an earlier attempt has left.
-fn length(path: &Path) -> u64 {
-    fs::metadata(path).map_or(0, |left| left.len())
 }
 
 /// Returns the hash by which the hub's answer names the file, if it is one.

@@ -7,6 +7,7 @@ mod fetching;
 mod names;
 mod python;
 pub mod server;
+mod together;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
@@ -38,6 +39,7 @@ struct State {
     repositories: Mutex<BTreeMap<String, Repository>>,
     faults: Mutex<Vec<(String, usize, Fault)>>,
     asked: Mutex<Vec<Asked>>,
+    goes_on: AtomicBool,
 }
 
 /// A request that came.
@@ -67,6 +69,8 @@ pub enum Fault {
     Silence,
     /// The answer, a second late.
     Late,
+    /// So many bytes, and the others once the test says so.
+    Stall(usize),
     /// Something that is no hub.
     Nonsense,
 }
@@ -155,6 +159,11 @@ impl Server {
         self.state.faults.lock().unwrap().push((path.to_owned(), times, fault));
     }
 
+    /// Sends the rest of what was stalled.
+    pub fn go_on(&self) {
+        self.state.goes_on.store(true, Ordering::Relaxed);
+    }
+
     /// Takes the requests that have come since the last time.
     pub fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut *self.state.asked.lock().unwrap())
@@ -221,7 +230,16 @@ impl State {
             return Ok(());
         }
         let end = if let Some(Fault::Cut(end)) = fault { end.min(answer.body.len()) } else { answer.body.len() };
-        stream.write_all(&answer.body[..end])?;
+        let stall = if let Some(Fault::Stall(first)) = fault { first.min(end) } else { end };
+        stream.write_all(&answer.body[..stall])?;
+        stream.flush()?;
+        for _ in 0..3_000 {
+            if stall == end || self.goes_on.load(Ordering::Relaxed) {
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        stream.write_all(&answer.body[stall..end])?;
         stream.flush()?;
         stream.shutdown(std::net::Shutdown::Write)?;
         // What is still to come is read, so that the answer is not lost with the connection.
