@@ -69,14 +69,15 @@ impl Environment {
             }
             Ok(None)
         };
+        let path = |written: &str| PathBuf::from(expanded(&from_home(written).to_string_lossy(), &variable));
         let home = match (text("HF_HOME")?, text("XDG_CACHE_HOME")?, text("HOME")?) {
-            (Some(home), ..) => Some(from_home(&home)),
-            (None, Some(caches), _) => Some(PathBuf::from(caches).join("huggingface")),
+            (Some(home), ..) => Some(path(&home)),
+            (None, Some(caches), _) => Some(path(&caches).join("huggingface")),
             (None, None, Some(home)) => Some(PathBuf::from(home).join(".cache/huggingface")),
             (None, None, None) => None,
         };
         let cache = match first(&["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"])? {
-            Some(cache) => from_home(&cache),
+            Some(cache) => path(&cache),
             None => home.as_ref().map(|home| home.join("hub")).ok_or_else(|| {
                 Error::new(Kind::System, "it is not known where models of the hub are kept: there is no HOME")
                     .hint("HF_HOME names the folder")
@@ -99,17 +100,41 @@ impl Environment {
         };
         let offline = is_set(first(&["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])?);
         let as_published = is_set(text("DISABLE_SAFETENSORS_CONVERSION")?);
+        let nameless = is_set(text("HF_HUB_DISABLE_IMPLICIT_TOKEN")?);
         let token = match first(&["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"])? {
             Some(token) => token,
             None => {
-                let file = text("HF_TOKEN_PATH")?.map(|file| from_home(&file));
+                let file = text("HF_TOKEN_PATH")?.map(|file| path(&file));
                 let file = file.or_else(|| home.map(|home| home.join("token")));
                 file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default()
             }
         };
-        let token = checked(token.trim())?;
+        let token = checked(token.trim())?.filter(|_| !nameless);
         Ok(Environment { cache: std::path::absolute(&cache).unwrap_or(cache), endpoint, offline, as_published, token })
     }
+}
+
+/// Returns a text with the values of variables in place of `$NAME` and `${NAME}`, as Python expands
+/// paths: what is not set stays as it is written.
+fn expanded(text: &str, variable: impl Fn(&str) -> Option<OsString>) -> String {
+    let (mut all, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find('$') {
+        let (before, from) = rest.split_at(at);
+        all += before;
+        let after = &from[1..];
+        let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let (name, end) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
+            Some((name, _)) => (name, name.len() + 3),
+            None => {
+                let length = after.find(|c| !is_of_name(c)).unwrap_or(after.len());
+                (&after[..length], length + 1)
+            }
+        };
+        let value = Some(name).filter(|name| !name.is_empty()).and_then(&variable);
+        all += &value.map_or_else(|| from[..end].into(), |value| value.to_string_lossy().into_owned());
+        rest = &from[end..];
+    }
+    all + rest
 }
 
 /// Returns a token that a header can hold.
@@ -137,6 +162,11 @@ mod tests {
         assert_eq!(cache(&[home, ("XDG_CACHE_HOME", "/x")]), PathBuf::from("/x/huggingface/hub"));
         assert_eq!(cache(&[home, ("HF_HOME", "/h"), ("XDG_CACHE_HOME", "/x")]), PathBuf::from("/h/hub"));
         assert_eq!(cache(&[home, ("HF_HOME", "/h"), ("HF_HUB_CACHE", "/c")]), PathBuf::from("/c"));
+        for written in ["$DISK/hub", "${DISK}/hub"] {
+            assert_eq!(cache(&[home, ("DISK", "/data"), ("HF_HUB_CACHE", written)]), PathBuf::from("/data/hub"));
+        }
+        let caches = [home, ("DISK", "/data"), ("XDG_CACHE_HOME", "/x$DISK/$NOT/${}$")];
+        assert_eq!(cache(&caches), PathBuf::from("/x/data/$NOT/${}$/huggingface/hub"));
         assert_eq!(of(&[]).unwrap_err().kind(), Kind::System);
     }
 
@@ -164,6 +194,8 @@ mod tests {
         let named = header(&[("HF_HOME", home), ("HF_TOKEN_PATH", other.to_str().unwrap())]);
         assert_eq!(named.as_deref(), Some("Bearer hf_b"));
         assert_eq!(header(&[("HOME", "/nowhere")]), None);
+        let nameless = [("HF_HOME", home), ("HF_TOKEN", "hf_a"), ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")];
+        assert_eq!(header(&nameless), None);
         let read = of(&[("HF_HOME", home), ("HF_TOKEN", "hf_secret")]).unwrap();
         assert!(!format!("{read:?}").contains("hf_secret"));
         let error = of(&[("HF_HOME", home), ("HF_TOKEN", "hf_secret\nX-Evil: 1")]).unwrap_err();
