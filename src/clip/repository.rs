@@ -64,17 +64,20 @@ fn is_shard(path: &str) -> bool {
     })
 }
 
-/// Returns the file of a model's weights, the first of them, if they are there as pickles alone.
-pub(crate) fn only_pickle(listing: &Listing) -> Option<&str> {
+/// Returns the files of a model's weights if they are there as pickles alone.
+pub(crate) fn only_pickles(listing: &Listing) -> Vec<String> {
     let is_pickle =
         |path: &&str| PICKLES.contains(path) || (path.starts_with("pytorch_model-") && path.ends_with(".bin"));
     let is_read = |path: &str| path == INDEX || SINGLE.contains(&path);
-    if listing.paths().any(is_read) { None } else { listing.paths().find(is_pickle) }
+    match listing.paths().any(is_read) {
+        true => Vec::new(),
+        false => listing.paths().filter(is_pickle).map(str::to_owned).collect(),
+    }
 }
 
 fn without_weights(listing: &Listing, name: &Name) -> Error {
     let id = name.id();
-    match only_pickle(listing) {
+    match only_pickles(listing).first() {
         Some(pickle) => {
             let what = format!(
                 "{} has its weights only as {pickle}, a Python pickle, which can run code when it is opened; only safetensors is read",

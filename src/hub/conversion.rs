@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::listing::at;
 use super::name::short;
 use super::{Found, Hub, Unanswered};
-use crate::error::Result;
+use crate::error::{Kind, Result};
 
 /// Who converts, and what it calls the pull request.
 const BOT: &str = "SFconvertbot";
@@ -44,36 +44,54 @@ impl Discussion {
 }
 
 impl Hub<'_> {
-    /// Finds the pull request in which the hub's bot has converted `pickle`, the weights of a
+    /// Finds the pull request in which the hub's bot has converted `pickles`, the weights of a
     /// repository's main revision, and says that it is taken. Returns its revision too; `None` if
-    /// there is none whose own pickle has the same bytes. Makes two requests, and only one where
+    /// there is none whose own pickles have the same bytes. Makes two requests, and only one where
     /// the cache knows which it was.
     ///
     /// # Errors
     /// Fails as [`list`](Self::list) does.
-    pub fn conversion(&self, named: &Found, pickle: &str) -> Result<Option<(Found, String)>> {
-        if let Some(known) = named.repository.stand_in() {
-            let found = self.list(self.find(&named.name.at(&known))?)?;
-            return Ok(Some((found, known)));
+    pub fn conversion(&self, named: &Found, pickles: &[String]) -> Result<Option<(Found, String)>> {
+        if self.environment.as_published {
+            return Ok(None);
         }
-        if self.environment.offline || self.environment.as_published {
+        if let Some(known) = named.repository.stand_in() {
+            match self.find(&named.name.at(&known)).and_then(|found| self.list(found)) {
+                Ok(found) if found.agrees(named, pickles) => {
+                    if !found.folder().is_dir() {
+                        self.say_taken(named, pickles, &found, &known);
+                    }
+                    return Ok(Some((found, known)));
+                }
+                Err(interrupted) if interrupted.kind() == Kind::Interrupted => return Err(interrupted),
+                // The main revision has other weights by now, or the pull request is gone.
+                _ => {}
+            }
+        }
+        if self.environment.offline {
             return Ok(None);
         }
         for number in self.conversions(named)? {
             let revision = format!("refs/pr/{number}");
             let found = self.list(self.find(&named.name.at(&revision))?)?;
             // It may be older than the weights of the main revision.
-            if found.hash_of(pickle).is_some_and(|hash| named.hash_of(pickle) == Some(hash)) {
-                self.watch.say(&format!(
-                    "{named} has its weights only as {pickle}, a pickle; {BOT}, the hub's own converter, has added them as safetensors in pull \
-                     request {number}, which is taken, at commit {}; {named}@{revision} names it",
-                    short(&found.commit),
-                    named = named.name.anywhere(),
-                ));
+            if found.agrees(named, pickles) {
+                self.say_taken(named, pickles, &found, &revision);
                 return Ok(Some((found, revision)));
             }
         }
         Ok(None)
+    }
+
+    fn say_taken(&self, named: &Found, pickles: &[String], found: &Found, revision: &str) {
+        self.watch.say(&format!(
+            "{named} has its weights only as {pickle}, a pickle; {BOT}, the hub's own converter, has added them as safetensors in pull \
+             request {number}, which is taken, at commit {commit}; {named}@{revision} names it",
+            pickle = pickles.first().map_or("a file", String::as_str),
+            number = revision.trim_start_matches("refs/pr/"),
+            commit = short(&found.commit),
+            named = named.name.anywhere(),
+        ));
     }
 
     /// Returns the numbers of the bot's open pull requests, the newest first.

@@ -376,6 +376,11 @@ impl Found {
         Some(self.listing.as_ref()?.file(file)?.etag())
     }
 
+    /// Returns whether both commits list files with the same bytes.
+    fn agrees(&self, other: &Found, files: &[String]) -> bool {
+        files.iter().all(|file| self.hash_of(file).is_some_and(|hash| other.hash_of(file) == Some(hash)))
+    }
+
     /// Returns whether a file is in the cache, with the length that the hub lists.
     pub fn has(&self, file: &str) -> bool {
         let listed = self.listing.as_ref().and_then(|listing| listing.file(file));

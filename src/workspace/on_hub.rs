@@ -199,9 +199,12 @@ fn model_of(hub: &Hub<'_>, name: &Name, check: fn(&Path, &Name) -> Result<()>) -
         let needed = found.listing.as_ref().map(|listing| Needed::of(listing, name)).transpose()?.unwrap_or_default();
         Ok(Wanted { found, first: needed.companions, check, then: needed.weights, instead_of })
     };
-    let pickle = found.listing.as_ref().filter(|_| name.is_main()).and_then(repository::only_pickle);
-    let Some(pickle) = pickle.map(str::to_owned) else { return wanted(found, None) };
-    match hub.conversion(&found, &pickle) {
+    let listing = found.listing.as_ref().filter(|_| name.is_main());
+    let pickles = listing.map(repository::only_pickles).unwrap_or_default();
+    if pickles.is_empty() {
+        return wanted(found, None);
+    }
+    match hub.conversion(&found, &pickles) {
         Ok(Some((converted, revision))) => wanted(converted, Some((found, revision))),
         Ok(None) => wanted(found, None),
         Err(interrupted) if interrupted.kind() == Kind::Interrupted => Err(interrupted),

@@ -65,6 +65,9 @@ fn the_hubs_own_conversion_of_the_same_weights_is_taken_and_said() {
     ok(&hub.command("cache gc", &["--unreferenced", "--dry-run"]).output().unwrap());
     let listed = ok(&hub.program(&["model", "ls"]).output().unwrap());
     assert!(listed.contains("refs/pr/15"), "{listed}");
+    ok(&hub.program(&["init", "pictures/train", "--output", "new.toml"]).output().unwrap());
+    let written = fs::read_to_string(hub.pipeline.path("new.toml")).unwrap();
+    assert!(written.contains("path = \"hf://tiny/clip\"\n"), "{written}");
 
     // The owner has merged it.
     let merged = hub.server.commit("models/tiny/clip", "main", &files("newer", true));
@@ -96,4 +99,47 @@ fn without_one_the_refusal_says_how_to_convert() {
     refused(&hub, &[]);
     hub.server.fail("/discussions", 9, super::server::Fault::Nonsense);
     refused(&hub, &[]);
+}
+
+#[test]
+fn a_conversion_of_other_weights_is_not_taken_again() {
+    let (hub, commit) = converted();
+    let first = ok(&hub.pull());
+    // The user wants none, though the cache has one.
+    let unwanted = hub.pull_with(&[("DISABLE_SAFETENSORS_CONVERSION", "1")]);
+    assert!(said(&unwanted).contains("only as pytorch_model.bin"), "{}", said(&unwanted));
+    // What else the owner changes does not matter.
+    let mut changed = files("weights", false);
+    changed.push(("README.md", b"more".to_vec()));
+    hub.server.commit("models/tiny/clip", "main", &changed);
+    assert_eq!(ok(&hub.pull()), first);
+    // Of new weights, the conversion of the old ones is none.
+    hub.server.commit("models/tiny/clip", "main", &files("newer", false));
+    let refused = hub.pull();
+    assert!(!refused.status.success() && said(&refused).contains("only as pytorch_model.bin"), "{}", said(&refused));
+    let newer = hub.server.commit("models/tiny/clip", "refs/pr/20", &files("newer", true));
+    hub.server.pull_request("models/tiny/clip", 20, BOT, TITLE, "open");
+    let pulled = hub.pull();
+    assert!(said(&pulled).contains("pull request 20"), "{}", said(&pulled));
+    assert!(newer != commit && ok(&pulled).trim().ends_with(&newer));
+    assert_eq!(ok(&without_network(&hub)), ok(&pulled));
+}
+
+#[test]
+fn every_shard_of_the_pickles_must_be_the_same() {
+    let hub = OnHub::new();
+    let sharded = |second: &str, has_safetensors: bool| {
+        let mut files = files("first", has_safetensors);
+        files.retain(|(name, _)| *name != PICKLE);
+        files.push(("pytorch_model-00001-of-00002.bin", b"first".to_vec()));
+        files.push(("pytorch_model-00002-of-00002.bin", second.as_bytes().to_vec()));
+        files
+    };
+    hub.server.commit("models/tiny/clip", "main", &sharded("second", false));
+    hub.server.commit("models/tiny/clip", "refs/pr/1", &sharded("other", true));
+    hub.server.pull_request("models/tiny/clip", 1, BOT, TITLE, "open");
+    let refused = hub.pull();
+    assert!(!refused.status.success() && said(&refused).contains("only as pytorch_model-0000"), "{}", said(&refused));
+    let same = hub.server.commit("models/tiny/clip", "refs/pr/1", &sharded("second", true));
+    assert!(ok(&hub.pull()).trim().ends_with(&same));
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::clip::{Clip, ModelSettings, OPEN_CLIP_CONFIG, Weights};
 use crate::error::{Context, Error, Kind, Result};
-use crate::hub::{Cached, Hub, Name, Of};
+use crate::hub::{self, Cached, Hub, Name, Of};
 use crate::stage::progress::{Progress, Silent};
 use crate::stop::Stop;
 use crate::text::list::{SHOWN, some_of};
@@ -79,9 +79,11 @@ fn cached() -> Vec<String> {
     let (stop, silent) = (Stop::default(), Silent);
     let Ok(hub) = Hub::open(&stop, &silent as &dyn Progress) else { return Vec::new() };
     let is_clip = |cached: &Cached| Clip::open(&ModelSettings::new(cached.folder.clone())).is_ok();
-    let name = |Cached { name, revisions, .. }: Cached| match revisions.iter().any(|revision| revision == "main") {
-        true => format!("hf://{}", name.id()),
-        false => name.to_string(),
+    let name = |Cached { name, .. }: Cached| {
+        let short = name.anywhere();
+        // It means this commit, or another that stands in for the main one.
+        let means_it = hub::in_cache(&short).is_ok_and(|found| found.name == name);
+        if means_it { short.to_string() } else { name.to_string() }
     };
     let names: BTreeSet<String> = hub.cached(Of::Model).into_iter().filter(is_clip).map(name).collect();
     names.into_iter().collect()
