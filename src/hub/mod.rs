@@ -434,3 +434,11 @@ pub fn in_cache(name: &Name) -> Result<Found> {
         })),
     }
 }
+
+/// Returns what the cache knows of the commit that a revision had when it was last asked for,
+/// whether or not it has files of it. Makes no request.
+pub(crate) fn known(name: &Name) -> Option<Found> {
+    let cache = Environment::read().ok()?.cache;
+    let commit = name.commit().map(str::to_owned).or_else(|| Repository::new(&cache, name).commit_of(name.revision()));
+    Some(Found::known(&cache, name, &commit?))
+}

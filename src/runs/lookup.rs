@@ -121,10 +121,12 @@ impl<'a> Lookup<'a> {
         let at = match known {
             Some(at) => at,
             None => {
-                let opened = match Opened::new(spec) {
+                let here = on_hub::as_cached(spec);
+                let opened = match on_hub::is_whole(&here).then(|| Opened::new(&here)) {
                     // It is not fetched yet, so no run has read it as it is there now.
-                    Err(error) if error.kind() == Kind::Network && on_hub::is_named(spec) => None,
-                    opened => Some(opened?),
+                    None => None,
+                    Some(Err(error)) if error.kind() == Kind::Network && on_hub::is_named(spec) => None,
+                    Some(opened) => Some(opened?),
                 };
                 let known = opened.map(|opened| Ok::<_, Error>(opened.known(self.store)?.map(|found| (opened, found))));
                 self.opened.push((common, known.transpose()?.flatten()));

@@ -57,6 +57,7 @@ impl References {
     /// Fails if its pictures, its model or the store cannot be read, since they decide what it
     /// refers to.
     pub fn of(spec: &Spec, store: &Store) -> Result<Self> {
+        let spec = &on_hub::as_cached(spec);
         let opened = Opened::new(spec)?;
         let unchanged = opened.known(store)?.is_some();
         let (run, prior) = match unchanged {
@@ -77,7 +78,7 @@ impl References {
         Ok(References {
             priors: runs.iter().map(|run| shared.remove(run).unwrap_or_else(|| run.clone())).collect(),
             runs: runs.into_iter().collect(),
-            settings: serde_json::to_value(on_hub::as_cached(spec)).unwrap_or_default(),
+            settings: serde_json::to_value(spec).unwrap_or_default(),
             unchanged,
             dataset,
             spaces,

@@ -7,7 +7,7 @@ use crate::clip::repository::{self, Needed};
 use crate::config::Spec;
 use crate::dino;
 use crate::error::{Error, Kind, Result};
-use crate::hub::{CONVERTED, Found, Hub, Missing, Name, in_cache};
+use crate::hub::{self, CONVERTED, Found, Hub, Missing, Name, in_cache};
 use crate::source::{self, Dataset};
 use crate::stage::progress::Progress;
 use crate::stop::Stop;
@@ -179,13 +179,50 @@ pub(crate) fn is_named(spec: &Spec) -> bool {
 /// Returns settings whose names of the hub are replaced by the commits that the cache has of them.
 /// Makes no request; what the cache does not have stays as it is.
 pub(crate) fn as_cached(spec: &Spec) -> Spec {
-    let mut spec = spec.clone();
-    for (_, place) in places(&mut spec) {
-        if let Some(found) = Name::in_place_of(place).and_then(|name| in_cache(&name).ok()) {
+    let (mut spec, dataset) = (spec.clone(), &spec.dataset);
+    for (holds, place) in places(&mut spec) {
+        if let Some(found) = Name::in_place_of(place).and_then(|name| cached(holds, &name, dataset)) {
             *place = PathBuf::from(found.name.to_string());
         }
     }
     spec
+}
+
+/// Returns the commit that the cache has of a name, by the rules of [`locate`].
+fn cached(holds: Holds, name: &Name, dataset: &Dataset) -> Option<Found> {
+    // Of two configurations, one may be the owner's and the other one that the hub has converted.
+    if holds == Holds::Pictures
+        && name.is_main()
+        && let Some(main) = hub::known(name)
+        && let Some(listing) = &main.listing
+    {
+        return match source::on_hub(listing, name, dataset) {
+            Ok(files) if files.is_empty() => in_cache(&name.at(CONVERTED)),
+            _ => in_cache(&main.name),
+        }
+        .ok();
+    }
+    in_cache(name).ok()
+}
+
+/// Returns whether the cache has all that is needed of what is named on the hub, as far as it knows
+/// which files that is. Makes no request.
+pub(crate) fn is_whole(spec: &Spec) -> bool {
+    let dataset = &spec.dataset;
+    places(&mut spec.clone()).filter_map(|(holds, place)| Some((holds, Name::in_place_of(place)?))).all(
+        |(holds, name)| {
+            let Some(found) = cached(holds, &name, dataset) else { return false };
+            let Some(listing) = &found.listing else { return true };
+            let needed = match holds {
+                Holds::Pictures => source::on_hub(listing, &name, dataset),
+                Holds::Clip | Holds::Second => {
+                    Needed::of(listing, &name).map(|needed| [needed.companions, needed.weights].concat())
+                }
+            };
+            // What cannot be read here is there, and whoever opens it says why.
+            needed.map_or(true, |files| found.missing(&files).files == 0)
+        },
+    )
 }
 
 fn model_of(hub: &Hub<'_>, name: &Name, check: fn(&Path, &Name) -> Result<()>) -> Result<Wanted> {

@@ -157,3 +157,30 @@ fn a_part_of_a_data_set_is_never_taken_for_the_whole() {
     fs::remove_dir_all(folder.join("trees")).unwrap();
     ok(&hub.command("ingest", &[]).env("HF_HUB_OFFLINE", "1").output().unwrap());
 }
+
+#[test]
+fn a_configuration_of_the_owner_and_one_of_the_hub_stay_apart() {
+    let hub = OnHub::new();
+    hub.server.commit("datasets/tiny/flowers", "main", &[("own/train.parquet", table(&hub, &["rose", "aster"]))]);
+    let converted = [("other/train/0000.parquet", table(&hub, &["lily", "rose", "lily"]))];
+    hub.server.commit("datasets/tiny/flowers", "refs/convert/parquet", &converted);
+    let choose = |config: &str| named(&hub, &format!("path = \"hf://datasets/tiny/flowers\"\nconfig = \"{config}\""));
+    let held = |rows: &str| {
+        let listed = hub.command("cache ls", &[]).output().unwrap();
+        let lines = ok(&listed);
+        assert!(!said(&listed).contains("not known"), "{}", said(&listed));
+        let used: Vec<_> = lines.lines().filter(|line| line.starts_with("images") && line.ends_with("yes")).collect();
+        assert!(used.len() == 1 && used[0].split_whitespace().any(|word| word == rows), "{lines}");
+    };
+    for (config, rows) in [("own", "2"), ("other", "3")] {
+        choose(config);
+        ok(&hub.command("ingest", &[]).output().unwrap());
+        held(rows);
+    }
+    // The one that was not fetched last means what it meant.
+    choose("own");
+    held("2");
+    ok(&hub.command("ingest", &[]).output().unwrap());
+    choose("other");
+    held("3");
+}

@@ -1,6 +1,7 @@
 //! What a name in the place of a path means.
 
-use super::{OnHub, clip, ok};
+use super::server::Fault;
+use super::{OnHub, clip, ok, said};
 use crate::pipeline::copy;
 
 #[test]
@@ -84,4 +85,33 @@ fn without_the_network_sql_and_report_read_what_there_is() {
     let held = ok(&hub.command("cache ls", &[]).output().unwrap());
     assert!(held.lines().any(|line| line.starts_with("embeddings") && line.ends_with("yes")), "{held}");
     assert_eq!(hub.server.paths(), [""; 0]);
+}
+
+#[test]
+fn a_model_that_has_come_in_part_is_still_to_be_fetched() {
+    let hub = OnHub::new();
+    let commit = hub.server.model("tiny/clip", &clip());
+    hub.name(&format!("hf://tiny/clip@{commit}"));
+    hub.server.fail("/large/", 1, Fault::Status(403, "", None));
+    assert!(!hub.command("embed", &[]).output().unwrap().status.success());
+    assert!(hub.cached(&format!("snapshots/{commit}/config.json")).exists());
+    let grid = "name = \"tuning\"\nstore = \"store\"\npipelines = [\"pipeline.toml\"]\nseeds = [0]\n\
+                [[rows]]\nname = \"zero-shot\"\nmodel = \"zero_shot\"\nset = [\"adapt.tune=none\"]\n";
+    hub.pipeline.write("grid.toml", grid);
+    let planned = ok(&hub.program(&["ablate", "grid.toml", "--dry-run"]).output().unwrap());
+    assert!(planned.contains("to do"), "{planned}");
+}
+
+#[test]
+fn a_report_fetches_the_model_that_the_run_was_made_with() {
+    let hub = OnHub::new();
+    ok(&hub.command("run", &["--set", "adapt.epochs=1"]).output().unwrap());
+    std::fs::remove_dir_all(hub.home()).unwrap();
+    let offline = hub.command("report", &[]).env("HF_HUB_OFFLINE", "1").output().unwrap();
+    ok(&offline);
+    assert!(said(&offline).contains("left out"), "{}", said(&offline));
+    let made = hub.command("report", &[]).output().unwrap();
+    ok(&made);
+    assert!(!said(&made).contains("left out"), "{}", said(&made));
+    assert!(hub.cached("blobs").exists());
 }
