@@ -81,6 +81,7 @@ pub(super) async fn look(
     if asked.is_empty() && sample.is_empty() {
         return Ok(Seen { looks: Vec::new(), features: None, gone: false });
     }
+    let chosen = &chosen.clone().with_models_fetched(stop, progress)?;
     let predictor = AdaptedModel::open(chosen, stop)?.predictor(chosen);
     let load = |image_id: &str| Some((ImageId::parse(image_id)?, pictures.whole(image_id)?));
     progress.begin("report", "image", (asked.len() + sample.len()) as u64, 0);
