@@ -40,11 +40,7 @@ pub(super) struct Answer {
 impl Client {
     pub(super) fn new(environment: &Environment) -> Self {
         let Environment { endpoint, token, .. } = environment;
-        let token = token.as_ref().zip(Address::of(endpoint)).and_then(|(token, hub)| {
-            let header = token.header();
-            Secret::new(header.strip_prefix("Bearer ").unwrap_or(&header), hub).ok()
-        });
-        Client { agent: net::client(SILENCE), endpoint: endpoint.clone(), token }
+        Client { agent: net::client(SILENCE), endpoint: endpoint.clone(), token: token.clone() }
     }
 
     /// Returns whether requests say who asks.

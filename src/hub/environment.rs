@@ -1,10 +1,10 @@
 //! What the environment says of the hub, by the variables that Python's `huggingface_hub` reads.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::path::PathBuf;
 
 use crate::error::{Error, Kind, Result};
+use crate::net::{Address, Secret};
 use crate::text::path::from_home;
 
 /// Where the hub is if `HF_ENDPOINT` does not say.
@@ -23,24 +23,7 @@ pub(super) struct Environment {
     /// it: `DISABLE_SAFETENSORS_CONVERSION`, which transformers reads.
     pub(super) as_published: bool,
     /// Who asks: `HF_TOKEN`, or the file that `hf auth login` writes.
-    pub(super) token: Option<Token>,
-}
-
-/// A secret: it can be sent, and not be shown.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Token(String);
-
-impl Token {
-    /// Returns the value of the header `Authorization`.
-    pub(super) fn header(&self) -> String {
-        format!("Bearer {}", self.0)
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(...)")
-    }
+    pub(super) token: Option<Secret>,
 }
 
 impl Environment {
@@ -109,7 +92,7 @@ impl Environment {
                 file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default()
             }
         };
-        let token = checked(token.trim())?.filter(|_| !nameless);
+        let token = secret(token.trim(), &endpoint)?.filter(|_| !nameless);
         Ok(Environment { cache: std::path::absolute(&cache).unwrap_or(cache), endpoint, offline, as_published, token })
     }
 }
@@ -137,13 +120,16 @@ fn expanded(text: &str, variable: impl Fn(&str) -> Option<OsString>) -> String {
     all + rest
 }
 
-/// Returns a token that a header can hold.
-fn checked(token: &str) -> Result<Option<Token>> {
-    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Error::new(Kind::Usage, "the token of the hub has spaces or other characters that no token has")
-            .hint("HF_TOKEN holds the token alone, and so does the file that HF_TOKEN_PATH names"));
+/// Returns a token as a secret of the hub.
+fn secret(token: &str, endpoint: &str) -> Result<Option<Secret>> {
+    if token.is_empty() {
+        return Ok(None);
     }
-    Ok((!token.is_empty()).then(|| Token(token.to_owned())))
+    let of = Address::of(endpoint).and_then(|hub| Secret::new(token, hub).ok());
+    of.map(Some).ok_or_else(|| {
+        Error::new(Kind::Usage, "the token of the hub has spaces or other characters that no token has")
+            .hint("HF_TOKEN holds the token alone, and so does the file that HF_TOKEN_PATH names")
+    })
 }
 
 #[cfg(test)]
@@ -186,7 +172,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("token"), "hf_of_the_file\n").unwrap();
         let home = folder.path().to_str().unwrap();
-        let header = |set: &[(&str, &str)]| of(set).unwrap().token.map(|token| token.header());
+        let header = |set: &[(&str, &str)]| {
+            let header = of(set).unwrap().token?.header_for(HUB)?;
+            Some(header.to_str().unwrap().to_owned())
+        };
         assert_eq!(header(&[("HF_HOME", home)]).as_deref(), Some("Bearer hf_of_the_file"));
         assert_eq!(header(&[("HF_HOME", home), ("HF_TOKEN", "hf_a")]).as_deref(), Some("Bearer hf_a"));
         let other = folder.path().join("other");

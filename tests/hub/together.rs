@@ -21,20 +21,25 @@ fn stalled(hub: &OnHub) -> (Child, PathBuf) {
     let etag = sha256(&weights());
     hub.server.fail(&etag, 1, Fault::Stall(STALL));
     let mut command = hub.program(&["model", "pull", "tiny/clip"]);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let is_it = |path: &PathBuf| {
+        path.file_name().unwrap().to_str().unwrap().starts_with(&etag)
+            && fs::metadata(path).is_ok_and(|file| file.len() == STALL as u64)
+    };
     let began = Instant::now();
-    loop {
-        let blobs = hub.cached("blobs");
-        let all = if blobs.is_dir() { entries(&blobs) } else { Vec::new() };
-        let is_it = |path: &PathBuf| {
-            path.file_name().unwrap().to_str().unwrap().starts_with(&etag)
-                && fs::metadata(path).is_ok_and(|file| file.len() == STALL as u64)
-        };
-        if let Some(path) = all.into_iter().find(is_it) {
-            return (child, path);
-        }
-        assert!(began.elapsed() < Duration::from_secs(30));
+    let mut found = None;
+    while found.is_none() && began.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(10));
+        let blobs = hub.cached("blobs");
+        found = blobs.is_dir().then(|| entries(&blobs).into_iter().find(is_it)).flatten();
+    }
+    match found {
+        Some(path) => (child, path),
+        None => {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("no part of the weights came");
+        }
     }
 }
 
