@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::settings::choice;
@@ -47,14 +48,26 @@ choice! {
 }
 
 /// The questions about a class.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Questions {
     /// What it looks like; each has `{class}`.
     pub describe: Vec<String>,
     /// What tells it from a look-alike; each has `{class}` and `{other}`.
-    #[serde(default)]
     pub contrast: Vec<String>,
+}
+
+/// A user's file of questions. It may have begun as a copy of a domain's, whose other keys are for
+/// `init`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Own {
+    describe: Vec<String>,
+    #[serde(default)]
+    contrast: Vec<String>,
+    #[serde(rename = "template")]
+    _template: Option<IgnoredAny>,
+    #[serde(rename = "signs")]
+    _signs: Option<IgnoredAny>,
 }
 
 /// What is known of a domain.
@@ -128,8 +141,9 @@ impl Questions {
     fn parse(text: &str, path: &Path) -> Result<Questions> {
         const LAYOUT: &str = "describe = ['What does \"{class}\" look like?'] and contrast = ['What tells \"{class}\" from \
                               \"{other}\"?']";
-        let questions: Questions =
+        let Own { describe, contrast, .. } =
             toml::from_str(text).at(Kind::Usage, "no questions:", path).map_err(|e| e.hint(LAYOUT))?;
+        let questions = Questions { describe, contrast };
         let lacking = |list: &str, of: &[String], what: &[&str]| {
             let lacks = |question: &String| what.iter().copied().find(|name| !question.contains(name));
             (1..).zip(of).find_map(|(n, question)| {
@@ -173,6 +187,7 @@ mod tests {
         let own = of("describe = ['Which {class}?']").unwrap();
         assert_eq!(own.describe, ["Which {class}?"]);
         assert_eq!(own.contrast, Questions::of(Domain::Birds, None).unwrap().contrast);
+        assert_eq!(of(Domain::Birds.file()).unwrap(), Questions::of(Domain::Birds, None).unwrap());
         for (text, said) in [
             ("describe = []", "own.toml: 'describe' has no question"),
             ("describe = ['{class}', 'Which?']", "own.toml: question 2 of 'describe' has no {class}"),
