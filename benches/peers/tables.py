@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# A second vision model is not in the repository, and `read_files` is there only while an ingest is interrupted.
-NOT_FILLED = {"second_features", "second_classes", "read_files"}
+# Neither a second vision model nor a language model is in the repository, and `read_files` is there only while an ingest is interrupted.
+NOT_FILLED = {"second_features", "second_classes", "llm_answers", "llm_sentences", "read_files"}
 SPEC = f"""\
 name = "tables"
 store = "store"
