@@ -36,6 +36,25 @@ fn the_file_that_init_writes_runs() {
     assert!(said.contains("hint: --force overwrites what is there"), "{said}");
 }
 
+#[test]
+fn the_next_command_can_be_copied_as_it_stands() {
+    let pipeline = Pipeline::new(2, 1);
+    let output = pipeline.program(&["init", "pictures", "--model", MODEL, "--output", "it's mine.toml"]);
+    ok(&output);
+    let said = text(&output.stderr);
+    assert!(said.contains("next: microclip-pipe describe 'it'\\''s mine.toml'"), "{said}");
+}
+
+#[test]
+fn a_name_on_the_hub_is_no_folder_and_init_says_what_to_write() {
+    let pipeline = Pipeline::new(2, 1);
+    let refused = pipeline.program(&["init", "hf://datasets/tiny/flowers", "--model", MODEL]);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = text(&refused.stderr);
+    assert!(said.contains("hf://datasets/tiny/flowers is not on this disk"), "{said}");
+    assert!(said.contains("kind = \"hf-parquet\" and path = \"hf://datasets/tiny/flowers\""), "{said}");
+}
+
 /// What someone wrote is only lost if they say so, and a file that cannot be written leaves no
 /// other half of the set.
 #[test]

@@ -19,6 +19,7 @@ use crate::stage::ask::Sentence;
 use crate::stop::Stop;
 use crate::text::list::{SHOWN, some_of};
 use crate::text::numbers::{count, counted};
+use crate::text::shell;
 
 const LONG_ABOUT: &str = "\
 Asks a language model what each class looks like, and puts its sentences into the file that `text.descriptions` names, \
@@ -106,9 +107,10 @@ impl Describe {
             }
             (None, []) => Ok(()),
             (None, lacking) => Err(Error::new(Kind::Network, without(lacking, classes)).hint(format!(
-                "microclip-pipe sql {} \"SELECT class, problem, answer FROM llm_answers WHERE problem IS NOT NULL\" says why; \
-                 `describe` asks those again that were not answered, with --again all",
-                self.common.pipeline.display()
+                "microclip-pipe sql {} \"SELECT class, reason, sentence FROM llm_sentences WHERE reason IS NOT NULL\" says what was \
+                 set aside (describe.names = \"any\" keeps what names a class), and SELECT class, problem FROM llm_answers WHERE problem IS \
+                 NOT NULL what was not answered; `describe` asks that again, with --again all",
+                shell::word(&self.common.pipeline.to_string_lossy())
             ))),
         }
     }

@@ -7,6 +7,7 @@ use clap::{Args, ValueHint};
 use super::EXIT_CODES;
 use super::printer::Printer;
 use crate::error::Result;
+use crate::text::shell;
 use crate::tools::init::{Wanted, Written, init};
 
 const LONG_ABOUT: &str = "\
@@ -95,6 +96,7 @@ impl Init {
             printer.note(&format!("as it is, a run would be refused: {trouble}{hint}"));
         }
         let pipeline = short(&pipeline);
+        let pipeline = shell::word(&pipeline);
         printer.note(&match (classes, descriptions) {
             (Some(classes), _) => format!("next: write the names of the classes into {}, one a line", short(&classes)),
             _ if trouble.is_some() => format!("next, once that is mended: microclip-pipe doctor {pipeline}"),

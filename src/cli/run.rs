@@ -14,6 +14,7 @@ use crate::runs::lookup::Upto;
 use crate::runs::next_steps::{NextStep, next_steps};
 use crate::runs::stored_run;
 use crate::stop::Stop;
+use crate::text::shell;
 
 const LONG_ABOUT: &str = "\
 Runs the whole pipeline: ingests the pictures, embeds them, their views and the sentences, adapts the model in passes \
@@ -79,7 +80,7 @@ impl Run {
             browser::open(&path, printer);
         }
         if printer.is_read() {
-            let pipeline = self.common.pipeline.display().to_string();
+            let pipeline = shell::word(&self.common.pipeline.to_string_lossy()).into_owned();
             match runtime.block_on(next_steps(&chosen, &pipeline)) {
                 Ok(steps) => {
                     printer.note("\nnext:");

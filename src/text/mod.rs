@@ -9,4 +9,5 @@ pub mod nearest;
 pub(crate) mod numbers;
 pub(crate) mod path;
 pub(crate) mod pattern;
+pub(crate) mod shell;
 pub(crate) mod terminal;

@@ -63,6 +63,11 @@ pub struct Written {
 /// Returns [`Kind::Usage`] if a file exists already, something that was named does not exist, or no
 /// model is known; [`Kind::Input`] if there are no pictures, or the class names cannot be read.
 pub fn init(wanted: &Wanted) -> Result<Written> {
+    if let Some(name) = Name::in_place_of(&wanted.pictures) {
+        return Err(Error::new(Kind::Usage, format!("{name} is not on this disk, and `init` looks at pictures")).hint(format!(
+            "write a pipeline file with [dataset] kind = \"hf-parquet\" and path = \"{name}\": docs/sources.md has one"
+        )));
+    }
     let pictures = std::path::absolute(&wanted.pictures).at(Kind::Usage, "cannot find", &wanted.pictures)?;
     let name = name(&pictures);
     let dataset = source::guess(&pictures)?;
