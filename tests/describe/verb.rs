@@ -342,6 +342,15 @@ fn what_waiting_does_not_mend_ends_at_once_and_keeps_what_was_answered() {
         std::fs::read_to_string(pipeline.path("pipeline.toml")).unwrap().replace("model = \"loopback\"\n", "");
     pipeline.write("pipeline.toml", &unnamed);
     fails(&describe(&pipeline, &[]), 2, &["no language model is named", "the server has llama3, qwen3"]);
+    // A server that has one is asked by that.
+    let only = Server::new(move |seen, _| match seen.path.as_str() {
+        "/v1/models" => refused(200, json!({"data": [{"id": "llama3"}]})),
+        _ => Reply::Well,
+    });
+    pipeline.write("pipeline.toml", &unnamed.replace(&server.endpoint(), &only.endpoint()));
+    let output = describe(&pipeline, &[]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("llama3 was asked, the only one that the server has"), "{said}");
 
     let server = Server::new(move |_, _| refused(401, json!({"error": {"message": "no key"}})));
     fails(&describe(&asking(&server), &[]), 1, &["refuses the key (401: no key)", "OPENAI_API_KEY is not set"]);

@@ -175,7 +175,10 @@ pub async fn describe(spec: &Spec, wanted: &Wanted, options: &Options) -> Result
         cached,
         sentences: rows,
         usage,
-        notes: [unread(spec, wanted), unanswered(failed), kept(&waiting)].into_iter().flatten().collect(),
+        notes: [ready.taken(), unread(spec, wanted), unanswered(failed), kept(&waiting)]
+            .into_iter()
+            .flatten()
+            .collect(),
         ended,
         file: target,
     })

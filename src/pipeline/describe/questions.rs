@@ -39,6 +39,8 @@ pub(super) struct Ready {
     /// Those to ask about.
     pub(super) chosen: Vec<String>,
     pub(super) pairs: Vec<(String, String)>,
+    /// Whether the model is not named, but the only one that the server has.
+    is_only: bool,
 }
 
 impl Ready {
@@ -48,12 +50,21 @@ impl Ready {
         let (source, ingest) = opened::pictures(spec)?;
         let classes = ingest::classes(source.as_ref(), &ingest)?;
         let chosen = chosen(&wanted.classes, &classes)?;
-        let model = settings.model.clone().ok_or_else(|| no_model(spec, stop))?;
+        let (model, is_only) = match &settings.model {
+            Some(model) => (model.clone(), false),
+            None => (only_model(spec, stop)?, true),
+        };
         let pairs = match wanted.contrast {
             Some(most) => look_alikes(spec, &chosen, most).await?,
             None => Vec::new(),
         };
-        Ok(Ready { model, questions, classes, chosen, pairs })
+        Ok(Ready { model, questions, classes, chosen, pairs, is_only })
+    }
+
+    /// Says that a model was taken which nobody named.
+    pub(super) fn taken(&self) -> Option<String> {
+        self.is_only
+            .then(|| format!("describe.model names none: {} was asked, the only one that the server has", self.model))
     }
 
     fn asking<'a>(&'a self, spec: &'a Spec) -> Asking<'a> {
@@ -105,19 +116,21 @@ fn chosen(named: &[String], classes: &[String]) -> Result<Vec<String>> {
     Ok(chosen)
 }
 
-/// Returns the error about a pipeline that names no model, with those that the server has.
-fn no_model(spec: &Spec, stop: &Stop) -> Error {
+/// Returns the only model that the server has, for a pipeline that names none. The error has those
+/// that it has.
+fn only_model(spec: &Spec, stop: &Stop) -> Result<String> {
     let offered = || {
         let server =
             Server::new(Endpoint::find(spec.describe.endpoint.as_deref()).ok()?, spec.describe.manner("")).ok()?;
         server.models(stop).filter(|names| !names.is_empty())
     };
     let hint = "model = \"NAME\" under [describe], or --set describe.model=NAME";
-    let hint = match offered() {
-        Some(names) => format!("{hint}; the server has {}", some_of(&names, 2 * SHOWN)),
+    let hint = match offered().as_deref() {
+        Some([only]) => return Ok(only.clone()),
+        Some(names) => format!("{hint}; the server has {}", some_of(names, 2 * SHOWN)),
         None => hint.to_owned(),
     };
-    Error::new(Kind::Usage, "no language model is named").hint(hint)
+    Err(Error::new(Kind::Usage, "no language model is named").hint(hint))
 }
 
 /// Returns the look-alikes of the newest run that have one of the `chosen` classes, the most alike

@@ -172,7 +172,8 @@ fn nothing_readable(rejected: &[(String, Rejection)]) -> Error {
     let first = rejected.first();
     let first = first.map(|(path, r)| format!("; the first of {}: {path}: {}", rejected.len(), r.detail));
     let what = format!("no picture of the dataset can be read{}", first.unwrap_or_default());
-    Error::new(Kind::Input, what).hint(format!("{FORMATS} are read; check dataset.path"))
+    Error::new(Kind::Input, what)
+        .hint(format!("{FORMATS} are read; check dataset.path, and dataset.root for a list, whose paths start there"))
 }
 
 /// Returns what the store knows of the dataset, if the source still has this `snapshot`. Returns
