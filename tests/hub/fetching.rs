@@ -230,6 +230,13 @@ fn a_file_that_was_cut_off_since_is_fetched_again() {
     assert_eq!(fs::read(weights).unwrap(), fs::read(clip().join("model.safetensors")).unwrap());
 }
 
+#[test]
+fn a_mirror_is_asked_for_all_pages_itself() {
+    let hub = OnHub::new();
+    hub.server.mirror();
+    ok(&hub.pull());
+}
+
 /// As `cp -L` leaves it.
 #[test]
 fn a_file_in_the_place_of_a_link_is_mended() {

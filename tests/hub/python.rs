@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{OnHub, ok};
 
 #[test]
-#[ignore = "needs HUB_PYTHON, a Python with huggingface_hub"]
+#[ignore = "make hub-check runs it with a Python that has huggingface_hub"]
 fn python_reads_what_is_fetched_here_and_the_other_way_round() {
     let python = std::env::var("HUB_PYTHON").expect("HUB_PYTHON");
     let run = |hub: &OnHub, code: &str, offline: &str| {

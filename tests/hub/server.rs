@@ -39,6 +39,7 @@ struct State {
     repositories: Mutex<BTreeMap<String, Repository>>,
     faults: Mutex<Vec<(String, usize, Fault)>>,
     asked: Mutex<Vec<Asked>>,
+    is_mirror: AtomicBool,
     goes_on: AtomicBool,
 }
 
@@ -139,6 +140,11 @@ impl Server {
             .collect();
         let files: Vec<(&str, Vec<u8>)> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
         self.commit(&format!("models/{id}"), "main", &files)
+    }
+
+    /// Leaves the addresses in headers as the hub itself has sent them.
+    pub fn mirror(&self) {
+        self.state.is_mirror.store(true, Ordering::Relaxed);
     }
 
     /// Opens a pull request, as far as the API lists it.
@@ -301,9 +307,11 @@ impl State {
                     let first =
                         query.split('&').find_map(|part| part.strip_prefix("cursor=")?.parse().ok()).unwrap_or(0);
                     let answer = Answer::new(200).json(&tree(all, first));
-                    // As a mirror leaves it, which changes no header.
-                    let next =
-                        format!("<https://huggingface.co{path}?recursive=true&cursor={}>; rel=\"next\"", first + PAGE);
+                    let hub = match self.is_mirror.load(Ordering::Relaxed) {
+                        true => "https://huggingface.co".to_owned(),
+                        false => format!("http://{}", asked.headers["host"]),
+                    };
+                    let next = format!("<{hub}{path}?recursive=true&cursor={}>; rel=\"next\"", first + PAGE);
                     if first + PAGE < all.len() { answer.with("Link", &next) } else { answer }
                 }
                 None => Answer::new(404).with("X-Error-Code", "RevisionNotFound"),
