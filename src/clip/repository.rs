@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::hub::{Listing, Name};
 
 /// The small files beside the weights that are read here or exported, where there are any.
-const COMPANIONS: [&str; 9] = [
+pub(crate) const COMPANIONS: [&str; 9] = [
     "config.json",
     OPEN_CLIP_CONFIG,
     PREPROCESSOR_CONFIG,

@@ -1,7 +1,7 @@
 //! Where a model has only pickles: the pull request in which the hub's bot has converted them.
 //!
-//! transformers takes the same one. The hub opens it for most models that were published before
-//! safetensors was, and many owners never merge it.
+//! transformers takes the same one. All files are read from it, not only the weights, so that a
+//! model is one commit; where a small file of the main revision is another by now, that is said.
 
 use serde::Deserialize;
 
@@ -33,6 +33,8 @@ struct Discussion {
 
 #[derive(Deserialize)]
 struct Author {
+    /// There is none once the account is gone.
+    #[serde(default)]
     name: String,
 }
 
@@ -45,13 +47,19 @@ impl Discussion {
 
 impl Hub<'_> {
     /// Finds the pull request in which the hub's bot has converted `pickles`, the weights of a
-    /// repository's main revision, and says that it is taken. Returns its revision too; `None` if
-    /// there is none whose own pickles have the same bytes. Makes two requests, and only one where
-    /// the cache knows which it was.
+    /// repository's main revision, and says that it is taken, and which of `companions`, the small
+    /// files beside them, are others there. Returns its revision too; `None` if there is none whose
+    /// own pickles have the same bytes. Makes two requests, and only one where the cache knows
+    /// which it was.
     ///
     /// # Errors
     /// Fails as [`list`](Self::list) does.
-    pub fn conversion(&self, named: &Found, pickles: &[String]) -> Result<Option<(Found, String)>> {
+    pub fn conversion(
+        &self,
+        named: &Found,
+        pickles: &[String],
+        companions: &[&str],
+    ) -> Result<Option<(Found, String)>> {
         if self.environment.as_published {
             return Ok(None);
         }
@@ -61,6 +69,7 @@ impl Hub<'_> {
                     if !found.folder().is_dir() {
                         self.say_taken(named, pickles, &found, &known);
                     }
+                    self.say_others(named, companions, &found, &known);
                     return Ok(Some((found, known)));
                 }
                 Err(interrupted) if interrupted.kind() == Kind::Interrupted => return Err(interrupted),
@@ -77,6 +86,7 @@ impl Hub<'_> {
             // It may be older than the weights of the main revision.
             if found.agrees(named, pickles) {
                 self.say_taken(named, pickles, &found, &revision);
+                self.say_others(named, companions, &found, &revision);
                 return Ok(Some((found, revision)));
             }
         }
@@ -92,6 +102,20 @@ impl Hub<'_> {
             commit = short(&found.commit),
             named = named.name.anywhere(),
         ));
+    }
+
+    /// Warns at every run where what is read is not what the main revision has.
+    fn say_others(&self, named: &Found, companions: &[&str], found: &Found, revision: &str) {
+        let others: Vec<&str> =
+            companions.iter().copied().filter(|file| named.hash_of(file) != found.hash_of(file)).collect();
+        if !others.is_empty() {
+            self.watch.say(&format!(
+                "warning: {} has other bytes in {} than {revision}, from which all files are read; to read the main revision's, convert \
+                 its weights yourself: docs/models.md",
+                named.name.anywhere(),
+                others.join(", "),
+            ));
+        }
     }
 
     /// Returns the numbers of the bot's open pull requests, the newest first.

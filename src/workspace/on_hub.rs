@@ -241,7 +241,7 @@ fn model_of(hub: &Hub<'_>, name: &Name, check: fn(&Path, &Name) -> Result<()>) -
     if pickles.is_empty() {
         return wanted(found, None);
     }
-    match hub.conversion(&found, &pickles) {
+    match hub.conversion(&found, &pickles, &repository::COMPANIONS) {
         Ok(Some((converted, revision))) => wanted(converted, Some((found, revision))),
         Ok(None) => wanted(found, None),
         Err(interrupted) if interrupted.kind() == Kind::Interrupted => Err(interrupted),

@@ -75,6 +75,23 @@ fn the_hubs_own_conversion_of_the_same_weights_is_taken_and_said() {
     assert!(ok(&without_network(&hub)).trim().ends_with(&merged));
 }
 
+/// The owner's numbers for pictures are newer than the conversion.
+#[test]
+fn small_files_that_differ_from_the_main_revision_are_named_at_every_run() {
+    let (hub, commit) = converted();
+    let mut newer = files("weights", false);
+    newer[1].1.push(b'\n');
+    hub.server.commit("models/tiny/clip", "main", &newer);
+    for _ in 0..2 {
+        let pulled = hub.pull();
+        assert!(ok(&pulled).trim().ends_with(&commit));
+        let warning = "warning: hf://tiny/clip has other bytes in preprocessor_config.json than refs/pr/15, from which";
+        assert!(said(&pulled).contains(warning), "{}", said(&pulled));
+    }
+    let (hub, _) = converted();
+    assert!(!said(&hub.pull()).contains("other bytes"));
+}
+
 #[test]
 fn without_one_the_refusal_says_how_to_convert() {
     let refused = |hub: &OnHub, variables: &[(&str, &str)]| {
