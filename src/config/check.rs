@@ -35,9 +35,6 @@ pub(crate) struct Check<'a> {
 /// The key of the file of sentences, which only some work reads.
 pub(super) const SENTENCES: &str = "text.descriptions";
 
-/// The key of the address of a language model.
-const ENDPOINT: &str = "describe.endpoint";
-
 /// A mistake, and what to do about it if that is known.
 pub(crate) type Mistake = (String, Option<String>);
 
@@ -141,12 +138,9 @@ impl Check<'_> {
                 };
                 *value = Value::String(path.to_owned());
             }
-            (Want::Text, Value::String(text)) if !text.is_empty() => {
-                // Settings are kept with every run: a password in an address would be, too.
-                if name == ENDPOINT {
-                    require_address(text, name)
-                        .map_err(|error| (error.to_string(), error.own_hint().map(Into::into)))?;
-                }
+            (Want::Text, Value::String(text)) if !text.is_empty() => {}
+            (Want::Address, Value::String(text)) if !text.is_empty() => {
+                require_address(text, name).map_err(|error| (error.to_string(), error.own_hint().map(Into::into)))?;
             }
             (Want::Whole(least, greatest), Value::Integer(number)) => {
                 if !u64::try_from(*number).is_ok_and(|number| (least..=greatest).contains(&number)) {

@@ -63,7 +63,7 @@ fn value(key: &Key) -> Value {
 fn must_be(want: Want) -> Value {
     match want {
         Want::Name => json!({"type": "string", "pattern": "^[a-z0-9-]{1,64}$"}),
-        Want::Path(_) | Want::Text => json!({"type": "string", "minLength": 1}),
+        Want::Path(_) | Want::Text | Want::Address => json!({"type": "string", "minLength": 1}),
         Want::Whole(least, greatest) => json!({"type": "integer", "minimum": least, "maximum": greatest}),
         Want::Number(Bounds { least, closed, greatest }) => {
             let bound = if closed { "minimum" } else { "exclusiveMinimum" };

@@ -51,9 +51,8 @@ pub(crate) fn read(text: &str) -> Result<(&'static Named<Key>, Value), Mistake> 
 fn parse(text: &str, want: Want) -> Value {
     match (text.parse::<Value>(), want) {
         (Ok(Value::String(quoted)), _) => Value::String(quoted),
-        (_, Want::Name | Want::Path(_) | Want::Text | Want::Choice(_) | Want::NameOrCount(_)) | (Err(_), _) => {
-            Value::String(text.to_owned())
-        }
+        (_, Want::Name | Want::Path(_) | Want::Text | Want::Address | Want::Choice(_) | Want::NameOrCount(_))
+        | (Err(_), _) => Value::String(text.to_owned()),
         (Ok(value), _) => value,
     }
 }

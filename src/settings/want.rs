@@ -9,6 +9,8 @@ pub enum Want {
     Name,
     /// Any text that is not empty.
     Text,
+    /// The address of a server, without a secret in it: settings are kept with every run.
+    Address,
     /// A path; relative ones start at the pipeline file's folder.
     Path(Must),
     /// A whole number, both ends included.
@@ -125,6 +127,7 @@ impl Want {
         match self {
             Want::Name => "a name of lower-case letters, digits and hyphens".into(),
             Want::Text => "a text that is not empty".into(),
+            Want::Address => "an address of http or https, without a key in it".into(),
             Want::Path(Must::MayBeNew | Must::Exist) => "a path".into(),
             Want::Path(Must::BeFile) => "the path of a file".into(),
             Want::Path(Must::BeFolder) => "the path of a folder".into(),

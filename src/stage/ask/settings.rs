@@ -29,7 +29,7 @@ settings! {
         /// environment's `OPENAI_API_KEY`; it is sent to OpenAI, to this machine, and to the server
         /// that `OPENAI_BASE_URL` names, and to no other, since a pipeline file may come from
         /// anybody.
-        endpoint: Option<String> = None, Want::Text, Nothing;
+        endpoint: Option<String> = None, Want::Address, Nothing;
         /// The model's name on the server.
         model: Option<String> = None, Want::Text, Nothing;
         /// What the classes are, which selects the questions.
