@@ -54,6 +54,11 @@ impl Needed {
         }
         Ok(Needed { companions, weights })
     }
+
+    /// Returns all of them.
+    pub(crate) fn all(self) -> Vec<String> {
+        [self.companions, self.weights].concat()
+    }
 }
 
 /// Returns whether a file is one of several with weights: `model-00001-of-00002.safetensors`.

@@ -29,12 +29,9 @@ pub(super) struct Client {
 
 /// An answer whose bytes are still to come.
 pub(super) struct Answer {
-    /// The status of HTTP.
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
+    pub(super) incoming: Incoming,
     /// The headers of the hub itself, where it sent the request on to another place.
-    pub(super) hubs: HeaderMap,
-    incoming: Incoming,
+    hubs: Option<HeaderMap>,
 }
 
 impl Client {
@@ -77,8 +74,7 @@ impl Client {
             }
             let to = answer.headers.get("location").and_then(|to| to.to_str().ok());
             let Some(to) = to.filter(|_| matches!(answer.status, 301 | 302 | 303 | 307 | 308)) else {
-                let (status, headers) = (answer.status, answer.headers.clone());
-                return Ok(Answer { status, hubs: hubs.unwrap_or_else(|| headers.clone()), headers, incoming: answer });
+                return Ok(Answer { incoming: answer, hubs });
             };
             let next = joined(&url, to).ok_or(Trouble::Theirs(ureq::Error::RedirectFailed))?;
             if url.starts_with("https://") && !next.starts_with("https://") {
@@ -107,14 +103,6 @@ impl Client {
 }
 
 impl Answer {
-    /// Waits for the next bytes; `None` after the last.
-    ///
-    /// # Errors
-    /// Fails if a stop was requested, or the connection broke.
-    pub(super) fn bytes(&self, stop: &Stop) -> Result<Option<Vec<u8>>, Trouble> {
-        self.incoming.bytes(stop)
-    }
-
     /// Reads all bytes, if they are at most so many.
     ///
     /// # Errors
@@ -125,7 +113,7 @@ impl Answer {
 
     /// Returns the text of a header, of the hub's own answer.
     pub(super) fn of_hub(&self, header: &str) -> Option<&str> {
-        self.hubs.get(header)?.to_str().ok()
+        self.hubs.as_ref().unwrap_or(&self.incoming.headers).get(header)?.to_str().ok()
     }
 }
 
@@ -151,21 +139,12 @@ fn joined(url: &str, to: &str) -> Option<String> {
 
 /// Writes a part of a path of the hub's addresses, with each slash of it escaped.
 pub(super) fn escaped(part: &str) -> String {
-    part.split('/').map(escaped_name).collect::<Vec<_>>().join("%2F")
+    part.split('/').map(net::escaped).collect::<Vec<_>>().join("%2F")
 }
 
 /// Writes a path of the hub's addresses.
 pub(super) fn escaped_path(path: &str) -> String {
-    path.split('/').map(escaped_name).collect::<Vec<_>>().join("/")
-}
-
-fn escaped_name(name: &str) -> String {
-    name.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
-            other => format!("%{other:02X}"),
-        })
-        .collect()
+    path.split('/').map(net::escaped).collect::<Vec<_>>().join("/")
 }
 
 #[cfg(test)]

@@ -216,9 +216,9 @@ impl<'a> Hub<'a> {
         let client = self.client();
         let mut retries = Retries::new(ATTEMPTS[usize::from(is_cached)]);
         loop {
-            let answered = client.get(path, None, self.stop).and_then(|answer| match answer.status {
-                200 => Ok(Ok((answer.all(LONGEST_ANSWER, self.stop)?, next_page(&answer.headers)))),
-                _ => Ok(Err(answer)),
+            let answered = client.get(path, None, self.stop).and_then(|answer| match answer.incoming.status {
+                200 => Ok(Ok((answer.all(LONGEST_ANSWER, self.stop)?, next_page(&answer.incoming.headers)))),
+                _ => Ok(Err(answer.incoming)),
             });
             let (error, asked) = match answered {
                 Ok(Ok(answer)) => return Ok(answer),

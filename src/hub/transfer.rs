@@ -211,7 +211,7 @@ impl Part<'_> {
     /// Writes what an answer brings.
     fn receive(&mut self, answer: &Answer) -> Result<(), Ended> {
         let Transfer { stop, watch, listed, path, name, client, .. } = *self.transfer;
-        match answer.status {
+        match answer.incoming.status {
             200 if self.length > 0 => {
                 // The server sends the whole: what was there is sent again.
                 self.keep(0)?;
@@ -225,9 +225,9 @@ impl Part<'_> {
                 return Err(Ended::Early(error, None));
             }
             status => {
-                let error = refused(status, &answer.headers, path, name, client);
+                let error = refused(status, &answer.incoming.headers, path, name, client);
                 return Err(match net::is_busy(status) {
-                    true => Ended::Early(error, net::retry_after(&answer.headers)),
+                    true => Ended::Early(error, net::retry_after(&answer.incoming.headers)),
                     false => Ended::Failed(error),
                 });
             }
@@ -236,7 +236,7 @@ impl Part<'_> {
             let why = format!("the hub sends {tag}, and lists {}", listed.etag());
             return Err(Ended::Failed(self.transfer.wrong(&why)));
         }
-        while let Some(bytes) = answer.bytes(stop).map_err(|trouble| self.transfer.cut(trouble))? {
+        while let Some(bytes) = answer.incoming.bytes(stop).map_err(|trouble| self.transfer.cut(trouble))? {
             if self.length + bytes.len() as u64 > listed.bytes() {
                 self.keep(0)?;
                 let why = format!("there are more than the {} bytes that the hub lists", listed.bytes());
@@ -278,6 +278,6 @@ fn tag(answer: &Answer) -> Option<&str> {
 
 /// Returns the first byte that an answer with a part of a file brings.
 fn starts_at(answer: &Answer) -> Option<u64> {
-    let range = answer.headers.get("content-range")?.to_str().ok()?;
+    let range = answer.incoming.headers.get("content-range")?.to_str().ok()?;
     range.trim().strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
 }

@@ -14,6 +14,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::net::machine;
+
 /// What the names of such files end with, as Python ends them.
 const SUFFIX: &str = ".incomplete";
 
@@ -36,7 +38,7 @@ impl Unfinished {
     /// # Errors
     /// Fails if no file can be made in `blobs`.
     pub(super) fn begin(blobs: &Path, etag: &str) -> std::io::Result<Unfinished> {
-        let prefix = format!("{etag}.{}-{}.", machine(), std::process::id());
+        let prefix = format!("{etag}.{}-{}.", host(), std::process::id());
         // The process's umask applies to this as to any new file.
         let permissions = fs::Permissions::from_mode(0o666);
         let made =
@@ -77,8 +79,8 @@ impl Unfinished {
             return true;
         }
         let process = owner.strip_prefix('.').and_then(|owner| owner.split('.').next()?.rsplit_once('-'));
-        let is_dead = process.is_some_and(|(host, id)| {
-            host == machine() && id.parse::<u32>().is_ok_and(|id| !Path::new(&format!("/proc/{id}")).exists())
+        let is_dead = process.is_some_and(|(of, id)| {
+            of == host() && id.parse::<u32>().is_ok_and(|id| !Path::new(&format!("/proc/{id}")).exists())
         });
         // Both times are by the clock of the file system.
         let changed = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
@@ -102,9 +104,9 @@ fn length(path: &Path) -> u64 {
 }
 
 /// Returns this machine's name, as far as it can be part of a file's.
-fn machine() -> String {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name: String = name.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect();
+fn host() -> String {
+    let name = machine();
+    let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect();
     if name.is_empty() { "here".to_owned() } else { name }
 }
 
@@ -146,12 +148,12 @@ mod tests {
             File::options().write(true).open(&path).unwrap().set_modified(changed).unwrap();
         };
         make("elsewhere-7.ab12", 9, 5);
-        make(&format!("{}-{}.cd34", machine(), std::process::id()), 8, 5);
+        make(&format!("{}-{}.cd34", host(), std::process::id()), 8, 5);
         make("0b8e12f4", 7, 5);
         assert_eq!(Unfinished::begin(folder.path(), ETAG).unwrap().length(), 0);
         assert_eq!(names(folder.path()).len(), 3);
         // One that is dead, and two whose machines are silent: the longest of them is taken.
-        make(&format!("{}-4194305.ef56", machine()), 5, 5);
+        make(&format!("{}-4194305.ef56", host()), 5, 5);
         make("elsewhere-8.ab12", 6, 3_600);
         make("1b8e12f4", 4, 3_600);
         let taken = Unfinished::begin(folder.path(), ETAG).unwrap();

@@ -48,6 +48,17 @@ impl Address {
     }
 }
 
+/// Writes a text as a part of an address: what has a meaning there, and what is not ASCII, as `%`
+/// and two digits for each byte.
+pub fn escaped(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+            other => format!("%{other:02X}"),
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,8 +1,9 @@
 //! Talking HTTP: one kind of client for all that this program asks of a network, requests that a
-//! stop ends, when to ask again, and where a secret may go.
+//! stop ends, when to ask again, where a secret may go, and what this machine is called.
 
 mod address;
 mod exchange;
+mod machine;
 mod retries;
 mod secret;
 
@@ -11,8 +12,9 @@ use std::time::Duration;
 
 use ureq::tls::{RootCerts, TlsConfig};
 
-pub use address::Address;
+pub use address::{Address, escaped};
 pub use exchange::{Incoming, Trouble, exchange};
+pub(crate) use machine::machine;
 pub(crate) use retries::LONGEST_WAIT;
 pub use retries::{Retries, is_busy, may_pass, retry_after};
 pub use secret::{NoSecret, Secret};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ureq::http::HeaderValue;
 
-use super::address::Address;
+use super::address::{Address, escaped};
 
 /// The length from which a text is taken for a secret: servers that want none are given `x` or
 /// `none`, which are words that a server's other words may have.
@@ -53,11 +53,7 @@ impl Secret {
             return said.to_owned();
         }
         let in_json = self.text.replace('/', "\\/");
-        let spelt = |byte: u8| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
-            other => format!("%{other:02X}"),
-        };
-        let in_address: String = self.text.bytes().map(spelt).collect();
+        let in_address = escaped(&self.text);
         [&self.text, &in_json, &in_address].into_iter().fold(said.to_owned(), |said, key| said.replace(key, "[key]"))
     }
 }

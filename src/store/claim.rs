@@ -17,6 +17,7 @@ use super::layout::{Store, entries};
 use super::temporary;
 use super::work::Work;
 use crate::error::{Context, Kind, Result};
+use crate::net::machine;
 
 /// The folder of claims.
 const CLAIMS: &str = "locks";
@@ -135,10 +136,6 @@ impl Drop for Claim {
 pub(super) fn introduction() -> String {
     let now = Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC");
     format!("{}\n{}\n{now}\n", std::process::id(), machine())
-}
-
-fn machine() -> String {
-    fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 
 impl Holder {

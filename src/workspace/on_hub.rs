@@ -172,8 +172,12 @@ pub(crate) fn pull(name: &Name, stop: &Stop, progress: &dyn Progress) -> Result<
 
 /// Returns whether a pipeline names anything on the hub.
 pub(crate) fn is_named(spec: &Spec) -> bool {
-    // The list of places is one that can be written to.
-    places(&mut spec.clone()).any(|(_, path)| Name::in_place_of(path).is_some())
+    !names(spec).is_empty()
+}
+
+/// Returns what settings name on the hub.
+fn names(spec: &Spec) -> Vec<(Holds, Name)> {
+    places(&mut spec.clone()).filter_map(|(holds, place)| Some((holds, Name::in_place_of(place)?))).collect()
 }
 
 /// Returns settings whose names of the hub are replaced by the commits that the cache has of them.
@@ -208,21 +212,16 @@ fn cached(holds: Holds, name: &Name, dataset: &Dataset) -> Option<Found> {
 /// Returns whether the cache has all that is needed of what is named on the hub, as far as it knows
 /// which files that is. Makes no request.
 pub(crate) fn is_whole(spec: &Spec) -> bool {
-    let dataset = &spec.dataset;
-    places(&mut spec.clone()).filter_map(|(holds, place)| Some((holds, Name::in_place_of(place)?))).all(
-        |(holds, name)| {
-            let Some(found) = cached(holds, &name, dataset) else { return false };
-            let Some(listing) = &found.listing else { return true };
-            let needed = match holds {
-                Holds::Pictures => source::on_hub(listing, &name, dataset),
-                Holds::Clip | Holds::Second => {
-                    Needed::of(listing, &name).map(|needed| [needed.companions, needed.weights].concat())
-                }
-            };
-            // What cannot be read here is there, and whoever opens it says why.
-            needed.map_or(true, |files| found.missing(&files).files == 0)
-        },
-    )
+    names(spec).into_iter().all(|(holds, name)| {
+        let Some(found) = cached(holds, &name, &spec.dataset) else { return false };
+        let Some(listing) = &found.listing else { return true };
+        let needed = match holds {
+            Holds::Pictures => source::on_hub(listing, &name, &spec.dataset),
+            Holds::Clip | Holds::Second => Needed::of(listing, &name).map(|needed| needed.all()),
+        };
+        // A repository without anything that is read here lacks no file; opening it says why.
+        needed.map_or(true, |files| found.missing(&files).files == 0)
+    })
 }
 
 fn model_of(hub: &Hub<'_>, name: &Name, check: fn(&Path, &Name) -> Result<()>) -> Result<Wanted> {
