@@ -90,7 +90,10 @@ struct Answers {
 const UNANSWERED: &str =
     "SELECT name FROM classes WHERE class_id NOT IN (SELECT class_id FROM predictions) ORDER BY name";
 
+/// Pairs that have sentences of what tells them apart are not named again.
 const LOOK_ALIKES: &str = "SELECT class, other, swaps + moved AS moved FROM look_alikes WHERE swaps + moved > 0 \
+                           AND NOT EXISTS (SELECT 1 FROM llm_sentences AS told \
+                                           WHERE told.class = look_alikes.class AND told.other = look_alikes.other) \
                            ORDER BY swaps + moved DESC, class, other LIMIT 1";
 
 impl Saw {
