@@ -9,16 +9,15 @@ use crate::source::Split;
 use crate::stage::evaluate::MODELS;
 use crate::text::numbers::counted;
 
-/// Prints the accuracies, or a note if there are none.
+/// Prints the accuracies; where there are none, a note of the outcome has said so.
 ///
 /// # Errors
 /// Fails if stdout cannot be written to.
 pub fn print(outcome: &Outcome, printer: &Printer) -> Result<()> {
-    if outcome.table.is_empty() {
-        printer.note("no labels are known, so there is nothing to measure; the table predictions has the outcome");
-        return Ok(());
+    match outcome.table.is_empty() {
+        true => Ok(()),
+        false => printer.result(&show(&outcome.table)),
     }
-    printer.result(&show(&outcome.table))
 }
 
 /// Writes the table: a row per model with its top-1 and mean per class for each split, in per cent.
