@@ -37,7 +37,7 @@ impl<'a> Rules<'a> {
     ) -> Rules<'a> {
         let own = plain(class);
         // A tiger lily may be called a lily, even where lily is another class.
-        let is_other = |name: &String| *name != own && name.contains(char::is_alphabetic) && !has_words(&own, name);
+        let is_other = |name: &String| *name != own && is_told_from_text(name) && !has_words(&own, name);
         let others = classes.iter().map(|name| plain(name)).filter(is_other).collect();
         Rules { own, others, names, unreadable }
     }
@@ -95,13 +95,19 @@ impl<'a> Rules<'a> {
         if self.names == Names::Any {
             return None;
         }
-        if self.names == Names::None && has_words(sentence, &self.own) {
+        if self.names == Names::None && is_told_from_text(&self.own) && has_words(sentence, &self.own) {
             return Some(&self.own);
         }
         // What is left when the class's own name is taken out: it may have another's in it.
         let rest = without_words(sentence, &self.own);
         self.others.iter().map(String::as_str).find(|name| has_words(&rest, name))
     }
+}
+
+/// Returns whether a name, where it stands in a sentence, is meant as one: a number, a letter or an
+/// article alone may be anything.
+fn is_told_from_text(name: &str) -> bool {
+    name.contains(char::is_alphabetic) && name.len() > 1 && !["an", "the"].contains(&name)
 }
 
 /// Bytes of a line of an answer from which it is no sentence: text towers read far fewer.
@@ -286,6 +292,17 @@ mod tests {
         );
         assert_eq!(reasons(Names::None, &["Tiger lilies bloom.", "A tiger lily blooms."]), ["", "names the class"]);
         assert_eq!(reasons(Names::Any, &["Unlike a rose, a tiger lily has spots."]), [""]);
+    }
+
+    #[test]
+    fn letters_and_numbers_are_no_names_in_a_sentence() {
+        let classes = ["A", "I", "7", "The", "rose"].map(str::to_owned);
+        let lines = ["A sign that I see: the thumb beside 7 folded lines.".to_owned()];
+        for (class, names) in [("rose", Names::Own), ("A", Names::None), ("7", Names::None)] {
+            let rules = Rules::new(class, &classes, names, &readable);
+            let cleaned = rules.clean(&lines, 3, &mut HashSet::new()).unwrap();
+            assert_eq!(cleaned[0].reason, None, "{class}");
+        }
     }
 
     #[test]
