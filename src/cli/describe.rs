@@ -148,7 +148,7 @@ fn planned(spec: &Spec, plan: &Plan) -> String {
 
 /// Writes what came of asking.
 fn came_of(spec: &Spec, outcome: &Outcome) -> String {
-    let Outcome { file, classes, lacking, asked, cached, sentences, in_file, usage, .. } = outcome;
+    let Outcome { file, classes, described, asked, cached, sentences, in_file, usage, .. } = outcome;
     let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
     for reason in sentences.iter().filter_map(|Sentence { reason, .. }| reason.as_deref()) {
         // What stands behind a colon differs from sentence to sentence.
@@ -157,13 +157,20 @@ fn came_of(spec: &Spec, outcome: &Outcome) -> String {
     let aside: u64 = reasons.values().sum();
     let why: Vec<String> = reasons.iter().map(|(reason, many)| format!("{many} {reason}")).collect();
     let why = if why.is_empty() { String::new() } else { format!(": {}", why.join(", ")) };
-    let described = count((classes - lacking.len()) as u64);
     aligned(vec![
         ("questions", format!("{} asked, {} answered already", count(*asked as u64), count(*cached as u64))),
         ("tokens", tokens(*usage)),
         ("cost", cost(spec, *usage)),
         ("set aside", format!("{}{why}", count(aside))),
-        ("sentences", format!("{} about {described} of {}", count(*in_file as u64), counted(*classes as u64, "class"))),
+        (
+            "sentences",
+            format!(
+                "{} about {} of {}",
+                count(*in_file as u64),
+                count(*described as u64),
+                counted(*classes as u64, "class")
+            ),
+        ),
         ("file", file.display().to_string()),
     ])
 }

@@ -85,7 +85,7 @@ impl Terminal {
     }
 
     /// What was shown, without the sequences that move the cursor and colour text.
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let screen = self.screen.lock().unwrap();
         let mut text = String::new();
         let whole = String::from_utf8_lossy(&screen).into_owned();

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::server::{Reply, Seen, Server, chat, sentences};
 use crate::pipeline::{CLASSES, Pipeline, entries};
+use crate::terminal::Terminal;
 
 /// A small pipeline without sentences that asks this server. Each class has 4 questions.
 fn asking(server: &Server) -> Pipeline {
@@ -387,6 +388,9 @@ fn classes_that_lack_sentences_are_named_and_asked_about_again() {
     fails(&describe(&pipeline, &once), 1, &["2 of 3"]);
     assert!(server.seen()[before..].iter().all(|seen| seen.class() == "red rose"));
     assert_eq!(server.count(), before + 4);
+    // Who asks about one class is not told of the others.
+    let once = [&once[..], &["--classes", "Blue Bell"]].concat();
+    assert!(ok(&describe(&pipeline, &once)).contains("about 1 of 3 classes"));
     // A run says what is lacking, too.
     let run = pipeline.output("embed", &["--without-views"]);
     fails(&run, 1, &["no sentence about 2 of 3 classes: red rose, white lily", "`microclip-pipe describe` asks"]);
@@ -600,6 +604,30 @@ fn look_alikes_of_a_run_are_told_apart() {
         ok(&describe(&pipeline, &[]));
     }
     assert_eq!(server.count(), QUESTIONS + 2);
+}
+
+#[test]
+fn a_run_recommends_to_tell_apart_what_was_not_told_apart() {
+    let server = Server::new(|_, _| Reply::Well);
+    let pipeline = asking(&server);
+    ok(&describe(&pipeline, &[]));
+    pipeline.ok("run", &["--set", "adapt.tune=head"]);
+    let recommended = || {
+        let mut run = Command::new(env!("CARGO_BIN_EXE_microclip-pipe"));
+        run.args(["run", "pipeline.toml", "--set", "adapt.tune=head"]).current_dir(pipeline.folder.path());
+        let mut terminal = Terminal::start(run);
+        terminal.wait_for("report pipeline.toml --open");
+        terminal.text()
+    };
+    let said = recommended();
+    assert!(said.contains("describe pipeline.toml --contrast"), "{said}");
+
+    // With the sentences of before, the run is the same, and so are its look-alikes.
+    let before = std::fs::read_to_string(pipeline.path("sentences.json")).unwrap();
+    ok(&describe(&pipeline, &["--contrast"]));
+    pipeline.write("sentences.json", &before);
+    let said = recommended();
+    assert!(said.contains("is finished") && !said.contains("--contrast"), "{said}");
 }
 
 /// Sentences are trained on, so labels must not choose what is asked.

@@ -54,7 +54,9 @@ pub struct Outcome {
     pub file: PathBuf,
     /// Number of classes of the dataset.
     pub classes: usize,
-    /// Classes without a sentence in the file.
+    /// Classes of the dataset that have a sentence in the file.
+    pub described: usize,
+    /// Those of the classes that were asked about which have none.
     pub lacking: Vec<String>,
     /// Questions that were answered now, with something of use or not.
     pub asked: usize,
@@ -166,8 +168,12 @@ pub async fn describe(spec: &Spec, wanted: &Wanted, options: &Options) -> Result
     let of_classes = || entries.iter().filter(|(name, _)| names.contains(&plain(name)));
     let full: HashSet<String> =
         of_classes().filter(|(_, list)| !list.is_empty()).map(|(name, _)| plain(name)).collect();
-    let lacking = ready.classes.iter().filter(|class| !full.contains(&plain(class))).cloned().collect();
+    let lacks = |class: &&String| !full.contains(&plain(class));
+    let without = ready.classes.iter().filter(lacks).count();
+    // Of the others, nobody expects sentences of this call; a run says which it lacks.
+    let lacking = ready.chosen.iter().filter(lacks).cloned().collect();
     Ok(Outcome {
+        described: ready.classes.len() - without,
         classes: ready.classes.len(),
         in_file: of_classes().map(|(_, list)| list.len()).sum(),
         lacking,
