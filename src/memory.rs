@@ -39,6 +39,12 @@ pub fn of_a_table() -> u64 {
     limit() / 32
 }
 
+/// Returns how many bytes those columns of a table may take that are worked on in memory at a time,
+/// step after step. There are two such tables at once.
+pub fn of_columns() -> u64 {
+    limit() / 8
+}
+
 /// Returns how many bytes the machine gives this process: all that it has, but at most its control
 /// group's limit (versions 1 and 2).
 fn given() -> u64 {

@@ -111,20 +111,27 @@ impl Matrix {
         copy: fn(&T) -> T,
         make: impl Fn(&T, Block) -> Result<Tensor> + Send + Sync + 'static,
     ) -> Result<Self> {
-        let mut writer = Writer::begin(blocks.rows(), columns)?;
-        let work = Arc::new((PerThread::new(with, copy), make));
-        let mut blocks = blocks.iter();
-        loop {
-            // As many at once as there are cores, so that few results wait to be written.
-            let some: Vec<Block> = blocks.by_ref().take(cores::limit()).collect();
-            if some.is_empty() {
-                return writer.finish();
-            }
-            stop.check()?;
-            let work = work.clone();
-            let made = cores::map(some, move |block| work.0.with(|with| (work.1)(with, block)))?;
-            made.iter().try_for_each(|rows| writer.push(rows))?;
+        Writer::begin(blocks.rows(), columns)?.filled_on_cores(blocks, stop, with, copy, make)
+    }
+
+    /// Returns groups of at most `most` consecutive columns, each as a table of its own.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be read or written, and returns [`Kind::Interrupted`] if a stop was
+    /// requested.
+    pub fn in_columns(&self, most: i64, stop: &Stop) -> Result<Vec<Matrix>> {
+        let most = most.max(1);
+        if self.columns <= most {
+            return Ok(vec![self.clone()]);
         }
+        let ranges = (0..self.columns).step_by(most as usize).map(|from| (from, most.min(self.columns - from)));
+        let writer = |(from, columns)| Ok((from, Writer::begin(self.rows, columns)?));
+        let mut writers: Vec<(i64, Writer)> = ranges.map(writer).collect::<Result<_>>()?;
+        self.blocks().try_each(stop, |block| {
+            let rows = self.block(block)?;
+            writers.iter_mut().try_for_each(|(from, writer)| writer.push(&rows.narrow(1, *from, writer.columns)))
+        })?;
+        writers.into_iter().map(|(_, writer)| writer.finish()).collect()
     }
 
     /// Returns the number of rows, and of columns.
@@ -379,11 +386,45 @@ impl Writer {
     /// # Errors
     /// Fails if it is large and no file can be made.
     pub fn begin(rows: i64, columns: i64) -> Result<Self> {
-        let place = match bytes(rows, columns) <= memory::of_a_table() {
-            true => Place::Memory(Tensor::empty([rows, columns], tch::kind::FLOAT_CPU)),
-            false => Place::Scratch(Scratch::create()?),
-        };
-        Ok(Writer { rows, columns, written: 0, place })
+        match bytes(rows, columns) <= memory::of_a_table() {
+            true => Ok(Writer::in_memory(rows, columns)),
+            false => Ok(Writer { rows, columns, written: 0, place: Place::Scratch(Scratch::create()?) }),
+        }
+    }
+
+    /// Begins a table (rows, columns) that lies in memory, however large it is.
+    pub fn in_memory(rows: i64, columns: i64) -> Self {
+        let place = Place::Memory(Tensor::empty([rows, columns], tch::kind::FLOAT_CPU));
+        Writer { rows, columns, written: 0, place }
+    }
+
+    /// Completes the table with what `make` returns for the blocks, as
+    /// [`Matrix::computed_on_cores`] does.
+    ///
+    /// # Errors
+    /// Fails if `make` does or a file cannot be written, and returns [`Kind::Interrupted`] if a
+    /// stop was requested.
+    pub fn filled_on_cores<T: Send + 'static>(
+        mut self,
+        blocks: Blocks,
+        stop: &Stop,
+        with: T,
+        copy: fn(&T) -> T,
+        make: impl Fn(&T, Block) -> Result<Tensor> + Send + Sync + 'static,
+    ) -> Result<Matrix> {
+        let work = Arc::new((PerThread::new(with, copy), make));
+        let mut blocks = blocks.iter();
+        loop {
+            // As many at once as there are cores, so that few results wait to be written.
+            let some: Vec<Block> = blocks.by_ref().take(cores::limit()).collect();
+            if some.is_empty() {
+                return self.finish();
+            }
+            stop.check()?;
+            let work = work.clone();
+            let made = cores::map(some, move |block| work.0.with(|with| (work.1)(with, block)))?;
+            made.iter().try_for_each(|rows| self.push(rows))?;
+        }
     }
 
     /// Adds rows, (m, columns).
@@ -487,6 +528,19 @@ mod tests {
         let places = |most| Vec::<i64>::try_from(memory.sample(most).unwrap()).unwrap();
         assert_eq!(places(20), [0, 2, 4, 6]);
         assert_eq!(places(7), [0, 3, 6]);
+    }
+
+    #[test]
+    fn groups_of_columns_are_the_table_side_by_side() {
+        for matrix in both() {
+            for (most, expected) in [(1, vec![1, 1, 1]), (2, vec![2, 1]), (3, vec![3]), (9, vec![3]), (0, vec![1; 3])] {
+                let groups = matrix.in_columns(most, &Stop::default()).unwrap();
+                assert_eq!(groups.iter().map(|group| group.size().1).collect::<Vec<_>>(), expected);
+                let groups: Vec<Tensor> =
+                    groups.iter().map(|group| group.in_memory(&Stop::default()).unwrap()).collect();
+                assert_eq!(Tensor::cat(&groups, 1), matrix.in_memory(&Stop::default()).unwrap());
+            }
+        }
     }
 
     #[test]

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use tch::{Kind as Number, Tensor};
 
 use super::graph::Graph;
-use super::matrix::Matrix;
+use super::matrix::{Matrix, Writer};
 use crate::error::Result;
+use crate::memory;
 use crate::stop::Stop;
 use crate::table::tensor;
 
@@ -40,6 +41,15 @@ impl Propagation {
     /// # Errors
     /// Returns [`crate::error::Kind::Interrupted`] if a stop was requested.
     pub fn answers(&self, features: &Matrix, first: &Matrix, stop: &Stop) -> Result<Matrix> {
+        // Of two tables, the answers before a step and after it.
+        let most = memory::of_columns() / size_of::<f32>() as u64 / first.size().0.max(1).cast_unsigned();
+        self.answers_in_columns(most.cast_signed(), features, first, stop)
+    }
+
+    /// Like [`answers`](Self::answers), about at most `most` classes at a time: a step mixes
+    /// pictures and no classes, so all steps of some classes are done before those of others are
+    /// begun, and what is in between is never written.
+    fn answers_in_columns(&self, most: i64, features: &Matrix, first: &Matrix, stop: &Stop) -> Result<Matrix> {
         let _no_grad = tch::no_grad_guard();
         let (pictures, classes) = first.size();
         if pictures < 2 {
@@ -48,16 +58,49 @@ impl Propagation {
         let graph = Arc::new(Graph::nearest(features, self.neighbours, stop)?);
         let of_pictures: Arc<[f32]> = tensor::numbers(&graph.degrees().clamp_min(LEAST).rsqrt())?.into();
         let of_classes = first.sum(stop)?.clamp_min(LEAST).rsqrt();
-        let mut answers =
-            Matrix::computed(first.blocks(), classes, stop, |block| Ok(first.block(block)? * &of_classes))?;
-        let alpha = self.alpha;
+        let groups = first.in_columns(most, stop)?;
+        let is_one = groups.len() == 1;
+        let (mut answers, mut before) = (Vec::new(), 0);
+        for first in groups {
+            let columns = first.size().1;
+            let of_classes = of_classes.narrow(1, before, columns);
+            before += columns;
+            let group = self.propagated(&graph, &of_pictures, &of_classes, &first, stop)?;
+            // What waits for other groups need not wait in memory.
+            answers.push(match is_one {
+                true => group,
+                false => Matrix::computed(group.blocks(), columns, stop, |block| group.block(block))?,
+            });
+        }
+        Matrix::computed(first.blocks(), classes, stop, |block| {
+            let groups: Vec<Tensor> = answers.iter().map(|group| group.block(block)).collect::<Result<_>>()?;
+            let answers = Tensor::cat(&groups, 1);
+            let sums = answers.sum_dim_intlist([1i64].as_slice(), true, None::<Number>);
+            Ok(answers / sums)
+        })
+    }
+
+    /// Returns the answers (n, c) about c of the classes after all steps, in memory.
+    fn propagated(
+        &self,
+        graph: &Arc<Graph>,
+        of_pictures: &Arc<[f32]>,
+        of_classes: &Tensor,
+        first: &Matrix,
+        stop: &Stop,
+    ) -> Result<Matrix> {
+        let ((pictures, classes), alpha) = (first.size(), self.alpha);
+        let mut begun = Writer::in_memory(pictures, classes);
+        first.blocks().try_each(stop, |block| begun.push(&(first.block(block)? * of_classes)))?;
+        let mut answers = begun.finish()?;
         for _ in 0..self.iterations {
             let with = (answers, first.clone(), of_classes.shallow_clone());
             let copy = |(answers, first, of_classes): &(Matrix, Matrix, Tensor)| {
                 (answers.clone(), first.clone(), of_classes.shallow_clone())
             };
             let (graph, of_pictures, blocks) = (graph.clone(), of_pictures.clone(), graph.blocks(classes));
-            answers = Matrix::computed_on_cores(blocks, classes, stop, with, copy, move |with, block| {
+            let next = Writer::in_memory(pictures, classes);
+            answers = next.filled_on_cores(blocks, stop, with, copy, move |with, block| {
                 let (answers, first, of_classes) = with;
                 let own = first.block(block)? * of_classes * (1.0 - alpha);
                 let received = graph.sum(block, answers, Some(&of_pictures))?;
@@ -66,11 +109,7 @@ impl Propagation {
                 Ok(own + received * of_own.unsqueeze(1) * alpha)
             })?;
         }
-        Matrix::computed(answers.blocks(), classes, stop, |block| {
-            let answers = answers.block(block)?;
-            let sums = answers.sum_dim_intlist([1i64].as_slice(), true, None::<Number>);
-            Ok(answers / sums)
-        })
+        Ok(answers)
     }
 }
 
@@ -150,6 +189,21 @@ mod tests {
             let solution = Tensor::linalg_solve(&system, &(&first / degrees.sqrt()), true);
             let found = answers(iterations, alpha, &features, &first);
             assert!(found.allclose(&with_rows_of_sum_1(&solution), 1e-3, 1e-5, false), "alpha {alpha}");
+        }
+    }
+
+    #[test]
+    fn it_is_the_same_in_however_many_groups_of_classes() {
+        let (features, first) = random(3, 50, 7);
+        let (features, first): (Matrix, Matrix) = (features.into(), first.into());
+        let propagation = Propagation { neighbours: 4, iterations: 6, alpha: 0.5 };
+        let of = |most| {
+            let answers = propagation.answers_in_columns(most, &features, &first, &Stop::default()).unwrap();
+            answers.in_memory(&Stop::default()).unwrap()
+        };
+        let whole = of(7);
+        for most in [1, 2, 3, 6] {
+            assert_eq!(of(most), whole, "{most} at a time");
         }
     }
 
