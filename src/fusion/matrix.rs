@@ -40,9 +40,14 @@ enum Numbers {
     Mixed([(Box<Matrix>, f64); 2]),
     /// Another table, with a number for each column added to every row.
     Shifted(Box<Matrix>, Tensor),
+    /// What is made of another table's rows and a number.
+    Mapped(Box<Matrix>, OfRows, f64),
     /// The rows of several tables, one after the other.
     Joined(Vec<Matrix>),
 }
+
+/// Makes rows (m, columns) of as many others, each of one, and of a number.
+type OfRows = fn(&Tensor, f64) -> Tensor;
 
 impl From<Tensor> for Matrix {
     /// Takes a tensor (rows, columns) of 32-bit numbers on the CPU.
@@ -63,6 +68,7 @@ impl Clone for Matrix {
             Numbers::Picked(of, places) => Numbers::Picked(same(of), places.shallow_clone()),
             Numbers::Mixed([(a, x), (b, y)]) => Numbers::Mixed([(same(a), *x), (same(b), *y)]),
             Numbers::Shifted(of, by) => Numbers::Shifted(same(of), by.shallow_clone()),
+            Numbers::Mapped(of, make, by) => Numbers::Mapped(same(of), *make, *by),
             Numbers::Joined(tables) => Numbers::Joined(tables.clone()),
         };
         Matrix { numbers, ..*self }
@@ -114,16 +120,13 @@ impl Matrix {
         Writer::begin(blocks.rows(), columns)?.filled_on_cores(blocks, stop, with, copy, make)
     }
 
-    /// Returns groups of at most `most` consecutive columns, each as a table of its own.
+    /// Returns groups of at most `most` consecutive columns, each computed as a table of its own.
     ///
     /// # Errors
     /// Fails if a file cannot be read or written, and returns [`Kind::Interrupted`] if a stop was
     /// requested.
     pub fn in_columns(&self, most: i64, stop: &Stop) -> Result<Vec<Matrix>> {
         let most = most.max(1);
-        if self.columns <= most {
-            return Ok(vec![self.clone()]);
-        }
         let ranges = (0..self.columns).step_by(most as usize).map(|from| (from, most.min(self.columns - from)));
         let writer = |(from, columns)| Ok((from, Writer::begin(self.rows, columns)?));
         let mut writers: Vec<(i64, Writer)> = ranges.map(writer).collect::<Result<_>>()?;
@@ -160,6 +163,12 @@ impl Matrix {
         Matrix { numbers: Numbers::Shifted(Box::new(self.clone()), by), ..*self }
     }
 
+    /// Returns the table of what `make` makes of each row and the number `by`.
+    #[must_use]
+    pub fn mapped(&self, make: OfRows, by: f64) -> Self {
+        Matrix { numbers: Numbers::Mapped(Box::new(self.clone()), make, by), ..*self }
+    }
+
     /// Returns the rows of tables with the same columns, one after the other.
     pub fn joined(tables: Vec<Matrix>) -> Self {
         let rows = tables.iter().map(|table| table.rows).sum();
@@ -184,6 +193,7 @@ impl Matrix {
             Numbers::Picked(of, places) => of.rows(&block.of(places)),
             Numbers::Mixed([(a, x), (b, y)]) => Ok(a.block(block)? * *x + b.block(block)? * *y),
             Numbers::Shifted(of, by) => Ok(of.block(block)? + by),
+            Numbers::Mapped(of, make, by) => Ok(make(&of.block(block)?, *by)),
             Numbers::Joined(_) => self.rows(&Tensor::arange_start(from, to, tch::kind::INT64_CPU)),
         }
     }
@@ -203,6 +213,7 @@ impl Matrix {
             Numbers::Picked(of, among) => of.rows(&among.index_select(0, places)),
             Numbers::Mixed([(a, x), (b, y)]) => Ok(a.rows(places)? * *x + b.rows(places)? * *y),
             Numbers::Shifted(of, by) => Ok(of.rows(places)? + by),
+            Numbers::Mapped(of, make, by) => Ok(make(&of.rows(places)?, *by)),
             Numbers::Joined(tables) => {
                 let mut all = Tensor::empty([places.size()[0], self.columns], tch::kind::FLOAT_CPU);
                 let mut before = 0;
@@ -392,6 +403,19 @@ impl Writer {
         }
     }
 
+    /// Begins a table of zeros (rows, columns), whose rows come in any order, by
+    /// [`put`](Self::put).
+    ///
+    /// # Errors
+    /// Fails like [`begin`](Self::begin).
+    pub fn of_zeros(rows: i64, columns: i64) -> Result<Self> {
+        let place = match bytes(rows, columns) <= memory::of_a_table() {
+            true => Place::Memory(Tensor::zeros([rows, columns], tch::kind::FLOAT_CPU)),
+            false => Place::Scratch(Scratch::of_zeros((rows * columns).cast_unsigned())?),
+        };
+        Ok(Writer { rows, columns, written: rows, place })
+    }
+
     /// Begins a table (rows, columns) that lies in memory, however large it is.
     pub fn in_memory(rows: i64, columns: i64) -> Self {
         let place = Place::Memory(Tensor::empty([rows, columns], tch::kind::FLOAT_CPU));
@@ -441,6 +465,25 @@ impl Writer {
             }
         }
         self.written += count;
+        Ok(())
+    }
+
+    /// Puts rows (m, columns) in the place of those at these places (m).
+    ///
+    /// # Errors
+    /// Returns [`Kind::Store`] if the disk is full or fails.
+    pub fn put(&mut self, places: &[i64], rows: &Tensor) -> Result<()> {
+        match &mut self.place {
+            Place::Memory(tensor) => {
+                let _ = tensor.index_copy_(0, &Tensor::from_slice(places), rows);
+            }
+            Place::Scratch(file) => {
+                let (numbers, columns) = (tensor::numbers(rows)?, self.columns.cast_unsigned());
+                for (place, row) in places.iter().zip(numbers.chunks(columns.max(1) as usize)) {
+                    file.write(place.cast_unsigned() * columns, row)?;
+                }
+            }
+        }
         Ok(())
     }
 
@@ -498,6 +541,7 @@ mod tests {
             let chosen = matrix.picked(&places);
             let chosen = Matrix::joined(vec![chosen.clone(), chosen]).picked(&Tensor::from_slice(&[7i64, 0, 2]));
             let sum = chosen.mixed(0.25, &chosen.shifted(&Tensor::from_slice(&[1.0f32, 2.0, 3.0])), 0.75);
+            let sum = sum.mapped(|rows, by| (rows * by).softmax(-1, None::<Number>), 0.5);
             let again = sum.rows(&Tensor::from_slice(&[2i64, 0])).unwrap();
             [sum.in_memory(&Stop::default()).unwrap(), again, matrix.rows(&places).unwrap()]
         };
@@ -541,6 +585,23 @@ mod tests {
                 assert_eq!(Tensor::cat(&groups, 1), matrix.in_memory(&Stop::default()).unwrap());
             }
         }
+    }
+
+    #[test]
+    fn rows_in_any_order_are_the_same_in_a_file() {
+        let rows = Tensor::arange(6, tch::kind::FLOAT_CPU).view([2, 3]);
+        let place = Place::Scratch(Scratch::of_zeros(12).unwrap());
+        let of = |mut writer: Writer| {
+            writer.put(&[3, 0], &rows).unwrap();
+            writer.put(&[0], &rows.narrow(0, 1, 1)).unwrap();
+            writer.finish().unwrap().in_memory(&Stop::default()).unwrap()
+        };
+        let found = of(Writer::of_zeros(4, 3).unwrap());
+        assert_eq!(found, of(Writer { rows: 4, columns: 3, written: 4, place }));
+        assert_eq!(
+            tensor::numbers(&found.sum_dim_intlist([1i64].as_slice(), false, None::<Number>)).unwrap(),
+            [12.0, 0.0, 0.0, 3.0]
+        );
     }
 
     #[test]

@@ -228,7 +228,7 @@ mod tests {
         let (features, first) = (features.into(), first.into());
         let propagation = Propagation { neighbours: 2, iterations: 3, alpha: 0.5 };
         // One for the neighbours, one for the degrees of the classes, and one for every table.
-        let questions = 1 + 1 + 1 + 3 + 1;
+        let questions = 1 + 1 + 2 + 3 + 1;
         for asked in 0..questions {
             let error = propagation.answers(&features, &first, &Stop::after(asked)).unwrap_err();
             assert_eq!(error.kind(), Kind::Interrupted, "after {asked} questions");

@@ -69,11 +69,9 @@ pub fn transduced(
     scale: f64,
     stop: &Stop,
 ) -> Result<Matrix> {
-    let (blocks, classes) = (first.blocks(), first.size().1);
-    let first =
-        Matrix::computed(blocks, classes, stop, |block| Ok((first.block(block)? * scale).softmax(-1, None::<Number>)))?;
+    let first = first.mapped(|cosines, scale| (cosines * scale).softmax(-1, None::<Number>), scale);
     let answers = transduction.answers(composite, prototypes, &first, stop)?;
-    Matrix::computed(blocks, classes, stop, |block| Ok(answers.block(block)?.clamp_min(LEAST).log() / scale))
+    Ok(answers.mapped(|answers, scale| answers.clamp_min(LEAST).log() / scale, scale))
 }
 
 /// Lower bound of answers, so that no logit is infinite.

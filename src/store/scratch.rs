@@ -42,15 +42,35 @@ impl Scratch {
         Ok(Scratch { file, folder, numbers: 0, map: OnceLock::new() })
     }
 
+    /// Creates a file of so many zeros, which take no room until others are written in their
+    /// place.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Store`] if the folder cannot be written to.
+    pub fn of_zeros(numbers: u64) -> Result<Scratch> {
+        let scratch = Scratch { numbers, ..Scratch::create()? };
+        let set = scratch.file.set_len(numbers * BYTES);
+        set.at(Kind::Store, "cannot make a temporary file in", &scratch.folder).map_err(|error| error.hint(ROOM))?;
+        Ok(scratch)
+    }
+
     /// Appends numbers.
     ///
     /// # Errors
     /// Returns [`Kind::Store`] if the disk is full or fails.
     pub fn append(&mut self, numbers: &[f32]) -> Result<()> {
-        let written = self.file.write_all_at(bytemuck::cast_slice(numbers), self.numbers * BYTES);
-        written.at(Kind::Store, "cannot write a temporary file in", &self.folder).map_err(|error| error.hint(ROOM))?;
+        self.write(self.numbers, numbers)?;
         self.numbers += numbers.len() as u64;
         Ok(())
+    }
+
+    /// Writes numbers in the place of those from a place on.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Store`] if the disk is full or fails.
+    pub fn write(&mut self, from: u64, numbers: &[f32]) -> Result<()> {
+        let written = self.file.write_all_at(bytemuck::cast_slice(numbers), from * BYTES);
+        written.at(Kind::Store, "cannot write a temporary file in", &self.folder).map_err(|error| error.hint(ROOM))
     }
 
     /// Reads numbers from a place on.

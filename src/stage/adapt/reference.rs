@@ -11,6 +11,7 @@ use crate::device::guarded;
 use crate::dka::{PassInput, PseudoLabels, Steps, pseudo_labels};
 use crate::error::Result;
 use crate::fusion::design::MixedHeads;
+use crate::fusion::matrix::Writer;
 use crate::fusion::model::{Model, Tokens};
 use crate::fusion::{composite, normalize};
 use crate::image::{crops, seed, weak_view};
@@ -60,7 +61,7 @@ async fn train(pass: &Pass<'_>, learner: &mut Learner<'_>, epoch: u64, stop: &St
         Ok(pixels)
     };
     let mut batches = images.feed(&order, recipe.adapt.batch, make);
-    let mut made = Made::new(images.len(), prior.size().1);
+    let mut made = Made::new(images.len(), prior.size().1)?;
     let steps = order.len().div_ceil(recipe.adapt.batch) as u64;
     let mut step = Step::begin(learner.model, learner.optimiser, recipe, shares, epoch, steps);
     while let Some(batch) = batches.recv().await {
@@ -69,7 +70,7 @@ async fn train(pass: &Pass<'_>, learner: &mut Learner<'_>, epoch: u64, stop: &St
         let at: Vec<usize> = batch.pictures.iter().map(|&place| order[place]).collect();
         let live = block_in_place(|| Live::of(&batch, &at, pass, step.model))?;
         let labels = stop.or(labels(&live, pass, &at, learner.recipe)).await?;
-        made.add(&at, &live.fusion, &labels);
+        made.add(&at, &live.fusion, &labels)?;
         // Pictures that the statement leaves out are not trained on.
         let kept: Vec<i64> =
             (0..).zip(&labels.class_ids).filter(|(_, class)| **class >= 0).map(|(row, _)| row).collect();
@@ -84,29 +85,30 @@ async fn train(pass: &Pass<'_>, learner: &mut Learner<'_>, epoch: u64, stop: &St
     }
     let totals = guarded("an epoch's sums", || step.finish())?;
     let labels = made.steps.finish(made.class_ids, prior.size().1 as usize)?;
-    Ok(Done { fusion: Some(made.fusion.into()), labels, totals })
+    Ok(Done { fusion: Some(made.fusion.finish()?), labels, totals })
 }
 
 /// Logits and labels that the steps of an epoch made, by picture.
 struct Made {
-    fusion: Tensor,
+    fusion: Writer,
     class_ids: Vec<i32>,
     steps: Steps,
 }
 
 impl Made {
-    fn new(rows: usize, classes: i64) -> Self {
-        let fusion = Tensor::zeros([rows as i64, classes], tch::kind::FLOAT_CPU);
-        Made { fusion, class_ids: vec![-1; rows], steps: Steps::default() }
+    fn new(rows: usize, classes: i64) -> Result<Self> {
+        let fusion = Writer::of_zeros(rows as i64, classes)?;
+        Ok(Made { fusion, class_ids: vec![-1; rows], steps: Steps::default() })
     }
 
-    fn add(&mut self, at: &[usize], fusion: &Tensor, labels: &PseudoLabels) {
-        let index: Vec<i64> = at.iter().map(|&at| at as i64).collect();
-        let _ = self.fusion.index_copy_(0, &Tensor::from_slice(&index), fusion);
+    fn add(&mut self, at: &[usize], fusion: &Tensor, labels: &PseudoLabels) -> Result<()> {
+        let places: Vec<i64> = at.iter().map(|&at| at as i64).collect();
+        self.fusion.put(&places, fusion)?;
         for (&at, &class) in at.iter().zip(&labels.class_ids) {
             self.class_ids[at] = class;
         }
         self.steps.add(labels);
+        Ok(())
     }
 }
 
