@@ -34,7 +34,8 @@ fn opened(pipeline: &Pipeline) -> String {
 fn the_page_is_opened_after_a_run_and_by_report() {
     let pipeline = Pipeline::new(3, 1);
     let path = opener(&pipeline);
-    let ran = pipeline.command("run", &["--open", "--set", "adapt.tune=head"]).env("PATH", &path).output().unwrap();
+    let mut run = pipeline.command("run", &["--open", "--set", "adapt.tune=head"]);
+    let ran = run.env_remove("BROWSER").env("PATH", &path).output().unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     let page = opened(&pipeline);
     assert!(page.contains("/store/reports/small-"), "{page}");
@@ -46,16 +47,56 @@ fn the_page_is_opened_after_a_run_and_by_report() {
     std::fs::remove_file(pipeline.path("opened.txt")).unwrap();
     let output = pipeline.path("page.html");
     let mut report = pipeline.command("report", &["--open", "--output", output.to_str().unwrap()]);
-    assert!(report.env("PATH", &path).status().unwrap().success());
+    assert!(report.env_remove("BROWSER").env("PATH", &path).status().unwrap().success());
     assert_eq!(opened(&pipeline), output.to_str().unwrap());
 
     // On a server there is nothing to open it with, and the page is there all the same.
     std::fs::remove_file(&output).unwrap();
     let mut report = pipeline.command("report", &["--open", "--output", output.to_str().unwrap()]);
-    let said = report.env("PATH", "/nonexistent").output().unwrap();
+    let said = report.env_remove("BROWSER").env("PATH", "/nonexistent").output().unwrap();
     assert!(said.status.success() && output.is_file());
     let said = String::from_utf8_lossy(&said.stderr).into_owned();
     assert!(said.contains("no browser could be started") && said.contains("page.html"), "{said}");
+}
+
+/// The convention of `BROWSER`: commands between colons, of which the first that works is taken;
+/// `%s` is the address, which otherwise comes last.
+#[test]
+fn the_browser_that_the_environment_names_comes_first() {
+    let pipeline = Pipeline::new(3, 1);
+    let path = opener(&pipeline);
+    pipeline.ok("run", &["--set", "adapt.tune=head"]);
+    std::fs::rename(pipeline.path("xdg-open"), pipeline.path("my browser")).unwrap();
+    let mine = pipeline.path("my browser").display().to_string();
+    let output = pipeline.path("the page.html");
+    let report = |browser: &str| {
+        let _ = std::fs::remove_file(pipeline.path("opened.txt"));
+        let mut report = pipeline.command("report", &["--open", "--output", output.to_str().unwrap()]);
+        let said = report.env("PATH", &path).env("BROWSER", browser).output().unwrap();
+        assert!(said.status.success() && output.is_file());
+        String::from_utf8(said.stderr).unwrap()
+    };
+    let address = format!("file://{}", output.display().to_string().replace(' ', "%20"));
+    for browser in [
+        format!("'{mine}'"),
+        format!("'{mine}' %s"),
+        format!("'{mine}' '%s' --new-window &"),
+        format!("no-such-browser --flag:false:'{mine}' %s"),
+    ] {
+        let said = report(&browser);
+        assert_eq!(opened(&pipeline), address, "{browser}");
+        assert!(!said.contains("no browser"), "{said}");
+    }
+    let said = report("no-such-browser:false");
+    for tried in [
+        "no-such-browser of BROWSER is no program",
+        "false of BROWSER failed",
+        "of xdg-open, gio, ",
+        "page.html in one",
+    ] {
+        assert!(said.contains(tried), "{tried}: {said}");
+    }
+    assert!(!pipeline.path("opened.txt").exists());
 }
 
 #[test]
