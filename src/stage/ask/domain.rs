@@ -83,11 +83,11 @@ pub struct About {
     pub signs: Signs,
 }
 
-/// Words that are signs of a domain, in lower case.
+/// Words that are signs of a domain, in lower case and in the singular.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Signs {
-    /// Beginnings of words in the name of the pictures' folder.
+    /// Words in the name of the pictures' folder.
     pub folder: Vec<String>,
     /// Last words of the names of classes.
     pub class: Vec<String>,

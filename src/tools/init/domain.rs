@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::stage::ask::{Domain, Signs};
-use crate::text::names::plain;
+use crate::text::names::composed;
 
 /// A quarter of the classes must end like a domain's: a rose among cars is no sign of flowers.
 const ENOUGH: f64 = 0.25;
@@ -28,26 +28,67 @@ pub(super) fn guess(pictures: &Path, classes: &[String]) -> Result<Option<Guess>
     Ok(by_folder(pictures, &signs).or_else(|| by_classes(classes, &signs)))
 }
 
+/// Says what was guessed, or that nothing was, and what there is to choose from.
+pub(super) fn in_words(guess: Option<&Guess>) -> String {
+    match guess {
+        Some(Guess { domain, by }) => format!("describe.domain = \"{domain}\", and a prompt to fit, by {by}"),
+        None => {
+            let others: Vec<String> =
+                Domain::ALL.iter().filter(|domain| **domain != Domain::Generic).map(ToString::to_string).collect();
+            format!(
+                "describe.domain = \"generic\", since the names of the folder and the classes do not say what they are; others \
+                 are {}",
+                others.join(", ")
+            )
+        }
+    }
+}
+
 fn by_folder(pictures: &Path, signs: &[(Domain, Signs)]) -> Option<Guess> {
     pictures.iter().rev().take(2).filter_map(|name| name.to_str()).find_map(|name| {
-        let words = plain(name);
-        let mut words = words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-        words.find_map(|word| {
-            // Short beginnings are whole words: `carpets` has nothing to do with cars.
-            let is = |sign: &String| if sign.len() <= 3 { word == sign } else { word.starts_with(sign.as_str()) };
-            let (domain, _) = signs.iter().find(|(_, signs)| signs.folder.iter().any(is))?;
+        words(name).into_iter().find_map(|word| {
+            let (domain, _) = signs.iter().find(|(_, signs)| signs.folder.iter().any(|sign| is(&word, sign)))?;
             Some(Guess { domain: *domain, by: format!("the name '{name}'") })
         })
     })
 }
 
 fn by_classes(classes: &[String], signs: &[(Domain, Signs)]) -> Option<Guess> {
-    let last = |class: &String| plain(class).rsplit(' ').next().unwrap_or_default().to_owned();
-    let lasts: Vec<String> = classes.iter().map(last).collect();
-    let named = |signs: &Signs| lasts.iter().filter(|last| signs.class.contains(last)).count();
+    let lasts: Vec<String> = classes.iter().filter_map(|class| words(class).pop()).collect();
+    let named = |signs: &Signs| lasts.iter().filter(|last| signs.class.iter().any(|sign| is(last, sign))).count();
     let (most, domain) = signs.iter().map(|(domain, signs)| (named(signs), *domain)).max_by_key(|(count, _)| *count)?;
     let enough = most > 1 && most as f64 >= ENOUGH * classes.len() as f64;
     enough.then(|| Guess { domain, by: format!("the names of {most} of {} classes", classes.len()) })
+}
+
+/// Returns the words of a name, in lower case: `OxfordFlowers102` has two. A number is no word.
+fn words(name: &str) -> Vec<String> {
+    let letters: Vec<char> = composed(name).chars().collect();
+    let (mut words, mut word) = (Vec::new(), String::new());
+    for (place, letter) in letters.iter().enumerate() {
+        let before = place.checked_sub(1).map(|place| letters[place]);
+        let after = letters.get(place + 1);
+        // `FGVCAircraft` goes on in its last capital.
+        let begins = letter.is_uppercase()
+            && (before.is_some_and(char::is_lowercase)
+                || (before.is_some_and(char::is_uppercase) && after.is_some_and(|after| after.is_lowercase())));
+        if begins || !letter.is_alphabetic() {
+            words.push(std::mem::take(&mut word));
+        }
+        if letter.is_alphabetic() {
+            word.extend(letter.to_lowercase());
+        }
+    }
+    words.push(word);
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// Returns whether a word is a sign, in the singular or the plural: `production` is no product.
+fn is(word: &str, sign: &str) -> bool {
+    let singulars = [Some(word), word.strip_suffix('s'), word.strip_suffix("es")];
+    let of_y = word.strip_suffix("ies").is_some_and(|stem| sign.strip_suffix('y') == Some(stem));
+    of_y || singulars.contains(&Some(sign))
 }
 
 #[cfg(test)]
@@ -66,10 +107,28 @@ mod tests {
         assert_eq!(guessed("/data/my-cars", &["corn poppy", "rose"]), Some(Domain::Cars));
         assert_eq!(guessed("/data/pictures", &["Corn_Poppy", "tiger lily", "wall"]), Some(Domain::Flowers));
         assert_eq!(guessed("/data/pictures", &["Herring Gull", "blue jay"]), Some(Domain::Birds));
+        for (name, domain) in [
+            ("flowers102", Domain::Flowers),
+            ("split_zhou_OxfordFlowers.json", Domain::Flowers),
+            ("FGVCAircraft", Domain::Aircraft),
+            ("StanfordCars", Domain::Cars),
+            ("oxford-iiit-pet", Domain::Pets),
+            ("Dishes of 2024", Domain::Food),
+            ("surface anomalies", Domain::Defects),
+            ("UCF-101-midframes", Domain::Actions),
+            ("our_products", Domain::Products),
+        ] {
+            assert_eq!(guessed(&format!("/data/{name}"), &["a", "b"]), Some(domain), "{name}");
+        }
+        assert_eq!(guessed("/data/pictures", &["deep scratches", "hairline cracks"]), Some(Domain::Defects));
         for (path, classes) in [
             ("/data/pictures", &["a", "b"][..]),
-            // No more than a word begins alike, or one class ends so.
+            // No more than a word begins or ends alike, or one class ends so.
             ("/data/carpets", &["red", "blue"]),
+            ("/data/production", &["red", "blue"]),
+            ("/data/foodball", &["red", "blue"]),
+            ("/data/birdsong/spectrograms", &["red", "blue"]),
+            ("/data/catalogue", &["red", "blue"]),
             ("/data/pictures", &["rose", "wall"]),
             ("/data/pictures", &[]),
         ] {
