@@ -42,17 +42,11 @@ fn the_next_command_can_be_copied_as_it_stands() {
     let output = pipeline.program(&["init", "pictures", "--model", MODEL, "--output", "it's mine.toml"]);
     ok(&output);
     let said = text(&output.stderr);
-    assert!(said.contains("next: microclip-pipe describe 'it'\\''s mine.toml'"), "{said}");
-}
-
-#[test]
-fn a_name_on_the_hub_is_no_folder_and_init_says_what_to_write() {
-    let pipeline = Pipeline::new(2, 1);
-    let refused = pipeline.program(&["init", "hf://datasets/tiny/flowers", "--model", MODEL]);
-    assert_eq!(refused.status.code(), Some(2));
-    let said = text(&refused.stderr);
-    assert!(said.contains("hf://datasets/tiny/flowers is not on this disk"), "{said}");
-    assert!(said.contains("kind = \"hf-parquet\" and path = \"hf://datasets/tiny/flowers\""), "{said}");
+    // A line of its own, which a shell takes as it is.
+    for verb in ["describe", "run"] {
+        let command = format!("microclip-pipe {verb} 'it'\\''s mine.toml'");
+        assert!(said.lines().any(|line| line.trim() == command), "{said}");
+    }
 }
 
 /// What someone wrote is only lost if they say so, and a file that cannot be written leaves no
@@ -110,16 +104,26 @@ fn init_names_its_files_after_the_pipeline_and_says_what_a_run_would_refuse() {
     assert_eq!(second, "second.toml\nsecond-sentences.json\n");
     std::fs::create_dir(pipeline.path("deep")).unwrap();
     std::fs::rename(pipeline.path("pictures/train"), pipeline.path("deep/images")).unwrap();
+    // The folder that has the classes is taken in place of the one around it.
     let deep = pipeline.program(&["init", "deep", "--model", MODEL]);
     let said = text(&deep.stderr);
+    let images = pipeline.path("deep/images").canonicalize().unwrap();
+    let place = format!("dataset.path = \"{}\": the first folder with several folders", images.display());
+    assert!(deep.status.success() && said.contains(&place) && said.contains("of 3 classes"), "{said}");
+    ok(&pipeline.program(&["doctor", "deep.toml"]));
+    let whole = ["doctor", "deep.toml", "--set", "dataset.path=deep"];
+    let doctor = text(&pipeline.program(&whole).stdout);
+    assert!(doctor.contains("deep/images look like classes"), "{doctor}");
+
+    std::fs::rename(pipeline.path("deep/images/red_rose"), pipeline.path("one")).unwrap();
+    std::fs::create_dir(pipeline.path("alone")).unwrap();
+    std::fs::rename(pipeline.path("one"), pipeline.path("alone/red_rose")).unwrap();
+    let alone = pipeline.program(&["init", "alone", "--model", MODEL]);
+    let said = text(&alone.stderr);
     assert!(
-        deep.status.success() && said.contains("a run would be refused: the dataset has one class, 'images'"),
+        alone.status.success() && said.contains("a run would be refused: the dataset has one class, 'red rose'"),
         "{said}"
     );
-    let place = format!("the folders in {} look like classes", pipeline.path("deep/images").display());
-    assert!(said.contains(&place), "{said}");
-    let doctor = text(&pipeline.program(&["doctor", "deep.toml"]).stdout);
-    assert!(doctor.contains(&place), "{doctor}");
 }
 
 /// The names of the list, where one is given, are those that sentences are wanted about.
@@ -159,7 +163,7 @@ fn init_says_what_it_assumed_and_what_is_next() {
         "dataset.kind = \"folder\": 9 files of 3 classes, whose labels are for measuring alone, 6 for training and 3 for testing",
         "model.path = \"hf://flora/clip\": the only one in the hub's cache",
         "describe.domain = \"flowers\", and a prompt to fit, by the name 'garden flowers'",
-        "next: microclip-pipe describe garden-flowers.toml, ",
+        "\nnext:\n  microclip-pipe describe garden-flowers.toml\n",
     ] {
         assert!(notes.contains(line), "{line}\n{notes}");
     }

@@ -30,6 +30,7 @@ mod changed_pictures;
 mod class_names;
 mod cli_cache;
 mod cli_errors;
+mod cli_init;
 mod cli_init_doctor;
 mod cli_messages;
 mod cli_runs;

@@ -391,7 +391,7 @@ fn records_of_cifar_become_pictures_with_the_same_pixels() {
     project.write(&format!("{hundred}/test.bin"), record(&[3, 99], 1));
     let opened = project.opened("cifar100");
     assert_eq!((opened.splits(), opened.label("train.bin#0")), ([1, 0, 1], "fine 42"));
-    assert_eq!(guess(&project.path(hundred)).unwrap().kind.name(), "cifar");
+    assert_eq!(guess(&project.path(hundred)).unwrap().dataset.kind.name(), "cifar");
 
     let refused = |file: &str, bytes: Vec<u8>| {
         project.write(&format!("{hundred}/{file}"), bytes);

@@ -171,7 +171,7 @@ fn folders_of_tools_are_no_classes() {
     // One class, however deep its pictures lie, is one class.
     let elsewhere = |places: &[&str]| source(folder(places).path()).listing().elsewhere.clone();
     assert_eq!(elsewhere(&["rose/a/b/c/1.png", "rose/a/b/c/2.png"]), None);
-    assert!(elsewhere(&["x/images/rose/1.png", "x/images/lily/2.png"]).unwrap().contains("/x/images look like"));
+    assert!(elsewhere(&["x/images/rose/1.png", "x/images/lily/2.png"]).unwrap().ends_with("x/images"));
 }
 
 #[cfg(target_os = "linux")]
@@ -219,7 +219,7 @@ fn the_kind_of_a_source_is_guessed_or_its_format_is_named() {
             }
         }
         match microclip_pipe::source::guess(&dir.path().join(what)) {
-            Ok(dataset) => {
+            Ok(microclip_pipe::source::Guess { dataset, .. }) => {
                 let place = dataset.path.strip_prefix(dir.path()).unwrap().display().to_string();
                 format!("{} {place}", dataset.kind)
             }

@@ -351,7 +351,7 @@ fn init_and_predict_know_shards() {
     fs::create_dir(dir.path().join("train")).unwrap();
     fs::write(dir.path().join("train/0.tar"), tar(&[("0.png", &picture(0)), ("0.cls", b"0")])).unwrap();
     for place in ["", "train", "train/0.tar", "train/*.tar", "train/{0..0}.tar"] {
-        assert_eq!(guess(&dir.path().join(place)).unwrap().kind, SourceKind::WebDataset, "{place}");
+        assert_eq!(guess(&dir.path().join(place)).unwrap().dataset.kind, SourceKind::WebDataset, "{place}");
     }
     let found = microclip_pipe::source::inputs::pictures(dir.path(), &dataset(dir.path())).unwrap();
     assert_eq!(found.count, 1);

@@ -4,21 +4,26 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 
-use super::EXIT_CODES;
 use super::printer::Printer;
+use super::{EXIT_CODES, next};
 use crate::error::Result;
+use crate::runs::next_steps::NextStep;
 use crate::text::shell;
 use crate::tools::init::{Wanted, Written, init};
 
 const LONG_ABOUT: &str = "\
-Looks into a folder of pictures, a list, or Parquet, and writes a pipeline file for it, with \
-comments, and beside it what is still to be filled in: the sentences about each class, and the class names where the pictures have \
-no labels. Where labels have numbers before them or underscores in them, a table says what each class is called. Until the \
-sentences are there, the class names in the templates stand in for them. Says what it found and assumed (the kind of the source, \
-its splits, the model, what kind of thing the classes are), and what to do next.
+Looks at the pictures that are named, and writes a pipeline file for them, with comments, and beside it what is still to be filled in: \
+the sentences about each class, and the class names where the pictures have no labels. Where labels are numbers, or have \
+numbers before them or underscores in them, a table says what each class is called. Until the sentences are there, the class names in the \
+templates stand in for them.
 
-Prints the files that were written. A file that is there already is only overwritten with --force; if a new file cannot be \
-written, none is.";
+Pictures are a folder, a list, a Parquet file or a folder of them, shards of WebDataset (a tar, a folder of some, or a pattern in quotes), the \
+binary version of CIFAR, or a data set on the Hugging Face Hub, which is not fetched. Of a folder with a list in it or beside it, as \
+CoOp lays out data sets, the list is taken, with the folder in which its pictures are found. Nothing is computed, and no picture is read.
+
+Prints the files that were written; says what it found and assumed (the kind of the source, its splits, where its pictures start, the \
+model, what kind of thing the classes are), and the next command. A file that is there already is only overwritten with --force, \
+which keeps a copy of it; if a new file cannot be written, none is.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,14 +32,17 @@ Examples:
   microclip-pipe init pictures --model clip-vit-large-patch14 --force \\
       --descriptions pictures-sentences.json
       Writes pictures.toml anew, for another model, and leaves the sentences as they are.
-  microclip-pipe init shots.csv --model ../clip --classes classes.txt --output run/shots.toml";
+  microclip-pipe init shots.csv --model ../clip --classes classes.txt --output run/shots.toml
+  microclip-pipe init 'shards/{train,val}-{000..099}.tar' --model ../clip
+      The quotes keep the shell from expanding the pattern.
+  microclip-pipe init hf://datasets/ORG/NAME --model openai/clip-vit-base-patch32";
 
 /// Write a pipeline file for a folder of pictures
 #[derive(Debug, Args)]
 #[command(long_about = LONG_ABOUT, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub(super) struct Init {
-    /// The folder of pictures, the CSV file, or the folder of Parquet files
-    #[arg(value_name = "FOLDER", value_hint = ValueHint::AnyPath)]
+    /// The folder of pictures, the list, the Parquet, the shards, or hf://datasets/ORG/NAME
+    #[arg(value_name = "PICTURES", value_hint = ValueHint::AnyPath)]
     pictures: PathBuf,
 
     /// The CLIP: a Hugging Face directory, a .safetensors file, or ORG/NAME on the hub; by default
@@ -54,7 +62,7 @@ pub(super) struct Init {
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
 
-    /// Overwrite files that are there already
+    /// Overwrite files that are there already; copies of what they held are kept, as FILE.old
     #[arg(long)]
     force: bool,
 }
@@ -70,42 +78,71 @@ impl Init {
             output: output.clone(),
             force: *force,
         };
-        let Written { pipeline, classes, class_names, descriptions, kept, assumed, trouble } = init(&wanted)?;
-        let short = |path: &Path| {
-            let here = std::env::current_dir().unwrap_or_default();
-            path.strip_prefix(here).unwrap_or(path).display().to_string()
-        };
-        let written: Vec<String> = [Some(&pipeline), classes.as_ref(), class_names.as_ref(), descriptions.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(|path| short(path))
-            .collect();
-        printer.result(&written.join("\n"))?;
+        let written = init(&wanted)?;
+        let Written { pipeline, classes, class_names, descriptions, kept, assumed, trouble, .. } = &written;
+        let files = [Some(pipeline), classes.as_ref(), class_names.as_ref(), descriptions.as_ref()];
+        let files: Vec<String> = files.into_iter().flatten().map(|path| short(path)).collect();
+        printer.result(&files.join("\n"))?;
         assumed.iter().for_each(|line| printer.note(line));
-        if let Some(class_names) = class_names {
-            let file = short(&class_names);
+        if let Some(class_names) = class_names.as_ref().filter(|_| !written.numbered) {
+            let file = short(class_names);
             printer.note(&format!(
                 "{file} names the classes, without the numbers and underscores of their labels: correct it"
             ));
         }
-        if let Some(kept) = kept {
-            printer.note(&format!("the sentences of before are in {}", short(&kept)));
+        if !kept.is_empty() {
+            let copies: Vec<String> = kept.iter().map(|path| short(path)).collect();
+            printer.note(&format!("what the files held before is in {}", copies.join(", ")));
         }
-        if let Some(trouble) = &trouble {
+        if let Some(trouble) = trouble {
             let hint = trouble.own_hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
             printer.note(&format!("as it is, a run would be refused: {trouble}{hint}"));
         }
-        let pipeline = short(&pipeline);
-        let pipeline = shell::word(&pipeline);
-        printer.note(&match (classes, descriptions) {
-            (Some(classes), _) => format!("next: write the names of the classes into {}, one a line", short(&classes)),
-            _ if trouble.is_some() => format!("next, once that is mended: microclip-pipe doctor {pipeline}"),
-            (None, Some(_)) => format!(
-                "next: microclip-pipe describe {pipeline}, which asks a language model for sentences about each class; or, \
-                 without any, microclip-pipe run {pipeline}"
-            ),
-            (None, None) => format!("next: microclip-pipe run {pipeline}"),
-        });
+        let (first, steps) = next_steps(&written);
+        next::say(&first, &steps, printer);
         Ok(())
     }
+}
+
+/// Returns a path as it is shown and typed: from the current folder, and never like an option.
+fn short(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    let shown = path.strip_prefix(here).unwrap_or(path).display().to_string();
+    if shown.starts_with('-') { format!("./{shown}") } else { shown }
+}
+
+/// Returns what is to be done first, and the commands that are then next.
+fn next_steps(written: &Written) -> (String, Vec<NextStep>) {
+    let pipeline = short(&written.pipeline);
+    let step = |verb: &str, why: &str| NextStep {
+        command: format!("microclip-pipe {verb} {}", shell::word(&pipeline)),
+        why: why.to_owned(),
+    };
+    let first = match written {
+        Written { trouble: Some(_), .. } => "next, once that is mended".to_owned(),
+        Written { classes: Some(classes), .. } => {
+            format!("next, write the names of the classes into {}, one a line; then", short(classes))
+        }
+        Written { class_names: Some(names), numbered: true, .. } => {
+            format!("next, write what each class is called into {}, in place of its number; then", short(names))
+        }
+        _ => "next".to_owned(),
+    };
+    if written.trouble.is_some() {
+        return (first, vec![step("doctor", "checks what a run needs")]);
+    }
+    let mut steps = Vec::new();
+    if written.unfetched {
+        steps.push(step("ingest", "fetches the pictures, and says of how many classes they are"));
+    }
+    if written.unwritten {
+        steps.push(step("describe", "asks a language model what each class looks like"));
+    }
+    let run = if written.unwritten {
+        "with those sentences, or without any"
+    } else {
+        "embeds the pictures, adapts the model, and measures"
+    };
+    steps.push(step("run", run));
+    (first, steps)
 }

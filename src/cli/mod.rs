@@ -18,6 +18,7 @@ mod ingest;
 mod init;
 mod man;
 mod model;
+mod next;
 mod output;
 pub mod panics;
 mod plan;

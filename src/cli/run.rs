@@ -5,13 +5,13 @@ use clap::Args;
 use super::common::{Common, runtime};
 use super::plan::show;
 use super::printer::Printer;
-use super::{EXIT_CODES, accuracy, browser, report, run_upto};
+use super::{EXIT_CODES, accuracy, browser, next, report, run_upto};
 use crate::cli::signal;
 use crate::error::Result;
 use crate::pipeline::plan::plan;
 use crate::report::{Looked, report};
 use crate::runs::lookup::Upto;
-use crate::runs::next_steps::{NextStep, next_steps};
+use crate::runs::next_steps::next_steps;
 use crate::runs::stored_run;
 use crate::stop::Stop;
 use crate::text::shell;
@@ -82,11 +82,7 @@ impl Run {
         if printer.is_read() {
             let pipeline = shell::word(&self.common.pipeline.to_string_lossy()).into_owned();
             match runtime.block_on(next_steps(&chosen, &pipeline)) {
-                Ok(steps) => {
-                    printer.note("\nnext:");
-                    let say = |NextStep { why, command }: &NextStep| format!("  {command}\n      {why}");
-                    steps.iter().for_each(|step| printer.note(&say(step)));
-                }
+                Ok(steps) => next::say("next", &steps, printer),
                 // The run is done, and its answers are there.
                 Err(error) => printer.note(&format!("what is worth doing next is not known: {error}")),
             }

@@ -118,11 +118,14 @@ fn empty_folders(root: &Path, by_split: bool, classes: &[String]) -> Option<Stri
     })
 }
 
-/// Says where the classes of a folder with one class seem to lie: in the first folder, from the
-/// top, that has several folders of pictures.
-fn deeper(root: &Path, items: &[Item]) -> Option<String> {
+/// How many folders, each the only one in another, are gone through in search of classes.
+const DEEPEST: usize = 8;
+
+/// Returns the folder in which the classes of a folder with one class seem to lie: the first, from
+/// the top, that has several folders of pictures.
+fn deeper(root: &Path, items: &[Item]) -> Option<PathBuf> {
     let mut top = root.to_path_buf();
-    for _ in 0..3 {
+    for _ in 0..DEEPEST {
         let below = |item: &Item| {
             let place = Path::new(&item.path).strip_prefix(&top).ok()?.to_path_buf();
             Some(place.components().next().filter(|_| place.components().count() > 1)?.as_os_str().to_owned())
@@ -132,7 +135,7 @@ fn deeper(root: &Path, items: &[Item]) -> Option<String> {
             0 => return None,
             1 => top.push(folders.first()?),
             _ if top == root => return None,
-            _ => return Some(format!("the folders in {} look like classes: name it as dataset.path", top.display())),
+            _ => return Some(top),
         }
     }
     None

@@ -1,6 +1,8 @@
 //! What users name as a source that is stored in a way that is not read here, and how to convert
 //! it.
 
+mod by_name;
+
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -21,11 +23,11 @@ const MOST: usize = 10_000;
 ///
 /// # Errors
 /// Returns [`Kind::Input`] for a pointer of Git LFS, for what `save_to_disk` writes, for Arrow
-/// files, and for compressed tars.
+/// files, for compressed tars, and for what is no data set: one picture, an archive, a document.
 pub(super) fn refuse(path: &Path) -> Result<()> {
     let found = match path.is_file() {
-        true => pointer(path).or_else(|| arrow_file(path)).or_else(|| packed(path)),
-        false => saved(path),
+        true => pointer(path).or_else(|| arrow_file(path)).or_else(|| packed(path)).or_else(|| by_name::refusal(path)),
+        false => saved(path).or_else(|| store(path)),
     };
     found.map_or(Ok(()), Err)
 }
@@ -41,6 +43,12 @@ pub(super) fn pointer(path: &Path) -> Option<Error> {
     })
 }
 
+/// Returns the error for a pattern of Parquet files, which are named by their folder.
+pub(super) fn pattern_of(pattern: &Path, folder: &Path) -> Error {
+    Error::new(Kind::Input, format!("{} is a pattern, and Parquet is named by its folder", pattern.display()))
+        .hint(format!("name the folder: {}; dataset.split takes some of the splits", folder.display()))
+}
+
 /// Who finds nothing in a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
@@ -52,8 +60,14 @@ pub(super) enum Asked {
 
 /// Returns the error for a folder in which nothing was found, if what lies there is known by name.
 pub(super) fn instead(folder: &Path, asked: Asked) -> Option<Error> {
-    let files = WalkDir::new(folder).follow_links(true).max_depth(DEPTH).into_iter().filter_entry(is_visible);
-    files.flatten().take(MOST).filter(|entry| entry.file_type().is_file()).find_map(|entry| {
+    let files = || {
+        let files = WalkDir::new(folder).follow_links(true).max_depth(DEPTH).into_iter().filter_entry(is_visible);
+        files.flatten().take(MOST).filter(|entry| entry.file_type().is_file())
+    };
+    if let Some((what, hint)) = files().find_map(|entry| by_name::of_folder(entry.path())) {
+        return Some(Error::new(Kind::Input, format!("{} {what}", folder.display())).hint(hint));
+    }
+    files().find_map(|entry| {
         let path = entry.path();
         let extension = path.extension()?.to_str()?.to_lowercase();
         if let Some(parent) = path.parent().filter(|parent| *parent != folder)
@@ -74,6 +88,19 @@ pub(super) fn instead(folder: &Path, asked: Asked) -> Option<Error> {
         };
         let what = format!("no picture in {}, but {}", folder.display(), path.display());
         Some(Error::new(Kind::Input, what).hint(hint))
+    })
+}
+
+/// Returns the error for a store of this program, whose tables are Parquet, too.
+fn store(folder: &Path) -> Option<Error> {
+    let datasets = std::fs::read_dir(folder.join("classes")).ok()?;
+    let is_one = datasets.flatten().take(MOST).any(|entry| entry.path().join("snapshot.parquet").is_file());
+    is_one.then(|| {
+        Error::new(
+            Kind::Input,
+            format!("{} is a store of microclip-pipe, which keeps its tables there", folder.display()),
+        )
+        .hint("name the pictures themselves; `microclip-pipe sql PIPELINE` reads the tables")
     })
 }
 

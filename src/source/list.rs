@@ -10,6 +10,7 @@ mod coop;
 mod json_lines;
 mod lines;
 mod separated;
+mod start;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -18,13 +19,14 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use columns::Columns;
-pub(super) use separated::{refused, require_closed, separator_of};
+pub(super) use separated::{refused, require_closed, separator_of, unknown_columns};
+pub(super) use start::{Start, start};
 
 use super::column_names::Chosen;
 use super::fingerprint::Fingerprint;
 use super::item::{Item, Origin, Split};
 use super::label::{Label, hidden_note};
-use super::{Dataset, Listing, Source, is_visible, look, split_names, written};
+use super::{Dataset, Listing, Source, is_visible, is_visible_name, look, split_names, written};
 use crate::error::{Context, Error, Kind, Result};
 use crate::text::pattern;
 
@@ -111,6 +113,42 @@ pub fn metadata_lists(folder: &Path) -> Vec<PathBuf> {
 /// Returns whether a file is a list by its name.
 pub(super) fn is_list(path: &Path) -> bool {
     has_extension(path, &TABLES) || has_extension(path, &JSON)
+}
+
+/// Returns the lists directly in a folder that say more of its pictures than folders do, as data
+/// sets come with them: the splits of CoOp, or a list with its classes and splits in files beside
+/// it.
+pub(super) fn lists_of_authors(folder: &Path) -> Vec<PathBuf> {
+    may_be_lists(folder).filter(|path| is_of_authors(path)).collect()
+}
+
+fn is_of_authors(path: &Path) -> bool {
+    let is_split = || {
+        has_extension(path, &["json"])
+            && File::open(path).is_ok_and(|mut file| coop::is_split(&mut file, path).unwrap_or(false))
+    };
+    is_split() || beside::is_one(path)
+}
+
+/// Returns the tables and JSON Lines directly in a folder that are lists of labelled pictures.
+pub(super) fn labelled_lists(folder: &Path) -> Vec<PathBuf> {
+    let has_labels = |path: &PathBuf| List::open(path, None).is_ok_and(|list| list.listing.has_labels);
+    may_be_lists(folder).filter(|path| is_list(path) && !is_of_authors(path)).filter(has_labels).collect()
+}
+
+/// Returns the tables directly in a folder that are lists by no column.
+pub(super) fn unknown_tables(folder: &Path) -> Vec<PathBuf> {
+    may_be_lists(folder).filter(|path| has_extension(path, &TABLES) && !unknown_columns(path).is_empty()).collect()
+}
+
+/// Returns the files directly in a folder that may be lists by their names, sorted. Other files, of
+/// which there may be a million, are not looked at.
+fn may_be_lists(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let named = entries.filter(|entry| is_visible_name(&entry.file_name())).map(|entry| entry.path());
+    let mut found: Vec<PathBuf> = named.filter(|path| is_list(path) || has_extension(path, &["txt"])).collect();
+    found.sort_unstable();
+    found.into_iter().filter(|path| path.is_file())
 }
 
 /// Extensions of lists that are tables.

@@ -21,13 +21,14 @@ mod split_names;
 pub mod webdataset;
 mod written;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 pub use class_map::ClassMap;
 use walkdir::{DirEntry, WalkDir};
 
 pub use class_names::class_names;
-pub use guess::guess;
+pub use guess::{Guess, guess};
 pub(crate) use hf_parquet::part_of::{configurations, on_hub};
 pub use item::{Item, Origin, Split};
 pub use place::{At, Container, Larger, Within};
@@ -169,8 +170,8 @@ pub struct Listing {
     pub bytes: u64,
     /// Why there are no labels, where the source has what may be some.
     pub unlabelled: Option<String>,
-    /// Where the classes seem to lie, if there is one class alone.
-    pub elsewhere: Option<String>,
+    /// The folder in which the classes seem to lie, if there is one class alone.
+    pub elsewhere: Option<PathBuf>,
 }
 
 /// An opened source.
@@ -237,8 +238,12 @@ fn files_below(folder: &Path) -> impl Iterator<Item = Result<PathBuf>> {
 
 /// Returns whether a file or folder is not hidden; hidden ones belong to tools.
 fn is_visible(entry: &DirEntry) -> bool {
-    let name = entry.file_name();
-    entry.depth() == 0 || !(name.as_encoded_bytes().starts_with(b".") || name.to_str().is_some_and(is_of_tools))
+    entry.depth() == 0 || is_visible_name(entry.file_name())
+}
+
+/// Returns whether a file or folder of this name is not hidden.
+fn is_visible_name(name: &OsStr) -> bool {
+    !(name.as_encoded_bytes().starts_with(b".") || name.to_str().is_some_and(is_of_tools))
 }
 
 /// Returns whether a folder of this name is one of thumbnails and leftovers.

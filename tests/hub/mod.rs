@@ -4,6 +4,7 @@ mod conversion;
 mod data_sets;
 mod failing;
 mod fetching;
+mod init;
 mod names;
 mod python;
 pub mod server;

@@ -19,25 +19,43 @@ const LONGEST: u64 = 1 << 28;
 /// The folder of the pictures, beside the list.
 const PICTURES: &str = "images";
 
+/// What lies beside a list.
+enum Beside {
+    /// Files that give something for the number of a picture, as those of CUB-200-2011.
+    Numbered,
+    /// A list of the pictures for test, as Birdsnap's.
+    TestPictures,
+}
+
+/// Returns what lies beside a list; `None` if it is not called so, or nothing of that does.
+fn kind(list: &Path) -> Option<Beside> {
+    let are_there = |names: &[&str]| names.iter().all(|name| list.with_file_name(name).is_file());
+    match list.file_name()?.to_str()? {
+        "images.txt" if are_there(&["train_test_split.txt", "image_class_labels.txt", "classes.txt"]) => {
+            Some(Beside::Numbered)
+        }
+        "images.txt" if are_there(&["test_images.txt"]) => Some(Beside::TestPictures),
+        _ => None,
+    }
+}
+
+/// Returns whether a list is called so, and has such files beside it.
+pub(super) fn is_one(list: &Path) -> bool {
+    kind(list).is_some()
+}
+
 /// Reads the pictures of a list and what files beside it say of them; returns them with the folder
 /// at which their paths start. `None` if the list is not called so, or has no such files beside it.
 ///
 /// # Errors
 /// Returns [`Kind::Input`] if a file cannot be read, or does not know a picture of the list.
 pub(super) fn rows(list: &Path) -> Result<Option<(Vec<Row>, PathBuf)>> {
-    if list.file_name().is_none_or(|name| name != "images.txt") {
-        return Ok(None);
-    }
-    let beside = |name: &str| list.with_file_name(name);
-    let are_there = |names: &[&str]| names.iter().all(|name| beside(name).is_file());
-    let rows = if are_there(&["train_test_split.txt", "image_class_labels.txt", "classes.txt"]) {
-        numbered(list)?
-    } else if are_there(&["test_images.txt"]) {
-        with_test_pictures(list)?
-    } else {
-        return Ok(None);
+    let rows = match kind(list) {
+        Some(Beside::Numbered) => numbered(list)?,
+        Some(Beside::TestPictures) => with_test_pictures(list)?,
+        None => return Ok(None),
     };
-    Ok(Some((rows, beside(PICTURES))))
+    Ok(Some((rows, list.with_file_name(PICTURES))))
 }
 
 /// Reads the list of CUB-200-2011: each file gives something for the number of a picture.

@@ -9,7 +9,7 @@ use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
 use super::Row;
 use super::columns::Columns;
 use crate::error::{Context, Error, Kind, Result};
-use crate::source::column_names::Chosen;
+use crate::source::column_names::{Chosen, means_path};
 use crate::source::label::Label;
 
 /// Separators that lists have: commas, semicolons where a comma is the decimal point, tabs, and
@@ -24,9 +24,7 @@ pub(super) fn rows(mut file: File, chosen: Chosen<'_>, path: &Path) -> Result<(C
     let separator = separator(&mut file, path)?;
     file.rewind().at(Kind::Input, "cannot read", path)?;
     let mut reader = ReaderBuilder::new().trim(Trim::All).flexible(true).delimiter(separator).from_reader(file);
-    // Spreadsheets write a byte order mark.
-    let name = |name: &str| name.trim_start_matches('\u{feff}').trim_matches('"').trim().to_owned();
-    let names: Vec<String> = reader.headers().map_err(|e| refused(path, &e))?.iter().map(name).collect();
+    let names: Vec<String> = reader.headers().map_err(|e| refused(path, &e))?.iter().map(column_name).collect();
     let columns = Columns::find(&names, chosen, path, 1)?;
     let mut rows = Vec::new();
     let mut last = (0, 1);
@@ -40,6 +38,25 @@ pub(super) fn rows(mut file: File, chosen: Chosen<'_>, path: &Path) -> Result<(C
     require_closed(BufReader::new(file), separator, last.1, path)?;
     whole_numbers(&mut rows);
     Ok((columns, rows))
+}
+
+/// Returns the names of a table's columns, if none of them says where the pictures are: any may be
+/// what is meant. None if the file cannot be read.
+pub(in crate::source) fn unknown_columns(path: &Path) -> Vec<String> {
+    let names = || {
+        let mut file = File::open(path).ok()?;
+        let separator = separator(&mut file, path).ok()?;
+        file.rewind().ok()?;
+        let mut reader = ReaderBuilder::new().trim(Trim::All).flexible(true).delimiter(separator).from_reader(file);
+        let names: Vec<String> = reader.headers().ok()?.iter().map(column_name).collect();
+        (!names.iter().any(|name| means_path(name))).then_some(names)
+    };
+    names().unwrap_or_default()
+}
+
+/// Returns the name of a column. Spreadsheets write a byte order mark before the first.
+fn column_name(written: &str) -> String {
+    written.trim_start_matches('\u{feff}').trim_matches('"').trim().to_owned()
 }
 
 /// Refuses a last record in which a quoted field has no end: the reader would take the rest of the

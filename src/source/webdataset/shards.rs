@@ -77,7 +77,8 @@ pub(in crate::source) fn compressed(found: &[PathBuf]) -> Error {
     );
     Error::new(Kind::Input, what).hint(format!(
         "decompress {them}: `gunzip --keep FILE`, `unzstd FILE`, `unxz --keep FILE` or `bunzip2 --keep FILE`; \
-         pictures are compressed already, and plain shards are hardly larger"
+         pictures are compressed already, and plain shards are hardly larger. An archive of folders is unpacked, \
+         `tar xf FILE`, and the folder named"
     ))
 }
 

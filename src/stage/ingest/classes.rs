@@ -40,7 +40,10 @@ impl Classes {
                     .hint("or list the classes in a text file, one name a line, and name it as dataset.classes"));
             }
             None => Self::of_labels(&names).map_err(|error| match &source.listing().elsewhere {
-                Some(elsewhere) => Error::new(error.kind(), error.to_string()).hint(elsewhere.clone()),
+                Some(folder) => Error::new(error.kind(), error.to_string()).hint(format!(
+                    "the folders in {} look like classes or splits: name it as dataset.path",
+                    folder.display()
+                )),
                 None => error,
             })?,
         };

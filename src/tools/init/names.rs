@@ -1,0 +1,67 @@
+//! What the classes are called, where their labels do not say it well.
+
+use crate::error::{Context, Kind, Result};
+use crate::text::names::without_numbers;
+
+/// Words that are followed by a class's number, and say no more than that it is a class.
+const COUNTERS: [&str; 7] = ["", "c", "class", "label", "category", "cluster", "n"];
+
+/// Returns whether all labels are numbers or codes, `7`, `class_7` or `n01440764`, about which no
+/// language model can say anything.
+pub(super) fn are_numbers(labels: &[String]) -> bool {
+    let is_number = |label: &String| {
+        let word = label.trim_end_matches(|c: char| c.is_ascii_digit());
+        let number = &label[word.len()..];
+        let word = word.trim_end_matches(['_', '-', '.', ' ']).trim().to_lowercase();
+        // WordNet's numbers have eight digits; `n2` may be a name.
+        !number.is_empty() && COUNTERS.contains(&word.as_str()) && (word != "n" || number.len() == 8)
+    };
+    !labels.is_empty() && labels.iter().all(is_number)
+}
+
+/// Returns names for labels that are names with numbers before them or underscores in them; `None`
+/// if the labels do as they are.
+pub(super) fn better_names(labels: &[String]) -> Option<Vec<String>> {
+    let spaced = || labels.iter().map(|label| label.replace('_', " ").trim().to_owned()).collect::<Vec<_>>();
+    without_numbers(labels).or_else(|| labels.iter().any(|label| label.contains('_')).then(spaced))
+}
+
+/// Writes a table of labels and names, as CSV.
+pub(super) fn map_of(labels: &[String], names: &[String]) -> Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let lines =
+        [("label", "name")].into_iter().chain(labels.iter().map(String::as_str).zip(names.iter().map(String::as_str)));
+    let written: Result<(), csv::Error> =
+        lines.into_iter().try_for_each(|(label, name)| writer.write_record([label, name]));
+    written.context(Kind::Usage, || "cannot write the class names".to_owned())?;
+    let bytes = writer.into_inner().unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Writes an empty list for each class, as JSON.
+pub(super) fn no_sentences(classes: &[String]) -> Result<String> {
+    let empty: serde_json::Map<String, serde_json::Value> =
+        classes.iter().map(|class| (class.clone(), serde_json::json!([]))).collect();
+    let text =
+        serde_json::to_string_pretty(&empty).context(Kind::Usage, || "cannot write the class names".to_owned())?;
+    Ok(text + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_codes_are_no_names() {
+        let of = |labels: &[&str]| are_numbers(&labels.iter().map(|l| (*l).to_owned()).collect::<Vec<_>>());
+        for labels in
+            [&["0", "1", "12"][..], &["class_0", "class_1"], &["n01440764", "n01443537"], &["c0", "c1"], &["-1", "1"]]
+        {
+            assert!(of(labels), "{labels:?}");
+        }
+        for labels in [&["707-320", "747-100"][..], &["A4", "A6"], &["1", "rose"], &["Boeing 737"], &["n2", "n3"], &[]]
+        {
+            assert!(!of(labels), "{labels:?}");
+        }
+    }
+}
