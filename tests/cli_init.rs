@@ -222,6 +222,23 @@ fn what_is_no_data_set_is_called_what_it_is_with_what_to_do() {
     assert!(refused(&pipeline, &["link"]).contains("link is a link to /nowhere/pictures, which is not there"));
 }
 
+/// A shell expands braces and stars that stand in no quotes.
+#[test]
+fn a_pattern_that_the_shell_has_expanded_is_shown_in_quotes() {
+    let pipeline = Pipeline::new(1, 0);
+    let said = refused(&pipeline, &["data/000.tar", "data/001.tar", "data/002.tar", "data/003.tar"]);
+    assert!(said.contains("one path is wanted, and 4 were given: data/000.tar, data/001.tar, data/002.tar and 1 more"));
+    assert!(said.contains("microclip-pipe init 'data/{000..003}.tar'\n"), "{said}");
+    let said = refused(&pipeline, &["my lists/train.csv", "my lists/test.csv"]);
+    assert!(said.contains("microclip-pipe init 'my lists/{train,test}.csv'\n"), "{said}");
+    let said = refused(&pipeline, &["train/0.parquet", "train/1.parquet"]);
+    assert!(said.contains("hint: name their folder: microclip-pipe init train\n"), "{said}");
+    let said = refused(&pipeline, &["train/*.parquet"]);
+    assert!(said.contains("Parquet is named by its folder") && said.contains("hint: name the folder: /"), "{said}");
+    let said = refused(&pipeline, &["a/1.jpg", "b/2.jpg"]);
+    assert!(said.contains("hint: name one folder"), "{said}");
+}
+
 /// A list of sentences that is still empty is not taken for sentences, which a run would refuse.
 #[test]
 fn sentences_that_are_named_and_not_yet_written_are_still_to_be_written() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueHint};
 
 use super::printer::Printer;
-use super::{EXIT_CODES, next};
+use super::{EXIT_CODES, next, several};
 use crate::error::Result;
 use crate::runs::next_steps::NextStep;
 use crate::text::shell;
@@ -45,6 +45,10 @@ pub(super) struct Init {
     #[arg(value_name = "PICTURES", value_hint = ValueHint::AnyPath)]
     pictures: PathBuf,
 
+    // What a shell makes of a pattern without quotes, and of which the parser has nothing to say.
+    #[arg(hide = true, value_name = "PICTURES")]
+    more: Vec<PathBuf>,
+
     /// The CLIP: a Hugging Face directory, a .safetensors file, or ORG/NAME on the hub; by default
     /// the only one beside the pipeline file, or else in the hub's cache
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
@@ -69,7 +73,10 @@ pub(super) struct Init {
 
 impl Init {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
-        let Init { pictures, model, classes, descriptions, output, force } = self;
+        let Init { pictures, more, model, classes, descriptions, output, force } = self;
+        if !more.is_empty() {
+            return Err(several::error("microclip-pipe init", &[std::slice::from_ref(pictures), more].concat()));
+        }
         let wanted = Wanted {
             pictures: pictures.clone(),
             model: model.clone(),

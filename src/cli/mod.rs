@@ -31,6 +31,7 @@ mod run;
 mod run_upto;
 mod runs;
 mod schema;
+mod several;
 pub mod signal;
 mod size;
 mod spans;
