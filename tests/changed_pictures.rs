@@ -284,7 +284,7 @@ fn whatever_a_picture_has_become_reading_it_ends_with_an_error() {
     let became: [(&str, &dyn Fn()); 8] = [
         ("cannot read", &|| {}),
         ("not an ordinary file", &|| assert!(Command::new("mkfifo").arg(&path).status().unwrap().success())),
-        ("not an ordinary file", &|| fs::create_dir(&path).unwrap()),
+        ("Is a directory", &|| fs::create_dir(&path).unwrap()),
         ("not an ordinary file", &|| symlink("/dev/zero", &path).unwrap()),
         ("has changed since", &|| fs::write(&path, "").unwrap()),
         ("has changed since", &|| fs::write(&path, &whole[1..]).unwrap()),

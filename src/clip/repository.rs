@@ -1,10 +1,9 @@
 //! Which files of a repository on the hub make a model, before any of it is fetched.
 
-use std::fs;
 use std::path::Path;
 
 use super::weights::{INDEX, PICKLES, SINGLE, read_index};
-use super::{ClipConfig, OPEN_CLIP_CONFIG, PREPROCESSOR_CONFIG, open_clip, preprocessor};
+use super::{ClipConfig, OPEN_CLIP_CONFIG, PREPROCESSOR_CONFIG, open_clip, preprocessor, text_of};
 use crate::error::{Error, Kind, Result};
 use crate::hub::{Listing, Name};
 
@@ -140,8 +139,13 @@ pub(crate) fn seems_whole(folder: &Path) -> bool {
         false => SINGLE.iter().any(|name| has(name)),
     };
     let prepared = has(PREPROCESSOR_CONFIG) || has(preprocessor::NEW) || has(OPEN_CLIP_CONFIG);
-    let config = fs::read_to_string(folder.join("config.json")).unwrap_or_default();
-    let config: serde_json::Value = serde_json::from_str(&config).unwrap_or_default();
+    let config = config_in(folder);
     let words = config["model_type"] != "clip" || has("tokenizer.json");
     weights && prepared && words && (config.is_object() || has(OPEN_CLIP_CONFIG))
+}
+
+/// Returns what the `config.json` of a folder says; null if there is none that can be read.
+pub(crate) fn config_in(folder: &Path) -> serde_json::Value {
+    let text = text_of(&folder.join("config.json")).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
 }

@@ -5,7 +5,6 @@
 //! allocated.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +14,7 @@ use tch::{Kind as Number, Tensor};
 
 use crate::clip::text_of;
 use crate::error::{Context, Error, Kind, Result};
+use crate::text::file as text_file;
 
 /// The tensors of a checkpoint, by their names in it.
 pub struct Weights {
@@ -41,7 +41,7 @@ impl Weights {
         let shards = if path.is_dir() { find_shards(path)? } else { vec![refuse_pickle(path)?.to_path_buf()] };
         let mut weights = Weights::none(path);
         for shard in shards {
-            let file = File::open(&shard).at(Kind::Model, "cannot open", &shard)?;
+            let file = text_file::open(&shard).at(Kind::Model, "cannot open", &shard)?;
             // SAFETY: the map is read-only; we make no promise about a file that another process
             // changes while it is read.
             #[allow(unsafe_code)]

@@ -18,7 +18,13 @@ use super::listing::Listing;
 use super::name::{Name, Of, is_commit, is_revision};
 use super::unfinished::Unfinished;
 use crate::error::{Context, Error, Kind, Result};
-use crate::text::file::beside;
+use crate::text::file::{self, beside};
+
+/// The most bytes of a file that names a commit or a revision.
+const LINE: u64 = 1 << 10;
+
+/// The most bytes of the file of a listing: room for some million files.
+const LISTING: u64 = 1 << 30;
 
 /// The one file that Python does not keep: it lets a pull request stay the one that was taken.
 const STAND_IN: &str = "stand-in";
@@ -44,7 +50,7 @@ impl Repository {
 
     /// Returns the commit that a revision had when it was last asked for.
     pub(super) fn commit_of(&self, revision: &str) -> Option<String> {
-        let text = fs::read_to_string(self.folder.join("refs").join(revision)).ok()?;
+        let text = file::read(&self.folder.join("refs").join(revision), Kind::System, LINE).ok()?;
         Some(text.trim().to_owned()).filter(|commit| is_commit(commit))
     }
 
@@ -57,7 +63,7 @@ impl Repository {
 
     /// Returns the revision that has what is read here, where the main one has it in another form.
     pub(super) fn stand_in(&self) -> Option<String> {
-        let text = fs::read_to_string(self.folder.join(STAND_IN)).ok()?;
+        let text = file::read(&self.folder.join(STAND_IN), Kind::System, LINE).ok()?;
         Some(text.trim().to_owned()).filter(|revision| is_revision(revision))
     }
 
@@ -75,7 +81,7 @@ impl Repository {
 
     /// Returns the files of a commit, if they are known.
     pub(super) fn listing(&self, commit: &str) -> Option<Listing> {
-        Listing::of_file(&fs::read_to_string(self.trees(commit)).ok()?)
+        Listing::of_file(&file::read(&self.trees(commit), Kind::System, LISTING).ok()?)
     }
 
     /// Notes the files of a commit. A cache that may only be read stays as it is.

@@ -16,6 +16,7 @@ use super::fingerprint::Fingerprint;
 use super::item::{Item, Origin, Split, modified_ns};
 use super::{Dataset, Listing, Source, class_names};
 use crate::error::{Context, Error, Kind, Result};
+use crate::text::file as text_file;
 
 /// Pixels of a side.
 const SIDE: u32 = 32;
@@ -144,7 +145,7 @@ impl Records {
         let path = &self.path;
         let file = match file {
             Some(file) => file,
-            None => file.insert(BufReader::new(File::open(path).at(Kind::Input, "cannot open", path)?)),
+            None => file.insert(BufReader::new(text_file::open(path).at(Kind::Input, "cannot open", path)?)),
         };
         let mut record = vec![0; self.labels + 3 * PLANE];
         file.read_exact(&mut record).at(Kind::Input, "cannot read", path)?;

@@ -3,7 +3,6 @@
 
 mod by_name;
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -13,6 +12,7 @@ use super::is_visible;
 use super::list::is_list;
 use super::webdataset::shards;
 use crate::error::{Error, Kind, Result};
+use crate::text::file as text_file;
 use crate::text::lfs;
 
 /// How far below a folder is looked, and at how many files: enough for the caches of `datasets`.
@@ -35,8 +35,7 @@ pub(super) fn refuse(path: &Path) -> Result<()> {
 /// Returns the error for a file that Git LFS has not fetched yet.
 pub(super) fn pointer(path: &Path) -> Option<Error> {
     let mut begin = [0; lfs::BEGIN.len()];
-    // A pipe would wait for a writer.
-    File::open(path).ok().filter(|_| path.is_file())?.read_exact(&mut begin).ok()?;
+    text_file::open(path).ok()?.read_exact(&mut begin).ok()?;
     lfs::is_pointer(&begin).then(|| {
         Error::new(Kind::Input, format!("{} is a pointer of Git LFS, and not the file itself", path.display()))
             .hint("fetch the files: `git lfs pull` in the clone")

@@ -16,7 +16,6 @@ mod rows;
 mod survey;
 mod types;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,6 +33,7 @@ use super::split_names;
 use super::written;
 use super::{Dataset, Listing, Source};
 use crate::error::{Context, Kind, Result};
+use crate::text::file as text_file;
 
 /// Parquet files whose schemas and labels have been read, but not their pictures.
 pub struct HfParquet {
@@ -222,6 +222,6 @@ fn open(path: &Path) -> Result<Pages> {
     if let Some(pointer) = foreign::pointer(path) {
         return Err(pointer);
     }
-    let file = File::open(path).at(Kind::Input, "cannot open", path)?;
+    let file = text_file::open(path).at(Kind::Input, "cannot open", path)?;
     guard::or_damaged(path, || Pages::open(file).at(Kind::Input, "cannot read as Parquet:", path))
 }

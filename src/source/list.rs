@@ -13,7 +13,6 @@ mod separated;
 mod start;
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
@@ -28,6 +27,7 @@ use super::item::{Item, Origin, Split};
 use super::label::{Label, hidden_note};
 use super::{Dataset, Listing, Source, is_visible, is_visible_name, look, split_names, written};
 use crate::error::{Context, Error, Kind, Result};
+use crate::text::file as text_file;
 use crate::text::pattern;
 
 /// A list whose lines have been read, but not its pictures. The files' metadata are read only once,
@@ -125,7 +125,7 @@ pub(super) fn lists_of_authors(folder: &Path) -> Vec<PathBuf> {
 fn is_of_authors(path: &Path) -> bool {
     let is_split = || {
         has_extension(path, &["json"])
-            && File::open(path).is_ok_and(|mut file| coop::is_split(&mut file, path).unwrap_or(false))
+            && text_file::open(path).is_ok_and(|mut file| coop::is_split(&mut file, path).unwrap_or(false))
     };
     is_split() || beside::is_one(path)
 }
@@ -238,7 +238,7 @@ impl Lines {
 
 /// Reads the lines of a list in their order.
 fn lines_of(path: &Path, chosen: Chosen<'_>) -> Result<Lines> {
-    let mut file = File::open(path)
+    let mut file = text_file::open(path)
         .at(Kind::Input, "cannot open list", path)
         .map_err(|e| e.hint("name a CSV or JSON Lines file with a column `path`, and if wanted `label` and `split`"))?;
     let found = if coop::is_split(&mut file, path)? {

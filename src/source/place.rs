@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::hf_parquet::again::Rows;
 use super::item::modified_ns;
 use crate::error::{Context, Error, Kind, Result};
+use crate::text::file as text_file;
 
 /// A place in a larger file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +57,7 @@ impl Container {
     /// Returns [`Kind::Input`] if it cannot be read, or has changed.
     pub(super) fn open(&self) -> Result<(File, Metadata)> {
         let hinted = |error: Error| error.hint(self.again());
-        let file = File::open(&self.path).at(Kind::Input, "cannot read", &self.path).map_err(hinted)?;
+        let file = text_file::open(&self.path).at(Kind::Input, "cannot read", &self.path).map_err(hinted)?;
         let found = file.metadata().at(Kind::Input, "cannot read", &self.path)?;
         if modified_ns(&found) != self.modified_ns {
             return Err(self.refused("has changed since it was ingested"));

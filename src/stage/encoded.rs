@@ -1,9 +1,7 @@
 //! Encoded pictures from a source: read, identified by their bytes, and rejected if their header
 //! exceeds the limits.
 
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use futures::{Stream, StreamExt};
@@ -14,6 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::image::{Header, ImageId, Limits, Reason, Rejection, probe};
 use crate::source::{Item, Larger, Origin, Within};
 use crate::stage::pool::{self, Budget, Share, Task};
+use crate::text::file as text_file;
 
 /// A picture whose header is within the limits; it has not been decoded.
 #[derive(Debug)]
@@ -132,15 +131,9 @@ fn within(byte_len: u64, limits: &Limits) -> Result<(), Rejection> {
 /// Reads a file, up to one byte more than `longest`, because it may have grown since it was listed.
 /// Refuses anything but an ordinary file: reading a pipe could hang.
 pub(super) fn read_ordinary(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
-    // Asked of the open file, which takes no second look at the path; to open a pipe would wait for
-    // a writer.
-    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("not an ordinary file"));
-    }
+    let file = text_file::open(path)?;
     let most = longest.saturating_add(1);
-    let mut bytes = Vec::with_capacity(metadata.len().min(most) as usize);
+    let mut bytes = Vec::with_capacity(file.metadata()?.len().min(most) as usize);
     file.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

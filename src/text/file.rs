@@ -1,22 +1,38 @@
-//! Reads text files of users and models up to a limit, since a path may lead to a file of any kind
-//! and size; writes them whole or not at all.
+//! Reads text files of users and models up to a limit, and ordinary ones alone, since a path may
+//! lead to a file of any kind and size; writes them whole or not at all.
 
 use std::fs::{File, Permissions};
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
 
 use crate::error::{Context, Error, Kind, Result};
 
-/// Reads the text of a file of at most `longest` bytes.
+/// Opens an ordinary file to read it. A pipe would wait for a writer, for ever if there is none,
+/// and many a device has no end.
+///
+/// # Errors
+/// Fails if it is none, or the operating system refuses it.
+pub(crate) fn open(path: &Path) -> std::io::Result<File> {
+    // Without waiting, since what lies there may have become a pipe since it was last looked at.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let found = file.metadata()?;
+    match (found.is_file(), found.is_dir()) {
+        (true, _) => Ok(file),
+        (_, true) => Err(std::io::Error::from_raw_os_error(libc::EISDIR)),
+        _ => Err(std::io::Error::other("not an ordinary file")),
+    }
+}
+
+/// Reads the text of an ordinary file of at most `longest` bytes.
 ///
 /// # Errors
 /// Returns an error of `kind` if the file cannot be read, is longer, or is not UTF-8.
 pub(crate) fn read(path: &Path, kind: Kind, longest: u64) -> Result<String> {
     let mut bytes = Vec::new();
-    let file = File::open(path).at(kind, "cannot read", path)?;
+    let file = open(path).at(kind, "cannot read", path)?;
     file.take(longest + 1).read_to_end(&mut bytes).at(kind, "cannot read", path)?;
     if bytes.len() as u64 > longest {
         let what = format!("{} is longer than the {} MB that such a file may have", path.display(), longest >> 20);
@@ -90,15 +106,31 @@ mod tests {
 
     #[test]
     fn no_file_is_read_past_its_bound() {
-        let error = read(Path::new("/dev/zero"), Kind::Input, 1 << 20).unwrap_err();
-        assert_eq!(error.to_string(), "/dev/zero is longer than the 1 MB that such a file may have");
         let folder = tempfile::tempdir().unwrap();
+        let endless = folder.path().join("endless.txt");
+        File::create(&endless).unwrap().set_len(1 << 40).unwrap();
+        let error = read(&endless, Kind::Input, 1 << 20).unwrap_err().to_string();
+        assert!(error.ends_with("endless.txt is longer than the 1 MB that such a file may have"), "{error}");
         let file = folder.path().join("names.txt");
         std::fs::write(&file, "rose\ntulip").unwrap();
         assert_eq!(read(&file, Kind::Input, 10).unwrap(), "rose\ntulip");
         assert!(read(&file, Kind::Input, 9).is_err());
         std::fs::write(&file, b"rose\nt\xfclip").unwrap();
         assert!(read(&file, Kind::Input, 99).unwrap_err().to_string().ends_with("names.txt:2: not UTF-8 text"));
+    }
+
+    #[test]
+    fn a_pipe_and_a_device_are_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("names.txt");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        for path in [pipe.as_path(), Path::new("/dev/zero")] {
+            let error = read(path, Kind::Input, 1 << 20).unwrap_err().to_string();
+            assert_eq!(error, format!("cannot read {}: not an ordinary file", path.display()));
+        }
+        let error = read(folder.path(), Kind::Input, 1 << 20).unwrap_err();
+        assert_eq!(error.hint_text(), Some("name a file in it"), "{error}");
     }
 
     #[test]

@@ -77,9 +77,7 @@ pub(super) fn named(text: &str) -> Result<Name> {
 
 /// Says what the model in a folder is, if it is read here. Its weights are mapped, and not read.
 fn describe(name: &Name, folder: &Path) -> Result<String> {
-    let config = std::fs::read_to_string(folder.join("config.json")).unwrap_or_default();
-    let config: serde_json::Value = serde_json::from_str(&config).unwrap_or_default();
-    if config["model_type"].as_str().is_some_and(|of| of.starts_with("dino")) {
+    if repository::config_in(folder)["model_type"].as_str().is_some_and(|of| of.starts_with("dino")) {
         let Dino { config, .. } = Dino::open(folder, None)?;
         let (family, layers, width, patch) = (config.family.as_str(), config.layers, config.width, config.patch);
         return Ok(format!("{family}, {layers} blocks of {width}, patches of {patch} px: a second model"));

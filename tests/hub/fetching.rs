@@ -109,6 +109,29 @@ fn only_what_is_needed_of_a_repository_is_fetched() {
 }
 
 #[test]
+fn a_pipe_in_the_cache_is_no_reason_to_wait() {
+    let hub = OnHub::new();
+    ok(&hub.pull());
+    let commit = fs::read_to_string(hub.cached("refs/main")).unwrap();
+    for path in [format!("snapshots/{commit}/config.json"), "refs/main".to_owned(), format!("trees/{commit}.json")] {
+        let path = hub.cached(&path);
+        fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let mut child = hub.program(&["model", "ls"]).stdout(Stdio::piped()).spawn().unwrap();
+        let begun = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            if begun.elapsed() > Duration::from_secs(20) {
+                child.kill().unwrap();
+                panic!("`model ls` waits for {}", path.display());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let listed = ok(&child.wait_with_output().unwrap());
+        assert!(listed.contains("no: hf://tiny/clip has no config.json"), "{listed}");
+    }
+}
+
+#[test]
 fn a_revision_that_has_moved_costs_what_has_changed() {
     let hub = OnHub::new();
     ok(&hub.pull());

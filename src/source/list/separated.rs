@@ -11,6 +11,7 @@ use super::columns::Columns;
 use crate::error::{Context, Error, Kind, Result};
 use crate::source::column_names::{Chosen, means_path};
 use crate::source::label::Label;
+use crate::text::file as text_file;
 
 /// Separators that lists have: commas, semicolons where a comma is the decimal point, tabs, and
 /// bars.
@@ -44,7 +45,7 @@ pub(super) fn rows(mut file: File, chosen: Chosen<'_>, path: &Path) -> Result<(C
 /// what is meant. None if the file cannot be read.
 pub(in crate::source) fn unknown_columns(path: &Path) -> Vec<String> {
     let names = || {
-        let mut file = File::open(path).ok()?;
+        let mut file = text_file::open(path).ok()?;
         let separator = separator(&mut file, path).ok()?;
         file.rewind().ok()?;
         let mut reader = ReaderBuilder::new().trim(Trim::All).flexible(true).delimiter(separator).from_reader(file);

@@ -14,6 +14,7 @@ use crate::error::{Context, Kind, Result};
 use crate::source::folder::is_picture;
 use crate::source::is_of_tools;
 use crate::source::label::Label;
+use crate::text::file as text_file;
 use crate::text::list::{SHOWN, some_of};
 
 /// A sample that has a picture, or a file that should be one.
@@ -53,7 +54,7 @@ impl Shard {
     /// # Errors
     /// Returns [`Kind::Input`] if the file cannot be read. A damaged one is no error.
     pub(super) fn read(path: &Path, fields: &Fields) -> Result<Self> {
-        let tar = File::open(path).at(Kind::Input, "cannot open", path)?;
+        let tar = text_file::open(path).at(Kind::Input, "cannot open", path)?;
         let byte_len = tar.metadata().at(Kind::Input, "cannot read", path)?.len();
         let mut gathering =
             Gathering { tar: &tar, fields, shard: Shard::default(), now: None, number: 0, seen: HashSet::new() };

@@ -1,7 +1,6 @@
 //! Which tars a data set consists of.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::source::files_below;
 use crate::source::foreign::{self, Asked};
 use crate::source::item::NOT_UTF_8;
+use crate::text::file as text_file;
 use crate::text::list::{SHOWN, some_of};
 use crate::text::pattern;
 
@@ -84,7 +84,7 @@ pub(in crate::source) fn compressed(found: &[PathBuf]) -> Error {
 
 fn is_compressed(path: &Path) -> bool {
     let mut begin = [0; 6];
-    let read = File::open(path).and_then(|mut file| file.read(&mut begin)).unwrap_or(0);
+    let read = text_file::open(path).and_then(|mut file| file.read(&mut begin)).unwrap_or(0);
     is_compressed_by_name(path) || BEGINNINGS.iter().any(|known| begin[..read].starts_with(known))
 }
 
