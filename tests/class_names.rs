@@ -103,3 +103,29 @@ fn labels_that_are_spelled_alike_are_one_class() {
     assert!(said.contains("spelled alike, and are one class"), "{said}");
     assert_eq!(names(&birds).len(), 2);
 }
+
+#[test]
+fn a_class_name_of_two_lines_stays_on_one_wherever_it_is_shown() {
+    let birds = folders(&["red\nrose", "white\u{1b}[31mlily", "blue bell"]);
+    std::fs::create_dir(birds.path("birds/empty\none")).unwrap();
+    birds.spec("birds", "kind = \"folder\"\npath = \"birds\"");
+    let templates = ["--set", "text.prototypes=templates"];
+    let ingested = both(&birds.output("ingest", &[]));
+    assert!(ingested.contains("no picture lies in the folders of 1 class (empty\\none); a class"), "{ingested}");
+    let checked = both(&birds.output("doctor", &templates));
+    assert!(checked.contains("(empty\\none); a class"), "{checked}");
+    let planned = both(&birds.output("run", &[&templates[..], &["--dry-run"]].concat()));
+    let asked = both(&birds.output("ingest", &["--set", "text.descriptions=sentences.json"]));
+    let refused = both(&birds.output("run", &[]));
+    assert!(refused.contains("no sentence about 2 of 3 classes: red\\nrose, white\\u{1b}[31mlily"), "{refused}");
+    let table = birds.ok("sql", &["SELECT name FROM classes ORDER BY name"]);
+    assert!(table.contains("| red\\nrose ") && table.contains("| white\\u{1b}[31mlily "), "{table}");
+    for shown in [ingested, checked, planned, asked, refused, table] {
+        assert!(!shown.lines().any(|line| line.starts_with("rose") || line.starts_with("one")), "{shown}");
+        assert!(!shown.contains('\u{1b}'), "{shown}");
+    }
+    // What is stored, and what programs are given, is the name itself.
+    assert_eq!(names(&birds), ["blue bell", "red\nrose", "white\u{1b}[31mlily"]);
+    let plan = birds.ok("sql", &["EXPLAIN SELECT name FROM classes"]);
+    assert!(plan.lines().count() > 6 && !plan.contains("\\n"), "a plan is drawn in lines: {plan}");
+}

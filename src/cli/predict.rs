@@ -23,6 +23,7 @@ use crate::stage::progress::UNKNOWN;
 use crate::stop::Stop;
 use crate::table::arrays;
 use crate::table::format::Sink;
+use crate::text::terminal::in_line;
 
 const LONG_ABOUT: &str = "\
 Answers pictures with the adapted model of a run: for each picture a row for its best class, or for its best few, with \
@@ -116,7 +117,7 @@ impl Predict {
                     Ok(logits) => found.add(path, logits, temperature, top, &classes),
                     Err(rejection) => {
                         rejected += 1;
-                        progress.say(&format!("rejected: {path}: {rejection}"));
+                        progress.say(&format!("rejected: {}: {rejection}", in_line(path)));
                     }
                 }
             }

@@ -11,6 +11,7 @@ use crate::table::session;
 use crate::table::typed_rows::rows;
 use crate::text::list::some_of;
 use crate::text::numbers::{count, counted};
+use crate::text::terminal::in_line;
 
 /// Something to do, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,7 +129,7 @@ impl Saw {
             ));
         }
         if let Some(Pair { class, other, moved }) = look_alikes {
-            let pictures = counted(*moved, "picture");
+            let (class, other, pictures) = (in_line(class), in_line(other), counted(*moved, "picture"));
             let sentences = if *names_alone { "" } else { ": sentences may say what tells them apart" };
             steps.push(step(
                 format!("{class} and {other} look alike, {pictures} moved between them{sentences}"),

@@ -11,6 +11,7 @@ use super::list;
 use crate::error::{Error, Kind, Result};
 use crate::text::file as text_file;
 use crate::text::names::{composed, plain};
+use crate::text::terminal::in_line;
 
 /// The most bytes of such a file: room for a million classes.
 const LONGEST: u64 = 64 << 20;
@@ -62,7 +63,8 @@ impl ClassMap {
             match places.get(&plain(&label)) {
                 Some(&place) if plain(&pairs[place].1) == plain(&name) => {}
                 Some(&place) => {
-                    let (before, other) = &pairs[place];
+                    let (before, other) = (in_line(&pairs[place].0), in_line(&pairs[place].1));
+                    let (label, name) = (in_line(&label), in_line(&name));
                     let what = format!("'{label}' is named '{name}' here, and '{other}' above, as '{before}'");
                     return Err(here(what).hint("remove one of the two lines"));
                 }
@@ -97,7 +99,7 @@ fn toml_lines(text: &str, path: &Path) -> Result<Vec<Line>> {
     for (label, value) in table {
         let place = value.span().start;
         let Value::String(name) = value.into_inner() else {
-            return Err(refused(place, &format!("the name of '{label}' is not a text")));
+            return Err(refused(place, &format!("the name of '{}' is not a text", in_line(&label))));
         };
         lines.push(Line { number: number(place), label, name: name.trim().to_owned() });
     }
@@ -136,7 +138,7 @@ fn csv_lines(text: &str, path: &Path) -> Result<Vec<Line>> {
         let fields: Vec<&str> = record.iter().collect();
         let [label, name] = fields[..] else {
             let what = match fields.len() {
-                1 => format!("one field, '{}'", fields[0]),
+                1 => format!("one field, '{}'", in_line(fields[0])),
                 fields => format!("{fields} fields"),
             };
             let what = format!("{what}, where a label and a name are needed");

@@ -24,6 +24,7 @@ use super::{Dataset, Listing, Source, class_names, look, split_names};
 use crate::error::{Context, Error, Kind, Result};
 use crate::text::names::plain;
 use crate::text::pattern;
+use crate::text::terminal::in_line;
 
 /// The file of class names that is looked for beside the shards, as data sets for zero-shot
 /// classification have it on the Hub.
@@ -206,7 +207,7 @@ fn named(names: Option<&[String]>, label: Label) -> std::result::Result<String, 
         }
         Label::Name(label) => {
             let alike = names.iter().find(|name| plain(name) == plain(&label));
-            alike.cloned().ok_or_else(|| format!("label '{label}', which {CLASS_NAMES} does not list"))
+            alike.cloned().ok_or_else(|| format!("label '{}', which {CLASS_NAMES} does not list", in_line(&label)))
         }
     }
 }

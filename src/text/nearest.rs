@@ -1,5 +1,8 @@
 //! "Did you mean": the known name that is closest to a mistyped one.
 
+use super::list::some_of;
+use super::terminal::in_line;
+
 /// Returns the value whose name is nearest to `found`, if at most a third of the name's letters
 /// differ, or one.
 pub fn nearest<'a, V>(found: &str, names: impl IntoIterator<Item = (&'a str, V)>) -> Option<V> {
@@ -18,8 +21,8 @@ pub fn nearest<'a, V>(found: &str, names: impl IntoIterator<Item = (&'a str, V)>
 pub fn hint<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let known: Vec<&str> = known.into_iter().collect();
     match nearest(name, known.iter().map(|known| (*known, *known))) {
-        Some(near) => Some(format!("did you mean `{near}`?")),
+        Some(near) => Some(format!("did you mean `{}`?", in_line(near))),
         None if known.is_empty() => None,
-        None => Some(format!("the {what} are {}", known.join(", "))),
+        None => Some(format!("the {what} are {}", some_of(&known, usize::MAX))),
     }
 }

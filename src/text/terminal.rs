@@ -5,10 +5,20 @@ use std::borrow::Cow;
 /// Returns a text with what steers a terminal written out, `\u{1b}`, so that a name from a data set
 /// neither colours nor clears the screen. Line ends and tabs stay.
 pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
-    if !text.contains(steers) {
+    written_out(text, steers)
+}
+
+/// Like [`harmless`], for a name in a sentence or a cell: line ends and tabs are written out too,
+/// `\n`, so that a folder's name neither breaks a note nor looks like two rows of a table.
+pub(crate) fn in_line(name: &str) -> Cow<'_, str> {
+    written_out(name, |c| steers(c) || c.is_control())
+}
+
+fn written_out(text: &str, which: fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(which) {
         return Cow::Borrowed(text);
     }
-    let written = |c: char| if steers(c) { c.escape_default().to_string() } else { c.to_string() };
+    let written = |c: char| if which(c) { c.escape_default().to_string() } else { c.to_string() };
     Cow::Owned(text.chars().map(written).collect())
 }
 
@@ -39,5 +49,11 @@ mod tests {
         ] {
             assert_eq!(harmless(raw), shown, "{raw:?}");
         }
+    }
+
+    #[test]
+    fn a_name_stays_on_its_line() {
+        assert_eq!(in_line("red\nrose\tof \u{1b}[31mit"), "red\\nrose\\tof \\u{1b}[31mit");
+        assert!(matches!(in_line("naïve “rose” 花"), Cow::Borrowed(_)));
     }
 }

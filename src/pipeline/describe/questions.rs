@@ -15,6 +15,7 @@ use crate::table::typed_rows::rows;
 use crate::text::list::{SHOWN, some_of};
 use crate::text::names::plain;
 use crate::text::nearest;
+use crate::text::terminal::in_line;
 use crate::workspace::opened;
 
 /// What to ask.
@@ -103,7 +104,7 @@ fn chosen(named: &[String], classes: &[String]) -> Result<Vec<String>> {
     }
     let find = |name: &String| {
         classes.iter().find(|class| plain(class) == plain(name)).cloned().ok_or_else(|| {
-            let error = Error::new(Kind::Usage, format!("--classes: the dataset has no class '{name}'"));
+            let error = Error::new(Kind::Usage, format!("--classes: the dataset has no class '{}'", in_line(name)));
             match nearest::hint("classes", name, classes.iter().map(String::as_str).take(50)) {
                 Some(hint) => error.hint(hint),
                 None => error,

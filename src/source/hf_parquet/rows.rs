@@ -18,6 +18,7 @@ use crate::source::item::{Item, Origin, Split, modified_ns};
 use crate::source::label::{Label, ONE_CLASS};
 use crate::source::place::{At, Container, Within};
 use crate::source::written;
+use crate::text::terminal::in_line;
 
 /// The number of pictures held in memory at once.
 const BATCH: usize = 16;
@@ -255,7 +256,7 @@ pub(super) fn named(label: Label, part: &Part, declared: Option<&[String]>, row:
             })
         }
         (Label::Name(name), Some(classes)) if !classes.contains(&name) => {
-            let (path, count) = (part.path.display(), classes.len());
+            let (path, count, name) = (part.path.display(), classes.len(), in_line(&name));
             Err(Error::new(Kind::Input, format!("{path}: label '{name}' in row {row} is none of the {count} classes"))
                 .hint("correct the label, or the names that the file declares"))
         }

@@ -12,7 +12,9 @@ use crate::image::{Crops, Strong, StrongView};
 use crate::settings::{Must, SHARE, Want, above, choice, from, settings, whole};
 use crate::stage::adapt::Keep;
 use crate::text::file as text_file;
+use crate::text::list::some_of;
 use crate::text::names::plain;
+use crate::text::terminal::in_line;
 
 choice! {
     /// Whose settings a pipeline begins with; any key that it sets itself wins.
@@ -221,13 +223,13 @@ fn class_shares(path: &Path, classes: &[String]) -> Result<Vec<f32>> {
     let given: BTreeMap<String, f64> =
         serde_json::from_str(&text).at(Kind::Input, "not class shares, {class name: share}:", path)?;
     if let Some((name, share)) = given.iter().find(|(_, share)| !share.is_finite() || **share <= 0.0) {
-        return Err(refuse(format!("the share of '{name}' is {share}; shares are above 0")));
+        return Err(refuse(format!("the share of '{}' is {share}; shares are above 0", in_line(name))));
     }
     let alike: HashMap<String, f64> = given.iter().map(|(name, share)| (plain(name), *share)).collect();
     let known: HashSet<String> = classes.iter().map(|class| plain(class)).collect();
     if let Some(name) = given.keys().find(|name| !known.contains(&plain(name))) {
-        return Err(refuse(format!("'{name}' is no class of the dataset"))
-            .hint(format!("the classes are {}", classes.join(", "))));
+        return Err(refuse(format!("'{}' is no class of the dataset", in_line(name)))
+            .hint(format!("the classes are {}", some_of(classes, usize::MAX))));
     }
     // All of them are classes, so that one of them is named twice.
     if given.len() > classes.len() {
@@ -237,11 +239,11 @@ fn class_shares(path: &Path, classes: &[String]) -> Result<Vec<f32>> {
     let sum: f64 = given.values().sum();
     let scaled = |name: &String| {
         let share = given.get(name).or_else(|| alike.get(&plain(name)));
-        let share = share.ok_or_else(|| refuse(format!("no share of class '{name}'")))?;
+        let share = share.ok_or_else(|| refuse(format!("no share of class '{}'", in_line(name))))?;
         // A sum that overflows turns every share into 0.
-        Some((share / sum) as f32)
-            .filter(|scaled| *scaled > 0.0)
-            .ok_or_else(|| refuse(format!("the share of '{name}' is {share:e}: nothing beside the sum of {sum:e}")))
+        Some((share / sum) as f32).filter(|scaled| *scaled > 0.0).ok_or_else(|| {
+            refuse(format!("the share of '{}' is {share:e}: nothing beside the sum of {sum:e}", in_line(name)))
+        })
     };
     classes.iter().map(scaled).collect()
 }

@@ -12,6 +12,7 @@ use crate::store::space::Space;
 use crate::text::list::{self, some_of};
 use crate::text::names::plain;
 use crate::text::nearest::nearest;
+use crate::text::terminal::in_line;
 
 /// Maximum characters of a sentence that a message shows.
 const SHOWN: usize = 60;
@@ -128,7 +129,7 @@ impl Sentences {
         for entry in file::read(path)? {
             let (line, name) = (entry.line, entry.name.clone());
             if let Some(before) = found.insert(plain(&name), entry) {
-                let what = format!("class '{name}' stands in line {} already", before.line);
+                let what = format!("class '{}' stands in line {} already", in_line(&name), before.line);
                 return Err(
                     Error::in_line(Kind::Input, path, line as u64, what).hint("put all its sentences into one list")
                 );
@@ -289,11 +290,12 @@ impl Sentences {
 /// no class.
 fn without_sentences(path: &Path, classes: usize, missing: &[&String], others: &[String]) -> Error {
     let what = match missing {
-        [class] => format!("no sentence about '{class}'"),
+        [class] => format!("no sentence about '{}'", in_line(class)),
         many => format!("no sentence about {} of {classes} classes: {}", many.len(), some_of(many, list::SHOWN)),
     };
     let meant = missing.iter().find_map(|class| {
         let near = nearest(class, others.iter().map(|other| (other.as_str(), other)))?;
+        let (near, class) = (in_line(near), in_line(class));
         Some(format!("the file has '{near}', which is no class: spell '{class}' alike in both"))
     });
     Error::new(Kind::Input, format!("{}: {what}", path.display())).hint(meant.unwrap_or_else(|| {

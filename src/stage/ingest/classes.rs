@@ -7,6 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::source::{ClassMap, Source};
 use crate::text::list::{SHOWN, some_of};
 use crate::text::names::{after_numbers, plain, without_numbers};
+use crate::text::terminal::in_line;
 
 /// The classes of a dataset.
 pub(super) struct Classes {
@@ -65,6 +66,7 @@ impl Classes {
                 None => names.push(label.clone()),
                 Some(before) if before == label => {}
                 Some(before) => {
+                    let (before, label) = (in_line(before), in_line(label));
                     notes.push(format!("the labels '{before}' and '{label}' are spelled alike, and are one class"));
                 }
             }
@@ -73,7 +75,7 @@ impl Classes {
         match names.as_slice() {
             [] => Err(Error::new(Kind::Input, "the dataset names no classes")
                 .hint("list them in a text file, one name a line, and name it as dataset.classes")),
-            [one] => Err(Error::new(Kind::Input, format!("the dataset has one class, '{one}': there is nothing to tell it from"))
+            [one] => Err(Error::new(Kind::Input, format!("the dataset has one class, '{}': there is nothing to tell it from", in_line(one)))
                 .hint(
                     "each folder directly below dataset.path, or below its folders train, validation and test, is a class: \
                      if the classes lie deeper, name the folder that holds them; or list all classes in dataset.classes",
@@ -91,7 +93,7 @@ impl Classes {
             && unknown.len() == labels.len()
             && let Some(places) = places(labels, names.len())
         {
-            let means = &names[places[0] as usize];
+            let means = in_line(&names[places[0] as usize]);
             let note = format!("the labels are numbers, and mean places in dataset.classes: {first} is '{means}'");
             let ids = labels.iter().cloned().zip(places).collect();
             return Ok(Classes { names: names.to_vec(), ids, notes: vec![note] });
@@ -101,7 +103,7 @@ impl Classes {
                 let ids = labels.iter().filter_map(|label| Some((label.clone(), find(label)?))).collect();
                 return Ok(Classes { names: names.to_vec(), ids, notes: Vec::new() });
             }
-            [one] => format!("the dataset has a class '{one}' that dataset.classes does not list"),
+            [one] => format!("the dataset has a class '{}' that dataset.classes does not list", in_line(one)),
             many => format!(
                 "the dataset has {} classes that dataset.classes does not list: {}",
                 many.len(),
@@ -167,7 +169,7 @@ fn numbers_in_prompts(names: &[String]) -> Option<String> {
         Some(_) => format!("{MEND}, as `microclip-pipe init` writes one"),
         None => format!("{MEND}; without the numbers, some would be the same"),
     };
-    let (first, plain) = names.first().zip(rests.first())?;
+    let (first, plain) = (in_line(names.first()?), in_line(rests.first()?));
     Some(format!(
         "the class names begin with numbers, and prompts read 'a photo of a {first}.', not 'a photo of a {plain}.': {mend}"
     ))
@@ -175,7 +177,7 @@ fn numbers_in_prompts(names: &[String]) -> Option<String> {
 
 /// Says that names look like comments, which a list of names does not have.
 fn comments_among(names: &[String]) -> Option<String> {
-    let first = names.iter().find(|name| name.starts_with('#'))?;
+    let first = in_line(names.iter().find(|name| name.starts_with('#'))?);
     Some(format!("'{first}' is a class as any line of dataset.classes: remove it if it is a comment"))
 }
 

@@ -30,6 +30,7 @@ use crate::store::layout::{Partition, Store};
 use crate::store::reader;
 use crate::table::arrays;
 use crate::text::numbers::counted;
+use crate::text::terminal::in_line;
 
 /// What ingest needs besides the source.
 #[derive(Debug, Clone)]
@@ -170,7 +171,7 @@ pub async fn require_readable(source: Box<dyn Source>, settings: &IngestSettings
 /// Returns the error about a dataset of which every file was rejected.
 fn nothing_readable(rejected: &[(String, Rejection)]) -> Error {
     let first = rejected.first();
-    let first = first.map(|(path, r)| format!("; the first of {}: {path}: {}", rejected.len(), r.detail));
+    let first = first.map(|(path, r)| format!("; the first of {}: {}: {}", rejected.len(), in_line(path), r.detail));
     let what = format!("no picture of the dataset can be read{}", first.unwrap_or_default());
     Error::new(Kind::Input, what)
         .hint(format!("{FORMATS} are read; check dataset.path, and dataset.root for a list, whose paths start there"))
@@ -309,7 +310,7 @@ pub(super) async fn read(
         progress.say(&format!(
             "warning: {} one colour all over, such as {} ({colour}); the table `constant_pictures` lists them",
             files(constant.count() as u64, "picture is", "pictures are"),
-            row.files[0].path
+            in_line(&row.files[0].path)
         ));
     }
     if read.equal > 0 {

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema, Schema
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::error::{Context, Kind, Result};
-use crate::text::terminal::harmless;
+use crate::text::terminal::{harmless, in_line};
 
 /// Number of elements shown of a long list.
 const SHOWN: usize = 3;
@@ -22,13 +22,17 @@ pub(super) fn shown_schema(schema: &Schema) -> SchemaRef {
     text_for(schema, |t| is_list(t) || is_bytes(t) || is_text(t))
 }
 
-/// Shortens cells for people: `[0.12, -0.03, 0.5, … 128]` for lists, and `<8.1 kB>` for bytes; what
-/// would steer a terminal is written out in texts.
+/// Shortens cells for people: `[0.12, -0.03, 0.5, … 128]` for lists, and `<8.1 kB>` for bytes. What
+/// would steer a terminal is written out in texts, and so are line ends: nothing rules off the rows
+/// of a table, and a name of two lines would look like two names.
 pub(super) fn shown(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    // The plan of an EXPLAIN is drawn, line below line.
+    let plan = schema.column_with_name("plan_type").is_some();
+    let text = if plan { harmless } else { in_line };
     let columns = batch.columns().iter().map(|column| match column.data_type() {
         t if is_bytes(t) => rows(column, |row| Ok(size(bytes_of(column, row)))),
-        t if is_list(t) => rows(column, |row| Ok(harmless(&list(column, row, SHORT)?).into_owned())),
-        t if is_text(t) => rows(column, |row| Ok(harmless(text_of(column, row)).into_owned())),
+        t if is_list(t) => rows(column, |row| Ok(text(&list(column, row, SHORT)?).into_owned())),
+        t if is_text(t) => rows(column, |row| Ok(text(text_of(column, row)).into_owned())),
         _ => Ok(column.clone()),
     });
     remade(schema.clone(), columns.collect::<Result<_>>()?, batch.num_rows())
