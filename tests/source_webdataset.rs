@@ -290,6 +290,43 @@ fn a_damaged_shard_is_a_row_and_what_stands_before_the_damage_is_read() {
 }
 
 #[test]
+fn what_stands_behind_the_end_of_a_tar_is_said_unless_it_is_zeros() {
+    let tars = [tar(&[("0.png", &picture(0))]), tar(&[("1.png", &picture(1))])];
+    let rows = |bytes: &[u8]| {
+        let (_dir, dataset) = of_bytes(bytes);
+        let notes = open(&dataset).unwrap().listing().notes.join("; ");
+        (seen(&dataset).into_iter().map(|(name, _, bytes)| (name, bytes.err())).collect::<Vec<_>>(), notes)
+    };
+    let (first, second) = (tars[0].len(), tars.concat());
+    let (found, notes) = rows(&second);
+    assert_eq!(found[0], ("#0/0.png".to_owned(), None));
+    let why = found[1].1.as_ref().expect("the second tar is missing, and that is a row");
+    assert!(why.starts_with(&format!("what follows its byte {first} is left out: ")), "{why}");
+    assert!(why.contains("`tar --concatenate` joins tars"), "{why}");
+    assert!(notes.contains("not read to the end, and pictures may be missing"), "{notes}");
+    // A lone block of zeros ends a tar as well, and what follows may lie far behind.
+    for padding in [512, 10_240, 3 << 20] {
+        let mut padded = tars[0].clone();
+        padded.resize(first + padding, 0);
+        let (found, notes) = rows(&padded);
+        assert_eq!((found.len(), notes.as_str()), (1, ""), "{padding} zeros");
+        let (found, _) = rows(&[&padded[..], b"x"].concat());
+        let why = found[1].1.as_ref().unwrap();
+        assert!(why.starts_with(&format!("what follows its byte {} is", first + padding)), "{why}");
+    }
+    let lone = [&tars[0][..first - 512], &tars[1]].concat();
+    assert!(rows(&lone).0[1].1.as_ref().unwrap().starts_with(&format!("what follows its byte {} is", first - 512)));
+    // Holes are not read: a terabyte of them takes no time.
+    let (dir, dataset) = of_bytes(&tars[0]);
+    let file = fs::File::options().write(true).open(dir.path().join("a.tar")).unwrap();
+    file.set_len(1 << 40).unwrap();
+    assert_eq!((seen(&dataset).len(), open(&dataset).unwrap().listing().notes.len()), (1, 0));
+    std::os::unix::fs::FileExt::write_all_at(&file, b"x", 1 << 39).unwrap();
+    let why = seen(&dataset).remove(1).2.unwrap_err();
+    assert!(why.starts_with("what follows its byte 549755813888 is left out"), "{why}");
+}
+
+#[test]
 fn samples_that_are_odd_are_counted() {
     let png = picture(0);
     let files: &[(&str, &[u8])] = &[

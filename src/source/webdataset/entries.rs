@@ -1,14 +1,19 @@
 //! Walks the headers of a tar, and says of each file in it where its bytes are. Nothing is
 //! unpacked, and no file's bytes are read.
 //!
+//! A tar ends at its mark, for Python and GNU tar too. What stands behind it is no part of the tar,
+//! but two tars that were joined by `cat` look so, and who joined them must know.
+//!
 //! What a hostile or damaged tar can claim is bounded: a name, and whatever else stands in front of
 //! a header, may take [`LONGEST`]; a size is compared with the tar's own before it is believed.
 
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Component, Path};
 
+use rustix::io::Errno;
 use tar::{Archive, Entry, EntryType};
 
 use crate::panics::caught;
@@ -17,6 +22,9 @@ use crate::source::item::NOT_UTF_8;
 /// The most bytes that may be read between two files: long names, PAX records, maps of sparse
 /// files.
 const LONGEST: u64 = 1 << 20;
+
+/// Bytes that are read at once behind the end of a tar.
+const BLOCK: usize = 1 << 18;
 
 /// Where the bytes of a file are in its tar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +38,10 @@ pub(super) struct Slot {
 /// How a walk ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum End {
-    /// At the mark that ends a tar.
+    /// At the mark that ends a tar; nothing but zeros follows.
     Mark,
+    /// At such a mark, with something else behind it: at this byte, from 0.
+    Followed(u64),
     /// At the end of the file, without a mark.
     NoMark,
     /// At this byte, where something else than a header stands.
@@ -51,8 +61,7 @@ pub(super) fn each(
     mut see: impl FnMut(&str, std::result::Result<Slot, String>),
 ) -> io::Result<End> {
     let (begun, ended) = (Cell::new(0), Cell::new(false));
-    let mut tar = tar;
-    tar.seek(SeekFrom::Start(0))?;
+    (&*tar).seek(SeekFrom::Start(0))?;
     let walked = caught(|| {
         let mut archive = Archive::new(Headers { tar, read: 0, begun: &begun, ended: &ended });
         for entry in archive.entries_with_seek()? {
@@ -72,10 +81,33 @@ pub(super) fn each(
     });
     Ok(match walked {
         Ok(Ok(())) if ended.get() => End::NoMark,
-        Ok(Ok(())) => End::Mark,
+        Ok(Ok(())) => first_behind(tar)?.map_or(End::Mark, End::Followed),
         Ok(Err(error)) => End::Damaged { at: begun.get(), why: on_one_line(&error.to_string()) },
         Err(panic) => End::Damaged { at: begun.get(), why: on_one_line(&panic) },
     })
+}
+
+/// Returns the place of the first byte that is not zero, from where the file was read up to. Tars
+/// are padded with zeros, of which there may be any number; a file's holes are not read.
+fn first_behind(tar: &File) -> io::Result<Option<u64>> {
+    let mut place = (&*tar).stream_position()?;
+    let mut block = vec![0; BLOCK];
+    loop {
+        place = match rustix::fs::seek(tar, rustix::fs::SeekFrom::Data(place)) {
+            Ok(data) => data,
+            // Nothing but a hole up to the end.
+            Err(Errno::NXIO) => return Ok(None),
+            // A file system that does not know where its holes are.
+            Err(_) => place,
+        };
+        match tar.read_at(&mut block, place)? {
+            0 => return Ok(None),
+            read => match block[..read].iter().position(|byte| *byte != 0) {
+                Some(at) => return Ok(Some(place + at as u64)),
+                None => place += read as u64,
+            },
+        }
+    }
 }
 
 /// Returns a message without the control characters that it quotes from the file.

@@ -64,6 +64,12 @@ impl Shard {
         let mut shard = gathering.shard;
         match end {
             End::Mark => {}
+            End::Followed(at) => {
+                shard.damage = Some(format!(
+                    "what follows its byte {at} is left out: the mark that ends a tar stands before it; `tar --concatenate` \
+                     joins tars, and `cat` does not"
+                ));
+            }
             End::NoMark if byte_len == 0 => shard.damage = Some("the file has no bytes".to_owned()),
             End::NoMark => shard.unmarked = true,
             End::Damaged { at, why } => {
