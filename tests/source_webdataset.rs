@@ -327,6 +327,33 @@ fn what_stands_behind_the_end_of_a_tar_is_said_unless_it_is_zeros() {
 }
 
 #[test]
+fn samples_without_the_field_of_the_others_are_counted_with_one_of_them() {
+    let png = picture(0);
+    let files: &[(&str, &[u8])] = &[
+        ("0.png", &png),
+        ("0.cls", b"1"),
+        ("1.png", &png),
+        ("2.png", &png),
+        ("2.json", b"{\"label\": 1}"),
+        ("3.png", &png),
+        ("3.cls", b"-1"),
+    ];
+    let (_dir, dataset) = one(files);
+    let notes = |chosen: Option<&str>| {
+        let dataset = Dataset { label_column: chosen.map(str::to_owned), ..dataset.clone() };
+        open(&dataset).unwrap().listing().notes.iter().find(|note| note.contains("no label in")).cloned()
+    };
+    let note = notes(None).unwrap();
+    assert!(note.starts_with("2 samples have no label in `cls`, where the others have theirs, and count as"), "{note}");
+    assert!(note.ends_with("a.tar#2/2.png, which has `json` instead"), "{note}");
+    let note = notes(Some("json.label")).unwrap();
+    assert!(note.starts_with("3 samples have no label in `json.label`, ") && note.ends_with("a.tar#0/0.png"), "{note}");
+    let (_dir, whole) = one(&[&files[..2], &files[5..]].concat());
+    let notes = open(&whole).unwrap().listing().notes.clone();
+    assert!(notes.len() == 1 && notes[0].contains("stands for none"), "{notes:?}");
+}
+
+#[test]
 fn samples_that_are_odd_are_counted() {
     let png = picture(0);
     let files: &[(&str, &[u8])] = &[

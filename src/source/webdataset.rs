@@ -110,6 +110,7 @@ impl WebDataset {
         };
         let mut found = WebDataset { shards, field, names, chosen, listing: Listing::default() };
         found.listing = found.survey(unlabelled)?;
+        found.listing.notes.extend(field.and_then(|field| found.without_label(field, &fields.shown(field))));
         if let (Some(picture), 0) = (&fields.picture, found.listing.items) {
             let what = format!("no sample in {} has a `{picture}`, which {} names", path.display(), KEYS[0]);
             return Err(
@@ -185,6 +186,27 @@ impl WebDataset {
             None => labels.into_iter().map(Label::into_name).collect(),
         };
         Ok(listing)
+    }
+
+    /// Counts the samples that lack the field in which the others have their labels; `shown` is
+    /// what the field is called.
+    fn without_label(&self, field: Field, shown: &str) -> Option<String> {
+        let samples = || self.shards.iter().flat_map(|one| one.shard.samples.iter().map(move |sample| (one, sample)));
+        let lacking = || samples().filter(|(_, sample)| matches!(sample.label.of(field), Ok(None)));
+        // One that has another field is the best example.
+        let other = lacking().find(|(_, sample)| sample.label.field().is_some());
+        let (one, sample) = other.or_else(|| lacking().next())?;
+        let place = place(&one.file.path, sample.number, &sample.name);
+        let instead = sample.label.field().map(|other| format!(", which has {} instead", other.shown()));
+        let (samples, count) = match lacking().count() {
+            1 => ("1 sample has".to_owned(), "counts"),
+            many => (format!("{many} samples have"), "count"),
+        };
+        Some(format!(
+            "{samples} no label in {shown}, where the others have theirs, and {count} as unlabelled, such as {}{}",
+            in_line(&place),
+            instead.unwrap_or_default()
+        ))
     }
 
     /// Returns the label that a sample has, if it can be read.

@@ -30,7 +30,7 @@ impl Field {
     }
 
     /// Returns what messages call it.
-    fn shown(self) -> &'static str {
+    pub(super) fn shown(self) -> &'static str {
         match self {
             Field::Class => "`cls`",
             Field::Json => "`json`",
@@ -70,6 +70,15 @@ impl Fields {
         };
         let picture = dataset.image_column.as_ref().map(|chosen| plain(chosen).to_lowercase());
         Ok(Fields { picture, label, pictures_alone: false })
+    }
+
+    /// Returns what messages call the field with the labels.
+    pub(super) fn shown(&self, field: Field) -> String {
+        match &self.label {
+            Some((extension, Some(key))) => format!("`{extension}.{key}`"),
+            Some((extension, None)) => format!("`{extension}`"),
+            None => field.shown().to_owned(),
+        }
     }
 
     /// Returns which field a file with this extension is, if it may hold a label.
