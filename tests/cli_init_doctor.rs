@@ -333,6 +333,7 @@ fn what_a_run_refuses_doctor_and_the_dry_run_refuse_in_the_same_words() {
     pipeline.write("twice.json", &whole.replacen('{', "{\"Red_Rose\": [\"It is red.\"], ", 1));
     pipeline.write("labels.sql", "SELECT nothing FROM prior_logits");
     pipeline.write("shares.json", "{\"red rose\": 1}");
+    pipeline.write("again.json", "{\"red rose\": 1, \"red rose\": 2}");
     for (set, why) in [
         (&["dataset.path=untrained"][..], "the dataset has no training picture"),
         (&["dataset.path=one"], "the dataset has one class, 'red rose'"),
@@ -352,6 +353,7 @@ fn what_a_run_refuses_doctor_and_the_dry_run_refuse_in_the_same_words() {
         (&["text.descriptions=gone.json"], "'text.descriptions' names gone.json, which does not exist"),
         (&["dka.statement=labels.sql"], "labels.sql: there is no column `nothing`"),
         (&["adapt.class_prior=table", "adapt.class_shares=shares.json"], "no share of class 'blue bell'"),
+        (&["adapt.class_prior=table", "adapt.class_shares=again.json"], "the share of 'red rose' stands twice"),
         (&["adapt.tune=layernorm", "adapt.from_block=9"], "the vision tower has 4 blocks, 0 to 3"),
         (&["store=pipeline.toml/below"], "File exists"),
         (&["store=/proc/nowhere"], "cannot make the store /proc/nowhere"),

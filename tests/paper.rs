@@ -226,6 +226,15 @@ fn a_split_of_coop_gives_pictures_names_and_splits() {
     assert!(twice.contains("class 0 is called 'banded', and 'blotchy' at b.jpg"), "{twice}");
     let two = refused(r#"{"train": [["a.jpg", 0, "banded"], ["b.jpg", 1, "banded"]]}"#);
     assert!(two.contains("'banded' is class 0, and 1 at b.jpg"), "{two}");
+    let again = refused("{\"train\": [[\"a.jpg\", 0, \"banded\"]],\n\"train\": [[\"b.jpg\", 1, \"blotchy\"]]}");
+    assert!(
+        again.ends_with("split_zhou_DescribableTextures.json:2: the list `train` stands in line 1 already"),
+        "{again}"
+    );
+    let torn = refused(
+        "{\"train\": [[\"a.jpg\", 0, \"banded\"],\n[\"b.jpg\", 1, \"blotchy\"],\n[\"a.jpg\", 1, \"blotchy\"]]}",
+    );
+    assert!(torn.ends_with(".json:3: a.jpg is 'blotchy', and of another class in line 1"), "{torn}");
     assert!(refused(r#"{"train": [["a.jpg", 0]]}"#).contains("not a split as CoOp writes it"));
     assert!(refused(r#"{"train": [], "holdout": []}"#).contains("a list is called `holdout`"));
     assert!(refused(r#"{"train": []}"#).contains("names no picture"));
@@ -277,6 +286,43 @@ fn cub_and_birdsnap_have_their_classes_and_splits_beside_the_list() {
         (opened.splits(), opened.classes),
         ([1, 0, 1], vec!["Black-footed Albatross".into(), "Laysan Albatross".into()])
     );
+    // Each file has a number once, and each class one number.
+    let files = [
+        ("images.txt", format!("1 {one}\n2 {two}\n")),
+        ("image_class_labels.txt", "1 1\n2 2\n".to_owned()),
+        ("classes.txt", "1 001.Black_footed_Albatross\n2 002.Laysan_Albatross\n".to_owned()),
+        ("train_test_split.txt", "1 0\n2 1\n".to_owned()),
+    ];
+    for (file, more, said) in [
+        ("images.txt", format!("\n2 {one}\n"), "images.txt:4: 2 stands in line 2 already"),
+        (
+            "images.txt",
+            format!("3 {one}\n"),
+            "images.txt:3: 001.Black_footed_Albatross/Black_1.jpg is of class 2, and of class 1 by line 1",
+        ),
+        ("image_class_labels.txt", "1 2\n".to_owned(), "image_class_labels.txt:3: 1 stands in line 1 already"),
+        ("classes.txt", "2 002.Sooty_Albatross\n".to_owned(), "classes.txt:3: 2 stands in line 2 already"),
+        (
+            "classes.txt",
+            "3 002.Laysan_Albatross\n".to_owned(),
+            "classes.txt:3: '002.Laysan_Albatross' is class 2, and 3",
+        ),
+        ("train_test_split.txt", "1 1\n".to_owned(), "train_test_split.txt:3: 1 stands in line 1 already"),
+    ] {
+        files.iter().for_each(|(file, text)| project.write(&format!("{cub}/{file}"), text));
+        for (three, line) in [("image_class_labels.txt", "3 2\n"), ("train_test_split.txt", "3 1\n")] {
+            if said.contains("is of class") {
+                let (_, text) = files.iter().find(|(file, _)| *file == three).unwrap();
+                project.write(&format!("{cub}/{three}"), format!("{text}{line}"));
+            }
+        }
+        let (_, text) = files.iter().find(|(known, _)| *known == file).unwrap();
+        project.write(&format!("{cub}/{file}"), format!("{text}{more}"));
+        let spec = load_without_sentences(&project.path("pipelines/paper/cub200.toml"), &[]).unwrap();
+        let refused = open(&spec.dataset).err().expect(said).to_string();
+        assert!(refused.ends_with(said), "{refused}");
+    }
+    files.iter().for_each(|(file, text)| project.write(&format!("{cub}/{file}"), text));
     project.write(&format!("{cub}/train_test_split.txt"), "1 0\n");
     let spec = load_without_sentences(&project.path("pipelines/paper/cub200.toml"), &[]).unwrap();
     let refused = open(&spec.dataset).err().unwrap().to_string();
@@ -293,6 +339,13 @@ fn cub_and_birdsnap_have_their_classes_and_splits_beside_the_list() {
     let opened = project.opened("birdsnap");
     assert_eq!((opened.splits(), opened.items.len()), ([1, 0, 1], 3), "a picture that could not be fetched is a row");
     assert_eq!(opened.classes, ["Acorn Woodpecker", "Allens Hummingbird"]);
+    let list = fs::read_to_string(project.path(&format!("{birds}/images.txt"))).unwrap();
+    project.write(&format!("{birds}/images.txt"), format!("{list}http://b\tx\tAllens_Hummingbird/2.jpg\t2\n"));
+    project.write(&format!("{birds}/test_images.txt"), "path\nAllens_Hummingbird/2.jpg\nAllens_Hummingbird/4.jpg\n");
+    let spec = load_without_sentences(&project.path("pipelines/paper/birdsnap.toml"), &[]).unwrap();
+    let lost = open(&spec.dataset).err().expect("a picture that stands twice is none that is missing").to_string();
+    assert!(lost.contains("1 of the 2 pictures for test are not in"), "{lost}");
+    project.write(&format!("{birds}/images.txt"), list);
     project.write(&format!("{birds}/test_images.txt"), "path\nAllens_Hummingbird/3.jpg\n");
     let spec = load_without_sentences(&project.path("pipelines/paper/birdsnap.toml"), &[]).unwrap();
     assert!(open(&spec.dataset).err().unwrap().to_string().contains("1 of the 1 pictures for test are not in"));

@@ -113,6 +113,15 @@ fn class_names_come_from_the_schema_and_splits_from_the_files_names() {
 }
 
 #[test]
+fn two_classes_of_one_name_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("train.parquet");
+    let names = NAMES.replace("\"aster\"", "\"aster\",\"rose\"");
+    write(&path, vec![("image", plain_images(3)), ("label", numbers(&[0, 1, 2]))], Some(&names));
+    assert_eq!(error(&path), format!("{} calls the classes 0 and 2 'rose'", path.display()));
+}
+
+#[test]
 fn folders_name_splits_too() {
     let dir = tempfile::tempdir().unwrap();
     for split in ["train", "validation"] {

@@ -305,3 +305,17 @@ fn an_address_is_no_path() {
         items(&spec)
     );
 }
+
+#[test]
+fn a_key_that_stands_twice_in_a_line_of_json_is_refused_where_it_is_read() {
+    let of = |line: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("list.jsonl");
+        fs::write(&path, format!("{{\"file_name\": \"a.png\", \"label\": \"rose\"}}\n{line}\n")).unwrap();
+        open(&Dataset::new(SourceKind::List, path)).map(|source| source.listing().items).map_err(|e| e.to_string())
+    };
+    let twice = of("{\"file_name\": \"b.png\", \"label\": \"rose\", \"label\": \"lily\"}").unwrap_err();
+    assert!(twice.ends_with("list.jsonl:2: `label` stands twice in the object"), "{twice}");
+    assert_eq!(of("{\"file_name\": \"b.png\", \"label\": \"lily\", \"note\": 1, \"note\": 2}"), Ok(2));
+    assert!(of("[1]").unwrap_err().ends_with("list.jsonl:2: not an object"));
+}

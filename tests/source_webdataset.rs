@@ -351,6 +351,15 @@ fn samples_without_the_field_of_the_others_are_counted_with_one_of_them() {
     let (_dir, whole) = one(&[&files[..2], &files[5..]].concat());
     let notes = open(&whole).unwrap().listing().notes.clone();
     assert!(notes.len() == 1 && notes[0].contains("stands for none"), "{notes:?}");
+
+    let (_dir, twice) = one(&[
+        ("0.png", &png),
+        ("0.json", b"{\"label\": 1, \"label\": 2}"),
+        ("1.png", &png),
+        ("1.json", b"{\"label\": 1}"),
+    ]);
+    let why = seen(&twice).remove(0).2.unwrap_err();
+    assert!(why.ends_with("its label, `json`, cannot be read: `label` stands twice in the object"), "{why}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod columns;
 mod coop;
 mod json_lines;
 mod lines;
+mod numbers;
 mod separated;
 mod start;
 

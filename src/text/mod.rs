@@ -1,6 +1,7 @@
 //! Words, numbers and paths as people write and mistype them, and small text files of users.
 
 pub(crate) mod file;
+pub(crate) mod json;
 pub(crate) mod lfs;
 pub(crate) mod line;
 pub(crate) mod list;

@@ -1,6 +1,6 @@
 //! Reads all labels before any picture: which classes there are, and whether every label is one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
 use super::columns::Columns;
@@ -10,6 +10,7 @@ use crate::source::column_names::KEYS;
 use crate::source::item::Split;
 use crate::source::label::{Label, LikeClasses, hidden_note};
 use crate::text::list::some_of;
+use crate::text::terminal::in_line;
 
 /// Columns that are worth naming in one message.
 const SHOWN: usize = 12;
@@ -56,7 +57,7 @@ impl Survey {
     }
 }
 
-/// Returns the names that the files declare, which must be the same in all.
+/// Returns the names that the files declare, which must be the same in all, and differ.
 fn declared(files: &[Part]) -> Result<Option<&[String]>> {
     let mut declared = files.iter().filter_map(|part| Some((part, part.names.as_ref()?)));
     let Some((first, names)) = declared.next() else { return Ok(None) };
@@ -64,6 +65,14 @@ fn declared(files: &[Part]) -> Result<Option<&[String]>> {
         let (first, other) = (first.path.display(), other.path.display());
         return Err(Error::new(Kind::Input, format!("{first} and {other} have different classes"))
             .hint("files of one data set must have the same class names in the same order"));
+    }
+    let mut seen = HashMap::new();
+    for (number, name) in names.iter().enumerate() {
+        if let Some(before) = seen.insert(name, number) {
+            let (file, name) = (first.path.display(), in_line(name));
+            return Err(Error::new(Kind::Input, format!("{file} calls the classes {before} and {number} '{name}'"))
+                .hint("give one of them another name in the features of the data set, and write it anew"));
+        }
     }
     Ok(Some(names))
 }

@@ -1,17 +1,19 @@
 //! Lists whose classes and splits stand in files beside them, as those of CUB-200-2011 and
 //! Birdsnap, both of which are called `images.txt`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use csv::ReaderBuilder;
 
+use super::numbers::Classes;
 use super::{Row, separated};
 use crate::error::{Error, Kind, Result};
 use crate::source::folder::class_name;
 use crate::source::item::Split;
 use crate::source::label::Label;
 use crate::text::file as text_file;
+use crate::text::terminal::in_line;
 
 /// The most bytes of such a file.
 const LONGEST: u64 = 1 << 28;
@@ -48,7 +50,8 @@ pub(super) fn is_one(list: &Path) -> bool {
 /// at which their paths start. `None` if the list is not called so, or has no such files beside it.
 ///
 /// # Errors
-/// Returns [`Kind::Input`] if a file cannot be read, or does not know a picture of the list.
+/// Returns [`Kind::Input`] if a file cannot be read, does not know a picture of the list, or says
+/// two things of one.
 pub(super) fn rows(list: &Path) -> Result<Option<(Vec<Row>, PathBuf)>> {
     let rows = match kind(list) {
         Some(Beside::Numbered) => numbered(list)?,
@@ -58,19 +61,25 @@ pub(super) fn rows(list: &Path) -> Result<Option<(Vec<Row>, PathBuf)>> {
     Ok(Some((rows, list.with_file_name(PICTURES))))
 }
 
+/// What to do where such files contradict each other.
+const AGAIN: &str = "unpack the archive again: its files belong together";
+
 /// Reads the list of CUB-200-2011: each file gives something for the number of a picture.
 fn numbered(list: &Path) -> Result<Vec<Row>> {
     let beside = |name: &str| list.with_file_name(name);
     let (splits, labels) = (beside("train_test_split.txt"), beside("image_class_labels.txt"));
     let classes = beside("classes.txt");
-    let (split_of, label_of, name_of) = (by_number(&splits)?, by_number(&labels)?, by_number(&classes)?);
-    let get = |of: &HashMap<String, String>, number: &str, path: &Path| {
-        let missing = || Error::new(Kind::Input, format!("{} has no line for {number}", path.display()));
-        of.get(number).cloned().ok_or_else(|| missing().hint("unpack the archive again: its files belong together"))
-    };
+    let (split_of, label_of) = (ByNumber::read(&splits)?, ByNumber::read(&labels)?);
+    let name_of = ByNumber::read(&classes)?;
+    let (mut known, mut shown) = (Classes::default(), HashMap::new());
+    for Line { at, number, rest } in name_of.lines() {
+        let here = |what: String| Error::in_line(Kind::Input, &classes, at, what).hint(AGAIN);
+        known.add(number, &rest).map_err(here)?;
+    }
     let mut rows = Vec::new();
-    for (line, (number, picture)) in (1..).zip(pairs(list)?) {
-        let split = match get(&split_of, &number, &splits)?.as_str() {
+    for Line { at, number, rest: picture } in ByNumber::read(list)?.lines() {
+        let here = |what: String| Error::in_line(Kind::Input, list, at, what).hint(AGAIN);
+        let split = match split_of.get(number)? {
             "1" => Split::Train,
             "0" => Split::Test,
             other => {
@@ -78,14 +87,66 @@ fn numbered(list: &Path) -> Result<Vec<Row>> {
                 return Err(Error::new(Kind::Input, format!("{}: {what}", splits.display())));
             }
         };
-        let name = get(&name_of, &get(&label_of, &number, &labels)?, &classes)?;
-        let label = Label::of_text(&class_name(&name));
-        if picture.is_empty() {
-            return Err(Error::in_line(Kind::Input, list, line, format!("picture {number} has no path")));
+        let class = label_of.get(number)?;
+        let class = class.parse().map_err(|_| {
+            let what = format!("picture {number} has '{}', which is no number of a class", in_line(class));
+            Error::new(Kind::Input, format!("{}: {what}", labels.display())).hint(AGAIN)
+        })?;
+        let label = Label::of_text(&class_name(name_of.get(class)?));
+        if let Some((before, other)) = shown.insert(picture.clone(), (at, class)).filter(|(_, other)| *other != class) {
+            let what = format!("{} is of class {class}, and of class {other} by line {before}", in_line(&picture));
+            return Err(here(what));
         }
         rows.push(Row { path: picture, label, split: Some(split) });
     }
     Ok(rows)
+}
+
+/// A line of a number and what belongs to it.
+#[derive(Debug, Clone)]
+struct Line {
+    /// The line, from 1.
+    at: u64,
+    number: i64,
+    rest: String,
+}
+
+/// A file of such lines, with each number once.
+struct ByNumber {
+    path: PathBuf,
+    lines: BTreeMap<i64, (u64, String)>,
+}
+
+impl ByNumber {
+    /// Reads the lines of a file.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Input`] if it cannot be read, a line has no number, or two have the same.
+    fn read(path: &Path) -> Result<Self> {
+        let text = text_file::read(path, Kind::Input, LONGEST)?;
+        let mut lines = BTreeMap::new();
+        for (at, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
+            let here = |what: String| Error::in_line(Kind::Input, path, at, what);
+            let (number, rest) = line.trim().split_once(char::is_whitespace).unwrap_or_default();
+            let number: u32 =
+                number.parse().map_err(|_| here("not a number and what belongs to it".to_owned()).hint(AGAIN))?;
+            if let Some((before, _)) = lines.insert(i64::from(number), (at, rest.trim().to_owned())) {
+                return Err(here(format!("{number} stands in line {before} already")).hint(AGAIN));
+            }
+        }
+        Ok(ByNumber { path: path.to_owned(), lines })
+    }
+
+    /// Returns what belongs to a number.
+    fn get(&self, number: i64) -> Result<&str> {
+        let missing = || Error::new(Kind::Input, format!("{} has no line for {number}", self.path.display()));
+        self.lines.get(&number).map(|(_, rest)| rest.as_str()).ok_or_else(|| missing().hint(AGAIN))
+    }
+
+    /// Returns the lines, by their numbers.
+    fn lines(&self) -> impl Iterator<Item = Line> {
+        self.lines.iter().map(|(&number, (at, rest))| Line { at: *at, number, rest: rest.clone() })
+    }
 }
 
 /// Reads the list of Birdsnap: a table with a column `path`, and a list of the pictures for test.
@@ -94,18 +155,20 @@ fn with_test_pictures(list: &Path) -> Result<Vec<Row>> {
     let test = list.with_file_name("test_images.txt");
     let test: HashSet<String> = column(&test, "path")?.into_iter().collect();
     let mut rows = Vec::new();
-    let mut found = 0;
+    let mut found = HashSet::new();
     for picture in column(list, "path")? {
         let folder = Path::new(&picture).parent().and_then(Path::file_name).and_then(|name| name.to_str());
         let label = folder.and_then(|name| Label::of_text(&class_name(name)));
         let is_test = test.contains(&picture);
-        found += usize::from(is_test);
+        // One that stands twice makes up for none that is missing.
+        if is_test {
+            found.insert(picture.clone());
+        }
         rows.push(Row { path: picture, label, split: Some(if is_test { Split::Test } else { Split::Train }) });
     }
-    if found < test.len() {
-        let what = format!("{} of the {} pictures for test are not in", test.len() - found, test.len());
-        return Err(Error::new(Kind::Input, format!("{what} {}", list.display()))
-            .hint("unpack the archive again: its files belong together"));
+    if found.len() < test.len() {
+        let what = format!("{} of the {} pictures for test are not in", test.len() - found.len(), test.len());
+        return Err(Error::new(Kind::Input, format!("{what} {}", list.display())).hint(AGAIN));
     }
     Ok(rows)
 }
@@ -128,18 +191,4 @@ fn column(path: &Path, name: &str) -> Result<Vec<String>> {
         );
     }
     Ok(values)
-}
-
-/// Reads lines of two words, the first of which is a number.
-fn pairs(path: &Path) -> Result<Vec<(String, String)>> {
-    let text = text_file::read(path, Kind::Input, LONGEST)?;
-    let pair = |(line, text): (u64, &str)| match text.trim().split_once(char::is_whitespace) {
-        Some((number, rest)) if number.parse::<u64>().is_ok() => Ok((number.to_owned(), rest.trim().to_owned())),
-        _ => Err(Error::in_line(Kind::Input, path, line, "not a number and what belongs to it")),
-    };
-    (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).map(pair).collect()
-}
-
-fn by_number(path: &Path) -> Result<HashMap<String, String>> {
-    Ok(pairs(path)?.into_iter().collect())
 }

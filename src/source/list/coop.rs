@@ -1,17 +1,19 @@
 //! Lists as CoOp keeps the splits of a data set, in one object of JSON: `split_zhou_*.json`,
 //! `{"train": [["a/1.jpg", 0, "rose"], ...], "val": [...], "test": [...]}`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::Path;
 
 use super::Row;
+use super::numbers::Classes;
 use crate::error::{Context, Error, Kind, Result};
 use crate::source::item::Split;
 use crate::source::label::Label;
 use crate::text::file::{self as text_file, without_mark};
-use crate::text::names::plain;
+use crate::text::json::{Pairs, lines_of_strings};
+use crate::text::terminal::in_line;
 
 /// The most bytes of such a file: room for ten million pictures.
 const LONGEST: u64 = 1 << 30;
@@ -38,29 +40,41 @@ pub(super) fn is_split(file: &mut File, path: &Path) -> Result<bool> {
 /// Reads the pictures of all splits. Underscores in the names of classes are spaces.
 ///
 /// # Errors
-/// Returns [`Kind::Input`] if the file cannot be read, or its entries contradict each other.
+/// Returns [`Kind::Input`] if the file cannot be read, a list stands in it twice, or its entries
+/// contradict each other.
 pub(super) fn rows(path: &Path) -> Result<Vec<Row>> {
-    let refused = |what: String| Error::new(Kind::Input, format!("{}: {what}", path.display())).hint(HINT);
     let text = text_file::read(path, Kind::Input, LONGEST)?;
-    let splits: BTreeMap<String, Vec<(String, i64, String)>> =
-        serde_json::from_str(&text).map_err(|error| refused(format!("not a split as CoOp writes it: {error}")))?;
-    let (mut names, mut numbers) = (HashMap::<i64, String>::new(), HashMap::<String, i64>::new());
+    let Pairs(splits): Pairs<Vec<(String, i64, String)>> = serde_json::from_str(&text).map_err(|error| {
+        Error::new(Kind::Input, format!("{}: not a split as CoOp writes it: {error}", path.display())).hint(HINT)
+    })?;
+    // The strings of the text are, in its order, the word of each list, and two of each entry.
+    let mut lines = lines_of_strings(&text);
+    let mut line = || lines.next().unwrap_or(1) as u64;
+    let (mut words, mut classes, mut shown) = (HashMap::new(), Classes::default(), HashMap::new());
     let mut rows = Vec::new();
     for (word, entries) in splits {
-        let split = Split::parse(&word).ok_or_else(|| {
-            Error::new(Kind::Input, format!("{}: a list is called `{word}`", path.display())).hint(Split::hint())
-        })?;
+        let at = line();
+        let refused = |at: u64, what: String| Error::in_line(Kind::Input, path, at, what).hint(HINT);
+        let split = Split::parse(&word)
+            .ok_or_else(|| refused(at, format!("a list is called `{}`", in_line(&word))).hint(Split::hint()))?;
+        if let Some(before) = words.insert(word.clone(), at) {
+            return Err(refused(at, format!("the list `{word}` stands in line {before} already"))
+                .hint("put all its entries into one list"));
+        }
         for (picture, number, name) in entries {
+            let at = line();
+            line();
             let name = name.replace('_', " ");
             let label = Label::of_text(&name).filter(|_| !picture.trim().is_empty());
-            let label = label.ok_or_else(|| refused(format!("an entry of `{word}` lacks its path or its class")))?;
-            let before = names.entry(number).or_insert_with(|| name.clone());
-            if plain(before) != plain(&name) {
-                return Err(refused(format!("class {number} is called '{before}', and '{name}' at {picture}")));
-            }
-            let before = *numbers.entry(plain(&name)).or_insert(number);
-            if before != number {
-                return Err(refused(format!("'{name}' is class {before}, and {number} at {picture}")));
+            let label =
+                label.ok_or_else(|| refused(at, format!("an entry of `{word}` lacks its path or its class")))?;
+            let here = |what: String| refused(at, format!("{what} at {}", in_line(&picture)));
+            classes.add(number, &name).map_err(here)?;
+            let (first, before) = *shown.entry(picture.clone()).or_insert((number, at));
+            if first != number {
+                let what =
+                    format!("{} is '{}', and of another class in line {before}", in_line(&picture), in_line(&name));
+                return Err(refused(at, what).hint("each picture has one class: remove one of the two entries"));
             }
             rows.push(Row { path: picture, label: Some(label), split: Some(split) });
         }

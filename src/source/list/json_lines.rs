@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::columns::Columns;
 use super::{JSON, Row, has_extension};
@@ -14,6 +14,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::source::column_names::{Chosen, KEYS};
 use crate::source::label::{ONE_CLASS, of_json};
 use crate::text::file::without_mark;
+use crate::text::json::Pairs;
 
 /// Bytes that a line may have: room for a long caption and boxes.
 const LONGEST: u64 = 1 << 20;
@@ -48,7 +49,7 @@ pub(super) fn rows(mut file: File, chosen: Chosen<'_>, path: &Path) -> Result<(C
         if names.is_empty() {
             first = line;
         }
-        for name in object.into_iter().map(|(name, _)| name) {
+        for name in object.0.into_iter().map(|(name, _)| name) {
             if !places.contains_key(&name) {
                 places.insert(name.clone(), names.len());
                 names.push(name);
@@ -63,16 +64,19 @@ pub(super) fn rows(mut file: File, chosen: Chosen<'_>, path: &Path) -> Result<(C
     let columns = Columns::find(&names, chosen, path, first)?;
     file.rewind().at(Kind::Input, "cannot read", path)?;
     let mut rows = Vec::new();
-    let value = |object: &mut Map<String, Value>, place: Option<usize>| object.remove(names.get(place?)?);
     each(&file, path, |line, mut object| {
+        let mut value = |place: Option<usize>| match place.and_then(|place| names.get(place)) {
+            Some(name) => object.take(name).map_err(|what| refused(path, line, &what).hint("remove one of the two")),
+            None => Ok(None),
+        };
         let text = |value: Option<Value>, place: usize| match value {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
             Some(_) => Err(refused(path, line, &format!("`{}` is no text", names[place])).hint("write it in quotes")),
         };
-        let file = text(value(&mut object, Some(columns.path)), columns.path)?;
-        let split = text(value(&mut object, columns.split), columns.split.unwrap_or(0))?;
-        let label = of_json(value(&mut object, columns.label)).map_err(|what| {
+        let file = text(value(Some(columns.path))?, columns.path)?;
+        let split = text(value(columns.split)?, columns.split.unwrap_or(0))?;
+        let label = of_json(value(columns.label)?).map_err(|what| {
             let name = &names[columns.label.unwrap_or(0)];
             refused(path, line, &format!("`{name}` is {what}"))
                 .hint(format!("{ONE_CLASS}; {} chooses another key", KEYS[1]))
@@ -84,7 +88,7 @@ pub(super) fn rows(mut file: File, chosen: Chosen<'_>, path: &Path) -> Result<(C
 }
 
 /// Passes each line's object to `see`, with the line's number; empty lines are skipped.
-fn each(file: &File, path: &Path, mut see: impl FnMut(u64, Map<String, Value>) -> Result<()>) -> Result<()> {
+fn each(file: &File, path: &Path, mut see: impl FnMut(u64, Pairs<Value>) -> Result<()>) -> Result<()> {
     let mut reader = BufReader::new(file);
     let mut bytes = Vec::new();
     for line in 1.. {
@@ -104,9 +108,10 @@ fn each(file: &File, path: &Path, mut see: impl FnMut(u64, Map<String, Value>) -
             continue;
         }
         match serde_json::from_str(text) {
-            Ok(Value::Object(object)) => see(line, object)?,
-            Ok(_) => return Err(no_object(path, line, "not an object")),
-            Err(_) if text.starts_with('[') => return Err(no_object(path, line, "not an object")),
+            Ok(object) => see(line, object)?,
+            Err(error) if error.is_data() || text.starts_with('[') => {
+                return Err(no_object(path, line, "not an object"));
+            }
             // What the parser says ends in the line and column of the text it was given.
             Err(error) => {
                 let what = error.to_string();

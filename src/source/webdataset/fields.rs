@@ -7,6 +7,7 @@ use crate::source::Dataset;
 use crate::source::column_names::{KEYS, NAMES};
 use crate::source::label::{Label, LikeClasses, of_json};
 use crate::text::file::without_mark;
+use crate::text::json::Pairs;
 
 /// A kind of file that may hold a label, in the order in which they are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,13 +117,24 @@ impl Fields {
     }
 
     fn in_json(&self, bytes: &[u8]) -> std::result::Result<Option<Label>, String> {
-        let object: Value =
-            serde_json::from_slice(without_mark(bytes)).map_err(|error| format!("not JSON: {error}"))?;
-        let found = match &self.label {
-            Some((_, Some(key))) => key.split('.').try_fold(&object, |object, key| object.get(key)),
-            _ => std::iter::once(&NAMES[1].0).chain(NAMES[1].1).find_map(|name| object.get(name)),
+        let mut object: Pairs<Value> = match serde_json::from_slice(without_mark(bytes)) {
+            Ok(object) => object,
+            // A list, or a word.
+            Err(error) if error.is_data() => return Ok(None),
+            Err(error) => return Err(format!("not JSON: {error}")),
         };
-        of_json(found.cloned()).map_err(|what| format!("the label is {what}"))
+        let found = match &self.label {
+            Some((_, Some(key))) => {
+                let mut keys = key.split('.');
+                let outer = object.take(keys.next().unwrap_or_default())?;
+                keys.fold(outer, |object, key| object.and_then(|mut object| object.get_mut(key).map(Value::take)))
+            }
+            _ => {
+                let known = std::iter::once(&NAMES[1].0).chain(NAMES[1].1);
+                known.map(|name| object.take(name)).find_map(Result::transpose).transpose()?
+            }
+        };
+        of_json(found).map_err(|what| format!("the label is {what}"))
     }
 }
 

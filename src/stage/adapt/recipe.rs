@@ -12,6 +12,7 @@ use crate::image::{Crops, Strong, StrongView};
 use crate::settings::{Must, SHARE, Want, above, choice, from, settings, whole};
 use crate::stage::adapt::Keep;
 use crate::text::file as text_file;
+use crate::text::json::Pairs;
 use crate::text::list::some_of;
 use crate::text::names::plain;
 use crate::text::terminal::in_line;
@@ -220,8 +221,12 @@ const LONGEST: u64 = 64 << 20;
 fn class_shares(path: &Path, classes: &[String]) -> Result<Vec<f32>> {
     let refuse = |what: String| Error::new(Kind::Input, format!("{}: {what}", path.display()));
     let text = text_file::read(path, Kind::Input, LONGEST)?;
-    let given: BTreeMap<String, f64> =
+    let given: Pairs<f64> =
         serde_json::from_str(&text).at(Kind::Input, "not class shares, {class name: share}:", path)?;
+    if let Some(again) = given.again() {
+        return Err(refuse(format!("the share of '{}' stands twice", in_line(&given.0[again].0))).hint("remove one"));
+    }
+    let given: BTreeMap<String, f64> = given.0.into_iter().collect();
     if let Some((name, share)) = given.iter().find(|(_, share)| !share.is_finite() || **share <= 0.0) {
         return Err(refuse(format!("the share of '{}' is {share}; shares are above 0", in_line(name))));
     }

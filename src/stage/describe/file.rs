@@ -1,13 +1,12 @@
 //! Reads the file of sentences, and on which line of it each stands; writes it.
 
-use std::fmt;
 use std::path::Path;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::text::file as text_file;
+use crate::text::json::{Pairs, lines_of_strings};
 
 /// Maximum bytes of the file: enough for some hundred sentences about each of ten thousand classes.
 const LONGEST: u64 = 256 << 20;
@@ -34,7 +33,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Entry>> {
              without",
         ));
     }
-    let Pairs(pairs) =
+    let Pairs(pairs): Pairs<Vec<String>> =
         serde_json::from_str(&text).at(Kind::Input, "not descriptions, {class name: [sentence, ...]}:", path)?;
     let mut lines = lines_of_strings(&text);
     // The strings of the text are, in its order, each name and then its sentences.
@@ -116,51 +115,6 @@ pub fn write(path: &Path, entries: &[(String, Vec<String>)]) -> Result<()> {
     let text = serde_json::to_string_pretty(&InFile(entries));
     let text = text.context(Kind::Internal, || "cannot write sentences".to_owned())?;
     text_file::replace(path, &(text + "\n"))
-}
-
-/// The pairs of a JSON object, with those of equal names, which a map would drop.
-struct Pairs(Vec<(String, Vec<String>)>);
-
-impl<'de> Deserialize<'de> for Pairs {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(InOrder)
-    }
-}
-
-struct InOrder;
-
-impl<'de> Visitor<'de> for InOrder {
-    type Value = Pairs;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a map")
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Pairs, M::Error> {
-        let mut pairs = Vec::new();
-        while let Some(pair) = map.next_entry()? {
-            pairs.push(pair);
-        }
-        Ok(Pairs(pairs))
-    }
-}
-
-/// Returns the line, from 1, on which each string of valid JSON begins.
-fn lines_of_strings(json: &str) -> impl Iterator<Item = usize> {
-    let (mut line, mut inside, mut escaped) = (1, false, false);
-    json.bytes().filter_map(move |byte| {
-        match (byte, escaped) {
-            (b'\n', _) => line += 1,
-            (_, true) => escaped = false,
-            (b'\\', false) => escaped = inside,
-            (b'"', false) => {
-                inside = !inside;
-                return inside.then_some(line);
-            }
-            _ => {}
-        }
-        None
-    })
 }
 
 #[cfg(test)]
