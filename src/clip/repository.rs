@@ -6,6 +6,7 @@ use super::weights::{INDEX, PICKLES, SINGLE, read_index};
 use super::{ClipConfig, OPEN_CLIP_CONFIG, PREPROCESSOR_CONFIG, open_clip, preprocessor, text_of};
 use crate::error::{Error, Kind, Result};
 use crate::hub::{Listing, Name};
+use crate::text::terminal::in_line;
 
 /// The small files beside the weights that are read here or exported, where there are any.
 pub(crate) const COMPANIONS: [&str; 9] = [
@@ -32,17 +33,22 @@ pub(crate) struct Needed {
 
 impl Needed {
     /// Chooses the files of a model among those of its repository: of several kinds of weights the
-    /// ones that are read from a folder.
+    /// ones that are read from a folder. Which files an index names is known once it is in
+    /// `folder`, that of the commit; until then all are taken that look like shards.
     ///
     /// # Errors
-    /// Returns [`Kind::Model`] if the repository has no weights, or only pickles.
-    pub(crate) fn of(listing: &Listing, name: &Name) -> Result<Needed> {
+    /// Returns [`Kind::Model`] if the repository has no weights, or only pickles, or if its index
+    /// names what is not there.
+    pub(crate) fn of(listing: &Listing, name: &Name, folder: &Path) -> Result<Needed> {
         let there =
             |names: &[&str]| names.iter().filter(|file| listing.has(file)).map(|file| (*file).to_owned()).collect();
         let mut companions: Vec<String> = there(&COMPANIONS);
         let weights: Vec<String> = if listing.has(INDEX) {
             companions.push(INDEX.to_owned());
-            listing.paths().filter(|path| is_shard(path)).map(str::to_owned).collect()
+            match folder.join(INDEX).is_file() {
+                true => named_by_index(listing, name, folder)?,
+                false => look_like_shards(listing),
+            }
         } else {
             let mut single: Vec<String> = there(&SINGLE);
             single.truncate(1);
@@ -57,6 +63,34 @@ impl Needed {
     /// Returns all of them.
     pub(crate) fn all(self) -> Vec<String> {
         [self.companions, self.weights].concat()
+    }
+}
+
+/// Returns the files that the index of a model names.
+///
+/// # Errors
+/// Returns [`Kind::Model`] if it is no index, or names what the repository does not have.
+fn named_by_index(listing: &Listing, name: &Name, folder: &Path) -> Result<Vec<String>> {
+    let shards = read_index(&folder.join(INDEX))?;
+    let shards = shards.iter().filter_map(|shard| Some(shard.file_name()?.to_string_lossy().into_owned()));
+    let shards: Vec<String> = shards.collect();
+    match shards.iter().find(|shard| !listing.has(shard)) {
+        None => Ok(shards),
+        Some(lost) => {
+            let what = format!("{} has no {}, which its {INDEX} names", name.anywhere(), in_line(lost));
+            Err(Error::new(Kind::Model, what).hint("name a revision that is whole: hf://ORG/NAME@REVISION"))
+        }
+    }
+}
+
+/// Returns the files that are the shards of a model by their names, before its index is there:
+/// those that are called as transformers calls them, or else all that may be.
+fn look_like_shards(listing: &Listing) -> Vec<String> {
+    let found = |is: fn(&str) -> bool| listing.paths().filter(|path| is(path)).map(str::to_owned).collect::<Vec<_>>();
+    let usual = found(is_shard);
+    match usual.is_empty() {
+        true => found(|path| path.ends_with(".safetensors") && !path.contains('/') && !SINGLE.contains(&path)),
+        false => usual,
     }
 }
 

@@ -15,6 +15,7 @@ use tch::{Kind as Number, Tensor};
 use crate::clip::text_of;
 use crate::error::{Context, Error, Kind, Result};
 use crate::text::file as text_file;
+use crate::text::terminal::in_line;
 
 /// The tensors of a checkpoint, by their names in it.
 pub struct Weights {
@@ -216,6 +217,10 @@ fn find_shards(directory: &Path) -> Result<Vec<PathBuf>> {
         .hint("model.path must name a folder with a model of transformers or open_clip, or a .safetensors file"))
 }
 
+/// Returns the files that an index names, sorted, each once, whatever they are called.
+///
+/// # Errors
+/// Returns [`Kind::Model`] if it is no index, or a name leads out of its folder or is a pickle's.
 pub(super) fn read_index(index: &Path) -> Result<Vec<PathBuf>> {
     #[derive(serde::Deserialize)]
     struct Index {
@@ -230,13 +235,13 @@ pub(super) fn read_index(index: &Path) -> Result<Vec<PathBuf>> {
         .into_iter()
         .map(|name| {
             // An index must not lead out of its folder.
-            if name.contains(['/', '\\']) {
-                return Err(Error::new(
-                    Kind::Model,
-                    format!("{}: shard '{name}' is not a plain file name", index.display()),
-                ));
+            if name.contains(['/', '\\']) || ["", ".", ".."].contains(&name.as_str()) {
+                let what = format!("{}: shard '{}' is not a plain file name", index.display(), in_line(&name));
+                return Err(Error::new(Kind::Model, what).hint("its files lie beside it: fetch the model again"));
             }
-            Ok(index.with_file_name(name))
+            let shard = index.with_file_name(name);
+            refuse_pickle(&shard)?;
+            Ok(shard)
         })
         .collect()
 }

@@ -39,8 +39,10 @@ struct Wanted {
     first: Vec<String>,
     /// Refuses what cannot be read here, by the first files.
     check: fn(&Path, &Name) -> Result<()>,
-    /// The others.
+    /// The others, as far as the first do not say which these are.
     then: Vec<String>,
+    /// Returns the others, once the first are there.
+    others: fn(&Found, &[String]) -> Result<Vec<String>>,
     /// What was named, where the files are of another revision, and that one.
     instead_of: Option<(Found, String)>,
 }
@@ -133,7 +135,8 @@ impl Wanted {
 
     /// Fetches all that is needed, and returns the folder.
     fn fetch(&self, hub: &Hub<'_>) -> Result<PathBuf> {
-        let files = [self.first.as_slice(), &self.then].concat();
+        hub.fetch_only(&self.found, &self.first)?;
+        let files = [self.first.as_slice(), &(self.others)(&self.found, &self.then)?].concat();
         match &self.instead_of {
             Some((named, revision)) => hub.fetch_instead(named, &self.found, revision, &files),
             None => hub.fetch(&self.found, &files),
@@ -217,7 +220,7 @@ pub(crate) fn is_whole(spec: &Spec) -> bool {
         let Some(listing) = &found.listing else { return true };
         let needed = match holds {
             Holds::Pictures => source::on_hub(listing, &name, &spec.dataset),
-            Holds::Clip | Holds::Second => Needed::of(listing, &name).map(|needed| needed.all()),
+            Holds::Clip | Holds::Second => Needed::of(listing, &name, &found.folder()).map(Needed::all),
         };
         // A repository without anything that is read here lacks no file; opening it says why.
         needed.map_or(true, |files| found.missing(&files).files == 0)
@@ -228,12 +231,12 @@ fn model_of(hub: &Hub<'_>, name: &Name, check: fn(&Path, &Name) -> Result<()>) -
     let found = hub.find(name)?;
     // Python fetched it, and noted no listing.
     if found.listing.is_none() && !found.was_asked_for() && repository::seems_whole(&found.folder()) {
-        return Ok(Wanted { found, first: Vec::new(), check, then: Vec::new(), instead_of: None });
+        return Ok(Wanted { found, first: Vec::new(), check, then: Vec::new(), others: as_known, instead_of: None });
     }
     let found = hub.list(found)?;
     let wanted = |found: Found, instead_of| {
-        let needed = found.listing.as_ref().map(|listing| Needed::of(listing, name)).transpose()?.unwrap_or_default();
-        Ok(Wanted { found, first: needed.companions, check, then: needed.weights, instead_of })
+        let Needed { companions, weights } = needed(&found)?;
+        Ok(Wanted { found, first: companions, check, then: weights, others: weights_of, instead_of })
     };
     let listing = found.listing.as_ref().filter(|_| name.is_main());
     let pickles = listing.map(repository::only_pickles).unwrap_or_default();
@@ -249,6 +252,21 @@ fn model_of(hub: &Hub<'_>, name: &Name, check: fn(&Path, &Name) -> Result<()>) -
     }
 }
 
+/// Returns the files of a model, as far as the cache tells which these are.
+fn needed(found: &Found) -> Result<Needed> {
+    let of = |listing| Needed::of(listing, &found.name, &found.folder());
+    Ok(found.listing.as_ref().map(of).transpose()?.unwrap_or_default())
+}
+
+/// Returns the weights of a model, which its index names.
+fn weights_of(found: &Found, _: &[String]) -> Result<Vec<String>> {
+    Ok(needed(found)?.weights)
+}
+
+fn as_known(_: &Found, files: &[String]) -> Result<Vec<String>> {
+    Ok(files.to_vec())
+}
+
 fn check_second(folder: &Path, _: &Name) -> Result<()> {
     dino::Config::read(&folder.join("config.json")).map(drop)
 }
@@ -258,7 +276,14 @@ fn check_either(folder: &Path, name: &Name) -> Result<()> {
 }
 
 fn pictures_of(hub: &Hub<'_>, name: &Name, dataset: &Dataset) -> Result<Wanted> {
-    let wanted = |found: Found, then| Wanted { found, first: Vec::new(), check: |_, _| Ok(()), then, instead_of: None };
+    let wanted = |found: Found, then| Wanted {
+        found,
+        first: Vec::new(),
+        check: |_, _| Ok(()),
+        then,
+        others: as_known,
+        instead_of: None,
+    };
     let found = hub.find(name)?;
     if found.listing.is_none() && hub.is_offline() && found.folder().is_dir() {
         // Python fetched them, and noted no listing: the source says whether they are all there.

@@ -221,12 +221,19 @@ fn hostile_headers_of_weights_are_refused() {
 
 #[test]
 fn an_index_cannot_lead_out_of_its_folder() {
-    for shard in
-        ["../model.safetensors", "/etc/passwd", "a/b.safetensors", "..", "", "model.bin", "nowhere.safetensors"]
-    {
+    for (shard, expected) in [
+        ("../model.safetensors", "shard '../model.safetensors' is not a plain file name"),
+        ("/etc/passwd", "is not a plain file name"),
+        ("a/b.safetensors", "is not a plain file name"),
+        ("..", "shard '..' is not a plain file name"),
+        ("", "shard '' is not a plain file name"),
+        ("model.bin", "is a Python pickle"),
+        ("nowhere.safetensors", "cannot open"),
+    ] {
         let model = Model::new();
         let index = json!({"weight_map": {"logit_scale": shard}});
         fs::write(model.path("model.safetensors.index.json"), index.to_string()).unwrap();
-        model.refusal();
+        let said = model.refusal();
+        assert!(said.contains(expected), "{shard}: {said}");
     }
 }

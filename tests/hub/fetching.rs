@@ -108,6 +108,63 @@ fn only_what_is_needed_of_a_repository_is_fetched() {
     assert_eq!(names, ["config.json", "model.safetensors", "preprocessor_config.json", "tokenizer.json"]);
 }
 
+/// An index decides which files have the weights, whatever these are called.
+#[test]
+fn the_files_that_an_index_names_are_fetched_and_no_others() {
+    let hub = OnHub::new();
+    let of = |name: &str| fs::read(clip().join(name)).unwrap();
+    let commit = |shard: &str| {
+        let weights = of("model.safetensors");
+        let tensors = safetensors::SafeTensors::deserialize(&weights).unwrap();
+        let names: Vec<(String, &str)> = tensors.names().into_iter().map(|name| (name.to_owned(), shard)).collect();
+        let index = serde_json::json!({"weight_map": names.into_iter().collect::<std::collections::BTreeMap<_, _>>()});
+        let files = [
+            ("config.json", of("config.json")),
+            ("preprocessor_config.json", of("preprocessor_config.json")),
+            ("tokenizer.json", of("tokenizer.json")),
+            ("model.safetensors.index.json", index.to_string().into_bytes()),
+            ("clip-part-a.safetensors", weights.clone()),
+            // Shards of an older conversion, which the index does not name.
+            ("model-00001-of-00002.safetensors", vec![7; 5_000]),
+            ("model-00002-of-00002.safetensors", vec![7; 5_000]),
+            ("weights.bin", vec![7; 5_000]),
+        ];
+        hub.server.commit("models/tiny/clip", "main", &files);
+    };
+    commit("clip-part-a.safetensors");
+    let folder = ok(&hub.pull());
+    let names: Vec<_> = entries(folder.trim().as_ref()).iter().map(|p| p.file_name().unwrap().to_owned()).collect();
+    assert_eq!(
+        names,
+        [
+            "clip-part-a.safetensors",
+            "config.json",
+            "model.safetensors.index.json",
+            "preprocessor_config.json",
+            "tokenizer.json"
+        ]
+    );
+    assert!(ok(&hub.program(&["model", "ls"]).output().unwrap()).contains("yes: CLIP, "));
+    hub.server.paths();
+    let run = hub.command("run", &[&RUN[..], &["--dry-run"]].concat()).output().unwrap();
+    assert!(!said(&run).contains("to fetch"), "all of it is there: {}", said(&run));
+
+    for (shard, expected) in [
+        ("../../blobs/x.safetensors", "shard '../../blobs/x.safetensors' is not a plain file name"),
+        ("/etc/passwd", "shard '/etc/passwd' is not a plain file name"),
+        ("..", "shard '..' is not a plain file name"),
+        ("weights.bin", "weights.bin is a Python pickle"),
+        ("lost.safetensors", "hf://tiny/clip has no lost.safetensors, which its model.safetensors.index.json names"),
+    ] {
+        commit(shard);
+        let pulled = hub.pull();
+        assert!(!pulled.status.success() && said(&pulled).contains(expected), "{shard}: {}", said(&pulled));
+        let asked = hub.server.paths();
+        let large = asked.iter().filter(|path| path.contains("/large/")).count();
+        assert!(large <= 1, "the index alone is fetched: {asked:?}");
+    }
+}
+
 #[test]
 fn a_pipe_in_the_cache_is_no_reason_to_wait() {
     let hub = OnHub::new();
