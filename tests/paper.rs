@@ -523,6 +523,59 @@ fn what_is_put_where_the_hint_says_is_what_the_pipeline_reads() {
     }
 }
 
+/// Where each data set is to be had, and the folder in the archive that is read: as torchvision,
+/// CoOp and the authors' pages say. Where it is empty, pictures are sorted by hand.
+const ARCHIVES: [(&str, &str, &str); 22] = [
+    ("aid", "AID.zip of https://captain-whu.github.io/AID/", ""),
+    ("aircraft", "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz", "images"),
+    ("birdsnap", "https://thomasberg.org/datasets/birdsnap/1.1/birdsnap.tgz", "birdsnap/images.txt"),
+    ("caltech101", "caltech-101.zip of https://data.caltech.edu/records/mzrjq-6wc02", "101_ObjectCategories"),
+    ("caltech101", "holds 101_ObjectCategories.tar.gz", "101_ObjectCategories"),
+    ("cars", "https://github.com/pytorch/vision/issues/7545#issuecomment-1631441616", "stanford_cars"),
+    ("cifar10", "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", "cifar-10-batches-bin"),
+    ("cifar100", "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz", "cifar-100-binary"),
+    ("cub200", "CUB_200_2011.tgz of https://data.caltech.edu/records/65de6-vp158", "CUB_200_2011/images.txt"),
+    ("dtd", "https://www.robots.ox.ac.uk/~vgg/data/dtd/download/dtd-r1.0.1.tar.gz", "dtd/images"),
+    ("eurosat", "EuroSAT.zip of https://huggingface.co/datasets/torchgeo/eurosat", "2750"),
+    ("eurosat", "EuroSAT_RGB of EuroSAT_RGB.zip of https://zenodo.org/records/7711810", "2750"),
+    ("flowers102", "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/102flowers.tgz", "jpg"),
+    ("food101", "https://data.vision.ee.ethz.ch/cvl/food-101.tar.gz", "food-101/images"),
+    ("gtsrb", "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370/", "GTSRB/Final_Test/Images"),
+    ("gtsrb", "GTSRB-Training_fixed.zip, GTSRB_Final_Test_Images.zip and GTSRB_Final_Test_GT.zip of", ""),
+    ("imagenet", "https://image-net.org/download.php", ""),
+    ("pets", "https://www.robots.ox.ac.uk/~vgg/data/pets/data/images.tar.gz", "images"),
+    ("resisc45", "NWPU-RESISC45.rar of https://gcheng-nwpu.github.io/#Datasets", ""),
+    ("resisc45", "https://huggingface.co/datasets/torchgeo/resisc45", ""),
+    ("sun397", "http://vision.princeton.edu/projects/2010/SUN/SUN397.tar.gz", "SUN397"),
+    ("ucf101", "UCF-101-midframes.zip, linked from https://github.com/KaiyangZhou/CoOp/", "UCF-101-midframes"),
+];
+
+#[test]
+fn each_hint_names_the_archive_that_unpacks_to_what_is_read() {
+    for name in NAMES {
+        let text = fs::read_to_string(project(&format!("pipelines/paper/{name}.toml"))).unwrap();
+        let spec: toml::Table = toml::from_str(&text).unwrap();
+        let key = |key: &str| spec["dataset"].get(key).map(|value| value.as_str().unwrap());
+        let (obtain, pictures) = (key("obtain").unwrap(), key("root").or(key("path")).unwrap());
+        let known: Vec<_> = ARCHIVES.iter().filter(|(of, ..)| *of == name).collect();
+        assert!(!known.is_empty(), "nothing says where {name} is to be had");
+        for (_, archive, folder) in known {
+            assert!(obtain.contains(archive), "{name}: {archive} is not named: {obtain}");
+            assert!(Path::new(pictures).ends_with(folder), "{name}: {archive} has {folder}, and {pictures} is read");
+        }
+        // No other address than these, the split's and the sentences'.
+        let of = |word: &&str| word.trim_start_matches('(').starts_with("http");
+        for address in obtain.split_whitespace().filter(of) {
+            let address = address.trim_matches(['(', ')', ',', ';', ':']);
+            let is_known = ARCHIVES.iter().any(|(of, archive, _)| *of == name && archive.contains(address))
+                || ARCHIVES.iter().any(|(of, archive, _)| *of == name && address.starts_with(archive))
+                || address.starts_with("https://github.com/KaiyangZhou/CoOp/")
+                || address == "https://github.com/sathiiii/microCLIP";
+            assert!(is_known, "{name}: {address} is in no row of the table");
+        }
+    }
+}
+
 #[test]
 fn the_table_of_the_paper_is_made_of_the_data_sets_that_are_there() {
     let project = Project::new();
