@@ -12,7 +12,7 @@ use super::lines::Lines;
 use super::mistakes::Mistakes;
 use super::overrides::Applied;
 use super::suggest;
-use crate::hub::{Name, Of};
+use crate::hub::{Name, RepoType};
 use crate::language_model::require_address;
 use crate::settings::{Must, SHARE, Want};
 use crate::stage::describe::Prototypes;
@@ -232,18 +232,18 @@ pub(crate) fn absolute(base: &Path, written: &str) -> PathBuf {
 /// comes first, as in transformers.
 fn on_hub(name: &str, text: &str, path: &Path, must: Must) -> Result<Option<Name>, Mistake> {
     let of = match must {
-        Must::BeModel | Must::BeModelFolder => Of::Model,
-        Must::BeDataset => Of::Dataset,
+        Must::BeModel | Must::BeModelFolder => RepoType::Model,
+        Must::BeDataset => RepoType::Dataset,
         Must::MayBeNew | Must::Exist | Must::BeFile | Must::BeFolder => return Ok(None),
     };
     let Some(named) = Name::parse(text) else {
-        let short = if of == Of::Model && !path.exists() { Name::of_model(text) } else { None };
+        let short = if of == RepoType::Model && !path.exists() { Name::of_model(text) } else { None };
         return Ok(short);
     };
     let wrong = |why: String| {
         let hint = match of {
-            Of::Model => "a model is hf://ORG/NAME or hf://ORG/NAME@REVISION",
-            Of::Dataset => "a data set is hf://datasets/ORG/NAME or hf://datasets/ORG/NAME@REVISION",
+            RepoType::Model => "a model is hf://ORG/NAME or hf://ORG/NAME@REVISION",
+            RepoType::Dataset => "a data set is hf://datasets/ORG/NAME or hf://datasets/ORG/NAME@REVISION",
         };
         (format!("'{name}' is {}, {why}", shorten(text)), Some(hint.to_owned()))
     };

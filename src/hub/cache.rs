@@ -15,7 +15,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::listing::Listing;
-use super::name::{Name, Of, is_commit, is_revision};
+use super::name::{Name, RepoType, is_commit, is_revision};
 use super::unfinished::Unfinished;
 use crate::error::{Context, Error, Kind, Result};
 use crate::text::file::{self, beside};
@@ -198,7 +198,7 @@ pub struct Cached {
 
 /// Returns what the cache has of models or of data sets, by name and commit. What cannot be read is
 /// left out.
-pub(super) fn cached(cache: &Path, of: Of) -> Vec<Cached> {
+pub(super) fn cached(cache: &Path, of: RepoType) -> Vec<Cached> {
     let mut found = Vec::new();
     for folder in names(cache) {
         let Some(name) = Name::of_folder(&folder, "main").filter(|name| name.of() == of) else { continue };

@@ -26,7 +26,7 @@ use ureq::http::HeaderMap;
 pub use cache::Cached;
 pub use listing::Listing;
 pub(crate) use name::{CONVERTED, short};
-pub use name::{Name, Of};
+pub use name::{Name, RepoType};
 
 use self::cache::Repository;
 use self::client::{Client, Trouble, escaped};
@@ -306,7 +306,7 @@ impl<'a> Hub<'a> {
     }
 
     /// Returns what the cache has of models or of data sets, by name and commit.
-    pub fn cached(&self, of: Of) -> Vec<Cached> {
+    pub fn cached(&self, of: RepoType) -> Vec<Cached> {
         cache::cached(self.cache(), of)
     }
 }
@@ -429,8 +429,8 @@ pub fn in_cache(name: &Name) -> Result<Found> {
     match commit.filter(|commit| repository.snapshot(commit).is_dir()) {
         Some(commit) => Ok(Found::known(&cache, name, &commit)),
         None => Err(Error::new(Kind::Network, format!("{name} is not in {}", cache.display())).hint(match name.of() {
-            Of::Model => format!("microclip-pipe model pull {name} fetches it; so does a run"),
-            Of::Dataset => "a run fetches it".to_owned(),
+            RepoType::Model => format!("microclip-pipe model pull {name} fetches it; so does a run"),
+            RepoType::Dataset => "a run fetches it".to_owned(),
         })),
     }
 }

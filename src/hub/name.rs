@@ -16,29 +16,29 @@ const SCHEME: &str = "hf://";
 /// The branch to which the hub converts data sets of every form.
 pub(crate) const CONVERTED: &str = "refs/convert/parquet";
 
-/// What a repository holds.
+/// What a repository holds; `repo_type` of Python's `huggingface_hub`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Of {
+pub enum RepoType {
     /// A model.
     Model,
     /// A data set.
     Dataset,
 }
 
-impl Of {
+impl RepoType {
     /// Returns what addresses and folders of the cache call it.
     pub(super) fn plural(self) -> &'static str {
         match self {
-            Of::Model => "models",
-            Of::Dataset => "datasets",
+            RepoType::Model => "models",
+            RepoType::Dataset => "datasets",
         }
     }
 
     /// Returns what messages call it.
     pub(crate) fn in_words(self) -> &'static str {
         match self {
-            Of::Model => "model",
-            Of::Dataset => "data set",
+            RepoType::Model => "model",
+            RepoType::Dataset => "data set",
         }
     }
 }
@@ -46,7 +46,7 @@ impl Of {
 /// A repository of the hub at a revision: a branch, a tag or a commit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name {
-    of: Of,
+    of: RepoType,
     id: String,
     revision: String,
 }
@@ -59,17 +59,17 @@ impl Name {
     pub fn parse(text: &str) -> Option<Result<Name, String>> {
         let rest = text.strip_prefix(SCHEME)?;
         let (of, rest) = match rest.split_once('/') {
-            Some(("datasets", rest)) => (Of::Dataset, rest),
-            Some(("models", rest)) => (Of::Model, rest),
+            Some(("datasets", rest)) => (RepoType::Dataset, rest),
+            Some(("models", rest)) => (RepoType::Model, rest),
             Some((other @ ("spaces" | "buckets" | "kernels"), _)) => {
                 return Some(Err(format!("which is of {other}, not of models or data sets")));
             }
-            _ => (Of::Model, rest),
+            _ => (RepoType::Model, rest),
         };
         let (id, revision) = rest.split_once('@').unwrap_or((rest, MAIN));
         // Data sets of before organisations have a name alone.
-        if !is_id(id) || (of == Of::Model && !id.contains('/')) {
-            let form = if of == Of::Dataset { "hf://datasets/ORG/NAME" } else { "hf://ORG/NAME" };
+        if !is_id(id) || (of == RepoType::Model && !id.contains('/')) {
+            let form = if of == RepoType::Dataset { "hf://datasets/ORG/NAME" } else { "hf://ORG/NAME" };
             return Some(Err(format!("which is no name of a repository: {form}, or {form}@REVISION")));
         }
         if !is_revision(revision) {
@@ -85,7 +85,7 @@ impl Name {
         // No organisation can have one of these names, and folders often do.
         let reserved = text.split_once('/').is_none_or(|(org, _)| ["models", "datasets", "spaces"].contains(&org));
         (is_id(text) && !file && !reserved).then(|| Name {
-            of: Of::Model,
+            of: RepoType::Model,
             id: text.to_owned(),
             revision: MAIN.to_owned(),
         })
@@ -98,7 +98,7 @@ impl Name {
 
     /// Reads the name of a folder of the cache, `models--ORG--NAME`.
     pub(super) fn of_folder(folder: &str, revision: &str) -> Option<Name> {
-        let (of, id) = [Of::Model, Of::Dataset].into_iter().find_map(|of| {
+        let (of, id) = [RepoType::Model, RepoType::Dataset].into_iter().find_map(|of| {
             let rest = folder.strip_prefix(of.plural())?.strip_prefix("--")?;
             Some((of, rest.replace("--", "/")))
         })?;
@@ -111,7 +111,7 @@ impl Name {
     }
 
     /// Returns what the repository holds.
-    pub fn of(&self) -> Of {
+    pub fn of(&self) -> RepoType {
         self.of
     }
 
@@ -153,7 +153,7 @@ pub(crate) fn short(commit: &str) -> &str {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let of = if self.of == Of::Dataset { "datasets/" } else { "" };
+        let of = if self.of == RepoType::Dataset { "datasets/" } else { "" };
         write!(f, "{SCHEME}{of}{}", self.id)?;
         if self.is_main() { Ok(()) } else { write!(f, "@{}", self.revision) }
     }

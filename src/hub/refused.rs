@@ -3,7 +3,7 @@
 use ureq::http::HeaderMap;
 
 use super::client::Client;
-use super::name::{Name, Of};
+use super::name::{Name, RepoType};
 use crate::error::{Error, Kind};
 use crate::net;
 
@@ -12,7 +12,7 @@ use crate::net;
 pub(super) fn refused(status: u16, headers: &HeaderMap, what: &str, name: &Name, client: &Client) -> Error {
     let code = headers.get("x-error-code").and_then(|code| code.to_str().ok()).unwrap_or_default();
     let of = name.of();
-    let path = if of == Of::Dataset { format!("datasets/{}", name.id()) } else { name.id().to_owned() };
+    let path = if of == RepoType::Dataset { format!("datasets/{}", name.id()) } else { name.id().to_owned() };
     let page = format!("{}/{path}", client.endpoint);
     let token = client.has_token();
     let error = |what: String| Error::new(Kind::Network, what);
@@ -29,7 +29,7 @@ pub(super) fn refused(status: u16, headers: &HeaderMap, what: &str, name: &Name,
         (401, _) if !token => error(format!("the hub has no {} {name} that everyone may see (401)", of.in_words()))
             .hint(format!(
                 "check the name at {page}; if it is private or gated, set HF_TOKEN, or log in with `hf auth login`{}",
-                if of == Of::Model { FOLDER } else { "" }
+                if of == RepoType::Model { FOLDER } else { "" }
             )),
         (401, _) => error(format!("the hub does not accept this token for {name} (401)")).hint(
             "`hf auth whoami` says whether it is still valid; HF_TOKEN, or the file that HF_TOKEN_PATH names, holds it",
@@ -43,7 +43,7 @@ pub(super) fn refused(status: u16, headers: &HeaderMap, what: &str, name: &Name,
         }
         (404, _) => error(format!("the hub has no {} {name} (404)", of.in_words())).hint(format!(
             "check the name at {page}; one that is private needs HF_TOKEN{}",
-            if of == Of::Model { FOLDER } else { "" }
+            if of == RepoType::Model { FOLDER } else { "" }
         )),
         (429, _) => error(format!("the hub asks for fewer requests, and did not give {what} of {name} (429)"))
             .hint("wait some minutes and run again: what has come is kept; with HF_TOKEN more requests are allowed"),

@@ -11,7 +11,7 @@ use super::cache::{Repository, elsewhere};
 use super::client::{Answer, Client, Trouble, escaped, escaped_path};
 use super::hash::Hash;
 use super::listing::Listed;
-use super::name::{Name, Of};
+use super::name::{Name, RepoType};
 use super::refused::{refused, unanswered};
 use super::unfinished::Unfinished;
 use crate::error::{Context, Error, Kind, Result};
@@ -169,7 +169,7 @@ impl Transfer<'_> {
 
     /// Returns the file's path on the hub.
     fn address(&self) -> String {
-        let of = if self.name.of() == Of::Dataset { "/datasets" } else { "" };
+        let of = if self.name.of() == RepoType::Dataset { "/datasets" } else { "" };
         format!("{of}/{}/resolve/{}/{}", self.name.id(), escaped(self.name.revision()), escaped_path(self.path))
     }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config;
 use crate::error::{Context, Error, Kind, Result};
-use crate::hub::{Name, Of};
+use crate::hub::{Name, RepoType};
 use crate::source::{self, Dataset, Guess, Listing, SourceKind};
 use crate::stage::ask::Domain;
 use crate::stage::ingest;
@@ -204,7 +204,7 @@ fn found(wanted: &Path) -> Result<Found> {
         let refused =
             |what: String| Error::new(Kind::Usage, format!("{} is a name on the hub {what}", wanted.display()));
         let named = name.map_err(refused)?;
-        if named.of() == Of::Model {
+        if named.of() == RepoType::Model {
             let other = format!("pictures are named hf://datasets/{}; a model is named with --model", named.id());
             return Err(refused("of a model".to_owned()).hint(other));
         }

@@ -6,7 +6,7 @@ use crate::clip::repository;
 use crate::clip::{Clip, ModelSettings};
 use crate::dino::Dino;
 use crate::error::{Error, Kind, Result};
-use crate::hub::{Cached, Hub, Name, Of};
+use crate::hub::{Cached, Hub, Name, RepoType};
 use crate::stage::progress::Progress;
 use crate::stop::Stop;
 use crate::workspace::on_hub;
@@ -28,7 +28,7 @@ pub struct Models {
 pub fn list(stop: &Stop, progress: &dyn Progress) -> Result<Models> {
     let hub = Hub::open(stop, progress)?;
     let mut models = Vec::new();
-    for cached in hub.cached(Of::Model) {
+    for cached in hub.cached(RepoType::Model) {
         stop.check()?;
         let what = describe(&cached.name, &cached.folder);
         models.push((cached, what));
@@ -68,7 +68,7 @@ pub(super) fn named(text: &str) -> Result<Name> {
             .hint("name it ORG/NAME, as in openai/clip-vit-base-patch32, or hf://ORG/NAME@REVISION")
     };
     match Name::parse(text) {
-        Some(Ok(name)) if name.of() == Of::Model => Ok(name),
+        Some(Ok(name)) if name.of() == RepoType::Model => Ok(name),
         Some(Ok(_)) => Err(wrong(", but a data set, which a run fetches".to_owned())),
         Some(Err(why)) => Err(wrong(format!(": it is one {why}"))),
         None => Name::of_model(text).ok_or_else(|| wrong(String::new())),

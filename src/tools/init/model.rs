@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::clip::{Clip, ModelSettings, OPEN_CLIP_CONFIG, Weights};
 use crate::error::{Context, Error, Kind, Result};
-use crate::hub::{self, Cached, Hub, Name, Of};
+use crate::hub::{self, Cached, Hub, Name, RepoType};
 use crate::stage::progress::{Progress, Silent};
 use crate::stop::Stop;
 use crate::text::list::{SHOWN, some_of};
@@ -85,6 +85,6 @@ fn cached() -> Vec<String> {
         let means_it = hub::in_cache(&short).is_ok_and(|found| found.name == name);
         if means_it { short.to_string() } else { name.to_string() }
     };
-    let names: BTreeSet<String> = hub.cached(Of::Model).into_iter().filter(is_clip).map(name).collect();
+    let names: BTreeSet<String> = hub.cached(RepoType::Model).into_iter().filter(is_clip).map(name).collect();
     names.into_iter().collect()
 }
