@@ -1,6 +1,7 @@
 //! `describe`: the real binary asks a server on loopback, which answers well, late, wrong, or not.
 
 use std::process::{Command, Output, Stdio};
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -480,10 +481,17 @@ fn a_stop_does_not_wait_for_a_silent_server_and_keeps_what_was_answered() {
 
 #[test]
 fn what_ends_one_thread_ends_those_that_wait() {
-    let server = Server::new(|_, number| match number {
-        0 => Reply::Status(429, "retry-after: 40\r\n", String::new()),
-        1 => Reply::Late(Duration::from_secs(40), Box::new(Reply::Well)),
-        _ => Reply::Late(Duration::from_millis(300), Box::new(Reply::Status(401, "", String::new()))),
+    // The server asks to wait once it has all three: before, a thread would rightly heed that.
+    let all = Barrier::new(3);
+    let server = Server::new(move |_, number| {
+        if number < 3 {
+            all.wait();
+        }
+        match number {
+            0 => Reply::Status(429, "retry-after: 40\r\n", String::new()),
+            1 => Reply::Late(Duration::from_secs(40), Box::new(Reply::Well)),
+            _ => Reply::Late(Duration::from_millis(300), Box::new(Reply::Status(401, "", String::new()))),
+        }
     });
     let (pipeline, began) = (asking(&server), Instant::now());
     fails(&describe(&pipeline, &["--set", "describe.concurrency=3"]), 1, &["refuses the key (401)"]);
