@@ -83,12 +83,16 @@ def table(found):
     """The Markdown of what was measured: `found` by size."""
     sizes = sorted(found)
     least, most = sizes[0], sizes[-1]
-    lines = [f"| step | {' | '.join(f'{size:,}' for size in sizes)} | a picture at {most:,} / at {least:,} | peak: resident, its own |"]
+    lines = [f"| step | {' | '.join(f'{size:,}' for size in sizes)} | a picture at the largest / at {least:,} | peak: resident, its own |"]
     lines.append("|---|" + "---:|" * (len(sizes) + 2))
-    for name, last in found[most]["steps"].items():
-        each = [found[size]["steps"].get(name) for size in sizes]
-        times = [f"{short(one['seconds'])} ({short(one['processor'])}) s" if one else "–" for one in each]
-        ratio = lambda of: f"{last[of] / most / (each[0][of] / least):.2f}" if each[0] else "–"
+    # A step that takes hours at the largest size may have been measured up to another one alone.
+    names = {name: None for size in reversed(sizes) for name in found[size]["steps"]}
+    order = list(found[least]["steps"])
+    for name in sorted(names, key=lambda name: order.index(name) if name in order else -1):
+        each = {size: found[size]["steps"][name] for size in sizes if name in found[size]["steps"]}
+        times = [f"{short(each[size]['seconds'])} ({short(each[size]['processor'])}) s" if size in each else "–" for size in sizes]
+        (few, first), (many, last) = next(iter(each.items())), list(each.items())[-1]
+        ratio = lambda of: f"{last[of] / many / (first[of] / few):.2f}" if many > few else "–"
         memory = f"{last['resident'] / 1e6:,.0f}, {last['anonymous'] / 1e6:,.0f} MB"
         lines.append(f"| {name} | {' | '.join(times)} | {ratio('seconds')} ({ratio('processor')}) | {memory} |")
     lines += ["", f"| table | bytes a picture at {most:,} | in all |", "|---|---:|---:|"]
