@@ -99,8 +99,11 @@ fn a_list_whose_pictures_are_found_nowhere_is_refused() {
 
     // Paths that start above the list, and beside it.
     for place in ["x/1.jpg", "lists/pictures/x/1.jpg", "pictures/x/1.jpg", "lists/x/1.jpg"] {
-        pipeline.picture(&place.replace("jpg", "png"), 0, 1);
-        std::fs::rename(pipeline.path(&place.replace("jpg", "png")), pipeline.path(place)).unwrap();
+        let both = [place.to_owned(), place.replace('1', "2")];
+        for picture in &both {
+            pipeline.picture(&picture.replace("jpg", "png"), 0, 1);
+            std::fs::rename(pipeline.path(&picture.replace("jpg", "png")), pipeline.path(picture)).unwrap();
+        }
         let (_, file) = init(&pipeline, "lists/gone.csv");
         let root = place.strip_suffix("/x/1.jpg").unwrap_or_default();
         match root {
@@ -108,8 +111,85 @@ fn a_list_whose_pictures_are_found_nowhere_is_refused() {
             "" => assert!(file.contains(&format!("root = {:?}", pipeline.folder.path())), "{file}"),
             root => assert!(file.contains(&format!("root = \"{root}\"")), "{file}"),
         }
-        std::fs::remove_file(pipeline.path(place)).unwrap();
+        both.iter().for_each(|picture| std::fs::remove_file(pipeline.path(picture)).unwrap());
     }
+}
+
+/// In many data sets, pictures are called by their numbers.
+#[test]
+fn pictures_of_another_data_set_that_are_called_the_same_are_not_taken() {
+    let pipeline = Pipeline::new(0, 0);
+    let table = "path,label\n0.png,rose\n1.png,lily\n2.png,rose\n";
+    for folder in ["mine/images/all", "mine/images/all_masks", "yours"] {
+        (0..3).for_each(|n| pipeline.picture(&format!("{folder}/{n}.png"), n, n));
+    }
+    pipeline.write("mine/labels.csv", table);
+    let (said, file) = init(&pipeline, "mine/labels.csv");
+    assert!(file.contains("root = \"mine/images/all\"") && said.contains("as well in"), "{said}{file}");
+
+    // What is missing from its own folder is not made up for by a neighbour's.
+    std::fs::remove_dir_all(pipeline.path("mine/images/all_masks")).unwrap();
+    std::fs::remove_file(pipeline.path("mine/images/all/0.png")).unwrap();
+    let (said, file) = init(&pipeline, "mine/labels.csv");
+    assert!(file.contains("root = \"mine/images/all\""), "{file}");
+    assert!(said.contains("of the 3 pictures of the list that were looked for, 2 are found there"), "{said}");
+    std::fs::remove_dir_all(pipeline.path("mine/images")).unwrap();
+    std::fs::remove_file(pipeline.path("yours/0.png")).unwrap();
+    assert!(refused(&pipeline, &["mine/labels.csv"]).contains("no picture that it names is found"));
+
+    // Some data sets have their lists in one folder and their pictures in another.
+    pipeline.picture("yours/0.png", 0, 0);
+    let (said, file) = init(&pipeline, "mine/labels.csv");
+    assert!(file.contains("root = \"yours\"") && said.contains("outside the list's own folder: check"), "{said}");
+    (0..3).for_each(|n| pipeline.picture(&format!("ours/{n}.png"), n, n));
+    let said = refused(&pipeline, &["mine/labels.csv"]);
+    assert!(said.contains("in several folders beside it: ") && said.contains("hint: put the list into"), "{said}");
+    std::fs::rename(pipeline.path("yours"), pipeline.path("photos")).unwrap();
+    assert!(init(&pipeline, "mine/labels.csv").1.contains("root = \"photos\""));
+}
+
+#[test]
+fn masks_beside_pictures_are_no_pictures_and_a_number_is_no_name() {
+    let pipeline = Pipeline::new(0, 0);
+    for n in 0..3 {
+        pipeline.picture(&format!("set/images/{n}.png"), n, n);
+        pipeline.picture(&format!("set/annotations/{n}.png"), n, n);
+    }
+    // The numbers of folds and classes are names of pictures, too.
+    pipeline.write("set/breeds.csv", "target,fold,id,breed\n0,0,0,pug\n1,1,1,boxer\n0,1,2,pug\n");
+    let (said, file) = init(&pipeline, "set/breeds.csv");
+    assert!(file.contains("image_column = \"id\"") && file.contains("root = \"set/images\""), "{said}{file}");
+    pipeline.write("set/two.csv", "id,number,breed\n0,2,pug\n1,1,boxer\n2,0,pug\n");
+    let said = refused(&pipeline, &["set/two.csv"]);
+    assert!(said.contains("the columns id and number both name pictures"), "{said}");
+}
+
+#[test]
+fn what_lies_beside_folders_of_classes_is_left_aside_and_named() {
+    let pipeline = Pipeline::new(2, 0);
+    std::fs::rename(pipeline.path("pictures/train"), pipeline.path("sorted")).unwrap();
+    // What `sql` writes, what `init` writes, and the history of a training.
+    pipeline.write("sorted/answers.parquet", "PAR1");
+    pipeline.write("sorted/p-class-names.csv", "label,name\nred_rose,red rose\n");
+    pipeline.write("sorted/history.json", "{\"train\": [0.5, 0.25]}");
+    let (said, file) = init(&pipeline, "sorted");
+    assert!(file.contains("kind = \"folder\"") && said.contains("6 files of 3 classes"), "{said}{file}");
+    assert!(said.contains("microclip-pipe init ") && said.contains("answers.parquet takes it"), "{said}");
+    assert!(!said.contains("class-names.csv takes") && !said.contains("history"), "{said}");
+
+    std::fs::remove_file(pipeline.path("sorted/answers.parquet")).unwrap();
+    assert!(!init(&pipeline, "sorted").0.contains("aside"));
+    pipeline.write("sorted/hand_in.csv", "id,breed\nred_rose/0000,0\n");
+    pipeline.write("sorted/labels.csv", "id,breed\nred_rose/0000,a\nred_rose/0001,b\n");
+    let (said, _) = init(&pipeline, "sorted");
+    assert!(said.contains("labels.csv takes the first") && said.contains("hand_in.csv"), "{said}");
+
+    // Without a list that is damaged, pictures for testing would be trained on.
+    pipeline.write("sorted/split_zhou_Flowers.json", "{\"train\": [[\"red_rose/0000.png\", 0, \"rose\"],\n[\"x\"]]}");
+    let said = refused(&pipeline, &["sorted"]);
+    assert!(said.contains("split_zhou_Flowers.json: not a split as CoOp writes it"), "{said}");
+    let said = refused(&pipeline, &["sorted/*/*.png"]);
+    assert!(said.contains("pictures are named by a folder") && said.contains("hint: name the folder"), "{said}");
 }
 
 /// Tables of competitions: pictures beside them, called by an id without an extension.
@@ -234,7 +314,7 @@ fn a_pattern_that_the_shell_has_expanded_is_shown_in_quotes() {
     let said = refused(&pipeline, &["train/0.parquet", "train/1.parquet"]);
     assert!(said.contains("hint: name their folder: microclip-pipe init train\n"), "{said}");
     let said = refused(&pipeline, &["train/*.parquet"]);
-    assert!(said.contains("Parquet is named by its folder") && said.contains("hint: name the folder: /"), "{said}");
+    assert!(said.contains("Parquet is named by a folder") && said.contains("hint: name the folder: /"), "{said}");
     let said = refused(&pipeline, &["a/1.jpg", "b/2.jpg"]);
     assert!(said.contains("hint: name one folder"), "{said}");
 }

@@ -42,9 +42,10 @@ pub(super) fn pointer(path: &Path) -> Option<Error> {
     })
 }
 
-/// Returns the error for a pattern of Parquet files, which are named by their folder.
-pub(super) fn pattern_of(pattern: &Path, folder: &Path) -> Error {
-    Error::new(Kind::Input, format!("{} is a pattern, and Parquet is named by its folder", pattern.display()))
+/// Returns the error for a pattern of files that are named by their folder: `these` are pictures,
+/// or Parquet.
+pub(super) fn pattern_of(pattern: &Path, folder: &Path, these: &str) -> Error {
+    Error::new(Kind::Input, format!("{} is a pattern, and {these} named by a folder", pattern.display()))
         .hint(format!("name the folder: {}; dataset.split takes some of the splits", folder.display()))
 }
 

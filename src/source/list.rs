@@ -20,7 +20,7 @@ use walkdir::WalkDir;
 
 use columns::Columns;
 pub(super) use separated::{refused, require_closed, separator_of, unknown_columns};
-pub(super) use start::{Start, start};
+pub(super) use start::{Place, Start, start};
 
 use super::column_names::Chosen;
 use super::fingerprint::Fingerprint;
@@ -147,7 +147,13 @@ pub(super) fn unknown_tables(folder: &Path) -> Vec<PathBuf> {
 fn may_be_lists(folder: &Path) -> impl Iterator<Item = PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let named = entries.filter(|entry| is_visible_name(&entry.file_name())).map(|entry| entry.path());
-    let mut found: Vec<PathBuf> = named.filter(|path| is_list(path) || has_extension(path, &["txt"])).collect();
+    // `init` writes such files beside the pictures, and none of them is a list of them.
+    let is_ours = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        ["-class-names.csv", "-classes.txt", "-sentences.json"].iter().any(|end| name.ends_with(end))
+    };
+    let may_be = |path: &PathBuf| (is_list(path) || has_extension(path, &["txt"])) && !is_ours(path);
+    let mut found: Vec<PathBuf> = named.filter(may_be).collect();
     found.sort_unstable();
     found.into_iter().filter(|path| path.is_file())
 }

@@ -22,7 +22,7 @@ const HINT: &str = "each entry is [\"path\", number of the class from 0, \"name 
                     train, val and test";
 
 /// Returns whether a file is such an object: whether its first key is the word of a split, and its
-/// value a list.
+/// value a list of lists that begin with a text, or an empty one.
 ///
 /// # Errors
 /// Returns [`Kind::Input`] if the file cannot be read.
@@ -34,7 +34,9 @@ pub(super) fn is_split(file: &mut File, path: &Path) -> Result<bool> {
     let key = begin.trim_start().strip_prefix('{').map(str::trim_start).and_then(|rest| rest.strip_prefix('"'));
     let Some((key, rest)) = key.and_then(|rest| rest.split_once('"')) else { return Ok(false) };
     let rest = rest.trim_start().strip_prefix(':').map(str::trim_start);
-    Ok(Split::parse(key).is_some() && rest.is_some_and(|rest| rest.starts_with('[')))
+    let inside = rest.and_then(|rest| rest.strip_prefix('[')).map(str::trim_start);
+    let is_entry = |rest: &str| rest.strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with(['"', ']']));
+    Ok(Split::parse(key).is_some() && inside.is_some_and(|rest| rest.starts_with(']') || is_entry(rest)))
 }
 
 /// Reads the pictures of all splits. Underscores in the names of classes are spaces.
