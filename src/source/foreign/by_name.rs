@@ -55,8 +55,14 @@ pub(super) fn refusal(path: &Path) -> Option<Error> {
     let extension = path.extension()?.to_str()?.to_lowercase();
     let (_, what, hint) = KNOWN.iter().find(|(extensions, ..)| extensions.contains(&extension.as_str()))?;
     let (file, stem) = (path.to_string_lossy(), path.with_extension(""));
-    let hint = hint.replace("{file}", &shell::word(&file)).replace("{stem}", &shell::word(&stem.to_string_lossy()));
-    Some(error(what).hint(hint))
+    Some(error(what).hint(filled(hint, &shell::word(&file), &shell::word(&stem.to_string_lossy()))))
+}
+
+/// Fills in a hint. What a file's name has of `{stem}` is no place for anything: the hint is copied
+/// into a shell, and the name's own quotes would end in the middle.
+fn filled(hint: &str, file: &str, stem: &str) -> String {
+    let parts: Vec<String> = hint.split("{file}").map(|part| part.replace("{stem}", stem)).collect();
+    parts.join(file)
 }
 
 /// Returns what a folder holds, and what to do, if one of its files is known by its whole name.
@@ -76,5 +82,17 @@ pub(super) fn of_folder(file: &Path) -> Option<(&'static str, &'static str)> {
             "name the pictures; the model is named with --model, or as model.path of a pipeline file",
         )),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_within_its_quotes() {
+        let error = refusal(Path::new("/a/{stem}; touch b; {file}.zip")).unwrap();
+        let hint = error.own_hint().unwrap_or_default();
+        assert!(hint.ends_with("unzip '/a/{stem}; touch b; {file}.zip' -d '/a/{stem}; touch b; {file}'"), "{hint}");
     }
 }
