@@ -105,9 +105,10 @@ impl<'a> Rules<'a> {
 }
 
 /// Returns whether a name, where it stands in a sentence, is meant as one: a number, a letter or an
-/// article alone may be anything.
+/// article alone may be anything. A sign of a script without capitals is a word.
 fn is_told_from_text(name: &str) -> bool {
-    name.contains(char::is_alphabetic) && name.len() > 1 && !["an", "the"].contains(&name)
+    let is_letter = name.chars().count() == 1 && name.contains(|c: char| c.is_lowercase() || c.is_uppercase());
+    name.contains(char::is_alphabetic) && !is_letter && !["an", "the"].contains(&name)
 }
 
 /// Bytes of a line of an answer from which it is no sentence: text towers read far fewer.
@@ -298,6 +299,7 @@ mod tests {
     fn letters_and_numbers_are_no_names_in_a_sentence() {
         let classes = ["A", "I", "7", "The", "rose"].map(str::to_owned);
         let lines = ["A sign that I see: the thumb beside 7 folded lines.".to_owned()];
+        assert!(!is_told_from_text("é") && is_told_from_text("梅"));
         for (class, names) in [("rose", Names::Own), ("A", Names::None), ("7", Names::None)] {
             let rules = Rules::new(class, &classes, names, &readable);
             let cleaned = rules.clean(&lines, 3, &mut HashSet::new()).unwrap();
