@@ -165,13 +165,13 @@ pub fn init(wanted: &Wanted) -> Result<Written> {
     ];
     let files: Vec<(&PathBuf, String)> = files.into_iter().filter_map(|(path, text)| Some((path?, text))).collect();
     let known: Vec<&(&PathBuf, String)> = files.iter().filter(|(path, _)| path.exists()).collect();
-    if let (Some(((last, _), others)), false) = (known.split_last(), wanted.force) {
-        let others: Vec<&PathBuf> = others.iter().map(|(path, _)| *path).collect();
-        return Err(there_already(last, &others));
-    }
     if let Some((path, _)) = known.iter().find(|(path, _)| path.is_dir()) {
         return Err(Error::new(Kind::Usage, format!("{} is a folder", path.display()))
             .hint("--output names another pipeline file, or another folder for it"));
+    }
+    if let (Some(((last, _), others)), false) = (known.split_last(), wanted.force) {
+        let others: Vec<&PathBuf> = others.iter().map(|(path, _)| *path).collect();
+        return Err(there_already(last, &others));
     }
     for (path, text) in known {
         written.kept.extend(keep(path, text)?);

@@ -12,8 +12,8 @@ use crate::text::file as text_file;
 const COPIES: usize = 1000;
 
 /// Copies a file that is about to be overwritten with `text`, and returns the copy's place:
-/// `FILE.old`, or `FILE.old.1` and so on where there are earlier copies. `None` if nothing is lost:
-/// the file has that text already, or lists of sentences that are all empty.
+/// `FILE.old`, or `FILE.old.1` and so on where there are earlier copies. `None` if nothing is lost,
+/// since the file has that text already, or [says nothing](says_nothing).
 ///
 /// # Errors
 /// Returns [`Kind::System`] if the file cannot be copied.
@@ -52,7 +52,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Returns whether a file is empty, or lists of sentences are that are all empty.
+/// Returns whether a file has no sentence: it is empty, or each of its lists of sentences is.
 pub(super) fn says_nothing(bytes: &[u8]) -> bool {
     let sentences = || serde_json::from_slice::<BTreeMap<String, Vec<String>>>(bytes);
     bytes.iter().all(u8::is_ascii_whitespace) || sentences().is_ok_and(|all| all.values().all(Vec::is_empty))
