@@ -391,7 +391,9 @@ fn classes_that_lack_sentences_are_named_and_asked_about_again() {
     assert_eq!(server.count(), before + 4);
     // Who asks about one class is not told of the others.
     let once = [&once[..], &["--classes", "Blue Bell"]].concat();
-    assert!(ok(&describe(&pipeline, &once)).contains("about 1 of 3 classes"));
+    let output = describe(&pipeline, &once);
+    assert!(ok(&output).contains("about 1 of 3 classes"));
+    assert!(said(&output).contains("2 classes that this call was not about have no sentence yet"), "{}", said(&output));
     // A run says what is lacking, too.
     let run = pipeline.output("embed", &["--without-views"]);
     fails(&run, 1, &["no sentence about 2 of 3 classes: red rose, white lily", "`microclip-pipe describe` asks"]);

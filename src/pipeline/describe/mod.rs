@@ -170,8 +170,9 @@ pub async fn describe(spec: &Spec, wanted: &Wanted, options: &Options) -> Result
         of_classes().filter(|(_, list)| !list.is_empty()).map(|(name, _)| plain(name)).collect();
     let lacks = |class: &&String| !full.contains(&plain(class));
     let without = ready.classes.iter().filter(lacks).count();
-    // Of the others, nobody expects sentences of this call; a run says which it lacks.
-    let lacking = ready.chosen.iter().filter(lacks).cloned().collect();
+    // Of the others, nobody expects sentences of this call.
+    let lacking: Vec<String> = ready.chosen.iter().filter(lacks).cloned().collect();
+    let others = without - lacking.len();
     Ok(Outcome {
         described: ready.classes.len() - without,
         classes: ready.classes.len(),
@@ -181,7 +182,7 @@ pub async fn describe(spec: &Spec, wanted: &Wanted, options: &Options) -> Result
         cached,
         sentences: rows,
         usage,
-        notes: [ready.taken(), unread(spec, wanted), unanswered(failed), kept(&waiting)]
+        notes: [ready.taken(), unread(spec, wanted), unanswered(failed), kept(&waiting), not_asked_about(others)]
             .into_iter()
             .flatten()
             .collect(),
@@ -238,6 +239,18 @@ fn unanswered(questions: usize) -> Option<String> {
         format!(
             "{} {have} no answer of use; the same command asks again, and the column llm_answers.problem says why",
             counted(questions as u64, "question")
+        )
+    })
+}
+
+/// Returns a note where classes that this call was not about have no sentence.
+fn not_asked_about(classes: usize) -> Option<String> {
+    let have = if classes == 1 { "has" } else { "have" };
+    (classes > 0).then(|| {
+        format!(
+            "{} that this call was not about {have} no sentence yet, and a run wants some about each: `describe` without \
+             --classes asks about them",
+            counted(classes as u64, "class")
         )
     })
 }
