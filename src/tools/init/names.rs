@@ -1,7 +1,9 @@
 //! What the classes are called, where their labels do not say it well.
 
+use std::collections::HashSet;
+
 use crate::error::{Context, Kind, Result};
-use crate::text::names::without_numbers;
+use crate::text::names::{plain, without_numbers};
 
 /// Words that are followed by a class's number, and say no more than that it is a class.
 const COUNTERS: [&str; 7] = ["", "c", "class", "label", "category", "cluster", "n"];
@@ -20,10 +22,16 @@ pub(super) fn are_numbers(labels: &[String]) -> bool {
 }
 
 /// Returns names for labels that are names with numbers before them or underscores in them; `None`
-/// if the labels do as they are.
+/// if the labels do as they are, or if names of two would be the same: a run says what it makes of
+/// labels that are alike.
 pub(super) fn better_names(labels: &[String]) -> Option<Vec<String>> {
     let spaced = || labels.iter().map(|label| label.replace('_', " ").trim().to_owned()).collect::<Vec<_>>();
-    without_numbers(labels).or_else(|| labels.iter().any(|label| label.contains('_')).then(spaced))
+    let are_apart = |names: &Vec<String>| {
+        let apart: HashSet<String> = names.iter().map(|name| plain(name)).collect();
+        apart.len() == names.len()
+    };
+    let has_underscores = || labels.iter().any(|label| label.contains('_'));
+    without_numbers(labels).or_else(|| has_underscores().then(spaced).filter(are_apart))
 }
 
 /// Writes a table of labels and names, as CSV.
@@ -63,5 +71,13 @@ mod tests {
         {
             assert!(!of(labels), "{labels:?}");
         }
+    }
+
+    #[test]
+    fn labels_whose_names_would_be_the_same_stay_as_they_are() {
+        let of = |labels: &[&str]| better_names(&labels.iter().map(|l| (*l).to_owned()).collect::<Vec<_>>());
+        assert_eq!(of(&["red_rose", "lily"]), Some(vec!["red rose".to_owned(), "lily".to_owned()]));
+        assert_eq!(of(&["red_rose", "red rose", "lily"]), None);
+        assert_eq!(of(&["rose", "lily"]), None);
     }
 }
