@@ -165,6 +165,14 @@ fn masks_beside_pictures_are_no_pictures_and_a_number_is_no_name() {
 }
 
 #[test]
+fn a_folder_without_weights_is_no_model() {
+    let pipeline = Pipeline::new(1, 0);
+    let said = pipeline.program(&["init", "pictures", "--model", "pictures", "-o", "p.toml"]);
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.contains("no model.safetensors in ") && !pipeline.path("p.toml").exists(), "{said}");
+}
+
+#[test]
 fn what_lies_beside_folders_of_classes_is_left_aside_and_named() {
     let pipeline = Pipeline::new(2, 0);
     std::fs::rename(pipeline.path("pictures/train"), pipeline.path("sorted")).unwrap();
