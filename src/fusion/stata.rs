@@ -15,7 +15,7 @@ use tch::{Kind as Number, Tensor};
 
 use super::blocks::Blocks;
 use super::graph::Graph;
-use super::matrix::Matrix;
+use super::matrix::{Matrix, Writer};
 use super::normalize;
 use crate::error::Result;
 use crate::stop::Stop;
@@ -64,7 +64,8 @@ impl Stata {
                 let with = [answers, log_first.clone(), likelihood.clone()];
                 let copy = |with: &[Matrix; 3]| with.each_ref().map(Matrix::clone);
                 let (graph, blocks) = (graph.clone(), graph.blocks(classes));
-                answers = Matrix::computed_on_cores(blocks, classes, stop, with, copy, move |with, block| {
+                let next = Writer::begin(pictures, classes)?;
+                answers = next.filled_on_cores(blocks, stop, with, copy, move |with, block| {
                     let [answers, log_first, likelihood] = with;
                     let pulled = graph.sum(block, answers, None)? * (LAMBDA / (2.0 * neighbours as f64));
                     let exponent = log_first.block(block)? + (likelihood.block(block)? + pulled) / LAMBDA;
