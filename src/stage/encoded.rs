@@ -1,7 +1,6 @@
 //! Encoded pictures from a source: read, identified by their bytes, and rejected if their header
 //! exceeds the limits.
 
-use std::io::{self, Read};
 use std::path::Path;
 
 use futures::{Stream, StreamExt};
@@ -109,7 +108,7 @@ fn read(item: &mut Item, limits: &Limits, room: Share) -> Result<Encoded, Reject
 
 fn read_file(path: &Path, byte_len: u64, limits: &Limits) -> Result<Vec<u8>, Rejection> {
     within(byte_len, limits)?;
-    read_ordinary(path, limits.max_bytes).map_err(|e| Rejection::new(Reason::Unreadable, e.to_string()))
+    text_file::bytes(path, limits.max_bytes).map_err(|e| Rejection::new(Reason::Unreadable, e.to_string()))
 }
 
 /// Reads a picture where it is in a larger file. The file is opened for each: what was listed may
@@ -126,14 +125,4 @@ fn within(byte_len: u64, limits: &Limits) -> Result<(), Rejection> {
         true => Err(Rejection::new(Reason::TooLargeBytes, limits.bytes_exceeded(byte_len))),
         false => Ok(()),
     }
-}
-
-/// Reads a file, up to one byte more than `longest`, because it may have grown since it was listed.
-/// Refuses anything but an ordinary file: reading a pipe could hang.
-pub(super) fn read_ordinary(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
-    let file = text_file::open(path)?;
-    let most = longest.saturating_add(1);
-    let mut bytes = Vec::with_capacity(file.metadata()?.len().min(most) as usize);
-    file.take(most).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

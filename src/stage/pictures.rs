@@ -13,13 +13,13 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::image::{Decoding, Format, ImageId, Rgb};
 use crate::source::item::modified_ns;
 use crate::source::{At, Container, Larger, Split};
-use crate::stage::encoded;
 use crate::stage::feed::Size;
 use crate::stage::ingest;
 use crate::store::layout::Partition;
 use crate::store::pictures::PictureReader;
 use crate::store::reader;
 use crate::table::arrays;
+use crate::text::file as text_file;
 
 /// One row of `images`.
 #[derive(Debug, Clone)]
@@ -194,7 +194,7 @@ impl Pictures {
             _ => {
                 let path = Path::new(&picture.path);
                 let longest = picture.byte_len.min(self.decoding.limits.max_bytes);
-                encoded::read_ordinary(path, longest).at(Kind::Input, "cannot read", path).map_err(|e| e.hint(AGAIN))?
+                text_file::bytes(path, longest).at(Kind::Input, "cannot read", path).map_err(|e| e.hint(AGAIN))?
             }
         };
         if ImageId::of(&bytes) != picture.id {

@@ -26,14 +26,25 @@ pub(crate) fn open(path: &Path) -> std::io::Result<File> {
     }
 }
 
+/// Reads an ordinary file, up to one byte more than `longest`, since it may have grown since its
+/// length was asked.
+///
+/// # Errors
+/// Fails as [`open`] does, or if it cannot be read.
+pub(crate) fn bytes(path: &Path, longest: u64) -> std::io::Result<Vec<u8>> {
+    let file = open(path)?;
+    let most = longest.saturating_add(1);
+    let mut bytes = Vec::with_capacity(file.metadata()?.len().min(most) as usize);
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Reads the text of an ordinary file of at most `longest` bytes.
 ///
 /// # Errors
 /// Returns an error of `kind` if the file cannot be read, is longer, or is not UTF-8.
 pub(crate) fn read(path: &Path, kind: Kind, longest: u64) -> Result<String> {
-    let mut bytes = Vec::new();
-    let file = open(path).at(kind, "cannot read", path)?;
-    file.take(longest + 1).read_to_end(&mut bytes).at(kind, "cannot read", path)?;
+    let bytes = bytes(path, longest).at(kind, "cannot read", path)?;
     if bytes.len() as u64 > longest {
         let what = format!("{} is longer than the {} MB that such a file may have", path.display(), longest >> 20);
         return Err(Error::new(kind, what).hint("is it the file that was meant?"));

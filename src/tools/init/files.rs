@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Kind, Result};
@@ -18,7 +18,7 @@ const COPIES: usize = 1000;
 /// # Errors
 /// Returns [`Kind::System`] if the file cannot be copied.
 pub(super) fn keep(path: &Path, text: &str) -> Result<Option<PathBuf>> {
-    let before = read(path).at(Kind::System, "cannot read", path)?;
+    let before = text_file::bytes(path, u64::MAX).at(Kind::System, "cannot read", path)?;
     if says_nothing(&before) || before == text.as_bytes() {
         return Ok(None);
     }
@@ -35,7 +35,7 @@ pub(super) fn keep(path: &Path, text: &str) -> Result<Option<PathBuf>> {
                 return Ok(Some(copy));
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                if read(&copy).is_ok_and(|earlier| earlier == before) {
+                if text_file::bytes(&copy, u64::MAX).is_ok_and(|earlier| earlier == before) {
                     return Ok(Some(copy));
                 }
             }
@@ -44,12 +44,6 @@ pub(super) fn keep(path: &Path, text: &str) -> Result<Option<PathBuf>> {
     }
     let what = format!("{} has {COPIES} earlier copies beside it", path.display());
     Err(Error::new(Kind::Usage, what).hint("remove those that are not needed"))
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    text_file::open(path)?.read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// Returns whether a file has no sentence: it is empty, or each of its lists of sentences is.
