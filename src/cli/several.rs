@@ -38,10 +38,9 @@ pub(super) fn error(command: &str, paths: &[PathBuf]) -> Error {
 /// Returns the folder that all paths lie directly in, and their names.
 fn in_one_folder(paths: &[PathBuf]) -> Option<(&Path, Vec<&str>)> {
     let folder = paths.first()?.parent()?;
-    let name = |path: &'_ PathBuf| -> Option<()> { (path.parent()? == folder).then_some(()) };
-    paths.iter().try_for_each(|path| name(path).ok_or(())).ok()?;
+    let lie_there = paths.iter().all(|path| path.parent() == Some(folder));
     let names = paths.iter().map(|path| path.file_name()?.to_str()).collect::<Option<_>>()?;
-    Some((folder, names))
+    lie_there.then_some((folder, names))
 }
 
 /// Returns the pattern that means these names: their range of numbers if they are one, or else each
