@@ -39,10 +39,10 @@ struct Wanted {
     first: Vec<String>,
     /// Refuses what cannot be read here, by the first files.
     check: fn(&Path, &Name) -> Result<()>,
-    /// The others, as far as the first do not say which these are.
+    /// The others, as far as it is known which these are.
     then: Vec<String>,
-    /// Returns the others, once the first are there.
-    others: fn(&Found, &[String]) -> Result<Vec<String>>,
+    /// Whether the first may say which the others are, as the index of a model does.
+    may_have_index: bool,
     /// What was named, where the files are of another revision, and that one.
     instead_of: Option<(Found, String)>,
 }
@@ -135,8 +135,14 @@ impl Wanted {
 
     /// Fetches all that is needed, and returns the folder.
     fn fetch(&self, hub: &Hub<'_>) -> Result<PathBuf> {
-        hub.fetch_only(&self.found, &self.first)?;
-        let files = [self.first.as_slice(), &(self.others)(&self.found, &self.then)?].concat();
+        let then = match self.may_have_index {
+            true => {
+                hub.fetch_only(&self.found, &self.first)?;
+                needed(&self.found)?.weights
+            }
+            false => self.then.clone(),
+        };
+        let files = [self.first.as_slice(), &then].concat();
         match &self.instead_of {
             Some((named, revision)) => hub.fetch_instead(named, &self.found, revision, &files),
             None => hub.fetch(&self.found, &files),
@@ -231,12 +237,19 @@ fn model_of(hub: &Hub<'_>, name: &Name, check: fn(&Path, &Name) -> Result<()>) -
     let found = hub.find(name)?;
     // Python fetched it, and noted no listing.
     if found.listing.is_none() && !found.was_asked_for() && repository::seems_whole(&found.folder()) {
-        return Ok(Wanted { found, first: Vec::new(), check, then: Vec::new(), others: as_known, instead_of: None });
+        return Ok(Wanted {
+            found,
+            first: Vec::new(),
+            check,
+            then: Vec::new(),
+            may_have_index: false,
+            instead_of: None,
+        });
     }
     let found = hub.list(found)?;
     let wanted = |found: Found, instead_of| {
         let Needed { companions, weights } = needed(&found)?;
-        Ok(Wanted { found, first: companions, check, then: weights, others: weights_of, instead_of })
+        Ok(Wanted { found, first: companions, check, then: weights, may_have_index: true, instead_of })
     };
     let listing = found.listing.as_ref().filter(|_| name.is_main());
     let pickles = listing.map(repository::only_pickles).unwrap_or_default();
@@ -258,15 +271,6 @@ fn needed(found: &Found) -> Result<Needed> {
     Ok(found.listing.as_ref().map(of).transpose()?.unwrap_or_default())
 }
 
-/// Returns the weights of a model, which its index names.
-fn weights_of(found: &Found, _: &[String]) -> Result<Vec<String>> {
-    Ok(needed(found)?.weights)
-}
-
-fn as_known(_: &Found, files: &[String]) -> Result<Vec<String>> {
-    Ok(files.to_vec())
-}
-
 fn check_second(folder: &Path, _: &Name) -> Result<()> {
     dino::Config::read(&folder.join("config.json")).map(drop)
 }
@@ -281,7 +285,7 @@ fn pictures_of(hub: &Hub<'_>, name: &Name, dataset: &Dataset) -> Result<Wanted> 
         first: Vec::new(),
         check: |_, _| Ok(()),
         then,
-        others: as_known,
+        may_have_index: false,
         instead_of: None,
     };
     let found = hub.find(name)?;
