@@ -155,7 +155,7 @@ fn started(list: &Path) -> Result<(Start, Option<String>)> {
         Ok(start) => return Ok((start, None)),
         Err(why) => why,
     };
-    let columns = if has_columns(list) { list::unknown_columns(list) } else { Vec::new() };
+    let columns = if list::is_table(list) { list::unknown_columns(list) } else { Vec::new() };
     let may_name = columns.into_iter().filter(|column| meaning(column).is_none());
     let by = |column: String| Some((list::start(list, Some(&column)).ok()?, column));
     let names = |(start, _): &(Start, String)| start.are_distinct && 2 * start.found > start.tried;
@@ -259,11 +259,6 @@ fn of_splits(tables: &[PathBuf]) -> Option<PathBuf> {
     let extension = extensions.first()?.and_then(OsStr::to_str)?;
     let told_apart = tables.len() > 1 && splits.len() == tables.len() && extensions.len() == 1;
     told_apart.then(|| tables[0].with_file_name(format!("{{{}}}.{extension}", stems.join(","))))
-}
-
-/// Returns whether a file is a table whose first line names its columns.
-fn has_columns(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| ["csv", "tsv"].iter().any(|known| extension.eq_ignore_ascii_case(known)))
 }
 
 /// Returns the list in a folder of pictures, or the folder if it has several, if they have labels:

@@ -26,7 +26,10 @@ use super::column_names::Chosen;
 use super::fingerprint::Fingerprint;
 use super::item::{Item, Origin, Split};
 use super::label::{Label, hidden_note};
-use super::{Dataset, Listing, Source, is_visible, is_visible_name, look, split_names, written};
+use super::{
+    CLASS_NAMES_FILE, CLASSES_FILE, Dataset, Listing, SENTENCES_FILE, Source, is_visible, is_visible_name, look,
+    split_names, written,
+};
 use crate::error::{Context, Error, Kind, Result};
 use crate::text::file as text_file;
 use crate::text::pattern;
@@ -113,7 +116,12 @@ pub fn metadata_lists(folder: &Path) -> Vec<PathBuf> {
 
 /// Returns whether a file is a list by its name.
 pub(super) fn is_list(path: &Path) -> bool {
-    has_extension(path, &TABLES) || has_extension(path, &JSON)
+    is_table(path) || has_extension(path, &JSON)
+}
+
+/// Returns whether a file is a table by its name: its first line says what its columns are.
+pub(super) fn is_table(path: &Path) -> bool {
+    has_extension(path, &TABLES)
 }
 
 /// Returns the lists directly in a folder that say more of its pictures than folders do, as data
@@ -139,7 +147,7 @@ pub(super) fn labelled_lists(folder: &Path) -> Vec<PathBuf> {
 
 /// Returns the tables directly in a folder that are lists by no column.
 pub(super) fn unknown_tables(folder: &Path) -> Vec<PathBuf> {
-    may_be_lists(folder).filter(|path| has_extension(path, &TABLES) && !unknown_columns(path).is_empty()).collect()
+    may_be_lists(folder).filter(|path| is_table(path) && !unknown_columns(path).is_empty()).collect()
 }
 
 /// Returns the files directly in a folder that may be lists by their names, sorted. Other files, of
@@ -147,10 +155,9 @@ pub(super) fn unknown_tables(folder: &Path) -> Vec<PathBuf> {
 fn may_be_lists(folder: &Path) -> impl Iterator<Item = PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let named = entries.filter(|entry| is_visible_name(&entry.file_name())).map(|entry| entry.path());
-    // `init` writes such files beside the pictures, and none of them is a list of them.
     let is_ours = |path: &Path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        ["-class-names.csv", "-classes.txt", "-sentences.json"].iter().any(|end| name.ends_with(end))
+        [CLASSES_FILE, CLASS_NAMES_FILE, SENTENCES_FILE].iter().any(|end| name.ends_with(end))
     };
     let may_be = |path: &PathBuf| (is_list(path) || has_extension(path, &["txt"])) && !is_ours(path);
     let mut found: Vec<PathBuf> = named.filter(may_be).collect();

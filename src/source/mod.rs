@@ -39,6 +39,16 @@ use crate::image::{Decoding, ExifOrientation, Limits};
 use crate::settings::{Must, SHARE, Want, choice, settings};
 use crate::text::pattern;
 
+/// What the file of classes is called that `init` writes beside the pictures, behind the pipeline's
+/// name. Neither it nor the two below are lists of pictures.
+pub const CLASSES_FILE: &str = "-classes.txt";
+
+/// What the table of labels and names is called that `init` writes.
+pub const CLASS_NAMES_FILE: &str = "-class-names.csv";
+
+/// What the file of sentences is called that `init` writes.
+pub const SENTENCES_FILE: &str = "-sentences.json";
+
 choice! {
     /// How the pictures are stored.
     SourceKind {

@@ -107,11 +107,11 @@ pub fn init(wanted: &Wanted) -> Result<Written> {
     };
     // Named after the pipeline file, so that a second one for the same pictures has its own.
     let stem = self::name(&pipeline);
-    let beside = |what: &str| folder.join(format!("{stem}-{what}"));
+    let beside = |what: &str| folder.join(format!("{stem}{what}"));
     let mut written = Written {
-        classes: (classes.is_empty() && listing.is_some()).then(|| beside("classes.txt")),
-        class_names: named.as_ref().map(|_| beside("class-names.csv")),
-        descriptions: wanted.descriptions.is_none().then(|| beside("sentences.json")),
+        classes: (classes.is_empty() && listing.is_some()).then(|| beside(source::CLASSES_FILE)),
+        class_names: named.as_ref().map(|_| beside(source::CLASS_NAMES_FILE)),
+        descriptions: wanted.descriptions.is_none().then(|| beside(source::SENTENCES_FILE)),
         numbered,
         unfetched: listing.is_none(),
         unwritten,
