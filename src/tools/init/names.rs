@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::error::{Context, Kind, Result};
 use crate::text::names::{plain, without_numbers};
 
-/// Words that are followed by a class's number, and say no more than that it is a class.
+/// Words that stand before a class's number and say nothing of what the class is.
 const COUNTERS: [&str; 7] = ["", "c", "class", "label", "category", "cluster", "n"];
 
 /// Returns whether all labels are numbers or codes, `7`, `class_7` or `n01440764`, about which no
