@@ -5,14 +5,14 @@ use std::process::Output;
 
 use crate::pipeline::{Pipeline, entries};
 
-const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/clip-flora");
+pub const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/clip-flora");
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 #[track_caller]
-fn ok(output: &Output) -> String {
+pub fn ok(output: &Output) -> String {
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
     text(&output.stdout)
 }

@@ -1,21 +1,8 @@
 //! The real binary's `init` and `doctor`: from a folder to a pipeline file, and whether all is
 //! there that a run needs.
 
-use std::process::Output;
-
+use crate::cli_init::{MODEL, ok, text};
 use crate::pipeline::{Pipeline, copy, entries};
-
-const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/clip-flora");
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-#[track_caller]
-fn ok(output: &Output) -> String {
-    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
-    text(&output.stdout)
-}
 
 #[test]
 fn the_file_that_init_writes_runs() {
