@@ -19,7 +19,7 @@ pub fn ok(output: &Output) -> String {
 
 /// Runs `init`, which must succeed; returns its notes, and the pipeline file.
 #[track_caller]
-fn init(pipeline: &Pipeline, pictures: &str) -> (String, String) {
+pub fn init(pipeline: &Pipeline, pictures: &str) -> (String, String) {
     let output = pipeline.program(&["init", pictures, "--model", MODEL, "--output", "p.toml", "--force"]);
     ok(&output);
     (text(&output.stderr), std::fs::read_to_string(pipeline.path("p.toml")).unwrap())
@@ -27,7 +27,7 @@ fn init(pipeline: &Pipeline, pictures: &str) -> (String, String) {
 
 /// Runs `init`, which must refuse; returns what it says. Nothing is written.
 #[track_caller]
-fn refused(pipeline: &Pipeline, arguments: &[&str]) -> String {
+pub fn refused(pipeline: &Pipeline, arguments: &[&str]) -> String {
     let before = entries(pipeline.folder.path());
     let output = pipeline.program(&[&["init"], arguments, &["--model", MODEL]].concat());
     assert!(!output.status.success(), "{}", text(&output.stdout));

@@ -32,6 +32,7 @@ mod cli_cache;
 mod cli_errors;
 mod cli_init;
 mod cli_init_doctor;
+mod cli_init_files;
 mod cli_messages;
 mod cli_runs;
 mod cli_schema;

@@ -4,7 +4,7 @@
 use std::fs::{File, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
@@ -94,15 +94,25 @@ pub(crate) fn beside(path: &Path, text: &str) -> std::io::Result<NamedTempFile> 
 /// # Errors
 /// Returns [`Kind::System`] if it cannot be written.
 pub(crate) fn replace(path: &Path, text: &str) -> Result<()> {
-    let place = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let written = || {
-        let file = beside(&place, text)?;
-        if let Ok(known) = std::fs::metadata(&place) {
-            file.as_file().set_permissions(known.permissions())?;
-        }
+        let (file, place) = in_place_of(path, text)?;
         file.persist(&place).map(drop).map_err(|refused| refused.error)
     };
     written().at(Kind::System, "cannot write", path)
+}
+
+/// Writes a file under a temporary name beside the place of the one that it is to replace, with the
+/// rights of that. Returns it and the place, which is where a link leads.
+///
+/// # Errors
+/// Fails as [`beside`] does.
+pub(crate) fn in_place_of(path: &Path, text: &str) -> std::io::Result<(NamedTempFile, PathBuf)> {
+    let place = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let file = beside(&place, text)?;
+    if let Ok(known) = std::fs::metadata(&place) {
+        file.as_file().set_permissions(known.permissions())?;
+    }
+    Ok((file, place))
 }
 
 #[cfg(test)]

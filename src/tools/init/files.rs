@@ -60,19 +60,25 @@ pub(super) fn there_already(path: &Path, others: &[&PathBuf]) -> Error {
 }
 
 /// Writes files under temporary names beside their places, and then renames them. If one cannot be
-/// written or renamed, those that were new are removed again.
+/// written or renamed, those that were new are removed again. A link to a file that is overwritten
+/// stays, and so do the rights of the file.
 ///
 /// # Errors
 /// Returns [`Kind::System`] if one cannot be written, [`Kind::Usage`] if one is there meanwhile.
 pub(super) fn write(files: &[(&PathBuf, String)], force: bool) -> Result<()> {
     let mut whole = Vec::new();
     for (path, text) in files {
-        whole.push((*path, text_file::beside(path, text).at(Kind::System, "cannot write", path)?));
+        let (file, place) = match force {
+            true => text_file::in_place_of(path, text),
+            false => text_file::beside(path, text).map(|file| (file, (*path).clone())),
+        }
+        .at(Kind::System, "cannot write", path)?;
+        whole.push((*path, file, place));
     }
     let mut new: Vec<&PathBuf> = Vec::new();
-    for (path, file) in whole {
+    for (path, file, place) in whole {
         let is_new = !path.exists();
-        let named = if force { file.persist(path) } else { file.persist_noclobber(path) };
+        let named = if force { file.persist(&place) } else { file.persist_noclobber(&place) };
         match named {
             Ok(_) if is_new => new.push(path),
             Ok(_) => {}
