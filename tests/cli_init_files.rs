@@ -1,7 +1,7 @@
 //! What the real binary's `init` writes: over which files, about which classes, and what it says of
 //! them.
 
-use crate::cli_init::{init, refused};
+use crate::cli_init::{init, ok, refused};
 use crate::pipeline::Pipeline;
 
 #[test]
@@ -22,4 +22,32 @@ fn a_pipeline_file_that_is_a_link_is_overwritten_where_it_leads() {
     assert!(pipeline.path("p.toml").is_symlink());
     let written = std::fs::read_to_string(pipeline.path("versioned/mine.toml")).unwrap();
     assert!(written.contains("[dataset]"), "{written}");
+}
+
+/// A table of Kaggle's: which of its columns holds labels is for the user to say.
+#[test]
+fn a_column_that_may_hold_labels_is_offered_and_no_list_of_names_stands_in_its_way() {
+    let pipeline = Pipeline::new(0, 0);
+    (0..4).for_each(|n| pipeline.picture(&format!("kaggle/train/{n}.png"), n % 2, n));
+    pipeline.write("kaggle/labels.csv", "id,breed,age\n0,rose,1\n1,lily,2\n2,rose,1\n3,lily,2\n");
+    let (said, file) = init(&pipeline, "kaggle/labels.csv");
+    assert!(said.contains("as it is, a run would be refused: the dataset names no classes: no column is"), "{said}");
+    assert!(said.contains("dataset.label_column chooses one of breed, age"), "{said}");
+    assert!(file.contains("\n# label_column = \"breed\"    # uncomment") && file.contains("others are age"), "{file}");
+    assert!(!file.contains("\nclasses = ") && !pipeline.path("p-classes.txt").exists(), "{file}");
+    pipeline.write("p.toml", &file.replace("# label_column", "label_column"));
+    assert!(ok(&pipeline.program(&["doctor", "p.toml"])).contains("4 files, 2 classes"));
+}
+
+/// What a run only notes is no refusal: with names in the list, it goes.
+#[test]
+fn a_list_that_cannot_be_read_among_pictures_is_noted_where_a_run_notes_it() {
+    let pipeline = Pipeline::new(0, 0);
+    (0..2).for_each(|n| pipeline.picture(&format!("shots/{n}.png"), n, n));
+    pipeline.write("shots/metadata.jsonl", "{\"file_name\": \"0.png\", \"label\": \"a\", \"label\": \"b\"}\n");
+    let (said, _) = init(&pipeline, "shots");
+    assert!(!said.contains("would be refused") && said.contains("the pictures have no labels: "), "{said}");
+    assert!(said.contains("next, write the names of the classes into p-classes.txt"), "{said}");
+    pipeline.write("p-classes.txt", "rose\nlily\n");
+    ok(&pipeline.program(&["doctor", "p.toml"]));
 }

@@ -79,6 +79,7 @@ impl Folder {
         let listing = Listing {
             elsewhere: if classes.len() == 1 { deeper(root, &items) } else { None },
             unlabelled: if classes.is_empty() { unread_lists(root) } else { None },
+            perhaps_labels: Vec::new(),
             notes: empty_folders(root, by_split, &classes)
                 .into_iter()
                 .chain(if classes.is_empty() { None } else { unread_lists(root) })

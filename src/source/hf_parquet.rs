@@ -131,6 +131,7 @@ impl HfParquet {
             validation,
             bytes,
             notes,
+            perhaps_labels: if unlabelled.is_some() { columns.choice.clone() } else { Vec::new() },
             unlabelled,
             elsewhere: None,
         };

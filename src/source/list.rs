@@ -72,7 +72,7 @@ impl List {
         let (mut labels, mut hidden) = (BTreeSet::new(), 0);
         let mut list = List { items: Vec::new(), listing: Listing::default() };
         for (list_path, split) in lists {
-            let Lines { mut rows, note, unlabelled, pictures } = lines_of(&list_path, chosen)?;
+            let Lines { mut rows, note, unlabelled, perhaps_labels, pictures } = lines_of(&list_path, chosen)?;
             rows.sort_by(|a, b| a.path.cmp(&b.path));
             let own = list_path.parent().unwrap_or(Path::new(""));
             let start = root.or(pictures.as_deref()).unwrap_or(own);
@@ -87,11 +87,15 @@ impl List {
                 list.items.push(item(file, row));
             }
             list.listing.notes.extend(note);
-            list.listing.unlabelled = list.listing.unlabelled.or(unlabelled);
+            if list.listing.unlabelled.is_none() {
+                (list.listing.unlabelled, list.listing.perhaps_labels) = (unlabelled, perhaps_labels);
+            }
         }
         list.listing.notes.extend(hidden_note(hidden));
         list.listing.has_labels = !labels.is_empty();
-        list.listing.unlabelled = list.listing.unlabelled.filter(|_| labels.is_empty());
+        if list.listing.has_labels {
+            (list.listing.unlabelled, list.listing.perhaps_labels) = (None, Vec::new());
+        }
         list.listing.classes = labels.into_iter().map(Label::into_name).collect();
         list.listing.items = list.items.len() as u64;
         let of = |split: Split| list.items.iter().filter(|item| item.split == Some(split)).count() as u64;
@@ -236,17 +240,20 @@ struct Lines {
     note: Option<String>,
     /// Why there are no labels, where there may be some.
     unlabelled: Option<String>,
+    /// The columns that may hold them.
+    perhaps_labels: Vec<String>,
     /// Where its paths start, if not in its own folder.
     pictures: Option<PathBuf>,
 }
 
 impl Lines {
     fn of(rows: Vec<Row>) -> Self {
-        Lines { rows, note: None, unlabelled: None, pictures: None }
+        Lines { rows, note: None, unlabelled: None, perhaps_labels: Vec::new(), pictures: None }
     }
 
     fn of_columns((columns, rows): (Columns, Vec<Row>)) -> Self {
-        Lines { note: columns.note, unlabelled: columns.unlabelled, ..Lines::of(rows) }
+        let Columns { note, unlabelled, perhaps_labels, .. } = columns;
+        Lines { note, unlabelled, perhaps_labels, ..Lines::of(rows) }
     }
 }
 

@@ -180,6 +180,8 @@ pub struct Listing {
     pub bytes: u64,
     /// Why there are no labels, where the source has what may be some.
     pub unlabelled: Option<String>,
+    /// What `dataset.label_column` may choose then, since nothing says that it is something else.
+    pub perhaps_labels: Vec<String>,
     /// The folder in which the classes seem to lie, if there is one class alone.
     pub elsewhere: Option<PathBuf>,
 }

@@ -180,6 +180,9 @@ impl WebDataset {
         listing.has_labels = !labels.is_empty();
         let json = self.shards.iter().any(|one| one.shard.json);
         let keys = || format!("no key of `json` is known to hold labels: {} names one, such as json.label", KEYS[1]);
+        if json && unlabelled.is_none() && labels.is_empty() {
+            listing.perhaps_labels = vec!["json.label".to_owned()];
+        }
         listing.unlabelled = unlabelled.or_else(|| json.then(keys)).filter(|_| labels.is_empty());
         listing.classes = match &self.names {
             Some(names) => names.clone(),

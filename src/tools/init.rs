@@ -105,11 +105,13 @@ pub fn init(wanted: &Wanted) -> Result<Written> {
         None => better_names(&classes),
         Some(_) => None,
     };
+    // Where a column may hold labels, it is for the user to choose it.
+    let lacking = listing.as_ref().filter(|_| classes.is_empty());
     // Named after the pipeline file, so that a second one for the same pictures has its own.
     let stem = self::name(&pipeline);
     let beside = |what: &str| folder.join(format!("{stem}{what}"));
     let mut written = Written {
-        classes: (classes.is_empty() && listing.is_some()).then(|| beside(source::CLASSES_FILE)),
+        classes: lacking.is_some_and(|listing| listing.perhaps_labels.is_empty()).then(|| beside(source::CLASSES_FILE)),
         class_names: named.as_ref().map(|_| beside(source::CLASS_NAMES_FILE)),
         descriptions: wanted.descriptions.is_none().then(|| beside(source::SENTENCES_FILE)),
         numbered,
@@ -177,13 +179,14 @@ pub fn init(wanted: &Wanted) -> Result<Written> {
         written.kept.extend(keep(path, text)?);
     }
     write(&files, wanted.force)?;
-    // A list that is still to be filled in is no trouble, unless other columns may hold the labels.
-    let unlabelled = listing.and_then(|listing| listing.unlabelled);
-    written.trouble = match (&written.classes, unlabelled) {
-        (Some(_), None) => None,
-        (Some(_), Some(why)) => Some(Error::new(Kind::Input, why)),
-        (None, _) => refusal(&written.pipeline).err(),
+    // A list that is still to be filled in is no trouble.
+    written.trouble = match &written.classes {
+        Some(_) => None,
+        None => refusal(&written.pipeline).err(),
     };
+    // A run notes it too; what it refuses says so itself.
+    let unlabelled = listing.and_then(|listing| listing.unlabelled).filter(|_| written.trouble.is_none());
+    written.assumed.extend(unlabelled.map(|why| format!("the pictures have no labels: {why}")));
     Ok(written)
 }
 

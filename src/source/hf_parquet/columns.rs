@@ -115,6 +115,8 @@ pub(super) struct Columns {
     pub(super) notes: Vec<String>,
     /// Why there are no labels.
     pub(super) unlabelled: Option<String>,
+    /// Which columns may hold them then, as far as their types and values say.
+    pub(super) choice: Vec<String>,
 }
 
 /// A column as the first file that has it declares it.
@@ -167,6 +169,7 @@ impl Columns {
             split_is_chosen: split.is_some(),
             notes,
             unlabelled: None,
+            choice: Vec::new(),
         };
         if chosen.pictures_alone {
             return Ok(image_alone);
@@ -215,6 +218,7 @@ impl Columns {
                 return;
             }
             several => {
+                self.choice = several.iter().map(|column| column.name.to_owned()).collect();
                 let several: Vec<String> = several.iter().map(|column| column.shown()).collect();
                 let why = format!("several columns hold classes, {}: choose one with {key}", some_of(&several, SHOWN));
                 self.unlabelled = Some(why);
@@ -225,6 +229,13 @@ impl Columns {
             types::is_text(c.data_type) && Some(c.name) != self.split.as_deref() && !speaks_of_something_else(c.name)
         };
         self.perhaps_labels = others.iter().filter(perhaps).map(|column| column.name.to_owned()).collect();
+        // Of text, the values say it: those of captions do not repeat.
+        let numbers = |c: &&&Column<'_>| {
+            types::is_label(c.data_type) && !types::is_text(c.data_type) && !speaks_of_something_else(c.name)
+        };
+        if useless.is_empty() {
+            self.choice = others.iter().filter(numbers).map(|column| column.name.to_owned()).collect();
+        }
         let shown = |columns: &[&Column<'_>]| some_of(&columns.iter().map(|c| c.shown()).collect::<Vec<_>>(), SHOWN);
         self.unlabelled = Some(match useless.as_slice() {
             [] if others.is_empty() => "there is no column beside the pictures".to_owned(),

@@ -101,6 +101,7 @@ pub(super) fn settle(columns: &mut Columns, parts: impl Fn(&Columns) -> Vec<Part
             columns.notes.push(format!("labels are those of column `{one}`, the only one that may hold some"));
         }
         several => {
+            columns.choice = several.to_vec();
             let several: Vec<String> = several.iter().map(|name| format!("`{name}`")).collect();
             let several = some_of(&several, SHOWN);
             let why = format!("labels may be in any of the columns {several}: choose one with {}", KEYS[1]);

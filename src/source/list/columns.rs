@@ -17,6 +17,8 @@ pub(super) struct Columns {
     pub(super) note: Option<String>,
     /// Why there are no labels, if other columns may hold some.
     pub(super) unlabelled: Option<String>,
+    /// Those columns.
+    pub(super) perhaps_labels: Vec<String>,
 }
 
 impl Columns {
@@ -101,7 +103,11 @@ impl Columns {
         });
         let unlabelled = (found[1].is_none() && !others.is_empty())
             .then(|| format!("no column is known to hold labels: {} chooses one of {left}", KEYS[1]));
-        Ok(Columns { path: place, label: found[1], split: found[2], note, unlabelled })
+        let perhaps_labels = match unlabelled {
+            Some(_) => others.iter().map(|name| (*name).to_owned()).collect(),
+            None => Vec::new(),
+        };
+        Ok(Columns { path: place, label: found[1], split: found[2], note, unlabelled, perhaps_labels })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::source::{Listing, SourceKind};
 use crate::stage::ask::Domain;
+use crate::text::list::{SHOWN, some_of};
 use crate::text::numbers::count;
 
 /// What the pipeline file says; paths are quoted.
@@ -67,6 +68,19 @@ pub(super) fn pipeline_file(parts: &Parts<'_>) -> String {
         Some(column) => format!("image_column = {column}    # the column with the paths\n"),
         None => String::new(),
     };
+    let label_column = match listing.map_or(&[][..], |listing| &listing.perhaps_labels) {
+        [] => String::new(),
+        [first, others @ ..] => {
+            let or = match others {
+                [] => String::new(),
+                others => format!("; others are {}", some_of(others, SHOWN)),
+            };
+            let first = toml::Value::String(first.clone()).to_string();
+            format!(
+                "# label_column = {first}    # uncomment it if it holds the labels, which are for measuring alone{or}\n"
+            )
+        }
+    };
     let classes = match classes.as_ref().or(class_names.as_ref()) {
         Some(names) if *numbered => format!(
             "class_names = {names}    # what each label is called: write a name in place of its number"
@@ -94,7 +108,7 @@ pub(super) fn pipeline_file(parts: &Parts<'_>) -> String {
          [dataset]\n\
          kind = \"{kind}\"\n\
          path = {pictures}\n\
-         {root}{image_column}\
+         {root}{image_column}{label_column}\
          {classes}\n\
          # tolerance = 0.05    # the share of files that may be rejected\n\
          \n\
