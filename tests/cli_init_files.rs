@@ -51,3 +51,26 @@ fn a_list_that_cannot_be_read_among_pictures_is_noted_where_a_run_notes_it() {
     pipeline.write("p-classes.txt", "rose\nlily\n");
     ok(&pipeline.program(&["doctor", "p.toml"]));
 }
+
+/// The first of them by their order has the underscore, and so a table is written.
+#[test]
+fn labels_that_are_spelled_alike_are_one_class_in_init_and_in_a_run_and_both_say_so() {
+    let pipeline = Pipeline::new(0, 0);
+    (0..3).for_each(|n| pipeline.picture(&format!("{n}.png"), n, n));
+    for (labels, table) in
+        [(["Red_rose", "red rose"], true), (["red_rose", "red rose"], false), (["Rose", "rose"], false)]
+    {
+        let [one, other] = labels;
+        pipeline.write("list.csv", &format!("path,label\n0.png,{one}\n1.png,{other}\n2.png,lily\n"));
+        let (said, file) = init(&pipeline, "list.csv");
+        let (mut first, mut second) = (one, other);
+        if second < first {
+            (first, second) = (second, first);
+        }
+        let note = format!("the labels '{first}' and '{second}' are spelled alike, and are one class");
+        assert!(said.contains("3 files of 2 classes") && said.contains(&note), "{said}");
+        assert_eq!(file.contains("class_names = "), table, "{file}");
+        let checked = ok(&pipeline.program(&["doctor", "p.toml"]));
+        assert!(checked.contains("3 files, 2 classes") && checked.contains(&note), "{checked}");
+    }
+}

@@ -2,9 +2,11 @@
 //! with letters and their accents composed or apart, and with numbers before them.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
+
+use super::terminal::in_line;
 
 /// Returns the form in which two spellings of a class name are the same: in lower case, with spaces
 /// for underscores, without spaces around, and composed.
@@ -20,6 +22,37 @@ pub(crate) fn composed(name: &str) -> Cow<'_, str> {
 /// Returns a name with letters and their accents apart (Unicode's NFD), as macOS names files.
 pub(crate) fn decomposed(name: &str) -> Cow<'_, str> {
     DecomposingNormalizerBorrowed::new_nfd().normalize(name)
+}
+
+/// Names as classes: those that are spelled alike are one.
+pub(crate) struct Apart {
+    /// The first name of each spelling.
+    pub(crate) names: Vec<String>,
+    /// Which of them each name is.
+    pub(crate) places: Vec<usize>,
+    /// A sentence about each name that another stands for.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Apart {
+    pub(crate) fn of(labels: &[String]) -> Self {
+        let mut apart = Apart { names: Vec::new(), places: Vec::new(), notes: Vec::new() };
+        let mut alike = HashMap::new();
+        for label in labels {
+            let place = *alike.entry(plain(label)).or_insert(apart.names.len());
+            match apart.names.get(place) {
+                None => apart.names.push(label.clone()),
+                Some(before) if before == label => {}
+                Some(before) => apart.notes.push(format!(
+                    "the labels '{}' and '{}' are spelled alike, and are one class",
+                    in_line(before),
+                    in_line(label)
+                )),
+            }
+            apart.places.push(place);
+        }
+        apart
+    }
 }
 
 /// Returns the names without the numbers before them and with spaces for underscores, as of

@@ -16,6 +16,7 @@ use crate::stage::ask::Domain;
 use crate::stage::ingest;
 use crate::stage::progress::{Progress, Silent};
 use crate::stop::Stop;
+use crate::text::names::Apart;
 use crate::text::numbers::{count, counted};
 use crate::workspace::{on_hub, opened};
 use files::{keep, says_nothing, there_already, write};
@@ -71,7 +72,15 @@ pub struct Written {
 /// Returns [`Kind::Usage`] if a file exists already, something that was named does not exist, or no
 /// model is known; [`Kind::Input`] if there are no pictures, or the class names cannot be read.
 pub fn init(wanted: &Wanted) -> Result<Written> {
-    let Found { name, dataset, listing, because } = found(&wanted.pictures)?;
+    let Found { name, dataset, mut listing, because } = found(&wanted.pictures)?;
+    let mut alike = Vec::new();
+    if let Some(listing) = &mut listing {
+        // Counted as a run counts them.
+        let Apart { names, notes, .. } = Apart::of(&listing.classes);
+        listing.classes = names;
+        listing.notes.extend(notes.iter().cloned());
+        alike = notes;
+    }
     let pipeline = wanted.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.toml")));
     let pipeline = std::path::absolute(&pipeline).at(Kind::Usage, "cannot find", &pipeline)?;
     let folder = pipeline.parent().unwrap_or(Path::new("/")).to_path_buf();
@@ -132,6 +141,7 @@ pub fn init(wanted: &Wanted) -> Result<Written> {
         ),
     });
     written.assumed.extend(because);
+    written.assumed.extend(alike);
     written.assumed.extend(model.because.map(|why| format!("model.path = \"{}\": {why}", model.path.display())));
     written.assumed.push(domain::in_words(guess.as_ref()));
     let file = |given: &Option<PathBuf>, new: &Option<PathBuf>| {

@@ -6,7 +6,7 @@ use super::IngestSettings;
 use crate::error::{Error, Kind, Result};
 use crate::source::{ClassMap, Source};
 use crate::text::list::{SHOWN, some_of};
-use crate::text::names::{after_numbers, plain, without_numbers};
+use crate::text::names::{Apart, after_numbers, plain, without_numbers};
 use crate::text::terminal::in_line;
 
 /// The classes of a dataset.
@@ -51,6 +51,11 @@ impl Classes {
         let id = |(label, name): (&String, &String)| Some((label.clone(), *found.ids.get(name)?));
         let ids = labels.iter().zip(&names).filter_map(id).collect();
         notes.extend(found.notes);
+        // The map gives them the same name, of which nothing else would be said.
+        if settings.class_map.is_some() && settings.classes.is_none() {
+            let alike = Apart::of(labels).notes;
+            notes.extend(alike.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>());
+        }
         notes.extend(numbers_in_prompts(&found.names));
         notes.extend(comments_among(&found.names));
         Ok(Classes { names: found.names, ids, notes })
@@ -58,20 +63,8 @@ impl Classes {
 
     /// Makes a class of each label; labels that are spelled alike are one.
     fn of_labels(labels: &[String]) -> Result<Self> {
-        let mut names: Vec<String> = Vec::new();
-        let (mut alike, mut ids, mut notes) = (HashMap::new(), HashMap::new(), Vec::new());
-        for label in labels {
-            let id = *alike.entry(plain(label)).or_insert(names.len());
-            match names.get(id) {
-                None => names.push(label.clone()),
-                Some(before) if before == label => {}
-                Some(before) => {
-                    let (before, label) = (in_line(before), in_line(label));
-                    notes.push(format!("the labels '{before}' and '{label}' are spelled alike, and are one class"));
-                }
-            }
-            ids.insert(label.clone(), id as i32);
-        }
+        let Apart { names, places, notes } = Apart::of(labels);
+        let ids = labels.iter().cloned().zip(places.into_iter().map(|place| place as i32)).collect();
         match names.as_slice() {
             [] => Err(Error::new(Kind::Input, "the dataset names no classes")
                 .hint("list them in a text file, one name a line, and name it as dataset.classes")),
