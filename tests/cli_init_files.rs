@@ -1,7 +1,7 @@
 //! What the real binary's `init` writes: over which files, about which classes, and what it says of
 //! them.
 
-use crate::cli_init::{init, ok, refused};
+use crate::cli_init::{init, ok, refused, text};
 use crate::pipeline::Pipeline;
 
 #[test]
@@ -73,4 +73,24 @@ fn labels_that_are_spelled_alike_are_one_class_in_init_and_in_a_run_and_both_say
         let checked = ok(&pipeline.program(&["doctor", "p.toml"]));
         assert!(checked.contains("3 files, 2 classes") && checked.contains(&note), "{checked}");
     }
+}
+
+/// Questions about numbers would be paid for, and their answers be of no use.
+#[test]
+fn nothing_is_asked_about_numbers_unless_a_user_insists() {
+    let pipeline = Pipeline::new(0, 0);
+    (0..4).for_each(|n| pipeline.picture(&format!("coded/n0144076{}/{n}.png", n % 2), n % 2, n));
+    init(&pipeline, "coded");
+    let describe = |rest: &[&str]| {
+        let set = ["--set", "describe.model=some", "--set", "describe.endpoint=http://127.0.0.1:9/v1", "--dry-run"];
+        pipeline.program(&[&["describe", "p.toml"], &set[..], rest].concat())
+    };
+    let refused = describe(&[]);
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("numbers or codes, such as 'n01440760'") && said.contains("--classes"), "{said}");
+    assert!(said.contains("hint: write names into ") && said.contains("p-class-names.csv"), "{said}");
+    assert!(ok(&describe(&["--classes", "n01440760"])).contains("1 class"));
+    pipeline.write("p-class-names.csv", "label,name\nn01440760,rose\nn01440761,lily\n");
+    assert!(ok(&describe(&[])).contains("2 classes"));
 }

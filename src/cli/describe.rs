@@ -68,7 +68,7 @@ pub(super) struct Describe {
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "10", value_parser = clap::value_parser!(u32).range(1..))]
     contrast: Option<u32>,
 
-    /// Ask about these classes alone
+    /// Ask about these classes alone, even if their names are numbers or codes
     #[arg(long, value_name = "NAME", num_args = 1..)]
     classes: Vec<String>,
 

@@ -55,6 +55,22 @@ impl Apart {
     }
 }
 
+/// Words that stand before a class's number and say nothing of what the class is.
+const COUNTERS: [&str; 7] = ["", "c", "class", "label", "category", "cluster", "n"];
+
+/// Returns whether all labels are numbers or codes, `7`, `class_7` or `n01440764`, about which no
+/// language model can say anything.
+pub(crate) fn are_numbers(labels: &[String]) -> bool {
+    let is_number = |label: &String| {
+        let word = label.trim_end_matches(|c: char| c.is_ascii_digit());
+        let number = &label[word.len()..];
+        let word = word.trim_end_matches(['_', '-', '.', ' ']).trim().to_lowercase();
+        // WordNet's numbers have eight digits; `n2` may be a name.
+        !number.is_empty() && COUNTERS.contains(&word.as_str()) && (word != "n" || number.len() == 8)
+    };
+    !labels.is_empty() && labels.iter().all(is_number)
+}
+
 /// Returns the names without the numbers before them and with spaces for underscores, as of
 /// `001.Black_footed_Albatross`; `None` unless every name has a number, and the numbers only count
 /// the names: they are followed by more than a space, are padded with zeros, or run from 0 or 1
@@ -101,6 +117,20 @@ mod tests {
         assert_eq!(decomposed("Gänseblümchen"), apart);
         assert_eq!(plain(&apart.to_uppercase()), plain("gänseblümchen"));
         assert_eq!(plain(" Corn_Poppy"), "corn poppy");
+    }
+
+    #[test]
+    fn numbers_and_codes_are_no_names() {
+        let of = |labels: &[&str]| are_numbers(&labels.iter().map(|l| (*l).to_owned()).collect::<Vec<_>>());
+        for labels in
+            [&["0", "1", "12"][..], &["class_0", "class_1"], &["n01440764", "n01443537"], &["c0", "c1"], &["-1", "1"]]
+        {
+            assert!(of(labels), "{labels:?}");
+        }
+        for labels in [&["707-320", "747-100"][..], &["A4", "A6"], &["1", "rose"], &["Boeing 737"], &["n2", "n3"], &[]]
+        {
+            assert!(!of(labels), "{labels:?}");
+        }
     }
 
     #[test]

@@ -16,11 +16,11 @@ use crate::stage::ask::Domain;
 use crate::stage::ingest;
 use crate::stage::progress::{Progress, Silent};
 use crate::stop::Stop;
-use crate::text::names::Apart;
+use crate::text::names::{Apart, are_numbers};
 use crate::text::numbers::{count, counted};
 use crate::workspace::{on_hub, opened};
 use files::{keep, says_nothing, there_already, write};
-use names::{are_numbers, better_names, map_of, no_sentences};
+use names::{better_names, map_of, no_sentences};
 use pipeline_file::{Parts, pipeline_file};
 
 /// What to make a pipeline file from.

@@ -51,6 +51,14 @@ impl Ready {
         let (source, ingest) = opened::pictures(spec)?;
         let classes = ingest::classes(source.as_ref(), &ingest)?;
         let chosen = chosen(&wanted.classes, &classes)?;
+        // The answers would be paid for, and be of no use.
+        if wanted.classes.is_empty()
+            && let Some(error) = ingest::without_names(&classes, &ingest)
+        {
+            let way = error.own_hint().unwrap_or_default();
+            let hint = format!("{way}; or insist with --classes, which asks about those that it names");
+            return Err(error.hint(hint));
+        }
         let (model, is_only) = match &settings.model {
             Some(model) => (model.clone(), false),
             None => (only_model(spec, stop)?, true),

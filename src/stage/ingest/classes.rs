@@ -6,7 +6,7 @@ use super::IngestSettings;
 use crate::error::{Error, Kind, Result};
 use crate::source::{ClassMap, Source};
 use crate::text::list::{SHOWN, some_of};
-use crate::text::names::{Apart, after_numbers, plain, without_numbers};
+use crate::text::names::{Apart, after_numbers, are_numbers, plain, without_numbers};
 use crate::text::terminal::in_line;
 
 /// The classes of a dataset.
@@ -56,7 +56,7 @@ impl Classes {
             let alike = Apart::of(labels).notes;
             notes.extend(alike.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>());
         }
-        notes.extend(numbers_in_prompts(&found.names));
+        notes.extend(numbers_in_prompts(&found.names, settings.class_map.as_ref()));
         notes.extend(comments_among(&found.names));
         Ok(Classes { names: found.names, ids, notes })
     }
@@ -148,19 +148,30 @@ fn named(labels: &[String], map: &ClassMap) -> Result<(Vec<String>, Vec<String>)
     Ok((labels.iter().map(name).collect(), notes))
 }
 
+/// Says how classes are given other names than their labels.
+pub(super) fn to_name_them(map: Option<&ClassMap>) -> String {
+    match map {
+        Some(map) => format!("write names into {}, in place of the labels", map.path.display()),
+        None => "name the classes in a file of labels and names, dataset.class_names".to_owned(),
+    }
+}
+
 /// Says that class names are numbers, or begin with them, and so do the prompts that are made of
 /// them.
-fn numbers_in_prompts(names: &[String]) -> Option<String> {
-    const MEND: &str = "name the classes in a file of labels and names, dataset.class_names";
-    if let Some(number) = names.iter().find(|name| name.bytes().all(|byte| byte.is_ascii_digit())) {
+fn numbers_in_prompts(names: &[String], map: Option<&ClassMap>) -> Option<String> {
+    let mend = to_name_them(map);
+    let are_all = are_numbers(names);
+    if let Some(number) = names.iter().find(|name| are_all || name.bytes().all(|byte| byte.is_ascii_digit())) {
+        let number = in_line(number);
         return Some(format!(
-            "a class is called '{number}', and a prompt such as 'a photo of a {number}.' says nothing of its looks: {MEND}"
+            "a class is called '{number}', and a prompt such as 'a photo of a {number}.' says nothing of its looks: {mend}"
         ));
     }
     let rests = after_numbers(names)?;
-    let mend = match without_numbers(names) {
-        Some(_) => format!("{MEND}, as `microclip-pipe init` writes one"),
-        None => format!("{MEND}; without the numbers, some would be the same"),
+    let mend = match (without_numbers(names), map) {
+        (Some(_), Some(_)) => mend,
+        (Some(_), None) => format!("{mend}, as `microclip-pipe init` writes one"),
+        (None, _) => format!("{mend}; without the numbers, some would be the same"),
     };
     let (first, plain) = (in_line(names.first()?), in_line(rests.first()?));
     Some(format!(
@@ -227,12 +238,16 @@ mod tests {
 
     #[test]
     fn numbers_that_prompts_would_say_are_a_note() {
-        let note = |names: &[&str]| numbers_in_prompts(&texts(names));
+        let note = |names: &[&str]| numbers_in_prompts(&texts(names), None);
         assert!(note(&["0", "1"]).unwrap().contains("'a photo of a 0.' says nothing"));
         let numbered = note(&["001.Black footed Albatross", "002.Auk"]).unwrap();
         assert!(
             numbered.contains("'a photo of a 001.Black footed Albatross.', not 'a photo of a Black footed Albatross.'")
         );
+        assert!(note(&["n01440764", "n01443537"]).unwrap().contains("'a photo of a n01440764.' says nothing"));
+        let map = ClassMap { path: "map.csv".into(), pairs: Vec::new() };
+        let filled = numbers_in_prompts(&texts(&["0", "1"]), Some(&map)).unwrap();
+        assert!(filled.ends_with("of its looks: write names into map.csv, in place of the labels"), "{filled}");
         assert_eq!(note(&["707-320", "A300"]), None);
         assert_eq!(note(&["rose", "aster"]), None);
         assert!(note(&["01_rose", "02_rose", "03_iris"]).unwrap().contains("some would be the same"));

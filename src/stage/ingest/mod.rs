@@ -29,6 +29,7 @@ use crate::stage::pictures;
 use crate::store::layout::{Partition, Store};
 use crate::store::reader;
 use crate::table::arrays;
+use crate::text::names::are_numbers;
 use crate::text::numbers::counted;
 use crate::text::terminal::in_line;
 
@@ -119,6 +120,15 @@ pub fn classes(source: &dyn Source, settings: &IngestSettings) -> Result<Vec<Str
 /// Fails like [`classes`].
 pub fn notes(source: &dyn Source, settings: &IngestSettings) -> Result<Vec<String>> {
     Ok(all_notes(Classes::of(source, settings)?.notes, source))
+}
+
+/// Returns the error about classes whose names are all numbers or codes, of which nobody can say
+/// what they look like; `None` if they are names.
+pub fn without_names(classes: &[String], settings: &IngestSettings) -> Option<Error> {
+    let first = classes.first().filter(|_| are_numbers(classes))?;
+    let what =
+        format!("the class names are numbers or codes, such as '{}', which say nothing of looks", in_line(first));
+    Some(Error::new(Kind::Input, what).hint(classes::to_name_them(settings.class_map.as_ref())))
 }
 
 /// Adds the source's notes to those about its classes.

@@ -5,22 +5,6 @@ use std::collections::HashSet;
 use crate::error::{Context, Kind, Result};
 use crate::text::names::{plain, without_numbers};
 
-/// Words that stand before a class's number and say nothing of what the class is.
-const COUNTERS: [&str; 7] = ["", "c", "class", "label", "category", "cluster", "n"];
-
-/// Returns whether all labels are numbers or codes, `7`, `class_7` or `n01440764`, about which no
-/// language model can say anything.
-pub(super) fn are_numbers(labels: &[String]) -> bool {
-    let is_number = |label: &String| {
-        let word = label.trim_end_matches(|c: char| c.is_ascii_digit());
-        let number = &label[word.len()..];
-        let word = word.trim_end_matches(['_', '-', '.', ' ']).trim().to_lowercase();
-        // WordNet's numbers have eight digits; `n2` may be a name.
-        !number.is_empty() && COUNTERS.contains(&word.as_str()) && (word != "n" || number.len() == 8)
-    };
-    !labels.is_empty() && labels.iter().all(is_number)
-}
-
 /// Returns names for labels that are names with numbers before them or underscores in them; `None`
 /// if the labels do as they are, or if names of two would be the same: a run says what it makes of
 /// labels that are alike.
@@ -58,20 +42,6 @@ pub(super) fn no_sentences(classes: &[String]) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_and_codes_are_no_names() {
-        let of = |labels: &[&str]| are_numbers(&labels.iter().map(|l| (*l).to_owned()).collect::<Vec<_>>());
-        for labels in
-            [&["0", "1", "12"][..], &["class_0", "class_1"], &["n01440764", "n01443537"], &["c0", "c1"], &["-1", "1"]]
-        {
-            assert!(of(labels), "{labels:?}");
-        }
-        for labels in [&["707-320", "747-100"][..], &["A4", "A6"], &["1", "rose"], &["Boeing 737"], &["n2", "n3"], &[]]
-        {
-            assert!(!of(labels), "{labels:?}");
-        }
-    }
 
     #[test]
     fn labels_whose_names_would_be_the_same_stay_as_they_are() {
