@@ -74,7 +74,8 @@ pub(crate) fn are_numbers(labels: &[String]) -> bool {
 /// Returns the names without the numbers before them and with spaces for underscores, as of
 /// `001.Black_footed_Albatross`; `None` unless every name has a number, and the numbers only count
 /// the names: they are followed by more than a space, are padded with zeros, or run from 0 or 1
-/// without a gap. A year before a car's name does not count it.
+/// without a gap, or with gaps if the names still differ without them. A year before a car's name
+/// does not count it. WordNet's codes, as of `n02085620-Chihuahua`, are such numbers too.
 pub(crate) fn without_numbers(names: &[String]) -> Option<Vec<String>> {
     let rests = after_numbers(names)?;
     let told_apart = rests.iter().map(|rest| plain(rest)).collect::<HashSet<_>>().len() == rests.len();
@@ -84,17 +85,22 @@ pub(crate) fn without_numbers(names: &[String]) -> Option<Vec<String>> {
 /// Like [`without_numbers`], even if two names are the same without their numbers.
 pub(crate) fn after_numbers(names: &[String]) -> Option<Vec<String>> {
     let mut numbers = Vec::new();
-    let (mut padded, mut marked) = (false, true);
+    let (mut padded, mut marked, mut codes) = (false, true, 0);
     let mut rests = Vec::new();
     for name in names {
         let name = name.trim();
-        let digits = name.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, rest) = name.split_at(digits);
+        let (is_code, numbered) = match name.strip_prefix('n').filter(|rest| begins_with_code(rest)) {
+            Some(rest) => (true, rest),
+            None => (false, name),
+        };
+        let digits = numbered.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = numbered.split_at(digits);
         let text = rest.trim_start_matches(['.', '_', '-', ')', ':', ' ']);
         if text.len() == rest.len() || !text.starts_with(char::is_alphabetic) {
             return None;
         }
-        padded |= number.len() > 1 && number.starts_with('0');
+        codes += usize::from(is_code);
+        padded |= !is_code && number.len() > 1 && number.starts_with('0');
         marked &= !rest[..rest.len() - text.len()].trim_matches([' ', '_']).is_empty();
         numbers.push(number.parse::<u64>().ok()?);
         rests.push(text.replace('_', " ").trim().to_owned());
@@ -102,8 +108,19 @@ pub(crate) fn after_numbers(names: &[String]) -> Option<Vec<String>> {
     numbers.sort_unstable();
     let distinct = numbers.windows(2).all(|pair| pair[0] < pair[1]);
     let (least, greatest) = (*numbers.first()?, *numbers.last()?);
-    let counts = least <= 1 && greatest - least == numbers.len() as u64 - 1;
+    if codes > 0 {
+        return (names.len() > 1 && distinct && codes == names.len()).then_some(rests);
+    }
+    // Of `1 dollar` and `5 dollars`, the number is what tells them apart.
+    let singular = |rest: &String| plain(rest).trim_end_matches('s').to_owned();
+    let are_apart = || rests.iter().map(singular).collect::<HashSet<_>>().len() == rests.len();
+    let counts = least <= 1 && (greatest - least == numbers.len() as u64 - 1 || are_apart());
     (names.len() > 1 && distinct && (padded || marked || counts)).then_some(rests)
+}
+
+/// Returns whether a text begins with eight digits, as WordNet's codes have them.
+fn begins_with_code(text: &str) -> bool {
+    text.bytes().take_while(u8::is_ascii_digit).count() == 8
 }
 
 #[cfg(test)]
@@ -142,6 +159,9 @@ mod tests {
             ["1-rose", "5-tiger lily"],
             ["0 rose", "1 tiger_lily"],
             ["1_rose", "2_tiger_lily"],
+            ["1_rose", "10_tiger_lily"],
+            ["n02085620-rose", "n02085782-tiger_lily"],
+            ["n02085620_rose", "n02085782_tiger_lily"],
         ] {
             assert_eq!(off(&numbered), rose_lily, "{numbered:?}");
         }
@@ -151,6 +171,9 @@ mod tests {
             ["1.rose", "lily"],
             ["707-320", "747-100"],
             ["1.rose", "2.Rose"],
+            ["1 dollar", "5 dollars"],
+            ["3 musketeers", "7 up"],
+            ["n02085620-rose", "2-lily"],
         ] {
             assert_eq!(off(&other), None, "{other:?}");
         }
