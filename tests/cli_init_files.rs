@@ -94,3 +94,17 @@ fn nothing_is_asked_about_numbers_unless_a_user_insists() {
     pipeline.write("p-class-names.csv", "label,name\nn01440760,rose\nn01440761,lily\n");
     assert!(ok(&describe(&[])).contains("2 classes"));
 }
+
+#[test]
+fn splits_that_would_become_classes_are_said_by_init_and_by_a_run() {
+    let pipeline = Pipeline::new(0, 0);
+    for n in 0..4 {
+        let split = ["train_set", "test_set"][n as usize % 2];
+        pipeline.picture(&format!("pets/{split}/{}/{n}.png", ["cats", "dogs"][n as usize / 2]), n / 2, n);
+    }
+    let (said, file) = init(&pipeline, "pets");
+    let note = "the folders test_set, train_set count as classes, and all their pictures are for training";
+    assert!(said.contains(note) && file.contains(note), "{said}");
+    let checked = ok(&pipeline.program(&["doctor", "p.toml"]));
+    assert!(checked.contains(note), "{checked}");
+}

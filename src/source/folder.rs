@@ -9,6 +9,8 @@
 //! picture's extension are left aside, and a note counts them; pictures in an unsupported format
 //! are not, so that users see them rejected.
 
+mod no_classes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
@@ -68,6 +70,7 @@ impl Folder {
             return Err(foreign::instead(root, Asked::Pipeline).unwrap_or_else(nothing));
         }
         let by_split = has_splits(root, found.iter().map(|(place, _)| place))?;
+        let no_classes = if by_split { None } else { no_classes::note(root, found.iter().map(|(place, _)| place)) };
         let items: Vec<Item> = found.into_iter().map(|(place, origin)| item(root, &place, origin, by_split)).collect();
         // In a clone without its files, every picture is a pointer of a hundred bytes.
         let small = items.iter().find(|item| (1..POINTER).contains(&item.origin.byte_len()));
@@ -80,6 +83,7 @@ impl Folder {
             elsewhere: if classes.len() == 1 { deeper(root, &items) } else { None },
             unlabelled: if classes.is_empty() { unread_lists(root) } else { None },
             perhaps_labels: Vec::new(),
+            no_classes,
             notes: empty_folders(root, by_split, &classes)
                 .into_iter()
                 .chain(if classes.is_empty() { None } else { unread_lists(root) })

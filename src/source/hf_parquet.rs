@@ -133,6 +133,7 @@ impl HfParquet {
             notes,
             perhaps_labels: if unlabelled.is_some() { columns.choice.clone() } else { Vec::new() },
             unlabelled,
+            no_classes: None,
             elsewhere: None,
         };
         let chosen = if chosen.names == [None; 3] { String::new() } else { format!("{:?}", chosen.names) };

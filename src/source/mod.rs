@@ -182,6 +182,8 @@ pub struct Listing {
     pub unlabelled: Option<String>,
     /// What `dataset.label_column` may choose then, since nothing says that it is something else.
     pub perhaps_labels: Vec<String>,
+    /// What the classes look like, if they seem to be none: splits, data sets or masks.
+    pub no_classes: Option<String>,
     /// The folder in which the classes seem to lie, if there is one class alone.
     pub elsewhere: Option<PathBuf>,
 }

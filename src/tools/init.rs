@@ -141,6 +141,7 @@ pub fn init(wanted: &Wanted) -> Result<Written> {
         ),
     });
     written.assumed.extend(because);
+    written.assumed.extend(listing.as_ref().and_then(|listing| listing.no_classes.clone()));
     written.assumed.extend(alike);
     written.assumed.extend(model.because.map(|why| format!("model.path = \"{}\": {why}", model.path.display())));
     written.assumed.push(domain::in_words(guess.as_ref()));

@@ -134,7 +134,7 @@ pub fn without_names(classes: &[String], settings: &IngestSettings) -> Option<Er
 /// Adds the source's notes to those about its classes.
 fn all_notes(mut notes: Vec<String>, source: &dyn Source) -> Vec<String> {
     let listing = source.listing();
-    notes.extend(listing.notes.iter().cloned());
+    notes.extend(listing.no_classes.iter().chain(&listing.notes).cloned());
     notes.extend(listing.unlabelled.as_ref().map(|why| format!("pictures have no labels: {why}")));
     notes
 }

@@ -55,7 +55,8 @@ pub(super) fn pipeline_file(parts: &Parts<'_>) -> String {
             format!("{} files of {} classes. Labels are for evaluation alone.", count(*items), classes.len())
         }
     };
-    let notes = listing.iter().flat_map(|listing| listing.notes.iter().chain(&listing.unlabelled));
+    let notes =
+        listing.iter().flat_map(|listing| listing.no_classes.iter().chain(&listing.notes).chain(&listing.unlabelled));
     let found: String = std::iter::once(&found)
         .chain(notes)
         .map(|line| format!("# {}\n", line.replace(char::is_control, " ")))
