@@ -108,3 +108,13 @@ fn splits_that_would_become_classes_are_said_by_init_and_by_a_run() {
     let checked = ok(&pipeline.program(&["doctor", "p.toml"]));
     assert!(checked.contains(note), "{checked}");
 }
+
+#[test]
+fn a_file_that_holds_no_weights_is_no_model() {
+    let pipeline = Pipeline::new(1, 0);
+    pipeline.write("notes.txt", "no weights");
+    let output = pipeline.program(&["init", "pictures", "--model", "notes.txt", "--output", "p.toml"]);
+    let said = text(&output.stderr);
+    assert!(said.contains("not a safetensors file: ") && said.contains("notes.txt"), "{said}");
+    assert!(!output.status.success() && !pipeline.path("p.toml").exists(), "nothing is written");
+}

@@ -24,7 +24,7 @@ pub(super) struct Model {
 ///
 /// # Errors
 /// Returns [`Kind::Usage`] if the model that was given is not there, or none was and there is none,
-/// or more than one; [`Kind::Model`] if the folder that was given has no weights.
+/// or more than one; [`Kind::Model`] if what was given has no weights.
 pub(super) fn find(given: Option<&Path>, folder: &Path) -> Result<Model> {
     if let Some(given) = given {
         let path = match on_hub(given)? {
@@ -32,7 +32,7 @@ pub(super) fn find(given: Option<&Path>, folder: &Path) -> Result<Model> {
             None => {
                 super::there("--model", given, Path::exists)?;
                 let path = std::path::absolute(given).at(Kind::Usage, "cannot find", given)?;
-                if path.is_dir() && !Weights::lie_in(&path) {
+                if !Weights::lie_in(&path) {
                     // In the words of a run.
                     Weights::open(&path)?;
                 }
