@@ -250,6 +250,15 @@ fn what_is_no_sql_is_told_where_it_goes_wrong() {
     error: the statement failed: Expected: end of statement, found: FORM at Line: 1, Column: 10
     hint: `microclip-pipe schema` lists tables and columns; the SQL is DataFusion's
     ");
+    assert_cmd_snapshot!(sql(&folder(), &["\\d metrics"]), @r"
+    success: false
+    exit_code: 2
+    ----- stdout -----
+
+    ----- stderr -----
+    error: \d is a command of the shell, which `sql` opens on a terminal, and no SQL
+    hint: `microclip-pipe schema` lists tables and columns; the shell: microclip-pipe sql flowers.toml
+    ");
     assert_cmd_snapshot!(sql(&folder(), &["SELECT 'rose"]), @"
     success: false
     exit_code: 1

@@ -27,6 +27,7 @@ use crate::table::kept_logits::removed_logits;
 use crate::table::schema::{self, TableSchema};
 use crate::table::sql_views::VIEWS;
 use crate::table::{format, query, session_within, warnings};
+use crate::text::shell::word;
 use interrupts::Interrupts;
 use limits::within;
 use shell::{Limits, Shell};
@@ -147,7 +148,7 @@ impl Sql {
     fn statements(&self) -> Result<Vec<String>> {
         let hint = format!(
             "give one, e.g. microclip-pipe sql {} \"SELECT * FROM metrics\", or - to read it from standard input",
-            self.common.pipeline.display()
+            word(&self.common.pipeline.to_string_lossy())
         );
         let given = self.statement.as_deref().filter(|given| *given != "-");
         let statements = match given {
@@ -163,6 +164,13 @@ impl Sql {
             }
         };
         let statements: Vec<String> = statements.into_iter().filter(|text| !text.trim().is_empty()).collect();
+        if let Some(command) = statements.iter().find_map(|text| commands::in_place_of(text)) {
+            let what = format!("{command} is a command of the shell, which `sql` opens on a terminal, and no SQL");
+            return Err(Error::new(Kind::Usage, what).hint(format!(
+                "`microclip-pipe schema` lists tables and columns; the shell: microclip-pipe sql {}",
+                word(&self.common.pipeline.to_string_lossy())
+            )));
+        }
         if statements.is_empty() {
             let what =
                 if self.statement.is_some() { "the SQL statement is empty" } else { "no SQL statement was given" };

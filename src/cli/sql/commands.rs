@@ -58,6 +58,13 @@ pub(super) fn read(line: &str) -> Result<Command> {
     Ok(command)
 }
 
+/// Returns the command that a text begins with in the place of SQL: elsewhere than in the shell
+/// there are none.
+pub(super) fn in_place_of(sql: &str) -> Option<&str> {
+    let first = sql.split_whitespace().next()?.trim_end_matches(';');
+    first.starts_with('\\').then_some(first)
+}
+
 fn unknown(name: &str) -> Error {
     if COMMANDS.iter().any(|(known, _, _)| *known == name) {
         return Error::new(Kind::Usage, format!("nothing follows {name}")).hint("type it alone");
