@@ -82,6 +82,8 @@ fn the_browser_that_the_environment_names_comes_first() {
         format!("'{mine}' %s"),
         format!("'{mine}' '%s' --new-window &"),
         format!("no-such-browser --flag:false:'{mine}' %s"),
+        // Of a command within quotes, the address is a part of a word.
+        format!("sh -c '\"{mine}\" %s'"),
     ] {
         let said = report(&browser);
         assert_eq!(opened(&pipeline), address, "{browser}");
@@ -97,6 +99,16 @@ fn the_browser_that_the_environment_names_comes_first() {
         assert!(said.contains(tried), "{tried}: {said}");
     }
     assert!(!pipeline.path("opened.txt").exists());
+    // Programs of the desktop that fail are named in words, without what Rust writes of them.
+    for failing in ["xdg-open", "gio", "gnome-open", "kde-open", "wslview"] {
+        std::os::unix::fs::symlink("/bin/false", pipeline.path(failing)).unwrap();
+    }
+    let said = report("'no end");
+    assert!(
+        said.contains("'no end of BROWSER has a quote that does not end") && said.contains("none showed it"),
+        "{said}"
+    );
+    assert!(!said.contains("Launcher") && !said.contains("unix_wait_status"), "{said}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Shows a page in the user's browser.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::printer::Printer;
 use crate::net::escaped;
+use crate::text::shell;
 
 /// Browsers that draw into the terminal, which is theirs until they end.
 const IN_TERMINAL: [&str; 7] = ["www-browser", "links", "elinks", "lynx", "w3m", "browsh", "carbonyl"];
@@ -30,7 +31,9 @@ pub(super) fn open(page: &Path, printer: &Printer) {
     if let Err(error) = open::that_detached(page) {
         let programs: Vec<String> =
             open::commands(page).iter().map(|command| command.get_program().to_string_lossy().into_owned()).collect();
-        tried.push(format!("of {} none could be started: {error}", programs.join(", ")));
+        // Of a program that failed, the error has no more than Rust's way to write that.
+        let why = error.raw_os_error().map(|code| format!(": {}", io::Error::from_raw_os_error(code)));
+        tried.push(format!("of {} none showed it{}", programs.join(", "), why.unwrap_or_default()));
         printer.note(&format!(
             "no browser could be started ({}): open {} in one, or name one in the variable BROWSER",
             tried.join("; "),
@@ -39,38 +42,36 @@ pub(super) fn open(page: &Path, printer: &Printer) {
     }
 }
 
-/// Starts a command of `BROWSER` as `webbrowser` of Python does: `%s` is the address, which
-/// otherwise comes last, and an `&` at the end changes nothing, since nobody waits for a window.
+/// Starts a command of `BROWSER` as `webbrowser` of Python does: its words are split as by a shell,
+/// but no shell runs them; `%s` in any of them is the address, which otherwise comes last, and an
+/// `&` at the end changes nothing, since nobody waits for a window.
 ///
 /// # Errors
 /// Returns what became of it, as the end of a sentence.
 fn start(command: &str, address: &str) -> Result<(), String> {
     let command = command.trim_end_matches(['&', ' ']);
-    let program = command.split_whitespace().next().unwrap_or_default();
+    let words = shell::words(command).ok_or("has a quote that does not end")?;
+    let Some((program, arguments)) = words.split_first() else { return Err("is no program".to_owned()) };
     let in_terminal = Path::new(program).file_name().is_some_and(|name| IN_TERMINAL.iter().any(|known| name == *known));
-    // The shell splits the words. The address is its argument, so that nothing of it is a command.
-    let line = match command.contains("%s") {
-        true => command.replace("'%s'", "%s").replace("\"%s\"", "%s").replace("%s", "\"$1\""),
-        false => format!("{command} \"$1\""),
-    };
-    let mut shell = Command::new("/bin/sh");
-    shell.args(["-c", &format!("exec {line}"), "sh", address]);
+    let mut browser = Command::new(program);
+    browser.args(arguments.iter().map(|word| word.replace("%s", address)));
+    if !arguments.iter().any(|word| word.contains("%s")) {
+        browser.arg(address);
+    }
     if !in_terminal {
         // Ctrl-C at the terminal is not meant for it.
-        shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        browser.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     }
-    let failed = |error: io::Error| format!("could not be started: {error}");
-    let mut child = shell.spawn().map_err(failed)?;
+    let failed = |error: io::Error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::PermissionDenied => "is no program".to_owned(),
+        _ => format!("could not be started: {error}"),
+    };
+    let mut child = browser.spawn().map_err(failed)?;
     let deadline = Instant::now() + WATCHED;
     loop {
         match child.try_wait().map_err(failed)? {
             Some(status) if status.success() => return Ok(()),
-            Some(status) => {
-                return Err(match status.code() {
-                    Some(126 | 127) => "is no program".to_owned(),
-                    _ => format!("failed ({status})"),
-                });
-            }
+            Some(status) => return Err(format!("failed ({status})")),
             None if !in_terminal && Instant::now() > deadline => return Ok(()),
             None => std::thread::sleep(Duration::from_millis(10)),
         }
