@@ -98,7 +98,15 @@ impl Describe {
         let outcome = runtime()?.block_on(describe(&spec, &wanted, &options))?;
         printer.result(&came_of(&spec, &outcome))?;
         outcome.notes.iter().for_each(|note| printer.note(note));
-        let Outcome { ended, lacking, classes, .. } = outcome;
+        let Outcome { ended, lacking, unasked, classes, .. } = outcome;
+        let pipeline = self.common.pipeline.to_string_lossy();
+        let pipeline = shell::word(&pipeline);
+        if !unasked.is_empty() {
+            printer.note(&format!(
+                "{}, and a run is refused until all have one: microclip-pipe describe {pipeline} asks about them",
+                without(&unasked, classes)
+            ));
+        }
         match (ended, lacking.as_slice()) {
             (Some(error), []) => Err(error),
             (Some(error), lacking) => {
@@ -110,7 +118,7 @@ impl Describe {
                 "microclip-pipe sql {} \"SELECT class, reason, sentence FROM llm_sentences WHERE reason IS NOT NULL\" says what was \
                  set aside (describe.names = \"any\" keeps what names a class), and SELECT class, problem FROM llm_answers WHERE problem IS \
                  NOT NULL what was not answered; `describe` asks that again, with --again all",
-                shell::word(&self.common.pipeline.to_string_lossy())
+                pipeline
             ))),
         }
     }

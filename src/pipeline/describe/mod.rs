@@ -58,6 +58,9 @@ pub struct Outcome {
     pub described: usize,
     /// Those of the classes that were asked about which have none.
     pub lacking: Vec<String>,
+    /// The other classes that have none, if runs read this file, and then refuse it: sentences
+    /// about some classes alone are no classifier.
+    pub unasked: Vec<String>,
     /// Questions that were answered now, with something of use or not.
     pub asked: usize,
     /// Questions that were answered earlier.
@@ -170,19 +173,23 @@ pub async fn describe(spec: &Spec, wanted: &Wanted, options: &Options) -> Result
         of_classes().filter(|(_, list)| !list.is_empty()).map(|(name, _)| plain(name)).collect();
     let lacks = |class: &&String| !full.contains(&plain(class));
     let without = ready.classes.iter().filter(lacks).count();
-    // Of the others, nobody expects sentences of this call.
-    let lacking: Vec<String> = ready.chosen.iter().filter(lacks).cloned().collect();
-    let others = without - lacking.len();
+    let lacking = ready.chosen.iter().filter(lacks).cloned().collect();
+    // Nobody expects sentences about the others of this call, but with some classes alone described
+    // a run is refused, which did without any before.
+    let is_refused = is_own && spec.text.prototypes != Prototypes::Templates && without < ready.classes.len();
+    let others = ready.classes.iter().filter(|class| is_refused && !ready.chosen.contains(class));
+    let unasked = others.filter(lacks).cloned().collect();
     Ok(Outcome {
         described: ready.classes.len() - without,
         classes: ready.classes.len(),
         in_file: of_classes().map(|(_, list)| list.len()).sum(),
         lacking,
+        unasked,
         asked,
         cached,
         sentences: rows,
         usage,
-        notes: [ready.taken(), unread(spec, wanted), unanswered(failed), kept(&waiting), not_asked_about(others)]
+        notes: [ready.taken(), unread(spec, wanted), unanswered(failed), kept(&waiting)]
             .into_iter()
             .flatten()
             .collect(),
@@ -239,18 +246,6 @@ fn unanswered(questions: usize) -> Option<String> {
         format!(
             "{} {have} no answer of use; the same command asks again, and the column llm_answers.problem says why",
             counted(questions as u64, "question")
-        )
-    })
-}
-
-/// Returns a note where classes that this call was not about have no sentence.
-fn not_asked_about(classes: usize) -> Option<String> {
-    let have = if classes == 1 { "has" } else { "have" };
-    (classes > 0).then(|| {
-        format!(
-            "{} that this call was not about {have} no sentence yet, and a run wants some about each: `describe` without \
-             --classes asks about them",
-            counted(classes as u64, "class")
         )
     })
 }
