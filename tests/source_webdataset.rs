@@ -290,6 +290,26 @@ fn a_damaged_shard_is_a_row_and_what_stands_before_the_damage_is_read() {
 }
 
 #[test]
+fn folders_of_a_tar_that_look_like_classes_are_to_be_unpacked() {
+    let unlabelled = |names: &[&str]| {
+        let png = picture(0);
+        let files: Vec<(&str, &[u8])> = names.iter().map(|name| (*name, &png[..])).collect();
+        let (_dir, dataset) = one(&files);
+        open(&dataset).unwrap().listing().unlabelled.clone()
+    };
+    let why = unlabelled(&["rose/1.png", "rose/2.png", "train/lily/1.png", "train/lily/2.png"]).unwrap();
+    assert!(why.contains("2 folders of the tar, which look like classes (lily, rose)"), "{why}");
+    assert!(why.contains("unpack it, `tar xf FILE`"), "{why}");
+    // A folder for all, or for each sample, is none.
+    assert_eq!(unlabelled(&["a/1.png", "a/2.png", "a/3.png"]), None);
+    assert_eq!(unlabelled(&["1/a.png", "2/a.png", "3/a.png"]), None);
+    assert_eq!(unlabelled(&["a/1.png", "a/2.png", "b/1.png", "b/2.png", "3.png"]), None);
+    let png = picture(0);
+    let labelled = [("a/1.png", &png[..]), ("a/1.cls", b"0"), ("a/2.png", &png), ("b/1.png", &png), ("b/2.png", &png)];
+    assert_eq!(open(&one(&labelled).1).unwrap().listing().unlabelled, None);
+}
+
+#[test]
 fn what_stands_behind_the_end_of_a_tar_is_said_unless_it_is_zeros() {
     let tars = [tar(&[("0.png", &picture(0))]), tar(&[("1.png", &picture(1))])];
     let rows = |bytes: &[u8]| {
@@ -310,10 +330,24 @@ fn what_stands_behind_the_end_of_a_tar_is_said_unless_it_is_zeros() {
         padded.resize(first + padding, 0);
         let (found, notes) = rows(&padded);
         assert_eq!((found.len(), notes.as_str()), (1, ""), "{padding} zeros");
-        let (found, _) = rows(&[&padded[..], b"x"].concat());
+        // What is longer than a header may have been pictures, and is called a tar if it begins so.
+        let (found, _) = rows(&[&padded[..], &[b'x'; 512]].concat());
         let why = found[1].1.as_ref().unwrap();
         assert!(why.starts_with(&format!("what follows its byte {} is", first + padding)), "{why}");
+        assert!(why.ends_with("and no tar begins there"), "{why}");
+        // The end of a line, as a script may append it, takes no picture with it.
+        let (found, notes) = rows(&[&padded[..], b"\n"].concat());
+        assert_eq!(found, [("#0/0.png".to_owned(), None)]);
+        assert!(notes.starts_with("1 byte behind the mark that ends a tar, too few for a picture: /"), "{notes}");
     }
+    // Tars of before `ustar` are known by their sums.
+    let mut builder = Builder::new(Vec::new());
+    let mut header = tar::Header::new_old();
+    header.set_size(0);
+    header.set_cksum();
+    builder.append_data(&mut header, "1.png", &b""[..]).unwrap();
+    let (found, _) = rows(&[tars[0].clone(), builder.into_inner().unwrap()].concat());
+    assert!(found[1].1.as_ref().unwrap().contains("`cat` does not"), "{found:?}");
     let lone = [&tars[0][..first - 512], &tars[1]].concat();
     assert!(rows(&lone).0[1].1.as_ref().unwrap().starts_with(&format!("what follows its byte {} is", first - 512)));
     // Holes are not read: a terabyte of them takes no time.

@@ -183,7 +183,9 @@ impl WebDataset {
         if json && unlabelled.is_none() && labels.is_empty() {
             listing.perhaps_labels = vec!["json.label".to_owned()];
         }
-        listing.unlabelled = unlabelled.or_else(|| json.then(keys)).filter(|_| labels.is_empty());
+        let like_classes = || samples::like_classes(&all);
+        let why = unlabelled.or_else(|| json.then(keys)).or_else(like_classes);
+        listing.unlabelled = why.filter(|_| labels.is_empty());
         listing.classes = match &self.names {
             Some(names) => names.clone(),
             None => labels.into_iter().map(Label::into_name).collect(),

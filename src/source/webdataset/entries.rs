@@ -2,7 +2,8 @@
 //! unpacked, and no file's bytes are read.
 //!
 //! A tar ends at its mark, for Python and GNU tar too. What stands behind it is no part of the tar,
-//! but two tars that were joined by `cat` look so, and who joined them must know.
+//! but two tars that were joined by `cat` look so, and who joined them must know. Fewer bytes than
+//! a header has, such as a line's end, are nothing of a tar.
 //!
 //! What a hostile or damaged tar can claim is bounded: a name, and whatever else stands in front of
 //! a header, may take [`LONGEST`]; a size is compared with the tar's own before it is believed.
@@ -14,7 +15,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Component, Path};
 
 use rustix::io::Errno;
-use tar::{Archive, Entry, EntryType};
+use tar::{Archive, Entry, EntryType, Header};
 
 use crate::panics::caught;
 use crate::source::item::NOT_UTF_8;
@@ -25,6 +26,11 @@ const LONGEST: u64 = 1 << 20;
 
 /// Bytes that are read at once behind the end of a tar.
 const BLOCK: usize = 1 << 18;
+
+/// Bytes of a header, and where its mark and its sum stand in it.
+const HEADER: usize = 512;
+const MAGIC: usize = 257;
+const SUM: std::ops::Range<usize> = 148..156;
 
 /// Where the bytes of a file are in its tar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +46,15 @@ pub(super) struct Slot {
 pub(super) enum End {
     /// At the mark that ends a tar; nothing but zeros follows.
     Mark,
-    /// At such a mark, with something else behind it: at this byte, from 0.
-    Followed(u64),
+    /// At such a mark, with so many bytes behind it that they hold no picture.
+    Stray(u64),
+    /// At such a mark, with something else behind it.
+    Followed {
+        /// Its first byte, from 0.
+        at: u64,
+        /// Whether it begins as a tar does.
+        tar: bool,
+    },
     /// At the end of the file, without a mark.
     NoMark,
     /// At this byte, where something else than a header stands.
@@ -81,7 +94,11 @@ pub(super) fn each(
     });
     Ok(match walked {
         Ok(Ok(())) if ended.get() => End::NoMark,
-        Ok(Ok(())) => first_behind(tar)?.map_or(End::Mark, End::Followed),
+        Ok(Ok(())) => match first_behind(tar)? {
+            None => End::Mark,
+            Some(at) if byte_len.saturating_sub(at) < HEADER as u64 => End::Stray(byte_len.saturating_sub(at)),
+            Some(at) => End::Followed { at, tar: has_header(tar, at)? },
+        },
         Ok(Err(error)) => End::Damaged { at: begun.get(), why: on_one_line(&error.to_string()) },
         Err(panic) => End::Damaged { at: begun.get(), why: on_one_line(&panic) },
     })
@@ -108,6 +125,17 @@ fn first_behind(tar: &File) -> io::Result<Option<u64>> {
             },
         }
     }
+}
+
+/// Returns whether the header of a file in a tar begins at this byte: its sum fits, which is that
+/// of its bytes with spaces in its own place.
+fn has_header(tar: &File, at: u64) -> io::Result<bool> {
+    let mut bytes = [0; HEADER];
+    tar.read_exact_at(&mut bytes, at)?;
+    let header = Header::from_byte_slice(&bytes);
+    let sum: u32 =
+        bytes.iter().enumerate().map(|(at, byte)| if SUM.contains(&at) { 32 } else { u32::from(*byte) }).sum();
+    Ok(bytes[MAGIC..].starts_with(b"ustar") || header.cksum().is_ok_and(|written| written == sum))
 }
 
 /// Returns a message without the control characters that it quotes from the file.

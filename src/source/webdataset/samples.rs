@@ -3,7 +3,7 @@
 //!
 //! Of a sample no more is kept than its picture's place and its label, however many files it has.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -16,6 +16,8 @@ use crate::source::is_of_tools;
 use crate::source::label::Label;
 use crate::text::file as text_file;
 use crate::text::list::{SHOWN, some_of};
+use crate::text::numbers::counted;
+use crate::text::terminal::in_line;
 
 /// A sample that has a picture, or a file that should be one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub(super) struct Shard {
     pub(super) damage: Option<String>,
     /// Whether the mark that ends a tar is missing.
     pub(super) unmarked: bool,
+    /// Bytes behind that mark, if they are too few to be anything.
+    pub(super) stray: u64,
     /// Whether a sample has JSON.
     pub(super) json: bool,
 }
@@ -64,10 +68,15 @@ impl Shard {
         let mut shard = gathering.shard;
         match end {
             End::Mark => {}
-            End::Followed(at) => {
+            End::Stray(bytes) => shard.stray = bytes,
+            End::Followed { at, tar } => {
+                let joined = if tar {
+                    "; `tar --concatenate` joins tars, and `cat` does not"
+                } else {
+                    ", and no tar begins there"
+                };
                 shard.damage = Some(format!(
-                    "what follows its byte {at} is left out: the mark that ends a tar stands before it; `tar --concatenate` \
-                     joins tars, and `cat` does not"
+                    "what follows its byte {at} is left out: the mark that ends a tar stands before it{joined}"
                 ));
             }
             End::NoMark if byte_len == 0 => shard.damage = Some("the file has no bytes".to_owned()),
@@ -180,6 +189,27 @@ fn read_label(
     fields.parse(field, &bytes)
 }
 
+/// Says that the folders of the pictures in tars may be their classes, if they look so: several in
+/// each of several folders.
+pub(super) fn like_classes(shards: &[(&Path, &Shard)]) -> Option<String> {
+    let samples = || shards.iter().flat_map(|(_, shard)| &shard.samples);
+    let folder = |sample: &Sample| -> Option<String> {
+        let (folder, _) = sample.name.rsplit_once('/')?;
+        Some(folder.rsplit('/').next().unwrap_or(folder).to_owned())
+    };
+    let folders: BTreeSet<String> = samples().map(folder).collect::<Option<_>>()?;
+    if folders.len() < 2 || samples().count() < 2 * folders.len() {
+        return None;
+    }
+    let names: Vec<String> = folders.iter().map(|name| in_line(name).to_string()).collect();
+    Some(format!(
+        "the pictures lie in {} folders of the tar, which look like classes ({}), and are none in a tar: unpack it, \
+         `tar xf FILE`, and name the folder",
+        names.len(),
+        some_of(&names, SHOWN)
+    ))
+}
+
 /// Says what the user should know of all shards together.
 pub(super) fn notes(shards: &[(&Path, &Shard)]) -> Vec<String> {
     let sum = |of: fn(&Shard) -> u64| shards.iter().map(|(_, shard)| of(shard)).sum::<u64>();
@@ -211,6 +241,14 @@ pub(super) fn notes(shards: &[(&Path, &Shard)]) -> Vec<String> {
     if !damaged.is_empty() {
         let what = "warning: not read to the end, and pictures may be missing, as `rejected` says why";
         notes.push(format!("{what}: {}", some_of(&damaged, SHOWN)));
+    }
+    let stray = named(|shard| shard.stray > 0);
+    if !stray.is_empty() {
+        let bytes = counted(sum(|shard| shard.stray), "byte");
+        notes.push(format!(
+            "{bytes} behind the mark that ends a tar, too few for a picture: {}",
+            some_of(&stray, SHOWN)
+        ));
     }
     let unmarked = named(|shard| shard.unmarked);
     if !unmarked.is_empty() {
