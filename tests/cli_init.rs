@@ -316,11 +316,20 @@ fn a_pattern_that_the_shell_has_expanded_is_shown_in_quotes() {
     let pipeline = Pipeline::new(1, 0);
     let said = refused(&pipeline, &["data/000.tar", "data/001.tar", "data/002.tar", "data/003.tar"]);
     assert!(said.contains("one path is wanted, and 4 were given: data/000.tar, data/001.tar, data/002.tar and 1 more"));
-    assert!(said.contains("microclip-pipe init 'data/{000..003}.tar'\n"), "{said}");
+    // What is copied has the options that were typed.
+    assert!(said.contains(&format!("microclip-pipe init 'data/{{000..003}}.tar' --model {MODEL}\n")), "{said}");
+    let said = refused(&pipeline, &["a.csv", "b.csv", "--classes", "my classes.txt", "--force", "-o", "p.toml"]);
+    let options = format!("--model {MODEL} --classes 'my classes.txt' --output p.toml --force\n");
+    assert!(said.contains(&format!("microclip-pipe init '{{a,b}}.csv' {options}")), "{said}");
+    // No pattern means files of several kinds, nor one file twice.
+    let said = refused(&pipeline, &["train-000.tar", "train.csv"]);
+    assert!(said.contains("several kinds: name one, such as microclip-pipe init train-000.tar --model "), "{said}");
+    let said = refused(&pipeline, &["train-000.tar", "train-000.tar"]);
+    assert!(said.contains("it is the same each time: microclip-pipe init train-000.tar --model "), "{said}");
     let said = refused(&pipeline, &["my lists/train.csv", "my lists/test.csv"]);
-    assert!(said.contains("microclip-pipe init 'my lists/{train,test}.csv'\n"), "{said}");
+    assert!(said.contains("microclip-pipe init 'my lists/{train,test}.csv' --model "), "{said}");
     let said = refused(&pipeline, &["train/0.parquet", "train/1.parquet"]);
-    assert!(said.contains("hint: name their folder: microclip-pipe init train\n"), "{said}");
+    assert!(said.contains("hint: name their folder: microclip-pipe init train --model "), "{said}");
     let said = refused(&pipeline, &["train/*.parquet"]);
     assert!(said.contains("Parquet is named by a folder") && said.contains("hint: name the folder: /"), "{said}");
     let said = refused(&pipeline, &["a/1.jpg", "b/2.jpg"]);

@@ -75,7 +75,8 @@ impl Init {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
         let Init { pictures, more, model, classes, descriptions, output, force } = self;
         if !more.is_empty() {
-            return Err(several::error("microclip-pipe init", &[std::slice::from_ref(pictures), more].concat()));
+            let paths = [std::slice::from_ref(pictures), more].concat();
+            return Err(several::error("microclip-pipe init", &paths, &self.options()));
         }
         let wanted = Wanted {
             pictures: pictures.clone(),
@@ -108,6 +109,19 @@ impl Init {
         let (first, steps) = next_steps(&written);
         next::say(&first, &steps, printer);
         Ok(())
+    }
+}
+
+impl Init {
+    /// Returns the options as they are to be typed behind the pictures.
+    fn options(&self) -> String {
+        let Init { pictures: _, more: _, model, classes, descriptions, output, force } = self;
+        let paths = [("model", model), ("classes", classes), ("descriptions", descriptions), ("output", output)];
+        let typed = |(option, path): (&str, &Option<PathBuf>)| {
+            Some(format!(" --{option} {}", shell::word(&path.as_ref()?.to_string_lossy())))
+        };
+        let force = if *force { " --force" } else { "" };
+        paths.into_iter().filter_map(typed).collect::<String>() + force
     }
 }
 

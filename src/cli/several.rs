@@ -1,6 +1,7 @@
 //! What is said where one path is wanted and several were given: most often a shell has expanded a
 //! pattern that was meant for this program.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind};
@@ -13,15 +14,19 @@ const SHOWN: usize = 3;
 /// Most names that a pattern lists.
 const MOST: usize = 6;
 
-/// Returns the error for several paths; the hint shows what can be typed in their place.
-pub(super) fn error(command: &str, paths: &[PathBuf]) -> Error {
+/// Returns the error for several paths; the hint shows what can be typed in their place, between
+/// the command and its options.
+pub(super) fn error(command: &str, paths: &[PathBuf], options: &str) -> Error {
     let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     let what = format!("one path is wanted, and {} were given: {}", paths.len(), some_of(&names, SHOWN));
     let error = Error::new(Kind::Usage, what);
     let Some((folder, names)) = in_one_folder(paths) else {
         return error.hint("name one folder, or one list; pictures of several folders are named by a list");
     };
-    let typed = |path: &Path| format!("{command} {}", shell::word(&path.to_string_lossy()));
+    let typed = |path: &Path| format!("{command} {}{options}", shell::word(&path.to_string_lossy()));
+    if let [_] = names.as_slice() {
+        return error.hint(format!("it is the same each time: {}", typed(&paths[0])));
+    }
     let ends_with = |extensions: &[&str]| {
         names.iter().all(|name| extensions.iter().any(|extension| name.to_lowercase().ends_with(extension)))
     };
@@ -31,16 +36,25 @@ pub(super) fn error(command: &str, paths: &[PathBuf]) -> Error {
             typed(if folder == Path::new("") { Path::new(".") } else { folder })
         ));
     }
+    let extension = |name: &&str| name.rsplit_once('.').map(|(_, extension)| extension.to_lowercase());
+    if names.iter().any(|name| extension(name) != extension(&names[0])) {
+        return error.hint(format!("they are of several kinds: name one, such as {}", typed(&paths[0])));
+    }
     let pattern = typed(&folder.join(pattern(&names)));
     error.hint(format!("a pattern stands in quotes, so that the shell leaves it as it is: {pattern}"))
 }
 
-/// Returns the folder that all paths lie directly in, and their names.
+/// Returns the folder that all paths lie directly in, and their names, each once.
 fn in_one_folder(paths: &[PathBuf]) -> Option<(&Path, Vec<&str>)> {
     let folder = paths.first()?.parent()?;
     let lie_there = paths.iter().all(|path| path.parent() == Some(folder));
-    let names = paths.iter().map(|path| path.file_name()?.to_str()).collect::<Option<_>>()?;
-    lie_there.then_some((folder, names))
+    if !lie_there {
+        return None;
+    }
+    let mut names = paths.iter().map(|path| path.file_name()?.to_str()).collect::<Option<Vec<_>>>()?;
+    let mut seen = HashSet::new();
+    names.retain(|name| seen.insert(*name));
+    Some((folder, names))
 }
 
 /// Returns the pattern that means these names: their range of numbers if they are one, or else each
