@@ -6,8 +6,9 @@ use clap::{Args, ValueHint};
 
 use super::printer::Printer;
 use super::{EXIT_CODES, next, several};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::runs::next_steps::NextStep;
+use crate::text::file::{INTO_A_FILE, special};
 use crate::text::shell;
 use crate::tools::init::{Wanted, Written, init};
 
@@ -77,6 +78,11 @@ impl Init {
         if !more.is_empty() {
             let paths = [std::slice::from_ref(pictures), more].concat();
             return Err(several::error("microclip-pipe init", &paths, &self.options()));
+        }
+        for (option, file) in [("--classes", classes), ("--descriptions", descriptions)] {
+            let Some((file, what)) = file.as_ref().and_then(|file| Some((file, special(file)?))) else { continue };
+            let what = format!("{option}: {} is {what}, and no file", file.display());
+            return Err(Error::new(Kind::Usage, what).hint(INTO_A_FILE));
         }
         let wanted = Wanted {
             pictures: pictures.clone(),

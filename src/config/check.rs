@@ -16,6 +16,7 @@ use crate::hub::{Name, RepoType};
 use crate::language_model::require_address;
 use crate::settings::{Must, SHARE, Want};
 use crate::stage::describe::Prototypes;
+use crate::text::file::{INTO_A_FILE, special};
 use crate::text::path::{from_home, on_disk};
 use crate::text::pattern;
 
@@ -281,9 +282,10 @@ fn there(name: &str, text: &str, path: &Path, must: Must) -> Result<(), Mistake>
             Err((format!("'{name}' names {text}, which does not exist"), Some(hint)))
         }
         Err(e) => Err((format!("'{name}' names {text}, which cannot be read: {e}"), None)),
-        Ok(meta) if must == Must::BeFile && !meta.is_file() => {
-            Err((format!("'{name}' names {text}, which is not a file"), None))
-        }
+        Ok(meta) if must == Must::BeFile && !meta.is_file() => Err(match special(path) {
+            Some(what) => (format!("'{name}' names {text}, which is {what}, and no file"), Some(INTO_A_FILE.to_owned())),
+            None => (format!("'{name}' names {text}, which is not a file"), None),
+        }),
         Ok(meta) if matches!(must, Must::BeFolder | Must::BeModelFolder) && !meta.is_dir() => {
             Err((format!("'{name}' names {text}, which is not a folder"), None))
         }

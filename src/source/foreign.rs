@@ -23,8 +23,13 @@ const MOST: usize = 10_000;
 ///
 /// # Errors
 /// Returns [`Kind::Input`] for a pointer of Git LFS, for what `save_to_disk` writes, for Arrow
-/// files, for compressed tars, and for what is no data set: one picture, an archive, a document.
+/// files, for compressed tars, and for what is no data set: one picture, an archive, a document, a
+/// pipe.
 pub(super) fn refuse(path: &Path) -> Result<()> {
+    if let Some(what) = text_file::special(path) {
+        let what = format!("{} is {what}, and no file", path.display());
+        return Err(Error::new(Kind::Input, what).hint(text_file::INTO_A_FILE));
+    }
     let found = match path.is_file() {
         true => pointer(path).or_else(|| arrow_file(path)).or_else(|| packed(path)).or_else(|| by_name::refusal(path)),
         false => saved(path).or_else(|| store(path)),

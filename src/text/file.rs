@@ -3,12 +3,27 @@
 
 use std::fs::{File, Permissions};
 use std::io::{Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
 use crate::error::{Context, Error, Kind, Result};
+
+/// What to do where something else than a file is named.
+pub(crate) const INTO_A_FILE: &str = "write what comes of it into a file, and name that";
+
+/// Returns what lies at a path, if it is neither a file nor a folder. It can be read once at most,
+/// and what a pipeline names is read in every run.
+pub(crate) fn special(path: &Path) -> Option<&'static str> {
+    let kind = std::fs::metadata(path).ok()?.file_type();
+    match () {
+        () if kind.is_file() || kind.is_dir() => None,
+        () if kind.is_fifo() => Some("a pipe"),
+        () if kind.is_socket() => Some("a socket"),
+        () => Some("a device"),
+    }
+}
 
 /// Opens an ordinary file to read it. A pipe would wait for a writer, for ever if there is none,
 /// and many a device has no end.
