@@ -1,7 +1,7 @@
 //! The real binary's `init` as a guide: what a newcomer names is found out, or refused with what to
 //! name in its place.
 
-use std::process::Output;
+use std::process::{Command, Output};
 
 use crate::pipeline::{Pipeline, entries};
 
@@ -308,6 +308,52 @@ fn what_is_no_data_set_is_called_what_it_is_with_what_to_do() {
     }
     std::os::unix::fs::symlink("/nowhere/pictures", pipeline.path("link")).unwrap();
     assert!(refused(&pipeline, &["link"]).contains("link is a link to /nowhere/pictures, which is not there"));
+}
+
+/// Addresses, names on the hub, and pipes are no paths of files.
+#[test]
+fn what_is_no_path_is_called_what_it_is_with_what_is_read() {
+    let pipeline = Pipeline::new(1, 0);
+    for (text, what, hint) in [
+        ("s3://bucket/birds", "error: s3://bucket/birds is an address, and no path", "hf://datasets/ORG/NAME"),
+        ("gs://bucket/{00..09}.tar", "is an address, and no path", "fetch them first"),
+        ("http://example.org/x.zip", "is an address, and no path", "fetch them first"),
+        ("file:///data/my birds", "is an address, and no path", "name the path itself: '/data/my birds'"),
+        (
+            "uoft-cs/cifar10",
+            "does not exist",
+            "hint: a data set on the hub is named so: hf://datasets/uoft-cs/cifar10\n",
+        ),
+        ("hf://datasets/a/b/c", "is no name of a repository", "hint: a data set is hf://datasets/ORG/NAME"),
+        (
+            "https://huggingface.co/datasets/a/b/blob/main/c.parquet",
+            "a page within a repository",
+            "hf://datasets/ORG/NAME",
+        ),
+    ] {
+        let said = refused(&pipeline, &[text]);
+        assert!(said.contains(what) && said.contains(hint), "{text}: {said}");
+    }
+    assert!(Command::new("mkfifo").arg(pipeline.path("fifo.csv")).status().unwrap().success());
+    let pipe = "fifo.csv is a pipe, and no file\nhint: write what comes of it into a file, and name that\n";
+    for arguments in
+        [&["fifo.csv"][..], &["pictures", "--classes", "fifo.csv"], &["pictures", "--descriptions", "fifo.csv"]]
+    {
+        let said = refused(&pipeline, arguments);
+        assert!(said.contains(pipe), "{arguments:?}: {said}");
+    }
+}
+
+/// The page of a data set, which people copy from their browser, is its name.
+#[test]
+fn a_page_of_the_hub_is_the_name_that_it_shows() {
+    let pipeline = Pipeline::new(1, 0);
+    let page = "https://huggingface.co/datasets/uoft-cs/cifar10";
+    ok(&pipeline.program(&["init", page, "--model", "https://huggingface.co/openai/clip-vit-base-patch32"]));
+    let file = std::fs::read_to_string(pipeline.path("cifar10.toml")).unwrap();
+    for line in ["path = \"hf://datasets/uoft-cs/cifar10\"", "path = \"hf://openai/clip-vit-base-patch32\""] {
+        assert!(file.contains(line), "{file}");
+    }
 }
 
 /// A shell expands braces and stars that stand in no quotes.

@@ -250,6 +250,22 @@ fn overrides_are_checked_like_the_file() {
     --set dataset.path=nowhere: 'dataset.path' names nowhere, which does not exist
     hint: looked for DIR/nowhere; relative paths start at the pipeline file
     ");
+    assert_snapshot!(folder.mistake(WHOLE, &["dataset.path=s3://bucket/birds"]), @"
+    --set dataset.path=s3://bucket/birds: 'dataset.path' is s3://bucket/birds, which is an address, and no path
+    hint: pictures are read from folders and files of this machine, and from the hub as hf://datasets/ORG/NAME: fetch them first, or mount what they lie in
+    ");
+    assert_snapshot!(folder.mistake(WHOLE, &["dataset.path=uoft-cs/cifar10"]), @"
+    --set dataset.path=uoft-cs/cifar10: 'dataset.path' names uoft-cs/cifar10, which does not exist
+    hint: looked for DIR/uoft-cs/cifar10; relative paths start at the pipeline file; on the hub, that data set is named hf://datasets/uoft-cs/cifar10
+    ");
+    assert_snapshot!(folder.mistake(WHOLE, &["model.path=https://example.org/clip.safetensors"]), @"
+    --set model.path=https://example.org/clip.safetensors: 'model.path' is https://example.org/clip.safetensors, which is an address, and no path
+    hint: a model is read from folders and files of this machine, and from the hub as ORG/NAME: fetch it first
+    ");
+    assert_snapshot!(folder.mistake(WHOLE, &["dataset.classes=/dev/null"]), @"
+    --set dataset.classes=/dev/null: 'dataset.classes' names /dev/null, which is a device, and no file
+    hint: write what comes of it into a file, and name that
+    ");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use clap::{Args, ValueHint};
 use super::printer::Printer;
 use super::{EXIT_CODES, next, several};
 use crate::error::{Error, Kind, Result};
+use crate::hub::{self, Name, RepoType};
 use crate::runs::next_steps::NextStep;
 use crate::text::file::{INTO_A_FILE, special};
 use crate::text::shell;
@@ -92,7 +93,7 @@ impl Init {
             output: output.clone(),
             force: *force,
         };
-        let written = init(&wanted)?;
+        let written = init(&wanted).map_err(|error| not_a_path(pictures, error))?;
         let Written { pipeline, classes, class_names, descriptions, kept, assumed, trouble, .. } = &written;
         let files = [Some(pipeline), classes.as_ref(), class_names.as_ref(), descriptions.as_ref()];
         let files: Vec<String> = files.into_iter().flatten().map(|path| short(path)).collect();
@@ -128,6 +129,22 @@ impl Init {
         };
         let force = if *force { " --force" } else { "" };
         paths.into_iter().filter_map(typed).collect::<String>() + force
+    }
+}
+
+/// Says what is read, where the pictures that are not there are an address, or read like a name on
+/// the hub.
+fn not_a_path(pictures: &Path, error: Error) -> Error {
+    let Some(text) = pictures.to_str().filter(|_| !pictures.exists()) else { return error };
+    if let Some(hint) = hub::instead_of_address(text, Some(RepoType::Dataset)) {
+        return Error::new(Kind::Usage, format!("{text} is an address, and no path")).hint(hint);
+    }
+    if Name::parse(text).is_some_and(|name| name.is_err()) {
+        return error.hint("a data set is hf://datasets/ORG/NAME, or hf://datasets/ORG/NAME@REVISION");
+    }
+    match hub::meant_data_set(text) {
+        Some(name) => error.hint(format!("a data set on the hub is named so: {name}")),
+        None => error,
     }
 }
 

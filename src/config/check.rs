@@ -12,7 +12,7 @@ use super::lines::Lines;
 use super::mistakes::Mistakes;
 use super::overrides::Applied;
 use super::suggest;
-use crate::hub::{Name, RepoType};
+use crate::hub::{self, Name, RepoType};
 use crate::language_model::require_address;
 use crate::settings::{Must, SHARE, Want};
 use crate::stage::describe::Prototypes;
@@ -262,6 +262,15 @@ fn there(name: &str, text: &str, path: &Path, must: Must) -> Result<(), Mistake>
         }
         return Ok(());
     }
+    let of = match must {
+        Must::BeDataset => Some(RepoType::Dataset),
+        Must::BeModel | Must::BeModelFolder => Some(RepoType::Model),
+        _ => None,
+    };
+    if let Some(hint) = hub::instead_of_address(text, of).filter(|_| !path.exists()) {
+        return Err((format!("'{name}' is {}, which is an address, and no path", shorten(text)), Some(hint)));
+    }
+    let meant = if of == Some(RepoType::Dataset) { hub::meant_data_set(text) } else { None };
     let text = shorten(text);
     if must == Must::BeDataset
         && let Some(folder) = pattern::folder(path).filter(|_| !path.exists())
@@ -275,15 +284,17 @@ fn there(name: &str, text: &str, path: &Path, must: Must) -> Result<(), Mistake>
     match std::fs::metadata(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             let hub = match must {
-                Must::BeModel | Must::BeModelFolder => ", and it is no name on the hub, which is ORG/NAME",
-                _ => "",
+                Must::BeModel | Must::BeModelFolder => ", and it is no name on the hub, which is ORG/NAME".to_owned(),
+                _ => meant.map(|name| format!("; on the hub, that data set is named {name}")).unwrap_or_default(),
             };
             let hint = format!("looked for {}; relative paths start at the pipeline file{hub}", path.display());
             Err((format!("'{name}' names {text}, which does not exist"), Some(hint)))
         }
         Err(e) => Err((format!("'{name}' names {text}, which cannot be read: {e}"), None)),
         Ok(meta) if must == Must::BeFile && !meta.is_file() => Err(match special(path) {
-            Some(what) => (format!("'{name}' names {text}, which is {what}, and no file"), Some(INTO_A_FILE.to_owned())),
+            Some(what) => {
+                (format!("'{name}' names {text}, which is {what}, and no file"), Some(INTO_A_FILE.to_owned()))
+            }
             None => (format!("'{name}' names {text}, which is not a file"), None),
         }),
         Ok(meta) if matches!(must, Must::BeFolder | Must::BeModelFolder) && !meta.is_dir() => {

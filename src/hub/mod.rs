@@ -5,6 +5,7 @@
 //! is missing of the commit is then [fetched](Hub::fetch). Everything after that works on
 //! [the folder](local) of the commit in the cache, without the network.
 
+mod address;
 mod cache;
 mod client;
 mod conversion;
@@ -23,6 +24,7 @@ use std::sync::{Mutex, PoisonError};
 
 use ureq::http::HeaderMap;
 
+pub use address::{instead_of_address, meant_data_set};
 pub use cache::Cached;
 pub use listing::Listing;
 pub(crate) use name::{CONVERTED, short};

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::path::Path;
 
+use super::address;
+
 /// The revision that is meant where none is named.
 pub(super) const MAIN: &str = "main";
 
@@ -52,12 +54,18 @@ pub struct Name {
 }
 
 impl Name {
-    /// Reads a name that begins with `hf://`; `None` if the text does not begin so.
+    /// Reads a name that begins with `hf://`, or the address of a repository's page; `None` if the
+    /// text is neither.
     ///
     /// # Errors
     /// Returns what is wrong with it, as the end of a sentence: `... , which has no ...`.
     pub fn parse(text: &str) -> Option<Result<Name, String>> {
-        let rest = text.strip_prefix(SCHEME)?;
+        let of_page = match address::of_page(text) {
+            Some(Ok(name)) => name,
+            Some(Err(why)) => return Some(Err(why)),
+            None => text.to_owned(),
+        };
+        let rest = of_page.strip_prefix(SCHEME)?;
         let (of, rest) = match rest.split_once('/') {
             Some(("datasets", rest)) => (RepoType::Dataset, rest),
             Some(("models", rest)) => (RepoType::Model, rest),
@@ -78,8 +86,12 @@ impl Name {
         Some(Ok(Name { of, id: id.to_owned(), revision: revision.to_owned() }))
     }
 
-    /// Reads the short name of a model, `ORG/NAME`, as transformers takes it.
+    /// Reads the short name of a model, `ORG/NAME`, as transformers takes it, or the address of its
+    /// page.
     pub fn of_model(text: &str) -> Option<Name> {
+        if address::of_page(text).is_some() {
+            return Name::parse(text)?.ok().filter(|name| name.of == RepoType::Model);
+        }
         let is_file = |extension: &str| text.rsplit_once('.').is_some_and(|(_, last)| last == extension);
         let file = ["safetensors", "bin", "pt", "pth", "ckpt", "json", "git"].into_iter().any(is_file);
         // No organisation can have one of these names, and folders often do.

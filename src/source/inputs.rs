@@ -14,6 +14,7 @@ use super::list;
 use super::webdataset::{WebDataset, shards::is_shard};
 use super::{Dataset, Source};
 use crate::error::{Error, Kind, Result};
+use crate::hub;
 use crate::image::FORMATS;
 
 pub use paths::{Ends, paths};
@@ -46,8 +47,9 @@ pub fn pictures(path: &Path, dataset: &Dataset) -> Result<Pictures> {
         return in_folder(path, dataset);
     }
     if !path.exists() {
+        let hint = path.to_str().and_then(|text| hub::instead_of_address(text, None));
         return Err(Error::new(Kind::Input, format!("there is no picture, folder or list {}", path.display()))
-            .hint("relative paths start where the command is typed"));
+            .hint(hint.unwrap_or_else(|| "relative paths start where the command is typed".to_owned())));
     }
     if is_parquet(path)
         && let Some(found) = in_parquet(path, dataset)?
