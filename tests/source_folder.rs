@@ -265,6 +265,9 @@ fn what_lies_in_a_folder_without_pictures_is_named() {
     let cached = of(SourceKind::Folder, "plain_text/0.0.0/hash/flowers-train.arrow", "");
     assert!(cached.contains("is an Arrow file, as the cache of `datasets` holds them"), "{cached}");
     assert!(cached.contains("Dataset.from_file(") && cached.contains(".to_parquet("), "{cached}");
+    // What a file is called stays text in the command that is copied.
+    let quoted = of(SourceKind::Folder, "a\"); exit() #.arrow", "");
+    assert!(quoted.contains(r#"a\"); exit() #.arrow").to_parquet("#), "{quoted}");
     assert!(of(SourceKind::HfParquet, "a/b.arrow", "").contains("is an Arrow file"));
     assert!(
         of(SourceKind::Folder, "data/pictures.zip", "").ends_with("unpack it, and name the folder with the pictures")

@@ -145,6 +145,8 @@ fn arrow_file(path: &Path) -> Option<Error> {
 }
 
 fn in_python(import: &str, statement: &str, path: &Path) -> String {
-    let statement = statement.replace("IN", &path.display().to_string());
+    // A text of JSON is one of Python, too, whatever is in it.
+    let place = serde_json::Value::from(path.display().to_string()).to_string();
+    let statement = statement.replace("\"IN\"", &place);
     format!("convert it in Python: from datasets import {import}; {statement}; then name the folder OUT")
 }
