@@ -95,6 +95,15 @@ fn finished_runs_are_judged_without_running_them_and_sql_can_ask() {
     ok(&pipeline, &["--choose"]);
     assert_eq!(pipeline.sql(invocations), [json!({"runs": 5, "invocations": 5})], "none is run again");
 
+    // Features that fit into no memory are read from where they lie, with the same values.
+    let values = || pipeline.sql("SELECT row, criterion, value FROM criteria ORDER BY row, criterion");
+    let in_memory = values();
+    let file = pipeline.path("pipeline.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    pipeline.write("pipeline.toml", &format!("{text}memory = 0.000001\n"));
+    ok(&pipeline, &["--choose"]);
+    assert_eq!(values(), in_memory);
+
     let of = |what: &str| format!("SELECT {what} FROM criteria WHERE criterion = 'nearest-mean' ORDER BY rank, row");
     let found = pipeline.sql(&of("row, value, rank, standing, chosen"));
     assert_eq!(found.len(), 3, "{found:?}");

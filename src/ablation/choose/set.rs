@@ -7,6 +7,7 @@ use tch::Tensor;
 
 use crate::config::Spec;
 use crate::error::{Error, Kind, Result};
+use crate::fusion::matrix::Matrix;
 use crate::fusion::nearest_mean::centred;
 use crate::fusion::neighbours::Neighbours;
 use crate::source::Split;
@@ -21,9 +22,9 @@ pub(super) struct Set {
     /// Number of classes, C.
     pub(super) classes: i64,
     /// Composite features of the pictures' crops, (n, d): less their mean, of unit length.
-    pub(super) features: Tensor,
+    pub(super) features: Matrix,
     /// The same of each half of the crops.
-    pub(super) halves: [Tensor; 2],
+    pub(super) halves: [Matrix; 2],
     /// Places of the training pictures.
     pub(super) train: Tensor,
     /// Places of the m pictures that rows are judged by: those of the ablation's split.
@@ -47,7 +48,7 @@ impl Set {
         let composites = workspace.frozen.composites.partition(store)?;
         let features = centred(&features::composites(&composites, &pictures, stop)?, stop)?;
         let [one, other] = features::half_composites(&composites, &pictures, stop)?;
-        let halves = [centred(&one, stop)?.in_memory(stop)?, centred(&other, stop)?.in_memory(stop)?];
+        let halves = [centred(&one, stop)?, centred(&other, stop)?];
         let places = |split| Tensor::from_slice(&pictures.places(split));
         let measured = places(split);
         if measured.numel() == 0 {
@@ -58,12 +59,17 @@ impl Set {
         Ok(Set {
             classes: opened.classes.len() as i64,
             neighbours: Neighbours::of_some(&features, &measured, NEIGHBOURS, stop)?.places,
-            features: features.in_memory(stop)?,
+            features,
             halves,
             train: places(Split::Train),
             measured,
             places: pictures.rows().iter().map(|picture| picture.image_id.clone()).zip(0..).collect(),
         })
+    }
+
+    /// Returns the features of the pictures that rows are judged by, (m, d).
+    pub(super) fn measured_features(&self) -> Matrix {
+        self.features.picked(&self.measured)
     }
 
     /// Returns the place of a picture, if it is one of the set's.
@@ -88,8 +94,8 @@ impl Set {
         Set {
             classes,
             neighbours: Neighbours::of_some(&features, &measured, NEIGHBOURS, &stop).unwrap().places,
-            halves: [(); 2].map(|()| features.in_memory(&stop).unwrap()),
-            features: features.in_memory(&stop).unwrap(),
+            halves: [features.clone(), features.clone()],
+            features,
             train: Tensor::arange(train, tch::kind::INT64_CPU),
             measured,
             places: HashMap::new(),

@@ -19,38 +19,45 @@ const SHRINKAGE: f64 = 0.1;
 
 /// Returns the mean log-density of the measured pictures, in nats a dimension.
 pub(super) fn likelihood(answered: &Answered, set: &Set, stop: &Stop) -> Result<Option<f64>> {
-    let (Some(joint), width) = (log_joint(answered, set, stop)?, set.features.size()[1]) else { return Ok(None) };
-    let density = joint.logsumexp([1i64].as_slice(), false).mean(Number::Double).double_value(&[]) / width as f64;
-    Ok(Some(density).filter(|density| density.is_finite()))
+    let densities = of_log_joint(answered, set, stop, |joint| joint.logsumexp([1i64].as_slice(), false))?;
+    let mean = densities.map(|each| each.mean(Number::Double).double_value(&[]) / set.features.size().1 as f64);
+    Ok(mean.filter(|mean| mean.is_finite()))
 }
 
 /// Returns the share of the measured pictures whose likeliest class is their answer.
 pub(super) fn transfer(answered: &Answered, set: &Set, stop: &Stop) -> Result<Option<f64>> {
-    let Some(joint) = log_joint(answered, set, stop)? else { return Ok(None) };
-    Ok(share_alike(&joint.argmax(1, false), &answered.classes.index_select(0, &set.measured)))
+    let likeliest = of_log_joint(answered, set, stop, |joint| joint.argmax(1, false))?;
+    Ok(likeliest.and_then(|classes| share_alike(&classes, &answered.classes.index_select(0, &set.measured))))
 }
 
-/// Returns the log-density of each measured picture and class together, (m, C), `f64`; `None` if
-/// there is no training picture.
-fn log_joint(answered: &Answered, set: &Set, stop: &Stop) -> Result<Option<Tensor>> {
-    let (rows, width) = (set.train.size()[0], set.features.size()[1]);
-    if rows == 0 || set.measured.size()[0] == 0 {
+/// Returns what `make` makes of the log-densities (rows, C), `f64`, of each measured picture and
+/// class together, a number a picture (m); `None` if there is no training picture.
+fn of_log_joint(
+    answered: &Answered,
+    set: &Set,
+    stop: &Stop,
+    make: impl Fn(&Tensor) -> Tensor,
+) -> Result<Option<Tensor>> {
+    let (train, measured) = (set.features.picked(&set.train), set.measured_features());
+    let ((rows, width), (count, _)) = (train.size(), measured.size());
+    if rows == 0 || count == 0 {
         return Ok(None);
     }
     let options = (Number::Double, Device::Cpu);
     let answers = answered.classes.index_select(0, &set.train);
-    let count = answers.bincount::<&Tensor>(None, set.classes).to_kind(Number::Double);
-    let features = |block: &Tensor| set.features.index_select(0, block).to_kind(Number::Double);
-    let blocks = |rows| Blocks::of_products(rows, width * width.max(set.classes));
+    let counts = answers.bincount::<&Tensor>(None, set.classes).to_kind(Number::Double);
+    let of_classes = |rows| Blocks::of_cosines(rows, set.classes, set.classes * width);
     let mut means = Tensor::zeros([set.classes, width], options);
-    blocks(rows).each(stop, |block| {
-        let _ = means.index_add_(0, &block.of(&answers), &features(&block.of(&set.train)));
+    of_classes(rows).try_each(stop, |block| {
+        let _ = means.index_add_(0, &block.of(&answers), &train.block(block)?.to_kind(Number::Double));
+        Ok(())
     })?;
-    means /= count.clamp_min(1.0).unsqueeze(1);
+    means /= counts.clamp_min(1.0).unsqueeze(1);
     let mut covariance = Tensor::zeros([width, width], options);
-    blocks(rows).each(stop, |block| {
-        let about = features(&block.of(&set.train)) - means.index_select(0, &block.of(&answers));
+    Blocks::of_cosines(rows, width, width * width).try_each(stop, |block| {
+        let about = train.block(block)?.to_kind(Number::Double) - means.index_select(0, &block.of(&answers));
         covariance += about.tr().matmul(&about);
+        Ok(())
     })?;
     covariance /= rows as f64;
     // The floor is for pictures that are all alike.
@@ -63,14 +70,14 @@ fn log_joint(answered: &Answered, set: &Set, stop: &Stop) -> Result<Option<Tenso
     let centres = means.matmul(&whitening);
     let lengths = centres.square().sum_dim_intlist([1i64].as_slice(), false, Number::Double);
     // The logarithm of no share leaves the class out.
-    let shares = (&count / rows as f64).log() - half_determinant;
+    let shares = (&counts / rows as f64).log() - half_determinant;
     let constant = 0.5 * width as f64 * (2.0 * std::f64::consts::PI).ln();
-    blocks(set.measured.size()[0])
-        .map(stop, |block| {
-            let white = features(&block.of(&set.measured)).matmul(&whitening);
+    of_classes(count)
+        .try_map(stop, |block| {
+            let white = measured.block(block)?.to_kind(Number::Double).matmul(&whitening);
             let own = white.square().sum_dim_intlist([1i64].as_slice(), true, Number::Double);
             let squares = own - white.matmul(&centres.tr()) * 2.0 + &lengths;
-            squares * -0.5 + &shares - constant
+            Ok(make(&(squares * -0.5 + &shares - constant)))
         })
         .map(Some)
 }

@@ -144,7 +144,8 @@ mod tests {
         let features = Tensor::from_slice(&[1.0f32, 0.2, 1.0, -0.3, -1.0, 0.5, -1.0, -0.1, 0.1, 1.0]).view([5, 2]);
         let set = Set::of(&features, 4, 0);
         let answers = [0i64, 0, 2, 2, 3];
-        let distances = (set.features.matmul(&set.features.tr()).neg() + 1.0).to_kind(Kind::Double);
+        let features = set.features.in_memory(&Stop::default()).unwrap();
+        let distances = (features.matmul(&features.tr()).neg() + 1.0).to_kind(Kind::Double);
         let between = |i: usize, class: i64| {
             let others = (0..5).filter(|&j| j != i && answers[j] == class);
             let all: Vec<f64> = others.map(|j| distances.double_value(&[i as i64, j as i64])).collect();
