@@ -245,7 +245,7 @@ fn labels(store: &Path, dataset: &str, images: usize, classes: i32) -> serde_jso
         write("pseudo_labels", "bench", &format!("pass-{pass:05}"), columns);
     }
     // Without its row in `runs` nobody would see the run; all that is asked for of it are these
-    // three names.
+    // names.
     let pipeline = store.root().parent().and_then(Path::file_name).unwrap().to_string_lossy().into_owned();
     let schema = table::table("runs").unwrap().arrow(&Dims::new()).unwrap();
     let nothing = Int64Array::from(vec![0]);
@@ -253,6 +253,8 @@ fn labels(store: &Path, dataset: &str, images: usize, classes: i32) -> serde_jso
         ("run", _) => arrays::repeated("bench", 1),
         ("pipeline", _) => arrays::repeated(&pipeline, 1),
         ("dataset", _) => arrays::repeated(dataset, 1),
+        // Its prior would be its own, if it had one.
+        ("prior", _) => arrays::repeated("bench", 1),
         (_, DataType::Utf8) => arrays::repeated("", 1),
         (_, number) => cast(&nothing, number).unwrap(),
     });
