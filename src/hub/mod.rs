@@ -37,7 +37,7 @@ use self::listing::commit_of_answer;
 use self::refused::{refused, unanswered};
 use self::transfer::Transfer;
 use crate::error::{Error, Kind, Result};
-use crate::net::{self, Retries};
+use crate::net::{self, Missing, Retries, Watch};
 use crate::stop::Stop;
 use crate::text::numbers::counted;
 
@@ -49,18 +49,6 @@ const PAGES: usize = 10_000;
 
 /// How often the API is asked again: rarely where the cache has an answer, too.
 const ATTEMPTS: [u32; 2] = [4, 1];
-
-/// Receives how far fetching is.
-pub trait Watch {
-    /// Begins to fetch what makes `bytes` bytes.
-    fn begin(&self, bytes: u64);
-    /// Reports that further bytes have come, or were there.
-    fn advance(&self, bytes: u64);
-    /// Ends; `note` is the outcome in words.
-    fn end(&self, note: &str);
-    /// Shows a line that must be seen.
-    fn say(&self, line: &str);
-}
 
 /// The hub, and the cache of what was fetched from it.
 pub struct Hub<'a> {
@@ -81,17 +69,6 @@ pub struct Found {
     commit: String,
     /// The branch or tag that had this commit just now.
     revision: Option<String>,
-}
-
-/// What is to be fetched of some files.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Missing {
-    /// How many files.
-    pub files: usize,
-    /// Their bytes.
-    pub bytes: u64,
-    /// The bytes of files that are there.
-    pub there: u64,
 }
 
 /// The commits that this process has found: it sees one commit of a revision as long as it runs.
@@ -396,12 +373,7 @@ impl Found {
         let mut all = Missing::default();
         for file in files {
             let bytes = self.listing.as_ref().and_then(|listing| listing.file(file)).map_or(0, |file| file.bytes());
-            if self.has(file) {
-                all.there += bytes;
-            } else {
-                all.files += 1;
-                all.bytes += bytes;
-            }
+            all.count(bytes, self.has(file));
         }
         all
     }

@@ -6,7 +6,6 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use super::Watch;
 use super::cache::{Repository, elsewhere};
 use super::client::{Answer, Client, Trouble, escaped, escaped_path};
 use super::hash::Hash;
@@ -15,7 +14,7 @@ use super::name::{Name, RepoType};
 use super::refused::{refused, unanswered};
 use super::unfinished::Unfinished;
 use crate::error::{Context, Error, Kind, Result};
-use crate::net::{self, Retries};
+use crate::net::{self, Retries, Watch};
 use crate::stop::Stop;
 
 /// How often a file is asked for again after an attempt that brought nothing.

@@ -1,8 +1,10 @@
 //! Talking HTTP: one kind of client for all that this program asks of a network, requests that a
-//! stop ends, when to ask again, where a secret may go, and what this machine is called.
+//! stop ends, when to ask again, how far fetching is, where a secret may go, and what this machine
+//! is called.
 
 mod address;
 mod exchange;
+mod fetching;
 mod machine;
 mod retries;
 mod secret;
@@ -14,6 +16,7 @@ use ureq::tls::{RootCerts, TlsConfig};
 
 pub use address::{Address, escaped};
 pub use exchange::{Incoming, Trouble, exchange};
+pub use fetching::{Missing, Watch};
 pub(crate) use machine::machine;
 pub(crate) use retries::LONGEST_WAIT;
 pub use retries::{Retries, is_busy, may_pass, retry_after};

@@ -1,6 +1,6 @@
 //! Progress reporting. Stages emit events; the CLI decides how to render them.
 
-use crate::hub;
+use crate::net;
 
 /// The unit of what comes over the network; counts of it are shown as sizes.
 pub const BYTE: &str = "byte";
@@ -23,7 +23,7 @@ pub trait Progress: Send + Sync {
     fn say(&self, line: &str);
 }
 
-impl hub::Watch for &(dyn Progress + '_) {
+impl net::Watch for &(dyn Progress + '_) {
     fn begin(&self, bytes: u64) {
         Progress::begin(*self, "fetch", BYTE, bytes, 0);
     }
