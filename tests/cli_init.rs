@@ -315,9 +315,9 @@ fn what_is_no_data_set_is_called_what_it_is_with_what_to_do() {
 fn what_is_no_path_is_called_what_it_is_with_what_is_read() {
     let pipeline = Pipeline::new(1, 0);
     for (text, what, hint) in [
-        ("s3://bucket/birds", "error: s3://bucket/birds is an address, and no path", "hf://datasets/ORG/NAME"),
-        ("gs://bucket/{00..09}.tar", "is an address, and no path", "fetch them first"),
-        ("http://example.org/x.zip", "is an address, and no path", "fetch them first"),
+        ("ftp://host/birds", "error: ftp://host/birds is an address, and no path", "hf://datasets/ORG/NAME"),
+        ("sftp://host/{00..09}.tar", "is an address, and no path", "fetch them first"),
+        ("s3://key:secret@bucket/birds", "has a user or password in it", "from the environment"),
         ("file:///data/my birds", "is an address, and no path", "name the path itself: '/data/my birds'"),
         (
             "uoft-cs/cifar10",
@@ -333,6 +333,11 @@ fn what_is_no_path_is_called_what_it_is_with_what_is_read() {
     ] {
         let said = refused(&pipeline, &[text]);
         assert!(said.contains(what) && said.contains(hint), "{text}: {said}");
+    }
+    #[cfg(not(feature = "stores"))]
+    for text in ["s3://bucket/birds", "gs://bucket/{00..09}.tar", "https://example.org/a.parquet"] {
+        let said = refused(&pipeline, &[text]);
+        assert!(said.contains("was built without stores of objects") && said.contains("--features stores"), "{said}");
     }
     assert!(Command::new("mkfifo").arg(pipeline.path("fifo.csv")).status().unwrap().success());
     let pipe = "fifo.csv is a pipe, and no file\nhint: write what comes of it into a file, and name that\n";

@@ -59,6 +59,8 @@ mod method_parity;
 mod model_files;
 mod neighbours;
 mod next_steps;
+#[cfg(feature = "stores")]
+mod objects;
 mod orientation;
 mod paper;
 mod predict;

@@ -250,10 +250,18 @@ fn overrides_are_checked_like_the_file() {
     --set dataset.path=nowhere: 'dataset.path' names nowhere, which does not exist
     hint: looked for DIR/nowhere; relative paths start at the pipeline file
     ");
-    assert_snapshot!(folder.mistake(WHOLE, &["dataset.path=s3://bucket/birds"]), @"
-    --set dataset.path=s3://bucket/birds: 'dataset.path' is s3://bucket/birds, which is an address, and no path
-    hint: pictures are read from folders and files of this machine, and from the hub as hf://datasets/ORG/NAME: fetch them first, or mount what they lie in
+    assert_snapshot!(folder.mistake(WHOLE, &["dataset.path=ftp://host/birds"]), @"
+    --set dataset.path=ftp://host/birds: 'dataset.path' is ftp://host/birds, which is an address, and no path
+    hint: pictures are read from folders and files of this machine, from stores of objects as s3://BUCKET/FOLDER, gs:// or az://, and from the hub as hf://datasets/ORG/NAME: fetch them first, or mount what they lie in
     ");
+    assert_snapshot!(folder.mistake(WHOLE, &["dataset.path=s3://key:secret@bucket/birds"]), @r"
+    --set dataset.path=s3://key:secret@bucket/birds: 'dataset.path' is an address, which has a user or password in it: credentials are read from the environment
+    hint: pictures are at s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, az://CONTAINER/FOLDER or https://HOST/FILE.parquet
+    ");
+    assert_snapshot!(folder.mistake(WHOLE, &["dataset.path=https://host/birds/"]), @r#"
+    --set dataset.path=https://host/birds/: 'dataset.path' must be on a store that lists its objects for kind = "folder"
+    hint: a server of HTTP does not say which files it has: name Parquet files or shards there
+    "#);
     assert_snapshot!(folder.mistake(WHOLE, &["dataset.path=uoft-cs/cifar10"]), @"
     --set dataset.path=uoft-cs/cifar10: 'dataset.path' names uoft-cs/cifar10, which does not exist
     hint: looked for DIR/uoft-cs/cifar10; relative paths start at the pipeline file; on the hub, that data set is named hf://datasets/uoft-cs/cifar10

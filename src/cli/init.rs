@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueHint};
 
 use super::printer::Printer;
-use super::{EXIT_CODES, next, several};
+use super::{EXIT_CODES, next, several, signal};
 use crate::error::{Error, Kind, Result};
 use crate::hub::{self, Name, RepoType};
+use crate::objects::Address;
 use crate::runs::next_steps::NextStep;
+use crate::stop::Stop;
 use crate::text::file::{INTO_A_FILE, special};
 use crate::text::shell;
 use crate::tools::init::{Wanted, Written, init};
@@ -20,7 +22,8 @@ numbers before them or underscores in them, a table says what each class is call
 templates stand in for them.
 
 Pictures are a folder, a list, a Parquet file or a folder of them, shards of WebDataset (a tar, a folder of some, or a pattern in quotes), the \
-binary version of CIFAR, or a data set on the Hugging Face Hub, which is not fetched. Of a folder with a list in it or beside it, as \
+binary version of CIFAR, or a data set on the Hugging Face Hub, which is not fetched; or the address of any of them on a store of objects, \
+s3://BUCKET/FOLDER, which is. Of a folder with a list in it or beside it, as \
 CoOp lays out data sets, the list is taken, with the folder in which its pictures are found. Nothing is computed, and no picture is read.
 
 Prints the files that were written; says what it found and assumed (the kind of the source, its splits, where its pictures start, the \
@@ -93,7 +96,9 @@ impl Init {
             output: output.clone(),
             force: *force,
         };
-        let written = init(&wanted).map_err(|error| not_a_path(pictures, error))?;
+        let (stop, progress) = (Stop::default(), printer.progress());
+        signal::watch(stop.clone(), progress.clone())?;
+        let written = init(&wanted, &stop, progress.as_ref()).map_err(|error| not_a_path(pictures, error))?;
         let Written { pipeline, classes, class_names, descriptions, kept, assumed, trouble, .. } = &written;
         let files = [Some(pipeline), classes.as_ref(), class_names.as_ref(), descriptions.as_ref()];
         let files: Vec<String> = files.into_iter().flatten().map(|path| short(path)).collect();
@@ -136,6 +141,9 @@ impl Init {
 /// the hub.
 fn not_a_path(pictures: &Path, error: Error) -> Error {
     let Some(text) = pictures.to_str().filter(|_| !pictures.exists()) else { return error };
+    if Address::parse(text).is_some() && Name::parse(text).is_none() {
+        return error;
+    }
     if let Some(hint) = hub::instead_of_address(text, Some(RepoType::Dataset)) {
         return Error::new(Kind::Usage, format!("{text} is an address, and no path")).hint(hint);
     }

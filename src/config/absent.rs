@@ -9,6 +9,7 @@ use super::document::Document;
 use super::keys::KEYS;
 use crate::error::Result;
 use crate::hub::Name;
+use crate::objects::Address;
 use crate::settings::{Must, Want};
 use crate::text::pattern;
 
@@ -37,8 +38,8 @@ pub fn absent(path: &Path) -> Result<Option<Absent>> {
             continue;
         }
         let Some(text) = value(&table, &key.name).filter(|text| !text.is_empty()) else { continue };
-        // What is on the hub is fetched.
-        if must == Must::BeDataset && Name::parse(text).is_some() {
+        // What is elsewhere is fetched.
+        if must == Must::BeDataset && (Name::parse(text).is_some() || Address::parse(text).is_some()) {
             continue;
         }
         let place = absolute(&folder, text);

@@ -14,6 +14,7 @@ use super::overrides::Applied;
 use super::suggest;
 use crate::hub::{self, Name, RepoType};
 use crate::language_model::require_address;
+use crate::objects::Address;
 use crate::settings::{Must, SHARE, Want};
 use crate::stage::describe::Prototypes;
 use crate::text::file::{INTO_A_FILE, special};
@@ -126,6 +127,10 @@ impl Check<'_> {
                     return Err(wrong(value));
                 }
                 let path = absolute(self.base, text);
+                if let Some(address) = of_objects(name, text, &path, must)? {
+                    *value = Value::String(address.to_string());
+                    return Ok(());
+                }
                 if let Some(on_hub) = on_hub(name, text, &path, must)? {
                     *value = Value::String(on_hub.to_string());
                     return Ok(());
@@ -253,6 +258,20 @@ fn on_hub(name: &str, text: &str, path: &Path, must: Must) -> Result<Option<Name
         Ok(named) => Err(wrong(format!("which is a {}", named.of().in_words()))),
         Err(why) => Err(wrong(why)),
     }
+}
+
+/// Returns the address of objects that a text in the place of a path means. A page of the hub is
+/// none.
+fn of_objects(name: &str, text: &str, path: &Path, must: Must) -> Result<Option<Address>, Mistake> {
+    if must != Must::BeDataset || path.exists() || Name::parse(text).is_some() {
+        return Ok(None);
+    }
+    Address::parse(text).transpose().map_err(|why| {
+        let hint = "pictures are at s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, az://CONTAINER/FOLDER or https://HOST/FILE.parquet";
+        // A password is shown to nobody.
+        let shown = if text.contains('@') { "an address".to_owned() } else { shorten(text) };
+        (format!("'{name}' is {shown}, {why}"), Some(hint.to_owned()))
+    })
 }
 
 fn there(name: &str, text: &str, path: &Path, must: Must) -> Result<(), Mistake> {

@@ -17,6 +17,7 @@ use crate::dka::Policy;
 use crate::error::{Context, Kind, Result};
 use crate::fusion::design::Coarse;
 use crate::hub::Name;
+use crate::objects::{Address, Service};
 use crate::source::SourceKind;
 use crate::source::list::metadata_lists;
 use crate::stage::adapt::{ClassPrior, Tune};
@@ -76,8 +77,14 @@ fn relations(path: &Path, spec: &Spec, lines: &Lines, applied: &Applied) -> Resu
     let mut check = Check { base, lines, applied, sentences: false, obtain: None, mistakes: &mut mistakes };
     let dataset = &spec.dataset;
     let on_hub = Name::in_place_of(&dataset.path).is_some();
+    let address = Address::in_place_of(&dataset.path);
+    let is_unlisted = address.as_ref().is_some_and(|address| address.service() == Service::Http);
     let wrong = match dataset.kind {
         SourceKind::HfParquet => None,
+        SourceKind::Folder | SourceKind::Cifar | SourceKind::List if is_unlisted => {
+            Some("on a store that lists its objects")
+        }
+        _ if address.is_some() => None,
         _ if on_hub => Some("on this disk"),
         SourceKind::Folder | SourceKind::Cifar if !dataset.path.is_dir() => Some("a folder"),
         SourceKind::List
@@ -91,7 +98,12 @@ fn relations(path: &Path, spec: &Spec, lines: &Lines, applied: &Applied) -> Resu
     };
     if let Some(expected) = wrong {
         let what = format!("'dataset.path' must be {expected} for kind = \"{}\"", dataset.kind);
-        let hint = on_hub.then(|| "kind = \"hf-parquet\" reads data sets of the hub".to_owned());
+        let hint = match (on_hub, is_unlisted) {
+            (true, _) => Some("kind = \"hf-parquet\" reads data sets of the hub"),
+            (_, true) => Some("a server of HTTP does not say which files it has: name Parquet files or shards there"),
+            _ => None,
+        };
+        let hint = hint.map(str::to_owned);
         check.mistake("dataset.path", (what, hint));
     }
     let of_rows = [

@@ -84,7 +84,7 @@ fn fetching(spec: &Spec, to_fetch: &[ToFetch]) -> Vec<PlanRow> {
     };
     let fetch = to_fetch.iter().map(|ToFetch { name, missing }| PlanRow {
         stage: "fetch".to_owned(),
-        key: name.to_string(),
+        key: name.clone(),
         cached: missing.there,
         todo: missing.bytes,
         unit: BYTE,

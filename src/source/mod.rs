@@ -33,9 +33,10 @@ pub(crate) use hf_parquet::part_of::{configurations, on_hub};
 pub use item::{Item, Origin, Split};
 pub use place::{At, Container, Larger, Within};
 
-use crate::error::{Context, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::hub;
 use crate::image::{Decoding, ExifOrientation, Limits};
+use crate::objects::{self, Wanted};
 use crate::settings::{Must, SHARE, Want, choice, settings};
 use crate::text::pattern;
 
@@ -91,7 +92,8 @@ settings! {
         /// folder of some), or a data set on the Hugging Face Hub
         /// (`hf://datasets/ORG/NAME@REVISION`, `hf-parquet`). Lists and shards may be a pattern,
         /// such as `{train,val,test}.txt` or `train-{000..099}.tar`; the splits are then in their
-        /// names.
+        /// names. Each may be the address of objects, `s3://BUCKET/FOLDER`, if the program was
+        /// built with `stores`.
         path: PathBuf, Want::Path(Must::BeDataset), ByContent;
         ..
         /// The configuration of a data set that has several, each in a folder of this name
@@ -213,6 +215,8 @@ pub trait Source: Send {
 /// Fails if the source does not exist, is empty, or is not of the kind that the pipeline says; or
 /// if it is named on the hub, and not in the cache.
 pub fn open(dataset: &Dataset) -> Result<Box<dyn Source>> {
+    // What a store of objects has is read from where it was fetched to.
+    let dataset = &fetched(dataset)?;
     let path = &hub::local(&dataset.path)?;
     foreign::refuse(path)?;
     if let (Some(obtain), Err(error)) = (&dataset.obtain, pattern::paths(path)) {
@@ -230,6 +234,48 @@ pub fn open(dataset: &Dataset) -> Result<Box<dyn Source>> {
         Validation::Train => Box::new(moved::Moved::new(source, Split::Train)),
         Validation::Test => Box::new(moved::Moved::new(source, Split::Test)),
     })
+}
+
+/// Returns the data set with the path of the folder or file that its address was fetched to, if it
+/// has one.
+fn fetched(dataset: &Dataset) -> Result<Dataset> {
+    let path = objects::local(&dataset.path)?;
+    let folder = pattern::folder(&path).unwrap_or_else(|| path.clone());
+    if path != dataset.path && !folder.exists() {
+        let what = format!("{} has not been fetched", dataset.path.display());
+        return Err(Error::new(Kind::Network, what).hint("a run fetches it"));
+    }
+    Ok(Dataset { path, ..dataset.clone() })
+}
+
+/// Returns which kind of pictures an address seems to be of, by its name alone.
+pub(crate) fn kind_by_name(name: &Path) -> SourceKind {
+    match name {
+        name if hf_parquet::files::is_parquet(name) => SourceKind::HfParquet,
+        name if webdataset::shards::is_shard(name) => SourceKind::WebDataset,
+        name if list::is_list(name) => SourceKind::List,
+        _ => SourceKind::Folder,
+    }
+}
+
+/// Returns which objects are read of an address, for pictures of this kind.
+pub(crate) fn wanted(kind: SourceKind) -> Wanted {
+    fn is_visible(name: &str) -> bool {
+        name.split('/').all(|part| is_visible_name(OsStr::new(part)))
+    }
+    fn parquet(name: &str) -> bool {
+        is_visible(name) && hf_parquet::files::is_parquet(Path::new(name))
+    }
+    fn shards(name: &str) -> bool {
+        let is_names = || Path::new(name).file_name() == Some(OsStr::new(webdataset::CLASS_NAMES));
+        is_visible(name) && (webdataset::shards::is_shard(Path::new(name)) || is_names())
+    }
+    let all = Wanted { is_read: is_visible, beside: None, list: kind == SourceKind::List };
+    match kind {
+        SourceKind::Folder | SourceKind::List | SourceKind::Cifar => all,
+        SourceKind::HfParquet => Wanted { is_read: parquet, ..all },
+        SourceKind::WebDataset => Wanted { is_read: shards, beside: Some(webdataset::CLASS_NAMES), ..all },
+    }
 }
 
 /// Folders of thumbnails and leftovers that network disks and macOS's archives put among pictures.

@@ -28,7 +28,7 @@ use crate::text::terminal::in_line;
 
 /// The file of class names that is looked for beside the shards, as data sets for zero-shot
 /// classification have it on the Hub.
-const CLASS_NAMES: &str = "classnames.txt";
+pub(super) const CLASS_NAMES: &str = "classnames.txt";
 
 /// Shards whose headers and labels have been read, but not their pictures.
 pub struct WebDataset {

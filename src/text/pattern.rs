@@ -1,11 +1,16 @@
 //! Patterns of paths, as the names of shards are written: `train-{000..099}.tar` means all of them,
 //! `*.tar` those that are there.
 
+#[cfg(feature = "stores")]
+mod names;
+
 use std::path::{Component, Path, PathBuf};
 
 use bracoxide::parser::{Node, ParsingError};
 use bracoxide::tokenizer::TokenizationError;
 use bracoxide::{expand as expanded, parser, tokenizer};
+#[cfg(feature = "stores")]
+pub(crate) use names::Names;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::panics::caught;

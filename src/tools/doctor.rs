@@ -191,7 +191,8 @@ fn located(what: &'static str, spec: &Spec, need: Need, progress: &dyn Progress)
     let each = to_fetch.iter().map(|ToFetch { name, missing }| {
         format!("{name}: {}, {}", counted(missing.files as u64, "file"), size(missing.bytes))
     });
-    let into = located.cache().map(|cache| format!(" into {}", cache.display())).unwrap_or_default();
+    let caches: Vec<String> = located.caches().iter().map(|cache| cache.display().to_string()).collect();
+    let into = if caches.is_empty() { String::new() } else { format!(" into {}", caches.join(" and ")) };
     let detail = format!("a run fetches {}{into}", each.collect::<Vec<_>>().join(", and "));
     Err(Finding::new(what, State::Note, detail))
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::config;
 use crate::error::{Context, Error, Kind, Result};
 use crate::hub::{Name, RepoType};
+use crate::objects::{self, Address};
 use crate::source::{self, Dataset, Guess, Listing, SourceKind};
 use crate::stage::ask::Domain;
 use crate::stage::ingest;
@@ -71,8 +72,9 @@ pub struct Written {
 /// # Errors
 /// Returns [`Kind::Usage`] if a file exists already, something that was named does not exist, or no
 /// model is known; [`Kind::Input`] if there are no pictures, or the class names cannot be read.
-pub fn init(wanted: &Wanted) -> Result<Written> {
-    let Found { name, dataset, mut listing, because } = found(&wanted.pictures)?;
+/// Fails as [`objects::fetch`] does, where the pictures have an address.
+pub fn init(wanted: &Wanted, stop: &Stop, progress: &dyn Progress) -> Result<Written> {
+    let Found { name, dataset, mut listing, because } = found(&wanted.pictures, stop, progress)?;
     let mut alike = Vec::new();
     if let Some(listing) = &mut listing {
         // Counted as a run counts them.
@@ -212,8 +214,40 @@ struct Found {
     because: Vec<String>,
 }
 
+/// Fetches the pictures that a user names by an address, and returns where they are then; `None` if
+/// it is none.
+fn on_objects(wanted: &Path, stop: &Stop, progress: &dyn Progress) -> Result<Option<PathBuf>> {
+    let Some(text) = wanted.to_str().filter(|_| !wanted.exists()) else { return Ok(None) };
+    let Some(address) = Address::parse(text) else { return Ok(None) };
+    let address = address.map_err(|why| {
+        // A password is shown to nobody.
+        let shown = if text.contains('@') { "this" } else { text };
+        Error::new(Kind::Usage, format!("{shown} is an address, {why}"))
+            .hint("pictures are at s3://BUCKET/FOLDER, gs:// or az://")
+    })?;
+    let name = PathBuf::from(address.to_string());
+    objects::fetch(&address, source::wanted(source::kind_by_name(&name)), stop, &progress)?;
+    objects::local(&name).map(Some)
+}
+
+/// Refuses a list on a store of objects whose pictures lie elsewhere than the list says.
+fn require_root(dataset: &Dataset) -> Result<()> {
+    match &dataset.root {
+        Some(root) if objects::named(root) != *root => {
+            let what = format!(
+                "the pictures of {} lie in {}",
+                objects::named(&dataset.path).display(),
+                objects::named(root).display()
+            );
+            Err(Error::new(Kind::Input, what)
+                .hint("a list on a store of objects starts where its pictures do: put it there"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Finds the pictures that a user names.
-fn found(wanted: &Path) -> Result<Found> {
+fn found(wanted: &Path, stop: &Stop, progress: &dyn Progress) -> Result<Found> {
     if let Some(name) = wanted.to_str().and_then(Name::parse) {
         let refused =
             |what: String| Error::new(Kind::Usage, format!("{} is a name on the hub {what}", wanted.display()));
@@ -227,13 +261,26 @@ fn found(wanted: &Path) -> Result<Found> {
         let listing = source::open(&dataset).ok().map(|source| source.listing().clone());
         return Ok(Found { name: self::name(Path::new(named.id())), dataset, listing, because: Vec::new() });
     }
-    let pictures = std::path::absolute(wanted).at(Kind::Usage, "cannot find", wanted)?;
-    let Guess { dataset, mut because } = source::guess(&pictures)?;
+    let pictures = match on_objects(wanted, stop, progress)? {
+        Some(fetched) => fetched,
+        None => std::path::absolute(wanted).at(Kind::Usage, "cannot find", wanted)?,
+    };
+    let Guess { mut dataset, mut because } = source::guess(&pictures)?;
+    require_root(&dataset)?;
+    dataset.path = objects::named(&dataset.path);
     let listing = source::open(&dataset)?.listing().clone();
-    let found = |dataset, listing, because| Found { name: name(&pictures), dataset, listing: Some(listing), because };
+    // What is read here is named as the user named it.
+    let as_named = |line: String| match objects::named(&pictures) {
+        address if address == pictures => line,
+        address => line.replace(&*pictures.to_string_lossy(), &address.to_string_lossy()),
+    };
+    let found = |dataset, listing, because: Vec<String>| {
+        let because = because.into_iter().map(as_named).collect();
+        Found { name: name(&pictures), dataset, listing: Some(listing), because }
+    };
     // One class is none: the folders below may be what was meant.
     if let Some(deeper) = &listing.elsewhere {
-        let inside = Dataset::new(SourceKind::Folder, deeper.clone());
+        let inside = Dataset::new(SourceKind::Folder, objects::named(deeper));
         if let Ok(source) = source::open(&inside)
             && source.listing().classes.len() > 1
         {
@@ -302,9 +349,10 @@ fn name(pictures: &Path) -> String {
 /// Writes a path for the pipeline file, quoted as TOML: relative if it lies below the file's
 /// folder, else absolute; a name on the hub as it is.
 fn in_file(folder: &Path, path: &Path) -> Result<String> {
-    let whole = match Name::in_place_of(path) {
-        Some(_) => path.to_owned(),
-        None => std::path::absolute(path).at(Kind::Usage, "cannot find", path)?,
+    let is_elsewhere = Name::in_place_of(path).is_some() || Address::in_place_of(path).is_some();
+    let whole = match is_elsewhere {
+        true => path.to_owned(),
+        false => std::path::absolute(path).at(Kind::Usage, "cannot find", path)?,
     };
     let shown = whole.strip_prefix(folder).ok().filter(|rest| !rest.as_os_str().is_empty()).unwrap_or(&whole);
     let text = shown.to_str().ok_or_else(|| {

@@ -6,6 +6,7 @@
 
 pub(crate) mod ids;
 pub(crate) mod on_hub;
+mod on_objects;
 pub(crate) mod opened;
 mod recipe;
 

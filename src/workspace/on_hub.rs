@@ -1,13 +1,16 @@
 //! What a pipeline names on the hub: found at a commit, which takes the name's place in its
-//! settings, and fetched.
+//! settings, and fetched; pictures on a store of objects are fetched with it.
 
 use std::path::{Path, PathBuf};
 
+use super::on_objects;
 use crate::clip::repository::{self, Needed};
 use crate::config::Spec;
 use crate::dino;
 use crate::error::{Error, Kind, Result};
-use crate::hub::{self, CONVERTED, Found, Hub, Missing, Name, in_cache};
+use crate::hub::{self, CONVERTED, Found, Hub, Name, in_cache};
+use crate::net::Missing;
+use crate::objects;
 use crate::source::{self, Dataset};
 use crate::stage::progress::Progress;
 use crate::stop::Stop;
@@ -30,6 +33,7 @@ pub(crate) struct Located<'a> {
     pub(crate) spec: Spec,
     hub: Option<Hub<'a>>,
     wanted: Vec<Wanted>,
+    objects: Option<ToFetch>,
 }
 
 /// A repository, and what is needed of it.
@@ -47,10 +51,11 @@ struct Wanted {
     instead_of: Option<(Found, String)>,
 }
 
-/// What is to be fetched of a repository.
+/// What is to be fetched of a repository, or of an address.
+#[derive(Debug, Clone)]
 pub(crate) struct ToFetch {
-    /// The repository, at a commit.
-    pub(crate) name: Name,
+    /// The repository, at a commit, or the address.
+    pub(crate) name: String,
     pub(crate) missing: Missing,
 }
 
@@ -61,7 +66,8 @@ pub(crate) struct ToFetch {
 /// # Errors
 /// Fails as [`locate`] does, or if a file cannot be fetched: [`Kind::Network`], [`Kind::System`].
 pub(crate) fn fetched(spec: &Spec, need: Need, stop: &Stop, progress: &dyn Progress) -> Result<Spec> {
-    let Located { spec, hub, wanted } = locate(spec, need, stop, progress)?;
+    let Located { spec, hub, wanted, .. } = on_the_hub(spec, need, stop, progress)?;
+    on_objects::fetch(&spec, need, stop, progress)?;
     let Some(hub) = hub else { return Ok(spec) };
     // What is of no use is found before anything large is fetched.
     for one in &wanted {
@@ -71,13 +77,20 @@ pub(crate) fn fetched(spec: &Spec, need: Need, stop: &Stop, progress: &dyn Progr
     Ok(spec)
 }
 
-/// Finds what `spec` names on the hub, as far as it is needed, and fetches none of it.
+/// Finds what `spec` names on the hub or a store of objects, as far as it is needed, and fetches
+/// none of it.
 ///
 /// # Errors
 /// Returns [`Kind::Network`] if the hub has no such name, does not give it, or is not reached, and
 /// the cache does not have it either; [`Kind::Model`] or [`Kind::Input`] if there is nothing in it
-/// that is read here; [`Kind::Interrupted`] if a stop was requested.
+/// that is read here; [`Kind::Interrupted`] if a stop was requested. Fails as
+/// [`crate::objects::missing`] does.
 pub(crate) fn locate<'a>(spec: &Spec, need: Need, stop: &'a Stop, progress: &'a dyn Progress) -> Result<Located<'a>> {
+    let objects = on_objects::to_fetch(spec, need, stop)?;
+    Ok(Located { objects, ..on_the_hub(spec, need, stop, progress)? })
+}
+
+fn on_the_hub<'a>(spec: &Spec, need: Need, stop: &'a Stop, progress: &'a dyn Progress) -> Result<Located<'a>> {
     let (mut spec, dataset) = (spec.clone(), &spec.dataset);
     let (mut hub, mut wanted) = (None, Vec::new());
     for (holds, place) in places(&mut spec) {
@@ -94,7 +107,7 @@ pub(crate) fn locate<'a>(spec: &Spec, need: Need, stop: &'a Stop, progress: &'a 
         *place = PathBuf::from(found.found.name.to_string());
         wanted.push(found);
     }
-    Ok(Located { spec, hub, wanted })
+    Ok(Located { spec, hub, wanted, objects: None })
 }
 
 /// What a setting holds that may be named on the hub.
@@ -151,19 +164,20 @@ impl Wanted {
 }
 
 impl Located<'_> {
-    /// Returns what is to be fetched, by repository; those that are whole in the cache are left
-    /// out.
+    /// Returns what is to be fetched, by repository and address; those that are whole in the cache
+    /// are left out.
     pub(crate) fn to_fetch(&self) -> Vec<ToFetch> {
         let each = self.wanted.iter().map(|Wanted { found, first, then, .. }| ToFetch {
-            name: found.name.clone(),
+            name: found.name.to_string(),
             missing: found.missing(&[first.as_slice(), then].concat()),
         });
-        each.filter(|one| one.missing.files > 0).collect()
+        self.objects.iter().cloned().chain(each.filter(|one| one.missing.files > 0)).collect()
     }
 
-    /// Returns the folder of the cache, if anything is named on the hub.
-    pub(crate) fn cache(&self) -> Option<&Path> {
-        self.hub.as_ref().map(Hub::cache)
+    /// Returns the folders that what is to be fetched goes into.
+    pub(crate) fn caches(&self) -> Vec<PathBuf> {
+        let of_objects = self.objects.as_ref().and_then(|_| objects::cache().ok());
+        of_objects.into_iter().chain(self.hub.as_ref().map(|hub| hub.cache().to_owned())).collect()
     }
 }
 

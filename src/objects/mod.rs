@@ -1,0 +1,113 @@
+//! Pictures on stores of objects (S3, Google's, Azure's, and what answers like them) and on servers
+//! of HTTP, by their addresses: `s3://bucket/birds`.
+//!
+//! What an address means is [fetched](fetch) into a folder of this machine, which mirrors it:
+//! what is there already and has not changed is not fetched again, and what is gone there goes
+//! here. Everything after that works on [that folder](local), without the network. Nothing is ever
+//! written to the other side.
+
+mod address;
+#[cfg(feature = "stores")]
+mod client;
+#[cfg(feature = "stores")]
+mod journal;
+#[cfg(feature = "stores")]
+mod listing;
+#[cfg(feature = "stores")]
+mod mirror;
+#[cfg(feature = "stores")]
+mod refused;
+
+use std::path::{Path, PathBuf};
+
+pub use address::{Address, Service};
+#[cfg(feature = "stores")]
+pub use mirror::{fetch, missing};
+
+use crate::error::{Error, Kind, Result};
+#[cfg(not(feature = "stores"))]
+use crate::net::{Missing, Watch};
+#[cfg(not(feature = "stores"))]
+use crate::stop::Stop;
+
+/// The variable that names the folder of what was fetched.
+const CACHE: &str = "MICROCLIP_CACHE";
+
+/// Which of the objects below an address are fetched.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// Whether a file of this name is read.
+    pub is_read: fn(&str) -> bool,
+    /// The name of a file that is read, too, where it lies beside those that a pattern means.
+    pub beside: Option<&'static str>,
+    /// Whether the address is of a list, beside and below which its pictures lie.
+    pub list: bool,
+}
+
+/// Returns the path that a path or an address means: for an address, where what is fetched from it
+/// lies, whether or not it has been. Makes no request.
+///
+/// # Errors
+/// Returns [`Kind::System`] if the environment does not say where that is.
+pub fn local(path: &Path) -> Result<PathBuf> {
+    match Address::in_place_of(path) {
+        Some(address) => Ok(cache()?.join(address.place())),
+        None => Ok(path.to_owned()),
+    }
+}
+
+/// Returns the address that a path was fetched from; the path itself, if that is none of what was
+/// fetched.
+pub fn named(path: &Path) -> PathBuf {
+    let named = || -> Option<PathBuf> {
+        let below = path.strip_prefix(cache().ok()?).ok()?.to_str()?;
+        let (scheme, rest) = below.split_once('/')?;
+        Address::parse(&format!("{scheme}://{rest}"))?.ok().map(|address| PathBuf::from(address.to_string()))
+    };
+    named().unwrap_or_else(|| path.to_owned())
+}
+
+/// Returns the folder of all that was fetched: `objects` in `MICROCLIP_CACHE`, or in
+/// `microclip-pipe` in the user's cache.
+///
+/// # Errors
+/// Returns [`Kind::System`] if the environment does not say where that is.
+pub fn cache() -> Result<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let caches = || set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
+    let folder = set(CACHE).or_else(|| Some(caches()?.join("microclip-pipe")));
+    let folder = folder.ok_or_else(|| {
+        Error::new(Kind::System, "it is not known where to keep what is fetched: there is no HOME")
+            .hint(format!("{CACHE} names the folder"))
+    })?;
+    Ok(std::path::absolute(folder)
+        .map_err(|cause| Error::new(Kind::System, "cannot find the cache").cause(cause))?
+        .join("objects"))
+}
+
+/// Refuses to fetch, since this program was built without what it takes.
+///
+/// # Errors
+/// Returns [`Kind::Usage`].
+#[cfg(not(feature = "stores"))]
+pub fn fetch(address: &Address, _: Wanted, _: &Stop, _: &dyn Watch) -> Result<()> {
+    Err(unbuilt(address))
+}
+
+/// Refuses to look, like [`fetch`].
+///
+/// # Errors
+/// Returns [`Kind::Usage`].
+#[cfg(not(feature = "stores"))]
+pub fn missing(address: &Address, _: Wanted, _: &Stop) -> Result<Missing> {
+    Err(unbuilt(address))
+}
+
+#[cfg(not(feature = "stores"))]
+fn unbuilt(address: &Address) -> Error {
+    Error::new(
+        Kind::Usage,
+        format!("{address} is on another machine, and this program was built without stores of objects"),
+    )
+    .hint("build it with --features stores, or fetch the pictures first and name their folder")
+}
