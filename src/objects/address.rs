@@ -69,7 +69,7 @@ impl Address {
     fn problem(&self) -> Option<&'static str> {
         let Address { service, host, key, .. } = self;
         let account = *service == Service::Azure && !host.contains(':');
-        if host.is_empty() || host.starts_with('@') {
+        if host.is_empty() || host.starts_with('@') || host.bytes().all(|byte| byte == b'.') {
             return Some("which names no bucket, container or host");
         }
         if host.contains('@') && !account {
@@ -89,10 +89,21 @@ impl Address {
             .then_some("which has an empty part, a `.` or a `..` in its path")
     }
 
+    /// Returns the address of another object or folder of the same bucket or host.
+    pub(super) fn at(&self, key: &str) -> Address {
+        Address { key: key.to_owned(), ..self.clone() }
+    }
+
+    /// Returns the folder of what is fetched from the address, below that of all. Each address has
+    /// its own, in which everything is that address's.
+    pub(super) fn root(&self) -> PathBuf {
+        let id = blake3::hash(self.to_string().as_bytes()).to_hex();
+        Path::new(self.scheme).join(&self.host).join(&id[..8])
+    }
+
     /// Returns the path of the address below the folder of all that was fetched.
     pub(super) fn place(&self) -> PathBuf {
-        let host = Path::new(self.scheme).join(&self.host);
-        if self.key.is_empty() { host } else { host.join(&self.key) }
+        if self.key.is_empty() { self.root() } else { self.root().join(&self.key) }
     }
 }
 
@@ -105,11 +116,6 @@ impl Address {
         let folder = folder.to_string_lossy().into_owned();
         let rest = self.key[folder.len()..].trim_start_matches('/').to_owned();
         (folder, Some(rest))
-    }
-
-    /// Returns the address of another object or folder of the same bucket or host.
-    pub(super) fn at(&self, key: &str) -> Address {
-        Address { key: key.to_owned(), ..self.clone() }
     }
 }
 
@@ -142,6 +148,7 @@ mod tests {
         for (text, why) in [
             ("s3://", "names no bucket"),
             ("s3:///key", "names no bucket"),
+            ("s3://../bucket", "names no bucket"),
             ("https://user:password@host/a.tar", "has a user or password"),
             ("s3://key:secret@bucket/a", "has a user or password"),
             ("abfss://c:secret@account/a", "has a user or password"),

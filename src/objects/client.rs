@@ -1,57 +1,95 @@
 //! A client for the service that an address names, by what the environment says of it.
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::AmazonS3Builder;
-use object_store::azure::MicrosoftAzureBuilder;
-use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
 use super::address::{Address, Service};
+use super::refused::refused;
+use crate::error::{Error, Kind, Result};
+use crate::net;
 
-/// How long to try to connect, and how long a request may take: none asks for more than [`BLOCK`]
-/// bytes.
+/// How long to try to connect.
 const CONNECT: Duration = Duration::from_secs(15);
-const REQUEST: Duration = Duration::from_secs(120);
+
+/// How long a request may take: none asks for more than [`BLOCK`] bytes, of which as many are under
+/// way as objects are fetched at once.
+const REQUEST: Duration = Duration::from_secs(300);
+
+/// How long a server that is busy, or breaks off, is asked again.
+const AGAIN: Duration = Duration::from_secs(600);
 
 /// Bytes that are asked for at once.
-pub(super) const BLOCK: u64 = 16 << 20;
+pub(super) const BLOCK: u64 = 4 << 20;
 
 /// Returns a client for the bucket, container or host of an address. Makes no request.
 ///
 /// Credentials, the region and another server than the service's own are what `AWS_*`, `GOOGLE_*`
-/// and `AZURE_*` say; a server that is busy, or breaks off, is asked again for two minutes.
+/// and `AZURE_*` say; an empty variable says nothing.
 ///
 /// # Errors
-/// Fails if the environment cannot be meant.
-pub(super) fn open(address: &Address) -> object_store::Result<Arc<dyn ObjectStore>> {
-    let options = ClientOptions::new()
-        .with_connect_timeout(CONNECT)
-        .with_timeout(REQUEST)
+/// Returns [`Kind::Usage`] if a variable cannot be meant.
+pub(super) fn open(address: &Address) -> Result<Arc<dyn ObjectStore>> {
+    let options =
         // Only an address that says http:// leads there.
-        .with_allow_http(true);
+        ClientOptions::new().with_connect_timeout(CONNECT).with_timeout(REQUEST).with_allow_http(true);
     let backoff = BackoffConfig { max_backoff: Duration::from_secs(15), ..BackoffConfig::default() };
-    let retries = RetryConfig { max_retries: 8, retry_timeout: REQUEST, backoff };
+    let retries = RetryConfig { max_retries: 8, retry_timeout: AGAIN, backoff };
     let Address { scheme, service, host, .. } = address;
     let url = format!("{scheme}://{host}");
-    Ok(match service {
-        Service::S3 => Arc::new(
-            AmazonS3Builder::from_env().with_url(url).with_client_options(options).with_retry(retries).build()?,
-        ),
-        Service::Google => Arc::new(
-            GoogleCloudStorageBuilder::from_env()
-                .with_url(url)
-                .with_client_options(options)
-                .with_retry(retries)
-                .build()?,
-        ),
-        Service::Azure => Arc::new(
-            MicrosoftAzureBuilder::from_env().with_url(url).with_client_options(options).with_retry(retries).build()?,
-        ),
-        Service::Http => {
-            Arc::new(HttpBuilder::new().with_url(url).with_client_options(options).with_retry(retries).build()?)
+    let built: object_store::Result<Arc<dyn ObjectStore>> = match service {
+        Service::S3 => {
+            let plain = AmazonS3Builder::new().with_url(url).with_client_options(options).with_retry(retries);
+            let all = settings::<AmazonS3ConfigKey>("AWS_")?;
+            let set = all.into_iter().fold(plain, |builder, (key, value)| builder.with_config(key, value));
+            set.build().map(|store| Arc::new(store) as Arc<dyn ObjectStore>)
         }
-    })
+        Service::Google => {
+            let plain = GoogleCloudStorageBuilder::new().with_url(url).with_client_options(options).with_retry(retries);
+            let all = settings::<GoogleConfigKey>("GOOGLE_")?;
+            let set = all.into_iter().fold(plain, |builder, (key, value)| builder.with_config(key, value));
+            set.build().map(|store| Arc::new(store) as Arc<dyn ObjectStore>)
+        }
+        Service::Azure => {
+            let plain = MicrosoftAzureBuilder::new().with_url(url).with_client_options(options).with_retry(retries);
+            let all = settings::<AzureConfigKey>("AZURE_")?;
+            let set = all.into_iter().fold(plain, |builder, (key, value)| builder.with_config(key, value));
+            set.build().map(|store| Arc::new(store) as Arc<dyn ObjectStore>)
+        }
+        Service::Http => {
+            let plain = HttpBuilder::new().with_url(url).with_client_options(options).with_retry(retries);
+            plain.build().map(|store| Arc::new(store) as Arc<dyn ObjectStore>)
+        }
+    };
+    built.map_err(|error| refused("cannot reach", address, &error))
+}
+
+/// Reads the variables of a service.
+fn settings<K: FromStr>(service: &str) -> Result<Vec<(K, String)>> {
+    let mut settings = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(service)) else { continue };
+        let Ok(key) = name.to_ascii_lowercase().parse() else { continue };
+        let value = value.into_string().unwrap_or_else(|_| "\n".to_owned());
+        if value.is_empty() {
+            continue;
+        }
+        // The value is not shown: it may be a secret.
+        let refused = |what: &str| Error::new(Kind::Usage, format!("{name} {what}"));
+        if value.contains(|c: char| c.is_control()) {
+            return Err(refused("has a line end, or what is no text, in it").hint("set it to one line"));
+        }
+        let is_address = net::Address::of(&value).is_some() && !value.contains(char::is_whitespace);
+        if name.contains("ENDPOINT") && !is_address {
+            return Err(refused("is no address").hint("write it as https://HOST or http://HOST:PORT, or unset it"));
+        }
+        settings.push((key, value));
+    }
+    Ok(settings)
 }

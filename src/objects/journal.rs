@@ -8,14 +8,14 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use super::address::Address;
 use crate::error::{Context, Error, Kind, Result};
 use crate::stop::{OFTEN, Stop};
 
-/// How the names of journals begin, and of what belongs to them: they are hidden from who looks for
-/// pictures.
-const BEGIN: &str = ".fetched-";
-const END: &str = ".csv";
+/// What the journal is called; it is hidden from who looks for pictures.
+const NAME: &str = ".fetched.csv";
+
+/// What the folder for files that are not whole yet is called.
+const UNFINISHED: &str = ".unfinished";
 
 /// A version of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,54 +37,27 @@ pub(super) struct Journal {
     known: Known,
 }
 
-/// Returns the place of the journal of an address, in the folder of its files.
-pub(super) fn place(root: &Path, address: &Address) -> PathBuf {
-    let id = blake3::hash(address.to_string().as_bytes()).to_hex();
-    root.join(format!("{BEGIN}{}{END}", &id[..8]))
-}
-
-/// Returns what all journals say of the files below a folder: its own, and those of the folders
-/// above it up to `top`, since addresses may overlap.
+/// Returns what the journal in a folder says, without holding it: nothing, if there is none.
 ///
 /// # Errors
-/// Returns [`Kind::System`] if one cannot be read.
-pub(super) fn all(root: &Path, top: &Path) -> Result<Vec<Known>> {
-    let mut all = Vec::new();
-    for folder in root.ancestors().take_while(|folder| folder.starts_with(top)) {
-        let below = root.strip_prefix(folder).unwrap_or(Path::new("")).to_string_lossy().into_owned();
-        for journal in in_folder(folder)? {
-            let mut known = parsed(&fs::read(&journal).at(Kind::System, "cannot read", &journal)?);
-            if !below.is_empty() {
-                let own = |name: &str| Some(name.strip_prefix(&below)?.strip_prefix('/')?.to_owned());
-                known = known.into_iter().filter_map(|(name, fetched)| Some((own(&name)?, fetched))).collect();
-            }
-            all.push(known);
-        }
+/// Returns [`Kind::System`] if it cannot be read.
+pub(super) fn known(root: &Path) -> Result<Known> {
+    let path = root.join(NAME);
+    match fs::read(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Known::new()),
+        text => Ok(parsed(&text.at(Kind::System, "cannot read", &path)?)),
     }
-    Ok(all)
-}
-
-fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.at(Kind::System, "cannot look through", folder)?,
-    };
-    let names = entries.map(|entry| entry.map(|entry| entry.path()).at(Kind::System, "cannot look through", folder));
-    let is_journal = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-        name.starts_with(BEGIN.as_bytes()) && name.ends_with(END.as_bytes())
-    };
-    names.filter(|path| path.as_ref().map_or(true, is_journal)).collect()
 }
 
 impl Journal {
-    /// Opens the journal of an address, and waits for a process that has it; `wait` is called once
-    /// then.
+    /// Opens the journal in the folder of an address, and waits for a process that has it; `wait`
+    /// is called once then.
     ///
     /// # Errors
     /// Returns [`Kind::System`] if it cannot be opened or read; [`Kind::Interrupted`] if a stop was
     /// requested.
-    pub(super) fn open(path: PathBuf, stop: &Stop, wait: impl Fn()) -> Result<Journal> {
+    pub(super) fn open(root: &Path, stop: &Stop, wait: impl Fn()) -> Result<Journal> {
+        let path = root.join(NAME);
         let options = File::options().read(true).append(true).create(true).open(&path);
         let mut file = options.at(Kind::System, "cannot open", &path)?;
         let mut waits = false;
@@ -109,7 +82,7 @@ impl Journal {
 
     /// Returns the folder for files that are not whole yet: who has the journal has it, too.
     pub(super) fn unfinished(&self) -> PathBuf {
-        self.path.with_extension("unfinished")
+        self.path.with_file_name(UNFINISHED)
     }
 
     /// Returns the files that were fetched.
@@ -125,15 +98,6 @@ impl Journal {
         self.write([name, &fetched.version, &fetched.written_ns.to_string()])?;
         self.known.insert(name.to_owned(), fetched);
         Ok(())
-    }
-
-    /// Notes that a file is there no more.
-    ///
-    /// # Errors
-    /// Returns [`Kind::System`] if the journal cannot be written to.
-    pub(super) fn note_gone(&mut self, name: &str) -> Result<()> {
-        self.known.remove(name);
-        self.write([name, "", ""])
     }
 
     fn write(&mut self, line: [&str; 3]) -> Result<()> {
@@ -182,13 +146,12 @@ mod tests {
     #[test]
     fn a_line_that_was_cut_off_is_a_file_that_was_not_fetched() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(".fetched-0.csv");
-        let open = || Journal::open(path.clone(), &Stop::default(), || {}).unwrap();
+        let path = dir.path().join(NAME);
+        let open = || Journal::open(dir.path(), &Stop::default(), || {}).unwrap();
         let mut journal = open();
-        for (name, version) in [("a,\"b\".jpg", "1"), ("gone.jpg", "1"), ("c.jpg", "1"), ("c.jpg", "2")] {
+        for (name, version) in [("a,\"b\".jpg", "1"), ("c.jpg", "1"), ("c.jpg", "2")] {
             journal.note(name, fetched(version)).unwrap();
         }
-        journal.note_gone("gone.jpg").unwrap();
         drop(journal);
         File::options().append(true).open(&path).unwrap().write_all(b"torn.jpg,12").unwrap();
         let mut journal = open();
@@ -197,8 +160,7 @@ mod tests {
         let expected = [("a,\"b\".jpg", "1"), ("c.jpg", "2"), ("d.jpg", "1")];
         let expected: Known = expected.into_iter().map(|(name, version)| (name.to_owned(), fetched(version))).collect();
         assert_eq!(*open().known(), expected);
-        let deeper = dir.path().join("c.jpg");
-        assert_eq!(all(&deeper, dir.path()).unwrap(), [Known::new()], "a file is no folder above others");
-        assert_eq!(all(dir.path(), dir.path()).unwrap(), [expected]);
+        assert_eq!(known(dir.path()).unwrap(), expected);
+        assert_eq!(known(&dir.path().join("none")).unwrap(), Known::new());
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path as Location;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{Error as Theirs, ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::Wanted;
 use super::address::{Address, Service};
@@ -13,54 +13,76 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::text::pattern::Names;
 
 /// How many objects are asked about at once, where each must be.
-const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 16;
+
+/// The most objects below an address: a listing of more has no end.
+const MOST: usize = 20_000_000;
 
 /// What to look at where there is no such object.
 pub(super) const NAMES: &str = "is that its name? Names of objects tell capital letters from small ones";
 
 /// An object that is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Object {
-    /// Its path below the listing's folder.
+    /// Its path below the bucket or host, as the address spells it.
     pub(super) name: String,
-    pub(super) location: Location,
-    pub(super) bytes: u64,
-    /// What changes with its bytes; empty if the server says nothing of the kind.
-    pub(super) version: String,
+    /// What was said of it.
+    pub(super) meta: ObjectMeta,
+}
+
+impl Object {
+    /// Returns what its bytes are known by; empty if the server says nothing of the kind.
+    pub(super) fn version(&self) -> String {
+        match tag(&self.meta) {
+            Some(tag) => tag.to_owned(),
+            None if self.meta.last_modified.timestamp() == 0 => String::new(),
+            None => self.meta.last_modified.to_rfc3339(),
+        }
+    }
+
+    /// Returns whether it is what was given, as far as both say what it is known by: a list and an
+    /// answer may not say the same.
+    pub(super) fn is(&self, given: &ObjectMeta) -> bool {
+        let known = |meta: &ObjectMeta| meta.last_modified.timestamp() != 0;
+        self.meta.size == given.size
+            && match (tag(&self.meta), tag(given)) {
+                (Some(listed), Some(given)) => listed == given,
+                // Lists have fractions of a second, and answers none.
+                _ if known(&self.meta) && known(given) => {
+                    self.meta.last_modified.timestamp() == given.last_modified.timestamp()
+                }
+                _ => true,
+            }
+    }
+}
+
+/// Returns an object's tag, without the mark of a weak one.
+fn tag(meta: &ObjectMeta) -> Option<&str> {
+    let tag = meta.e_tag.as_deref()?.trim_start_matches("W/").trim_matches('"');
+    (!tag.is_empty()).then_some(tag)
 }
 
 /// The objects of an address.
 #[derive(Debug)]
 pub(super) struct Listing {
-    /// The folder that the names of objects are below.
-    pub(super) folder: Address,
     /// Those that are read, by name.
     pub(super) objects: Vec<Object>,
-    /// The names of all that there are in the folder, read or not, if that is known.
-    pub(super) all: Option<HashSet<String>>,
-}
-
-/// Returns what an object's bytes are known by: its tag, or when it was last changed.
-pub(super) fn version(meta: &ObjectMeta) -> String {
-    let tag = meta.e_tag.as_deref().map(|tag| tag.trim_start_matches("W/").trim_matches('"'));
-    match tag.filter(|tag| !tag.is_empty()) {
-        Some(tag) => tag.to_owned(),
-        // What no server said is the beginning of time.
-        None if meta.last_modified.timestamp() == 0 => String::new(),
-        None => meta.last_modified.to_rfc3339(),
-    }
+    /// The names of all that there are, read or not.
+    pub(super) all: HashSet<String>,
 }
 
 /// Lists the objects that an address means.
 ///
 /// # Errors
 /// Returns [`Kind::Network`] if the service is not reached, or does not give them; [`Kind::Input`]
-/// if there are none, or the pattern means nothing.
+/// if there are none, the pattern means nothing, or they cannot lie in folders.
 pub(super) async fn list(store: &dyn ObjectStore, address: &Address, wanted: Wanted) -> Result<Listing> {
-    match address.service {
-        Service::Http => one_by_one(store, address, wanted).await,
-        _ => below(store, address, wanted).await,
-    }
+    let listing = match address.service {
+        Service::Http => one_by_one(store, address, wanted).await?,
+        _ => below(store, address, wanted).await?,
+    };
+    require_folders(&listing.objects, address)?;
+    Ok(listing)
 }
 
 /// Asks for each object that an address spells out: a server of HTTP lists none.
@@ -77,45 +99,53 @@ async fn one_by_one(store: &dyn ObjectStore, address: &Address, wanted: Wanted) 
     if let Some(name) = names.iter().find(|name| !(wanted.is_read)(name)) {
         return Err(unlisted(&format!("means {name}, which is no file of this kind")));
     }
+    let folders: HashSet<&str> = names.iter().map(|name| folder_of(name)).collect();
+    let beside: Vec<String> =
+        wanted.beside.into_iter().flat_map(|name| folders.iter().map(move |folder| joined(folder, name))).collect();
     let ask = |name: String| async move {
-        let location = location(address, &name)?;
-        let meta = store.head(&location).await;
-        let meta = meta.map_err(|error| refused("cannot find", &address.at(&name), &error))?;
-        Ok::<_, Error>(Object { bytes: meta.size, version: version(&meta), location, name })
+        match head(store, address, &name).await? {
+            Some(meta) => Ok(Object { meta, name }),
+            None => Err(Error::new(Kind::Input, format!("there is no {}", address.at(&name))).hint(NAMES)),
+        }
     };
     let asked = futures::stream::iter(names.into_iter().map(str::to_owned).map(ask)).buffered(AT_ONCE);
-    let objects: Vec<Object> = asked.try_collect().await?;
-    Ok(Listing { folder: address.at(""), objects, all: None })
+    let mut objects: Vec<Object> = asked.try_collect().await?;
+    for name in beside {
+        objects.extend(head(store, address, &name).await?.map(|meta| Object { meta, name }));
+    }
+    let all = objects.iter().map(|object| object.name.clone()).collect();
+    Ok(Listing { objects, all })
 }
 
 /// Lists what lies below the folder of an address, or the object that it is.
 async fn below(store: &dyn ObjectStore, address: &Address, wanted: Wanted) -> Result<Listing> {
     let (key, pattern) = address.folder();
     let names = pattern.as_deref().map(Names::of).transpose()?;
-    let parent = |key: &str| key.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_owned());
-    let (mut folder, mut is_object) = (address.at(&key), false);
-    let mut found = all_below(store, &folder).await?;
-    if found.is_empty() && names.is_none() && !key.is_empty() {
-        let (one, name) = (location(address, &key)?, key.rsplit('/').next().unwrap_or(&key).to_owned());
-        match store.head(&one).await {
-            Ok(meta) => {
-                folder = address.at(&parent(&key));
-                is_object = !wanted.list;
-                found = if wanted.list { all_below(store, &folder).await? } else { vec![(name, meta)] };
+    let mut folder = key.clone();
+    let mut found = all_below(store, address, &folder).await?;
+    if found.is_empty()
+        && names.is_none()
+        && !key.is_empty()
+        && let Some(meta) = head(store, address, &key).await?
+    {
+        folder = folder_of(&key).to_owned();
+        if wanted.list {
+            found = all_below(store, address, &folder).await?;
+        } else {
+            found = vec![Object { meta, name: key.clone() }];
+            if let Some(name) = wanted.beside.map(|name| joined(&folder, name)) {
+                found.extend(head(store, address, &name).await?.map(|meta| Object { meta, name }));
             }
-            Err(object_store::Error::NotFound { .. }) => {}
-            Err(error) => return Err(refused("cannot find", address, &error)),
         }
     }
-    let all: HashSet<String> = found.iter().map(|(name, _)| name.clone()).collect();
+    let all: HashSet<String> = found.iter().map(|object| object.name.clone()).collect();
     let is_beside = |name: &str| wanted.beside.is_some_and(|beside| name.rsplit('/').next() == Some(beside));
     let is_named = |name: &str| wanted.list || names.as_ref().is_none_or(|names| names.has(name) || is_beside(name));
-    let is_meant = |name: &str| is_named(name) && (wanted.is_read)(name);
-    let mut objects: Vec<Object> = found
-        .into_iter()
-        .filter(|(name, _)| is_meant(name))
-        .map(|(name, meta)| Object { name, bytes: meta.size, version: version(&meta), location: meta.location })
-        .collect();
+    let mut objects = found;
+    objects.retain(|Object { name, .. }| {
+        let below = name[folder.len()..].trim_start_matches('/');
+        is_named(below) && (wanted.is_read)(below)
+    });
     objects.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     if objects.is_empty() {
         let nothing = |what: &str, hint: &str| {
@@ -126,41 +156,54 @@ async fn below(store: &dyn ObjectStore, address: &Address, wanted: Wanted) -> Re
             _ => nothing(" that this `dataset.kind` reads", "dataset.kind = \"folder\" reads picture files"),
         };
     }
-    require_folders(&objects, &folder)?;
-    Ok(Listing { folder, objects, all: (!is_object).then_some(all) })
+    Ok(Listing { objects, all })
 }
 
-/// Returns the names and places of all objects below a folder. The markers that consoles make of
-/// empty folders are none.
-async fn all_below(store: &dyn ObjectStore, folder: &Address) -> Result<Vec<(String, ObjectMeta)>> {
-    let prefix = location(folder, &folder.key)?;
-    let prefix = (!folder.key.is_empty()).then_some(&prefix);
+/// Returns all objects below a folder. The markers that consoles make of folders are none.
+async fn all_below(store: &dyn ObjectStore, address: &Address, folder: &str) -> Result<Vec<Object>> {
+    let prefix = location(address, folder)?;
+    let prefix = (!folder.is_empty()).then_some(&prefix);
     let mut found = Vec::new();
     let mut listed = store.list(prefix);
     while let Some(meta) = listed.next().await {
-        let meta = meta.map_err(|error| refused("cannot list", folder, &error))?;
-        let name = meta.location.as_ref();
-        let name = match folder.key.as_str() {
-            "" => Some(name),
-            key => name.strip_prefix(key).and_then(|rest| rest.strip_prefix('/')),
-        };
-        if let Some(name) = name.filter(|name| !name.is_empty()).map(str::to_owned) {
-            found.push((name, meta));
+        let meta = meta.map_err(|error| refused("cannot list", &address.at(folder), &error))?;
+        let name = meta.location.as_ref().to_owned();
+        let is_below = folder.is_empty() || name.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        if is_below && !name.is_empty() {
+            found.push(Object { name, meta });
+        }
+        if found.len() > MOST {
+            let what = format!("{} has more than {MOST} objects, or a listing without an end", address.at(folder));
+            return Err(Error::new(Kind::Network, what).hint("name a folder with fewer"));
         }
     }
     drop(listed);
-    let folders: HashSet<String> =
-        found.iter().flat_map(|(name, _)| name.match_indices('/').map(|(at, _)| name[..at].to_owned())).collect();
-    found.retain(|(name, meta)| meta.size > 0 || !folders.contains(name));
+    let folders: HashSet<String> = found
+        .iter()
+        .flat_map(|Object { name, .. }| name.match_indices('/').map(|(at, _)| name[..at].to_owned()))
+        .collect();
+    found.retain(|Object { name, meta }| meta.size > 0 || !folders.contains(name));
     Ok(found)
 }
 
+/// Asks about one object; `None` if there is none.
+///
+/// # Errors
+/// Fails if the service is not reached, or does not say.
+pub(super) async fn head(store: &dyn ObjectStore, address: &Address, name: &str) -> Result<Option<ObjectMeta>> {
+    match store.head(&location(address, name)?).await {
+        Ok(meta) => Ok(Some(meta)),
+        Err(Theirs::NotFound { .. }) => Ok(None),
+        Err(error) => Err(refused("cannot find", &address.at(name), &error)),
+    }
+}
+
 /// Refuses objects that cannot lie beside each other in folders: `a` and `a/b`.
-fn require_folders(objects: &[Object], folder: &Address) -> Result<()> {
+fn require_folders(objects: &[Object], address: &Address) -> Result<()> {
     let names: HashSet<&str> = objects.iter().map(|object| object.name.as_str()).collect();
     for Object { name, .. } in objects {
         if let Some((at, _)) = name.match_indices('/').find(|(at, _)| names.contains(&name[..*at])) {
-            let what = format!("{folder} has both {} and {name}, and one cannot be a file and a folder", &name[..at]);
+            let what = format!("{address} has both {} and {name}, and one cannot be a file and a folder", &name[..at]);
             return Err(Error::new(Kind::Input, what).hint("name a folder that has one of them"));
         }
     }
@@ -174,4 +217,13 @@ fn location(address: &Address, key: &str) -> Result<Location> {
         _ => Location::parse(key),
     };
     parsed.context(Kind::Input, || format!("{} cannot be the name of an object", address.at(key)))
+}
+
+/// Returns the folder that an object lies in.
+fn folder_of(name: &str) -> &str {
+    name.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+fn joined(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }

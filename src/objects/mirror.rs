@@ -1,11 +1,12 @@
 //! The folder of this machine that mirrors an address.
 //!
-//! A file has its name only once it is whole, and is [noted](journal) then. What was fetched and is
-//! there no more is removed; nothing else is, so that addresses may overlap.
+//! A file has its name only once it is whole, and is [noted](journal) then. Each address has a
+//! folder of its own, in which nothing lies that is not on the other side, so that no other
+//! pipeline, killed process or person decides what is read.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::fs::{self, Metadata};
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,23 +14,21 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 
 use futures::StreamExt;
-use object_store::{GetOptions, ObjectStore};
+use object_store::{Error as Theirs, GetOptions, ObjectStore};
 use tempfile::NamedTempFile;
 use tokio::runtime::Builder;
+use walkdir::{DirEntry, WalkDir};
 
 use super::address::Address;
 use super::client::{self, BLOCK};
 use super::journal::{self, Fetched, Journal, Known};
-use super::listing::{self, Listing, Object};
+use super::listing::{self, AT_ONCE, Listing, Object};
 use super::refused::{changed, refused};
 use super::{Wanted, cache};
 use crate::error::{Context, Error, Kind, Result};
 use crate::net::{Missing, Watch};
 use crate::stop::{OFTEN, Stop};
 use crate::text::numbers::counted;
-
-/// How many objects are fetched at once.
-const AT_ONCE: usize = 16;
 
 /// The permissions of what was fetched, less what the user's mask takes.
 const READABLE: u32 = 0o666;
@@ -78,13 +77,12 @@ pub fn fetch(address: &Address, wanted: Wanted, stop: &Stop, watch: &dyn Watch) 
 /// Fails as [`fetch`] does before it fetches.
 pub fn missing(address: &Address, wanted: Wanted, stop: &Stop) -> Result<Missing> {
     on_a_runtime(stop, async {
-        let store = client::open(address).map_err(|error| refused("cannot reach", address, &error))?;
+        let store = client::open(address)?;
         let listing = listing::list(&store, address, wanted).await?;
-        let top = cache()?;
-        let root = top.join(listing.folder.place());
-        let known = journal::all(&root, &top)?;
+        let root = cache()?.join(address.root());
+        let known = journal::known(&root)?;
         let mut all = Missing::default();
-        listing.objects.iter().for_each(|object| all.count(object.bytes, is_there(&root, object, &known).is_some()));
+        listing.objects.iter().for_each(|object| all.count(object.meta.size, is_there(&root, object, &known)));
         Ok(all)
     })
 }
@@ -101,70 +99,63 @@ fn on_a_runtime<T: Send>(stop: &Stop, work: impl Future<Output = Result<T>> + Se
     })
 }
 
-/// Returns what a journal says of an object's file, if that is the object as it is now.
-fn is_there(root: &Path, object: &Object, journals: &[Known]) -> Option<Fetched> {
-    let found = fs::metadata(root.join(&object.name)).ok().filter(|found| found.is_file())?;
-    let same = |fetched: &&Fetched| {
-        !object.version.is_empty() && fetched.version == object.version && fetched.written_ns == written_ns(&found)
+/// Returns whether an object's file is what was fetched, and the object has not changed since.
+fn is_there(root: &Path, object: &Object, known: &Known) -> bool {
+    let found = fs::metadata(root.join(&object.name)).ok().filter(|found| found.is_file());
+    let (Some(found), Some(fetched), version) = (found, known.get(&object.name), object.version()) else {
+        return false;
     };
-    let known = || journals.iter().filter_map(|known| known.get(&object.name)).find(same).cloned();
-    if found.len() == object.bytes { known() } else { None }
+    let same = !version.is_empty() && fetched.version == version && fetched.written_ns == written_ns(&found);
+    same && found.len() == object.meta.size
 }
 
 /// Makes the folder a mirror of the address, and says what was done.
 async fn mirrored(address: &Address, wanted: Wanted, stop: &Stop, events: Sender<Event>) -> Result<String> {
-    let store = client::open(address).map_err(|error| refused("cannot reach", address, &error))?;
-    let Listing { folder, objects, all } = listing::list(&store, address, wanted).await?;
-    let top = cache()?;
-    let root = top.join(folder.place());
-    fs::create_dir_all(&root).at(Kind::System, "cannot make", &root)?;
+    let store = client::open(address)?;
+    let root = cache()?.join(address.root());
+    // A folder that nothing was ever fetched into is not made before there is something.
+    if !root.exists() {
+        listing::list(&store, address, wanted).await?;
+        fs::create_dir_all(&root).at(Kind::System, "cannot make", &root)?;
+    }
     let waits = || {
         let _ = events.send(Event::Say(format!("another process fetches {address}: waiting for it")));
     };
-    let mut journal = Journal::open(journal::place(&root, address), stop, waits)?;
-    let journals = journal::all(&root, &top)?;
-    if let Some(all) = all {
-        let gone = remove_gone(&root, &mut journal, &journals, &all)?;
-        if gone > 0 {
-            let _ =
-                events.send(Event::Say(format!("{address} has {} no more: removed here, too", counted(gone, "file"))));
-        }
+    let mut journal = Journal::open(&root, stop, waits)?;
+    // What was listed before another process fetched is old.
+    let Listing { objects, all } = listing::list(&store, address, wanted).await?;
+    let gone = remove_gone(&store, address, &root, &all).await?;
+    if gone > 0 {
+        let _ = events.send(Event::Say(format!("{address} has {} no more: removed here, too", counted(gone, "file"))));
     }
-    let mut todo = Vec::new();
-    for object in objects {
-        match is_there(&root, &object, &journals) {
-            Some(fetched) if journal.known().get(&object.name) == Some(&fetched) => {}
-            Some(fetched) => journal.note(&object.name, fetched)?,
-            None => todo.push(object),
-        }
-    }
+    let todo: Vec<Object> = objects.into_iter().filter(|object| !is_there(&root, object, journal.known())).collect();
     // What a process that was killed has left is of no use.
     let unfinished = journal.unfinished();
     let _ = fs::remove_dir_all(&unfinished);
     fs::create_dir_all(&unfinished).at(Kind::System, "cannot make", &unfinished)?;
-    let (files, bytes) = (todo.len(), todo.iter().map(|object| object.bytes).sum());
+    let files = todo.len() as u64;
     if files > 0 {
+        let bytes = todo.iter().fold(0, |sum: u64, object| sum.saturating_add(object.meta.size));
         let _ = events.send(Event::Begin(bytes));
     }
     let given_up = AtomicBool::new(false);
     let one = |object: Object| {
-        let (store, root, unfinished, folder, events) = (&store, &root, &unfinished, &folder, &events);
+        let (store, root, unfinished, events) = (&store, &root, &unfinished, &events);
         let begun = !given_up.load(Ordering::Relaxed);
         async move {
             if !begun {
                 return Ok(None);
             }
-            let place = folder.at([&folder.key, object.name.as_str()].join("/").trim_start_matches('/'));
-            let file = fetched(store, &object, &place, unfinished, events).await?;
+            let Some(file) = fetched(store, &object, address, unfinished, events).await? else { return Ok(None) };
             let written_ns = named(file, &root.join(&object.name))?;
-            Ok(Some((object.name, Fetched { version: object.version, written_ns })))
+            Ok(Some((Fetched { version: object.version(), written_ns }, object.name)))
         }
     };
     let mut fetching = futures::stream::iter(todo).map(one).buffer_unordered(AT_ONCE);
     let mut outcome = Ok(());
     while let Some(fetched) = fetching.next().await {
         match fetched {
-            Ok(Some((name, fetched))) => journal.note(&name, fetched)?,
+            Ok(Some((fetched, name))) => journal.note(&name, fetched)?,
             Ok(None) => {}
             // Those that are under way come to their end, and are kept.
             Err(error) => {
@@ -176,73 +167,92 @@ async fn mirrored(address: &Address, wanted: Wanted, stop: &Stop, events: Sender
     drop(fetching);
     let _ = fs::remove_dir(&unfinished);
     outcome?;
-    Ok(format!("{} fetched", counted(files as u64, "file")))
+    Ok(format!("{} fetched", counted(files, "file")))
 }
 
-/// Removes the files that were fetched, from whichever address, and are gone there. Returns their
-/// number.
-fn remove_gone(root: &Path, journal: &mut Journal, journals: &[Known], all: &HashSet<String>) -> Result<u64> {
-    let gone: BTreeSet<&String> = journals.iter().flat_map(Known::keys).filter(|name| !all.contains(*name)).collect();
-    let mut removed = 0;
-    for name in gone {
-        let path = root.join(name);
-        match fs::remove_file(&path) {
-            Ok(()) => removed += 1,
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
-            Err(error) => return Err(error).at(Kind::System, "cannot remove", &path),
-        }
-        // A folder that is empty now may be in the way of an object of its name.
-        let folders = Path::new(name).ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
-        for folder in folders {
-            if fs::remove_dir(root.join(folder)).is_err() {
-                break;
-            }
-        }
-        if journal.known().contains_key(name) {
-            journal.note_gone(name)?;
+/// Removes the files that the address has no more, however they came here, and the folders that are
+/// empty then. Returns their number.
+///
+/// # Errors
+/// Returns [`Kind::Network`] if one of them is there: then the listing was not whole.
+async fn remove_gone(store: &dyn ObjectStore, address: &Address, root: &Path, all: &HashSet<String>) -> Result<u64> {
+    let is_visible = |entry: &DirEntry| !entry.file_name().as_encoded_bytes().starts_with(b".");
+    let entries = WalkDir::new(root).min_depth(1).sort_by_file_name().into_iter().filter_entry(is_visible);
+    let mut gone = Vec::new();
+    for entry in entries {
+        let entry = entry.at(Kind::System, "cannot look through", root)?;
+        let name = entry.path().strip_prefix(root).ok().and_then(Path::to_str);
+        if !entry.file_type().is_dir() && name.is_none_or(|name| !all.contains(name)) {
+            gone.push((entry.path().to_owned(), name.map(str::to_owned)));
         }
     }
-    Ok(removed)
+    let ask =
+        |name: String| async move { Ok::<_, Error>((listing::head(store, address, &name).await?.is_some(), name)) };
+    let names: Vec<String> = gone.iter().filter_map(|(_, name)| name.clone()).collect();
+    let mut asked = futures::stream::iter(names.into_iter().map(ask)).buffered(AT_ONCE);
+    while let Some(found) = asked.next().await {
+        if let (true, name) = found? {
+            let what =
+                format!("{address} was not listed as a whole: {} is there, and not in the list", address.at(&name));
+            return Err(Error::new(Kind::Network, what).hint("run again"));
+        }
+    }
+    drop(asked);
+    for (path, _) in &gone {
+        fs::remove_file(path).at(Kind::System, "cannot remove", path)?;
+        // A folder that is empty now may be in the way of an object of its name.
+        let folders = path.ancestors().skip(1).take_while(|folder| *folder != root);
+        let _ = folders.map(fs::remove_dir).take_while(std::io::Result::is_ok).count();
+    }
+    Ok(gone.len() as u64)
 }
 
-/// Fetches an object into a file without a name, block by block, each of the version that was
-/// listed.
+/// Fetches an object into a file without a name, block by block, each of the object that was
+/// listed; `None` if there is nothing, which is what a console makes of an empty folder.
 async fn fetched(
     store: &dyn ObjectStore,
     object: &Object,
     address: &Address,
     unfinished: &Path,
     events: &Sender<Event>,
-) -> Result<NamedTempFile> {
-    let not_written = || format!("cannot write {address} into {}", unfinished.display());
+) -> Result<Option<NamedTempFile>> {
+    let (place, size) = (address.at(&object.name), object.meta.size);
+    let not_written = || format!("cannot write {place} into {}", unfinished.display());
     let mut temporary = tempfile::Builder::new();
     temporary.permissions(fs::Permissions::from_mode(READABLE));
     let mut file = temporary.tempfile_in(unfinished).context(Kind::System, not_written)?;
-    let mut written = 0;
-    while written < object.bytes || object.bytes == 0 {
-        let end = (written + BLOCK).min(object.bytes);
-        let range = (object.bytes > BLOCK).then_some((written..end).into());
-        let asked = store.get_opts(&object.location, GetOptions { range, ..GetOptions::default() }).await;
-        let got = asked.map_err(|error| refused("cannot fetch", address, &error))?;
-        if got.meta.size != object.bytes || listing::version(&got.meta) != object.version {
-            return Err(changed(address));
+    let (mut written, mut block) = (0_u64, BLOCK);
+    loop {
+        let end = written.saturating_add(block).min(size);
+        let range = (size > block).then_some((written..end).into());
+        let asked = store.get_opts(&object.meta.location, GetOptions { range, ..GetOptions::default() }).await;
+        let got = match asked {
+            // Some servers of HTTP give nothing but whole files.
+            Err(Theirs::NotSupported { .. }) if written == 0 && block < size => {
+                block = size;
+                continue;
+            }
+            Err(Theirs::NotFound { .. }) if size == 0 => return Ok(None),
+            asked => asked.map_err(|error| refused("cannot fetch", &place, &error))?,
+        };
+        if !object.is(&got.meta) {
+            return Err(changed(&place));
         }
         let mut blocks = got.into_stream();
         while let Some(block) = blocks.next().await {
-            let block = block.map_err(|error| refused("cannot fetch", address, &error))?;
+            let block = block.map_err(|error| refused("cannot fetch", &place, &error))?;
             file.write_all(&block).context(Kind::System, not_written)?;
             written += block.len() as u64;
             let _ = events.send(Event::Advance(block.len() as u64));
         }
         if written != end {
-            let what = format!("{address} ended after {written} bytes of {}", object.bytes);
+            let what = format!("{place} ended after {written} bytes of {size}");
             return Err(Error::new(Kind::Network, what).hint("run again: what was fetched is kept"));
         }
-        if object.bytes == 0 {
-            break;
+        if written == size {
+            return Ok(Some(file));
         }
     }
-    Ok(file)
 }
 
 /// Gives a file that is whole its name, and returns when it was written.

@@ -56,15 +56,22 @@ pub fn local(path: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Returns the address that a path was fetched from; the path itself, if that is none of what was
-/// fetched.
-pub fn named(path: &Path) -> PathBuf {
-    let named = || -> Option<PathBuf> {
-        let below = path.strip_prefix(cache().ok()?).ok()?.to_str()?;
-        let (scheme, rest) = below.split_once('/')?;
-        Address::parse(&format!("{scheme}://{rest}"))?.ok().map(|address| PathBuf::from(address.to_string()))
-    };
-    named().unwrap_or_else(|| path.to_owned())
+/// Returns the folder of all that is fetched from the address in the place of a path, if one is.
+///
+/// # Errors
+/// Returns [`Kind::System`] if the environment does not say where that is.
+pub fn root(path: &Path) -> Result<Option<PathBuf>> {
+    Address::in_place_of(path).map(|address| Ok(cache()?.join(address.root()))).transpose()
+}
+
+/// Returns the address that a path below what was fetched from `address` was fetched from; the path
+/// itself, if it is elsewhere.
+pub fn named(path: &Path, address: &Address) -> PathBuf {
+    let root = cache().map(|cache| cache.join(address.root()));
+    match root.ok().and_then(|root| path.strip_prefix(root).ok()?.to_str().map(str::to_owned)) {
+        Some(key) => PathBuf::from(address.at(&key).to_string()),
+        None => path.to_owned(),
+    }
 }
 
 /// Returns the folder of all that was fetched: `objects` in `MICROCLIP_CACHE`, or in

@@ -32,12 +32,24 @@ pub(super) fn refused(doing: &str, address: &Address, error: &Theirs) -> Error {
         Service::Http => "`curl -I` of that address shows what the server says",
     };
     let said = said(error);
+    let is_denied = matches!(error, Theirs::PermissionDenied { .. } | Theirs::Unauthenticated { .. })
+        || ["403", "401", "redential", "AccessDenied", "NoSuchBucket"].iter().any(|word| said.contains(word));
+    let refused = Error::new(Kind::Network, format!("{doing} {address}: {said}"));
     match error {
         Theirs::NotFound { .. } => {
             Error::new(Kind::Input, format!("{doing} {address}: there is no such object, {said}")).hint(NAMES)
         }
+        Theirs::InvalidPath { .. } => Error::new(Kind::Input, format!("{doing} {address}: {said}"))
+            .hint("an object there has a name that cannot be a file's: rename it, or name a folder without it"),
         Theirs::Precondition { .. } | Theirs::NotModified { .. } => changed(address),
-        _ => Error::new(Kind::Network, format!("{doing} {address}: {said}")).hint(of_service),
+        _ if is_denied => refused.hint(of_service),
+        _ => refused.hint(match address.service {
+            Service::Http => of_service,
+            _ => {
+                "is the server reached that AWS_ENDPOINT_URL and its like name? Without a network, name the folder that was \
+                 fetched, which `images` has"
+            }
+        }),
     }
 }
 
@@ -137,7 +149,7 @@ mod tests {
             ("https://b/a", "curl -I"),
         ] {
             let address = Address::parse(text).unwrap().unwrap();
-            let error = refused("cannot list", &address, &generic("no"));
+            let error = refused("cannot list", &address, &generic("403 Forbidden"));
             assert!(error.to_string().starts_with(&format!("cannot list {text}: ")), "{error}");
             assert!(error.own_hint().unwrap().contains(names));
         }

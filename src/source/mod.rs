@@ -19,6 +19,7 @@ mod moved;
 mod place;
 mod split_names;
 pub mod webdataset;
+mod within;
 mod written;
 
 use std::ffi::OsStr;
@@ -216,6 +217,7 @@ pub trait Source: Send {
 /// if it is named on the hub, and not in the cache.
 pub fn open(dataset: &Dataset) -> Result<Box<dyn Source>> {
     // What a store of objects has is read from where it was fetched to.
+    let root = objects::root(&dataset.path)?;
     let dataset = &fetched(dataset)?;
     let path = &hub::local(&dataset.path)?;
     foreign::refuse(path)?;
@@ -228,6 +230,10 @@ pub fn open(dataset: &Dataset) -> Result<Box<dyn Source>> {
         SourceKind::HfParquet => Box::new(hf_parquet::HfParquet::open(dataset)?),
         SourceKind::WebDataset => Box::new(webdataset::WebDataset::open(dataset)?),
         SourceKind::Cifar => Box::new(cifar::Cifar::open(dataset)?),
+    };
+    let source = match root {
+        Some(root) => Box::new(within::Within::new(source, root)) as Box<dyn Source>,
+        None => source,
     };
     Ok(match dataset.validation {
         Validation::Apart => source,

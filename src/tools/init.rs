@@ -214,9 +214,9 @@ struct Found {
     because: Vec<String>,
 }
 
-/// Fetches the pictures that a user names by an address, and returns where they are then; `None` if
-/// it is none.
-fn on_objects(wanted: &Path, stop: &Stop, progress: &dyn Progress) -> Result<Option<PathBuf>> {
+/// Fetches the pictures that a user names by an address, and returns it, and where they are then;
+/// `None` if it is none.
+fn on_objects(wanted: &Path, stop: &Stop, progress: &dyn Progress) -> Result<Option<(Address, PathBuf)>> {
     let Some(text) = wanted.to_str().filter(|_| !wanted.exists()) else { return Ok(None) };
     let Some(address) = Address::parse(text) else { return Ok(None) };
     let address = address.map_err(|why| {
@@ -227,23 +227,15 @@ fn on_objects(wanted: &Path, stop: &Stop, progress: &dyn Progress) -> Result<Opt
     })?;
     let name = PathBuf::from(address.to_string());
     objects::fetch(&address, source::wanted(source::kind_by_name(&name)), stop, &progress)?;
-    objects::local(&name).map(Some)
+    Ok(Some((address, objects::local(&name)?)))
 }
 
 /// Refuses a list on a store of objects whose pictures lie elsewhere than the list says.
-fn require_root(dataset: &Dataset) -> Result<()> {
-    match &dataset.root {
-        Some(root) if objects::named(root) != *root => {
-            let what = format!(
-                "the pictures of {} lie in {}",
-                objects::named(&dataset.path).display(),
-                objects::named(root).display()
-            );
-            Err(Error::new(Kind::Input, what)
-                .hint("a list on a store of objects starts where its pictures do: put it there"))
-        }
-        _ => Ok(()),
-    }
+fn require_root(dataset: &Dataset, address: &Address) -> Result<()> {
+    let Some(root) = &dataset.root else { return Ok(()) };
+    let (list, root) = (objects::named(&dataset.path, address), objects::named(root, address));
+    let what = format!("the pictures of {} lie in {}, and not where the list says", list.display(), root.display());
+    Err(Error::new(Kind::Input, what).hint("a list on a store of objects starts where its pictures do: put it there"))
 }
 
 /// Finds the pictures that a user names.
@@ -261,26 +253,28 @@ fn found(wanted: &Path, stop: &Stop, progress: &dyn Progress) -> Result<Found> {
         let listing = source::open(&dataset).ok().map(|source| source.listing().clone());
         return Ok(Found { name: self::name(Path::new(named.id())), dataset, listing, because: Vec::new() });
     }
-    let pictures = match on_objects(wanted, stop, progress)? {
-        Some(fetched) => fetched,
-        None => std::path::absolute(wanted).at(Kind::Usage, "cannot find", wanted)?,
+    let (address, pictures) = match on_objects(wanted, stop, progress)? {
+        Some((address, fetched)) => (Some(address), fetched),
+        None => (None, std::path::absolute(wanted).at(Kind::Usage, "cannot find", wanted)?),
     };
-    let Guess { mut dataset, mut because } = source::guess(&pictures)?;
-    require_root(&dataset)?;
-    dataset.path = objects::named(&dataset.path);
+    let Guess { dataset, mut because } = source::guess(&pictures)?;
+    if let Some(address) = &address {
+        require_root(&dataset, address)?;
+    }
     let listing = source::open(&dataset)?.listing().clone();
-    // What is read here is named as the user named it.
-    let as_named = |line: String| match objects::named(&pictures) {
-        address if address == pictures => line,
-        address => line.replace(&*pictures.to_string_lossy(), &address.to_string_lossy()),
-    };
-    let found = |dataset, listing, because: Vec<String>| {
-        let because = because.into_iter().map(as_named).collect();
-        Found { name: name(&pictures), dataset, listing: Some(listing), because }
+    let found = |mut dataset: Dataset, listing, mut because: Vec<String>| {
+        // What is read here is named as the user named it.
+        if let Some(address) = &address {
+            let (here, there) = (pictures.to_string_lossy(), address.to_string());
+            because.iter_mut().for_each(|line| *line = line.replace(&*here, &there));
+            dataset.path = objects::named(&dataset.path, address);
+        }
+        let called = address.as_ref().map_or(pictures.clone(), |address| PathBuf::from(address.to_string()));
+        Found { name: name(&called), dataset, listing: Some(listing), because }
     };
     // One class is none: the folders below may be what was meant.
     if let Some(deeper) = &listing.elsewhere {
-        let inside = Dataset::new(SourceKind::Folder, objects::named(deeper));
+        let inside = Dataset::new(SourceKind::Folder, deeper.clone());
         if let Ok(source) = source::open(&inside)
             && source.listing().classes.len() > 1
         {

@@ -135,6 +135,23 @@ fn two_processes_fetch_each_object_once() {
 }
 
 #[test]
+fn a_variable_that_cannot_be_meant_is_named_and_an_empty_one_says_nothing() {
+    let store = OnStore::new();
+    for (name, value) in [
+        ("AWS_ENDPOINT_URL", "127.0.0.1:9000"),
+        ("AWS_ENDPOINT_URL", "http://"),
+        ("AWS_ENDPOINT_URL", "http://a b"),
+        ("AWS_SECRET_ACCESS_KEY", "two\nlines"),
+    ] {
+        let output = store.command("ingest", &[]).env(name, value).output().unwrap();
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(2), "{name} {value}: {said}");
+        assert!(said.starts_with(&format!("error: {name} ")) && !said.contains("two"), "{said}");
+    }
+    ok(&store.command("ingest", &[]).env("AWS_SESSION_TOKEN", "").output().unwrap());
+}
+
+#[test]
 fn credentials_are_in_no_message_plan_or_table() {
     let store = OnStore::new();
     let mut said_all = String::new();

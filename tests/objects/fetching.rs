@@ -50,13 +50,15 @@ fn what_has_changed_is_fetched_and_what_is_gone_goes() {
     let bytes = fs::read(store.fetched("pictures/train/white_lily/0001.png")).unwrap();
     store.server.put(ONE, bytes.clone());
     store.server.remove("pictures/test/red_rose/1000.png");
-    // A file that somebody has put there belongs to nobody.
-    fs::write(store.fetched("pictures/note.txt"), "mine").unwrap();
+    // Nor does what somebody, or a process that was killed, has put there pass for an object.
+    fs::write(store.fetched("pictures/train/red_rose/9.png"), &bytes).unwrap();
     let said = super::said(&store.output("ingest", &[]));
-    assert!(said.contains("s3://birds/pictures has 1 file no more: removed here, too"), "{said}");
+    assert!(said.contains("s3://birds/pictures has 2 files no more: removed here, too"), "{said}");
     assert_eq!(store.server.given(), [ONE]);
     assert_eq!(fs::read(store.fetched(ONE)).unwrap(), bytes);
-    assert!(!store.fetched("pictures/test/red_rose").exists() && store.fetched("pictures/note.txt").exists());
+    assert!(
+        !store.fetched("pictures/test/red_rose").exists() && !store.fetched("pictures/train/red_rose/9.png").exists()
+    );
     // Neither does a file that was written to here pass for the object.
     fs::write(store.fetched(ONE), &bytes[..bytes.len() - 1]).unwrap();
     store.ok("ingest", &[]);
@@ -68,20 +70,45 @@ fn what_has_changed_is_fetched_and_what_is_gone_goes() {
 }
 
 #[test]
-fn addresses_may_overlap() {
+fn addresses_that_overlap_have_nothing_to_do_with_each_other() {
     let store = OnStore::new();
+    let of = |path: &str| store.pipeline.spec("small", &format!("kind = \"folder\"\npath = \"{path}\""));
+    of("s3://birds/pictures/train/");
     store.ok("ingest", &[]);
     store.server.given();
-    store.pipeline.spec("train", "kind = \"folder\"\npath = \"s3://birds/pictures/train/\"");
-    store.ok("ingest", &[]);
-    assert_eq!(store.server.given(), [""; 0], "it was fetched with the folder above it");
-    // What the folder above has fetched is gone here, too.
     store.server.remove(ONE);
+    of("s3://birds/pictures");
     store.ok("ingest", &[]);
-    assert!(!store.fetched(ONE).exists());
-    store.pipeline.spec("small", "kind = \"folder\"\npath = \"s3://birds/pictures\"");
+    assert_eq!(store.server.given().len(), 8);
+    assert!(!store.fetched(ONE).exists() && store.fetched_from("s3://birds/pictures/train", ONE).exists());
+    // A list names nothing but what is fetched with it.
+    let elsewhere = store.fetched("pictures/train/white_lily/0000.png");
+    let rows =
+        format!("path,label\n{},white lily\n../../../other/1.png,red rose\n0.png,red rose\n", elsewhere.display());
+    store.server.put("list/train.csv", rows);
+    store.server.put("list/0.png", fs::read(&elsewhere).unwrap());
+    store.pipeline.spec("list", "kind = \"list\"\npath = \"s3://birds/list/train.csv\"\ntolerance = 1.0");
+    store.ok("ingest", &[]);
+    let rejected = store.ok("sql", &["SELECT detail FROM rejected ORDER BY detail", "--format", "csv"]);
+    assert!(rejected.contains("outside of what is fetched") && rejected.lines().count() == 3, "{rejected}");
+}
+
+#[test]
+fn a_list_that_is_not_whole_takes_nothing_away() {
+    let store = OnStore::new();
+    store.ok("ingest", &[]);
+    store.server.fail("continuation-token", 1, super::server::Fault::Nonsense);
+    insta::assert_snapshot!(store.refused("ingest"), @r"
+    error: s3://birds/pictures was not listed as a whole: s3://birds/pictures/train/red_rose/0000.png is there, and not in the list
+    hint: run again
+    exit code 1
+    ");
+    store.server.given();
     store.ok("ingest", &[]);
     assert_eq!(store.server.given(), [""; 0]);
+    // A folder that a console has made, and nothing lies in.
+    store.server.put("pictures/train/empty/", *b"");
+    store.ok("ingest", &[]);
 }
 
 #[test]
@@ -102,7 +129,7 @@ fn names_of_objects_are_names_of_files() {
     store.server.put("both/a/b.png", bytes);
     store.pipeline.spec("both", "kind = \"folder\"\npath = \"s3://birds/both\"");
     insta::assert_snapshot!(store.refused("ingest"), @r"
-    error: s3://birds/both has both a and a/b.png, and one cannot be a file and a folder
+    error: s3://birds/both has both both/a and both/a/b.png, and one cannot be a file and a folder
     hint: name a folder that has one of them
     exit code 1
     ");
@@ -124,12 +151,19 @@ fn shards_parquet_and_lists_are_fetched_with_what_they_need_and_nothing_else() {
     let mut given = store.server.given();
     given.sort_unstable();
     assert_eq!(given, ["shards/classnames.txt", "shards/train-0.tar", "shards/train-1.tar"]);
+    store.pipeline.spec("shard", "kind = \"webdataset\"\npath = \"s3://birds/shards/train-2.tar\"");
+    store.ok("ingest", &[]);
+    assert_eq!(
+        store.ok("sql", &["SELECT name FROM classes ORDER BY 1", "--format", "csv"]),
+        "name\nred rose\nwhite lily\n"
+    );
+    store.server.given();
 
     let table = store.pipeline.path("table.parquet");
     write(&table, vec![("image", plain_images(2)), ("label", texts(&["red rose", "white lily"]))], None);
     store.server.put("tables/train.parquet", fs::read(&table).unwrap());
     store.server.put("tables/README.md", *b"# Tables");
-    for (path, fetched) in [("tables", 1), ("tables/train.parquet", 0)] {
+    for (path, fetched) in [("tables", 1), ("tables/train.parquet", 1)] {
         store.pipeline.spec("tables", &format!("kind = \"hf-parquet\"\npath = \"s3://birds/{path}\""));
         store.ok("ingest", &[]);
         assert_eq!(store.server.given().len(), fetched, "{path}");
@@ -141,7 +175,7 @@ fn shards_parquet_and_lists_are_fetched_with_what_they_need_and_nothing_else() {
     store.pipeline.spec("lists", "kind = \"list\"\npath = \"s3://birds/lists/train.csv\"");
     store.ok("ingest", &[]);
     assert_eq!(store.server.given().len(), 3);
-    assert_eq!(entries(&store.fetched("lists/a")).len(), 2);
+    assert_eq!(entries(&store.fetched_from("s3://birds/lists/train.csv", "lists/a")).len(), 2);
 }
 
 #[test]
@@ -160,12 +194,9 @@ fn a_large_file_of_a_server_of_http_comes_in_blocks() {
     store.pipeline.write("sentences.json", r#"{"red rose": ["a rose."], "white lily": ["a lily."]}"#);
     store.pipeline.spec("large", &named("shards/train-{0..0}%20of%201.tar"));
     store.ok("ingest", &[]);
-    assert_eq!(store.server.given(), ["shards/train-0 of 1.tar"; 3], "three blocks");
-    let host = store.server.address().replace("http://", "");
-    assert!(
-        fs::read(store.cache().join("objects/http").join(host).join("open/shards/train-0%20of%201.tar")).unwrap()
-            == shard
-    );
+    assert_eq!(store.server.given(), ["shards/train-0 of 1.tar"; 10], "ten blocks");
+    let host = entries(&store.cache().join("objects/http")).remove(0);
+    assert!(fs::read(entries(&host).remove(0).join("open/shards/train-0%20of%201.tar")).unwrap() == shard);
     store.ok("ingest", &[]);
     assert_eq!(store.server.given(), [""; 0]);
     store.pipeline.spec("folder", &named("shards/").replace("webdataset", "folder"));

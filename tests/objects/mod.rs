@@ -32,9 +32,15 @@ impl OnStore {
         self.pipeline.path("cache")
     }
 
-    /// Where an object of the bucket lies once it is fetched.
+    /// Where an object of the bucket lies once it is fetched from an address.
+    fn fetched_from(&self, address: &str, key: &str) -> PathBuf {
+        let id = blake3::hash(address.as_bytes()).to_hex();
+        self.cache().join("objects/s3/birds").join(&id[..8]).join(key)
+    }
+
+    /// The same of the pictures' address.
     fn fetched(&self, key: &str) -> PathBuf {
-        self.cache().join("objects/s3/birds").join(key)
+        self.fetched_from("s3://birds/pictures", key)
     }
 
     fn command(&self, verb: &str, rest: &[&str]) -> Command {

@@ -46,6 +46,8 @@ pub enum Fault {
     Stall(usize),
     /// The object is another one by now.
     Other,
+    /// The page of another program, as if it were an answer.
+    Nonsense,
 }
 
 impl Server {
@@ -118,11 +120,11 @@ impl Server {
 impl State {
     fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
         let Some(Request { method, path, headers, .. }) = http::read(&stream) else { return Ok(()) };
+        let fault = self.fault(&path);
         let (path, query) = path.split_once('?').unwrap_or((&path, ""));
         let is_signed = headers
             .get("authorization")
             .is_some_and(|signed| signed.starts_with(&format!("AWS4-HMAC-SHA256 Credential={ID}/")));
-        let fault = self.fault(path);
         let (key, is_open) = match (path.strip_prefix("/birds"), path.strip_prefix("/open/")) {
             (Some(key), _) => (unescaped(key.trim_start_matches('/')), false),
             (None, Some(key)) => (unescaped(key), true),
@@ -131,6 +133,7 @@ impl State {
         let range = headers.get("range").map(String::as_str);
         let answer = match fault {
             Some(Fault::Status(status, code)) => refused(status, code),
+            Some(Fault::Nonsense) => ("HTTP/1.1 200 OK\r\n".to_owned(), b"<html>come back later</html>".to_vec()),
             _ if !is_signed && !is_open => refused(403, "AccessDenied"),
             _ if query.contains("list-type=2") && is_open => refused(404, "NoSuchBucket"),
             _ if query.contains("list-type=2") => self.list(query),
