@@ -88,7 +88,7 @@ def table(found):
     # A step that takes hours at the largest size may have been measured up to another one alone.
     names = {name: None for size in reversed(sizes) for name in found[size]["steps"]}
     order = list(found[least]["steps"])
-    for name in sorted(names, key=lambda name: order.index(name) if name in order else -1):
+    for name in sorted(names, key=lambda name: order.index(name) if name in order else len(order)):
         each = {size: found[size]["steps"][name] for size in sizes if name in found[size]["steps"]}
         times = [f"{short(each[size]['seconds'])} ({short(each[size]['processor'])}) s" if size in each else "–" for size in sizes]
         (few, first), (many, last) = next(iter(each.items())), list(each.items())[-1]
