@@ -99,7 +99,7 @@ fn a_list_that_is_not_whole_takes_nothing_away() {
     store.ok("ingest", &[]);
     store.server.fail("continuation-token", 1, super::server::Fault::Nonsense);
     insta::assert_snapshot!(store.refused("ingest"), @r"
-    error: s3://birds/pictures was not listed as a whole: s3://birds/pictures/train/red_rose/0000.png is there, and not in the list
+    error: s3://birds/pictures was not listed as a whole: s3://birds/pictures/train/blue_bell/0000.png is there, and not in the list
     hint: run again
     exit code 1
     ");
