@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use crate::http::{self, Request};
+use crate::http::{self, Faults, Request};
 
 /// A larger file is kept as by LFS: named by its SHA-256, and given by the second host.
 const LARGE: usize = 1_000;
@@ -37,7 +37,7 @@ pub struct Server {
 #[derive(Default)]
 struct State {
     repositories: Mutex<BTreeMap<String, Repository>>,
-    faults: Mutex<Vec<(String, usize, Fault)>>,
+    faults: Faults<Fault>,
     asked: Mutex<Vec<Asked>>,
     is_mirror: AtomicBool,
     goes_on: AtomicBool,
@@ -162,7 +162,7 @@ impl Server {
 
     /// Lets the next requests fail whose path contains a text, so many times.
     pub fn fail(&self, path: &str, times: usize, fault: Fault) {
-        self.state.faults.lock().unwrap().push((path.to_owned(), times, fault));
+        self.state.faults.add(path, times, fault);
     }
 
     /// Sends the rest of what was stalled.
@@ -212,7 +212,7 @@ impl State {
         let Some(Request { method, path, headers, .. }) = http::read(&stream) else { return Ok(()) };
         let asked = Asked { second, path: path.clone(), headers };
         self.asked.lock().unwrap().push(asked.clone());
-        let fault = self.fault(&path);
+        let fault = self.faults.take(&path);
         let answer = match fault {
             Some(Fault::Silence) => {
                 thread::sleep(Duration::from_secs(60));
@@ -236,28 +236,8 @@ impl State {
             return Ok(());
         }
         let end = if let Some(Fault::Cut(end)) = fault { end.min(answer.body.len()) } else { answer.body.len() };
-        let stall = if let Some(Fault::Stall(first)) = fault { first.min(end) } else { end };
-        stream.write_all(&answer.body[..stall])?;
-        stream.flush()?;
-        for _ in 0..3_000 {
-            if stall == end || self.goes_on.load(Ordering::Relaxed) {
-                break;
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        stream.write_all(&answer.body[stall..end])?;
-        stream.flush()?;
-        stream.shutdown(std::net::Shutdown::Write)?;
-        // What is still to come is read, so that the answer is not lost with the connection.
-        let _ = stream.read(&mut [0; 16]);
-        Ok(())
-    }
-
-    fn fault(&self, path: &str) -> Option<Fault> {
-        let mut faults = self.faults.lock().unwrap();
-        let at = faults.iter().position(|(part, times, _)| *times > 0 && path.contains(part.as_str()))?;
-        faults[at].1 -= 1;
-        Some(faults[at].2)
+        let stall = if let Some(Fault::Stall(first)) = fault { first } else { end };
+        http::write_body(stream, &answer.body[..end], stall, &self.goes_on)
     }
 
     /// Returns a large file, which the second host gives to whoever has its signed address.

@@ -3,16 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
 
-use crate::http::{self, Request};
+use crate::http::{self, Faults, Request};
 
 /// Objects of a page of a list.
 const PAGE: usize = 3;
@@ -30,7 +29,7 @@ pub struct Server {
 #[derive(Default)]
 struct State {
     objects: Mutex<BTreeMap<String, Vec<u8>>>,
-    faults: Mutex<Vec<(String, usize, Fault)>>,
+    faults: Faults<Fault>,
     asked: Mutex<Vec<String>>,
     goes_on: AtomicBool,
 }
@@ -103,7 +102,7 @@ impl Server {
 
     /// Lets the next requests fail whose path contains a text, so many times.
     pub fn fail(&self, path: &str, times: usize, fault: Fault) {
-        self.state.faults.lock().unwrap().push((path.to_owned(), times, fault));
+        self.state.faults.add(path, times, fault);
     }
 
     /// Sends the rest of what was stalled.
@@ -120,7 +119,7 @@ impl Server {
 impl State {
     fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
         let Some(Request { method, path, headers, .. }) = http::read(&stream) else { return Ok(()) };
-        let fault = self.fault(&path);
+        let fault = self.faults.take(&path);
         let (path, query) = path.split_once('?').unwrap_or((&path, ""));
         let is_signed = headers
             .get("authorization")
@@ -148,28 +147,8 @@ impl State {
             return Ok(());
         }
         let end = if let Some(Fault::Cut(end)) = fault { end.min(body.len()) } else { body.len() };
-        let stall = if let Some(Fault::Stall(first)) = fault { first.min(end) } else { end };
-        stream.write_all(&body[..stall])?;
-        stream.flush()?;
-        for _ in 0..3_000 {
-            if stall == end || self.goes_on.load(Ordering::Relaxed) {
-                break;
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        stream.write_all(&body[stall..end])?;
-        stream.flush()?;
-        stream.shutdown(std::net::Shutdown::Write)?;
-        // What is still to come is read, so that the answer is not lost with the connection.
-        let _ = stream.read(&mut [0; 16]);
-        Ok(())
-    }
-
-    fn fault(&self, path: &str) -> Option<Fault> {
-        let mut faults = self.faults.lock().unwrap();
-        let at = faults.iter().position(|(part, times, _)| *times > 0 && path.contains(part.as_str()))?;
-        faults[at].1 -= 1;
-        Some(faults[at].2)
+        let stall = if let Some(Fault::Stall(first)) = fault { first } else { end };
+        http::write_body(stream, &body[..end], stall, &self.goes_on)
     }
 
     fn object(&self, key: &str, range: Option<&str>, is_other: bool) -> (String, Vec<u8>) {
