@@ -14,7 +14,7 @@ use super::overrides::Applied;
 use super::suggest;
 use crate::hub::{self, Name, RepoType};
 use crate::language_model::require_address;
-use crate::objects::Address;
+use crate::objects::{Address, FORMS};
 use crate::settings::{Must, SHARE, Want};
 use crate::stage::describe::Prototypes;
 use crate::text::file::{INTO_A_FILE, special};
@@ -267,10 +267,9 @@ fn of_objects(name: &str, text: &str, path: &Path, must: Must) -> Result<Option<
         return Ok(None);
     }
     Address::parse(text).transpose().map_err(|why| {
-        let hint = "pictures are at s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, az://CONTAINER/FOLDER or https://HOST/FILE.parquet";
         // A password is shown to nobody.
         let shown = if text.contains('@') { "an address".to_owned() } else { shorten(text) };
-        (format!("'{name}' is {shown}, {why}"), Some(hint.to_owned()))
+        (format!("'{name}' is {shown}, {why}"), Some(FORMS.to_owned()))
     })
 }
 

@@ -20,6 +20,10 @@ const SCHEMES: [(&str, Service); 9] = [
     ("https", Service::Http),
 ];
 
+/// How addresses are written.
+pub const FORMS: &str =
+    "pictures are at s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, az://CONTAINER/FOLDER or https://HOST/FILE.parquet";
+
 /// A kind of server that has objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {

@@ -4,11 +4,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
-use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::http::HttpBuilder;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, ObjectStore, RetryConfig};
 
 use super::address::{Address, Service};
 use super::refused::refused;
@@ -43,29 +43,19 @@ pub(super) fn open(address: &Address) -> Result<Arc<dyn ObjectStore>> {
     let retries = RetryConfig { max_retries: 8, retry_timeout: AGAIN, backoff };
     let Address { scheme, service, host, .. } = address;
     let url = format!("{scheme}://{host}");
-    let built: object_store::Result<Arc<dyn ObjectStore>> = match service {
-        Service::S3 => {
-            let plain = AmazonS3Builder::new().with_url(url).with_client_options(options).with_retry(retries);
-            let all = settings::<AmazonS3ConfigKey>("AWS_")?;
-            let set = all.into_iter().fold(plain, |builder, (key, value)| builder.with_config(key, value));
+    // The builders have the same methods, and no trait in common.
+    macro_rules! built {
+        ($builder:ty, $settings:expr) => {{
+            let plain = <$builder>::new().with_url(url).with_client_options(options).with_retry(retries);
+            let set = $settings.into_iter().fold(plain, |builder, (key, value)| builder.with_config(key, value));
             set.build().map(|store| Arc::new(store) as Arc<dyn ObjectStore>)
-        }
-        Service::Google => {
-            let plain = GoogleCloudStorageBuilder::new().with_url(url).with_client_options(options).with_retry(retries);
-            let all = settings::<GoogleConfigKey>("GOOGLE_")?;
-            let set = all.into_iter().fold(plain, |builder, (key, value)| builder.with_config(key, value));
-            set.build().map(|store| Arc::new(store) as Arc<dyn ObjectStore>)
-        }
-        Service::Azure => {
-            let plain = MicrosoftAzureBuilder::new().with_url(url).with_client_options(options).with_retry(retries);
-            let all = settings::<AzureConfigKey>("AZURE_")?;
-            let set = all.into_iter().fold(plain, |builder, (key, value)| builder.with_config(key, value));
-            set.build().map(|store| Arc::new(store) as Arc<dyn ObjectStore>)
-        }
-        Service::Http => {
-            let plain = HttpBuilder::new().with_url(url).with_client_options(options).with_retry(retries);
-            plain.build().map(|store| Arc::new(store) as Arc<dyn ObjectStore>)
-        }
+        }};
+    }
+    let built = match service {
+        Service::S3 => built!(AmazonS3Builder, settings("AWS_")?),
+        Service::Google => built!(GoogleCloudStorageBuilder, settings("GOOGLE_")?),
+        Service::Azure => built!(MicrosoftAzureBuilder, settings("AZURE_")?),
+        Service::Http => built!(HttpBuilder, Vec::<(ClientConfigKey, String)>::new()),
     };
     built.map_err(|error| refused("cannot reach", address, &error))
 }

@@ -125,11 +125,8 @@ fn parsed(text: &[u8]) -> Known {
     let mut known = Known::new();
     let mut lines = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text);
     for line in lines.records().filter_map(std::result::Result::ok).filter(|line| line.len() == 3) {
-        match line[2].parse() {
-            Ok(written_ns) => {
-                known.insert(line[0].to_owned(), Fetched { version: line[1].to_owned(), written_ns });
-            }
-            Err(_) => drop(known.remove(&line[0])),
+        if let Ok(written_ns) = line[2].parse() {
+            known.insert(line[0].to_owned(), Fetched { version: line[1].to_owned(), written_ns });
         }
     }
     known

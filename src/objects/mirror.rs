@@ -113,11 +113,7 @@ fn is_there(root: &Path, object: &Object, known: &Known) -> bool {
 async fn mirrored(address: &Address, wanted: Wanted, stop: &Stop, events: Sender<Event>) -> Result<String> {
     let store = client::open(address)?;
     let root = cache()?.join(address.root());
-    // A folder that nothing was ever fetched into is not made before there is something.
-    if !root.exists() {
-        listing::list(&store, address, wanted).await?;
-        fs::create_dir_all(&root).at(Kind::System, "cannot make", &root)?;
-    }
+    fs::create_dir_all(&root).at(Kind::System, "cannot make", &root)?;
     let waits = || {
         let _ = events.send(Event::Say(format!("another process fetches {address}: waiting for it")));
     };
@@ -129,12 +125,12 @@ async fn mirrored(address: &Address, wanted: Wanted, stop: &Stop, events: Sender
         let _ = events.send(Event::Say(format!("{address} has {} no more: removed here, too", counted(gone, "file"))));
     }
     let todo: Vec<Object> = objects.into_iter().filter(|object| !is_there(&root, object, journal.known())).collect();
-    // What a process that was killed has left is of no use.
-    let unfinished = journal.unfinished();
-    let _ = fs::remove_dir_all(&unfinished);
-    fs::create_dir_all(&unfinished).at(Kind::System, "cannot make", &unfinished)?;
     let files = todo.len() as u64;
+    let unfinished = journal.unfinished();
     if files > 0 {
+        // What a process that was killed has left is of no use.
+        let _ = fs::remove_dir_all(&unfinished);
+        fs::create_dir_all(&unfinished).at(Kind::System, "cannot make", &unfinished)?;
         let bytes = todo.iter().fold(0, |sum: u64, object| sum.saturating_add(object.meta.size));
         let _ = events.send(Event::Begin(bytes));
     }

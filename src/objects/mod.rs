@@ -20,7 +20,7 @@ mod refused;
 
 use std::path::{Path, PathBuf};
 
-pub use address::{Address, Service};
+pub use address::{Address, FORMS, Service};
 #[cfg(feature = "stores")]
 pub use mirror::{fetch, missing};
 

@@ -266,17 +266,14 @@ pub(crate) fn kind_by_name(name: &Path) -> SourceKind {
 
 /// Returns which objects are read of an address, for pictures of this kind.
 pub(crate) fn wanted(kind: SourceKind) -> Wanted {
-    fn is_visible(name: &str) -> bool {
-        name.split('/').all(|part| is_visible_name(OsStr::new(part)))
-    }
     fn parquet(name: &str) -> bool {
-        is_visible(name) && hf_parquet::files::is_parquet(Path::new(name))
+        is_visible_path(name) && hf_parquet::files::is_parquet(Path::new(name))
     }
     fn shards(name: &str) -> bool {
         let is_names = || Path::new(name).file_name() == Some(OsStr::new(webdataset::CLASS_NAMES));
-        is_visible(name) && (webdataset::shards::is_shard(Path::new(name)) || is_names())
+        is_visible_path(name) && (webdataset::shards::is_shard(Path::new(name)) || is_names())
     }
-    let all = Wanted { is_read: is_visible, beside: None, list: kind == SourceKind::List };
+    let all = Wanted { is_read: is_visible_path, beside: None, list: kind == SourceKind::List };
     match kind {
         SourceKind::Folder | SourceKind::List | SourceKind::Cifar => all,
         SourceKind::HfParquet => Wanted { is_read: parquet, ..all },
@@ -305,6 +302,11 @@ fn files_below(folder: &Path) -> impl Iterator<Item = Result<PathBuf>> {
 /// Returns whether a file or folder is not hidden; hidden ones belong to tools.
 fn is_visible(entry: &DirEntry) -> bool {
     entry.depth() == 0 || is_visible_name(entry.file_name())
+}
+
+/// Returns whether neither a file nor a folder above it is hidden, by its path with slashes.
+fn is_visible_path(path: &str) -> bool {
+    path.split('/').all(|part| is_visible_name(OsStr::new(part)))
 }
 
 /// Returns whether a file or folder of this name is not hidden.

@@ -222,8 +222,7 @@ fn on_objects(wanted: &Path, stop: &Stop, progress: &dyn Progress) -> Result<Opt
     let address = address.map_err(|why| {
         // A password is shown to nobody.
         let shown = if text.contains('@') { "this" } else { text };
-        Error::new(Kind::Usage, format!("{shown} is an address, {why}"))
-            .hint("pictures are at s3://BUCKET/FOLDER, gs:// or az://")
+        Error::new(Kind::Usage, format!("{shown} is an address, {why}")).hint(objects::FORMS)
     })?;
     let name = PathBuf::from(address.to_string());
     objects::fetch(&address, source::wanted(source::kind_by_name(&name)), stop, &progress)?;

@@ -9,7 +9,7 @@ use super::files;
 use crate::error::{Error, Kind, Result};
 use crate::hub::{self, Listing, Name};
 use crate::source::item::Split;
-use crate::source::{Dataset, OF_TOOLS, split_names};
+use crate::source::{Dataset, is_visible_path, split_names};
 use crate::text::list::{SHOWN, some_of};
 
 /// How the hub calls the folder of a split that it has converted only in part.
@@ -59,8 +59,8 @@ pub(super) fn files(dataset: &Dataset) -> Result<(PathBuf, Vec<PathBuf>)> {
 pub(crate) fn on_hub(listing: &Listing, name: &Name, dataset: &Dataset) -> Result<Vec<String>> {
     // The same rules hold as for a folder of this name.
     let root = PathBuf::from(name.to_string());
-    let is_visible = |path: &&str| path.split('/').all(|part| !part.starts_with('.') && !OF_TOOLS.contains(&part));
-    let parquet = listing.paths().filter(|path| files::is_parquet(Path::new(path))).filter(is_visible);
+    let parquet =
+        listing.paths().filter(|path| files::is_parquet(Path::new(path))).filter(|path| is_visible_path(path));
     let found: Vec<PathBuf> = parquet.map(|path| root.join(path)).filter(|path| is_of(&root, path, dataset)).collect();
     if found.is_empty() {
         return Ok(Vec::new());
