@@ -1,4 +1,4 @@
-"""A plot of seconds, or of something else, over pictures, both axes logarithmic, as SVG."""
+"""A plot of seconds, or of something else, over pictures or something else, both axes logarithmic, as SVG."""
 
 import math
 
@@ -6,8 +6,8 @@ WIDTH, HEIGHT, LEFT, BOTTOM, EDGE = 560, 340, 64, 46, 18
 COLOURS = ["#1f6f8b", "#b3541e", "#4b7f52", "#7a4f9a", "#a03050", "#666"]
 
 
-def svg(series, unit="s", straight=True):
-    """`series`: name -> [(pictures, value)]. Where `straight`, a dashed line of slope 1 goes through each first point: cost in proportion."""
+def svg(series, unit="s", straight=True, across="pictures"):
+    """`series`: name -> [(n, value)], n being what goes `across`. Where `straight`, a dashed line of slope 1 goes through each first point: cost in proportion."""
     points = [point for line in series.values() for point in line]
     x0, x1 = decades(min(n for n, _ in points), max(n for n, _ in points))
     y0, y1 = decades(min(t for _, t in points), max(t for _, t in points))
@@ -36,7 +36,7 @@ def svg(series, unit="s", straight=True):
         out.append(f'<polyline points="{" ".join(at(*p) for p in line)}" fill="none" stroke="{colour}" stroke-width="2"/>')
         out += [f'<circle cx="{at(*p).split(",")[0]}" cy="{at(*p).split(",")[1]}" r="3.5" fill="{colour}"/>' for p in line]
         out.append(f'<text x="{LEFT + 12}" y="{EDGE + 18 + 18 * n}" fill="{colour}">{name}</text>')
-    out.append(f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 8}" text-anchor="middle">pictures</text>')
+    out.append(f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 8}" text-anchor="middle">{across}</text>')
     return "\n".join([*out, "</svg>", ""])
 
 

@@ -16,6 +16,7 @@ import shutil
 from pathlib import Path
 
 import build
+import page
 import plot
 from commands import measured, run
 from made import made
@@ -110,16 +111,14 @@ def short(seconds):
 DRAWN = {"ingest": "ingest", "no training": "no training", ADAPT: "two passes", "evaluation": "evaluation", "report": "report", "SQL, confusion": "SQL"}
 
 
-def write(page, found):
+def write(file, found):
     """Puts the table between the page's marks, and the plots beside it."""
-    before, _, rest = page.read_text().partition("<!-- measured -->")
-    _, _, after = rest.partition("<!-- end -->")
-    page.write_text(f"{before}<!-- measured -->\n\n{table(found)}\n\n<!-- end -->{after}")
+    file.write_text(page.between(file.read_text(), "measured", table(found)))
     drawn = {name: [(size, one["steps"][step]) for size, one in sorted(found.items()) if step in one["steps"]] for step, name in DRAWN.items()}
     seconds = {name: [(size, one["seconds"]) for size, one in line] for name, line in drawn.items() if line}
     memory = {name: [(size, one["anonymous"] / 1e6) for size, one in line] for name, line in drawn.items() if line}
-    page.with_name("scale-time.svg").write_text(plot.svg(seconds))
-    page.with_name("scale-memory.svg").write_text(plot.svg(memory, "MB", straight=False))
+    file.with_name("scale-time.svg").write_text(plot.svg(seconds))
+    file.with_name("scale-memory.svg").write_text(plot.svg(memory, "MB", straight=False))
 
 
 def main():
