@@ -47,6 +47,7 @@ test: libtorch
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --release --all-targets -- -D warnings
+	python3 -m unittest discover --start-directory benches
 	$(CARGO) test --release --no-fail-fast
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \
 		echo '$(CARGO) deny --offline check licenses'; \

@@ -11,7 +11,6 @@ measured one by one. Standard library only, but for what made.py needs.
 
 import argparse
 import json
-import os
 import shutil
 from pathlib import Path
 
