@@ -216,7 +216,12 @@ pub(super) async fn consume_all(
     let shared = Shared { towers: OnceCell::new(), began: Instant::now(), computing: Arc::default() };
     // If one table fails, the others end by themselves and keep their rows.
     let consumed = join_all(tables.into_iter().map(|table| consume(filling, table, &shared, &open))).await;
-    let forwards = consumed.into_iter().sum::<Result<u64>>()?;
+    let (done, failed): (Vec<_>, Vec<_>) = consumed.into_iter().partition(Result::is_ok);
+    // Where one table fails, another that is made with its rows misses them, which is no reason.
+    if let Some(error) = failed.into_iter().filter_map(Result::err).min_by_key(|error| error.kind() == Kind::Internal) {
+        return Err(error);
+    }
+    let forwards = done.into_iter().sum::<Result<u64>>()?;
     filling.job.stop.check()?;
     Ok(forwards)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::fill::{Taps, consume_all};
 use super::whole::Stored;
 use super::{Eye, Filling, FrozenTable, Towers};
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::source::Source;
 use crate::stage::ingest::{self, IngestSettings, Ingested, Tap};
 use crate::stage::job::Job;
@@ -52,10 +52,13 @@ pub async fn fill_while_ingesting(
     let filled = consume_all(filling, tables, towers);
     let read = ingest::read(source, snapshot, settings, filling.job, Some(Tap { wishes, mouths }));
     let (read, filled) = tokio::join!(read, filled);
-    // If the tower or the store failed, that is why the receivers were dropped, so it is reported
-    // first.
-    let forwards = filled?;
-    let read = read?;
+    let (forwards, read) = match (filled, read) {
+        // Reading ended, and a table misses what is made of it.
+        (Err(missed), Err(reason)) if missed.kind() == Kind::Internal => return Err(reason),
+        // If the tower or the store failed, that is why the receivers were dropped, so it is
+        // reported first.
+        (filled, read) => (filled?, read?),
+    };
     let embedded = read.tapped();
     let ingested = read.write(settings, store)?;
     progress.end(&format!("{ingested}, {embedded} embedded on the way"));
