@@ -20,12 +20,12 @@
 //! clip       configuration, weights, tokenizer, text tower, vision tower
 //! image      decode, resize, crops, augmentation
 //! table      the schemas of all tables, the SQL session, its functions, Arrow <-> tensors
-//! store      spaces, parts: what is on disk, and when it counts as complete
+//! store      spaces, parts: what is on disk or on a store of objects, and when it counts as complete
 //! device     where tensors live, and in which precision
 //! cores      how many cores this process may use, and turns on them
 //! settings   what a setting is: its type, default, bounds, meaning, and what changes with it
 //! language_model  asking a language model, and finding the sentences in its answer
-//! objects    pictures on S3, Google's and Azure's stores, and servers of HTTP: fetching them into a folder
+//! objects    S3, Google's and Azure's stores, and servers of HTTP: pictures into a folder, objects read and written
 //! hub        models and data sets of the Hugging Face Hub: names, cache, fetching
 //! text       words, numbers and paths as people write and mistype them, small text files of users
 //! memory     how much memory to plan with

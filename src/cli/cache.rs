@@ -13,6 +13,7 @@ use super::common::Common;
 use super::printer::Printer;
 use super::size::{self, in_words};
 use crate::error::{Error, Kind, Result};
+use crate::objects::Address;
 use crate::pipeline::wait_for_lock;
 use crate::runs::holdings::{Examined, examine, holdings};
 use crate::runs::references::{References, Reuse, readers_of_priors};
@@ -246,7 +247,8 @@ fn with_store(
     looking: bool,
     work: impl FnOnce(&Store) -> Result<()>,
 ) -> Result<()> {
-    if looking || !path.exists() {
+    // A store on objects is made by whoever opens it.
+    if looking || !(path.exists() || Address::in_place_of(path).is_some()) {
         return work(&Store::open_read(path)?);
     }
     let _held = wait_for_lock::alone(path, &printer.progress())?;

@@ -8,6 +8,7 @@ use crate::config::Spec;
 use crate::cores;
 use crate::device::DeviceChoice;
 use crate::error::{Context, Error, Kind, Result};
+use crate::objects::{Address, STORES};
 
 /// The pipeline file, and what overrides it.
 #[derive(Debug, Args)]
@@ -127,8 +128,15 @@ impl Overrides {
     }
 }
 
-/// Returns the folder that `--store` names, as an absolute path; it need not exist yet.
+/// Returns the folder that `--store` names, as an absolute path, or the address; it need not exist
+/// yet.
 pub(super) fn store_folder(store: &Path) -> Result<PathBuf> {
+    if let Some(address) = store.to_str().filter(|_| !store.exists()).and_then(Address::of_store) {
+        return match address {
+            Ok(address) => Ok(PathBuf::from(address.to_string())),
+            Err(why) => Err(Error::new(Kind::Usage, format!("--store is an address, {why}")).hint(STORES)),
+        };
+    }
     if store.exists() && !store.is_dir() {
         return Err(Error::new(Kind::Usage, format!("--store {}: not a folder", store.display()))
             .hint("name a folder; it is made where there is none"));

@@ -45,7 +45,8 @@ pub(super) struct Report {
     #[arg(long, value_name = "ID")]
     run: Option<String>,
 
-    /// Write the page to this file; by default STORE/reports/RUN.html
+    /// Write the page to this file; by default STORE/reports/RUN.html, or RUN.html here if the
+    /// store is an address
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
 
@@ -93,6 +94,8 @@ impl Report {
 pub(super) fn write(page: &str, output: Option<&Path>, chosen: &StoredRun) -> Result<PathBuf> {
     let path = match output {
         Some(path) => path.to_owned(),
+        // What stands for a store on objects is no place where anybody would look.
+        None if chosen.store.is_on_objects() => PathBuf::from(format!("{}.html", chosen.run)),
         None => {
             let folder = chosen.store.root().join("reports");
             std::fs::create_dir_all(&folder).at(Kind::System, "cannot make", &folder)?;

@@ -14,7 +14,7 @@ use super::overrides::Applied;
 use super::suggest;
 use crate::hub::{self, Name, RepoType};
 use crate::language_model::require_address;
-use crate::objects::{Address, FORMS};
+use crate::objects::{Address, FORMS, STORES};
 use crate::settings::{Must, SHARE, Want};
 use crate::stage::describe::Prototypes;
 use crate::text::file::{INTO_A_FILE, special};
@@ -263,13 +263,14 @@ fn on_hub(name: &str, text: &str, path: &Path, must: Must) -> Result<Option<Name
 /// Returns the address of objects that a text in the place of a path means. A page of the hub is
 /// none.
 fn of_objects(name: &str, text: &str, path: &Path, must: Must) -> Result<Option<Address>, Mistake> {
-    if must != Must::BeDataset || path.exists() || Name::parse(text).is_some() {
+    if !matches!(must, Must::BeDataset | Must::MayBeNew) || path.exists() || Name::parse(text).is_some() {
         return Ok(None);
     }
-    Address::parse(text).transpose().map_err(|why| {
+    let address = if must == Must::MayBeNew { Address::of_store(text) } else { Address::parse(text) };
+    address.transpose().map_err(|why| {
         // A password is shown to nobody.
         let shown = if text.contains('@') { "an address".to_owned() } else { shorten(text) };
-        (format!("'{name}' is {shown}, {why}"), Some(FORMS.to_owned()))
+        (format!("'{name}' is {shown}, {why}"), Some(if must == Must::MayBeNew { STORES } else { FORMS }.to_owned()))
     })
 }
 

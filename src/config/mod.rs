@@ -46,7 +46,8 @@ settings! {
     Spec {
         /// The pipeline's name; runs are named by it.
         name: String, Want::Name, Nothing;
-        /// The folder of all tables and checkpoints; several pipelines may share it.
+        /// The folder of all tables and checkpoints; several pipelines may share it. An address,
+        /// `s3://BUCKET/FOLDER`, in a program built with the feature `stores`.
         store: PathBuf = PathBuf::from(DEFAULT_STORE), Want::Path(Must::MayBeNew), Nothing;
         /// Seed of initialisation, batch order and augmentation. Crops have a seed of their own,
         /// `views.seed`.

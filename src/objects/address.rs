@@ -24,6 +24,9 @@ const SCHEMES: [(&str, Service); 9] = [
 pub const FORMS: &str =
     "pictures are at s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, az://CONTAINER/FOLDER or https://HOST/FILE.parquet";
 
+/// How the places of stores are written.
+pub const STORES: &str = "a store is a folder, or s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or az://CONTAINER/FOLDER";
+
 /// A kind of server that has objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
@@ -57,6 +60,19 @@ impl Address {
         let (host, key) = rest.split_once('/').unwrap_or((rest, ""));
         let address = Address { scheme, service, host: host.to_owned(), key: key.trim_end_matches('/').to_owned() };
         Some(address.problem().map_or(Ok(address), |why| Err(why.to_owned())))
+    }
+
+    /// Reads the address of a store: like [`parse`](Self::parse), but every other text with a
+    /// scheme is an error, since a folder of that name would be made otherwise.
+    pub fn of_store(text: &str) -> Option<Result<Address, String>> {
+        let (scheme, rest) = text.split_once("://")?;
+        let is_scheme = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        Address::parse(text).or_else(|| {
+            is_scheme.then(|| match scheme {
+                "file" => Err(format!("and a folder is named without it: {rest}")),
+                _ => Err("at which no store can be".to_owned()),
+            })
+        })
     }
 
     /// Returns the address that stands in the place of a path, if one does.
@@ -96,6 +112,13 @@ impl Address {
     /// Returns the address of another object or folder of the same bucket or host.
     pub(super) fn at(&self, key: &str) -> Address {
         Address { key: key.to_owned(), ..self.clone() }
+    }
+
+    /// Returns the address of what lies below it.
+    #[cfg(feature = "stores")]
+    pub(crate) fn below(&self, key: &str) -> Address {
+        let parts = [self.key.as_str(), key];
+        self.at(&parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/"))
     }
 
     /// Returns the folder of what is fetched from the address, below that of all. Each address has
@@ -165,6 +188,18 @@ mod tests {
             let refused = Address::parse(text).unwrap().unwrap_err();
             assert!(refused.contains(why), "{text}: {refused}");
         }
+    }
+
+    #[test]
+    fn a_store_is_at_an_address_that_takes_objects_or_is_a_folder() {
+        assert_eq!(Address::of_store("s3://b/a").unwrap().unwrap().to_string(), "s3://b/a");
+        for text in ["birds", "/data/store", "a b://c", "://x"] {
+            assert!(Address::of_store(text).is_none(), "{text}");
+        }
+        let refused = |text: &str| Address::of_store(text).unwrap().unwrap_err();
+        assert_eq!(refused("file:///data/store"), "and a folder is named without it: /data/store");
+        assert_eq!(refused("ftp://host/store"), "at which no store can be");
+        assert!(refused("s3://").contains("names no bucket"));
     }
 
     #[cfg(feature = "stores")]

@@ -36,11 +36,19 @@ pub(super) const BLOCK: u64 = 4 << 20;
 /// # Errors
 /// Returns [`Kind::Usage`] if a variable cannot be meant.
 pub(super) fn open(address: &Address) -> Result<Arc<dyn ObjectStore>> {
+    open_within(address, AGAIN)
+}
+
+/// Like [`open`], but a server that is busy, or breaks off, is asked again for `again` at most.
+///
+/// # Errors
+/// Fails like [`open`].
+pub(super) fn open_within(address: &Address, again: Duration) -> Result<Arc<dyn ObjectStore>> {
     let options =
         // Only an address that says http:// leads there.
         ClientOptions::new().with_connect_timeout(CONNECT).with_timeout(REQUEST).with_allow_http(true);
     let backoff = BackoffConfig { max_backoff: Duration::from_secs(15), ..BackoffConfig::default() };
-    let retries = RetryConfig { max_retries: 8, retry_timeout: AGAIN, backoff };
+    let retries = RetryConfig { max_retries: 8, retry_timeout: again, backoff };
     let Address { scheme, service, host, .. } = address;
     let url = format!("{scheme}://{host}");
     // The builders have the same methods, and no trait in common.

@@ -143,7 +143,7 @@ async fn mirrored(address: &Address, wanted: Wanted, stop: &Stop, events: Sender
                 return Ok(None);
             }
             let Some(file) = fetched(store, &object, address, unfinished, events).await? else { return Ok(None) };
-            let written_ns = named(file, &root.join(&object.name))?;
+            let written_ns = named(file, &object, &root.join(&object.name))?;
             Ok(Some((Fetched { version: object.version(), written_ns }, object.name)))
         }
     };
@@ -251,8 +251,12 @@ async fn fetched(
     }
 }
 
-/// Gives a file that is whole its name, and returns when it was written.
-fn named(file: NamedTempFile, path: &Path) -> Result<i64> {
+/// Gives a file that is whole its name, and returns when it was written: when its object was, so
+/// that the pictures of several machines, which are known by that, are the same.
+fn named(file: NamedTempFile, object: &Object, path: &Path) -> Result<i64> {
+    if object.meta.last_modified.timestamp() > 0 {
+        file.as_file().set_modified(object.meta.last_modified.into()).at(Kind::System, "cannot write", path)?;
+    }
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).at(Kind::System, "cannot make", folder)?;
     }

@@ -1,12 +1,15 @@
 //! Pictures on stores of objects (S3, Google's, Azure's, and what answers like them) and on servers
 //! of HTTP, by their addresses: `s3://bucket/birds`.
 //!
-//! What an address means is [fetched](fetch) into a folder of this machine, which mirrors it:
-//! what is there already and has not changed is not fetched again, and what is gone there goes
-//! here. Everything after that works on [that folder](local), without the network. Nothing is ever
-//! written to the other side.
+//! What an address of pictures means is [fetched](fetch) into a folder of this machine, which
+//! mirrors it: what is there already and has not changed is not fetched again, and what is gone
+//! there goes here. Everything after that works on [that folder](local), without the network, and
+//! nothing is ever written to the other side. A store of results reads and writes single objects,
+//! by its `Bucket`.
 
 mod address;
+#[cfg(feature = "stores")]
+mod bucket;
 #[cfg(feature = "stores")]
 mod client;
 #[cfg(feature = "stores")]
@@ -20,7 +23,9 @@ mod refused;
 
 use std::path::{Path, PathBuf};
 
-pub use address::{Address, FORMS, Service};
+pub use address::{Address, FORMS, STORES, Service};
+#[cfg(feature = "stores")]
+pub use bucket::{Bucket, Bytes, Created, Listed, Version};
 #[cfg(feature = "stores")]
 pub use mirror::{fetch, missing};
 
@@ -80,6 +85,20 @@ pub fn named(path: &Path, address: &Address) -> PathBuf {
 /// # Errors
 /// Returns [`Kind::System`] if the environment does not say where that is.
 pub fn cache() -> Result<PathBuf> {
+    cached("objects")
+}
+
+/// Returns the folder of this machine that stands for a store of results at an address: in
+/// `stores`, beside [what was fetched](cache).
+///
+/// # Errors
+/// Fails like [`cache`].
+#[cfg(feature = "stores")]
+pub fn store_folder(address: &Address) -> Result<PathBuf> {
+    Ok(cached("stores")?.join(address.root()))
+}
+
+fn cached(kind: &str) -> Result<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let caches = || set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
     let folder = set(CACHE).or_else(|| Some(caches()?.join("microclip-pipe")));
@@ -89,7 +108,7 @@ pub fn cache() -> Result<PathBuf> {
     })?;
     Ok(std::path::absolute(folder)
         .map_err(|cause| Error::new(Kind::System, "cannot find the cache").cause(cause))?
-        .join("objects"))
+        .join(kind))
 }
 
 /// Refuses to fetch, since this program was built without what it takes.
@@ -110,11 +129,12 @@ pub fn missing(address: &Address, _: Wanted, _: &Stop) -> Result<Missing> {
     Err(unbuilt(address))
 }
 
+/// Returns the error of an address in a program that was built without what it takes.
 #[cfg(not(feature = "stores"))]
-fn unbuilt(address: &Address) -> Error {
+pub(crate) fn unbuilt(address: &Address) -> Error {
     Error::new(
         Kind::Usage,
         format!("{address} is on another machine, and this program was built without stores of objects"),
     )
-    .hint("build it with --features stores, or fetch the pictures first and name their folder")
+    .hint("build it with --features stores, or copy what is there to a folder and name that")
 }

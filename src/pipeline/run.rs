@@ -23,7 +23,7 @@ use crate::stage::progress::Progress;
 use crate::stage::{calibrate, class_bias, evaluate, prior, second};
 use crate::stop::Stop;
 use crate::store::space::Space;
-use crate::store::{Work, scratch};
+use crate::store::{Store, Work, scratch};
 use crate::workspace::on_hub::{self, Need};
 use crate::workspace::{Opened, Workspace, ids, opened};
 
@@ -44,7 +44,7 @@ pub struct Options {
 /// [`crate::error::Kind::Interrupted`] if a stop was requested.
 pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> {
     spec.device.set_limits();
-    scratch::set_folder(&spec.store);
+    scratch::set_folder(&Store::folder(&spec.store)?);
     let Options { stop, progress } = options;
     let need = if upto == Upto::Ingest { Need::Pictures } else { Need::All };
     let spec = &on_hub::fetched(spec, need, stop, progress.as_ref())?;

@@ -30,7 +30,7 @@ use crate::workspace::{Opened, ids};
 /// [`run`](super::run::run).
 pub async fn embed_shard(spec: &Spec, shard: Shard, upto: Upto, options: &Options) -> Result<Outcome> {
     spec.device.set_limits();
-    scratch::set_folder(&spec.store);
+    scratch::set_folder(&Store::folder(&spec.store)?);
     let Options { stop, progress } = options;
     let spec = &on_hub::fetched(spec, Need::All, stop, progress.as_ref())?;
     let store = wait_for_lock::take(&spec.store, stop, progress).await?;
@@ -111,15 +111,14 @@ async fn claim_shard(dataset: &str, shard: Shard, job: Job<'_>) -> Result<Vec<Cl
             Claimed::Ours(claims) => return Ok(claims),
             Claimed::Busy(holder) => match &holder.work {
                 Some(Work::Shard(_, theirs)) => return Err(taken(shard, *theirs, &holder, store)),
-                _ => waiting.once_more(store.root(), &holder).await?,
+                _ => waiting.once_more(&store.place(), &holder).await?,
             },
         }
     }
 }
 
 fn taken(shard: Shard, theirs: Shard, holder: &crate::store::Holder, store: &Store) -> Error {
-    let (shown, details) = (store.root().display(), holder.details());
-    let what = format!("{holder} works on the store {shown}{details}");
+    let what = format!("{holder} works on the store {}{}", store.place().display(), holder.details());
     let hint = match shard == theirs {
         true => "each shard is for one process; begin this one again once that has ended, or another shard",
         false => "shards are dealt anew for another number of processes: let those end first that have the others",

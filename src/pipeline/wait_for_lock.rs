@@ -58,7 +58,7 @@ pub(crate) async fn claim(
     loop {
         match store.try_claim(works)? {
             Claimed::Ours(claims) => return Ok((claims, waiting.said.is_some())),
-            Claimed::Busy(holder) => waiting.once_more(store.root(), &holder).await?,
+            Claimed::Busy(holder) => waiting.once_more(&store.place(), &holder).await?,
         }
     }
 }

@@ -73,7 +73,7 @@ impl AdaptedModel {
         let Some(path) = checkpoint::latest(&store.checkpoints_of(run)?)? else {
             return Err(Error::new(
                 Kind::Store,
-                format!("run '{run}' has no checkpoint in {}", store.root().display()),
+                format!("run '{run}' has no checkpoint in {}", store.place().display()),
             )
             .hint("run the pipeline: it goes on from where the run ended"));
         };

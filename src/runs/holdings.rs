@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::Result;
+use crate::store::files;
 use crate::store::inventory::{self, Holding};
 use crate::store::layout::Store;
 use crate::store::lock::QUARANTINE;
@@ -39,7 +40,7 @@ pub fn examine(store: &Store) -> Result<Examined> {
         for path in &holding.files {
             let why = match inventory::examine(path) {
                 // A run has replaced or removed it meanwhile.
-                Err(_) if !path.exists() => continue,
+                Err(_) if files::size(path).is_none() => continue,
                 Err(error) => format!("cannot be read: {error}"),
                 Ok(Verdict::Sound) => String::new(),
                 Ok(Verdict::Damaged(why)) => format!("damaged: {why}"),
@@ -47,7 +48,7 @@ pub fn examine(store: &Store) -> Result<Examined> {
                 Ok(Verdict::Newer(which)) => format!("of a later version: {which}"),
             };
             examined.files += 1;
-            examined.bytes += path.metadata().map_or(0, |metadata| metadata.len());
+            examined.bytes += files::size(path).unwrap_or(0);
             if !why.is_empty() {
                 examined.unsound.push((path.clone(), why));
             }

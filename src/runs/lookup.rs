@@ -104,7 +104,7 @@ impl<'a> Lookup<'a> {
     /// # Errors
     /// Returns [`Kind::Store`] if they are not there as they are now.
     pub(crate) fn known(&mut self, spec: &Spec) -> Result<&Opened> {
-        let store = self.store.root().display().to_string();
+        let store = self.store.place().display().to_string();
         let gone = || {
             let what = format!("the pictures of {} are not in the store {store} as they are now", spec.name);
             Error::new(Kind::Store, what).hint("run the command again: what is missing is computed")

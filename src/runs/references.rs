@@ -197,7 +197,7 @@ pub(crate) fn changed_weights(spec: &Spec, workspace: &Workspace, store: &Store)
     let ours = workspace.frozen.embeddings.space();
     let id = ours.id();
     // Other spaces are only looked at, so they are not compared with their checksums.
-    let store = &Store::open_read(store.root())?;
+    let store = &Store::open_read(store.place())?;
     let names = store.partitions("embeddings")?;
     if names.contains(&id) {
         return Ok(None);

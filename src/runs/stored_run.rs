@@ -129,7 +129,8 @@ pub fn newest(spec: &Spec, asking: impl Fn(&str) -> String) -> Result<StoredRun>
         }
         unfinished.get_or_insert(chosen);
     }
-    let (shown, name) = (store.root().display(), &spec.name);
+    let (place, name) = (store.place(), &spec.name);
+    let shown = place.display();
     Err(match unfinished {
         None => Error::new(Kind::Usage, format!("the store {shown} has no run of pipeline '{name}'"))
             .hint("make one with microclip-pipe run"),
@@ -157,7 +158,8 @@ pub fn named(store: &Path, name: &str) -> Result<StoredRun> {
         return asked(&store, run);
     }
     let alike: Vec<&String> = runs.iter().filter(|run| run.starts_with(name) || run.ends_with(name)).collect();
-    let shown = store.root().display();
+    let place = store.place();
+    let shown = place.display();
     match alike.as_slice() {
         [run] => asked(&store, run),
         [] if runs.is_empty() => Err(Error::new(Kind::Usage, format!("the store {shown} has no run"))
@@ -196,7 +198,7 @@ fn read(store: &Store, run: &str) -> Result<StoredRun> {
     let text = |column: &str| Ok::<_, Error>(arrays::strings(&batch, column)?.first().copied().unwrap_or_default());
     let mut spec = settings(text("settings")?)
         .context(Kind::Store, || format!("the settings of run '{run}' are of another version of this program"))?;
-    spec.store = store.root().to_owned();
+    spec.store = store.place();
     // Any GPU gives the answers of the one that made the run, which another machine may not have.
     spec.device.kind = spec.device.kind.unnumbered();
     // Older versions had no such column.

@@ -9,7 +9,7 @@ use tokio::task::block_in_place;
 use crate::error::Result;
 use crate::stage::progress::Progress;
 use crate::stop::Stop;
-use crate::store::Store;
+use crate::store::{Store, files as stored};
 use crate::text::numbers::counted;
 
 /// Bytes per unit of progress.
@@ -29,7 +29,7 @@ pub fn compare(what: &str, files: Vec<PathBuf>, store: &Store, stop: &Stop, prog
     if files.is_empty() {
         return Ok(());
     }
-    let bytes: u64 = files.iter().filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum();
+    let bytes: u64 = files.iter().filter_map(|file| stored::size(file)).sum();
     progress.begin("checksums", "megabyte", bytes.div_ceil(MEGABYTE), 0);
     let read = AtomicU64::new(0);
     let block = |bytes: u64| {

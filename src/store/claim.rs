@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
 
-use super::layout::{Store, entries};
+use super::files::on_disk;
+use super::layout::Store;
+use super::replica::Lease;
 use super::temporary;
 use super::work::Work;
 use crate::error::{Context, Kind, Result};
@@ -32,6 +34,8 @@ pub struct Claim {
     path: PathBuf,
     /// Open for as long as the claim is held.
     _file: File,
+    /// The same for processes of other machines, if the store lies on objects.
+    _lease: Option<Lease>,
 }
 
 /// Who holds what another process wants.
@@ -62,11 +66,19 @@ impl Store {
     pub fn try_claim(&self, works: &[Work]) -> Result<Claimed> {
         let folder = self.root().join(CLAIMS);
         temporary::make_folder(&folder)?;
-        let _turn = turn(self.root())?;
-        match busy(self.root(), |theirs| works.iter().any(|work| work.excludes(theirs)))? {
-            Some(holder) => Ok(Claimed::Busy(holder)),
-            None => works.iter().map(|work| Claim::make(&folder, work)).collect::<Result<_>>().map(Claimed::Ours),
+        let turn = turn(self.root())?;
+        if let Some(holder) = busy(self.root(), |theirs| works.iter().any(|work| work.excludes(theirs)))? {
+            return Ok(Claimed::Busy(holder));
         }
+        let mut claims: Vec<Claim> = works.iter().map(|work| Claim::make(&folder, work)).collect::<Result<_>>()?;
+        drop(turn);
+        if let Some(replica) = self.replica() {
+            match replica.lease(works)? {
+                Err(holder) => return Ok(Claimed::Busy(holder)),
+                Ok(leases) => claims.iter_mut().zip(leases).for_each(|(claim, lease)| claim._lease = Some(lease)),
+            }
+        }
+        Ok(Claimed::Ours(claims))
     }
 }
 
@@ -76,7 +88,7 @@ impl Store {
 /// # Errors
 /// Returns [`Kind::Store`] if the folder of claims cannot be read.
 pub(super) fn busy(root: &Path, excluded: impl Fn(&Work) -> bool) -> Result<Option<Holder>> {
-    for path in entries(&root.join(CLAIMS))? {
+    for path in on_disk(&root.join(CLAIMS))? {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let Some(work) = name.rsplit_once('.').and_then(|(work, _)| Work::parse(work)) else { continue };
         let mut file = match File::options().read(true).write(true).open(&path) {
@@ -120,7 +132,7 @@ impl Claim {
             let _ = file.try_lock();
             // Only tells waiting processes who it is.
             let _ = file.write_all(introduction().as_bytes());
-            return Ok(Claim { path, _file: file });
+            return Ok(Claim { path, _file: file, _lease: None });
         }
     }
 }
@@ -200,7 +212,7 @@ mod tests {
         assert_eq!(others.len(), 2, "the run was not claimed before");
         drop(held);
         drop(others);
-        assert!(entries(&folder.path().join(CLAIMS)).unwrap().is_empty());
+        assert!(on_disk(&folder.path().join(CLAIMS)).unwrap().is_empty());
         drop(ours(&store, &[run, dataset("birds")]));
     }
 

@@ -16,7 +16,7 @@ use parquet::basic::{Compression, Encoding};
 use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy};
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::store::reader;
+use crate::store::{files, reader};
 
 /// The rows of a column of several parts, in the order of the parts. May be shared between threads.
 #[derive(Debug)]
@@ -115,7 +115,7 @@ impl Column {
 /// bytes of a row, too; `None` if it was not written plainly.
 fn open(path: &Path, column: &str, first: u64) -> Result<Option<(Part, FieldRef, usize)>> {
     let refuse = |what: &str| Error::new(Kind::Store, format!("`{column}` of {} {what}", path.display()));
-    let file = File::open(path).at(Kind::Store, "cannot read", path)?;
+    let file = files::open(path)?;
     let options = ArrowReaderOptions::new()
         .with_offset_index_policy(PageIndexPolicy::Required)
         .with_column_index_policy(PageIndexPolicy::Skip);

@@ -1,13 +1,14 @@
 //! Lists, checks and removes what a store holds, by table and partition.
 
 use std::ffi::OsStr;
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::error::{Context, Kind, Result};
-use crate::store::layout::{CHECKPOINTS, PART, Store, check_name, entries};
+use std::fs;
+
+use crate::error::Result;
+use crate::store::files::{self, entries, folders};
+use crate::store::layout::{CHECKPOINTS, PART, Store, check_name};
 use crate::store::lock::QUARANTINE;
 use crate::store::reader::{self, Footer};
 use crate::store::seal::{self, Verdict};
@@ -61,8 +62,8 @@ pub fn holdings(store: &Store, tables: &[&str]) -> Result<Vec<Holding>> {
         }
     }
     let mut quarantined = Vec::new();
-    for folder in entries(&store.root().join(QUARANTINE))? {
-        for folder in entries(&folder)? {
+    for folder in folders(&store.root().join(QUARANTINE))? {
+        for folder in folders(&folder)? {
             quarantined.extend(entries(&folder)?);
         }
     }
@@ -78,7 +79,7 @@ pub fn holdings(store: &Store, tables: &[&str]) -> Result<Vec<Holding>> {
 fn files_in(table: &str, dir: &Path) -> Result<Vec<PathBuf>> {
     let extension = OsStr::new(if table == CHECKPOINTS { CHECKPOINT } else { PART });
     let mut files: Vec<PathBuf> = entries(dir)?;
-    files.retain(|path| path.extension() == Some(extension) && path.is_file());
+    files.retain(|path| path.extension() == Some(extension) && files::size(path).is_some());
     files.sort();
     Ok(files)
 }
@@ -92,8 +93,8 @@ fn holding(table: &str, name: String, dir: &Path, files: Vec<PathBuf>) -> Holdin
         table: table.to_owned(),
         name,
         rows: (!matches!(table, CHECKPOINTS | QUARANTINE)).then(|| footers.iter().map(|footer| footer.rows).sum()),
-        bytes: files.iter().filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum(),
-        used: dir.metadata().and_then(|metadata| metadata.modified()).ok(),
+        bytes: files.iter().filter_map(|path| files::size(path)).sum(),
+        used: files::used(dir),
         footer: footers.into_iter().next_back(),
         files,
     }
@@ -148,11 +149,8 @@ pub fn remove(holding: &Holding) -> Result<Removed> {
             removed.left.push(path.clone());
             continue;
         }
-        let bytes = path.metadata().map_or(0, |metadata| metadata.len());
-        match fs::remove_file(path) {
-            Err(e) if e.kind() == ErrorKind::NotFound => continue,
-            gone => gone.at(Kind::Store, "cannot remove", path)?,
-        }
+        let Some(bytes) = files::size(path) else { continue };
+        files::remove(path)?;
         removed.files += 1;
         removed.bytes += bytes;
     }

@@ -2,12 +2,14 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::store::files::{self, entries};
 use crate::store::lock::{Lock, Watch};
+use crate::store::replica::{self, Replica};
 use crate::store::temporary;
 
 /// The extension of a part.
@@ -20,6 +22,8 @@ pub const CHECKPOINTS: &str = "checkpoints";
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
+    /// What the folder stands for, if the store lies on objects.
+    replica: Option<Arc<Replica>>,
     /// Lock of the store, if this process holds it: see [`Store::try_lock`].
     lock: Option<Arc<Lock>>,
 }
@@ -53,10 +57,11 @@ impl Store {
     /// # Errors
     /// Returns [`Kind::Store`] if the folder cannot be created or written to.
     pub fn open(path: impl Into<PathBuf>) -> Result<Store> {
-        let root = path.into();
-        temporary::make_folder(&root).map_err(|e| cannot_make(&root, e))?;
-        require_writable(&root)?;
-        Store::absolute(root)
+        let store = Store::at(path.into())?;
+        temporary::make_folder(&store.root).map_err(|e| cannot_make(&store.root, e))?;
+        require_writable(&store.root)?;
+        store.replica.as_ref().map_or(Ok(()), |replica| replica.require_writable())?;
+        Ok(store)
     }
 
     /// Checks that [`open`](Self::open) would succeed, without making the store's folder.
@@ -64,6 +69,9 @@ impl Store {
     /// # Errors
     /// Fails like [`open`](Self::open).
     pub fn require_openable(root: &Path) -> Result<()> {
+        if let Some(replica) = replica::open(root)? {
+            return replica.require_writable();
+        }
         if root.is_dir() {
             return require_writable(root);
         }
@@ -90,17 +98,46 @@ impl Store {
     /// # Errors
     /// Returns [`Kind::Store`] if the path exists but is not a folder.
     pub fn open_read(path: impl Into<PathBuf>) -> Result<Store> {
-        let root = path.into();
-        if root.exists() && !root.is_dir() {
-            return Err(Error::new(Kind::Store, format!("the store {} is not a folder", root.display()))
+        let path = path.into();
+        if path.exists() && !path.is_dir() {
+            return Err(Error::new(Kind::Store, format!("the store {} is not a folder", path.display()))
                 .hint("name a folder with --store DIR, or `store` in the pipeline file"));
         }
-        Store::absolute(root)
+        Store::at(path)
     }
 
-    fn absolute(root: PathBuf) -> Result<Store> {
+    /// Returns the store at a path or an address.
+    fn at(path: PathBuf) -> Result<Store> {
+        let replica = replica::open(&path)?;
+        let root = replica.as_ref().map_or(path, |replica| replica.root().to_owned());
         let root = std::path::absolute(&root).at(Kind::Store, "cannot find the store", &root)?;
-        Ok(Store { root, lock: None })
+        Ok(Store { root, replica, lock: None })
+    }
+
+    /// Returns the folder that a store at a path or an address has on this machine.
+    ///
+    /// # Errors
+    /// Fails like [`open_read`](Self::open_read).
+    pub fn folder(path: &Path) -> Result<PathBuf> {
+        Ok(Store::at(path.to_owned())?.root)
+    }
+
+    /// Returns whether the store lies on objects, and its folder merely stands for it.
+    pub fn is_on_objects(&self) -> bool {
+        self.replica.is_some()
+    }
+
+    /// Returns where the store is: its folder, or the address that it lies at.
+    pub fn place(&self) -> PathBuf {
+        match &self.replica {
+            Some(replica) => PathBuf::from(replica.address().to_string()),
+            None => self.root.clone(),
+        }
+    }
+
+    /// Returns what the store's folder stands for, if the store lies on objects.
+    pub(crate) fn replica(&self) -> Option<&Arc<Replica>> {
+        self.replica.as_ref()
     }
 
     /// Returns the same store, held by this process.
@@ -160,7 +197,8 @@ impl Store {
         check_name("table", &table.replace('_', "-"))?;
         check_name("partition", partition)?;
         let dir = self.root.join(table).join(partition);
-        Ok(Partition { dir, table: table.to_owned(), name: partition.to_owned(), lock: self.lock.clone() })
+        let (replica, lock) = (self.replica.clone(), self.lock.clone());
+        Ok(Partition { dir, table: table.to_owned(), name: partition.to_owned(), replica, lock })
     }
 
     /// Returns the names of the table's partitions that are on disk, sorted.
@@ -168,9 +206,8 @@ impl Store {
     /// # Errors
     /// Returns [`Kind::Store`] if the table's folder cannot be read.
     pub fn partitions(&self, table: &str) -> Result<Vec<String>> {
-        let mut names: Vec<String> = entries(&self.root.join(table))?
+        let mut names: Vec<String> = files::folders(&self.root.join(table))?
             .into_iter()
-            .filter(|path| path.is_dir())
             .filter_map(|path| path.file_name().and_then(OsStr::to_str).map(str::to_owned))
             .filter(|name| check_name("partition", name).is_ok())
             .collect();
@@ -205,6 +242,7 @@ pub struct Partition {
     dir: PathBuf,
     table: String,
     name: String,
+    replica: Option<Arc<Replica>>,
     lock: Option<Arc<Lock>>,
 }
 
@@ -212,6 +250,11 @@ impl Partition {
     /// Returns the folder of the store that it is in.
     pub(super) fn root(&self) -> &Path {
         self.dir.ancestors().nth(2).unwrap_or(&self.dir)
+    }
+
+    /// Returns what the store's folder stands for, if the store lies on objects.
+    pub(crate) fn replica(&self) -> Option<&Arc<Replica>> {
+        self.replica.as_ref()
     }
 
     /// Returns the partition's folder.
@@ -315,13 +358,7 @@ impl Partition {
     /// # Errors
     /// Returns [`Kind::Store`] if a part cannot be removed.
     pub fn retain(&self, keep: impl Fn(&Path) -> bool) -> Result<()> {
-        for part in self.files()?.into_iter().filter(|part| !keep(part)) {
-            match fs::remove_file(&part) {
-                Err(e) if e.kind() != ErrorKind::NotFound => return Err(e).at(Kind::Store, "cannot remove", &part),
-                _ => {}
-            }
-        }
-        Ok(())
+        self.files()?.iter().filter(|part| !keep(part)).try_for_each(|part| files::remove(part))
     }
 
     /// Removes all parts, and the folder if nothing else is in it.
@@ -335,15 +372,6 @@ impl Partition {
         let _ = fs::remove_dir(&self.dir);
         Ok(())
     }
-}
-
-/// Returns the paths in a folder, or none if there is no folder.
-pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
-    let found = match fs::read_dir(dir) {
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        found => found.at(Kind::Store, "cannot read", dir)?,
-    };
-    found.map(|entry| entry.map(|e| e.path()).at(Kind::Store, "cannot read", dir)).collect()
 }
 
 /// Rejects names that would not work as folders and files on every file system, and as parts of

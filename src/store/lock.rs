@@ -21,8 +21,10 @@ use std::time::SystemTime;
 use crate::cores;
 use crate::error::{Context, Error, Kind, Result};
 use crate::store::claim::{self, Holder};
+use crate::store::files::on_disk;
 use crate::store::inventory;
-use crate::store::layout::{Store, entries};
+use crate::store::layout::Store;
+use crate::store::replica::{self, Lease};
 use crate::store::seal::Verdict;
 use crate::store::temporary;
 
@@ -55,6 +57,8 @@ pub(super) struct Lock {
     alone: bool,
     /// Open for as long as the lock is held.
     _file: File,
+    /// The same for processes of other machines, if this one has a store on objects alone.
+    _leases: Vec<Lease>,
     say: Say,
     /// Files that this process has written or compared with their seals.
     known: Mutex<BTreeSet<PathBuf>>,
@@ -110,8 +114,13 @@ impl Store {
             // Only tells waiting processes who holds the lock.
             let _ = file.set_len(0).and_then(|()| file.write_all(claim::introduction().as_bytes()));
         }
+        let leases = match store.replica().filter(|_| alone).map(|replica| replica.lease_alone()).transpose()? {
+            Some(Err(holder)) => return Ok(Turn::Busy(holder)),
+            leases => leases.and_then(Result::ok).unwrap_or_default(),
+        };
         let (known, glanced, used) = (Mutex::default(), Mutex::default(), Mutex::default());
-        let lock = Arc::new(Lock { root: store.root().to_owned(), alone, _file: file, say, known, glanced, used });
+        let root = store.root().to_owned();
+        let lock = Arc::new(Lock { root, alone, _file: file, _leases: leases, say, known, glanced, used });
         held.insert(store.root().to_owned(), Arc::downgrade(&lock));
         sweep(store.root())?;
         Ok(Turn::Ours(store.held(lock)))
@@ -132,8 +141,8 @@ fn holder(root: &Path, file: &mut File) -> Result<Holder> {
 
 /// Removes what killed processes left unfinished in all partitions.
 fn sweep(root: &Path) -> Result<()> {
-    for folder in entries(root)?.into_iter().filter(|path| path.is_dir()) {
-        entries(&folder)?.iter().filter(|path| path.is_dir()).for_each(|dir| temporary::sweep(dir));
+    for folder in on_disk(root)?.into_iter().filter(|path| path.is_dir()) {
+        on_disk(&folder)?.iter().filter(|path| path.is_dir()).for_each(|dir| temporary::sweep(dir));
     }
     Ok(())
 }
@@ -269,12 +278,16 @@ impl fmt::Debug for Lock {
 /// Moves a file of the store to the same relative path in the quarantine, and returns its new path.
 fn quarantine(root: &Path, path: &Path) -> Result<PathBuf> {
     let place = root.join(QUARANTINE).join(path.strip_prefix(root).unwrap_or(path));
+    let numbered = (1..).map(|n| PathBuf::from(format!("{}.{n}", place.display())));
+    let mut names = std::iter::once(place.clone()).chain(numbered);
+    if let Some(replica) = replica::of(path) {
+        return replica.set_aside(path, names);
+    }
     if let Some(folder) = place.parent() {
         temporary::make_folder(folder)?;
     }
     let free = |to: &PathBuf| !to.exists();
-    let numbered = (1..).map(|n| PathBuf::from(format!("{}.{n}", place.display())));
-    let Some(to) = std::iter::once(place.clone()).chain(numbered).find(free) else {
+    let Some(to) = names.find(free) else {
         return Err(Error::new(Kind::Store, format!("no free name in {}", place.display())));
     };
     match fs::rename(path, &to) {

@@ -5,14 +5,16 @@
 //! log. Each part carries a checksum of itself ([`seal`]), which a process that works on a store
 //! ([`lock`]) verifies before it reads the part's rows; no two write the same ([`claim`], [`work`],
 //! [`once`]), and several may each compute a [`shard`] of the pictures. [`inventory`] lists, checks
-//! and removes files. [`space`] identifies embeddings, [`reader`] reads parts one after another,
-//! [`column`] any rows of a column of numbers, [`row_groups`] some rows of one, [`pictures`] one
-//! picture at a time, [`positioned`] for several threads at once. [`scratch`] holds what is too
-//! large for memory and is gone with the process.
+//! and removes files. A store may lie on a store of objects, which a folder stands for
+//! ([`replica`], [`files`]). [`space`] identifies embeddings, [`reader`] reads parts one after
+//! another, [`column`] any rows of a column of numbers, [`row_groups`] some rows of one,
+//! [`pictures`] one picture at a time, [`positioned`] for several threads at once. [`scratch`] holds
+//! what is too large for memory and is gone with the process.
 
 pub mod claim;
 pub mod column;
 pub mod encoding;
+pub(crate) mod files;
 pub mod inventory;
 pub mod layout;
 pub mod lock;
@@ -22,6 +24,11 @@ pub mod part;
 pub mod pictures;
 pub mod positioned;
 pub mod reader;
+#[cfg(feature = "stores")]
+pub mod replica;
+#[cfg(not(feature = "stores"))]
+#[path = "replica/unbuilt.rs"]
+pub mod replica;
 pub mod row_groups;
 pub mod scratch;
 pub mod seal;

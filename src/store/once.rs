@@ -15,7 +15,7 @@ use arrow::datatypes::SchemaRef;
 use crate::error::{Context, Error, Kind, Result};
 use crate::store::claim;
 use crate::store::layout::Partition;
-use crate::store::part::{PartWriter, Whole};
+use crate::store::part::{Named, PartWriter, Whole, next_number};
 use crate::store::reader;
 
 /// The column of ids.
@@ -61,15 +61,23 @@ impl Once {
     /// Returns [`Kind::Store`] if the disk is full or fails. Then there is no new part, unless only
     /// the last sync failed.
     pub fn finish(&mut self, part: PartWriter) -> Result<()> {
-        let part = part.complete()?;
+        let mut part = part.complete()?;
         // Most is looked at before others have to wait.
         self.look()?;
         let _turn = claim::turn(self.partition.root())?;
-        self.look()?;
-        if let Some(part) = self.without_double(part)? {
-            self.seen.insert(part.name()?.path);
+        loop {
+            self.look()?;
+            let Some(new) = self.without_double(part)? else { return Ok(()) };
+            // All parts before that number were looked at. If another machine takes it meanwhile,
+            // that one's part is looked at, too.
+            match new.name_after(next_number(&self.seen))? {
+                Named::Done(info) => {
+                    self.seen.insert(info.path);
+                    return Ok(());
+                }
+                Named::Taken(again) => part = *again,
+            }
         }
-        Ok(())
     }
 
     /// Looks at the parts that were named since it last did.

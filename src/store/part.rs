@@ -180,7 +180,7 @@ impl PartWriter {
         seal::close(&file, from, &out.digest())?;
         file.sync_all().at(Kind::Store, "cannot write", from)?;
         let bytes = file.metadata().at(Kind::Store, "cannot read", from)?.len();
-        Ok(Whole { _file: file, temporary, partition, name, rows, bytes })
+        Ok(Whole { _file: file, temporary, partition, name, rows, bytes, taken: 0 })
     }
 }
 
@@ -194,6 +194,8 @@ pub(super) struct Whole {
     name: Name,
     rows: u64,
     bytes: u64,
+    /// How often a name was taken that was to be its own.
+    taken: u32,
 }
 
 impl Whole {
@@ -207,32 +209,89 @@ impl Whole {
     /// # Errors
     /// Returns [`Kind::Store`] if the disk is full or fails.
     pub(super) fn name(self) -> Result<PartInfo> {
-        let Whole { temporary, partition, name, rows, bytes, .. } = self;
+        let mut part = self;
+        loop {
+            let next = next_number(&part.partition.files()?);
+            match part.name_after(next)? {
+                Named::Done(info) => return Ok(info),
+                Named::Taken(again) => part = *again,
+            }
+        }
+    }
+
+    /// Returns the part for another try.
+    fn again(mut self) -> Result<Box<Whole>> {
+        self.taken += 1;
+        if self.taken > TAKEN {
+            let what = format!("{}: {TAKEN} names in a row were free and then taken", self.partition.dir().display());
+            return Err(Error::new(Kind::Store, what).hint("does the service list what is there? Run again if it does"));
+        }
+        Ok(Box::new(self))
+    }
+
+    /// Gives the part its name: if it is a number, `next`. In a folder, whoever has the store's
+    /// turn gets it, or the first free one after it. On a store of objects, one that another
+    /// machine has taken meanwhile is [`Named::Taken`].
+    ///
+    /// # Errors
+    /// Returns [`Kind::Store`] if the disk is full or fails, [`Kind::Network`] if the service that
+    /// has the store does not take it.
+    pub(super) fn name_after(self, next: u64) -> Result<Named> {
         let _turn = temporary::in_turn();
-        let path = match name {
-            Name::Fixed(path) => {
-                temporary.rename(&path)?;
-                path
-            }
-            Name::Next => {
-                let path = take_next_name(&partition, temporary.path())?;
-                drop(temporary);
-                temporary::sync_folder_of(&path)?;
-                path
-            }
+        let Whole { temporary, partition, rows, bytes, .. } = &self;
+        let path = match &self.name {
+            Name::Fixed(path) => path.clone(),
+            Name::Next => match partition.replica() {
+                None => take_name(partition, temporary.path(), next)?,
+                Some(replica) => {
+                    let path = numbered(partition, next)?;
+                    if !replica.append(temporary.path(), &path)? {
+                        return self.again().map(Named::Taken);
+                    }
+                    path
+                }
+            },
         };
+        let (partition, info) = (partition.clone(), PartInfo { path: path.clone(), rows: *rows, bytes: *bytes });
+        match self.name {
+            Name::Fixed(_) => self.temporary.rename(&path)?,
+            Name::Next => {
+                drop(self.temporary);
+                temporary::sync_folder_of(&path)?;
+            }
+        }
         partition.written(&path);
-        Ok(PartInfo { path, rows, bytes })
+        Ok(Named::Done(info))
     }
 }
 
-/// Links the file to the first free name: unlike a rename, a link fails if another writer was
-/// faster.
-fn take_next_name(partition: &Partition, from: &Path) -> Result<PathBuf> {
+/// How often a part may find the name taken that is free by the list of parts.
+const TAKEN: u32 = 1_000;
+
+/// What came of giving a part its name.
+#[derive(Debug)]
+pub(super) enum Named {
+    /// It has it.
+    Done(PartInfo),
+    /// Another part has it.
+    Taken(Box<Whole>),
+}
+
+/// Returns the number after those of some parts.
+pub(super) fn next_number<'a>(parts: impl IntoIterator<Item = &'a PathBuf>) -> u64 {
     let number = |path: &PathBuf| path.file_stem()?.to_str()?.strip_prefix("part-")?.parse::<u64>().ok();
-    let first_free = partition.files()?.iter().filter_map(number).max().map_or(0, |n| n + 1);
-    for n in first_free.. {
-        let path = partition.part(&format!("part-{n:05}"))?;
+    parts.into_iter().filter_map(number).max().map_or(0, |n| n + 1)
+}
+
+fn numbered(partition: &Partition, n: u64) -> Result<PathBuf> {
+    partition.part(&format!("part-{n:05}"))
+}
+
+/// Links the file to the first free name from a number on: unlike a rename, a link fails if another
+/// writer was faster.
+fn take_name(partition: &Partition, from: &Path, next: u64) -> Result<PathBuf> {
+    for n in next.. {
+        let path = numbered(partition, n)?;
         match fs::hard_link(from, &path) {
             Ok(()) => return Ok(path),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}

@@ -4,7 +4,6 @@
 //! ([`super::encoding`]). The page index is loaded once; a picture then takes one positioned read,
 //! whatever the part's size.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, AsArray};
@@ -16,7 +15,7 @@ use parquet::file::metadata::PageIndexPolicy;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::store::positioned::Positioned;
-use crate::store::reader;
+use crate::store::{files, reader};
 
 /// Reads pictures of one part by row. May be shared between threads.
 #[derive(Debug)]
@@ -35,7 +34,7 @@ impl PictureReader {
     /// # Errors
     /// Returns [`Kind::Store`] if the part cannot be read or has no column `bytes` of type binary.
     pub fn open(part: &Path) -> Result<PictureReader> {
-        let file = Positioned::new(File::open(part).at(Kind::Store, "cannot read", part)?);
+        let file = Positioned::new(files::open(part)?);
         let options = ArrowReaderOptions::new()
             .with_offset_index_policy(PageIndexPolicy::Optional)
             .with_column_index_policy(PageIndexPolicy::Skip);

@@ -1,7 +1,6 @@
 //! Reads parts one after another.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,11 +12,13 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::reader::Length;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::panics::caught;
 use crate::store::layout::Partition;
-use crate::store::seal;
+use crate::store::positioned::Positioned;
+use crate::store::{replica, seal};
 
 /// The contents of a part's footer.
 #[derive(Debug, Clone)]
@@ -41,7 +42,7 @@ pub struct Footer {
 /// Returns [`Kind::Store`] if the file cannot be read or is not a Parquet file.
 pub fn footer(part: &Path) -> Result<Footer> {
     let (file, metadata) = open(part)?;
-    let bytes = file.metadata().at(Kind::Store, "cannot read", part)?.len();
+    let bytes = file.len();
     let file = metadata.metadata().file_metadata();
     let pairs = || file.key_value_metadata().into_iter().flatten();
     Ok(Footer {
@@ -162,21 +163,18 @@ pub fn rows_with(
 
 /// Reads some rows of a part as one batch.
 fn selected(part: &Path, names: &[String], rows: RowSelection) -> Result<RecordBatch> {
-    let file = File::open(part).at(Kind::Store, "cannot read", part)?;
+    let file = Positioned::open(part)?;
     or_damaged(part, || {
         let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
         let metadata = ArrowReaderMetadata::load(&file, options).map_err(|cause| damaged(part).cause(cause))?;
         let mask = columns(&metadata, names, part)?;
         let count = rows.row_count();
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(
-            file.try_clone().at(Kind::Store, "cannot read", part)?,
-            metadata,
-        )
-        .with_projection(mask)
-        .with_row_selection(rows)
-        .with_batch_size(count)
-        .build()
-        .at(Kind::Store, "cannot read", part)?;
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file.clone(), metadata)
+            .with_projection(mask)
+            .with_row_selection(rows)
+            .with_batch_size(count)
+            .build()
+            .at(Kind::Store, "cannot read", part)?;
         let schema = without_pairs(&reader.schema());
         let batches = reader.collect::<std::result::Result<Vec<_>, _>>().map_err(|cause| damaged(part).cause(cause))?;
         let batch = concat_batches(&schema, &batches).at(Kind::Store, "cannot read", part)?;
@@ -266,8 +264,8 @@ fn without_pairs(schema: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(schema.fields().clone()))
 }
 
-pub(super) fn open(part: &Path) -> Result<(File, ArrowReaderMetadata)> {
-    let file = File::open(part).at(Kind::Store, "cannot read", part)?;
+pub(super) fn open(part: &Path) -> Result<(Positioned, ArrowReaderMetadata)> {
+    let file = Positioned::open(part)?;
     let metadata = or_damaged(part, || {
         ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|cause| damaged(part).cause(cause))
     })?;
@@ -280,7 +278,11 @@ pub(super) fn or_damaged<T>(part: &Path, read: impl FnOnce() -> Result<T>) -> Re
 }
 
 pub(super) fn damaged(part: &Path) -> Error {
-    Error::new(Kind::Store, format!("cannot read {}", part.display()))
+    let error = Error::new(Kind::Store, format!("cannot read {}", part.display()));
+    if replica::of(part).is_some() && !part.exists() {
+        return error.hint("does the service that has the store answer? `cache verify` names files that are damaged");
+    }
+    error
         .hint("the file is damaged: the next run sets it aside and computes its rows anew; `cache verify` names all such files")
 }
 

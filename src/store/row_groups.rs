@@ -1,7 +1,6 @@
 //! Reads single rows of a part, a row group at a time: rows that are asked for in about the order
 //! in which they were written cost one reading of each group.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
@@ -9,13 +8,14 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::store::positioned::Positioned;
 use crate::store::reader;
 
 /// Some columns of one part, of which one row group is in memory.
 #[derive(Debug)]
 pub struct RowGroups {
     path: PathBuf,
-    file: File,
+    file: Positioned,
     metadata: ArrowReaderMetadata,
     mask: ProjectionMask,
     /// First row of each row group, then the total number of rows.
@@ -61,8 +61,7 @@ impl RowGroups {
 
     fn group(&self, group: usize) -> Result<RecordBatch> {
         let rows = self.starts[group + 1] - self.starts[group];
-        let file = self.file.try_clone().at(Kind::Store, "cannot read", &self.path)?;
-        let mut batches = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
+        let mut batches = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
             .with_row_groups(vec![group])
             .with_projection(self.mask.clone())
             .with_batch_size(rows)

@@ -11,7 +11,11 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use parquet::file::reader::Length;
+
 use crate::error::{Context, Error, Kind, Result};
+use crate::store::files;
+use crate::store::positioned::Positioned;
 use crate::store::space::SCHEMA_VERSION;
 
 /// The key under which a part's footer, or a checkpoint's header, has its seal.
@@ -79,7 +83,7 @@ impl<W: Write> Write for Sealing<W> {
 /// # Errors
 /// Returns [`Kind::Store`] if the file cannot be read back or written to, or has no seal.
 pub(super) fn close(file: &File, path: &Path, digest: &blake3::Hash) -> Result<()> {
-    let seal = find(file).at(Kind::Store, "cannot read", path)?.ok_or_else(|| without(path))?;
+    let seal = in_file(file).at(Kind::Store, "cannot read", path)?.ok_or_else(|| without(path))?;
     file.write_all_at(digest.to_hex().as_bytes(), seal.digits.start).at(Kind::Store, "cannot write", path)
 }
 
@@ -105,8 +109,7 @@ fn without(path: &Path) -> Error {
 /// Returns [`Kind::Store`] if the file cannot be opened, or the error of `block`. A file that
 /// cannot be read to its end is damaged.
 pub fn verdict(path: &Path, block: &dyn Fn(u64) -> Result<()>) -> Result<Verdict> {
-    let file = File::open(path).at(Kind::Store, "cannot read", path)?;
-    match compare(&file, block) {
+    match compare(&files::open(path)?, block) {
         Ok(verdict) => Ok(verdict),
         Err(Cut::Unreadable(error)) => Ok(Verdict::Damaged(format!("it cannot be read: {error}"))),
         Err(Cut::GivenUp(error)) => Err(error),
@@ -128,7 +131,7 @@ pub fn verdict_in_memory(bytes: &[u8]) -> Verdict {
 
 /// Returns whether a file has a seal, whatever it says.
 pub(super) fn has_one(path: &Path) -> bool {
-    File::open(path).and_then(|file| find(&file)).is_ok_and(|seal| seal.is_some())
+    Positioned::open(path).is_ok_and(|file| find(&file).is_ok_and(|seal| seal.is_some()))
 }
 
 /// Returns whether a file has a seal of this version of the schemas, whatever the rest of the file
@@ -137,7 +140,7 @@ pub(super) fn has_one(path: &Path) -> bool {
 /// # Errors
 /// Returns [`Kind::Store`] if the file cannot be opened.
 pub(super) fn is_current(path: &Path) -> Result<bool> {
-    let file = File::open(path).at(Kind::Store, "cannot read", path)?;
+    let file = Positioned::open(path)?;
     Ok(find(&file).is_ok_and(|seal| seal.is_some_and(|seal| seal.version == current())))
 }
 
@@ -159,7 +162,7 @@ fn current() -> u64 {
 }
 
 fn compare(file: &File, block: &dyn Fn(u64) -> Result<()>) -> Result<Verdict, Cut> {
-    let Some(Seal { version, digits }) = find(file)? else {
+    let Some(Seal { version, digits }) = in_file(file)? else {
         return Ok(Verdict::Damaged("it has no checksum".to_owned()));
     };
     let mut said = [0; DIGITS];
@@ -208,8 +211,12 @@ struct Seal {
     digits: Range<u64>,
 }
 
-fn find(file: &File) -> io::Result<Option<Seal>> {
-    let length = file.metadata()?.len();
+fn in_file(file: &File) -> io::Result<Option<Seal>> {
+    find(&Positioned::new(file.try_clone()?))
+}
+
+fn find(file: &Positioned) -> io::Result<Option<Seal>> {
+    let length = file.len();
     let (mut first, mut last) = ([0; 8], [0; 8]);
     if length < 16 {
         return Ok(None);

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Context, Kind, Result};
-use crate::store::seal;
+use crate::store::{replica, seal};
 
 /// The extension of a file that is not whole yet.
 const TEMPORARY: &str = "tmp";
@@ -48,7 +48,15 @@ impl Temporary {
     }
 
     /// Gives the file its final name, and atomically replaces one that had it.
-    pub(super) fn rename(mut self, path: &Path) -> Result<()> {
+    pub(super) fn rename(self, path: &Path) -> Result<()> {
+        if let Some(replica) = replica::of(path) {
+            replica.publish(&self.0, path)?;
+        }
+        self.rename_here(path)
+    }
+
+    /// Like [`rename`](Self::rename), but on this machine alone.
+    pub(super) fn rename_here(mut self, path: &Path) -> Result<()> {
         fs::rename(&self.0, path).at(Kind::Store, "cannot name", path)?;
         self.0 = PathBuf::new();
         sync_folder_of(path)
@@ -94,7 +102,7 @@ pub(super) fn sweep(dir: &Path) {
 }
 
 /// Returns whether a file is named like `4242-0.tmp`: a process and a count.
-fn is_ours(path: &Path) -> bool {
+pub(super) fn is_ours(path: &Path) -> bool {
     let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let stem = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".tmp"));
     stem.and_then(|stem| stem.split_once('-')).is_some_and(|(process, count)| number(process) && number(count))

@@ -25,6 +25,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::prelude::Expr;
 
 use crate::error::{Context, Kind, Result};
+use crate::store::replica::Replica;
 use crate::store::{Partition, reader};
 use crate::table::schema::{RUN, Scope, TableSchema};
 
@@ -49,6 +50,8 @@ pub(super) struct Parts {
     scanned: ScannedSchema,
     /// A part that several runs share is here once for each of them.
     files: Vec<PartitionedFile>,
+    /// What has the files, for statements.
+    place: ObjectStoreUrl,
     /// Number of rows; `None` hides it from the planner.
     rows: Option<usize>,
 }
@@ -56,24 +59,29 @@ pub(super) struct Parts {
 impl Parts {
     /// Reads the footers of all parts. The last part determines the length of vectors; a part that
     /// differs (another number of classes, another model) is left out and reported in `warnings`.
-    pub(super) fn find(table: &TableSchema, seen: &[Seen], warnings: &mut Vec<String>) -> Result<Parts> {
+    pub(super) fn find(
+        table: &TableSchema,
+        seen: &[Seen],
+        place: &ObjectStoreUrl,
+        warnings: &mut Vec<String>,
+    ) -> Result<Parts> {
         let (mut found, mut footers) = (Vec::new(), HashMap::new());
         for Seen { partition, run } in seen {
             for part in partition.parts()? {
                 if !footers.contains_key(&part) {
                     footers.insert(part.clone(), reader::footer(&part)?);
                 }
-                found.push((part, run));
+                found.push((part, run, partition.replica()));
             }
         }
-        let newest = found.last().and_then(|(part, _)| footers.get(part));
+        let newest = found.last().and_then(|(part, ..)| footers.get(part));
         let schema = match newest {
             Some(footer) => stored_schema(table, &footer.schema)?,
             None => table.arrow_of_empty()?,
         };
         let written = scanned(table, &schema);
         let (mut files, mut rows) = (Vec::new(), 0);
-        for (part, run) in found {
+        for (part, run, replica) in found {
             let footer = &footers[&part];
             if let Some(why) = difference(written.file_schema(), &footer.schema) {
                 let warning = format!("table {}: {} was left out: {why}", table.name(), part.display());
@@ -84,10 +92,10 @@ impl Parts {
             }
             rows += usize::try_from(footer.rows).unwrap_or(0);
             let run = run.iter().map(|run| ScalarValue::Utf8View(Some(run.clone()))).collect();
-            files.push(PartitionedFile { partition_values: run, ..file(part, footer.bytes)? });
+            files.push(PartitionedFile { partition_values: run, ..file(part, footer.bytes, replica)? });
         }
         let schema = with_views(&schema);
-        Ok(Parts { scanned: scanned(table, &schema), schema, files, rows: Some(rows) })
+        Ok(Parts { scanned: scanned(table, &schema), schema, files, place: place.clone(), rows: Some(rows) })
     }
 
     /// Hides the number of rows from the planner. A join then streams this table and keeps the
@@ -158,9 +166,14 @@ fn difference(schema: &Schema, part: &Schema) -> Option<String> {
 /// Addresses a part by its metadata rather than by a string, so that no character of the path has a
 /// special meaning. Parts above the working folder have `..` in their paths, which this kind of
 /// address cannot have.
-fn file(part: PathBuf, size: u64) -> Result<PartitionedFile> {
-    let place = part.canonicalize().at(Kind::Store, "cannot find", &part)?;
-    let location = ObjectPath::from_absolute_path(&place).at(Kind::Store, "cannot address", &part)?;
+fn file(part: PathBuf, size: u64, replica: Option<&Arc<Replica>>) -> Result<PartitionedFile> {
+    let location = match replica {
+        Some(replica) => replica.location(&part),
+        None => {
+            let place = part.canonicalize().at(Kind::Store, "cannot find", &part)?;
+            ObjectPath::from_absolute_path(&place).at(Kind::Store, "cannot address", &part)?
+        }
+    };
     let meta = ObjectMeta { location, last_modified: Default::default(), size, e_tag: None, version: None };
     Ok(PartitionedFile::new_from_meta(meta))
 }
@@ -233,7 +246,7 @@ impl TableProvider for Parts {
         }
         let groups = shared(&self.files, state.config().target_partitions());
         let source = Arc::new(ParquetSource::new(self.scanned.clone()));
-        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), source)
+        let config = FileScanConfigBuilder::new(self.place.clone(), source)
             .with_file_groups(groups)
             .with_statistics(self.known())
             .with_projection_indices(Some(self.places(projection)?))?

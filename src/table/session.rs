@@ -10,6 +10,7 @@ use datafusion::dataframe::DataFrame;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::context::SessionContext;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::LogicalPlanBuilder;
@@ -18,6 +19,7 @@ use datafusion::prelude::{SessionConfig, col, ident};
 
 use crate::cores;
 use crate::error::{Context, Kind, Result};
+use crate::store::replica::Replica;
 use crate::store::{Store, reader};
 use crate::table::catalog::{Parts, Seen};
 use crate::table::cooperative_joins::GivingWay;
@@ -143,14 +145,19 @@ async fn open(
     visible: &Visible,
     wanted: impl Fn(&TableSchema) -> bool,
 ) -> Result<SessionContext> {
+    let on_objects = store.replica().map(Replica::for_sql).transpose()?;
+    let place = on_objects.as_ref().map_or_else(ObjectStoreUrl::local_filesystem, |(url, _)| url.clone());
     let mut warnings = Vec::new();
     let mut tables = Vec::new();
     for table in schema::all().iter().filter(|table| wanted(table)) {
         let partitions = partitions(store, visible, table)?;
-        tables.push((table, Parts::find(table, &partitions, &mut warnings)?));
+        tables.push((table, Parts::find(table, &partitions, &place, &mut warnings)?));
     }
     let config = configured(SessionConfig::new().with_target_partitions(cores::limit()), warnings);
     let ctx = context(config, bounded(memory)?, None);
+    if let Some((url, objects)) = on_objects {
+        ctx.register_object_store(url.as_ref(), objects);
+    }
     for (table, parts) in tables {
         let opened = register(&ctx, table, parts).await;
         opened.context(Kind::Store, || format!("cannot open table {}", table.name()))?;

@@ -11,6 +11,7 @@ use crate::device;
 use crate::device::DeviceChoice;
 use crate::dino::Dino;
 use crate::error::{Error, Result};
+use crate::objects::Address;
 use crate::runs::holdings::examine;
 use crate::source::Source;
 use crate::stage::describe::Sentences;
@@ -324,9 +325,17 @@ fn store(root: &Path) -> Vec<Finding> {
     if let Err(error) = Store::require_openable(root) {
         return vec![Finding::broken("store", &error)];
     }
+    let above = |folder: &Path| folder.ancestors().find(|folder| folder.is_dir()).map(Path::to_owned);
+    if Address::in_place_of(root).is_some() {
+        // Comparing its parts with their checksums would fetch them all.
+        let detail = format!("{shown}, where several machines may write");
+        let kept = Store::folder(root).ok().and_then(|folder| above(&folder));
+        let found = Finding::new("store", State::Fine, detail);
+        return [found].into_iter().chain(kept.map(|folder| disk(&folder))).collect();
+    }
     let there = if root.is_dir() { shown.to_string() } else { format!("{shown}, which a run will make") };
-    let ground = root.ancestors().find(|folder| folder.is_dir()).unwrap_or(root);
-    let mut findings = vec![Finding::new("store", State::Fine, there), disk(ground)];
+    let ground = above(root).unwrap_or_else(|| root.to_owned());
+    let mut findings = vec![Finding::new("store", State::Fine, there), disk(&ground)];
     if root.is_dir() {
         findings.push(parts(root));
     }

@@ -4,6 +4,7 @@ mod failing;
 mod fetching;
 mod init;
 mod moto;
+mod results;
 mod server;
 
 use std::path::PathBuf;

@@ -1,10 +1,10 @@
-//! A store of objects on loopback: the part of S3's protocol that reading uses, in pages of few
-//! objects, plain files for readers of HTTP, and failures on demand.
+//! A store of objects on loopback: the part of S3's protocol that reading and writing use, in pages
+//! of few objects, plain files for readers of HTTP, and failures on demand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,6 +32,9 @@ struct State {
     faults: Faults<Fault>,
     asked: Mutex<Vec<String>>,
     goes_on: AtomicBool,
+    ignores_conditions: AtomicBool,
+    /// Bytes that were given of each object.
+    bytes: Mutex<BTreeMap<String, usize>>,
 }
 
 /// What a request for an object or a list meets in place of its answer.
@@ -47,6 +50,8 @@ pub enum Fault {
     Other,
     /// The page of another program, as if it were an answer.
     Nonsense,
+    /// What was asked for is done, and the connection ends without an answer.
+    Lost,
 }
 
 impl Server {
@@ -110,6 +115,26 @@ impl Server {
         self.state.goes_on.store(true, Ordering::Relaxed);
     }
 
+    /// Writes whatever it is asked to, as some servers do.
+    pub fn ignore_conditions(&self) {
+        self.state.ignores_conditions.store(true, Ordering::Relaxed);
+    }
+
+    /// The names of all objects below a prefix.
+    pub fn keys(&self, prefix: &str) -> Vec<String> {
+        self.state.objects.lock().unwrap().keys().filter(|key| key.starts_with(prefix)).cloned().collect()
+    }
+
+    pub fn object(&self, key: &str) -> Vec<u8> {
+        self.state.objects.lock().unwrap()[key].clone()
+    }
+
+    /// Takes the number of bytes that were given since the last time of objects below a prefix.
+    pub fn bytes_given(&self, prefix: &str) -> usize {
+        let given = std::mem::take(&mut *self.state.bytes.lock().unwrap());
+        given.iter().filter(|(key, _)| key.starts_with(prefix)).map(|(_, bytes)| bytes).sum()
+    }
+
     /// Takes the keys of the objects that were given since the last time.
     pub fn given(&self) -> Vec<String> {
         std::mem::take(&mut *self.state.asked.lock().unwrap())
@@ -118,8 +143,8 @@ impl Server {
 
 impl State {
     fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
-        let Some(Request { method, path, headers, .. }) = http::read(&stream) else { return Ok(()) };
-        let fault = self.faults.take(&path);
+        let Some(Request { method, path, headers, body }) = http::read(&stream) else { return Ok(()) };
+        let fault = self.faults.take(&format!("{method} {path}"));
         let (path, query) = path.split_once('?').unwrap_or((&path, ""));
         let is_signed = headers
             .get("authorization")
@@ -134,12 +159,18 @@ impl State {
             Some(Fault::Status(status, code)) => refused(status, code),
             Some(Fault::Nonsense) => ("HTTP/1.1 200 OK\r\n".to_owned(), b"<html>come back later</html>".to_vec()),
             _ if !is_signed && !is_open => refused(403, "AccessDenied"),
+            _ if method == "PUT" => self.written(&key, &headers, body),
+            _ if method == "POST" && query == "delete" => self.removed(&String::from_utf8(body).unwrap()),
             _ if query.contains("list-type=2") && is_open => refused(404, "NoSuchBucket"),
             _ if query.contains("list-type=2") => self.list(query),
             _ => self.object(&key, range, matches!(fault, Some(Fault::Other))),
         };
+        if matches!(fault, Some(Fault::Lost)) {
+            return stream.shutdown(Shutdown::Both);
+        }
         let (head, body) = answer;
         if method == "GET" && !query.contains("list-type") && fault.is_none() {
+            *self.bytes.lock().unwrap().entry(key.clone()).or_default() += body.len();
             self.asked.lock().unwrap().push(key);
         }
         stream.write_all(format!("{head}Connection: close\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes())?;
@@ -149,6 +180,32 @@ impl State {
         let end = if let Some(Fault::Cut(end)) = fault { end.min(body.len()) } else { body.len() };
         let stall = if let Some(Fault::Stall(first)) = fault { first } else { end };
         http::write_body(stream, &body[..end], stall, &self.goes_on)
+    }
+
+    /// Writes an object, if it is as the request expects it.
+    fn written(&self, key: &str, headers: &BTreeMap<String, String>, body: Vec<u8>) -> (String, Vec<u8>) {
+        let mut all = self.objects.lock().unwrap();
+        let there = all.get(key).map(|bytes| tag(bytes));
+        let expects = |name: &str| headers.get(name).filter(|_| !self.ignores_conditions.load(Ordering::Relaxed));
+        let is_new = expects("if-none-match").is_none() || there.is_none();
+        if !is_new || expects("if-match").is_some_and(|expected| there.as_ref() != Some(expected)) {
+            return refused(412, "PreconditionFailed");
+        }
+        let head = format!("HTTP/1.1 200 OK\r\nETag: {}\r\n", tag(&body));
+        all.insert(key.to_owned(), body);
+        (head, Vec::new())
+    }
+
+    /// Removes the objects that a request names.
+    fn removed(&self, request: &str) -> (String, Vec<u8>) {
+        let mut all = self.objects.lock().unwrap();
+        let mut text = String::from("<?xml version=\"1.0\"?><DeleteResult>");
+        for key in request.split("<Key>").skip(1).filter_map(|rest| rest.split_once("</Key>")).map(|(key, _)| key) {
+            all.remove(key);
+            write!(text, "<Deleted><Key>{key}</Key></Deleted>").unwrap();
+        }
+        text.push_str("</DeleteResult>");
+        ("HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\n".to_owned(), text.into_bytes())
     }
 
     fn object(&self, key: &str, range: Option<&str>, is_other: bool) -> (String, Vec<u8>) {
@@ -169,11 +226,19 @@ impl State {
     fn list(&self, query: &str) -> (String, Vec<u8>) {
         let of = |name: &str| {
             let value = query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
-            value.map(unescaped).unwrap_or_default()
+            value.map(|value| unescaped(&value.replace('+', " "))).unwrap_or_default()
         };
         let (prefix, first) = (of("prefix"), of("continuation-token").parse().unwrap_or(0));
         let all = self.objects.lock().unwrap();
-        let found: Vec<_> = all.iter().filter(|(key, _)| key.starts_with(&prefix)).collect();
+        let is_flat = of("delimiter").is_empty();
+        let folder = |key: &str| Some(format!("{prefix}{}/", key.strip_prefix(&prefix)?.split_once('/')?.0));
+        let (mut found, mut folders) = (Vec::new(), BTreeSet::new());
+        for (key, bytes) in all.iter().filter(|(key, _)| key.starts_with(&prefix)) {
+            match folder(key).filter(|_| !is_flat) {
+                Some(folder) => drop(folders.insert(folder)),
+                None => found.push((key, bytes)),
+            }
+        }
         let mut text = String::from("<?xml version=\"1.0\"?><ListBucketResult><Name>birds</Name>");
         for (key, bytes) in found.iter().skip(first).take(PAGE) {
             let key = key.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
@@ -185,6 +250,9 @@ impl State {
                 bytes.len()
             )
             .unwrap();
+        }
+        for folder in folders.iter().filter(|_| first == 0) {
+            write!(text, "<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes>").unwrap();
         }
         let more = first + PAGE < found.len();
         if more {

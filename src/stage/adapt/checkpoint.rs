@@ -5,7 +5,6 @@
 //! exists if and only if it is whole.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use tch::Tensor;
@@ -16,7 +15,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::fusion::adamw::AdamW;
 use crate::fusion::model::Model;
 use crate::store::layout::Store;
-use crate::store::{seal, sound, temporary};
+use crate::store::{files, seal, sound, temporary};
 
 /// Number of checkpoints kept per run.
 const KEPT: usize = 2;
@@ -43,7 +42,7 @@ pub fn passes_done(folder: &Path) -> Result<u64> {
 /// # Errors
 /// Fails if the checkpoint cannot be read.
 pub fn is_in_place(path: &Path, run: &str) -> Result<bool> {
-    let bytes = fs::read(path).at(Kind::Store, "cannot read", path)?;
+    let bytes = files::read(path)?;
     Ok(misplaced(path, run, &bytes).is_none())
 }
 
@@ -57,7 +56,7 @@ pub(super) fn usable(store: &Store, run: &str, passes: u64) -> Result<Option<Pat
         if let Some(done) = number(&path).filter(|done| *done > passes) {
             store.set_aside(&path, &format!("is after {done} passes, and the tables of only {passes} are there"))?;
         } else if store.verify(&path)? {
-            let bytes = fs::read(&path).at(Kind::Store, "cannot read", &path)?;
+            let bytes = files::read(&path)?;
             match misplaced(&path, run, &bytes) {
                 Some(other) => store.set_aside(&path, &format!("is {other}"))?,
                 None => return Ok(Some(path)),
@@ -68,11 +67,7 @@ pub(super) fn usable(store: &Store, run: &str, passes: u64) -> Result<Option<Pat
 }
 
 fn all(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(folder) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.at(Kind::Store, "cannot read", folder)?,
-    };
-    let mut found: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| number(p).is_some()).collect();
+    let mut found: Vec<PathBuf> = files::entries(folder)?.into_iter().filter(|p| number(p).is_some()).collect();
     found.sort_by_key(|path| number(path));
     Ok(found)
 }
@@ -106,7 +101,7 @@ pub fn write(folder: &Path, run: &str, done: u64, model: &Model, optimiser: &Ada
     temporary::write_sealed(&path, bytes)?;
     let older = all(folder)?;
     for path in older.iter().rev().skip(KEPT) {
-        fs::remove_file(path).at(Kind::Store, "cannot remove", path)?;
+        files::remove(path)?;
     }
     Ok(())
 }
@@ -136,7 +131,7 @@ impl Checkpoint {
     /// Returns [`Kind::Store`] if the file cannot be read, is damaged, is of another version of the
     /// program, or is of another run or pass than its path says.
     pub fn read(path: &Path, run: &str) -> Result<Self> {
-        let bytes = fs::read(path).at(Kind::Store, "cannot read", path)?;
+        let bytes = files::read(path)?;
         sound::require(path, seal::verdict_in_memory(&bytes))?;
         if let Some(other) = misplaced(path, run, &bytes) {
             let what = format!("{} is {other}", path.display());

@@ -1,0 +1,356 @@
+//! Leases: what the processes of several machines say that they do to a store on objects, so that
+//! no two write the same, as [claims](crate::store::claim) are for those of one machine.
+//!
+//! All leases are in one object, `locks/leases`, which is replaced by requests that only succeed if
+//! nobody else has replaced it meanwhile: leases are taken all at once or not at all, and two
+//! processes never take what excludes each other. A process renews its leases as long as it lives.
+//! One that has not been renewed for its time, by the clock of the process that watches it, may be
+//! taken over, and so may, at once, that of a process of this machine that is gone. Who has lost a
+//! lease writes nothing any more.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Replica, guard};
+use crate::error::{Context, Error, Kind, Result};
+use crate::net::machine;
+use crate::objects::{Bucket, Created};
+use crate::store::claim::Holder;
+use crate::store::work::Work;
+
+/// The object that has all leases.
+const LEASES: &str = "locks/leases";
+
+/// The work of a process that has the store alone.
+const ALONE: &str = "alone";
+
+/// The file that names the folder which stands for the store.
+const FOLDER: &str = "folder";
+
+/// How long a lease lasts that is not renewed, unless `MICROCLIP_LEASE_SECONDS` says otherwise.
+const LASTS: Duration = Duration::from_secs(60);
+
+/// How often to ask for a lease that another process has.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often to try to replace the leases while others do.
+const TRIES: u32 = 100;
+
+/// All leases of a store.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct All {
+    leases: Vec<Said>,
+}
+
+/// What a process says of one thing that it does.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Said {
+    /// Of this lease alone.
+    id: String,
+    work: String,
+    process: u32,
+    machine: String,
+    since: String,
+    /// The folder that stands for the store, by a name of its own: processes of the same know by
+    /// their claims who is gone.
+    folder: String,
+    /// How long it lasts, in seconds, unless it is renewed.
+    lasts: f64,
+    /// How often it was renewed.
+    renewed: u64,
+}
+
+/// The leases of this process, and what it has seen of those of others.
+pub(super) struct Leases {
+    bucket: Bucket,
+    /// The folder that stands for the store.
+    root: PathBuf,
+    lasts: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    ours: BTreeSet<String>,
+    /// When all of ours were last known to be there.
+    renewed: Option<Instant>,
+    /// Why this process may not write any more.
+    lost: Option<String>,
+    /// When a lease of another was first seen after its last renewal.
+    seen: HashMap<String, (u64, Instant)>,
+    /// Who was in the way when this process last asked, and when that was.
+    busy: Option<(Instant, Holder)>,
+    is_renewing: bool,
+}
+
+/// A lease of this process. Given up on drop.
+#[must_use]
+pub struct Lease {
+    leases: Arc<Leases>,
+    id: String,
+}
+
+/// Returns a word that no other process and no other call returns.
+pub(super) fn unique() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let of = format!("{} {} {count} {}", machine(), std::process::id(), Timestamp::now().as_nanosecond());
+    blake3::hash(of.as_bytes()).to_hex()[..16].to_owned()
+}
+
+impl Replica {
+    /// Takes a lease of each of `works`, unless a process of another machine does what excludes
+    /// one of them; no process of this machine does. Returns who is in the way.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Network`] if the service is not reached or takes nothing, [`Kind::Store`] if
+    /// the object of all leases is not as this program writes it.
+    pub(in crate::store) fn lease(&self, works: &[Work]) -> Result<Result<Vec<Lease>, Holder>> {
+        let names = works.iter().map(Work::name).collect();
+        self.leases.take(names, |theirs| match Work::parse(theirs) {
+            Some(theirs) => works.iter().any(|work| work.excludes(&theirs)),
+            // This machine's claims have no such work, so it is another's: `alone`, or of a later
+            // version.
+            None => true,
+        })
+    }
+
+    /// Takes the lease of the whole store. Returns who is in the way.
+    ///
+    /// # Errors
+    /// Fails like [`lease`](Self::lease).
+    pub(in crate::store) fn lease_alone(&self) -> Result<Result<Vec<Lease>, Holder>> {
+        self.leases.take(vec![ALONE.to_owned()], |_| true)
+    }
+}
+
+impl Leases {
+    pub(super) fn new(bucket: Bucket, root: &Path) -> Arc<Leases> {
+        let set = std::env::var("MICROCLIP_LEASE_SECONDS").ok().and_then(|set| set.trim().parse().ok());
+        let lasts = set.filter(|seconds| (0.1..=86_400.0).contains(seconds)).map_or(LASTS, Duration::from_secs_f64);
+        Arc::new(Leases { bucket, root: root.to_owned(), lasts, state: Mutex::default() })
+    }
+
+    /// Returns the name that the folder has among those that stand for the store on all machines.
+    fn folder(&self) -> Result<String> {
+        let file = self.root.join(FOLDER);
+        if let Ok(name) = fs::read_to_string(&file) {
+            return Ok(name);
+        }
+        // A link fails where another process is faster, and then has the name.
+        let mine = self.root.join(unique());
+        let written = fs::write(&mine, unique()).map(|()| fs::hard_link(&mine, &file));
+        let _ = fs::remove_file(&mine);
+        written.at(Kind::Store, "cannot write", &file)?.or_else(|error| match error.kind() {
+            ErrorKind::AlreadyExists => Ok(()),
+            _ => Err(error).at(Kind::Store, "cannot write", &file),
+        })?;
+        fs::read_to_string(&file).at(Kind::Store, "cannot read", &file)
+    }
+
+    fn take(
+        self: &Arc<Self>,
+        works: Vec<String>,
+        excluded: impl Fn(&str) -> bool,
+    ) -> Result<Result<Vec<Lease>, Holder>> {
+        if let Some((asked, holder)) = &guard(&self.state).busy
+            && asked.elapsed() < ASK_AGAIN.min(self.lasts / 4)
+        {
+            return Ok(Err(holder.clone()));
+        }
+        let folder = self.folder()?;
+        let since = Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
+        let ours: Vec<Said> = works
+            .into_iter()
+            .map(|work| Said {
+                id: unique(),
+                work,
+                process: std::process::id(),
+                machine: machine(),
+                since: since.clone(),
+                folder: folder.clone(),
+                lasts: self.lasts.as_secs_f64(),
+                renewed: 0,
+            })
+            .collect();
+        let mut busy = None;
+        let asked = Instant::now();
+        self.change(|all| {
+            busy = None;
+            all.leases.retain(|theirs| !excluded(&theirs.work) || !self.is_gone(theirs, &folder));
+            match all.leases.iter().find(|theirs| excluded(&theirs.work)) {
+                Some(theirs) => busy = Some(theirs.holder()),
+                None => all.leases.extend(ours.iter().cloned()),
+            }
+            busy.is_none()
+        })?;
+        let mut state = guard(&self.state);
+        if let Some(holder) = busy {
+            state.busy = Some((Instant::now(), holder.clone()));
+            return Ok(Err(holder));
+        }
+        state.busy = None;
+        state.renewed =
+            Some(state.renewed.filter(|_| !state.ours.is_empty()).map_or(asked, |before| before.min(asked)));
+        state.ours.extend(ours.iter().map(|said| said.id.clone()));
+        if !std::mem::replace(&mut state.is_renewing, true) {
+            let leases = Arc::downgrade(self);
+            let named = thread::Builder::new().name("leases".to_owned());
+            named.spawn(move || renew_all(&leases)).context(Kind::System, || "cannot start a thread".to_owned())?;
+        }
+        Ok(Ok(ours.into_iter().map(|said| Lease { leases: self.clone(), id: said.id }).collect()))
+    }
+
+    /// Returns whether a lease may be taken over. It is in the way of work that no process of this
+    /// folder does, by their claims.
+    fn is_gone(&self, theirs: &Said, folder: &str) -> bool {
+        let mut state = guard(&self.state);
+        if state.ours.contains(&theirs.id) {
+            return false;
+        }
+        if theirs.folder == folder {
+            return true;
+        }
+        let now = Instant::now();
+        let seen = state.seen.entry(theirs.id.clone()).or_insert((theirs.renewed, now));
+        if seen.0 != theirs.renewed {
+            *seen = (theirs.renewed, now);
+        }
+        now.duration_since(seen.1) > Duration::from_secs_f64(theirs.lasts.clamp(0.1, 86_400.0))
+    }
+
+    /// Changes the leases, unless `change` says that there is nothing to change. It may be called
+    /// several times, each time with what the others have made of them.
+    fn change(&self, mut change: impl FnMut(&mut All) -> bool) -> Result<()> {
+        for tried in 0..TRIES {
+            let read = self.bucket.get(LEASES)?;
+            let mut all = match &read {
+                None => All::default(),
+                Some((bytes, _)) => serde_json::from_slice(bytes).map_err(|cause| {
+                    let place = self.bucket.address().below(LEASES);
+                    Error::new(Kind::Store, format!("{place} has no leases in it")).cause(cause).hint(
+                        "if no process works on the store, remove that object; if one does, it may be of a later version",
+                    )
+                })?,
+            };
+            if !change(&mut all) {
+                return Ok(());
+            }
+            let bytes = serde_json::to_vec_pretty(&all).context(Kind::Internal, || "cannot write leases".to_owned())?;
+            let done = match &read {
+                None => matches!(self.bucket.create(LEASES, bytes.into())?, Created::New(_)),
+                Some((_, version)) => self.bucket.replace(LEASES, version, bytes.into())?,
+            };
+            if done {
+                return Ok(());
+            }
+            // Others are at it: each waits for a time of its own.
+            let mixed = blake3::hash(unique().as_bytes()).as_bytes()[0];
+            thread::sleep(Duration::from_millis(u64::from(mixed) * u64::from(tried.min(8) + 1) / 8));
+        }
+        let what = format!("the leases of {} were replaced by others {TRIES} times in a row", self.bucket.address());
+        Err(Error::new(Kind::Network, what).hint("run again"))
+    }
+
+    /// Renews all leases of this process, and notes those that are gone.
+    fn renew(&self) -> Result<()> {
+        let ours = guard(&self.state).ours.clone();
+        if ours.is_empty() {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        let mut there = BTreeSet::new();
+        self.change(|all| {
+            there.clear();
+            for said in all.leases.iter_mut().filter(|said| ours.contains(&said.id)) {
+                said.renewed += 1;
+                there.insert(said.id.clone());
+            }
+            !there.is_empty()
+        })?;
+        let mut state = guard(&self.state);
+        // One that was given up meanwhile is not lost.
+        if ours.iter().any(|id| !there.contains(id) && state.ours.contains(id)) {
+            state.lost = Some("another process has taken it over, since it was not renewed in time".to_owned());
+        }
+        state.renewed = Some(asked);
+        Ok(())
+    }
+
+    /// Refuses to go on if a lease of this process is lost, or may be.
+    pub(super) fn require(&self) -> Result<()> {
+        let is_late = {
+            let state = guard(&self.state);
+            let age = state.renewed.filter(|_| !state.ours.is_empty()).map(|renewed| renewed.elapsed());
+            age.is_some_and(|age| age > self.lasts.mul_f64(0.75))
+        };
+        if is_late {
+            // This process was stopped for a while, or the service does not answer.
+            self.renew()?;
+        }
+        match &guard(&self.state).lost {
+            None => Ok(()),
+            Some(why) => {
+                let what =
+                    format!("what this process does to {} is not its own any more: {why}", self.bucket.address());
+                Err(Error::new(Kind::Store, what).hint("run again: what was written is kept"))
+            }
+        }
+    }
+}
+
+impl Said {
+    fn holder(&self) -> Holder {
+        let process = match self.machine == machine() {
+            true => format!("process {}", self.process),
+            false => format!("process {} on {}", self.process, self.machine),
+        };
+        Holder { process, work: Work::parse(&self.work), since: Some(self.since.clone()) }
+    }
+}
+
+/// Renews leases for as long as this process has the store.
+fn renew_all(leases: &Weak<Leases>) {
+    while let Some(leases) = leases.upgrade() {
+        let pause = leases.lasts / 4;
+        // What fails is tried again; a writer asks whether it was in time.
+        if let Err(error) = leases.renew() {
+            tracing::debug!(%error, "leases were not renewed");
+        }
+        drop(leases);
+        thread::sleep(pause);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut state = guard(&self.leases.state);
+        state.ours.remove(&self.id);
+        let is_reached = state.renewed.is_some_and(|renewed| renewed.elapsed() < self.leases.lasts / 2);
+        drop(state);
+        if !is_reached {
+            return;
+        }
+        // One that stays is taken over in time.
+        let _ = self.leases.change(|all| {
+            let before = all.leases.len();
+            all.leases.retain(|said| said.id != self.id);
+            all.leases.len() < before
+        });
+    }
+}
+
+impl std::fmt::Debug for Lease {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lease").field("id", &self.id).finish_non_exhaustive()
+    }
+}
