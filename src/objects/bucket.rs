@@ -23,7 +23,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::address::{Address, STORES, Service};
 use super::client::{self, BLOCK};
-use super::refused::refused;
+use super::refused::refused_to_store as refused;
 use crate::error::{Context, Error, Kind, Result};
 
 /// The bytes of an object.

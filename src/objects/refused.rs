@@ -17,8 +17,17 @@ const SHOWN: usize = 400;
 /// The length from which the value of a variable is taken for a credential.
 const CREDENTIAL: usize = 8;
 
-/// Returns the error of `doing` something with an address: `cannot list`.
+/// Returns the error of `doing` something with an address of pictures: `cannot list`.
 pub(super) fn refused(doing: &str, address: &Address, error: &Theirs) -> Error {
+    worded(doing, address, error, "Without a network, name the folder that was fetched, which `images` has")
+}
+
+/// Returns the error of `doing` something with an object of a store of results.
+pub(super) fn refused_to_store(doing: &str, address: &Address, error: &Theirs) -> Error {
+    worded(doing, address, error, "Run again once it is: what was written is kept")
+}
+
+fn worded(doing: &str, address: &Address, error: &Theirs, otherwise: &str) -> Error {
     let of_service = match address.service {
         Service::S3 => {
             "credentials are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the region from AWS_REGION, another server \
@@ -33,7 +42,9 @@ pub(super) fn refused(doing: &str, address: &Address, error: &Theirs) -> Error {
     };
     let said = said(error);
     let is_denied = matches!(error, Theirs::PermissionDenied { .. } | Theirs::Unauthenticated { .. })
-        || ["403", "401", "redential", "AccessDenied", "NoSuchBucket"].iter().any(|word| said.contains(word));
+        || ["403", "401", "redential", "AccessDenied", "NoSuchBucket", "must be specified"]
+            .iter()
+            .any(|word| said.contains(word));
     let refused = Error::new(Kind::Network, format!("{doing} {address}: {said}"));
     match error {
         Theirs::NotFound { .. } => {
@@ -43,13 +54,15 @@ pub(super) fn refused(doing: &str, address: &Address, error: &Theirs) -> Error {
             .hint("an object there has a name that cannot be a file's: rename it, or name a folder without it"),
         Theirs::Precondition { .. } | Theirs::NotModified { .. } => changed(address),
         _ if is_denied => refused.hint(of_service),
-        _ => refused.hint(match address.service {
-            Service::Http => of_service,
-            _ => {
-                "is the server reached that AWS_ENDPOINT_URL and its like name? Without a network, name the folder that was \
-                 fetched, which `images` has"
-            }
-        }),
+        _ => {
+            let server = match address.service {
+                Service::S3 => "that AWS_ENDPOINT_URL names, or Amazon's",
+                Service::Google => "that `gcs_base_url` in the file of GOOGLE_SERVICE_ACCOUNT names, or Google's",
+                Service::Azure => "that AZURE_STORAGE_ENDPOINT names, or Azure's",
+                Service::Http => return refused.hint(of_service),
+            };
+            refused.hint(format!("is the server reached {server}? {otherwise}"))
+        }
     }
 }
 
@@ -152,6 +165,14 @@ mod tests {
             let error = refused("cannot list", &address, &generic("403 Forbidden"));
             assert!(error.to_string().starts_with(&format!("cannot list {text}: ")), "{error}");
             assert!(error.own_hint().unwrap().contains(names));
+        }
+        for (text, names) in [("s3://b/a", "AWS_ENDPOINT_URL"), ("az://b/a", "AZURE_STORAGE_ENDPOINT")] {
+            let address = Address::parse(text).unwrap().unwrap();
+            let hint = |error: Error| error.own_hint().unwrap().to_owned();
+            let refused = hint(refused("cannot list", &address, &generic("connection refused")));
+            assert!(refused.contains(names) && refused.contains("name the folder that was fetched"), "{refused}");
+            let refused = hint(refused_to_store("cannot list", &address, &generic("connection refused")));
+            assert!(refused.contains(names) && refused.ends_with("what was written is kept"), "{refused}");
         }
     }
 }

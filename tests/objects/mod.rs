@@ -3,7 +3,7 @@
 mod failing;
 mod fetching;
 mod init;
-mod moto;
+mod real;
 mod results;
 mod server;
 

@@ -77,7 +77,7 @@ impl Results {
 }
 
 #[track_caller]
-fn end(child: Child) -> String {
+pub fn end(child: Child) -> String {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     said(&output)
@@ -89,7 +89,7 @@ fn signal(child: &Child, signal: i32) {
 }
 
 /// Whether each picture has one row in a table.
-fn each_once(store: &Path, table: &str) -> bool {
+pub fn each_once(store: &Path, table: &str) -> bool {
     let mut ids: Vec<String> =
         rows(store)[table].iter().map(|row| row.split(" | ").nth(1).unwrap().to_owned()).collect();
     let all = ids.len();
@@ -266,6 +266,32 @@ fn a_service_that_ignores_conditions_is_refused_before_anything_is_computed() {
     assert!(said.contains("overwrites an object that is to be new (If-None-Match is ignored)"), "{said}");
     assert!(said.contains("SeaweedFS") && output.status.code() == Some(1), "{said}");
     assert_eq!(results.server.keys(KEYS), [""; 0]);
+}
+
+#[test]
+fn leases_that_cannot_be_read_are_no_permission() {
+    let results = Results::new();
+    results.server.put(&format!("{KEYS}/locks/leases"), *b"of a later version");
+    let output: Output = results.command_on("one", "ingest", &[]).output().unwrap();
+    let said = said(&output);
+    assert!(said.contains("s3://birds/results/of flowers/locks/leases has no leases in it"), "{said}");
+    assert_eq!(results.server.keys(KEYS), [format!("{KEYS}/locks/leases")]);
+}
+
+#[test]
+fn gc_keeps_away_from_a_store_that_another_machine_works_on() {
+    let results = Results::new();
+    let mut child = results.start_on("one", "run", &[]);
+    results.until("embeddings/", 1);
+    let output: Output = results.command_on("two", "cache gc", &["--unreferenced"]).output().unwrap();
+    let said = said(&output);
+    assert!(!output.status.success() && said.contains("works on the store s3://birds/results/of flowers"), "{said}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // It is taken to be gone once its time is over.
+    let output = results.command_on("two", "cache gc", &["--unreferenced"]).output().unwrap();
+    let said = self::said(&output);
+    assert!(output.status.success() && said.contains("waiting whether it is renewed"), "{said}");
 }
 
 #[test]

@@ -85,11 +85,21 @@ struct State {
     renewed: Option<Instant>,
     /// Why this process may not write any more.
     lost: Option<String>,
-    /// When a lease of another was first seen after its last renewal.
-    seen: HashMap<String, (u64, Instant)>,
-    /// Who was in the way when this process last asked, and when that was.
-    busy: Option<(Instant, Holder)>,
+    /// What was seen of the leases of others.
+    seen: HashMap<String, Seen>,
+    /// Who was in the way when this process last asked, by what lease, and when that was.
+    busy: Option<(Instant, Holder, String)>,
     is_renewing: bool,
+}
+
+/// What this process has seen of a lease of another.
+struct Seen {
+    /// How often it had been renewed.
+    renewed: u64,
+    /// Since when that was seen.
+    since: Instant,
+    /// Whether a renewal was seen.
+    is_alive: bool,
 }
 
 /// A lease of this process. Given up on drop.
@@ -124,12 +134,23 @@ impl Replica {
         })
     }
 
-    /// Takes the lease of the whole store. Returns who is in the way.
+    /// Takes the lease of the whole store. Returns who is in the way. If that may be a process that
+    /// is gone, waits until it is renewed or its time is over, and tells `say` so.
     ///
     /// # Errors
     /// Fails like [`lease`](Self::lease).
-    pub(in crate::store) fn lease_alone(&self) -> Result<Result<Vec<Lease>, Holder>> {
-        self.leases.take(vec![ALONE.to_owned()], |_| true)
+    pub(in crate::store) fn lease_alone(&self, say: &dyn Fn(&str)) -> Result<Result<Vec<Lease>, Holder>> {
+        let mut is_said = false;
+        loop {
+            let holder = match self.leases.take(vec![ALONE.to_owned()], |_| true)? {
+                Err(holder) if !self.leases.is_alive() => holder,
+                taken => return Ok(taken),
+            };
+            if !std::mem::replace(&mut is_said, true) {
+                say(&format!("{holder} has left a lease on {}: waiting whether it is renewed", self.address()));
+            }
+            thread::sleep(self.leases.lasts / 8);
+        }
     }
 }
 
@@ -162,7 +183,7 @@ impl Leases {
         works: Vec<String>,
         excluded: impl Fn(&str) -> bool,
     ) -> Result<Result<Vec<Lease>, Holder>> {
-        if let Some((asked, holder)) = &guard(&self.state).busy
+        if let Some((asked, holder, _)) = &guard(&self.state).busy
             && asked.elapsed() < ASK_AGAIN.min(self.lasts / 4)
         {
             return Ok(Err(holder.clone()));
@@ -188,14 +209,14 @@ impl Leases {
             busy = None;
             all.leases.retain(|theirs| !excluded(&theirs.work) || !self.is_gone(theirs, &folder));
             match all.leases.iter().find(|theirs| excluded(&theirs.work)) {
-                Some(theirs) => busy = Some(theirs.holder()),
+                Some(theirs) => busy = Some((theirs.holder(), theirs.id.clone())),
                 None => all.leases.extend(ours.iter().cloned()),
             }
             busy.is_none()
         })?;
         let mut state = guard(&self.state);
-        if let Some(holder) = busy {
-            state.busy = Some((Instant::now(), holder.clone()));
+        if let Some((holder, id)) = busy {
+            state.busy = Some((Instant::now(), holder.clone(), id));
             return Ok(Err(holder));
         }
         state.busy = None;
@@ -220,12 +241,20 @@ impl Leases {
         if theirs.folder == folder {
             return true;
         }
-        let now = Instant::now();
-        let seen = state.seen.entry(theirs.id.clone()).or_insert((theirs.renewed, now));
-        if seen.0 != theirs.renewed {
-            *seen = (theirs.renewed, now);
+        let (now, renewed) = (Instant::now(), theirs.renewed);
+        let first = || Seen { renewed, since: now, is_alive: false };
+        let seen = state.seen.entry(theirs.id.clone()).or_insert_with(first);
+        if seen.renewed != renewed {
+            *seen = Seen { renewed, since: now, is_alive: true };
         }
-        now.duration_since(seen.1) > Duration::from_secs_f64(theirs.lasts.clamp(0.1, 86_400.0))
+        now.duration_since(seen.since) > Duration::from_secs_f64(theirs.lasts.clamp(0.1, 86_400.0))
+    }
+
+    /// Returns whether the lease that was in the way when this process last asked was seen to be
+    /// renewed.
+    fn is_alive(&self) -> bool {
+        let state = guard(&self.state);
+        state.busy.as_ref().and_then(|(.., id)| state.seen.get(id)).is_some_and(|seen| seen.is_alive)
     }
 
     /// Changes the leases, unless `change` says that there is nothing to change. It may be called

@@ -106,7 +106,7 @@ impl Replica {
         match *self {}
     }
 
-    pub(super) fn lease_alone(&self) -> Result<Result<Vec<Lease>, Holder>> {
+    pub(super) fn lease_alone(&self, _: &dyn Fn(&str)) -> Result<Result<Vec<Lease>, Holder>> {
         match *self {}
     }
 
