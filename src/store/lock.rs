@@ -114,9 +114,12 @@ impl Store {
             // Only tells waiting processes who holds the lock.
             let _ = file.set_len(0).and_then(|()| file.write_all(claim::introduction().as_bytes()));
         }
-        let leases = match store.replica().filter(|_| alone).map(|replica| replica.lease_alone(say.as_ref())).transpose()? {
-            Some(Err(holder)) => return Ok(Turn::Busy(holder)),
-            leases => leases.and_then(Result::ok).unwrap_or_default(),
+        let leases = match store.replica().filter(|_| alone) {
+            None => Vec::new(),
+            Some(replica) => match replica.lease_alone(say.as_ref())? {
+                Ok(leases) => leases,
+                Err(holder) => return Ok(Turn::Busy(holder)),
+            },
         };
         let (known, glanced, used) = (Mutex::default(), Mutex::default(), Mutex::default());
         let root = store.root().to_owned();

@@ -8,8 +8,8 @@
 //! and removes files. A store may lie on a store of objects, which a folder stands for
 //! ([`replica`], [`files`]). [`space`] identifies embeddings, [`reader`] reads parts one after
 //! another, [`column`] any rows of a column of numbers, [`row_groups`] some rows of one,
-//! [`pictures`] one picture at a time, [`positioned`] for several threads at once. [`scratch`] holds
-//! what is too large for memory and is gone with the process.
+//! [`pictures`] one picture at a time, [`positioned`] for several threads at once. [`scratch`]
+//! holds what is too large for memory and is gone with the process.
 
 pub mod claim;
 pub mod column;
