@@ -163,10 +163,12 @@ async fn below(store: &dyn ObjectStore, address: &Address, wanted: Wanted) -> Re
 async fn all_below(store: &dyn ObjectStore, address: &Address, folder: &str) -> Result<Vec<Object>> {
     let prefix = location(address, folder)?;
     let prefix = (!folder.is_empty()).then_some(&prefix);
-    let mut found = Vec::new();
+    let refused = |error: Theirs| refused("cannot list", &address.at(folder), &error);
+    let (mut found, mut last) = (Vec::new(), None);
     let mut listed = store.list(prefix);
     while let Some(meta) = listed.next().await {
-        let meta = meta.map_err(|error| refused("cannot list", &address.at(folder), &error))?;
+        let meta = meta.map_err(refused)?;
+        last = Some(meta.location.clone());
         let name = meta.location.as_ref().to_owned();
         let is_below = folder.is_empty() || name.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
         if is_below && !name.is_empty() {
@@ -178,6 +180,14 @@ async fn all_below(store: &dyn ObjectStore, address: &Address, folder: &str) -> 
         }
     }
     drop(listed);
+    // A page that is not one of a list, such as that of a proxy, is read as an empty last one.
+    if let Some(last) = last
+        && let Some(more) = store.list_with_offset(prefix, &last).next().await
+    {
+        let more = address.at(more.map_err(refused)?.location.as_ref());
+        let what = format!("{address} was not listed as a whole: {more} is there, and not in the list");
+        return Err(Error::new(Kind::Network, what).hint("run again"));
+    }
     let folders: HashSet<String> = found
         .iter()
         .flat_map(|Object { name, .. }| name.match_indices('/').map(|(at, _)| name[..at].to_owned()))

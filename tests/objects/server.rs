@@ -233,7 +233,8 @@ impl State {
         let is_flat = of("delimiter").is_empty();
         let folder = |key: &str| Some(format!("{prefix}{}/", key.strip_prefix(&prefix)?.split_once('/')?.0));
         let (mut found, mut folders) = (Vec::new(), BTreeSet::new());
-        for (key, bytes) in all.iter().filter(|(key, _)| key.starts_with(&prefix)) {
+        let after = of("start-after");
+        for (key, bytes) in all.iter().filter(|(key, _)| key.starts_with(&prefix) && **key > after) {
             match folder(key).filter(|_| !is_flat) {
                 Some(folder) => drop(folders.insert(folder)),
                 None => found.push((key, bytes)),
