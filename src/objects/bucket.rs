@@ -79,11 +79,14 @@ pub struct Version(UpdateVersion);
 static RUNTIME: LazyLock<std::io::Result<Runtime>> =
     LazyLock::new(|| Builder::new_multi_thread().worker_threads(2).thread_name("objects").enable_all().build());
 
+fn runtime() -> Result<&'static Runtime> {
+    RUNTIME.as_ref().map_err(|error| Error::new(Kind::System, format!("cannot start a runtime: {error}")))
+}
+
 /// Waits for requests to end. May be called by threads of a runtime, which are held up meanwhile,
 /// as they are by reading a file.
 fn wait<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    let runtime =
-        RUNTIME.as_ref().map_err(|error| Error::new(Kind::System, format!("cannot start a runtime: {error}")))?;
+    let runtime = runtime()?;
     let (send, receive) = sync_channel(1);
     runtime.spawn(async move {
         let _ = send.send(work.await);
@@ -107,7 +110,7 @@ impl Bucket {
             )
             .hint(STORES));
         }
-        let whole = client::open_within(address, AGAIN)?;
+        let whole = client::open_on(runtime()?.handle(), address, AGAIN)?;
         let objects = Arc::new(PrefixStore::new(whole, Location::from(address.key.as_str())));
         Ok(Bucket { address: address.clone(), objects })
     }

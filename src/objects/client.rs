@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
+use object_store::client::SpawnedReqwestConnector;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::http::HttpBuilder;
 use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, ObjectStore, RetryConfig};
+use tokio::runtime::Handle;
 
 use super::address::{Address, Service};
 use super::refused::refused;
@@ -36,14 +38,19 @@ pub(super) const BLOCK: u64 = 4 << 20;
 /// # Errors
 /// Returns [`Kind::Usage`] if a variable cannot be meant.
 pub(super) fn open(address: &Address) -> Result<Arc<dyn ObjectStore>> {
-    open_within(address, AGAIN)
+    client(address, AGAIN, None)
 }
 
-/// Like [`open`], but a server that is busy, or breaks off, is asked again for `again` at most.
+/// Like [`open`], but a server that is busy, or breaks off, is asked again for `again` at most, and
+/// connections belong to a runtime, so that threads of several may use them.
 ///
 /// # Errors
 /// Fails like [`open`].
-pub(super) fn open_within(address: &Address, again: Duration) -> Result<Arc<dyn ObjectStore>> {
+pub(super) fn open_on(runtime: &Handle, address: &Address, again: Duration) -> Result<Arc<dyn ObjectStore>> {
+    client(address, again, Some(runtime))
+}
+
+fn client(address: &Address, again: Duration, runtime: Option<&Handle>) -> Result<Arc<dyn ObjectStore>> {
     let options =
         // Only an address that says http:// leads there.
         ClientOptions::new().with_connect_timeout(CONNECT).with_timeout(REQUEST).with_allow_http(true);
@@ -55,6 +62,10 @@ pub(super) fn open_within(address: &Address, again: Duration) -> Result<Arc<dyn 
     macro_rules! built {
         ($builder:ty, $settings:expr) => {{
             let plain = <$builder>::new().with_url(url).with_client_options(options).with_retry(retries);
+            let plain = match runtime {
+                Some(runtime) => plain.with_http_connector(SpawnedReqwestConnector::new(runtime.clone())),
+                None => plain,
+            };
             let set = $settings.into_iter().fold(plain, |builder, (key, value)| builder.with_config(key, value));
             set.build().map(|store| Arc::new(store) as Arc<dyn ObjectStore>)
         }};
