@@ -28,6 +28,7 @@ use crate::error::{Context, Kind, Result};
 use crate::store::replica::Replica;
 use crate::store::{Partition, reader};
 use crate::table::schema::{RUN, Scope, TableSchema};
+use crate::table::session::Content;
 
 /// Maximum bytes of a batch: DataFusion's 8,192 rows would be 600 MB of patch tokens.
 const BATCH_BYTES: usize = 16 << 20;
@@ -96,6 +97,11 @@ impl Parts {
         }
         let schema = with_views(&schema);
         Ok(Parts { scanned: scanned(table, &schema), schema, files, place: place.clone(), rows: Some(rows) })
+    }
+
+    /// Returns how much there is of this table.
+    pub(super) fn content(&self, table: &'static str) -> Content {
+        Content { table, parts: self.files.len(), rows: self.rows.unwrap_or(0) }
     }
 
     /// Hides the number of rows from the planner. A join then streams this table and keeps the

@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::parser::ParserError;
 
 use crate::error::{Error, Kind, Result};
 use crate::table::schema::all;
+use crate::table::session::{CATALOG, SCHEMA};
 use crate::table::{joins_by_name, statement_depth};
 use crate::text::nearest;
 
@@ -62,8 +63,9 @@ pub(crate) fn explain(error: DataFusionError, ctx: Option<&SessionContext>) -> E
     let text = PREFIXES.iter().fold(text, |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
     let text = of_arguments(text).unwrap_or(text);
     if let Some(name) = text.strip_prefix("table '").and_then(|t| t.strip_suffix("' not found")) {
-        let name = name.strip_prefix("datafusion.").unwrap_or(name);
-        let name = name.strip_prefix("public.").unwrap_or(name);
+        let (catalog, schema) = ctx.map(home).unwrap_or((CATALOG.to_owned(), SCHEMA.to_owned()));
+        let name = name.strip_prefix(&format!("{catalog}.")).unwrap_or(name);
+        let name = name.strip_prefix(&format!("{schema}.")).unwrap_or(name);
         return missing_table(ctx, name);
     }
     if REFUSED.iter().any(|refused| text.starts_with(refused)) {
@@ -106,10 +108,18 @@ pub(super) fn missing(what: &str, name: &str, known: &[&str]) -> Error {
     }
 }
 
+/// Returns the catalog and the schema of the tables whose bare names a session knows.
+fn home(ctx: &SessionContext) -> (String, String) {
+    let config = ctx.copied_config();
+    let options = &config.options().catalog;
+    (options.default_catalog.clone(), options.default_schema.clone())
+}
+
 /// Returns the names of the session's tables: the program's in their order, then all others by
 /// name.
 pub(super) fn tables(ctx: &SessionContext) -> Vec<String> {
-    let schema = ctx.catalog("datafusion").and_then(|catalog| catalog.schema("public"));
+    let (catalog, schema) = home(ctx);
+    let schema = ctx.catalog(&catalog).and_then(|catalog| catalog.schema(&schema));
     let mut names = schema.map(|schema| schema.table_names()).unwrap_or_default();
     let order = |name: &String| all().iter().position(|t| t.name() == name).unwrap_or(usize::MAX);
     names.sort_by(|a, b| order(a).cmp(&order(b)).then(a.cmp(b)));

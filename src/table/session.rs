@@ -44,8 +44,59 @@ pub struct Visible {
 /// Bytes of memory that a statement may take by default.
 pub const MEMORY: u64 = 4_000_000_000;
 
+/// The catalog that a session's tables are in, unless [`session_in`] is told another.
+pub const CATALOG: &str = "datafusion";
+
+/// The schema that they are in.
+pub const SCHEMA: &str = "public";
+
 /// What a statement may write to disk while it runs, as a multiple of its memory limit.
 const SPILL: u64 = 4;
+
+/// What the statements of some sessions may take together.
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    runtime: Arc<RuntimeEnv>,
+    memory: u64,
+}
+
+impl Bounds {
+    /// Bounds statements to `memory` bytes, shared fairly by those parts of plans that can write to
+    /// the disk.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Query`] if the memory cannot be bounded.
+    pub fn new(memory: u64) -> Result<Bounds> {
+        let pool = FairSpillPool::new(usize::try_from(memory).unwrap_or(usize::MAX));
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, NonZeroUsize::MIN)))
+            .with_max_temp_directory_size(memory.saturating_mul(SPILL))
+            .build_arc()
+            .context(Kind::Query, || "cannot bound the memory of statements".to_owned())?;
+        Ok(Bounds { runtime, memory })
+    }
+
+    /// Returns the bytes that statements may take.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// Returns the bytes that running statements have set aside.
+    pub fn taken(&self) -> u64 {
+        self.runtime.memory_pool.reserved() as u64
+    }
+}
+
+/// How much of a table a session sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Content {
+    /// The table.
+    pub table: &'static str,
+    /// Number of its parts; one that several runs share counts for each of them.
+    pub parts: usize,
+    /// Number of its rows.
+    pub rows: usize,
+}
 
 /// Opens a session over every table and view of the program. A table in which nothing was stored
 /// has its columns and no rows.
@@ -65,7 +116,16 @@ pub async fn session(store: &Store, visible: &Visible) -> Result<SessionContext>
 /// # Errors
 /// Fails like [`session`].
 pub async fn session_within(memory: u64, store: &Store, visible: &Visible) -> Result<SessionContext> {
-    let ctx = open(memory, store, visible, |_| true).await?;
+    session_in(CATALOG, &Bounds::new(memory)?, store, visible).await
+}
+
+/// Like [`session`], but its tables are in a catalog of this name, and what statements may take is
+/// shared with other sessions.
+///
+/// # Errors
+/// Fails like [`session`].
+pub async fn session_in(catalog: &str, bounds: &Bounds, store: &Store, visible: &Visible) -> Result<SessionContext> {
+    let ctx = open(catalog, bounds, store, visible, |_| true).await?;
     udf::register_class_name(&ctx, class_names(store, visible)?);
     let newest = visible.runs.last().map(String::as_str);
     sql_views::register(&ctx, newest).await.context(Kind::Query, || "cannot make the views".to_owned())?;
@@ -79,7 +139,7 @@ pub async fn session_within(memory: u64, store: &Store, visible: &Visible) -> Re
 /// # Errors
 /// Fails like [`session`].
 pub async fn training_session(store: &Store, visible: &Visible) -> Result<SessionContext> {
-    open(MEMORY, store, visible, |table| !table.has_answers()).await
+    open(CATALOG, &Bounds::new(MEMORY)?, store, visible, |table| !table.has_answers()).await
 }
 
 /// Opens a session with the functions and no tables. It runs on one thread, so that rows come out
@@ -94,7 +154,7 @@ pub fn bare_session() -> SessionContext {
 /// # Errors
 /// Returns [`Kind::Query`] if the memory cannot be bounded.
 pub fn bounded_session(memory: u64, rule: Rule) -> Result<SessionContext> {
-    Ok(context(configured(in_order(), Vec::new()), bounded(memory)?, Some(rule)))
+    Ok(context(configured(in_order(), Vec::new()), Bounds::new(memory)?.runtime, Some(rule)))
 }
 
 fn in_order() -> SessionConfig {
@@ -111,19 +171,15 @@ pub fn warnings(ctx: &SessionContext) -> Vec<String> {
 
 struct Warnings(Vec<String>);
 
-fn configured(config: SessionConfig, warnings: Vec<String>) -> SessionConfig {
-    config.with_information_schema(true).with_extension(Arc::new(Warnings(warnings)))
+/// Returns how much of each table there was when the session was opened.
+pub fn contents(ctx: &SessionContext) -> Vec<Content> {
+    ctx.copied_config().get_extension::<Contents>().map(|c| c.0.clone()).unwrap_or_default()
 }
 
-/// Returns what bounds the memory of statements, shared fairly by those parts of a plan that can
-/// write to the disk.
-fn bounded(memory: u64) -> Result<Arc<RuntimeEnv>> {
-    let pool = FairSpillPool::new(usize::try_from(memory).unwrap_or(usize::MAX));
-    RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, NonZeroUsize::MIN)))
-        .with_max_temp_directory_size(memory.saturating_mul(SPILL))
-        .build_arc()
-        .context(Kind::Query, || "cannot bound the memory of statements".to_owned())
+struct Contents(Vec<Content>);
+
+fn configured(config: SessionConfig, warnings: Vec<String>) -> SessionConfig {
+    config.with_information_schema(true).with_extension(Arc::new(Warnings(warnings)))
 }
 
 fn context(config: SessionConfig, runtime: Arc<RuntimeEnv>, first: Option<Rule>) -> SessionContext {
@@ -140,7 +196,8 @@ fn context(config: SessionConfig, runtime: Arc<RuntimeEnv>, first: Option<Rule>)
 }
 
 async fn open(
-    memory: u64,
+    catalog: &str,
+    bounds: &Bounds,
     store: &Store,
     visible: &Visible,
     wanted: impl Fn(&TableSchema) -> bool,
@@ -153,8 +210,12 @@ async fn open(
         let partitions = partitions(store, visible, table)?;
         tables.push((table, Parts::find(table, &partitions, &place, &mut warnings)?));
     }
-    let config = configured(SessionConfig::new().with_target_partitions(cores::limit()), warnings);
-    let ctx = context(config, bounded(memory)?, None);
+    let contents = tables.iter().map(|(table, parts)| parts.content(table.name())).collect();
+    let config = SessionConfig::new()
+        .with_target_partitions(cores::limit())
+        .with_default_catalog_and_schema(catalog, SCHEMA)
+        .with_extension(Arc::new(Contents(contents)));
+    let ctx = context(configured(config, warnings), bounds.runtime.clone(), None);
     if let Some((url, objects)) = on_objects {
         ctx.register_object_store(url.as_ref(), objects);
     }

@@ -74,7 +74,7 @@ impl SqlView {
 /// Registers the views with a session that has every table. `newest` is the run that bare names
 /// show; without it, views of runs are empty.
 pub(super) async fn register(ctx: &SessionContext, newest: Option<&str>) -> Result<()> {
-    if let Some(catalog) = ctx.catalog("datafusion") {
+    if let Some(catalog) = ctx.catalog(&ctx.copied_config().options().catalog.default_catalog) {
         catalog.register_schema(ALL_RUNS, Arc::new(MemorySchemaProvider::new()))?;
     }
     for SqlView { name, sql } in VIEWS {

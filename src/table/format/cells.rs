@@ -49,7 +49,7 @@ pub(super) fn flat(batch: &RecordBatch) -> Result<RecordBatch> {
 
 /// Returns the schema of the rows that [`without_views`] returns: views are a type of Arrow that
 /// many programs that read Parquet do not know.
-pub(super) fn schema_without_views(schema: &Schema) -> SchemaRef {
+pub(crate) fn schema_without_views(schema: &Schema) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| without_views_in(field));
     Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
 }
@@ -68,7 +68,7 @@ fn without_views_in(field: &Field) -> Field {
 }
 
 /// Returns the same rows in the columns of [`schema_without_views`].
-pub(super) fn without_views(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+pub(crate) fn without_views(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| cast(column, field.data_type()));
     let columns = columns.collect::<std::result::Result<_, _>>();
     remade(schema.clone(), columns.context(Kind::Query, || "cannot write the result".into())?, batch.num_rows())

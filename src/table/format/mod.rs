@@ -17,6 +17,8 @@ use parquet::arrow::ArrowWriter;
 use crate::error::{Context, Error, Kind, Result};
 use crate::table::query::explain;
 use crate::text::terminal::harmless;
+#[cfg(feature = "flight")]
+pub(crate) use cells::{schema_without_views, without_views};
 
 /// The format in which a result is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
