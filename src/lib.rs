@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! cli        one file per verb; parses, prints, shows progress, decides the exit code
+//! serve      the tables for other programs: Arrow Flight SQL, and numbers for Prometheus
 //! report     a run as one HTML page: figures by SQL, charts, pictures, where the model looks
 //! tools      a first pipeline file, diagnosing problems, exporting a model for other programs
 //! ablation   grids of runs, and their figures
@@ -55,6 +56,7 @@ pub mod panics;
 pub mod pipeline;
 pub mod report;
 pub mod runs;
+pub mod serve;
 pub mod settings;
 pub mod source;
 pub mod stage;

@@ -38,6 +38,7 @@ fn every_verb_has_a_manual_page() {
         "evaluate",
         "ablate",
         "sql",
+        "serve",
         "predict",
         "report",
         "export",
@@ -60,6 +61,21 @@ fn every_verb_has_a_manual_page() {
     for task in ["ls", "verify", "gc", "rm"] {
         assert_cmd_snapshot!(format!("help_cache_{task}"), program().args(["cache", task, "--help"]));
     }
+}
+
+#[cfg(not(feature = "flight"))]
+#[test]
+fn a_program_without_serve_says_how_to_get_it() {
+    let folder = flowers();
+    assert_cmd_snapshot!(program_in(&folder).args(["serve", "flowers.toml"]), @r"
+    success: false
+    exit_code: 2
+    ----- stdout -----
+
+    ----- stderr -----
+    error: this program was built without `serve`
+    hint: build it with --features flight, as docs/installing.md says
+    ");
 }
 
 #[test]

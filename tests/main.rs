@@ -72,6 +72,8 @@ mod rooms;
 mod run;
 mod same_bits;
 mod second_model;
+#[cfg(feature = "flight")]
+mod serve;
 mod source_folder;
 mod source_hf_parquet;
 mod source_list;

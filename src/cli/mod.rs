@@ -31,6 +31,7 @@ mod run;
 mod run_upto;
 mod runs;
 mod schema;
+mod serve;
 mod several;
 pub mod signal;
 mod size;
@@ -116,6 +117,7 @@ enum Verb {
     Evaluate(evaluate::Evaluate),
     Ablate(ablate::Ablate),
     Sql(sql::Sql),
+    Serve(serve::Serve),
     Predict(predict::Predict),
     Report(report::Report),
     Export(export::Export),
@@ -184,6 +186,7 @@ impl Cli {
             Verb::Evaluate(verb) => verb.execute(printer),
             Verb::Ablate(verb) => verb.execute(printer),
             Verb::Sql(verb) => verb.execute(printer),
+            Verb::Serve(verb) => verb.execute(printer),
             Verb::Predict(verb) => verb.execute(printer),
             Verb::Report(verb) => verb.execute(printer),
             Verb::Export(verb) => verb.execute(printer),

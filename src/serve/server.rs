@@ -1,0 +1,161 @@
+//! Starts the server, and ends it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_flight::flight_service_server::FlightServiceServer;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Server;
+use tonic::{Request, Status};
+
+use super::access::Access;
+use super::catalogue::Catalogue;
+use super::connections::{Guest, accepted};
+use super::metrics::Metrics;
+use super::service::Service;
+use super::statements::Statements;
+use super::watching::watching;
+use super::{Addresses, Settings, Told};
+use crate::config::Spec;
+use crate::cores;
+use crate::error::{Context, Error, Kind, Result};
+use crate::table::session::Bounds;
+use crate::text::numbers::counted;
+
+/// Bytes of the stack that a statement is planned on, as large as the main thread's.
+const STACK: usize = 8 << 20;
+
+/// Bytes of the longest message, and so of the longest statement.
+const LONGEST: usize = 2 << 20;
+
+/// The most requests of a connection at a time.
+const REQUESTS: u32 = 16;
+
+/// How long headers of a request may be, which are its token and what a client adds.
+const HEADERS: u32 = 16 << 10;
+
+/// How long to wait for statements to end with the server: long enough that what they have written
+/// to the disk is removed.
+const ENDING: Duration = Duration::from_secs(2);
+
+/// Serves the tables of pipelines, until `stopped` ends.
+///
+/// # Errors
+/// Returns [`Kind::Usage`] if the settings would let others read the tables who were not asked for,
+/// [`Kind::System`] if nothing can be listened to, and [`Kind::Interrupted`] once it is stopped.
+pub fn serve(
+    pipelines: Vec<Spec>,
+    settings: &Settings,
+    stopped: impl Future<Output = ()>,
+    told: impl Told,
+) -> Result<()> {
+    let access = Access::of(settings, &told)?;
+    // Whatever statements do, connections are answered.
+    let network = runtime("network", 2, 2 << 20)?;
+    let making = runtime("statement", cores::limit(), STACK)?;
+    let metrics = Arc::new(Metrics::new()?);
+    let served = network.block_on(async {
+        tokio::select! {
+            biased;
+            () = stopped => {
+                let running = u64::try_from(metrics.running.get()).unwrap_or(0);
+                Err(Error::new(Kind::Interrupted, match running {
+                    0 => "stopped on request".to_owned(),
+                    _ => format!("stopped on request, with {} running", counted(running, "statement")),
+                }))
+            }
+            served = serving(pipelines, settings, access, making.handle().clone(), metrics.clone(), told) => served,
+        }
+    });
+    making.shutdown_timeout(ENDING);
+    network.shutdown_background();
+    served
+}
+
+async fn serving(
+    pipelines: Vec<Spec>,
+    settings: &Settings,
+    access: Access,
+    making: Handle,
+    metrics: Arc<Metrics>,
+    told: impl Told,
+) -> Result<()> {
+    let told = Arc::new(told);
+    let bounds = Bounds::new(settings.memory)?;
+    let catalogue = Catalogue::new(pipelines, bounds.clone(), making.clone(), metrics.clone(), told.clone())?;
+    let catalogue = Arc::new(catalogue);
+    // What cannot be read is said now, and not to the first client.
+    catalogue.current().await?;
+    let statements = Statements::new(catalogue, metrics.clone(), making, settings.statements, settings.time);
+    let statements = Arc::new(statements);
+
+    let (listener, address) = listen(SocketAddr::new(settings.address, settings.port)).await?;
+    let monitors = match settings.metrics {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    let scheme = if access.tls.is_some() { "grpc+tls" } else { "grpc" };
+    told.listens(&Addresses {
+        flight: format!("{scheme}://{address}"),
+        metrics: monitors.as_ref().map(|(_, address)| format!("http://{address}/metrics")),
+    })?;
+    if let Some((listener, _)) = monitors {
+        tokio::spawn(watching(listener, statements.clone(), bounds));
+    }
+
+    let mut server = Server::builder()
+        .max_concurrent_streams(REQUESTS)
+        .http2_max_header_list_size(HEADERS)
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)));
+    if let Some(tls) = access.tls.clone() {
+        server = server.tls_config(tls).map_err(|cause| {
+            Error::new(Kind::Usage, "the certificate and its key cannot be used").cause(cause).hint(
+                "--tls-cert takes the certificate and those that signed it, --tls-key its private key, both as PEM",
+            )
+        })?;
+    }
+    let access = Arc::new(access);
+    let service = FlightServiceServer::new(Service(statements)).max_decoding_message_size(LONGEST);
+    let counted_refusals = metrics.clone();
+    let admit = move |request: Request<()>| {
+        if !access.admits(request.metadata()) {
+            counted_refusals.unauthenticated.inc();
+            return Err(Status::unauthenticated(
+                "this server wants its token\nhint: send `authorization: Bearer TOKEN`",
+            ));
+        }
+        if let Some(guest) = Guest::of(request.extensions()) {
+            guest.admit();
+        }
+        Ok(request)
+    };
+    let connections = accepted(listener, settings.connections, metrics.clone());
+    let served = server.add_service(InterceptedService::new(service, admit)).serve_with_incoming(connections);
+    served.await.context(Kind::System, || "cannot serve".to_owned())
+}
+
+/// Listens to an address, and returns it with the port that was taken.
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+    let cannot = || format!("cannot listen to {address}");
+    let listener = TcpListener::bind(address).await.map_err(|cause| {
+        Error::new(Kind::System, cannot())
+            .cause(cause)
+            .hint("port 0 takes one that is free; `ss -ltn` shows who listens")
+    })?;
+    let taken = listener.local_addr().context(Kind::System, cannot)?;
+    Ok((listener, taken))
+}
+
+fn runtime(name: &str, threads: usize, stack: usize) -> Result<Runtime> {
+    let built = Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name(name)
+        .thread_stack_size(stack)
+        .enable_all()
+        .build();
+    built.context(Kind::System, || "cannot start the threads of the server".to_owned())
+}

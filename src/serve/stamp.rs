@@ -1,0 +1,68 @@
+//! Tells whether a store has changed, without opening a part.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+
+use crate::error::{Context, Kind, Result};
+use crate::store::Store;
+use crate::table::schema::{self, TableSchema};
+
+/// Returns a digest of which parts a store has of all tables: of their paths, and of the files
+/// there. A part that was written again is another file.
+///
+/// # Errors
+/// Returns [`Kind::Store`] if the store cannot be read.
+pub(super) fn stamp(store: &Store) -> Result<blake3::Hash> {
+    let mut digest = blake3::Hasher::new();
+    for table in schema::all().iter().map(TableSchema::name) {
+        for name in store.partitions(table)? {
+            for part in store.partition(table, &name)?.parts()? {
+                let about = match std::fs::metadata(&part) {
+                    // It was removed after the folder was read.
+                    Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                    about => about.at(Kind::Store, "cannot look at", &part)?,
+                };
+                digest.update(part.as_os_str().as_encoded_bytes());
+                for number in
+                    [about.ino(), about.len(), about.mtime().cast_unsigned(), about.mtime_nsec().cast_unsigned()]
+                {
+                    digest.update(&number.to_le_bytes());
+                }
+            }
+        }
+    }
+    Ok(digest.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_that_comes_goes_or_changes_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let part = |name: &str| store.partition("images", "flowers").unwrap().part(name).unwrap();
+        std::fs::create_dir_all(part("a").parent().unwrap()).unwrap();
+        let mut seen = vec![stamp(&store).unwrap()];
+        assert_eq!(stamp(&store).unwrap(), seen[0]);
+        let mut look = |what: &str| {
+            let now = stamp(&store).unwrap();
+            assert!(!seen.contains(&now), "{what}");
+            seen.push(now);
+        };
+        std::fs::write(part("a"), "1").unwrap();
+        look("a part came");
+        // The same length and time, by another file under the same name.
+        let time = std::fs::metadata(part("a")).unwrap().modified().unwrap();
+        let other = folder.path().join("other");
+        std::fs::write(&other, "2").unwrap();
+        std::fs::File::options().write(true).open(&other).unwrap().set_modified(time).unwrap();
+        std::fs::rename(&other, part("a")).unwrap();
+        look("a part was written again");
+        std::fs::write(part("b"), "1").unwrap();
+        look("another came");
+        std::fs::remove_file(part("a")).unwrap();
+        look("a part went");
+    }
+}
