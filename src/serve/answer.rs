@@ -200,7 +200,20 @@ fn cut_short() -> Status {
 
 /// Says why rows cannot be made.
 fn failed(error: DataFusionError) -> Status {
-    let exhausted = matches!(error.find_root(), DataFusionError::ResourcesExhausted(_));
+    let (exhausted, unread) = match error.find_root() {
+        DataFusionError::ResourcesExhausted(_) => (true, false),
+        DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
+            (false, true)
+        }
+        _ => (false, false),
+    };
     let error = explain(error, None);
+    if unread {
+        let error = error.hint(
+            "a run may have removed rows after the statement was planned: ask again; if it fails again, \
+             `microclip-pipe cache verify PIPELINE` names what is damaged",
+        );
+        return Refusal::new(Code::Aborted, error).into();
+    }
     if exhausted { Refusal::new(Code::ResourceExhausted, error).into() } else { Refusal::from(error).into() }
 }

@@ -18,6 +18,9 @@ use crate::table::session::{Bounds, Content, contents};
 use crate::table::{session_in, warnings};
 use crate::text::nearest;
 
+/// How often to try to open tables that change meanwhile.
+const TRIES: usize = 3;
+
 /// The pipelines that are served.
 pub(super) struct Catalogue {
     pipelines: Vec<Spec>,
@@ -73,19 +76,33 @@ impl Catalogue {
         let this = self.clone();
         let opening = tokio::spawn(async move {
             let mut opened = this.opened.lock().await;
-            let worker = this.clone();
-            let stamps = blocking(&this.runtime, move || worker.stamps()).await?;
-            if let Some(opened) = opened.as_ref().filter(|opened| opened.stamps == stamps) {
-                return Ok(opened.clone());
+            let mut tries = TRIES;
+            loop {
+                let worker = this.clone();
+                let stamps = blocking(&this.runtime, move || worker.stamps()).await?;
+                if let Some(opened) = opened.as_ref().filter(|opened| opened.stamps == stamps) {
+                    return Ok(opened.clone());
+                }
+                let (worker, runtime, of) = (this.clone(), this.runtime.clone(), stamps.clone());
+                let began = Instant::now();
+                match blocking(&this.runtime, move || runtime.block_on(worker.open(of))).await {
+                    Ok(now) => {
+                        this.metrics.opened(began.elapsed());
+                        this.tell(opened.as_deref(), &now);
+                        let now = Arc::new(now);
+                        *opened = Some(now.clone());
+                        return Ok(now);
+                    }
+                    // A run removes parts, too: then what was looked at is not what was opened.
+                    Err(error) => {
+                        tries -= 1;
+                        let worker = this.clone();
+                        if tries == 0 || blocking(&this.runtime, move || worker.stamps()).await? == stamps {
+                            return Err(error);
+                        }
+                    }
+                }
             }
-            let (worker, runtime) = (this.clone(), this.runtime.clone());
-            let began = Instant::now();
-            let now = blocking(&this.runtime, move || runtime.block_on(worker.open(stamps))).await?;
-            this.metrics.opened(began.elapsed());
-            this.tell(opened.as_deref(), &now);
-            let now = Arc::new(now);
-            *opened = Some(now.clone());
-            Ok(now)
         });
         opening.await.context(Kind::Internal, || "the tables could not be opened".to_owned())?
     }
@@ -102,7 +119,7 @@ impl Catalogue {
             let SqlScope { store, visible, mut notes } = scope(spec)?;
             let context = session_in(&spec.name, &self.bounds, &store, &visible).await?;
             notes.extend(warnings(&context));
-            let notes = notes.into_iter().map(|note| format!("warning: {}", note.trim_start_matches("warning: ")));
+            let notes = notes.into_iter().map(|note| note.trim_start_matches("warning: ").to_owned());
             sessions.push(Session { name: spec.name.clone(), context, notes: notes.collect() });
         }
         for session in &sessions {
@@ -123,7 +140,7 @@ impl Catalogue {
             notes
                 .iter()
                 .filter(|note| !said.contains(note))
-                .for_each(|note| self.told.note(&format!("{name}: {note}")));
+                .for_each(|note| self.told.note(&format!("warning: {name}: {note}")));
         }
     }
 }

@@ -211,3 +211,55 @@ pub(super) fn accepted(
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    /// A guest that asked for nothing for so long.
+    fn silent(time: Duration) -> Arc<Guest> {
+        let guest = Guest::new();
+        *guest.asked.lock().unwrap() = Instant::now().checked_sub(time).unwrap();
+        Arc::new(guest)
+    }
+
+    #[test]
+    fn a_connection_ends_that_is_of_no_use() {
+        let second = Duration::from_secs(1);
+        assert_eq!(silent(ADMISSION - second).overstays(), None);
+        let stranger = silent(ADMISSION + second);
+        assert_eq!(stranger.overstays(), Some(Ended::Unadmitted));
+        stranger.admit();
+        assert_eq!(stranger.overstays(), None);
+        let idle = silent(IDLE + second);
+        idle.is_admitted.store(true, Ordering::SeqCst);
+        assert_eq!(idle.overstays(), Some(Ended::Idle));
+        // A statement that takes long is no idleness, and its end begins the time anew.
+        let busy = idle.busy();
+        assert_eq!(idle.overstays(), None);
+        drop(busy);
+        assert_eq!(idle.overstays(), None);
+        idle.end(Ended::Stuck);
+        assert_eq!(idle.overstays(), Some(Ended::Stuck));
+    }
+
+    #[tokio::test]
+    async fn a_silent_connection_is_closed_and_its_place_is_free() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let mut connections = Box::pin(accepted(listener, 1, metrics.clone()));
+        let _client = TcpStream::connect(address).await.unwrap();
+        let mut connection = connections.next().await.unwrap().unwrap();
+        *connection.guest.asked.lock().unwrap() = Instant::now().checked_sub(ADMISSION * 2).unwrap();
+        let mut read = [0; 8];
+        let error = connection.read(&mut read).await.unwrap_err();
+        assert_eq!((error.kind(), metrics.connections.get()), (io::ErrorKind::TimedOut, 1));
+        drop(connection);
+        let _other = TcpStream::connect(address).await.unwrap();
+        assert!(connections.next().await.unwrap().is_ok());
+    }
+}

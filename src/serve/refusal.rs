@@ -3,6 +3,7 @@
 
 use tonic::{Code, Status};
 
+use super::metrics::Outcome;
 use crate::error::{Error, Kind};
 
 /// The most letters of a message: it goes into a header, of which clients take a few thousand.
@@ -21,6 +22,16 @@ pub(super) type Answered<T> = Result<T, Refusal>;
 impl Refusal {
     pub(super) fn new(code: Code, error: Error) -> Self {
         Refusal { code, error: Box::new(error) }
+    }
+
+    /// Returns what a statement that is refused so is counted as.
+    pub(super) fn outcome(&self) -> Outcome {
+        match self.code {
+            Code::DeadlineExceeded => Outcome::TimedOut,
+            Code::ResourceExhausted => Outcome::Refused,
+            Code::Cancelled => Outcome::Cancelled,
+            _ => Outcome::Failed,
+        }
     }
 }
 

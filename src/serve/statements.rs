@@ -1,7 +1,7 @@
 //! Statements: planning them, with bounds, and holding them until their rows are fetched.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -16,7 +16,7 @@ use tracing::Instrument;
 
 use super::catalogue::{Catalogue, Session};
 use super::held::{Held, Room};
-use super::metrics::{Metrics, Outcome};
+use super::metrics::Metrics;
 use super::refusal::{Answered, Refusal};
 use crate::error::{Context, Error, Kind, Result};
 use crate::table::format::schema_without_views;
@@ -139,14 +139,13 @@ impl Statements {
 
     /// Waits for the turn of a statement that is to run.
     pub(super) async fn turn(&self) -> Answered<OwnedSemaphorePermit> {
-        self.turn_of(&self.running).await
+        self.turn_of(&self.running).await.inspect_err(|refusal| self.metrics.statement(refusal.outcome()))
     }
 
     async fn turn_of(&self, turns: &Arc<Semaphore>) -> Answered<OwnedSemaphorePermit> {
         if let Ok(Ok(turn)) = timeout(WAIT, turns.clone().acquire_owned()).await {
             return Ok(turn);
         }
-        self.metrics.statement(Outcome::Refused);
         let running = counted(self.most as u64, "statement");
         let error =
             Error::new(Kind::Query, format!("{running} are running, and none ended within {} s", WAIT.as_secs()))
@@ -155,6 +154,10 @@ impl Statements {
     }
 
     async fn planned(&self, asked: Asked) -> Answered<Planned> {
+        self.try_plan(asked).await.inspect_err(|refusal| self.metrics.statement(refusal.outcome()))
+    }
+
+    async fn try_plan(&self, asked: Asked) -> Answered<Planned> {
         let opened = self.catalogue.current().await?;
         let session = opened.session(asked.pipeline.as_deref())?.clone();
         let turn = self.turn_of(&self.planning).await?;
@@ -165,14 +168,12 @@ impl Statements {
             drop(turn);
             planned
         };
-        let planned = self.in_time(work.instrument(span)).await;
-        planned.inspect_err(|_| self.metrics.statement(Outcome::Failed))
+        self.in_time(work.instrument(span)).await
     }
 
     /// Does some work of a statement on the threads for that, and drops it when its time is up or
     /// this is dropped.
     async fn in_time<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Answered<T> {
-        let began = Instant::now();
         let mut tasks = JoinSet::new();
         tasks.spawn_on(work, &self.runtime);
         match timeout(self.time, tasks.join_next()).await {
@@ -181,10 +182,7 @@ impl Statements {
                 Ok(done?)
             }
             Ok(None) => Err(Error::new(Kind::Internal, "the statement was cut short").into()),
-            Err(_) => {
-                tracing::debug!("a plan was given up after {} s", began.elapsed().as_secs());
-                Err(too_long(self.time))
-            }
+            Err(_) => Err(too_long(self.time)),
         }
     }
 }
@@ -208,7 +206,7 @@ async fn plan(session: Session, asked: Asked) -> Result<Planned> {
     if let Some(values) = &asked.values {
         frame = with_values(frame, values)?;
     }
-    notes.extend(removed_logits(&context, &frame).await?.map(|note| format!("warning: {note}")));
+    notes.extend(removed_logits(&context, &frame).await?);
     let mut schema = schema_without_views(frame.schema().as_arrow());
     if !notes.is_empty() {
         let mut metadata = schema.metadata().clone();

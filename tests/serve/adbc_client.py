@@ -35,7 +35,7 @@ def same(ours, theirs, what):
 
 
 connection = connect(os.environ["TOKEN"])
-STATEMENT = "SELECT i.path, i.split, p.class_id, p.confidence FROM predictions p JOIN images i USING (image_id) ORDER BY i.path"
+STATEMENT = "SELECT i.path, i.split, p.class_id, CAST(p.confidence AS DOUBLE) AS confidence FROM predictions p JOIN images i USING (image_id) ORDER BY i.path"
 expected = printed(STATEMENT)
 assert len(expected) == 18, expected
 
@@ -63,11 +63,12 @@ print("Polars", frame.shape)
 with connection.cursor() as cursor:
     cursor.execute("SELECT image_id, cls_feature FROM embeddings")
     features = cursor.fetch_record_batch()
-    rows, width = duckdb.sql("SELECT count(*), min(len(cls_feature)) FROM features").fetchone()
+    db = duckdb.connect()
+    (rows, width) = db.execute("SELECT count(*), min(len(cls_feature)) FROM features").fetchall()[0]
     assert rows == 18 and width > 8, (rows, width)
     cursor.execute(STATEMENT)
     predictions = cursor.fetch_record_batch()
-    counts = duckdb.sql("SELECT split, count(*) FROM predictions GROUP BY split ORDER BY split").fetchall()
+    counts = db.execute("SELECT split, count(*) FROM predictions GROUP BY split ORDER BY split").fetchall()
     same(counts, [("test", 6), ("train", 12)], "DuckDB")
     print("DuckDB", counts)
 

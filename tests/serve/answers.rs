@@ -7,7 +7,7 @@ use microclip_pipe::table::sql_views::{ALL_RUNS, VIEWS};
 use microclip_pipe::table::{self, schema};
 use tonic::Code;
 
-use super::{Server, fetched, ingested, json, refused, rows};
+use super::{Server, fetched, ingested, json, refused, rows, status};
 use crate::pipeline::Pipeline;
 
 /// The statements that a page shows.
@@ -62,6 +62,22 @@ async fn what_was_committed_meanwhile_is_seen() {
     pipeline.ok("ingest", &[]);
     assert_eq!(json(&rows(&mut client, count).await), "{\"images\":9,\"splits\":2}\n");
     assert_eq!(json(&fetched(&mut client, early).await.unwrap()), "{\"images\":0}\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_were_removed_meanwhile_are_not_taken_for_none() {
+    let pipeline = ingested();
+    let server = Server::start(&pipeline, &[]);
+    let mut client = server.client().await;
+    let sql = "SELECT count(DISTINCT path) AS paths FROM images";
+    let info = client.execute(sql.to_owned(), None).await.unwrap();
+    std::fs::remove_dir_all(pipeline.path("store/images")).unwrap();
+    let (code, said) = status(fetched(&mut client, info).await.unwrap_err());
+    assert!(
+        code == Code::Aborted && said.contains("removed rows after the statement was planned: ask again"),
+        "{code} {said}"
+    );
+    assert_eq!(json(&rows(&mut client, sql).await), "{\"paths\":0}\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
