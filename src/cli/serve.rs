@@ -16,8 +16,8 @@ use crate::serve::{Addresses, Settings, TOKEN, Told, serve};
 /// Returns what `serve --help` says first.
 fn long_about() -> String {
     format!(
-        "Serves the tables of pipelines to other programs by Arrow Flight SQL: to Python (ADBC, for pandas, Polars and DuckDB), \
-         JDBC and ODBC. Statements are those of `sql`: they only read, and see what a run has written until then, also while it \
+        "Serves the tables of pipelines to other programs by Arrow Flight SQL: to Python through ADBC (pandas, Polars, DuckDB), and \
+         to whatever else has a driver. Statements are those of `sql`: they only read, and see what a run has written until then, also while it \
          goes on. Each pipeline is a catalog of its name; the first one's tables need no prefix.\n\n\
          The first line on standard output is the address, once it is listened to. Without a token, only this machine may \
          connect; for others, a token and a certificate are needed. The token is in a file, or in {TOKEN}. Whoever has it may \
