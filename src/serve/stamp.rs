@@ -8,12 +8,19 @@ use crate::store::Store;
 use crate::table::schema::{self, TableSchema};
 
 /// Returns a digest of which parts a store has of all tables: of their paths, and of the files
-/// there. A part that was written again is another file.
+/// there. A part that was written again is another file. Of a store on objects, it is of all
+/// objects and their tags, which take one list.
 ///
 /// # Errors
-/// Returns [`Kind::Store`] if the store cannot be read.
+/// Returns [`Kind::Store`] if the store cannot be read, [`Kind::Network`] if it is not listed.
 pub(super) fn stamp(store: &Store) -> Result<blake3::Hash> {
     let mut digest = blake3::Hasher::new();
+    if let Some(replica) = store.replica() {
+        replica.objects()?.iter().for_each(|(key, tag)| {
+            digest.update(format!("{key} {tag}\n").as_bytes());
+        });
+        return Ok(digest.finalize());
+    }
     for table in schema::all().iter().map(TableSchema::name) {
         for name in store.partitions(table)? {
             for part in store.partition(table, &name)?.parts()? {

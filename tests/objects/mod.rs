@@ -5,7 +5,7 @@ mod fetching;
 mod init;
 mod real;
 mod results;
-mod server;
+pub mod server;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

@@ -5,6 +5,8 @@ mod answers;
 mod catalogue;
 mod hostile;
 mod metrics;
+#[cfg(feature = "stores")]
+mod on_objects;
 mod parameters;
 mod python;
 mod stopping;

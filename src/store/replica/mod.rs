@@ -148,6 +148,19 @@ impl Replica {
         Ok(listed.keys().map(|key| self.path(key)).collect())
     }
 
+    /// Returns the keys of all objects that are of tables or checkpoints, and what each is known
+    /// by, sorted.
+    ///
+    /// # Errors
+    /// Fails like [`entries`](Self::entries).
+    #[cfg(feature = "flight")]
+    pub(crate) fn objects(&self) -> Result<Vec<(String, String)>> {
+        let listed = self.bucket.list("")?.into_iter().filter(|object| !object.key.starts_with("locks/"));
+        let mut all: Vec<(String, String)> = listed.map(|object| (object.key, object.tag)).collect();
+        all.sort();
+        Ok(all)
+    }
+
     /// Returns the folders in a folder.
     ///
     /// # Errors

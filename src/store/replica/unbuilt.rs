@@ -66,6 +66,11 @@ impl Replica {
         match *self {}
     }
 
+    #[cfg(feature = "flight")]
+    pub(crate) fn objects(&self) -> Result<Vec<(String, String)>> {
+        match *self {}
+    }
+
     pub(super) fn folders(&self, _: &Path) -> Result<Vec<PathBuf>> {
         match *self {}
     }
