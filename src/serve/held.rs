@@ -57,17 +57,23 @@ impl<T: Clone> Held<T> {
         self.fits(&things, bytes).then(|| insert(&mut things, value, bytes)).transpose()
     }
 
-    /// Returns the thing with this handle, if there is one.
-    pub(super) fn get(&self, handle: &[u8]) -> Option<T> {
-        self.change(handle, |value| value.clone())
+    /// Puts a thing in the place of the one with this handle, if there is one. Returns whether
+    /// there was room for it.
+    pub(super) fn replace_if_it_fits(&self, handle: &[u8], value: T, bytes: usize) -> Option<bool> {
+        let mut things = self.current();
+        let old = things.remove(handle)?;
+        let fits = self.fits(&things, bytes);
+        let new = if fits { Thing { value, bytes, used: Instant::now() } } else { old };
+        things.insert(handle.to_owned(), new);
+        Some(fits)
     }
 
-    /// Changes the thing with this handle, if there is one.
-    pub(super) fn change<R>(&self, handle: &[u8], change: impl FnOnce(&mut T) -> R) -> Option<R> {
+    /// Returns the thing with this handle, if there is one.
+    pub(super) fn get(&self, handle: &[u8]) -> Option<T> {
         let mut things = self.current();
         let thing = things.get_mut(handle)?;
         thing.used = Instant::now();
-        Some(change(&mut thing.value))
+        Some(thing.value.clone())
     }
 
     /// Forgets the thing with this handle.
@@ -121,6 +127,15 @@ mod tests {
         assert_eq!((held.len(), held.get(&fourth), held.get(&large)), (1, None, Some(4)));
         held.forget(&large);
         assert_eq!(held.get(&large), None);
+    }
+
+    #[test]
+    fn a_thing_grows_only_where_there_is_room() {
+        let held = held(Duration::from_secs(60));
+        let (one, _other) = (held.keep(1, 30).unwrap(), held.keep(2, 30).unwrap());
+        assert_eq!((held.replace_if_it_fits(&one, 3, 71), held.get(&one)), (Some(false), Some(1)));
+        assert_eq!((held.replace_if_it_fits(&one, 3, 70), held.get(&one)), (Some(true), Some(3)));
+        assert_eq!((held.replace_if_it_fits(b"none", 3, 1), held.len()), (None, 2));
     }
 
     #[test]

@@ -48,6 +48,13 @@ pub(super) struct Asked {
     pub(super) values: Option<RecordBatch>,
 }
 
+impl Asked {
+    /// Returns the bytes that it takes to keep it.
+    fn bytes(&self) -> usize {
+        self.sql.len() + self.values.as_ref().map_or(0, RecordBatch::get_array_memory_size)
+    }
+}
+
 /// A statement whose rows can be fetched.
 pub(super) struct Planned {
     pub(super) frame: DataFrame,
@@ -87,7 +94,7 @@ impl Statements {
 
     /// Plans a statement, and holds it under a handle.
     pub(super) async fn ask(&self, asked: Asked) -> Answered<(Vec<u8>, Arc<Planned>)> {
-        let bytes = asked.sql.len();
+        let bytes = asked.bytes();
         let planned = Arc::new(self.planned(asked).await?);
         Ok((self.plans.keep(planned.clone(), bytes)?, planned))
     }
@@ -106,20 +113,19 @@ impl Statements {
     pub(super) async fn prepare(&self, asked: Asked) -> Answered<(Vec<u8>, SchemaRef, Schema)> {
         let planned = self.planned(asked.clone()).await?;
         let parameters = parameters(&planned.frame)?;
-        let bytes = asked.sql.len();
-        match self.prepared.keep_if_it_fits(asked, bytes)? {
-            Some(handle) => Ok((handle, planned.schema, parameters)),
-            None => {
-                let error = Error::new(Kind::Query, "too many prepared statements are kept")
-                    .hint("close some; those that are not used for an hour go by themselves");
-                Err(Refusal::new(Code::ResourceExhausted, error))
-            }
-        }
+        let bytes = asked.bytes();
+        let handle = self.prepared.keep_if_it_fits(asked, bytes)?.ok_or_else(too_many)?;
+        Ok((handle, planned.schema, parameters))
     }
 
     /// Binds a row to the parameters of a prepared statement.
     pub(super) fn bind(&self, handle: &[u8], row: RecordBatch) -> Answered<()> {
-        self.prepared.change(handle, |asked| asked.values = Some(row)).ok_or_else(unprepared)
+        let asked = Asked { values: Some(row), ..self.prepared(handle)? };
+        let bytes = asked.bytes();
+        match self.prepared.replace_if_it_fits(handle, asked, bytes).ok_or_else(unprepared)? {
+            true => Ok(()),
+            false => Err(too_many()),
+        }
     }
 
     /// Returns a prepared statement with what is bound to it.
@@ -192,6 +198,12 @@ pub(super) fn too_long(limit: Duration) -> Refusal {
     let error = Error::new(Kind::Query, format!("the statement took longer than {} s", limit.as_secs()))
         .hint("ask for less, and fetch rows as they come; serve's --time-limit allows more");
     Refusal::new(Code::DeadlineExceeded, error)
+}
+
+fn too_many() -> Refusal {
+    let error = Error::new(Kind::Query, "too many prepared statements are kept, with what is bound to them")
+        .hint("close some; those that are not used for an hour go by themselves");
+    Refusal::new(Code::ResourceExhausted, error)
 }
 
 fn unprepared() -> Refusal {
