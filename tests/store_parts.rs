@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int32Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use microclip_pipe::store::once::Once;
-use microclip_pipe::store::{Partition, Store, reader};
+use microclip_pipe::store::{Partition, Store, Turn, reader};
 use microclip_pipe::table::{self, Dims, arrays};
 
 fn labels() -> SchemaRef {
@@ -183,4 +183,36 @@ fn a_picture_that_another_process_has_added_meanwhile_is_left_out() {
     assert_eq!(all, expected);
     assert_eq!(files(&partition).len(), 3, "a part without new pictures is none, and nothing else is left");
     assert_eq!(reader::footer(&partition.parts().unwrap()[1]).unwrap().rows, 2);
+}
+
+#[test]
+fn the_number_of_a_part_that_was_set_aside_is_not_given_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let Turn::Ours(store) = Store::try_share(dir.path().join("store"), Arc::new(|_: &str| {})).unwrap() else {
+        panic!()
+    };
+    let partition = store.partition("labels", "flowers").unwrap();
+    let once = || Once::new(partition.clone(), labels(), Vec::new(), Box::new(|_| true));
+    let part = |once: &mut Once, from: i32, to: i32| {
+        let mut part = once.begin().unwrap();
+        part.write(&rows(from, to)).unwrap();
+        once.finish(part).unwrap();
+    };
+    let (mut one, mut other) = (once(), once());
+    part(&mut one, 0, 2);
+    part(&mut one, 2, 4);
+    store.set_aside(&partition.dir().join("part-00001.parquet"), "is of no use").unwrap();
+    // The first has looked at the part that goes, and must look at the one that comes in its place.
+    part(&mut other, 4, 6);
+    part(&mut one, 4, 8);
+    assert_eq!(
+        files(&partition),
+        ["part-00000.parquet", "part-00002.parquet", "part-00003.parquet"].map(str::to_owned).into()
+    );
+    let mut ids = Vec::new();
+    reader::each_image_id(&partition, |id| ids.push(id.to_owned())).unwrap();
+    let all = ids.len();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((all, ids.len()), (6, 6), "pictures 0, 1 and 4 to 7, once each");
 }

@@ -17,8 +17,8 @@ use crate::objects::Address;
 use crate::pipeline::wait_for_lock;
 use crate::runs::holdings::{Examined, examine, holdings};
 use crate::runs::references::{References, Reuse, readers_of_priors};
-use crate::store::Store;
 use crate::store::inventory::{self, Holding, Removed};
+use crate::store::{Store, files};
 use crate::text::nearest::nearest;
 use crate::text::numbers::counted;
 
@@ -150,7 +150,7 @@ impl Ls {
     fn verify(&self, printer: &Printer) -> Result<()> {
         let store = Store::open_read(&self.common.load_without_sentences()?.store)?;
         let Examined { files, bytes, unsound } = examine(&store)?;
-        let lines: Vec<String> = unsound.iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
+        let lines: Vec<String> = unsound.iter().map(|(path, why)| format!("{}: {why}", files::shown(path))).collect();
         if lines.is_empty() {
             return printer.result(&format!(
                 "{}, {}: all as they were written",

@@ -131,7 +131,7 @@ impl Overrides {
 /// Returns the folder that `--store` names, as an absolute path, or the address; it need not exist
 /// yet.
 pub(super) fn store_folder(store: &Path) -> Result<PathBuf> {
-    if let Some(address) = store.to_str().filter(|_| !store.exists()).and_then(Address::of_store) {
+    if let Some(address) = store.to_str().and_then(Address::of_store) {
         return match address {
             Ok(address) => Ok(PathBuf::from(address.to_string())),
             Err(why) => Err(Error::new(Kind::Usage, format!("--store is an address, {why}")).hint(STORES)),

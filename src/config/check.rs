@@ -263,10 +263,12 @@ fn on_hub(name: &str, text: &str, path: &Path, must: Must) -> Result<Option<Name
 /// Returns the address of objects that a text in the place of a path means. A page of the hub is
 /// none.
 fn of_objects(name: &str, text: &str, path: &Path, must: Must) -> Result<Option<Address>, Mistake> {
-    if !matches!(must, Must::BeDataset | Must::MayBeNew) || path.exists() || Name::parse(text).is_some() {
-        return Ok(None);
-    }
-    let address = if must == Must::MayBeNew { Address::of_store(text) } else { Address::parse(text) };
+    let address = match must {
+        // Whatever lies there by that name: a folder `s3:` would take the place of the store.
+        Must::MayBeNew => Address::of_store(text),
+        Must::BeDataset if !path.exists() && Name::parse(text).is_none() => Address::parse(text),
+        _ => None,
+    };
     address.transpose().map_err(|why| {
         // A password is shown to nobody.
         let shown = if text.contains('@') { "an address".to_owned() } else { shorten(text) };

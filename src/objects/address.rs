@@ -65,8 +65,13 @@ impl Address {
     /// Reads the address of a store: like [`parse`](Self::parse), but every other text with a
     /// scheme is an error, since a folder of that name would be made otherwise.
     pub fn of_store(text: &str) -> Option<Result<Address, String>> {
-        let (scheme, rest) = text.split_once("://")?;
-        let is_scheme = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let (scheme, rest) = text.split_once(":/")?;
+        let is_known = SCHEMES.iter().any(|(name, _)| name.eq_ignore_ascii_case(scheme));
+        let Some(rest) = rest.strip_prefix('/') else {
+            return is_known.then(|| Err(format!("with a slash too few: {scheme}://{rest}")));
+        };
+        let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
         Address::parse(text).or_else(|| {
             is_scheme.then(|| match scheme {
                 "file" => Err(format!("and a folder is named without it: {rest}")),
@@ -199,6 +204,8 @@ mod tests {
         let refused = |text: &str| Address::of_store(text).unwrap().unwrap_err();
         assert_eq!(refused("file:///data/store"), "and a folder is named without it: /data/store");
         assert_eq!(refused("ftp://host/store"), "at which no store can be");
+        assert_eq!(refused("s3+x://host/store"), "at which no store can be");
+        assert_eq!(refused("s3:/bucket/store"), "with a slash too few: s3://bucket/store");
         assert!(refused("s3://").contains("names no bucket"));
     }
 

@@ -47,6 +47,8 @@ const ANOTHER: &str = "Amazon's, Google's and Azure's own services answer rightl
 pub struct Bucket {
     address: Address,
     objects: Arc<dyn ObjectStore>,
+    /// How long anything may take.
+    limit: Duration,
 }
 
 /// An object that is there.
@@ -111,8 +113,24 @@ impl Bucket {
             .hint(STORES));
         }
         let whole = client::open_on(runtime()?.handle(), address, AGAIN)?;
-        let objects = Arc::new(PrefixStore::new(whole, Location::from(address.key.as_str())));
-        Ok(Bucket { address: address.clone(), objects })
+        let objects = Arc::new(PrefixStore::new(whole, place(&address.key)));
+        Ok(Bucket { address: address.clone(), objects, limit: Duration::from_secs(7_200) })
+    }
+
+    /// Returns the same objects, of which nothing that is asked may take longer.
+    pub fn within(&self, limit: Duration) -> Bucket {
+        Bucket { limit, ..self.clone() }
+    }
+
+    /// Waits for requests to end, for as long as they may take.
+    fn wait<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+        let (limit, address) = (self.limit, self.address.clone());
+        wait(async move {
+            tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+                let what = format!("{address} did not answer for {:.0} s", limit.as_secs_f64());
+                Err(Error::new(Kind::Network, what).hint("run again: what was written is kept"))
+            })
+        })
     }
 
     /// Returns the address.
@@ -135,8 +153,8 @@ impl Bucket {
     /// Returns [`Kind::Network`] if the service is not reached or does not list them.
     pub fn list(&self, folder: &str) -> Result<Vec<Listed>> {
         let (bucket, folder) = (self.clone(), folder.to_owned());
-        wait(async move {
-            let listed = bucket.objects.list(Some(&Location::from(folder.as_str()))).map_ok(listed).try_collect().await;
+        self.wait(async move {
+            let listed = bucket.objects.list(Some(&place(&folder))).map_ok(listed).try_collect().await;
             listed.map_err(|error| refused("cannot list", &bucket.at(&folder), &error))
         })
     }
@@ -147,8 +165,8 @@ impl Bucket {
     /// Fails like [`list`](Self::list).
     pub fn folders(&self, folder: &str) -> Result<Vec<String>> {
         let (bucket, folder) = (self.clone(), folder.to_owned());
-        wait(async move {
-            let found = bucket.objects.list_with_delimiter(Some(&Location::from(folder.as_str()))).await;
+        self.wait(async move {
+            let found = bucket.objects.list_with_delimiter(Some(&place(&folder))).await;
             let found = found.map_err(|error| refused("cannot list", &bucket.at(&folder), &error))?;
             Ok(found.common_prefixes.iter().filter_map(|path| path.filename().map(str::to_owned)).collect())
         })
@@ -160,12 +178,13 @@ impl Bucket {
     /// Returns [`Kind::Network`] if the service is not reached or does not say it.
     pub fn head(&self, key: &str) -> Result<Option<Listed>> {
         let (bucket, key) = (self.clone(), key.to_owned());
-        wait(async move { bucket.asked(&key).await })
+        self.wait(async move { bucket.asked(&key).await })
     }
 
     async fn asked(&self, key: &str) -> Result<Option<Listed>> {
-        match self.objects.head(&Location::from(key)).await {
-            Ok(meta) => Ok(Some(listed(meta))),
+        match self.objects.head(&place(key)).await {
+            // Its place is that of the whole bucket here, and of the address in a list.
+            Ok(meta) => Ok(Some(Listed { key: key.to_owned(), ..listed(meta) })),
             Err(Theirs::NotFound { .. }) => Ok(None),
             Err(error) => Err(refused("cannot look at", &self.at(key), &error)),
         }
@@ -177,9 +196,9 @@ impl Bucket {
     /// Returns [`Kind::Network`] if the service is not reached or does not give them.
     pub fn get(&self, key: &str) -> Result<Option<(Bytes, Version)>> {
         let (bucket, key) = (self.clone(), key.to_owned());
-        wait(async move {
+        self.wait(async move {
             let refused = |error| refused("cannot read", &bucket.at(&key), &error);
-            let got = match bucket.objects.get(&Location::from(key.as_str())).await {
+            let got = match bucket.objects.get(&place(&key)).await {
                 Err(Theirs::NotFound { .. }) => return Ok(None),
                 got => got.map_err(refused)?,
             };
@@ -194,14 +213,14 @@ impl Bucket {
     /// Returns [`Kind::Network`] if it is another object by now, or the service does not give them.
     pub fn range(&self, key: &str, tag: &str, range: Range<u64>) -> Result<Bytes> {
         let (bucket, key, tag) = (self.clone(), key.to_owned(), tag.to_owned());
-        wait(async move { bucket.block(&key, &tag, range).await })
+        self.wait(async move { bucket.block(&key, &tag, range).await })
     }
 
     async fn block(&self, key: &str, tag: &str, range: Range<u64>) -> Result<Bytes> {
         let refused = |error| refused("cannot read", &self.at(key), &error);
         let asked = range.end - range.start;
         let options = GetOptions::new().with_if_match(Some(tag)).with_range(Some(range));
-        let got = self.objects.get_opts(&Location::from(key), options).await.map_err(refused)?;
+        let got = self.objects.get_opts(&place(key), options).await.map_err(refused)?;
         let bytes = got.bytes().await.map_err(refused)?;
         if bytes.len() as u64 != asked {
             let what = format!("{} ended after {} bytes of {asked}", self.at(key), bytes.len());
@@ -218,7 +237,7 @@ impl Bucket {
     pub fn fetch(&self, object: &Listed, into: &File) -> Result<()> {
         let (bucket, object) = (self.clone(), object.clone());
         let into = into.try_clone().context(Kind::Store, || "cannot write what is fetched".to_owned())?;
-        wait(async move {
+        self.wait(async move {
             let Listed { key, size, tag, .. } = &object;
             let starts = (0..*size).step_by(BLOCK as usize);
             let one = |start: u64| {
@@ -242,8 +261,8 @@ impl Bucket {
     /// all the same.
     pub fn create(&self, key: &str, bytes: Bytes) -> Result<Created> {
         let (bucket, key) = (self.clone(), key.to_owned());
-        wait(async move {
-            let place = Location::from(key.as_str());
+        self.wait(async move {
+            let place = place(&key);
             let mut tries = 0;
             loop {
                 let put = bucket.objects.put_opts(&place, bytes.clone().into(), PutMode::Create.into()).await;
@@ -278,8 +297,8 @@ impl Bucket {
     /// Returns [`Kind::Network`] if the service is not reached or does not take it.
     pub fn write(&self, key: &str, bytes: Bytes) -> Result<String> {
         let (bucket, key) = (self.clone(), key.to_owned());
-        wait(async move {
-            let put = bucket.objects.put(&Location::from(key.as_str()), bytes.into()).await;
+        self.wait(async move {
+            let put = bucket.objects.put(&place(&key), bytes.into()).await;
             bucket.tag(&key, put.map_err(|error| refused("cannot write", &bucket.at(&key), &error))?).await
         })
     }
@@ -292,8 +311,8 @@ impl Bucket {
     /// all the same.
     pub fn replace(&self, key: &str, read: &Version, bytes: Bytes) -> Result<bool> {
         let (bucket, key, read) = (self.clone(), key.to_owned(), read.0.clone());
-        wait(async move {
-            let place = Location::from(key.as_str());
+        self.wait(async move {
+            let place = place(&key);
             match bucket.objects.put_opts(&place, bytes.into(), PutMode::Update(read).into()).await {
                 Ok(_) => Ok(true),
                 Err(Theirs::Precondition { .. } | Theirs::AlreadyExists { .. } | Theirs::NotFound { .. }) => Ok(false),
@@ -308,8 +327,8 @@ impl Bucket {
     /// Returns [`Kind::Network`] if the service is not reached or does not remove it.
     pub fn remove(&self, key: &str) -> Result<()> {
         let (bucket, key) = (self.clone(), key.to_owned());
-        wait(async move {
-            match bucket.objects.delete(&Location::from(key.as_str())).await {
+        self.wait(async move {
+            match bucket.objects.delete(&place(&key)).await {
                 Ok(()) | Err(Theirs::NotFound { .. }) => Ok(()),
                 Err(error) => Err(refused("cannot remove", &bucket.at(&key), &error)),
             }
@@ -324,8 +343,8 @@ impl Bucket {
     /// Returns [`Kind::Network`] if the service is not reached, takes nothing, or is such a one.
     pub fn require_conditions(&self, key: &str) -> Result<()> {
         let (bucket, key) = (self.clone(), key.to_owned());
-        wait(async move {
-            let place = Location::from(key.as_str());
+        self.wait(async move {
+            let place = place(&key);
             let writes = |text: &'static str, mode: PutMode| bucket.objects.put_opts(&place, text.into(), mode.into());
             let refused = |error: Theirs| refused("cannot write to", &bucket.address, &error);
             let careless = |what: &str| {
@@ -361,6 +380,12 @@ impl Bucket {
             _ => Ok(self.asked(key).await?.map(|there| there.tag).unwrap_or_default()),
         }
     }
+}
+
+/// Returns where the object of a name is. The name is taken as it is, as it is in an address of
+/// pictures and by other programs; `Location::from` would write `%C3%BC` for `ü` into it.
+fn place(key: &str) -> Location {
+    Location::parse(key).unwrap_or_else(|_| Location::from(key))
 }
 
 fn listed(meta: ObjectMeta) -> Listed {

@@ -24,6 +24,9 @@ const CONNECT: Duration = Duration::from_secs(15);
 /// way as objects are fetched at once.
 const REQUEST: Duration = Duration::from_secs(300);
 
+/// How long a request may take that sends a whole part.
+const WHOLE: Duration = Duration::from_secs(1_800);
+
 /// How long a server that is busy, or breaks off, is asked again.
 const AGAIN: Duration = Duration::from_secs(600);
 
@@ -53,9 +56,12 @@ pub(super) fn open_on(runtime: &Handle, address: &Address, again: Duration) -> R
 fn client(address: &Address, again: Duration, runtime: Option<&Handle>) -> Result<Arc<dyn ObjectStore>> {
     let options =
         // Only an address that says http:// leads there.
-        ClientOptions::new().with_connect_timeout(CONNECT).with_timeout(REQUEST).with_allow_http(true);
+        ClientOptions::new().with_connect_timeout(CONNECT).with_allow_http(true);
     let backoff = BackoffConfig { max_backoff: Duration::from_secs(15), ..BackoffConfig::default() };
-    let retries = RetryConfig { max_retries: 8, retry_timeout: again, backoff };
+    // A store of results is asked for as long as it may take to start again.
+    let (max_retries, longest) = if runtime.is_some() { (40, WHOLE) } else { (8, REQUEST) };
+    let options = options.with_timeout(longest);
+    let retries = RetryConfig { max_retries, retry_timeout: again, backoff };
     let Address { scheme, service, host, .. } = address;
     let url = format!("{scheme}://{host}");
     // The builders have the same methods, and no trait in common.

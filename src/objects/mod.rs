@@ -38,6 +38,10 @@ use crate::stop::Stop;
 /// The variable that names the folder of what was fetched.
 const CACHE: &str = "MICROCLIP_CACHE";
 
+/// What to do about a folder for what is fetched that cannot be made.
+pub const KEPT: &str =
+    "what is fetched is kept below the folder that MICROCLIP_CACHE names: name one that you may write to";
+
 /// Which of the objects below an address are fetched.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted {

@@ -24,7 +24,11 @@ pub(super) fn refused(doing: &str, address: &Address, error: &Theirs) -> Error {
 
 /// Returns the error of `doing` something with an object of a store of results.
 pub(super) fn refused_to_store(doing: &str, address: &Address, error: &Theirs) -> Error {
-    worded(doing, address, error, "Run again once it is: what was written is kept")
+    match error {
+        Theirs::NotFound { .. } => Error::new(Kind::Store, format!("{doing} {address}: there is no such object"))
+            .hint("another process may have removed it: run again"),
+        _ => worded(doing, address, error, "Run again once it is: what was written is kept"),
+    }
 }
 
 fn worded(doing: &str, address: &Address, error: &Theirs, otherwise: &str) -> Error {
@@ -47,6 +51,9 @@ fn worded(doing: &str, address: &Address, error: &Theirs, otherwise: &str) -> Er
             .any(|word| said.contains(word));
     let refused = Error::new(Kind::Network, format!("{doing} {address}: {said}"));
     match error {
+        _ if said.contains("NoSuchBucket") => {
+            refused.hint("is that its name, at the server that is meant? A bucket is made with the service's own tools")
+        }
         Theirs::NotFound { .. } => {
             Error::new(Kind::Input, format!("{doing} {address}: there is no such object, {said}")).hint(NAMES)
         }

@@ -11,7 +11,7 @@ use crate::stage::pictures::Pictures;
 use crate::stage::stored_tensors::StoredTensors;
 use crate::stop::Stop;
 use crate::store::layout::Partition;
-use crate::store::reader;
+use crate::store::{files, reader};
 use crate::table::tensor;
 
 /// Returns vectors (rows, d), with a row for each picture in their order. They are read from the
@@ -50,7 +50,7 @@ fn rows_of(partition: &Partition, pictures: &Pictures, stop: &Stop) -> Result<(V
         found if found == wanted.len() => Ok((parts, rows)),
         found => Err(Error::new(
             Kind::Store,
-            format!("{} has {found} of {} pictures", partition.dir().display(), wanted.len()),
+            format!("{} has {found} of {} pictures", files::shown(partition.dir()), wanted.len()),
         )
         .hint("run the pipeline again: what is missing is computed")),
     }

@@ -56,6 +56,15 @@ pub(crate) fn open(path: &Path) -> Result<File> {
     File::open(path).at(Kind::Store, "cannot read", path)
 }
 
+/// Fetches what is kept of an object anew, and returns whether there was one: a file of a folder is
+/// all that there is of it.
+///
+/// # Errors
+/// Returns [`Kind::Network`] if it cannot be fetched, [`Kind::Store`] if it cannot be written.
+pub(super) fn renew(path: &Path) -> Result<bool> {
+    replica::of(path).map_or(Ok(false), |replica| replica.renew(path))
+}
+
 /// Returns what is in a file.
 ///
 /// # Errors
@@ -77,6 +86,14 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
         gone => gone.at(Kind::Store, "cannot remove", path),
+    }
+}
+
+/// Returns a file as users know it: its path, or its address on a store of objects.
+pub(crate) fn shown(path: &Path) -> String {
+    match replica::of(path) {
+        Some(replica) => replica.shown(path),
+        None => path.display().to_string(),
     }
 }
 

@@ -115,6 +115,15 @@ pub fn examine(path: &Path) -> Result<Verdict> {
 /// # Errors
 /// Returns [`Kind::Store`] if the file cannot be opened, or the error of `block`.
 pub(super) fn examine_by_blocks(path: &Path, block: &dyn Fn(u64) -> Result<()>) -> Result<Verdict> {
+    let verdict = examined(path, block)?;
+    // What this machine keeps of an object may be damaged where the object is not.
+    if matches!(verdict, Verdict::Damaged(_)) && files::renew(path)? {
+        return examined(path, block);
+    }
+    Ok(verdict)
+}
+
+fn examined(path: &Path, block: &dyn Fn(u64) -> Result<()>) -> Result<Verdict> {
     let verdict = seal::verdict(path, block)?;
     if !matches!(verdict, Verdict::Damaged(_)) || seal::has_one(path) {
         return Ok(verdict);

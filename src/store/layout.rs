@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::objects;
 use crate::store::files::{self, entries};
-use crate::store::lock::{Lock, Watch};
+use crate::store::lock::{Lock, QUARANTINE, Watch};
 use crate::store::replica::{self, Replica};
 use crate::store::temporary;
 
@@ -58,8 +59,9 @@ impl Store {
     /// Returns [`Kind::Store`] if the folder cannot be created or written to.
     pub fn open(path: impl Into<PathBuf>) -> Result<Store> {
         let store = Store::at(path.into())?;
-        temporary::make_folder(&store.root).map_err(|e| cannot_make(&store.root, e))?;
-        require_writable(&store.root)?;
+        let of_cache = |e: Error| if store.is_on_objects() { e.hint(objects::KEPT) } else { e };
+        temporary::make_folder(&store.root).map_err(|e| of_cache(cannot_make(&store.root, e)))?;
+        require_writable(&store.root).map_err(of_cache)?;
         store.replica.as_ref().map_or(Ok(()), |replica| replica.require_writable())?;
         Ok(store)
     }
@@ -323,6 +325,15 @@ impl Partition {
             entries(&self.dir)?.into_iter().filter(|path| path.extension() == Some(OsStr::new(PART))).collect();
         parts.sort();
         Ok(parts)
+    }
+
+    /// Returns the parts that were set aside. Their numbers are not given again: another process
+    /// may have looked at the part that had the number, and would not look at the new one.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Store`] if the folder cannot be read.
+    pub(super) fn aside(&self) -> Result<Vec<PathBuf>> {
+        entries(&self.root().join(QUARANTINE).join(&self.table).join(&self.name))
     }
 
     /// Returns the path of the part with that name.

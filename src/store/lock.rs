@@ -21,7 +21,7 @@ use std::time::SystemTime;
 use crate::cores;
 use crate::error::{Context, Error, Kind, Result};
 use crate::store::claim::{self, Holder};
-use crate::store::files::on_disk;
+use crate::store::files::{self, on_disk};
 use crate::store::inventory;
 use crate::store::layout::Store;
 use crate::store::replica::{self, Lease};
@@ -242,7 +242,7 @@ impl Lock {
             Verdict::Damaged(why) => self.set_aside(path, &format!("is damaged ({why})"))?,
             Verdict::Older(which) => self.set_aside(path, &format!("is of an earlier version ({which})"))?,
             Verdict::Newer(which) => {
-                let what = format!("{} was written by a later version of microclip-pipe ({which})", path.display());
+                let what = format!("{} was written by a later version of microclip-pipe ({which})", files::shown(path));
                 return Err(Error::new(Kind::Store, what).hint("update the program, or use another store: --store DIR"));
             }
         }
@@ -254,7 +254,7 @@ impl Lock {
         let to = quarantine(&self.root, path)?;
         guard(&self.known).remove(path);
         guard(&self.glanced).remove(path);
-        let (from, to) = (path.display(), to.display());
+        let (from, to) = (files::shown(path), files::shown(&to));
         (self.say)(&format!("warning: {from} {why}: it was set aside as {to}, and what was in it is computed anew"));
         Ok(())
     }

@@ -64,13 +64,16 @@ impl Once {
         let mut part = part.complete()?;
         // Most is looked at before others have to wait.
         self.look()?;
-        let _turn = claim::turn(self.partition.root())?;
+        // On objects, a number is given by the service, and nobody waits for another's upload.
+        let turn = || claim::turn(self.partition.root());
+        let _turn = self.partition.replica().is_none().then(turn).transpose()?;
         loop {
             self.look()?;
             let Some(new) = self.without_double(part)? else { return Ok(()) };
             // All parts before that number were looked at. If another machine takes it meanwhile,
             // that one's part is looked at, too.
-            match new.name_after(next_number(&self.seen))? {
+            let aside = self.partition.aside()?;
+            match new.name_after(next_number(self.seen.iter().chain(&aside)))? {
                 Named::Done(info) => {
                     self.seen.insert(info.path);
                     return Ok(());

@@ -7,6 +7,8 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -211,7 +213,8 @@ impl Whole {
     pub(super) fn name(self) -> Result<PartInfo> {
         let mut part = self;
         loop {
-            let next = next_number(&part.partition.files()?);
+            let (parts, aside) = (part.partition.files()?, part.partition.aside()?);
+            let next = next_number(parts.iter().chain(&aside));
             match part.name_after(next)? {
                 Named::Done(info) => return Ok(info),
                 Named::Taken(again) => part = *again,
@@ -222,6 +225,9 @@ impl Whole {
     /// Returns the part for another try.
     fn again(mut self) -> Result<Box<Whole>> {
         self.taken += 1;
+        // Others are at it: each waits for a time of its own.
+        let mixed = u64::from(std::process::id()).wrapping_mul(0x9E37_79B9).rotate_left(self.taken) % 32;
+        thread::sleep(Duration::from_millis(mixed * u64::from(self.taken.min(30))));
         if self.taken > TAKEN {
             let what = format!("{}: {TAKEN} names in a row were free and then taken", self.partition.dir().display());
             return Err(Error::new(Kind::Store, what).hint("does the service list what is there? Run again if it does"));
@@ -279,7 +285,11 @@ pub(super) enum Named {
 
 /// Returns the number after those of some parts.
 pub(super) fn next_number<'a>(parts: impl IntoIterator<Item = &'a PathBuf>) -> u64 {
-    let number = |path: &PathBuf| path.file_stem()?.to_str()?.strip_prefix("part-")?.parse::<u64>().ok();
+    // One that was set aside may have another number after its name.
+    let number = |path: &PathBuf| {
+        let name = path.file_name()?.to_str()?.strip_prefix("part-")?;
+        name.split('.').next()?.parse::<u64>().ok()
+    };
     parts.into_iter().filter_map(number).max().map_or(0, |n| n + 1)
 }
 

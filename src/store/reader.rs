@@ -18,7 +18,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::panics::caught;
 use crate::store::layout::Partition;
 use crate::store::positioned::Positioned;
-use crate::store::{replica, seal};
+use crate::store::{files, replica, seal};
 
 /// The contents of a part's footer.
 #[derive(Debug, Clone)]
@@ -278,7 +278,7 @@ pub(super) fn or_damaged<T>(part: &Path, read: impl FnOnce() -> Result<T>) -> Re
 }
 
 pub(super) fn damaged(part: &Path) -> Error {
-    let error = Error::new(Kind::Store, format!("cannot read {}", part.display()));
+    let error = Error::new(Kind::Store, format!("cannot read {}", files::shown(part)));
     if replica::of(part).is_some() && !part.exists() {
         return error.hint("does the service that has the store answer? `cache verify` names files that are damaged");
     }

@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
-use crate::store::inventory;
 use crate::store::layout::Partition;
 use crate::store::seal::Verdict;
+use crate::store::{files, inventory};
 
 impl Partition {
     /// Compares all parts with their seals.
@@ -47,5 +47,5 @@ pub fn require(path: &Path, verdict: Verdict) -> Result<()> {
             (format!("was written by a later version of microclip-pipe ({which})"), "update the program")
         }
     };
-    Err(Error::new(Kind::Store, format!("{} {what}", path.display())).hint(hint))
+    Err(Error::new(Kind::Store, format!("{} {what}", files::shown(path))).hint(hint))
 }

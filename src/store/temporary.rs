@@ -49,10 +49,10 @@ impl Temporary {
 
     /// Gives the file its final name, and atomically replaces one that had it.
     pub(super) fn rename(self, path: &Path) -> Result<()> {
-        if let Some(replica) = replica::of(path) {
-            replica.publish(&self.0, path)?;
+        match replica::of(path) {
+            Some(replica) => replica.publish(self, path),
+            None => self.rename_here(path),
         }
-        self.rename_here(path)
     }
 
     /// Like [`rename`](Self::rename), but on this machine alone.

@@ -1,5 +1,5 @@
-//! The same by servers that others wrote: moto, an S3 in Python, and SeaweedFS, a store of files. They come with the Python
-//! that `STORES_PYTHON` names.
+//! The same by servers that others wrote: moto, an S3 in Python, and SeaweedFS, a store of files.
+//! They come with the Python that `STORES_PYTHON` names.
 
 use std::fs;
 use std::path::Path;

@@ -331,3 +331,58 @@ fn places_where_no_store_can_be_are_refused_with_what_can() {
         assert_eq!(output.status.code(), Some(2), "{place}: {said}");
     }
 }
+
+#[test]
+fn a_copy_that_is_damaged_here_is_fetched_again_and_takes_nothing_from_others() {
+    let results = Results::new();
+    let alone = results.alone("run");
+    results.ok_on("one", "run", &[]);
+    let before = results.server.keys(KEYS);
+    let stores = results.pipeline.path("one/stores/s3/birds");
+    let [store] = crate::pipeline::entries(&stores).try_into().unwrap();
+    let mut spoilt = 0;
+    for table in ["embeddings", "composites", "checkpoints"] {
+        for file in crate::pipeline::entries(&store.join(table)).iter().flat_map(|part| crate::pipeline::entries(part))
+        {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            if name.starts_with('.') {
+                continue;
+            }
+            let mut bytes = fs::read(&file).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::write(&file, bytes).unwrap();
+            spoilt += 1;
+        }
+    }
+    assert!(spoilt > 5, "{spoilt}");
+    let output: Output = results.command_on("one", "run", &["--seed", "1"]).output().unwrap();
+    assert!(output.status.success() && !said(&output).contains("set aside"), "{}", said(&output));
+    let after = results.server.keys(KEYS);
+    assert!(before.iter().all(|key| after.contains(key)), "nothing went");
+    let copied = results.copied();
+    assert_eq!(rows(&copied)["embeddings"], rows(&alone)["embeddings"]);
+}
+
+#[test]
+fn a_cache_that_was_copied_is_another_machines() {
+    let results = Results::new();
+    results.ok_on("one", "ingest", &[]);
+    crate::pipeline::copy(&results.pipeline.path("one"), &results.pipeline.path("two"));
+    let one = results.start_on("one", "run", &[]);
+    results.until("embeddings/", 1);
+    let two = results.start_on("two", "run", &[]);
+    let said = [one, two].map(end);
+    assert!(said[1].contains("waiting for process "), "{}", said[1]);
+}
+
+#[test]
+fn names_are_those_of_the_address() {
+    let results = Results::new();
+    for (place, prefix) in [("s3://birds/blümchen~", "blümchen~/"), ("s3://birds/100%", "100%/")] {
+        let mut command = results.pipeline.command("ingest", &["--store", place]);
+        results.server.environment(&mut command, &results.pipeline.path("one"));
+        ok(&command.output().unwrap());
+        assert!(!results.server.keys(&format!("{prefix}images/")).is_empty(), "{:?}", results.server.keys(""));
+    }
+}

@@ -11,11 +11,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -36,8 +37,11 @@ const ALONE: &str = "alone";
 /// The file that names the folder which stands for the store.
 const FOLDER: &str = "folder";
 
-/// How long a lease lasts that is not renewed, unless `MICROCLIP_LEASE_SECONDS` says otherwise.
+/// How long a lease lasts that is not renewed, unless [`SECONDS`] says otherwise.
 const LASTS: Duration = Duration::from_secs(60);
+
+/// The variable that says how many seconds a lease lasts.
+const SECONDS: &str = "MICROCLIP_LEASE_SECONDS";
 
 /// How often to ask for a lease that another process has.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -82,7 +86,7 @@ pub(super) struct Leases {
 struct State {
     ours: BTreeSet<String>,
     /// When all of ours were last known to be there.
-    renewed: Option<Instant>,
+    renewed: Option<Moment>,
     /// Why this process may not write any more.
     lost: Option<String>,
     /// What was seen of the leases of others.
@@ -90,6 +94,21 @@ struct State {
     /// Who was in the way when this process last asked, by what lease, and when that was.
     busy: Option<(Instant, Holder, String)>,
     is_renewing: bool,
+}
+
+/// A moment by two clocks: the first stands still while the machine sleeps, the second is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Moment(Instant, SystemTime);
+
+impl Moment {
+    fn now() -> Moment {
+        Moment(Instant::now(), SystemTime::now())
+    }
+
+    /// Returns how long ago that was, at most.
+    fn age(&self) -> Duration {
+        self.0.elapsed().max(self.1.elapsed().unwrap_or_default())
+    }
 }
 
 /// What this process has seen of a lease of another.
@@ -115,6 +134,16 @@ pub(super) fn unique() -> String {
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let of = format!("{} {} {count} {}", machine(), std::process::id(), Timestamp::now().as_nanosecond());
     blake3::hash(of.as_bytes()).to_hex()[..16].to_owned()
+}
+
+/// Returns the name of the folder that has this file. It is no copy's, such as that of a cloned
+/// machine, and no other machine's that mounts the same disk: their processes are not seen by
+/// claims.
+fn named_here(file: &Path, name: &str) -> Result<String> {
+    let about = fs::metadata(file).at(Kind::Store, "cannot read", file)?;
+    let kernel = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let of = format!("{name} {} {} {}", about.dev(), about.ino(), kernel.trim());
+    Ok(blake3::hash(of.as_bytes()).to_hex()[..16].to_owned())
 }
 
 impl Replica {
@@ -155,17 +184,29 @@ impl Replica {
 }
 
 impl Leases {
-    pub(super) fn new(bucket: Bucket, root: &Path) -> Arc<Leases> {
-        let set = std::env::var("MICROCLIP_LEASE_SECONDS").ok().and_then(|set| set.trim().parse().ok());
-        let lasts = set.filter(|seconds| (0.1..=86_400.0).contains(seconds)).map_or(LASTS, Duration::from_secs_f64);
-        Arc::new(Leases { bucket, root: root.to_owned(), lasts, state: Mutex::default() })
+    /// # Errors
+    /// Returns [`Kind::Usage`] if the environment sets a time that cannot be meant.
+    pub(super) fn new(bucket: &Bucket, root: &Path) -> Result<Arc<Leases>> {
+        let lasts = match std::env::var(SECONDS).ok().filter(|set| !set.trim().is_empty()) {
+            None => LASTS,
+            Some(set) => match set.trim().parse() {
+                Ok(seconds) if (1.0..=86_400.0).contains(&seconds) => Duration::from_secs_f64(seconds),
+                _ => {
+                    let what = format!("{SECONDS} is {set:?}, which is no number of seconds from 1 to 86400");
+                    return Err(Error::new(Kind::Usage, what).hint("unset it, or write a number"));
+                }
+            },
+        };
+        // A server that says nothing must not keep a lease from being renewed by another request.
+        let bucket = bucket.within(lasts / 3);
+        Ok(Arc::new(Leases { bucket, root: root.to_owned(), lasts, state: Mutex::default() }))
     }
 
     /// Returns the name that the folder has among those that stand for the store on all machines.
     fn folder(&self) -> Result<String> {
         let file = self.root.join(FOLDER);
         if let Ok(name) = fs::read_to_string(&file) {
-            return Ok(name);
+            return named_here(&file, &name);
         }
         // A link fails where another process is faster, and then has the name.
         let mine = self.root.join(unique());
@@ -175,7 +216,7 @@ impl Leases {
             ErrorKind::AlreadyExists => Ok(()),
             _ => Err(error).at(Kind::Store, "cannot write", &file),
         })?;
-        fs::read_to_string(&file).at(Kind::Store, "cannot read", &file)
+        named_here(&file, &fs::read_to_string(&file).at(Kind::Store, "cannot read", &file)?)
     }
 
     fn take(
@@ -204,7 +245,7 @@ impl Leases {
             })
             .collect();
         let mut busy = None;
-        let asked = Instant::now();
+        let asked = Moment::now();
         self.change(|all| {
             busy = None;
             all.leases.retain(|theirs| !excluded(&theirs.work) || !self.is_gone(theirs, &folder));
@@ -296,7 +337,7 @@ impl Leases {
         if ours.is_empty() {
             return Ok(());
         }
-        let asked = Instant::now();
+        let asked = Moment::now();
         let mut there = BTreeSet::new();
         self.change(|all| {
             there.clear();
@@ -319,7 +360,7 @@ impl Leases {
     pub(super) fn require(&self) -> Result<()> {
         let is_late = {
             let state = guard(&self.state);
-            let age = state.renewed.filter(|_| !state.ours.is_empty()).map(|renewed| renewed.elapsed());
+            let age = state.renewed.filter(|_| !state.ours.is_empty()).map(|renewed| renewed.age());
             age.is_some_and(|age| age > self.lasts.mul_f64(0.75))
         };
         if is_late {
@@ -364,7 +405,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let mut state = guard(&self.leases.state);
         state.ours.remove(&self.id);
-        let is_reached = state.renewed.is_some_and(|renewed| renewed.elapsed() < self.leases.lasts / 2);
+        let is_reached = state.renewed.is_some_and(|renewed| renewed.age() < self.leases.lasts / 2);
         drop(state);
         if !is_reached {
             return;

@@ -2,7 +2,6 @@
 //! all others from the service.
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -15,7 +14,6 @@ use datafusion::object_store::{
 use futures::stream::BoxStream;
 
 use super::Replica;
-use crate::objects::Bytes;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -50,16 +48,9 @@ impl ObjectStore for LocalFirst {
         {
             return Ok(got);
         }
-        self.objects.get_opts(location, options).await
-    }
-
-    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        if let Some(local) = self.local(location)
-            && let Ok(got) = local.get_ranges(location, ranges).await
-        {
-            return Ok(got);
-        }
-        self.objects.get_ranges(location, ranges).await
+        // What is read in several ranges is of one version.
+        let if_match = options.if_match.clone().or_else(|| self.replica.tag(location.as_ref()));
+        self.objects.get_opts(location, GetOptions { if_match, ..options }).await
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {

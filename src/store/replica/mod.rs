@@ -30,6 +30,7 @@ use self::leases::Leases;
 use self::local_first::LocalFirst;
 use crate::error::{Context, Error, Kind, Result};
 use crate::objects::{self, Address, Bucket, Created, Listed};
+use crate::store::claim;
 use crate::store::temporary::{self, Temporary};
 
 pub use leases::Lease;
@@ -71,7 +72,7 @@ pub(super) fn open(path: &Path) -> Result<Option<Arc<Replica>>> {
         return Ok(Some(replica.clone()));
     }
     let bucket = Bucket::open(&address)?;
-    let leases = Leases::new(bucket.clone(), &root);
+    let leases = Leases::new(&bucket, &root)?;
     let (known, ranged, fetching, tried) = (Mutex::default(), Mutex::default(), Mutex::default(), OnceLock::new());
     let replica = Arc::new(Replica { root: root.clone(), bucket, known, ranged, fetching, leases, tried });
     opened.insert(root, replica.clone());
@@ -120,12 +121,17 @@ impl Replica {
         below.unwrap_or_default().to_owned()
     }
 
+    /// Returns the address of a file.
+    pub(super) fn shown(&self, path: &Path) -> String {
+        self.address().below(&self.key(path)).to_string()
+    }
+
     fn path(&self, key: &str) -> PathBuf {
         self.root.join(key)
     }
 
-    /// Returns the files in a folder. What was kept of them and is not theirs any more is removed
-    /// here.
+    /// Returns the files in a folder, of which none is empty: such an object is what a console
+    /// makes of a folder. What was kept of them and is not theirs any more is removed here.
     ///
     /// # Errors
     /// Returns [`Kind::Network`] if the service does not list them.
@@ -133,8 +139,11 @@ impl Replica {
         let folder = self.key(dir);
         let listed = self.bucket.list(&folder)?;
         let is_in = |key: &str| key.rsplit_once('/').map_or("", |(above, _)| above) == folder;
-        let listed: HashMap<String, Listed> =
-            listed.into_iter().filter(|object| is_in(&object.key)).map(|object| (object.key.clone(), object)).collect();
+        let listed: HashMap<String, Listed> = listed
+            .into_iter()
+            .filter(|object| is_in(&object.key) && object.size > 0)
+            .map(|object| (object.key.clone(), object))
+            .collect();
         let mut known = guard(&self.known);
         known.retain(|key, _| !is_in(key));
         known.extend(listed.iter().map(|(key, object)| (key.clone(), object.clone())));
@@ -183,6 +192,11 @@ impl Replica {
         Ok(there)
     }
 
+    /// Returns what an object was last known by.
+    fn tag(&self, key: &str) -> Option<String> {
+        guard(&self.known).get(key).map(|object| object.tag.clone())
+    }
+
     /// Returns whether what was last heard of an object is what is kept of it.
     fn is_here(&self, path: &Path) -> bool {
         if temporary::is_ours(path) {
@@ -212,8 +226,22 @@ impl Replica {
         let _span = tracing::info_span!("fetch", key = object.key, bytes = object.size).entered();
         let (file, unfinished) = Temporary::create(folder)?;
         self.bucket.fetch(&object, &file)?;
+        file.sync_all().at(Kind::Store, "cannot write", path)?;
+        let _turn = claim::turn(&self.root)?;
         note(path, &object.tag)?;
         unfinished.rename_here(path)
+    }
+
+    /// Fetches a file again, whatever is kept of it, and returns whether it is there.
+    ///
+    /// # Errors
+    /// Fails like [`fetch`](Self::fetch).
+    pub(super) fn renew(&self, path: &Path) -> Result<bool> {
+        let key = self.key(path);
+        let Some(there) = self.bucket.head(&key)? else { return Ok(false) };
+        guard(&self.known).insert(key, there);
+        forget(path)?;
+        self.fetch(path).map(|()| true)
     }
 
     /// Opens a file for reading some of it; `None` if it is here.
@@ -236,18 +264,19 @@ impl Replica {
         Ok(Some(new))
     }
 
-    /// Writes a file that is whole under a name, in the place of one that has it. It is to be
-    /// renamed then.
+    /// Writes a file that is whole under a name, in the place of one that has it, and keeps it.
     ///
     /// # Errors
     /// Returns [`Kind::Network`] if the service does not take it, [`Kind::Store`] if another
     /// process has taken over what this one does.
-    pub(super) fn publish(&self, from: &Path, to: &Path) -> Result<()> {
+    pub(super) fn publish(&self, from: Temporary, to: &Path) -> Result<()> {
         self.leases.require()?;
-        let bytes = fs::read(from).at(Kind::Store, "cannot read", from)?;
+        let bytes = fs::read(from.path()).at(Kind::Store, "cannot read", from.path())?;
         let (key, size) = (self.key(to), bytes.len() as u64);
         let tag = self.bucket.write(&key, bytes.into())?;
-        self.noted(to, size, tag)
+        let _turn = claim::turn(&self.root)?;
+        self.noted(to, size, tag)?;
+        from.rename_here(to)
     }
 
     /// Writes a file that is whole under a name, unless another file has it, and returns whether it
@@ -262,6 +291,7 @@ impl Replica {
         match self.bucket.create(&key, bytes.into())? {
             Created::Taken => Ok(false),
             Created::New(tag) => {
+                let _turn = claim::turn(&self.root)?;
                 self.noted(to, size, tag)?;
                 fs::rename(from, to).at(Kind::Store, "cannot name", to)?;
                 Ok(true)
@@ -293,11 +323,21 @@ impl Replica {
     /// # Errors
     /// Fails like [`publish`](Self::publish).
     pub(super) fn set_aside(&self, path: &Path, names: impl Iterator<Item = PathBuf>) -> Result<PathBuf> {
+        self.leases.require()?;
         self.fetch(path)?;
         let bytes: objects::Bytes = fs::read(path).at(Kind::Store, "cannot read", path)?.into();
+        let judged = kept_tag(path).unwrap_or_default();
         for name in names {
             if let Created::New(_) = self.bucket.create(&self.key(&name), bytes.clone())? {
-                self.remove(path)?;
+                let key = self.key(path);
+                let there = self.bucket.head(&key)?;
+                // Another machine may have set it aside, too, and have written the part anew since.
+                if there.is_some_and(|there| there.tag.trim_matches('"') == judged.trim_matches('"')) {
+                    self.remove(path)?;
+                } else {
+                    guard(&self.known).remove(&key);
+                    forget(path)?;
+                }
                 return Ok(name);
             }
         }
@@ -326,7 +366,9 @@ impl Replica {
 
     /// Returns the location of a file for statements.
     pub(crate) fn location(&self, path: &Path) -> ObjectPath {
-        ObjectPath::from(self.key(path))
+        let key = self.key(path);
+        // Like the bucket, takes the name as it is.
+        ObjectPath::parse(&key).unwrap_or_else(|_| ObjectPath::from(key))
     }
 }
 

@@ -12,6 +12,7 @@ use datafusion::object_store::path::Path as ObjectPath;
 use crate::error::Result;
 use crate::objects::{self, Address};
 use crate::store::claim::Holder;
+use crate::store::temporary::Temporary;
 use crate::store::work::Work;
 
 /// A store on objects.
@@ -62,6 +63,10 @@ impl Replica {
         match *self {}
     }
 
+    pub(super) fn shown(&self, _: &Path) -> String {
+        match *self {}
+    }
+
     pub(super) fn entries(&self, _: &Path) -> Result<Vec<PathBuf>> {
         match *self {}
     }
@@ -79,11 +84,15 @@ impl Replica {
         match *self {}
     }
 
+    pub(super) fn renew(&self, _: &Path) -> Result<bool> {
+        match *self {}
+    }
+
     pub(super) fn ranges(&self, _: &Path) -> Result<Option<Arc<Ranges>>> {
         match *self {}
     }
 
-    pub(super) fn publish(&self, _: &Path, _: &Path) -> Result<()> {
+    pub(super) fn publish(&self, _: Temporary, _: &Path) -> Result<()> {
         match *self {}
     }
 
