@@ -253,8 +253,9 @@ fn two_processes_fetch_a_file_once() {
     assert_eq!(ok(&both[0]), ok(&both[1]));
     let fetched = hub.server.paths().iter().filter(|path| path.contains("/large/")).count();
     assert_eq!(fetched, 2, "two large files");
+    // Whoever is second at the first file may be first at the other, so that each waits once.
     let waited = both.iter().filter(|output| said(output).contains("another process fetches")).count();
-    assert_eq!(waited, 1);
+    assert!(waited >= 1);
 }
 
 #[test]
