@@ -197,14 +197,24 @@ impl Bucket {
     pub fn get(&self, key: &str) -> Result<Option<(Bytes, Version)>> {
         let (bucket, key) = (self.clone(), key.to_owned());
         self.wait(async move {
-            let refused = |error| refused("cannot read", &bucket.at(&key), &error);
-            let got = match bucket.objects.get(&place(&key)).await {
-                Err(Theirs::NotFound { .. }) => return Ok(None),
-                got => got.map_err(refused)?,
-            };
-            let version = UpdateVersion { e_tag: got.meta.e_tag.clone(), version: got.meta.version.clone() };
-            Ok(Some((got.bytes().await.map_err(refused)?, Version(version))))
+            let mut tries = 0;
+            loop {
+                tries += 1;
+                match bucket.given(&key).await {
+                    Ok(given) => return Ok(Some(given)),
+                    Err(Theirs::NotFound { .. }) => return Ok(None),
+                    // It was replaced while it was read, and what began is not gone on with.
+                    Err(Theirs::Precondition { .. }) if tries < TRIES => {}
+                    Err(error) => return Err(refused("cannot read", &bucket.at(&key), &error)),
+                }
+            }
         })
+    }
+
+    async fn given(&self, key: &str) -> Result<(Bytes, Version), Theirs> {
+        let got = self.objects.get(&place(key)).await?;
+        let version = UpdateVersion { e_tag: got.meta.e_tag.clone(), version: got.meta.version.clone() };
+        Ok((got.bytes().await?, Version(version)))
     }
 
     /// Returns some bytes of the object that is known by `tag`.
