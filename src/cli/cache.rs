@@ -247,7 +247,7 @@ fn with_store(
     looking: bool,
     work: impl FnOnce(&Store) -> Result<()>,
 ) -> Result<()> {
-    // A store on objects is made by whoever opens it.
+    // Opening a store on objects makes its folder.
     if looking || !(path.exists() || Address::in_place_of(path).is_some()) {
         return work(&Store::open_read(path)?);
     }

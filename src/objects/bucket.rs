@@ -85,19 +85,6 @@ fn runtime() -> Result<&'static Runtime> {
     RUNTIME.as_ref().map_err(|error| Error::new(Kind::System, format!("cannot start a runtime: {error}")))
 }
 
-/// Waits for requests to end. May be called by threads of a runtime, which are held up meanwhile,
-/// as they are by reading a file.
-fn wait<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    let runtime = runtime()?;
-    let (send, receive) = sync_channel(1);
-    runtime.spawn(async move {
-        let _ = send.send(work.await);
-    });
-    receive
-        .recv()
-        .unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a request to a store of objects ended in a panic")))
-}
-
 impl Bucket {
     /// Returns what is below an address. Makes no request.
     ///
@@ -122,15 +109,22 @@ impl Bucket {
         Bucket { limit, ..self.clone() }
     }
 
-    /// Waits for requests to end, for as long as they may take.
+    /// Waits for requests to end, for as long as they may take. May be called by threads of a
+    /// runtime, which are held up meanwhile, as they are by reading a file.
     fn wait<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-        let (limit, address) = (self.limit, self.address.clone());
-        wait(async move {
-            tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-                let what = format!("{address} did not answer for {:.0} s", limit.as_secs_f64());
+        let (send, receive) = sync_channel(1);
+        let limit = self.limit;
+        runtime()?.spawn(async move {
+            let _ = send.send(tokio::time::timeout(limit, work).await);
+        });
+        match receive.recv() {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) => {
+                let what = format!("{} did not answer for {:.0} s", self.address, limit.as_secs_f64());
                 Err(Error::new(Kind::Network, what).hint("run again: what was written is kept"))
-            })
-        })
+            }
+            Err(_) => Err(Error::new(Kind::Internal, "a request to a store of objects ended in a panic")),
+        }
     }
 
     /// Returns the address.

@@ -146,8 +146,17 @@ impl Drop for Claim {
 /// Returns what a process says of itself in a file that it locks: its number, its machine and the
 /// time, a line each.
 pub(super) fn introduction() -> String {
-    let now = Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC");
-    format!("{}\n{}\n{now}\n", std::process::id(), machine())
+    format!("{}\n{}\n{}\n", std::process::id(), machine(), now())
+}
+
+/// Returns the time as processes tell each other since when they do something.
+pub(super) fn now() -> String {
+    Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// Returns what a process is called here, by its number and its machine.
+pub(super) fn process(number: &str, there: &str) -> String {
+    if there == machine() { format!("process {number}") } else { format!("process {number} on {there}") }
 }
 
 impl Holder {
@@ -158,8 +167,8 @@ impl Holder {
         let _ = file.take(1_000).read_to_string(&mut text);
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let process = match (lines.next(), lines.next()) {
-            (Some(number), Some(there)) if there != machine() => format!("process {number} on {there}"),
-            (Some(number), _) => format!("process {number}"),
+            (Some(number), Some(there)) => process(number, there),
+            (Some(number), None) => format!("process {number}"),
             (None, _) => "another process".to_owned(),
         };
         Holder { process, work, since: lines.next().map(str::to_owned) }

@@ -151,7 +151,7 @@ fn sweep(root: &Path) -> Result<()> {
 }
 
 /// Locks a mutex, even if it is poisoned: a panic elsewhere does not make a set unusable.
-fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -7,8 +7,6 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -18,6 +16,7 @@ use parquet::file::metadata::KeyValue;
 use crate::error::{Context, Error, Kind, Result};
 use crate::store::encoding;
 use crate::store::layout::Partition;
+use crate::store::replica;
 use crate::store::seal::{self, Sealing};
 use crate::store::space::SCHEMA_VERSION;
 use crate::store::temporary::{self, Temporary};
@@ -213,8 +212,13 @@ impl Whole {
     pub(super) fn name(self) -> Result<PartInfo> {
         let mut part = self;
         loop {
-            let (parts, aside) = (part.partition.files()?, part.partition.aside()?);
-            let next = next_number(parts.iter().chain(&aside));
+            let next = match part.name {
+                Name::Fixed(_) => 0,
+                Name::Next => {
+                    let (parts, aside) = (part.partition.files()?, part.partition.aside()?);
+                    next_number(parts.iter().chain(&aside))
+                }
+            };
             match part.name_after(next)? {
                 Named::Done(info) => return Ok(info),
                 Named::Taken(again) => part = *again,
@@ -224,10 +228,8 @@ impl Whole {
 
     /// Returns the part for another try.
     fn again(mut self) -> Result<Box<Whole>> {
+        replica::pause(self.taken);
         self.taken += 1;
-        // Others are at it: each waits for a time of its own.
-        let mixed = u64::from(std::process::id()).wrapping_mul(0x9E37_79B9).rotate_left(self.taken) % 32;
-        thread::sleep(Duration::from_millis(mixed * u64::from(self.taken.min(30))));
         if self.taken > TAKEN {
             let what = format!("{}: {TAKEN} names in a row were free and then taken", self.partition.dir().display());
             return Err(Error::new(Kind::Store, what).hint("does the service list what is there? Run again if it does"));
@@ -235,15 +237,16 @@ impl Whole {
         Ok(Box::new(self))
     }
 
-    /// Gives the part its name: if it is a number, `next`. In a folder, whoever has the store's
-    /// turn gets it, or the first free one after it. On a store of objects, one that another
-    /// machine has taken meanwhile is [`Named::Taken`].
+    /// Gives the part its name: if it is a number, `next`. In a folder, the process that has the
+    /// store's turn gets it, or the first free one after it. On a store of objects, one that
+    /// another machine has taken meanwhile is [`Named::Taken`].
     ///
     /// # Errors
     /// Returns [`Kind::Store`] if the disk is full or fails, [`Kind::Network`] if the service that
     /// has the store does not take it.
     pub(super) fn name_after(self, next: u64) -> Result<Named> {
-        let _turn = temporary::in_turn();
+        // On objects, no folder must reach the disk before, and no upload waits for another.
+        let _turn = self.partition.replica().is_none().then(temporary::in_turn);
         let Whole { temporary, partition, rows, bytes, .. } = &self;
         let path = match &self.name {
             Name::Fixed(path) => path.clone(),

@@ -21,11 +21,12 @@ use std::time::{Duration, Instant, SystemTime};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Replica, guard};
+use super::Replica;
 use crate::error::{Context, Error, Kind, Result};
 use crate::net::machine;
 use crate::objects::{Bucket, Created};
-use crate::store::claim::Holder;
+use crate::store::claim::{self, Holder};
+use crate::store::lock::guard;
 use crate::store::work::Work;
 
 /// The object that has all leases.
@@ -136,6 +137,13 @@ pub(super) fn unique() -> String {
     blake3::hash(of.as_bytes()).to_hex()[..16].to_owned()
 }
 
+/// Waits before what another process was faster at is tried again, each process for a time of its
+/// own.
+pub(in crate::store) fn pause(tried: u32) {
+    let mixed = blake3::hash(unique().as_bytes()).as_bytes()[0];
+    thread::sleep(Duration::from_millis(u64::from(mixed) * u64::from(tried.min(8) + 1) / 8));
+}
+
 /// Returns the name of the folder that has this file. It is no copy's, such as that of a cloned
 /// machine, and no other machine's that mounts the same disk: their processes are not seen by
 /// claims.
@@ -230,7 +238,7 @@ impl Leases {
             return Ok(Err(holder.clone()));
         }
         let folder = self.folder()?;
-        let since = Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
+        let since = claim::now();
         let ours: Vec<Said> = works
             .into_iter()
             .map(|work| Said {
@@ -323,9 +331,7 @@ impl Leases {
             if done {
                 return Ok(());
             }
-            // Others are at it: each waits for a time of its own.
-            let mixed = blake3::hash(unique().as_bytes()).as_bytes()[0];
-            thread::sleep(Duration::from_millis(u64::from(mixed) * u64::from(tried.min(8) + 1) / 8));
+            pause(tried);
         }
         let what = format!("the leases of {} were replaced by others {TRIES} times in a row", self.bucket.address());
         Err(Error::new(Kind::Network, what).hint("run again"))
@@ -380,10 +386,7 @@ impl Leases {
 
 impl Said {
     fn holder(&self) -> Holder {
-        let process = match self.machine == machine() {
-            true => format!("process {}", self.process),
-            false => format!("process {} on {}", self.process, self.machine),
-        };
+        let process = claim::process(&self.process.to_string(), &self.machine);
         Holder { process, work: Work::parse(&self.work), since: Some(self.since.clone()) }
     }
 }

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -31,9 +31,11 @@ use self::local_first::LocalFirst;
 use crate::error::{Context, Error, Kind, Result};
 use crate::objects::{self, Address, Bucket, Created, Listed};
 use crate::store::claim;
+use crate::store::lock::guard;
 use crate::store::temporary::{self, Temporary};
 
 pub use leases::Lease;
+pub(super) use leases::pause;
 pub use ranges::Ranges;
 
 /// A store on objects that this process has opened.
@@ -86,10 +88,6 @@ pub(super) fn of(path: &Path) -> Option<Arc<Replica>> {
         return None;
     }
     path.ancestors().find_map(|above| opened.get(above)).cloned()
-}
-
-fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Replica {

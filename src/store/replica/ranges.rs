@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Mutex;
 
-use super::guard;
 use crate::error::Error;
 use crate::objects::{Bucket, Bytes, Listed};
+use crate::store::lock::guard;
 
 /// Bytes of a block: a footer is in one or two.
 const BLOCK: u64 = 64 << 10;

@@ -40,6 +40,9 @@ pub(super) fn of(_: &Path) -> Option<Arc<Replica>> {
     None
 }
 
+/// Waits for nobody: no process of another machine is ever faster.
+pub(super) fn pause(_: u32) {}
+
 impl Ranges {
     pub(in crate::store) fn len(&self) -> u64 {
         match *self {}
