@@ -65,17 +65,22 @@ impl Address {
     /// Reads the address of a store: like [`parse`](Self::parse), but every other text with a
     /// scheme is an error, since a folder of that name would be made otherwise.
     pub fn of_store(text: &str) -> Option<Result<Address, String>> {
-        let (scheme, rest) = text.split_once(":/")?;
+        let (scheme, rest) = text.split_once(':')?;
+        let is_file = scheme.eq_ignore_ascii_case("file");
         let is_known = SCHEMES.iter().any(|(name, _)| name.eq_ignore_ascii_case(scheme));
-        let Some(rest) = rest.strip_prefix('/') else {
-            return is_known.then(|| Err(format!("with a slash too few: {scheme}://{rest}")));
+        let Some(rest) = rest.strip_prefix("//") else {
+            let without = rest.trim_start_matches('/');
+            return match is_known {
+                true => Some(Err(format!("with a slash too few: {scheme}://{without}"))),
+                false => is_file.then(|| Err(format!("and a folder is named without it: {rest}"))),
+            };
         };
         let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
             && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
         Address::parse(text).or_else(|| {
-            is_scheme.then(|| match scheme {
-                "file" => Err(format!("and a folder is named without it: {rest}")),
-                _ => Err("at which no store can be".to_owned()),
+            is_scheme.then(|| match is_file {
+                true => Err(format!("and a folder is named without it: {rest}")),
+                false => Err("at which no store can be".to_owned()),
             })
         })
     }
@@ -205,7 +210,11 @@ mod tests {
         assert_eq!(refused("file:///data/store"), "and a folder is named without it: /data/store");
         assert_eq!(refused("ftp://host/store"), "at which no store can be");
         assert_eq!(refused("s3+x://host/store"), "at which no store can be");
-        assert_eq!(refused("s3:/bucket/store"), "with a slash too few: s3://bucket/store");
+        for text in ["s3:/bucket/store", "s3:bucket/store"] {
+            assert_eq!(refused(text), "with a slash too few: s3://bucket/store");
+        }
+        assert_eq!(refused("file:/data/store"), "and a folder is named without it: /data/store");
+        assert!(Address::of_store("C:\\store").is_none() && Address::of_store("runs:old").is_none());
         assert!(refused("s3://").contains("names no bucket"));
     }
 
