@@ -1,6 +1,6 @@
 //! Talking HTTP: one kind of client for all that this program asks of a network, requests that a
-//! stop ends, when to ask again, how far fetching is, where a secret may go, and what this machine
-//! is called.
+//! stop ends, when to ask again, how far fetching is, where a secret may go, what this machine is
+//! called, and what every server of this program has.
 
 mod address;
 mod exchange;
@@ -8,6 +8,8 @@ mod fetching;
 mod machine;
 mod retries;
 mod secret;
+#[cfg(feature = "flight")]
+pub(crate) mod server;
 
 use std::sync::Arc;
 use std::time::Duration;

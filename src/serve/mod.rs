@@ -4,13 +4,11 @@
 //!
 //! A statement goes through the same door as one of the verb `sql`: it only reads, is not nested
 //! too deeply, and has bounds of memory and time. What is here is the way to that door. A client
-//! may be refused (`access`), and has one of a bounded number of connections (`connections`). What
+//! may be refused, and has one of a bounded number of connections (`connections`). What
 //! it asks for is planned and held (`statements`) until it fetches the rows, which are made no
 //! faster than it takes them (`answer`). Sessions are opened anew when a store has changed
 //! (`catalogue`).
 
-#[cfg(feature = "flight")]
-mod access;
 #[cfg(feature = "flight")]
 mod answer;
 #[cfg(feature = "flight")]
@@ -33,8 +31,6 @@ mod service;
 mod stamp;
 #[cfg(feature = "flight")]
 mod statements;
-#[cfg(feature = "flight")]
-mod watching;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

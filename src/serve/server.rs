@@ -5,23 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
-use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::Handle;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::{Request, Status};
 
-use super::access::Access;
 use super::catalogue::Catalogue;
 use super::connections::{Guest, accepted};
 use super::metrics::Metrics;
 use super::service::Service;
 use super::statements::Statements;
-use super::watching::watching;
-use super::{Addresses, Settings, Told};
+use super::{Addresses, Settings, TOKEN, Told};
 use crate::config::Spec;
 use crate::cores;
 use crate::error::{Context, Error, Kind, Result};
+use crate::net::server::{Access, Guarding, Watched, listen, runtime, token, watching};
 use crate::table::session::Bounds;
 use crate::text::numbers::counted;
 
@@ -52,7 +50,7 @@ pub fn serve(
     stopped: impl Future<Output = ()>,
     told: impl Told,
 ) -> Result<()> {
-    let access = Access::of(settings, &told)?;
+    let access = access(settings, &told)?;
     // Whatever statements do, connections are answered.
     let network = runtime("network", 2, 2 << 20)?;
     let making = runtime("statement", cores::limit(), STACK)?;
@@ -103,7 +101,7 @@ async fn serving(
         metrics: monitors.as_ref().map(|(_, address)| format!("http://{address}/metrics")),
     })?;
     if let Some((listener, _)) = monitors {
-        tokio::spawn(watching(listener, statements.clone(), bounds));
+        tokio::spawn(watching(listener, Arc::new(Tables { statements: statements.clone(), bounds })));
     }
 
     let mut server = Server::builder()
@@ -138,24 +136,44 @@ async fn serving(
     served.await.context(Kind::System, || "cannot serve".to_owned())
 }
 
-/// Listens to an address, and returns it with the port that was taken.
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
-    let cannot = || format!("cannot listen to {address}");
-    let listener = TcpListener::bind(address).await.map_err(|cause| {
-        Error::new(Kind::System, cannot())
-            .cause(cause)
-            .hint("port 0 takes one that is free; `ss -ltn` shows who listens")
-    })?;
-    let taken = listener.local_addr().context(Kind::System, cannot)?;
-    Ok((listener, taken))
+/// What monitors ask of a server of tables.
+struct Tables {
+    statements: Arc<Statements>,
+    bounds: Bounds,
 }
 
-fn runtime(name: &str, threads: usize, stack: usize) -> Result<Runtime> {
-    let built = Builder::new_multi_thread()
-        .worker_threads(threads)
-        .thread_name(name)
-        .thread_stack_size(stack)
-        .enable_all()
-        .build();
-    built.context(Kind::System, || "cannot start the threads of the server".to_owned())
+impl Watched for Tables {
+    async fn ready(&self) -> Result<()> {
+        self.statements.catalogue.current().await.map(drop)
+    }
+
+    async fn counted(&self) -> Result<String> {
+        // Where the tables cannot be read, the rest is of all the more interest.
+        let opened = self.statements.catalogue.current().await.ok();
+        self.statements.metrics.text(opened.as_deref(), &self.bounds, self.statements.kept())
+    }
+}
+
+/// Reads the token, the certificate and its key.
+///
+/// # Errors
+/// Fails like [`Access::of`] and [`token`].
+fn access(settings: &Settings, told: &impl Told) -> Result<Access> {
+    let token = token(settings.token.as_deref(), TOKEN, |text| told.note(text))?;
+    Access::of(&Guarding {
+        address: settings.address,
+        token: token.as_deref(),
+        tls: settings.tls.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path())),
+        allow_anyone: settings.allow_anyone,
+        allow_plaintext: settings.allow_plaintext,
+        hints: [
+            format!(
+                "`openssl rand -hex 32 > token` makes one: name the file with --token-file, or set {TOKEN}; --allow-anyone \
+                 serves the tables to whoever connects"
+            ),
+            "name a certificate and its key with --tls-cert and --tls-key; --allow-plaintext sends tables and token as they \
+             are, for where a proxy adds TLS"
+                .to_owned(),
+        ],
+    })
 }

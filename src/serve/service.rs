@@ -30,13 +30,13 @@ use tokio::time::timeout;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::access::presented;
 use super::answer::Answer;
 use super::connections::Guest;
 use super::metadata;
 use super::refusal::{Answered, Refusal};
 use super::statements::{Asked, Statements};
 use crate::error::{Context, Error, Kind};
+use crate::net::server::presented;
 
 /// The header by which a client says which pipeline's tables its statements name without a catalog.
 const PIPELINE: &str = "pipeline";

@@ -1,6 +1,7 @@
 //! What a monitor reads, by HTTP: `/metrics`, `/healthz` and `/readyz`.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::statements::Statements;
-use crate::table::session::Bounds;
+use crate::error::Result;
 
 /// The most monitors at a time; others wait.
 const MONITORS: usize = 8;
@@ -23,8 +23,17 @@ const MONITORS: usize = 8;
 /// How long a monitor has to ask and to read.
 const ASKING: Duration = Duration::from_secs(10);
 
+/// What monitors ask of a server.
+pub(crate) trait Watched: Send + Sync + 'static {
+    /// Fails if the server cannot do its work at present.
+    fn ready(&self) -> impl Future<Output = Result<()>> + Send;
+
+    /// Returns what it counts, in Prometheus' text.
+    fn counted(&self) -> impl Future<Output = Result<String>> + Send;
+}
+
 /// Answers monitors for as long as it is awaited.
-pub(super) async fn watching(listener: TcpListener, statements: Arc<Statements>, bounds: Bounds) {
+pub(crate) async fn watching(listener: TcpListener, watched: Arc<impl Watched>) {
     let places = Arc::new(Semaphore::new(MONITORS));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
@@ -32,9 +41,9 @@ pub(super) async fn watching(listener: TcpListener, statements: Arc<Statements>,
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let (statements, bounds) = (statements.clone(), bounds.clone());
+        let watched = watched.clone();
         tokio::spawn(async move {
-            let service = service_fn(move |request| answer(request, statements.clone(), bounds.clone()));
+            let service = service_fn(move |request| answer(request, watched.clone()));
             let mut server = http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(ASKING).keep_alive(false);
             // A monitor that asks for nothing sensible, or goes, is no concern of ours.
@@ -44,28 +53,20 @@ pub(super) async fn watching(listener: TcpListener, statements: Arc<Statements>,
     }
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    statements: Arc<Statements>,
-    bounds: Bounds,
-) -> Result<Response<String>, Infallible> {
+async fn answer(request: Request<Incoming>, watched: Arc<impl Watched>) -> Result<Response<String>, Infallible> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Ok(text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned()));
     }
     Ok(match request.uri().path() {
         "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
-        "/readyz" => match statements.catalogue.current().await {
-            Ok(_) => text(StatusCode::OK, "ready\n".to_owned()),
+        "/readyz" => match watched.ready().await {
+            Ok(()) => text(StatusCode::OK, "ready\n".to_owned()),
             Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
         },
-        "/metrics" => {
-            // Where the tables cannot be read, the rest is of all the more interest.
-            let opened = statements.catalogue.current().await.ok();
-            match statements.metrics.text(opened.as_deref(), &bounds, statements.kept()) {
-                Ok(found) => text(StatusCode::OK, found),
-                Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-            }
-        }
+        "/metrics" => match watched.counted().await {
+            Ok(found) => text(StatusCode::OK, found),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        },
         _ => text(StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n".to_owned()),
     })
 }

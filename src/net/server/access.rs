@@ -1,6 +1,7 @@
 //! Who may ask: anyone on this machine, unless there is a token; from other machines only those
 //! with the token, through TLS.
 
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -9,35 +10,50 @@ use base64::prelude::BASE64_STANDARD;
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Identity, ServerTlsConfig};
 
-use super::{Settings, TOKEN, Told};
 use crate::error::{Context, Error, Kind, Result};
 
 /// The fewest characters of a token.
 const SHORTEST: usize = 16;
 
+/// What a server asks of those who connect.
+pub(crate) struct Guarding<'a> {
+    /// The address that it listens to.
+    pub(crate) address: IpAddr,
+    /// The token that clients must send, if there is one.
+    pub(crate) token: Option<&'a str>,
+    /// The files of a certificate and its private key, as PEM.
+    pub(crate) tls: Option<(&'a Path, &'a Path)>,
+    /// Whether other machines may connect without a token.
+    pub(crate) allow_anyone: bool,
+    /// Whether other machines may connect without TLS.
+    pub(crate) allow_plaintext: bool,
+    /// What to do where there is no token, and where there is no TLS.
+    pub(crate) hints: [String; 2],
+}
+
 /// What a client must show.
-pub(super) struct Access {
+pub(crate) struct Access {
     /// The digest of the token. Comparing two digests takes the same time wherever they differ, and
     /// tells nothing of the token's length.
     token: Option<blake3::Hash>,
-    pub(super) tls: Option<ServerTlsConfig>,
+    pub(crate) tls: Option<ServerTlsConfig>,
 }
 
 impl Access {
-    /// Reads the token, the certificate and its key.
+    /// Reads the certificate and its key.
     ///
     /// # Errors
     /// Returns [`Kind::Usage`] if one of them cannot be used, or if other machines could connect
-    /// without one and nobody said that they may.
-    pub(super) fn of(settings: &Settings, told: &impl Told) -> Result<Access> {
-        let token = token(settings.token.as_deref(), told)?;
-        let tls = settings.tls.as_ref().map(|(certificate, key)| identity(certificate, key)).transpose()?;
-        require(settings, token.is_some())?;
+    /// without a token or TLS and nobody said that they may.
+    pub(crate) fn of(guarding: &Guarding<'_>) -> Result<Access> {
+        let tls = guarding.tls.map(|(certificate, key)| identity(certificate, key)).transpose()?;
+        require(guarding)?;
+        let token = guarding.token.map(|token| blake3::hash(token.as_bytes()));
         Ok(Access { token, tls: tls.map(|identity| ServerTlsConfig::new().identity(identity)) })
     }
 
     /// Returns whether the client that sent these headers may ask.
-    pub(super) fn admits(&self, headers: &MetadataMap) -> bool {
+    pub(crate) fn admits(&self, headers: &MetadataMap) -> bool {
         let Some(token) = &self.token else { return true };
         presented(headers).is_some_and(|given| blake3::hash(given.as_bytes()) == *token)
     }
@@ -45,7 +61,7 @@ impl Access {
 
 /// Returns the token that a client has sent: after `Bearer`, or as the password after `Basic`, for
 /// drivers that know only those.
-pub(super) fn presented(headers: &MetadataMap) -> Option<String> {
+pub(crate) fn presented(headers: &MetadataMap) -> Option<String> {
     let header = headers.get("authorization")?.to_str().ok()?;
     let (scheme, rest) = header.split_once(' ')?;
     if scheme.eq_ignore_ascii_case("bearer") {
@@ -56,46 +72,43 @@ pub(super) fn presented(headers: &MetadataMap) -> Option<String> {
     Some(password.to_owned())
 }
 
-/// Refuses what would let other machines read the tables without having been asked to.
-fn require(settings: &Settings, token: bool) -> Result<()> {
-    let address = settings.address;
+/// Refuses what would let other machines connect without having been asked to.
+fn require(guarding: &Guarding<'_>) -> Result<()> {
+    let (address, [without_token, without_tls]) = (guarding.address, &guarding.hints);
     if address.to_canonical().is_loopback() {
         return Ok(());
     }
-    if !token && !settings.allow_anyone {
-        return Err(Error::new(Kind::Usage, format!("other machines can reach {address}, and there is no token")).hint(
-            format!(
-                "`openssl rand -hex 32 > token` makes one: name the file with --token-file, or set {TOKEN}; --allow-anyone \
-                 serves the tables to whoever connects"
-            ),
-        ));
+    if guarding.token.is_none() && !guarding.allow_anyone {
+        let what = format!("other machines can reach {address}, and there is no token");
+        return Err(Error::new(Kind::Usage, what).hint(without_token));
     }
-    if settings.tls.is_none() && !settings.allow_plaintext {
+    if guarding.tls.is_none() && !guarding.allow_plaintext {
         let what = format!("other machines can reach {address}, and what is sent there could be read on the way");
-        return Err(Error::new(Kind::Usage, what).hint(
-            "name a certificate and its key with --tls-cert and --tls-key; --allow-plaintext sends tables and token as they \
-             are, for where a proxy adds TLS",
-        ));
+        return Err(Error::new(Kind::Usage, what).hint(without_tls));
     }
     Ok(())
 }
 
-/// Reads the digest of the token, if there is one.
-fn token(file: Option<&Path>, told: &impl Told) -> Result<Option<blake3::Hash>> {
-    let (text, place) = match (file, std::env::var(TOKEN).ok().filter(|text| !text.is_empty())) {
+/// Reads the token in a file, or in a variable of the environment; `None` if there is neither.
+/// `note` is told where others could read it, too.
+///
+/// # Errors
+/// Returns [`Kind::Usage`] if there are both, or the text is no token.
+pub(crate) fn token(file: Option<&Path>, variable: &str, note: impl Fn(&str)) -> Result<Option<String>> {
+    let (text, place) = match (file, std::env::var(variable).ok().filter(|text| !text.is_empty())) {
         (Some(file), None) => {
             let text = std::fs::read_to_string(file).at(Kind::Usage, "cannot read the token in", file)?;
             let mode = std::fs::metadata(file).map(|about| about.permissions().mode());
             if mode.is_ok_and(|mode| mode & 0o077 != 0) {
-                told.note(&format!("warning: other users can read the token in {0}: chmod 600 {0}", file.display()));
+                note(&format!("warning: other users can read the token in {0}: chmod 600 {0}", file.display()));
             }
             (text, file.display().to_string())
         }
         (Some(file), Some(_)) => {
-            let what = format!("there is a token in {} and one in {TOKEN}", file.display());
+            let what = format!("there is a token in {} and one in {variable}", file.display());
             return Err(Error::new(Kind::Usage, what).hint("leave one of them out"));
         }
-        (None, Some(text)) => (text, TOKEN.to_owned()),
+        (None, Some(text)) => (text, variable.to_owned()),
         (None, None) => return Ok(None),
     };
     let text = text.trim_end_matches(['\n', '\r']);
@@ -104,22 +117,28 @@ fn token(file: Option<&Path>, told: &impl Told) -> Result<Option<blake3::Hash>> 
             format!("the token in {place} is not {SHORTEST} or more letters, digits and signs of ASCII in one line");
         return Err(Error::new(Kind::Usage, what).hint("`openssl rand -hex 32` makes one"));
     }
-    Ok(Some(blake3::hash(text.as_bytes())))
+    Ok(Some(text.to_owned()))
 }
 
 fn identity(certificate: &Path, key: &Path) -> Result<Identity> {
-    let read = |file: &Path| std::fs::read(file).at(Kind::Usage, "cannot read", file);
-    let (certificate_text, key_text) = (read(certificate)?, read(key)?);
-    for (file, text, wanted) in [(certificate, &certificate_text, "CERTIFICATE"), (key, &key_text, "PRIVATE KEY")] {
-        let text = String::from_utf8_lossy(text);
-        if !text.lines().any(|line| line.starts_with("-----BEGIN ") && line.contains(wanted)) {
-            let what = format!("{} has no line of PEM that begins a {}", file.display(), wanted.to_lowercase());
-            return Err(
-                Error::new(Kind::Usage, what).hint("--tls-cert takes the certificate, --tls-key its private key")
-            );
-        }
+    let read = |file: &Path, wanted: &str| {
+        pem(file, wanted).map_err(|error| error.hint("--tls-cert takes the certificate, --tls-key its private key"))
+    };
+    Ok(Identity::from_pem(read(certificate, "CERTIFICATE")?, read(key, "PRIVATE KEY")?))
+}
+
+/// Reads a file of PEM with something in it of the kind that is `wanted`.
+///
+/// # Errors
+/// Returns [`Kind::Usage`] if it cannot be read, or has no such thing in it.
+pub(crate) fn pem(file: &Path, wanted: &str) -> Result<Vec<u8>> {
+    let bytes = std::fs::read(file).at(Kind::Usage, "cannot read", file)?;
+    let text = String::from_utf8_lossy(&bytes);
+    if text.lines().any(|line| line.starts_with("-----BEGIN ") && line.contains(wanted)) {
+        return Ok(bytes);
     }
-    Ok(Identity::from_pem(certificate_text, key_text))
+    let what = format!("{} has no line of PEM that begins a {}", file.display(), wanted.to_lowercase());
+    Err(Error::new(Kind::Usage, what))
 }
 
 #[cfg(test)]
