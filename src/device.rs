@@ -59,6 +59,15 @@ impl DeviceSettings {
     }
 }
 
+impl From<Precision> for PrecisionChoice {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::Fp32 => PrecisionChoice::Fp32,
+            Precision::Bf16 => PrecisionChoice::Bf16,
+        }
+    }
+}
+
 impl PrecisionChoice {
     /// Returns the precision that was asked for or, with `auto`, the faster one for a vision tower
     /// of this width.

@@ -60,7 +60,7 @@ impl Progress for When {
 fn run_here(pipeline: &Pipeline, set: &[String], upto: Upto, progress: Arc<When>) -> Result<(), Error> {
     let spec = microclip_pipe::config::load(&pipeline.path("pipeline.toml"), set)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(run(&spec, upto, &Options { stop: Stop::default(), progress })).map(drop)
+    runtime.block_on(run(&spec, upto, &Options { stop: Stop::default(), progress, cluster: None })).map(drop)
 }
 
 /// Nothing happens meanwhile.

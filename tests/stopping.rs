@@ -3,12 +3,16 @@
 //! beside it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use microclip_pipe::dka::LOGIT_SCALE;
 use microclip_pipe::error::Kind;
 use microclip_pipe::fusion::matrix::Matrix;
 use microclip_pipe::fusion::transduction::{Method, Transduction};
 use microclip_pipe::image::{Decoding, ExifOrientation, Limits};
+use microclip_pipe::pipeline::run::{Options, run};
+use microclip_pipe::runs::lookup::Upto;
 use microclip_pipe::stage::answers::{Mixture, transduced};
 use microclip_pipe::stage::describe::Heads;
 use microclip_pipe::stage::job::Job;
@@ -19,6 +23,7 @@ use microclip_pipe::stop::Stop;
 use microclip_pipe::store::space::Space;
 use tch::Tensor;
 
+use crate::pipeline::Pipeline;
 use crate::small_store;
 
 /// Does the work until it asks no more: every stop before that is heard. Returns how often it asks.
@@ -93,4 +98,56 @@ fn whatever_works_on_large_tables_asks_for_every_block() {
     let more = Matrix::from(random(104_860, classes));
     let mixed = Mixture { gamma: 0.5, scale: LOGIT_SCALE }.of_all(&more, &more);
     assert_eq!(questions(|stop| evaluate::answers(&mixed, stop)), 2);
+}
+
+/// Asks to stop once so many pictures were embedded.
+struct StopAfter {
+    pictures: u64,
+    embedding: AtomicBool,
+    embedded: AtomicU64,
+    stop: Stop,
+}
+
+impl Progress for StopAfter {
+    fn begin(&self, stage: &str, _: &'static str, _: u64, _: u64) {
+        self.embedding.store(["embed", "views"].contains(&stage), Ordering::Relaxed);
+    }
+    fn advance(&self, done: u64) {
+        let is_embedding = self.embedding.load(Ordering::Relaxed);
+        if is_embedding && self.embedded.fetch_add(done, Ordering::Relaxed) + done >= self.pictures {
+            self.stop.request();
+        }
+    }
+    fn end(&self, _: &str) {}
+    fn say(&self, _: &str) {}
+}
+
+/// Pictures and their crops are fed together, in batches of different sizes: none must wait for the
+/// other once both are to end.
+#[test]
+fn embedding_ends_when_it_is_asked_to_and_goes_on_from_there() {
+    let pipeline = Pipeline::new(10, 2);
+    pipeline.ok("ingest", &[]);
+    for (batch, pictures) in [("8", 3), ("16", 5)] {
+        let store = pipeline.path(batch);
+        crate::pipeline::copy(&pipeline.path("store"), &store);
+        let set = [format!("embed.batch={batch}"), "embed.part_rows=64".to_owned(), format!("store={store:?}")];
+        let spec = microclip_pipe::config::load(&pipeline.path("pipeline.toml"), &set).unwrap();
+        let mut stopped = 0;
+        loop {
+            let (stop, zero) = (Stop::default(), || AtomicU64::new(0));
+            let progress = StopAfter { pictures, embedding: false.into(), embedded: zero(), stop: stop.clone() };
+            let options = Options { stop, progress: Arc::new(progress), cluster: None };
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+            let work = async { tokio::time::timeout(Duration::from_secs(60), run(&spec, Upto::Embed, &options)).await };
+            let ended = runtime.block_on(work);
+            runtime.shutdown_background();
+            match ended.expect("it hangs") {
+                Ok(_) => break,
+                Err(error) => assert_eq!(error.kind(), Kind::Interrupted, "{error}"),
+            }
+            stopped += 1;
+        }
+        assert!(stopped >= 2, "{stopped}");
+    }
 }

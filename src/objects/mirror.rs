@@ -8,12 +8,12 @@ use std::collections::HashSet;
 use std::fs::{self, Metadata};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use object_store::{Error as Theirs, GetOptions, ObjectStore};
 use tempfile::NamedTempFile;
 use tokio::runtime::Builder;
@@ -47,10 +47,24 @@ enum Event {
 /// [`Kind::Input`] if there is nothing, [`Kind::System`] if a file cannot be written,
 /// [`Kind::Interrupted`] if a stop was requested. What was fetched by then is kept.
 pub fn fetch(address: &Address, wanted: Wanted, stop: &Stop, watch: &dyn Watch) -> Result<()> {
+    watched(watch, |events| on_a_runtime(stop, mirrored(address, wanted, stop, events)))
+}
+
+/// Fetches some files of what an address means, each by its path in the folder that mirrors it: if
+/// it is not there yet, or has changed. The others are left as they are, and nothing is listed.
+///
+/// # Errors
+/// Fails as [`fetch`] does; with [`Kind::Input`] if the address has no such file any more.
+pub fn fetch_some(address: &Address, files: &[PathBuf], stop: &Stop, watch: &dyn Watch) -> Result<()> {
+    watched(watch, |events| on_a_runtime(stop, mirrored_some(address, files, stop, events)))
+}
+
+/// Does what fetches on a thread of its own, and tells of it.
+fn watched(watch: &dyn Watch, work: impl FnOnce(Sender<Event>) -> Result<String> + Send) -> Result<()> {
     let (events, received) = channel();
     let mut begun = false;
     let outcome = thread::scope(|scope| {
-        let work = scope.spawn(|| on_a_runtime(stop, mirrored(address, wanted, stop, events)));
+        let work = scope.spawn(|| work(events));
         loop {
             match received.recv_timeout(OFTEN) {
                 Ok(Event::Begin(bytes)) => {
@@ -124,7 +138,42 @@ async fn mirrored(address: &Address, wanted: Wanted, stop: &Stop, events: Sender
     if gone > 0 {
         let _ = events.send(Event::Say(format!("{address} has {} no more: removed here, too", counted(gone, "file"))));
     }
-    let todo: Vec<Object> = objects.into_iter().filter(|object| !is_there(&root, object, journal.known())).collect();
+    fetch_missing(&*store, address, &root, objects, &mut journal, &events).await
+}
+
+/// Brings some files of the folder up to date with the address, and says what was done.
+async fn mirrored_some(address: &Address, files: &[PathBuf], stop: &Stop, events: Sender<Event>) -> Result<String> {
+    let store = client::open(address)?;
+    let root = cache()?.join(address.root());
+    fs::create_dir_all(&root).at(Kind::System, "cannot make", &root)?;
+    let names = files.iter().filter_map(|file| file.strip_prefix(&root).ok()?.to_str());
+    let ask = |name: &str| {
+        let (store, name) = (&store, name.to_owned());
+        async move {
+            let meta = listing::head(store, address, &name).await?;
+            let meta =
+                meta.ok_or_else(|| Error::new(Kind::Input, format!("there is no {} any more", address.at(&name))))?;
+            Ok::<_, Error>(Object { name, meta })
+        }
+    };
+    let asked = futures::stream::iter(names.map(ask).collect::<Vec<_>>()).buffered(AT_ONCE);
+    let objects: Vec<Object> = asked.try_collect().await?;
+    // Whoever else fetches into the folder does not take long, and need not be told of.
+    let mut journal = Journal::open(&root, stop, || {})?;
+    fetch_missing(&*store, address, &root, objects, &mut journal, &events).await
+}
+
+/// Fetches those of some objects that are not in the folder as they are now, and says what was
+/// done.
+async fn fetch_missing(
+    store: &dyn ObjectStore,
+    address: &Address,
+    root: &Path,
+    objects: Vec<Object>,
+    journal: &mut Journal,
+    events: &Sender<Event>,
+) -> Result<String> {
+    let todo: Vec<Object> = objects.into_iter().filter(|object| !is_there(root, object, journal.known())).collect();
     let files = todo.len() as u64;
     let unfinished = journal.unfinished();
     if files > 0 {
@@ -136,7 +185,7 @@ async fn mirrored(address: &Address, wanted: Wanted, stop: &Stop, events: Sender
     }
     let given_up = AtomicBool::new(false);
     let one = |object: Object| {
-        let (store, root, unfinished, events) = (&store, &root, &unfinished, &events);
+        let unfinished = &unfinished;
         let begun = !given_up.load(Ordering::Relaxed);
         async move {
             if !begun {

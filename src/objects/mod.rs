@@ -27,7 +27,7 @@ pub use address::{Address, FORMS, STORES, Service};
 #[cfg(feature = "stores")]
 pub use bucket::{Bucket, Bytes, Created, Listed, Version};
 #[cfg(feature = "stores")]
-pub use mirror::{fetch, missing};
+pub use mirror::{fetch, fetch_some, missing};
 
 use crate::error::{Error, Kind, Result};
 #[cfg(not(feature = "stores"))]
@@ -102,7 +102,11 @@ pub fn store_folder(address: &Address) -> Result<PathBuf> {
     Ok(cached("stores")?.join(address.root()))
 }
 
-fn cached(kind: &str) -> Result<PathBuf> {
+/// Returns the folder of this machine that keeps what is of a kind.
+///
+/// # Errors
+/// Fails like [`cache`].
+pub(crate) fn cached(kind: &str) -> Result<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let caches = || set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
     let folder = set(CACHE).or_else(|| Some(caches()?.join("microclip-pipe")));
@@ -121,6 +125,15 @@ fn cached(kind: &str) -> Result<PathBuf> {
 /// Returns [`Kind::Usage`].
 #[cfg(not(feature = "stores"))]
 pub fn fetch(address: &Address, _: Wanted, _: &Stop, _: &dyn Watch) -> Result<()> {
+    Err(unbuilt(address))
+}
+
+/// Refuses to fetch, like [`fetch`].
+///
+/// # Errors
+/// Returns [`Kind::Usage`].
+#[cfg(not(feature = "stores"))]
+pub fn fetch_some(address: &Address, _: &[PathBuf], _: &Stop, _: &dyn Watch) -> Result<()> {
     Err(unbuilt(address))
 }
 

@@ -177,7 +177,7 @@ async fn rows(spec: &Spec, opened: Opened, recipe: Option<&Recipe>, store: &Stor
 
 /// Says how many of the missing composites take no forward pass.
 fn derived(table: &dyn FrozenTable, pictures: &Pictures, store: &Store) -> Result<String> {
-    let crops = table.need_no_forward(store)?;
+    let crops = table.need_no_forward(store, None)?;
     let missing = frozen::missing(pictures, &table.partition(store)?)?;
     let kept = missing.iter().filter(|&&n| crops.contains(&pictures.rows()[n].id)).count();
     Ok(match kept {

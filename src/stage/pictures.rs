@@ -1,8 +1,8 @@
 //! The pictures of a dataset as later stages see them: rows of `images`, and access to their
 //! pixels.
 
-use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -18,6 +18,7 @@ use crate::stage::ingest;
 use crate::store::layout::Partition;
 use crate::store::pictures::PictureReader;
 use crate::store::reader;
+use crate::store::span::Span;
 use crate::table::arrays;
 use crate::text::file as text_file;
 
@@ -89,12 +90,14 @@ impl Picture {
 #[derive(Debug)]
 pub struct Pictures {
     rows: Vec<Picture>,
-    reader: Option<PictureReader>,
-    files: Vec<Asked>,
+    reader: Option<Arc<PictureReader>>,
+    files: Arc<Vec<Asked>>,
     decoding: Decoding,
     images: Partition,
+    /// From which id to which the rows are, if they are not all of the dataset's.
+    span: Option<Span>,
     /// Whether `images` was found to be outdated and set aside.
-    outdated: AtomicBool,
+    outdated: Arc<AtomicBool>,
 }
 
 impl Pictures {
@@ -103,7 +106,7 @@ impl Pictures {
     /// # Errors
     /// Returns [`Kind::Store`] if a part cannot be read.
     pub fn open(images: &Partition, decoding: Decoding) -> Result<Arc<Self>> {
-        Self::open_some(images, decoding, |_| true)
+        Self::read(images, decoding, |_| true).map(Arc::new)
     }
 
     /// Like [`open`](Self::open), but reads only the rows of `wanted` pictures.
@@ -111,6 +114,11 @@ impl Pictures {
     /// # Errors
     /// Fails like [`open`](Self::open).
     pub fn open_some(images: &Partition, decoding: Decoding, wanted: impl Fn(&ImageId) -> bool) -> Result<Arc<Self>> {
+        let pictures = Self::read(images, decoding, wanted)?;
+        Ok(Arc::new(Pictures { span: span_of(&pictures.rows), ..pictures }))
+    }
+
+    fn read(images: &Partition, decoding: Decoding, wanted: impl Fn(&ImageId) -> bool) -> Result<Self> {
         let (mut rows, mut row) = (Vec::new(), 0..);
         let mut files = Files::of(images)?;
         for batch in reader::batches(images, Some(&files.columns), 8192)? {
@@ -150,7 +158,7 @@ impl Pictures {
         }
         let embedded = rows.iter().any(|picture| matches!(picture.place, Place::Row(_)));
         let reader = match (embedded, images.parts()?.as_slice()) {
-            (true, [part]) => Some(PictureReader::open(part)?),
+            (true, [part]) => Some(Arc::new(PictureReader::open(part)?)),
             (true, parts) => {
                 let what = format!("{} parts in {}, not one", parts.len(), images.dir().display());
                 return Err(Error::new(Kind::Store, what));
@@ -158,13 +166,46 @@ impl Pictures {
             (false, _) => None,
         };
         rows.sort_by_key(|picture| picture.id);
-        let (files, images) = (files.files, images.clone());
-        Ok(Arc::new(Pictures { rows, reader, files, decoding, images, outdated: AtomicBool::new(false) }))
+        let (files, images) = (Arc::new(files.files), images.clone());
+        Ok(Pictures { rows, reader, files, decoding, images, span: None, outdated: Arc::default() })
+    }
+
+    /// Returns the pictures from the first of two ids to the last, both included. They share the
+    /// files of all, which are opened once.
+    pub fn between(&self, first: &ImageId, last: &ImageId) -> Arc<Self> {
+        let from = self.rows.partition_point(|picture| picture.id < *first);
+        let to = self.rows.partition_point(|picture| picture.id <= *last);
+        let rows = &self.rows[from..to.max(from)];
+        Arc::new(Pictures {
+            rows: rows.to_vec(),
+            span: span_of(rows),
+            reader: self.reader.clone(),
+            files: self.files.clone(),
+            decoding: self.decoding,
+            images: self.images.clone(),
+            outdated: self.outdated.clone(),
+        })
     }
 
     /// Returns the rows, sorted by id.
     pub fn rows(&self) -> &[Picture] {
         &self.rows
+    }
+
+    /// Returns the files that the pictures are read from: their own, or the larger ones that they
+    /// are in. Pictures that the store has copied have none.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let of = |picture: &Picture| match picture.place {
+            Place::File { .. } => Some(PathBuf::from(&picture.path)),
+            Place::Within { file, .. } => Some(self.files[file].container.path.clone()),
+            Place::Row(_) => None,
+        };
+        self.rows.iter().filter_map(of).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Returns from which id to which the rows are, if they are not all of the dataset's.
+    pub fn span(&self) -> Option<&Span> {
+        self.span.as_ref()
     }
 
     /// Returns the places of the pictures of a split, in order.
@@ -246,6 +287,11 @@ impl Pictures {
     }
 }
 
+/// Returns the first and the last id of rows that are sorted by it.
+fn span_of(rows: &[Picture]) -> Option<Span> {
+    Some((rows.first()?.image_id.clone(), rows.last()?.image_id.clone()))
+}
+
 /// The larger files of a dataset, while its rows are read.
 struct Files {
     files: Vec<Asked>,
@@ -310,7 +356,15 @@ fn looks_the_same(path: &Path, byte_len: u64, modified: i64) -> bool {
 /// # Errors
 /// Returns [`Kind::Store`] if a part cannot be read.
 pub(super) fn present(partition: &Partition) -> Result<HashSet<ImageId>> {
+    present_in(partition, None)
+}
+
+/// Like [`present`], but those of a span of ids, and perhaps others.
+///
+/// # Errors
+/// Fails like [`present`].
+pub(super) fn present_in(partition: &Partition, span: Option<&Span>) -> Result<HashSet<ImageId>> {
     let mut ids = HashSet::new();
-    reader::each_image_id(partition, |id| ids.extend(ImageId::parse(id)))?;
+    reader::each_image_id_in(partition, span, |id| ids.extend(ImageId::parse(id)))?;
     Ok(ids)
 }

@@ -35,6 +35,7 @@ pub mod seal;
 pub mod shard;
 pub mod sound;
 pub mod space;
+pub mod span;
 pub mod temporary;
 pub mod work;
 

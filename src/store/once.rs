@@ -17,6 +17,7 @@ use crate::store::claim;
 use crate::store::layout::Partition;
 use crate::store::part::{Named, PartWriter, Whole, next_number};
 use crate::store::reader;
+use crate::store::span::{Span, may_have};
 
 /// The column of ids.
 const ID: &str = "image_id";
@@ -34,6 +35,8 @@ pub struct Once {
     schema: SchemaRef,
     footer: Vec<(String, String)>,
     may_add: MayAdd,
+    /// From which id to which it may add, if not all.
+    span: Option<Span>,
     /// The pictures among these that others have added.
     added: HashSet<String>,
     /// The parts that were looked at, or written here.
@@ -43,7 +46,13 @@ pub struct Once {
 impl Once {
     /// Returns what writes rows of the pictures that it `may_add`.
     pub fn new(partition: Partition, schema: SchemaRef, footer: Vec<(String, String)>, may_add: MayAdd) -> Self {
-        Once { partition, schema, footer, may_add, added: HashSet::new(), seen: HashSet::new() }
+        Once { partition, schema, footer, may_add, span: None, added: HashSet::new(), seen: HashSet::new() }
+    }
+
+    /// Says that all pictures that it may add have ids of a span: parts without any are not read.
+    #[must_use]
+    pub fn within(self, span: Option<Span>) -> Self {
+        Once { span, ..self }
     }
 
     /// Begins a part.
@@ -89,8 +98,10 @@ impl Once {
             if self.seen.contains(&part) {
                 continue;
             }
-            let ids = reader::ids_of(&self.partition, &part)?.unwrap_or_default();
-            self.added.extend(ids.into_iter().filter(|id| (self.may_add)(id)));
+            if self.span.as_ref().is_none_or(|span| may_have(&part, span)) {
+                let ids = reader::ids_of(&self.partition, &part)?.unwrap_or_default();
+                self.added.extend(ids.into_iter().filter(|id| (self.may_add)(id)));
+            }
             self.seen.insert(part);
         }
         Ok(())

@@ -18,6 +18,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::panics::caught;
 use crate::store::layout::Partition;
 use crate::store::positioned::Positioned;
+use crate::store::span::{Span, may_have};
 use crate::store::{files, replica, seal};
 
 /// The contents of a part's footer.
@@ -70,11 +71,30 @@ pub fn count_rows(partition: &Partition) -> Result<u64> {
 ///
 /// # Errors
 /// Returns [`Kind::Store`] if a part cannot be read or has no such column.
-pub fn each_image_id(partition: &Partition, mut with: impl FnMut(&str)) -> Result<()> {
-    for part in partition.listed()? {
+pub fn each_image_id(partition: &Partition, with: impl FnMut(&str)) -> Result<()> {
+    each_image_id_in(partition, None, with)
+}
+
+/// Like [`each_image_id`], but reads no part that has no id of a span. Other ids than those of the
+/// span are passed, too.
+///
+/// # Errors
+/// Fails like [`each_image_id`].
+pub fn each_image_id_in(partition: &Partition, span: Option<&Span>, mut with: impl FnMut(&str)) -> Result<()> {
+    for part in listed_in(partition, span)? {
         ids_of(partition, &part)?.iter().flatten().for_each(|id| with(id));
     }
     Ok(())
+}
+
+/// Returns the parts of a partition that may have an id of a span, or all of them.
+///
+/// # Errors
+/// Returns [`Kind::Store`] if the partition cannot be listed.
+pub(crate) fn listed_in(partition: &Partition, span: Option<&Span>) -> Result<Vec<PathBuf>> {
+    let mut parts = partition.listed()?;
+    parts.retain(|part| span.is_none_or(|span| may_have(part, span)));
+    Ok(parts)
 }
 
 /// Returns the parts of a partition that have a row of a `wanted` picture, sorted by name. Reads

@@ -6,7 +6,7 @@
 
 pub(crate) mod ids;
 pub(crate) mod on_hub;
-mod on_objects;
+pub(crate) mod on_objects;
 pub(crate) mod opened;
 mod recipe;
 
@@ -101,6 +101,17 @@ impl Workspace {
         Ok(Some((dino, precision)))
     }
 
+    /// Returns the settings with the precisions of frozen towers written out which this machine's
+    /// hardware has chosen, so that they are the same on another's.
+    pub(crate) fn written_out(&self, spec: &Spec) -> Spec {
+        let mut spec = spec.clone();
+        spec.model.precision = self.precision.into();
+        if let Some((_, precision)) = &self.second {
+            spec.model.second.precision = (*precision).into();
+        }
+        spec
+    }
+
     /// Returns the device that tensors live on. Opens CUDA if it is a GPU, which must come before
     /// the process makes its first tensor.
     ///
@@ -111,11 +122,11 @@ impl Workspace {
     }
 
     /// Builds the towers that tables need.
-    pub(crate) fn towers(&self, eyes: &[Eye]) -> Result<Towers> {
-        Ok(Towers {
+    pub(crate) fn towers(&self, eyes: &[Eye]) -> Result<Arc<Towers>> {
+        Ok(Arc::new(Towers {
             clip: eyes.contains(&Eye::Clip).then(|| self.frozen_tower()).transpose()?,
             second: if eyes.contains(&Eye::Second) { self.second_tower()? } else { None },
-        })
+        }))
     }
 
     /// Builds the second model's tower in the precision of its space, if there is such a model.

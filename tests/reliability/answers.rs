@@ -150,7 +150,7 @@ fn stopped(pipeline: &Pipeline, seed: u64) -> String {
     let stop = Stop::default();
     let progress = Arc::new(AfterOnePass(stop.clone()));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let ended = runtime.block_on(run(&spec, Upto::Evaluate, &Options { stop, progress }));
+    let ended = runtime.block_on(run(&spec, Upto::Evaluate, &Options { stop, progress, cluster: None }));
     assert_eq!(ended.unwrap_err().kind(), Kind::Interrupted);
     let runs = pipeline.sql(&format!("SELECT run FROM runs WHERE seed = {seed}"));
     runs[0]["run"].as_str().unwrap().to_owned()

@@ -25,6 +25,7 @@ use crate::stage::pictures::{self, Pictures};
 use crate::store::layout::Store;
 use crate::store::reader;
 use crate::store::space::Space;
+use crate::store::span::Span;
 use crate::table::{self, Dims, arrays, tensor};
 
 /// Fills `composites`.
@@ -127,14 +128,14 @@ impl Composites {
         if todo.is_empty() {
             return Ok(());
         }
-        let mut whole = Stored::find(&self.whole.partition(store)?, |id| todo.contains(id))?;
+        let mut whole = Stored::find(&self.whole.partition(store)?, pictures.span(), |id| todo.contains(id))?;
         todo.retain(|id| whole.place(id).is_some());
         let count = todo.len();
         progress.begin(DERIVED, "image", count as u64, 0);
         let schema = table::table(self.table())?.arrow(&self.dims())?;
         let lacking = todo.clone();
         let lacks = move |id: &ImageId| lacking.contains(id);
-        let mut parts = Parts::new(own, schema, &self.space, sizes.part_rows, lacks);
+        let mut parts = Parts::new(own, schema, &self.space, sizes.part_rows, lacks).within(pictures.span());
         let wanted = |id: &str| ImageId::parse(id).is_some_and(|id| todo.contains(&id));
         let batches = reader::batches_with(&crops, Some(&["image_id", "features"]), AT_ONCE, wanted)?;
         for batch in batches {
@@ -196,9 +197,9 @@ impl FrozenTable for Composites {
     }
 
     /// Crops that are stored need not be seen again ([`derive`](Composites::derive)).
-    fn need_no_forward(&self, store: &Store) -> Result<HashSet<ImageId>> {
-        let mut have = pictures::present(&self.partition(store)?)?;
-        have.extend(self.kept(store)?);
+    fn need_no_forward(&self, store: &Store, span: Option<&Span>) -> Result<HashSet<ImageId>> {
+        let mut have = pictures::present_in(&self.partition(store)?, span)?;
+        have.extend(pictures::present_in(&self.crops.partition(store)?, span)?);
         Ok(have)
     }
 }

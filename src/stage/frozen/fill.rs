@@ -10,12 +10,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Instant;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use futures::StreamExt;
 use futures::future::join_all;
+use futures::{Stream, StreamExt};
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::spawn_blocking;
 
@@ -32,7 +33,9 @@ use crate::stage::feed::{Batches, PixelBatch, Views};
 use crate::stage::job::Job;
 use crate::stage::pictures::{self, Pictures};
 use crate::stage::pool::{self, Budget, Task};
-use crate::store::layout::Partition;
+use crate::stop::Stop;
+use crate::store::layout::{Partition, Store};
+use crate::store::span::Span;
 use crate::table::{self, arrays};
 use crate::text::numbers::counted;
 
@@ -54,6 +57,20 @@ pub fn missing(pictures: &Pictures, partition: &Partition) -> Result<Vec<usize>>
     Ok((0..pictures.rows().len()).filter(|&n| !present.contains(&pictures.rows()[n].id)).collect())
 }
 
+/// Returns the places of the pictures of which one of `tables` lacks a row that a tower has to
+/// make.
+///
+/// # Errors
+/// Fails if the store cannot be read.
+pub fn lacking(store: &Store, pictures: &Pictures, tables: &[Arc<dyn FrozenTable>]) -> Result<Vec<usize>> {
+    let mut lacks = vec![false; pictures.rows().len()];
+    for table in tables {
+        let have = table.need_no_forward(store, pictures.span())?;
+        lacks.iter_mut().zip(pictures.rows()).for_each(|(lacks, picture)| *lacks |= !have.contains(&picture.id));
+    }
+    Ok((0..lacks.len()).filter(|&place| lacks[place]).collect())
+}
+
 /// Computes the rows that `tables` lack of these pictures; each picture is read and decoded once
 /// for all tables. Calls `towers` once, and only if rows are missing. Returns how many images went
 /// through it.
@@ -66,21 +83,29 @@ pub async fn fill(
     filling: Filling<'_>,
     pictures: &Arc<Pictures>,
     tables: &[Arc<dyn FrozenTable>],
-    towers: impl Fn(&[Eye]) -> Result<Towers>,
+    towers: impl Fn(&[Eye]) -> Result<Arc<Towers>>,
 ) -> Result<u64> {
     let Job { store, progress, .. } = filling.job;
     let (mut lacking, mut stored) = (Vec::new(), Stored::default());
+    // The space of whole pictures, and the pictures whose composites are to be made with them.
+    let mut composing: Option<(String, HashSet<ImageId>)> = None;
     // In reverse, since a table that others are made with may turn out to be damaged as they are
     // asked for.
     for table in tables.iter().rev() {
-        let have = table.need_no_forward(store)?;
+        let mut have = table.need_no_forward(store, pictures.span())?;
+        if let Some((_, lacks)) = composing.as_ref().filter(|(space, _)| *space == table.space().id()) {
+            // What another process has stored since `stored` was found is made again, and kept
+            // once.
+            have.retain(|id| !lacks.contains(id) || stored.place(id).is_some());
+        }
         let lacks: HashSet<ImageId> =
             pictures.rows().iter().map(|picture| picture.id).filter(|id| !have.contains(id)).collect();
         if lacks.is_empty() {
             continue;
         }
         if let Some(composites) = table.composing() {
-            stored = Stored::find(&composites.whole().partition(store)?, |id| lacks.contains(id))?;
+            stored = Stored::find(&composites.whole().partition(store)?, pictures.span(), |id| lacks.contains(id))?;
+            composing = Some((composites.whole().space().id(), lacks));
         }
         lacking.insert(0, (table.clone(), have));
     }
@@ -92,7 +117,8 @@ pub async fn fill(
     todo.sort_by_key(|&n| stored.place(id(n)));
     let asked = pictures.clone();
     let among = move |id: &ImageId| asked.rows().binary_search_by_key(id, |picture| picture.id).is_ok();
-    let taps = Taps::open(filling, lacking, stored, among)?;
+    let mut taps = Taps::open(filling, lacking, stored, among)?;
+    taps.tables.iter_mut().for_each(|opened| opened.span = pictures.span().cloned());
     let (done, cached) = (todo.len(), total - todo.len());
     progress.begin(stages.first().copied().unwrap_or("embed"), "image", done as u64, cached as u64);
     let Taps { wishes, mouths, tables } = taps;
@@ -129,6 +155,8 @@ pub(super) struct Opened {
     telling: Option<Telling>,
     /// Where the table has them from, if it needs them.
     whole: Option<Whole>,
+    /// From which id to which the pictures are, if they are not all of the dataset's.
+    span: Option<Span>,
 }
 
 impl Taps {
@@ -169,6 +197,7 @@ impl Taps {
                 batch: size * table.forwards(),
                 table,
                 batches,
+                span: None,
             });
         }
         Ok(Taps { wishes: Wishes::new(wishes), mouths, tables: opened })
@@ -209,7 +238,7 @@ fn cut_all(pictures: Arc<Pictures>, todo: Vec<usize>, wishes: Wishes, mut mouths
 pub(super) async fn consume_all(
     filling: Filling<'_>,
     tables: Vec<Opened>,
-    towers: impl Fn(&[Eye]) -> Result<Towers>,
+    towers: impl Fn(&[Eye]) -> Result<Arc<Towers>>,
 ) -> Result<u64> {
     let eyes: Vec<Eye> = tables.iter().map(|opened| opened.table.eye()).collect();
     let open = || towers(&eyes);
@@ -239,19 +268,16 @@ async fn consume(
     filling: Filling<'_>,
     opened: Opened,
     shared: &Shared,
-    open: &impl Fn() -> Result<Towers>,
+    open: &impl Fn() -> Result<Arc<Towers>>,
 ) -> Result<u64> {
     let Filling { sizes, job: Job { stop, progress, .. } } = filling;
-    let Opened { table, partition, schema, lacks, mut batches, batch: at_once, telling, whole } = opened;
+    let Opened { table, partition, schema, lacks, mut batches, batch: at_once, telling, whole, span } = opened;
     let Some(first) = batches.recv().await else { return Ok(0) };
-    let towers = shared.towers.get_or_try_init(|| async { open().map(Arc::new) }).await?.clone();
+    let towers = shared.towers.get_or_try_init(|| async { open() }).await?.clone();
     let workers = towers.workers();
-    let batches = futures::stream::once(async { first })
-        .chain(futures::stream::poll_fn(move |context| batches.poll_recv(context)))
-        // Batches in progress when a stop is requested are finished and kept.
-        .take_while(|_| futures::future::ready(!stop.requested()));
+    let batches = futures::stream::once(async { first }).chain(until_stopped(batches, stop.clone()));
     let forwards = table.forwards() as u64;
-    let parts = Parts::new(partition, schema.clone(), table.space(), sizes.part_rows, lacks);
+    let parts = Parts::new(partition, schema.clone(), table.space(), sizes.part_rows, lacks).within(span.as_ref());
     let composites = table.composing().cloned();
     let computed = {
         // The tower makes rows of crops, of which those of composites are made.
@@ -301,6 +327,21 @@ async fn consume(
     written?;
     outcome?;
     Ok(done * forwards)
+}
+
+/// Returns batches until a stop is requested; those in progress by then are finished and kept. The
+/// receiver goes at once: who waits for room in it would keep pictures from the other tables, which
+/// have not heard of the stop.
+fn until_stopped(batches: Batches<Waiting>, stop: Stop) -> impl Stream<Item = Result<PixelBatch<Waiting>>> {
+    let mut open = Some(batches);
+    futures::stream::poll_fn(move |context| {
+        let next = open.as_mut().map_or(Poll::Ready(None), |batches| batches.poll_recv(context));
+        if !stop.requested() {
+            return next;
+        }
+        open = None;
+        Poll::Ready(None)
+    })
 }
 
 /// Computes the rows of a batch, and drops its pictures, which counts them as done.

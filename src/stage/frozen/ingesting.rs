@@ -34,17 +34,17 @@ pub async fn fill_while_ingesting(
     filling: Filling<'_>,
     ingesting: Ingesting<'_>,
     tables: &[Arc<dyn FrozenTable>],
-    towers: impl Fn(&[Eye]) -> Result<Towers>,
+    towers: impl Fn(&[Eye]) -> Result<Arc<Towers>>,
 ) -> Result<(Ingested, u64)> {
     let Ingesting { source, snapshot, settings } = ingesting;
     let Job { store, progress, .. } = filling.job;
     let mut lacking = Vec::new();
     for table in tables {
-        let mut have = table.need_no_forward(store)?;
+        let mut have = table.need_no_forward(store, None)?;
         // Where the features of whole pictures are stored, they are compared with their checksums
         // before they are relied on: that is left to `fill`, which knows the pictures.
         if let Some(composites) = table.composing() {
-            have.extend(composites.whole().need_no_forward(store)?);
+            have.extend(composites.whole().need_no_forward(store, None)?);
         }
         lacking.push((table.clone(), have));
     }

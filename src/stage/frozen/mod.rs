@@ -32,12 +32,13 @@ use crate::stage::feed::Views;
 use crate::stage::pictures;
 use crate::store::layout::{Partition, Store};
 use crate::store::space::Space;
+use crate::store::span::Span;
 use crate::table::Dims;
 
 pub use block_tokens::BlockTokens;
 pub use composites::Composites;
 pub use embed::Embeddings;
-pub use fill::{Filling, fill, missing};
+pub use fill::{Filling, fill, lacking, missing};
 pub use ingesting::{Ingesting, fill_while_ingesting};
 pub use model::FrozenModel;
 pub use second::SecondFeatures;
@@ -106,12 +107,13 @@ pub trait FrozenTable: Send + Sync {
         None
     }
 
-    /// Returns the pictures that the tower need not see for this table.
+    /// Returns the pictures that the tower need not see for this table: those of a span of ids, or
+    /// all.
     ///
     /// # Errors
     /// Returns [`Kind::Store`](crate::error::Kind::Store) if a part cannot be read.
-    fn need_no_forward(&self, store: &Store) -> Result<HashSet<ImageId>> {
-        pictures::present(&self.partition(store)?)
+    fn need_no_forward(&self, store: &Store, span: Option<&Span>) -> Result<HashSet<ImageId>> {
+        pictures::present_in(&self.partition(store)?, span)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::store::layout::Partition;
 use crate::store::once::Once;
 use crate::store::part::PartWriter;
 use crate::store::space::Space;
+use crate::store::span::Span;
 
 /// The parts of a table that is being filled. Dropped unfinished, it keeps all parts but the last.
 pub(super) struct Parts {
@@ -31,6 +32,11 @@ impl Parts {
     ) -> Self {
         let may_add = move |id: &str| ImageId::parse(id).is_some_and(|id| may_add(&id));
         Parts { once: Once::new(partition, schema, space.footer(), Box::new(may_add)), rows, open: None }
+    }
+
+    /// Says that all pictures have ids of a span.
+    pub(super) fn within(self, span: Option<&Span>) -> Self {
+        Parts { once: self.once.within(span.cloned()), ..self }
     }
 
     /// Writes rows, and completes the part if it has enough. The caller must not hold a turn.

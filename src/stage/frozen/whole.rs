@@ -15,6 +15,7 @@ use crate::image::ImageId;
 use crate::store::layout::Partition;
 use crate::store::reader;
 use crate::store::row_groups::RowGroups;
+use crate::store::span::Span;
 use crate::table::arrays;
 
 /// The column of `embeddings` that has them.
@@ -32,14 +33,18 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// Finds the `wanted` pictures in a partition of `embeddings`. Parts that have some are
-    /// compared with their checksums first.
+    /// Finds the `wanted` pictures in a partition of `embeddings`, all of a span of ids if there is
+    /// one. Parts that have some are compared with their checksums first.
     ///
     /// # Errors
     /// Returns [`Kind::Store`] if a part cannot be read.
-    pub(super) fn find(embeddings: &Partition, wanted: impl Fn(&ImageId) -> bool) -> Result<Stored> {
+    pub(super) fn find(
+        embeddings: &Partition,
+        span: Option<&Span>,
+        wanted: impl Fn(&ImageId) -> bool,
+    ) -> Result<Stored> {
         let mut found = Stored::default();
-        for part in embeddings.listed()? {
+        for part in reader::listed_in(embeddings, span)? {
             let ids = reader::ids_of(embeddings, &part)?.unwrap_or_default();
             let ids = ids.iter().enumerate().filter_map(|(row, id)| Some((row, ImageId::parse(id)?)));
             let rows: Vec<(usize, ImageId)> = ids.filter(|(_, id)| wanted(id)).collect();

@@ -212,6 +212,17 @@ pub fn known(snapshot: &str, settings: &IngestSettings, store: &Store) -> Result
     Ok(Some(Ingested { images, rejected, classes, snapshot: snapshot.to_owned(), unchanged: true }))
 }
 
+/// Returns which snapshot of a dataset a partition of `images` holds; `None` if it holds none.
+///
+/// # Errors
+/// Fails if the store cannot be read.
+pub fn snapshot_in(images: &Partition) -> Result<Option<String>> {
+    match images.listed()?.as_slice() {
+        [part] => Ok(reader::footer(part)?.pairs.remove("snapshot")),
+        _ => Ok(None),
+    }
+}
+
 /// Returns the partitions of a dataset's tables.
 ///
 /// # Errors

@@ -190,6 +190,11 @@ impl Replica {
         Ok(there)
     }
 
+    /// Returns what tells an object from another one that had its name.
+    pub(super) fn version(&self, path: &Path) -> Option<String> {
+        self.about(path).ok().map(|object| object.tag)
+    }
+
     /// Returns what an object was last known by.
     fn tag(&self, key: &str) -> Option<String> {
         guard(&self.known).get(key).map(|object| object.tag.clone())

@@ -111,6 +111,10 @@ impl Replica {
         match *self {}
     }
 
+    pub(super) fn version(&self, _: &Path) -> Option<String> {
+        match *self {}
+    }
+
     pub(super) fn size(&self, _: &Path) -> Option<u64> {
         match *self {}
     }
