@@ -20,6 +20,7 @@
 //! dino       a second vision model, without text: DINOv2 and DINOv3
 //! clip       configuration, weights, tokenizer, text tower, vision tower
 //! image      decode, resize, crops, augmentation
+//! cluster    several machines: a scheduler that hands out units of work and statements, executors, drivers
 //! table      the schemas of all tables, the SQL session, its functions, Arrow <-> tensors
 //! store      spaces, parts: what is on disk or on a store of objects, and when it counts as complete
 //! device     where tensors live, and in which precision
@@ -39,6 +40,7 @@
 pub mod ablation;
 pub mod cli;
 pub mod clip;
+pub mod cluster;
 pub mod config;
 pub mod cores;
 pub mod device;

@@ -2,7 +2,8 @@
 //! session is opened.
 //!
 //! Statements see texts as views of the pages that they are read from: a join on ids of 64 letters
-//! then copies 16 bytes of each row, and not the letters.
+//! then copies 16 bytes of each row, and not the letters. Where rows go to other machines they do
+//! not: a slice of a view is sent with all the pages that it is of.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -53,8 +54,10 @@ pub(super) struct Parts {
     files: Vec<PartitionedFile>,
     /// What has the files, for statements.
     place: ObjectStoreUrl,
-    /// Number of rows; `None` hides it from the planner.
-    rows: Option<usize>,
+    /// Number of rows.
+    rows: usize,
+    /// Whether that is hidden from the planner.
+    is_streamed: bool,
 }
 
 impl Parts {
@@ -64,6 +67,7 @@ impl Parts {
         table: &TableSchema,
         seen: &[Seen],
         place: &ObjectStoreUrl,
+        texts: Texts,
         warnings: &mut Vec<String>,
     ) -> Result<Parts> {
         let (mut found, mut footers) = (Vec::new(), HashMap::new());
@@ -92,23 +96,55 @@ impl Parts {
                 continue;
             }
             rows += usize::try_from(footer.rows).unwrap_or(0);
-            let run = run.iter().map(|run| ScalarValue::Utf8View(Some(run.clone()))).collect();
+            let run = run.iter().map(|run| texts.value(run)).collect();
             files.push(PartitionedFile { partition_values: run, ..file(part, footer.bytes, replica)? });
         }
-        let schema = with_views(&schema);
-        Ok(Parts { scanned: scanned(table, &schema), schema, files, place: place.clone(), rows: Some(rows) })
+        let schema = texts.of(&schema);
+        let scanned = scanned(table, &schema);
+        Ok(Parts { scanned, schema, files, place: place.clone(), rows, is_streamed: false })
     }
 
     /// Returns how much there is of this table.
     pub(super) fn content(&self, table: &'static str) -> Content {
-        Content { table, parts: self.files.len(), rows: self.rows.unwrap_or(0) }
+        Content { table, parts: self.files.len(), rows: self.rows }
     }
 
     /// Hides the number of rows from the planner. A join then streams this table and keeps the
     /// other side in memory, whichever has more rows: rows of patch tokens are too large to keep.
     pub(super) fn streamed(mut self) -> Self {
-        self.rows = None;
+        self.is_streamed = true;
         self
+    }
+
+    /// Returns the number of rows of all parts.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+}
+
+/// What texts are in statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Texts {
+    /// Views of the pages that they are read from.
+    Views,
+    /// Copies.
+    Copies,
+}
+
+impl Texts {
+    fn value(self, text: &str) -> ScalarValue {
+        match self {
+            Texts::Views => ScalarValue::Utf8View(Some(text.to_owned())),
+            Texts::Copies => ScalarValue::Utf8(Some(text.to_owned())),
+        }
+    }
+
+    /// Returns a schema of the same columns, whose texts are such.
+    fn of(self, schema: &SchemaRef) -> SchemaRef {
+        match self {
+            Texts::Views => with_views(schema),
+            Texts::Copies => schema.clone(),
+        }
     }
 }
 
@@ -278,9 +314,6 @@ impl Parts {
 
     fn known(&self) -> Statistics {
         let unknown = Statistics::new_unknown(&self.schema);
-        match self.rows {
-            Some(rows) => unknown.with_num_rows(Precision::Exact(rows)),
-            None => unknown,
-        }
+        if self.is_streamed { unknown } else { unknown.with_num_rows(Precision::Exact(self.rows)) }
     }
 }

@@ -21,7 +21,7 @@ use crate::cores;
 use crate::error::{Context, Kind, Result};
 use crate::store::replica::Replica;
 use crate::store::{Store, reader};
-use crate::table::catalog::{Parts, Seen};
+use crate::table::catalog::{Parts, Seen, Texts};
 use crate::table::cooperative_joins::GivingWay;
 use crate::table::schema::{self, Scope, TableSchema};
 use crate::table::{arrays, same_names, sql_views, udf};
@@ -81,6 +81,12 @@ impl Bounds {
         self.memory
     }
 
+    /// Returns what computes statements within the bounds.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn runtime(&self) -> &Arc<RuntimeEnv> {
+        &self.runtime
+    }
+
     /// Returns the bytes that running statements have set aside.
     pub fn taken(&self) -> u64 {
         self.runtime.memory_pool.reserved() as u64
@@ -125,7 +131,25 @@ pub async fn session_within(memory: u64, store: &Store, visible: &Visible) -> Re
 /// # Errors
 /// Fails like [`session`].
 pub async fn session_in(catalog: &str, bounds: &Bounds, store: &Store, visible: &Visible) -> Result<SessionContext> {
-    let ctx = open(catalog, bounds, store, visible, |_| true).await?;
+    let config = SessionConfig::new().with_target_partitions(cores::limit());
+    let ctx =
+        open(config.with_default_catalog_and_schema(catalog, SCHEMA), Texts::Views, bounds, store, visible, |_| true);
+    complete(ctx.await?, store, visible).await
+}
+
+/// Like [`session`], but it plans statements by these settings, for others to compute: their rows
+/// can be sent as they are.
+///
+/// # Errors
+/// Fails like [`session`].
+pub async fn planning_session(config: SessionConfig, store: &Store, visible: &Visible) -> Result<SessionContext> {
+    let config = config.with_default_catalog_and_schema(CATALOG, SCHEMA);
+    let ctx = open(config, Texts::Copies, &Bounds::new(MEMORY)?, store, visible, |_| true).await?;
+    complete(ctx, store, visible).await
+}
+
+/// Adds the names of classes and the views.
+async fn complete(ctx: SessionContext, store: &Store, visible: &Visible) -> Result<SessionContext> {
     udf::register_class_name(&ctx, class_names(store, visible)?);
     let newest = visible.runs.last().map(String::as_str);
     sql_views::register(&ctx, newest).await.context(Kind::Query, || "cannot make the views".to_owned())?;
@@ -139,7 +163,9 @@ pub async fn session_in(catalog: &str, bounds: &Bounds, store: &Store, visible: 
 /// # Errors
 /// Fails like [`session`].
 pub async fn training_session(store: &Store, visible: &Visible) -> Result<SessionContext> {
-    open(CATALOG, &Bounds::new(MEMORY)?, store, visible, |table| !table.has_answers()).await
+    let config = SessionConfig::new().with_target_partitions(cores::limit());
+    let config = config.with_default_catalog_and_schema(CATALOG, SCHEMA);
+    open(config, Texts::Views, &Bounds::new(MEMORY)?, store, visible, |table| !table.has_answers()).await
 }
 
 /// Opens a session with the functions and no tables. It runs on one thread, so that rows come out
@@ -196,7 +222,8 @@ fn context(config: SessionConfig, runtime: Arc<RuntimeEnv>, first: Option<Rule>)
 }
 
 async fn open(
-    catalog: &str,
+    config: SessionConfig,
+    texts: Texts,
     bounds: &Bounds,
     store: &Store,
     visible: &Visible,
@@ -208,13 +235,10 @@ async fn open(
     let mut tables = Vec::new();
     for table in schema::all().iter().filter(|table| wanted(table)) {
         let partitions = partitions(store, visible, table)?;
-        tables.push((table, Parts::find(table, &partitions, &place, &mut warnings)?));
+        tables.push((table, Parts::find(table, &partitions, &place, texts, &mut warnings)?));
     }
     let contents = tables.iter().map(|(table, parts)| parts.content(table.name())).collect();
-    let config = SessionConfig::new()
-        .with_target_partitions(cores::limit())
-        .with_default_catalog_and_schema(catalog, SCHEMA)
-        .with_extension(Arc::new(Contents(contents)));
+    let config = config.with_extension(Arc::new(Contents(contents)));
     let ctx = context(configured(config, warnings), bounds.runtime.clone(), None);
     if let Some((url, objects)) = on_objects {
         ctx.register_object_store(url.as_ref(), objects);

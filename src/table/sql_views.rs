@@ -15,7 +15,7 @@ use datafusion::common::{DataFusionError, Result, TableReference};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::TableType;
 use datafusion::execution::context::SessionContext;
-use datafusion::logical_expr::TableProviderFilterPushDown;
+use datafusion::logical_expr::{LogicalPlan, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{Expr, col, lit};
 
@@ -94,11 +94,16 @@ pub(super) async fn register(ctx: &SessionContext, newest: Option<&str>) -> Resu
 /// `SELECT * FROM least_certain LIMIT 10` returns the least certain ones. The planner would remove
 /// the order of a view that it can inline.
 #[derive(Debug)]
-struct Ordered(ViewTable);
+pub(super) struct Ordered(ViewTable);
 
 impl Ordered {
     fn new(rows: DataFrame) -> Arc<Self> {
         Arc::new(Ordered(ViewTable::new(rows.into_unoptimized_plan(), None)))
+    }
+
+    /// Returns the view's own statement.
+    pub(super) fn statement(&self) -> &LogicalPlan {
+        self.0.logical_plan()
     }
 }
 

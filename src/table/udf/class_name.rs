@@ -22,6 +22,11 @@ impl ClassName {
         ClassName { names, signature: Signature::user_defined(Volatility::Immutable) }
     }
 
+    /// Returns the names of the classes, by class id.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     fn name_of(&self, id: i32) -> Option<&str> {
         self.names.get(usize::try_from(id).ok()?).map(String::as_str)
     }

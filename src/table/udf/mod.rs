@@ -37,13 +37,31 @@ pub fn register(ctx: &SessionContext) {
     for function in functions() {
         ctx.register_udf(function);
     }
-    ctx.register_udaf(AggregateUDF::from(best_per_class::BestPerClass::new()));
+    for function in aggregates() {
+        ctx.register_udaf(function);
+    }
 }
 
 /// Registers `class_name` with a session about one dataset; `names` are the names of its classes,
 /// by class id.
 pub fn register_class_name(ctx: &SessionContext, names: Vec<String>) {
-    ctx.register_udf(ScalarUDF::from(class_name::ClassName::new(names)));
+    ctx.register_udf(class_name(names));
+}
+
+/// Returns `class_name` for these names of classes, by class id.
+pub fn class_name(names: Vec<String>) -> ScalarUDF {
+    ScalarUDF::from(class_name::ClassName::new(names))
+}
+
+/// Returns the names that a function knows, if it is `class_name`: it does not travel by its name
+/// alone.
+pub fn names_of(function: &ScalarUDF) -> Option<&[String]> {
+    function.inner().downcast_ref::<class_name::ClassName>().map(class_name::ClassName::names)
+}
+
+/// Returns all aggregates.
+pub fn aggregates() -> Vec<AggregateUDF> {
+    vec![AggregateUDF::from(best_per_class::BestPerClass::new())]
 }
 
 /// Returns all functions over lists.

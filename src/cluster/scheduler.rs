@@ -1,0 +1,198 @@
+//! The process that hands out units.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ballista_core::extension::SessionConfigExt;
+use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
+use ballista_scheduler::cluster::BallistaCluster;
+use ballista_scheduler::config::SchedulerConfig;
+use ballista_scheduler::scheduler_process::create_scheduler;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Status};
+
+use super::codec::Codec;
+use super::service::Service;
+use super::travelling::OfStatement;
+use super::watched::{Value, text};
+use super::{Address, Scheduling, TOKEN, Told, token};
+use crate::error::{Context, Error, Kind, Result};
+use crate::net::server::{Access, Guarding, Watched, listen, runtime, watching};
+use crate::stop::{OFTEN, Stop};
+use crate::table::udf;
+
+/// Bytes of the longest message: a plan of 10,000 units has four million.
+pub(super) const LONGEST: usize = 64 << 20;
+
+/// How long jobs wait for an executor where none is there: for as long as their drivers do.
+const FOR_EVER: u64 = 10 * 365 * 24 * 3600;
+
+/// Hands out units, until a stop is requested.
+///
+/// # Errors
+/// Returns [`Kind::Usage`] if the settings would let others in who were not asked for,
+/// [`Kind::System`] if nothing can be listened to, and [`Kind::Interrupted`] once it is stopped.
+pub fn schedule(settings: &Scheduling, stop: &Stop, told: impl Told) -> Result<()> {
+    let told: Arc<dyn Told> = Arc::new(told);
+    let network = runtime("network", 2, 4 << 20)?;
+    let served = network.block_on(async {
+        tokio::select! {
+            biased;
+            () = requested(stop) => Err(Error::new(Kind::Interrupted, "stopped on request; drivers wait for another scheduler")),
+            served = serving(settings, told) => served,
+        }
+    });
+    network.shutdown_background();
+    served
+}
+
+/// Ends once a stop is requested.
+pub(super) async fn requested(stop: &Stop) {
+    while !stop.requested() {
+        tokio::time::sleep(OFTEN).await;
+    }
+}
+
+/// Returns the settings of sessions that all processes of a cluster share.
+pub(super) fn session() -> SessionConfig {
+    SessionConfig::new_with_ballista()
+        .with_ballista_physical_extension_codec(Arc::new(Codec::default()))
+        .with_option_extension(OfStatement::default())
+}
+
+/// Returns a session that knows the functions of plans.
+pub(super) fn knowing(config: SessionConfig) -> SessionState {
+    let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    let context = SessionContext::new_with_state(state);
+    udf::register(&context);
+    context.state()
+}
+
+async fn serving(settings: &Scheduling, told: Arc<dyn Told>) -> Result<()> {
+    let note = |text: &str| told.note(text);
+    let is_ours = settings.address.to_canonical().is_loopback();
+    let (token, made) = token::of_scheduler(settings.token.as_deref(), is_ours, note)?;
+    let access = Access::of(&Guarding {
+        address: settings.address,
+        token: token.as_deref(),
+        tls: settings.tls.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path())),
+        allow_anyone: false,
+        allow_plaintext: settings.allow_plaintext,
+        hints: [
+            format!(
+                "`openssl rand -hex 32 > token` makes one: name the file with --token-file, or set {TOKEN}; whoever has it may have \
+                 executors do work"
+            ),
+            "name a certificate and its key with --tls-cert and --tls-key; --allow-plaintext sends the token as it is, for a \
+             network of one's own"
+                .to_owned(),
+        ],
+    })?;
+
+    let mut config = SchedulerConfig::default();
+    config.scheduling_policy = ballista_core::config::TaskSchedulingPolicy::PullStaged;
+    config.executor_timeout_seconds = settings.executor_timeout.as_secs();
+    config.expire_dead_executor_interval_seconds = 1;
+    config.executor_termination_grace_period = 0;
+    config.no_executors_grace_period_seconds = FOR_EVER;
+    config.override_physical_codec = Some(Arc::new(Codec::default()));
+    config.override_config_producer = Some(Arc::new(session));
+    config.override_session_builder = Some(Arc::new(|config| Ok(knowing(config))));
+    let config = Arc::new(config);
+    let cannot = || "cannot start the scheduler".to_owned();
+    let cluster = BallistaCluster::new_from_config(&config).await.context(Kind::Internal, cannot)?;
+    let inner = create_scheduler(cluster, config).await.context(Kind::Internal, cannot)?;
+    let service = Service::new(inner, settings.executor_timeout, settings.driver_timeout, told.clone());
+
+    let (listener, address) = listen(SocketAddr::new(settings.address, settings.port)).await?;
+    let monitors = match settings.metrics {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    let host = match address {
+        SocketAddr::V4(address) => address.ip().to_string(),
+        SocketAddr::V6(address) => format!("[{}]", address.ip()),
+    };
+    let mut addresses = vec![Address::new(host, address.port(), access.tls.is_some()).to_string()];
+    addresses.extend(monitors.as_ref().map(|(_, address)| format!("http://{address}/metrics")));
+    told.listens(&addresses)?;
+    if let Some(file) = made {
+        told.note(&format!("the token is in {}: processes of this user on this machine find it", file.display()));
+    }
+    let unauthenticated = Arc::new(AtomicU64::new(0));
+    if let Some((listener, _)) = monitors {
+        let watched = Scheduler { service: service.clone(), unauthenticated: unauthenticated.clone() };
+        tokio::spawn(watching(listener, Arc::new(watched)));
+    }
+    tokio::spawn(service.clone().look_after_jobs());
+
+    let mut server = Server::builder();
+    if let Some(tls) = access.tls.clone() {
+        server = server.tls_config(tls).map_err(|cause| {
+            Error::new(Kind::Usage, "the certificate and its key cannot be used").cause(cause).hint(
+                "--tls-cert takes the certificate and those that signed it, --tls-key its private key, both as PEM",
+            )
+        })?;
+    }
+    let access = Arc::new(access);
+    let admit = move |request: Request<()>| {
+        if access.admits(request.metadata()) {
+            return Ok(request);
+        }
+        unauthenticated.fetch_add(1, Ordering::Relaxed);
+        Err(Status::unauthenticated("this scheduler wants its token"))
+    };
+    let service =
+        SchedulerGrpcServer::new(service).max_decoding_message_size(LONGEST).max_encoding_message_size(LONGEST);
+    let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let served = server.add_service(InterceptedService::new(service, admit)).serve_with_incoming(connections);
+    served.await.context(Kind::System, || "cannot serve".to_owned())
+}
+
+/// What monitors ask of a scheduler.
+struct Scheduler {
+    service: Service,
+    unauthenticated: Arc<AtomicU64>,
+}
+
+impl Watched for Scheduler {
+    async fn ready(&self) -> Result<()> {
+        match self.service.present().await.executors {
+            0 => Err(Error::new(Kind::Network, "no executor is there")),
+            _ => Ok(()),
+        }
+    }
+
+    async fn counted(&self) -> Result<String> {
+        let (present, counts) = (self.service.present().await, self.service.counts());
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let (done, failed, handed_out) = (count(&counts.done), count(&counts.failed), count(&counts.handed_out));
+        // What was handed out and neither ended nor runs was with an executor that is gone.
+        let lost = handed_out.saturating_sub(done + failed + present.running as u64);
+        let units = |outcome: &'static str, count: u64| {
+            Value::count("units_total", "Units that executors were given, by how they ended.", count)
+                .of("outcome", outcome)
+        };
+        text(&[
+            Value::now("executors", "Executors that were heard of lately.", present.executors),
+            Value::now("jobs", "Jobs that are not finished.", present.jobs),
+            Value::now("units_waiting", "Units that no executor has yet.", present.waiting),
+            Value::now("units_running", "Units that executors do.", present.running),
+            units("done", done),
+            units("failed", failed),
+            units("lost", lost),
+            Value::count("jobs_total", "Jobs that drivers have asked for.", count(&counts.jobs)),
+            Value::count(
+                "jobs_abandoned_total",
+                "Jobs cancelled since their driver was gone.",
+                count(&counts.abandoned),
+            ),
+            Value::count("unauthenticated_total", "Requests without the token.", count(&self.unauthenticated)),
+        ])
+    }
+}
