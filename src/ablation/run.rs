@@ -6,7 +6,9 @@ use std::collections::{BTreeSet, HashMap};
 use super::cells::Cell;
 use super::spec::Ablation;
 use super::table;
+use crate::config::Spec;
 use crate::error::{Error, Kind, Result};
+use crate::pipeline::on_cluster::drive;
 use crate::pipeline::run::{self, Options};
 use crate::pipeline::wait_for_lock;
 use crate::runs::lookup::Upto;
@@ -78,7 +80,7 @@ fn figure(ablation: &Ablation, cell: &Cell, wanted: Wanted, finished: &Finished)
 /// Returns the error of the first cell whose pictures or models cannot be fetched;
 /// [`Kind::Interrupted`] if a stop was requested.
 pub fn fetched(cells: Vec<Cell>, options: &Options) -> Result<Vec<Cell>> {
-    let Options { stop, progress } = options;
+    let Options { stop, progress, .. } = options;
     let each = cells.into_iter().map(|cell| {
         let spec = on_hub::fetched(&cell.spec, Need::All, stop, progress.as_ref());
         let spec = spec.map_err(|error| of_cell(cell.title(), error))?;
@@ -95,7 +97,7 @@ pub fn fetched(cells: Vec<Cell>, options: &Options) -> Result<Vec<Cell>> {
 /// Returns the error of the first cell that fails, which the message names; [`Kind::Interrupted`]
 /// if a stop was requested.
 pub async fn run(ablation: &Ablation, cells: &[Cell], wanted: Wanted, options: &Options) -> Result<Figures> {
-    let Options { stop, progress } = options;
+    let Options { stop, progress, cluster } = options;
     // Held until the end, since the runs share it.
     let store = wait_for_lock::take(&ablation.store, stop, progress).await?;
     let _ours = wait_for_lock::claim(&store, &[Work::Ablation(ablation.name.clone())], stop, progress).await?;
@@ -105,6 +107,11 @@ pub async fn run(ablation: &Ablation, cells: &[Cell], wanted: Wanted, options: &
     let cached = figures.iter().flatten().count();
     if cached > 0 {
         progress.say(&format!("{cached} of {} cells are in the store", cells.len()));
+    }
+    if let Some(joining) = cluster {
+        let unknown = cells.iter().zip(&figures).filter(|(_, figure)| figure.is_none());
+        let runs: Vec<(String, &Spec)> = unknown.map(|(cell, _)| (cell.title(), &cell.spec)).collect();
+        drive::runs(joining, &ablation.name, &runs, options).await?;
     }
     let mut said = BTreeSet::new();
     for (n, cell) in cells.iter().enumerate() {

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum, ValueHint};
 
 use super::EXIT_CODES;
 use super::align::{Side, align};
+use super::cluster::ByCluster;
 use super::common::{Cores, runtime, store_folder};
 use super::output::Target;
 use super::printer::Printer;
@@ -112,6 +113,9 @@ pub(super) struct Ablate {
     store: Option<PathBuf>,
 
     #[command(flatten)]
+    by_cluster: ByCluster,
+
+    #[command(flatten)]
     cores: Cores,
 }
 
@@ -139,7 +143,8 @@ impl Ablate {
             let figures = ablation::known(&ablation, &cells, wanted, &Store::open_read(&ablation.store)?)?;
             return printer.result(&plan(&cells, &figures));
         }
-        let options = Options { stop: Stop::default(), progress: printer.progress() };
+        let options =
+            Options { stop: Stop::default(), progress: printer.progress(), cluster: self.by_cluster.joining()? };
         signal::watch(options.stop.clone(), options.progress.clone())?;
         // A run limits its cores by its own settings; looking up runs and writing the table have
         // none.

@@ -159,6 +159,15 @@ impl Runtime {
         }
     }
 
+    /// Returns a handle to it.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Internal`] if it has ended.
+    pub(super) fn handle(&self) -> Result<tokio::runtime::Handle> {
+        let ended = || Error::new(Kind::Internal, "the threads of the pipeline have ended");
+        self.0.as_ref().map(|runtime| runtime.handle().clone()).ok_or_else(ended)
+    }
+
     /// Shuts down without waiting for what still runs.
     pub(super) fn shutdown_background(mut self) {
         if let Some(runtime) = self.0.take() {

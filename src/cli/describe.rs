@@ -93,7 +93,7 @@ impl Describe {
         if self.dry_run {
             return printer.result(&planned(&spec, &runtime()?.block_on(plan(&spec, &wanted))?));
         }
-        let options = Options { stop: Stop::default(), progress: printer.progress() };
+        let options = Options { stop: Stop::default(), progress: printer.progress(), cluster: None };
         signal::watch(options.stop.clone(), options.progress.clone())?;
         let outcome = runtime()?.block_on(describe(&spec, &wanted, &options))?;
         printer.result(&came_of(&spec, &outcome))?;

@@ -2,11 +2,13 @@
 
 use clap::Args;
 
+use super::cluster::ByCluster;
 use super::common::Common;
 use super::printer::Printer;
 use super::{EXIT_CODES, run_upto};
 use crate::error::Result;
 use crate::runs::lookup::Upto;
+use crate::stop::Stop;
 use crate::store::Shard;
 
 const LONG_ABOUT: &str = "\
@@ -40,16 +42,20 @@ pub(super) struct Embed {
     /// machine of its own; `embed` without this, or `run`, then finds everything done. A shard
     /// depends on the pictures' ids alone. What all shards need (ingest, sentences) is done by the
     /// process that comes first, while the others wait.
-    #[arg(long, value_name = "I/N")]
+    #[arg(long, value_name = "I/N", conflicts_with = "cluster")]
     shard: Option<Shard>,
+
+    #[command(flatten)]
+    by_cluster: ByCluster,
 }
 
 impl Embed {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
         let upto = if self.without_views { Upto::Pictures } else { Upto::Embed };
+        let cluster = self.by_cluster.joining()?;
         match self.shard {
             Some(shard) => run_upto::execute_shard(&self.common, shard, upto, printer)?,
-            None => run_upto::execute(&self.common, upto, printer)?,
+            None => run_upto::execute_until(&Stop::default(), &self.common, cluster, upto, printer)?,
         };
         Ok(())
     }

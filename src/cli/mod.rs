@@ -6,6 +6,7 @@ mod adapt;
 mod align;
 mod browser;
 mod cache;
+mod cluster;
 mod common;
 mod completions;
 mod describe;
@@ -118,6 +119,7 @@ enum Verb {
     Ablate(ablate::Ablate),
     Sql(sql::Sql),
     Serve(serve::Serve),
+    Cluster(cluster::Cluster),
     Predict(predict::Predict),
     Report(report::Report),
     Export(export::Export),
@@ -187,6 +189,7 @@ impl Cli {
             Verb::Ablate(verb) => verb.execute(printer),
             Verb::Sql(verb) => verb.execute(printer),
             Verb::Serve(verb) => verb.execute(printer),
+            Verb::Cluster(verb) => verb.execute(printer),
             Verb::Predict(verb) => verb.execute(printer),
             Verb::Report(verb) => verb.execute(printer),
             Verb::Export(verb) => verb.execute(printer),

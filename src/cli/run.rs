@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::cluster::ByCluster;
 use super::common::{Common, runtime};
 use super::plan::show;
 use super::printer::Printer;
@@ -40,6 +41,9 @@ pub(super) struct Run {
     #[command(flatten)]
     common: Common,
 
+    #[command(flatten)]
+    by_cluster: ByCluster,
+
     /// Print the plan instead: each stage, its key, what is cached and what is to do
     ///
     /// What the run would refuse before its first forward pass, this refuses in the same words;
@@ -65,7 +69,8 @@ impl Run {
             return printer.result(&show(&plan.rows));
         }
         let stop = Stop::default();
-        let outcome = run_upto::execute_until(&stop, &self.common, Upto::Evaluate, printer)?;
+        let outcome =
+            run_upto::execute_until(&stop, &self.common, self.by_cluster.joining()?, Upto::Evaluate, printer)?;
         accuracy::print(&outcome, printer)?;
         if !self.open && !printer.is_read() {
             return Ok(());

@@ -4,6 +4,7 @@
 use super::common::{Common, runtime};
 use super::printer::Printer;
 use crate::cli::signal;
+use crate::cluster::Joining;
 use crate::config::Spec;
 use crate::error::Result;
 use crate::pipeline::outcome::Outcome;
@@ -16,22 +17,32 @@ use crate::tools::doctor;
 
 /// Runs the pipeline up to `upto`; notes go to stderr.
 pub(super) fn execute(common: &Common, upto: Upto, printer: &Printer) -> Result<Outcome> {
-    execute_until(&Stop::default(), common, upto, printer)
+    execute_until(&Stop::default(), common, None, upto, printer)
 }
 
-/// Like [`execute`], and what comes after it can be stopped as well: Ctrl-C raises `stop`.
-pub(super) fn execute_until(stop: &Stop, common: &Common, upto: Upto, printer: &Printer) -> Result<Outcome> {
-    run_as(stop, common, upto, printer, async |spec, options| run(spec, upto, options).await)
+/// Like [`execute`], with the executors of a cluster if there is one. What comes after it can be
+/// stopped as well: Ctrl-C raises `stop`.
+pub(super) fn execute_until(
+    stop: &Stop,
+    common: &Common,
+    cluster: Option<Joining>,
+    upto: Upto,
+    printer: &Printer,
+) -> Result<Outcome> {
+    run_as(stop, common, cluster, upto, printer, async |spec, options| run(spec, upto, options).await)
 }
 
 /// Embeds a shard of the pictures up to `upto`; notes go to stderr.
 pub(super) fn execute_shard(common: &Common, shard: Shard, upto: Upto, printer: &Printer) -> Result<Outcome> {
-    run_as(&Stop::default(), common, upto, printer, async |spec, options| embed_shard(spec, shard, upto, options).await)
+    run_as(&Stop::default(), common, None, upto, printer, async |spec, options| {
+        embed_shard(spec, shard, upto, options).await
+    })
 }
 
 fn run_as(
     stop: &Stop,
     common: &Common,
+    cluster: Option<Joining>,
     upto: Upto,
     printer: &Printer,
     work: impl AsyncFnOnce(&Spec, &Options) -> Result<Outcome>,
@@ -40,7 +51,7 @@ fn run_as(
         Upto::Ingest => common.load_without_sentences()?,
         _ => common.load()?,
     };
-    let options = Options { stop: stop.clone(), progress: printer.progress() };
+    let options = Options { stop: stop.clone(), progress: printer.progress(), cluster };
     printer.detail(|| format!("store {}, {}", spec.store.display(), doctor::ground(&spec)));
     signal::watch(options.stop.clone(), options.progress.clone())?;
     let outcome = runtime()?.block_on(work(&spec, &options))?;

@@ -121,7 +121,7 @@ impl Serve {
 }
 
 /// Returns the place that a port alone, or an address with one, means.
-fn place(text: &str) -> std::result::Result<SocketAddr, String> {
+pub(super) fn place(text: &str) -> std::result::Result<SocketAddr, String> {
     match text.parse::<u16>() {
         Ok(port) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
         Err(_) => text.parse().map_err(|_| "a port, e.g. 9464, or an address and a port, e.g. 0.0.0.0:9464".to_owned()),

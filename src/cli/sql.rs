@@ -3,6 +3,7 @@
 
 mod commands;
 mod complete;
+mod elsewhere;
 mod interrupts;
 mod limits;
 mod pager;
@@ -28,6 +29,7 @@ use crate::table::schema::{self, TableSchema};
 use crate::table::sql_views::VIEWS;
 use crate::table::{format, query, session_within, warnings};
 use crate::text::shell::word;
+use elsewhere::Choice;
 use interrupts::Interrupts;
 use limits::within;
 use shell::{Limits, Shell};
@@ -80,6 +82,9 @@ pub(super) struct Sql {
     /// Seconds that the statement may take; it fails after that
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), default_value_t = 600)]
     time_limit: u64,
+
+    #[command(flatten)]
+    choice: Choice,
 }
 
 impl Sql {
@@ -95,9 +100,13 @@ impl Sql {
                 .hint("give one statement, or another --format"));
         }
         let spec = self.common.load_without_sentences()?;
-        let SqlScope { store, visible, notes } = scope(&spec)?;
+        let scope = scope(&spec)?;
+        let elsewhere = self.choice.elsewhere(&scope, printer)?;
+        let SqlScope { store, visible, notes } = scope;
+        // Otherwise Ctrl-C ends the process; a cluster has to hear of it.
+        let interrupts = if elsewhere.is_some() { Interrupts::watch()? } else { Interrupts::none() };
         let (memory, rows, printer) = (self.memory_limit, self.rows.clone(), *printer);
-        within(Duration::from_secs(self.time_limit), &Interrupts::none(), move |_| {
+        within(Duration::from_secs(self.time_limit), &interrupts, self.choice.end(), move |_, stop| {
             runtime()?.block_on(async {
                 let session = session_within(memory, &store, &visible).await?;
                 notes
@@ -118,7 +127,17 @@ impl Sql {
                         Some(target) => target,
                         none => none.insert(rows.target()?),
                     };
-                    counts.push(format::write(found, rows.format(), target).instrument(span).await?);
+                    let answered = match &elsewhere {
+                        Some(elsewhere) => {
+                            let answer = elsewhere.answer(statement, &found, &stop, rows.format(), target);
+                            answer.instrument(span.clone()).await?
+                        }
+                        None => None,
+                    };
+                    counts.push(match answered {
+                        Some(count) => count,
+                        None => format::write(found, rows.format(), target).instrument(span).await?,
+                    });
                 }
                 printer.detail(|| format!("{} rows", counts.iter().sum::<u64>()));
                 target.map_or(Ok(()), super::output::Target::finish)?;
@@ -137,7 +156,7 @@ impl Sql {
         }
         let spec = self.common.load_without_sentences()?;
         let limits = Limits { memory: self.memory_limit, time: Duration::from_secs(self.time_limit) };
-        let mut shell = Shell::open(&spec, limits, self.rows.format(), printer)?;
+        let mut shell = Shell::open(&spec, limits, &self.choice, self.rows.format(), printer)?;
         if let Some(file) = self.rows.output() {
             shell.redirect(file.to_path_buf())?;
         }

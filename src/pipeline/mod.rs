@@ -1,8 +1,9 @@
 //! Running a pipeline: what is missing ([`plan`]), and computing it ([`run`]), or a shard of what
-//! is frozen ([`shard`]).
+//! is frozen ([`shard`]), also by executors on other machines ([`on_cluster`]).
 
 mod begin;
 pub mod describe;
+pub mod on_cluster;
 pub mod outcome;
 pub mod plan;
 pub mod run;

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use tch::Tensor;
 
 use super::begin::{self, Ready};
+use super::on_cluster::drive;
 use super::outcome::Outcome;
 use super::wait_for_lock::{self, claim};
+use crate::cluster::Joining;
 use crate::config::Spec;
 use crate::error::Result;
 use crate::runs::lookup::{MetricRow, Upto};
 use crate::runs::record::{Ended, Forwards, Record};
 use crate::runs::references::{self, readers_of_prior};
+use crate::stage::adapt::elsewhere::Elsewhere;
 use crate::stage::adapt::{self, Recipe};
 use crate::stage::answers::{AdaptedLogits, Answering};
 use crate::stage::describe::{self, Heads};
@@ -33,6 +36,9 @@ pub struct Options {
     pub stop: Stop,
     /// Receives its progress.
     pub progress: Arc<dyn Progress>,
+    /// The cluster whose executors make what the frozen towers have to give; this process alone
+    /// does it if there is none.
+    pub cluster: Option<Joining>,
 }
 
 /// Runs a pipeline up to a step. What the store holds is not computed again, and if it holds the
@@ -45,7 +51,7 @@ pub struct Options {
 pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> {
     spec.device.set_limits();
     scratch::set_folder(&Store::folder(&spec.store)?);
-    let Options { stop, progress } = options;
+    let Options { stop, progress, cluster } = options;
     let need = if upto == Upto::Ingest { Need::Pictures } else { Need::All };
     let spec = &on_hub::fetched(spec, need, stop, progress.as_ref())?;
     let store = wait_for_lock::take(&spec.store, stop, progress).await?;
@@ -69,13 +75,26 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     let record = Record::begin(spec, &store, (&run, &prior_id), &opened, started)?;
     let known = opened.known(&store)?;
     let Opened { workspace: w, source, ingest: settings, snapshot, sentences, .. } = opened;
-    let stages = Stages { spec, workspace: &w, recipe: recipe.as_ref(), run: &run, prior: &prior, upto, job };
+    let stages = Stages {
+        spec,
+        workspace: &w,
+        recipe: recipe.as_ref(),
+        run: &run,
+        prior: &prior,
+        upto,
+        job,
+        snapshot: &snapshot,
+        cluster: cluster.as_ref(),
+    };
     if let Some((found, whole)) = stages.finished(known.as_ref(), &settings)? {
         let temperature = whole.temperature;
         stages.neighbours_of_finished()?;
         stages.thin_finished()?;
         record.write(Some(Ended { images: found.images, temperature, ..Ended::default() }))?;
         return Outcome::of_finished(run, upto, &found, whole).tolerated(spec, &found);
+    }
+    if let Some(joining) = cluster {
+        drive::reach(joining).await?;
     }
     // Before the first tensor is made.
     w.device()?;
@@ -96,8 +115,14 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
         Some(known) => (ingest::unchanged(known, &settings, job)?, 0),
         None => {
             let _replacing = begin::to_replace(spec, &snapshot, false, job).await?;
-            let ingesting = frozen::Ingesting { source, snapshot, settings: &settings };
-            frozen::fill_while_ingesting(filling, ingesting, &tables, |eyes| w.towers(eyes)).await?
+            match cluster {
+                // Executors read the pictures themselves.
+                Some(_) => (ingest::ingest(source, &settings, job).await?, 0),
+                None => {
+                    let ingesting = frozen::Ingesting { source, snapshot: snapshot.clone(), settings: &settings };
+                    frozen::fill_while_ingesting(filling, ingesting, &tables, |eyes| w.towers(eyes)).await?
+                }
+            }
         }
     };
     let mut outcome = Outcome::of(&found);
@@ -115,6 +140,10 @@ pub async fn run(spec: &Spec, upto: Upto, options: &Options) -> Result<Outcome> 
     };
     if upto > Upto::Pictures {
         w.frozen.composites.compare_what_is_read(&pictures, job)?;
+    }
+    if let Some(joining) = cluster {
+        let of = drive::Frozen { spec, workspace: &w, snapshot: &found.snapshot };
+        outcome.notes.extend(drive::fill(joining, &of, &pictures, &tables, job).await?);
     }
     let later = frozen::fill(filling, &pictures, &tables, |eyes| w.towers(eyes)).await?;
     if upto > Upto::Pictures {
@@ -147,12 +176,16 @@ pub(super) struct Stages<'a> {
     /// The last step.
     pub(super) upto: Upto,
     pub(super) job: Job<'a>,
+    /// Identity of the dataset's pictures.
+    pub(super) snapshot: &'a str,
+    /// The cluster whose executors share in the forwards of passes.
+    pub(super) cluster: Option<&'a Joining>,
 }
 
 impl Stages<'_> {
     /// Adapts the model to the training pictures, and measures it on all.
     async fn adapt_and_evaluate(&self, pictures: &Arc<Pictures>, heads: &Heads, outcome: Outcome) -> Result<Outcome> {
-        let Stages { spec, workspace: w, recipe, run, prior, upto, job } = *self;
+        let Stages { spec, workspace: w, recipe, run, prior, upto, job, snapshot, cluster } = *self;
         let mut outcome = Outcome { run: run.to_owned(), ..outcome };
         let train = pictures.training()?;
         // Read once: training sees some of its rows, evaluation all of them.
@@ -190,6 +223,7 @@ impl Stages<'_> {
         let mut adapted = None;
         if let Some(recipe) = recipe {
             let all = w.images(pictures, recipe, &seen, job)?;
+            let elsewhere = cluster.map(|joining| drive::Passes { joining, spec, snapshot, run, job });
             let start = adapt::Start {
                 run,
                 images: &all.of(&train),
@@ -199,6 +233,7 @@ impl Stages<'_> {
                 tower: &w.tower(spec)?,
                 head: &heads.descriptions,
                 frozen: &heads.frozen,
+                elsewhere: elsewhere.as_ref().map(|elsewhere| elsewhere as &dyn Elsewhere),
             };
             let made = adapt::adapt(start, recipe, job).await?;
             outcome.resume = made.went_on(recipe.adapt.passes());

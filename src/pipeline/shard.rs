@@ -31,7 +31,7 @@ use crate::workspace::{Opened, ids};
 pub async fn embed_shard(spec: &Spec, shard: Shard, upto: Upto, options: &Options) -> Result<Outcome> {
     spec.device.set_limits();
     scratch::set_folder(&Store::folder(&spec.store)?);
-    let Options { stop, progress } = options;
+    let Options { stop, progress, .. } = options;
     let spec = &on_hub::fetched(spec, Need::All, stop, progress.as_ref())?;
     let store = wait_for_lock::take(&spec.store, stop, progress).await?;
     let job = Job { store: &store, stop, progress };
@@ -43,7 +43,17 @@ pub async fn embed_shard(spec: &Spec, shard: Shard, upto: Upto, options: &Option
     let Opened { workspace: w, source, ingest: settings, snapshot, sentences, .. } = opened;
     // Before the first tensor is made.
     w.device()?;
-    let stages = Stages { spec, workspace: &w, recipe: None, run: "", prior: &prior, upto, job };
+    let stages = Stages {
+        spec,
+        workspace: &w,
+        recipe: None,
+        run: "",
+        prior: &prior,
+        upto,
+        job,
+        snapshot: &snapshot,
+        cluster: None,
+    };
 
     // All shards compare what they read, each for itself and without waiting for the others.
     stages.compare_inputs(ingest::known(&snapshot, &settings, &store)?.is_some(), &dataset)?;

@@ -5,6 +5,7 @@ use crate::config::Spec;
 use crate::error::Result;
 use crate::objects::{self, Address};
 use crate::source;
+use crate::stage::pictures::Pictures;
 use crate::stage::progress::Progress;
 use crate::stop::Stop;
 
@@ -21,6 +22,16 @@ fn address(spec: &Spec, need: Need) -> Option<Address> {
 pub(super) fn fetch(spec: &Spec, need: Need, stop: &Stop, progress: &dyn Progress) -> Result<()> {
     let Some(address) = address(spec, need) else { return Ok(()) };
     objects::fetch(&address, source::wanted(spec.dataset.kind), stop, &progress)
+}
+
+/// Fetches the files of some pictures, if the pictures have an address: those that are not here
+/// yet, or have changed.
+///
+/// # Errors
+/// Fails as [`objects::fetch_some`] does.
+pub(crate) fn fetch_some(spec: &Spec, pictures: &Pictures, stop: &Stop, progress: &dyn Progress) -> Result<()> {
+    let Some(address) = address(spec, Need::Pictures) else { return Ok(()) };
+    objects::fetch_some(&address, &pictures.paths(), stop, &progress)
 }
 
 /// Returns what [`fetch`] would fetch.

@@ -65,7 +65,7 @@ impl Judged {
 /// Fails if the store lacks what a run should have left there, rows are about different pictures,
 /// or a stop was requested.
 pub async fn judge(ablation: &Ablation, cells: &[Cell], runs: &[String], options: &Options) -> Result<Judged> {
-    let Options { stop, progress } = options;
+    let Options { stop, progress, .. } = options;
     let store = wait_for_lock::take(&ablation.store, stop, progress).await?;
     let _ours = wait_for_lock::claim(&store, &[Work::Ablation(ablation.name.clone())], stop, progress).await?;
     let job = Job { store: &store, stop, progress };

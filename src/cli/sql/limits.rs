@@ -7,6 +7,7 @@ use futures::future::{AbortHandle, AbortRegistration};
 
 use super::interrupts::Interrupts;
 use crate::error::{Context, Error, Kind, Result};
+use crate::stop::Stop;
 
 /// Bytes of the stack that a statement is planned on, as large as the main thread's.
 const STACK: usize = 8 << 20;
@@ -15,8 +16,9 @@ const STACK: usize = 8 << 20;
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Does some work on a separate thread, and waits for it no longer than `limit`: a plan may compute
-/// for long without yielding to a timer of its runtime. Abandoned work learns of it through the
-/// registration, and ends when it next yields.
+/// for long without yielding to a timer of its runtime. Abandoned work is asked to stop, and has
+/// the time `end` to do so; then it learns of it through the registration, and ends when it next
+/// yields.
 ///
 /// # Errors
 /// Returns the error of the work; [`Kind::Query`] if it took too long; [`Kind::Interrupted`] if it
@@ -24,14 +26,22 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(super) fn within<T: Send + 'static>(
     limit: Duration,
     interrupts: &Interrupts,
-    work: impl FnOnce(AbortRegistration) -> Result<T> + Send + 'static,
+    end: Duration,
+    work: impl FnOnce(AbortRegistration, Stop) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let (send, receive) = channel();
-    let (stop, stopped) = AbortHandle::new_pair();
+    let (abort, aborted) = AbortHandle::new_pair();
+    let stop = Stop::default();
+    let asked = stop.clone();
+    let give_up = || {
+        stop.request();
+        let _ = receive.recv_timeout(end);
+        abort.abort();
+    };
     std::thread::Builder::new()
         .name("statement".to_owned())
         .stack_size(STACK)
-        .spawn(move || send.send(work(stopped)))
+        .spawn(move || send.send(work(aborted, asked)))
         .context(Kind::System, || "cannot start a thread for the statement".to_owned())?;
     let deadline = Instant::now() + limit;
     loop {
@@ -43,11 +53,11 @@ pub(super) fn within<T: Send + 'static>(
                 return Err(Error::new(Kind::Internal, "the statement was cut short"));
             }
             Err(RecvTimeoutError::Timeout) if interrupts.any() => {
-                stop.abort();
+                give_up();
                 return Err(Error::new(Kind::Interrupted, "the statement was interrupted"));
             }
             Err(RecvTimeoutError::Timeout) if left.is_zero() => {
-                stop.abort();
+                give_up();
                 return Err(Error::new(Kind::Query, format!("the statement took longer than {} s", limit.as_secs()))
                     .hint("ask for less, or allow more with --time-limit"));
             }
@@ -62,13 +72,18 @@ mod tests {
 
     #[test]
     fn what_takes_too_long_is_given_up() {
-        let slow = |stopped: AbortRegistration| {
+        let slow = |stopped: AbortRegistration, asked: Stop| {
+            assert!(!asked.requested());
             let forever = futures::future::Abortable::new(futures::future::pending::<()>(), stopped);
             assert!(futures::executor::block_on(forever).is_err());
             Ok(())
         };
-        let error = within(Duration::from_millis(10), &Interrupts::none(), slow).unwrap_err();
+        let error = within(Duration::from_millis(10), &Interrupts::none(), Duration::ZERO, slow).unwrap_err();
         assert!(error.to_string().contains("longer than"), "{error}");
-        assert_eq!(within(Duration::from_secs(60), &Interrupts::none(), |_| Ok(7)).unwrap(), 7);
+        let asked = within(Duration::from_millis(10), &Interrupts::none(), Duration::from_secs(60), |_, asked| {
+            asked.sleep(Duration::from_secs(60))
+        });
+        assert!(asked.unwrap_err().to_string().contains("longer than"));
+        assert_eq!(within(Duration::from_secs(60), &Interrupts::none(), Duration::ZERO, |_, _| Ok(7)).unwrap(), 7);
     }
 }

@@ -5,14 +5,17 @@ use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use datafusion::dataframe::DataFrame;
 use datafusion::execution::context::SessionContext;
 use futures::future::{Abortable, Aborted};
 use liner::Prompt;
 
 use super::commands::{COMMANDS, Command, read};
 use super::complete::{self, Words};
+use super::elsewhere::{Choice, Elsewhere};
 use super::interrupts::Interrupts;
 use super::limits::within;
 use super::pager;
@@ -24,6 +27,7 @@ use crate::cli::{common, schema};
 use crate::config::Spec;
 use crate::error::{Context, Error, Kind, Result};
 use crate::runs::sql_scope::{SqlScope, scope};
+use crate::stop::Stop;
 use crate::table::format::{self, Format};
 use crate::table::kept_logits::removed_logits;
 use crate::table::names::names;
@@ -45,6 +49,8 @@ pub(super) struct Shell<'a> {
     printer: Printer,
     session: SessionContext,
     words: Words,
+    choice: &'a Choice,
+    elsewhere: Option<Arc<Elsewhere>>,
     interrupts: Interrupts,
     format: Format,
     /// The file that rows go to instead of the terminal.
@@ -61,11 +67,29 @@ enum Next {
 
 impl<'a> Shell<'a> {
     /// Opens the tables, and listens for Ctrl-C from now on.
-    pub(super) fn open(spec: &'a Spec, limits: Limits, format: Format, printer: &Printer) -> Result<Self> {
-        let (session, words) = tables(spec, limits, printer)?;
+    pub(super) fn open(
+        spec: &'a Spec,
+        limits: Limits,
+        choice: &'a Choice,
+        format: Format,
+        printer: &Printer,
+    ) -> Result<Self> {
+        let (session, words, elsewhere) = tables(spec, limits, choice, printer)?;
         let interrupts = Interrupts::watch()?;
         let printer = *printer;
-        Ok(Shell { spec, limits, printer, session, words, interrupts, format, output: None, timing: false })
+        Ok(Shell {
+            spec,
+            limits,
+            printer,
+            session,
+            words,
+            choice,
+            elsewhere,
+            interrupts,
+            format,
+            output: None,
+            timing: false,
+        })
     }
 
     /// Reads and answers statements until the user leaves.
@@ -131,7 +155,8 @@ impl<'a> Shell<'a> {
             Command::Output(None) => self.output = None,
             Command::Output(Some(file)) => self.redirect(PathBuf::from(file))?,
             Command::Refresh => {
-                (self.session, self.words) = tables(self.spec, self.limits, &self.printer)?;
+                (self.session, self.words, self.elsewhere) =
+                    tables(self.spec, self.limits, self.choice, &self.printer)?;
             }
         }
         Ok(Next::Go)
@@ -153,17 +178,21 @@ impl<'a> Shell<'a> {
     fn statement(&self, statement: &str) -> Result<()> {
         let began = Instant::now();
         self.interrupts.forget();
-        let (session, format) = (self.session.clone(), self.format);
+        let (session, format, elsewhere) = (self.session.clone(), self.format, self.elsewhere.clone());
         let (statement, output) = (statement.to_owned(), self.output.clone());
-        let (rows, drawn, note) = within(self.limits.time, &self.interrupts, move |stopped| {
-            // A runtime for this statement alone: the threads of an abandoned one may be busy until
-            // it next yields.
-            let runtime = common::runtime()?;
-            let work = Abortable::new(answer(&session, &statement, format, output.as_deref()), stopped);
-            let answered = runtime.block_on(async { Ok(work.await) })?;
-            runtime.shutdown_background();
-            answered.unwrap_or_else(|Aborted| Err(Error::new(Kind::Interrupted, "the statement was interrupted")))
-        })?;
+        let (rows, drawn, note) =
+            within(self.limits.time, &self.interrupts, self.choice.end(), move |stopped, stop| {
+                // A runtime for this statement alone: the threads of an abandoned one may be busy
+                // until it next yields.
+                let runtime = common::runtime()?;
+                let work = Abortable::new(
+                    answer(&session, elsewhere.as_deref(), &statement, &stop, format, output.as_deref()),
+                    stopped,
+                );
+                let answered = runtime.block_on(async { Ok(work.await) })?;
+                runtime.shutdown_background();
+                answered.unwrap_or_else(|Aborted| Err(Error::new(Kind::Interrupted, "the statement was interrupted")))
+            })?;
         pager::show(&drawn).context(Kind::System, || "cannot write to the terminal".to_owned())?;
         note.iter().for_each(|note| self.printer.note(&format!("warning: {note}")));
         let rows = counted(rows, "row");
@@ -177,7 +206,9 @@ impl<'a> Shell<'a> {
 /// about rows that were removed.
 async fn answer(
     session: &SessionContext,
+    elsewhere: Option<&Elsewhere>,
     statement: &str,
+    stop: &Stop,
     format: Format,
     output: Option<&Path>,
 ) -> Result<(u64, String, Option<String>)> {
@@ -186,31 +217,54 @@ async fn answer(
     if let Some(path) = output {
         let mut file =
             OpenOptions::new().create(true).append(true).open(path).at(Kind::System, "cannot write", path)?;
-        let rows = format::write(found, format, &mut file).await?;
+        let rows = written(elsewhere, statement, found, stop, format, &mut file).await?;
         file.flush().at(Kind::System, "cannot write", path)?;
         return Ok((rows, String::new(), note));
     }
     if format == Format::Table {
         let mut drawn = Vec::new();
-        let rows = format::write(found, format, &mut drawn).await?;
+        let rows = written(elsewhere, statement, found, stop, format, &mut drawn).await?;
         return Ok((rows, String::from_utf8_lossy(&drawn).into_owned(), note));
     }
     let mut target = Target::open(None)?;
-    let rows = format::write(found, format, &mut target).await?;
+    let rows = written(elsewhere, statement, found, stop, format, &mut target).await?;
     target.finish()?;
     Ok((rows, String::new(), note))
 }
 
+/// Writes the rows of a statement, of a cluster if it goes to one, and returns their number.
+async fn written(
+    elsewhere: Option<&Elsewhere>,
+    statement: &str,
+    found: DataFrame,
+    stop: &Stop,
+    format: Format,
+    out: &mut (dyn Write + Send),
+) -> Result<u64> {
+    if let Some(elsewhere) = elsewhere
+        && let Some(rows) = elsewhere.answer(statement, &found, stop, format, out).await?
+    {
+        return Ok(rows);
+    }
+    format::write(found, format, out).await
+}
+
+/// What is open of a store: what answers statements here, what completes them, and what has a
+/// cluster answer them.
+type Opened = (SessionContext, Words, Option<Arc<Elsewhere>>);
+
 /// Opens what the store holds now.
-fn tables(spec: &Spec, limits: Limits, printer: &Printer) -> Result<(SessionContext, Words)> {
-    let SqlScope { store, visible, notes } = scope(spec)?;
+fn tables(spec: &Spec, limits: Limits, choice: &Choice, printer: &Printer) -> Result<Opened> {
+    let scope = scope(spec)?;
+    let elsewhere = choice.elsewhere(&scope, printer)?.map(Arc::new);
+    let SqlScope { store, visible, notes } = scope;
     let (session, names) = common::runtime()?.block_on(async {
         let session = session_within(limits.memory, &store, &visible).await?;
         let names = names(&session).await;
         Ok::<_, Error>((session, names))
     })?;
     notes.iter().chain(&warnings(&session)).for_each(|warning| printer.note(&format!("warning: {warning}")));
-    Ok((session, Words::new(names)))
+    Ok((session, Words::new(names), elsewhere))
 }
 
 fn help() -> String {

@@ -126,7 +126,7 @@ const A_FORM: u64 = 90;
 /// or the store cannot be read, or be fetched where they are named on the hub, or if the file
 /// cannot be written.
 pub async fn describe(spec: &Spec, wanted: &Wanted, options: &Options) -> Result<Outcome> {
-    let Options { stop, progress } = options;
+    let Options { stop, progress, .. } = options;
     let spec = &on_hub::fetched(spec, Need::Pictures, stop, progress.as_ref())?;
     let ready = Ready::new(spec, wanted, stop).await?;
     let (settings, model) = (&spec.describe, ready.model.as_str());

@@ -78,6 +78,11 @@ fn number(path: &Path) -> Option<u64> {
     path.file_name()?.to_str()?.strip_prefix("pass-")?.strip_suffix(".safetensors")?.parse().ok()
 }
 
+/// Returns the path of the state after some passes.
+pub(super) fn after(folder: &Path, passes: u64) -> PathBuf {
+    folder.join(format!("pass-{passes:04}.safetensors"))
+}
+
 /// Writes the state after `done` passes, and removes all but the newest few.
 ///
 /// # Errors
@@ -97,7 +102,7 @@ pub fn write(folder: &Path, run: &str, done: u64, model: &Model, optimiser: &Ada
     let bytes = safetensors::serialize(views.collect::<Result<Vec<_>>>()?, Some(metadata))
         .context(Kind::Store, || "cannot make a checkpoint".to_owned())?;
 
-    let path = folder.join(format!("pass-{done:04}.safetensors"));
+    let path = after(folder, done);
     temporary::write_sealed(&path, bytes)?;
     let older = all(folder)?;
     for path in older.iter().rev().skip(KEPT) {

@@ -107,6 +107,11 @@ impl Images {
         self.known.needs_pixels()
     }
 
+    /// Returns whether a forward pass runs blocks of the tower.
+    pub(super) fn runs_tower(&self) -> bool {
+        self.known.runs_tower()
+    }
+
     /// Returns whether blocks of the tower run on a CPU, where each core has its own pictures.
     fn runs_tower_on_cores(&self, device: Device) -> bool {
         device == Device::Cpu && self.known.runs_tower()

@@ -8,6 +8,7 @@
 //! interrupted pass overwrites what it left.
 
 pub mod checkpoint;
+pub mod elsewhere;
 mod epoch;
 mod images;
 mod keep;
@@ -38,6 +39,7 @@ use crate::store::layout::Store;
 use crate::table::tensor;
 use crate::text::numbers::counted;
 use checkpoint::Checkpoint;
+use elsewhere::{Elsewhere, first_head};
 use epoch::{Learner, Totals};
 
 pub use images::Images;
@@ -64,6 +66,8 @@ pub struct Start<'a> {
     pub head: &'a Tensor,
     /// `W_LLM`, (C, d).
     pub frozen: &'a Tensor,
+    /// Who makes the fusion logits of passes whose forwards run the tower, if not this process.
+    pub elsewhere: Option<&'a dyn Elsewhere>,
 }
 
 /// The adapted model, and how much of it an earlier run had done.
@@ -98,8 +102,8 @@ pub async fn adapt(start: Start<'_>, recipe: &Recipe, job: Job<'_>) -> Result<Ad
     let start = Start { frozen: &frozen, ..start };
     let Start { run, images, .. } = start;
     let heads = recipe.design.fusion.heads;
-    let head = if heads == MixedHeads::Frozen { start.frozen } else { start.head };
-    let mut model = Model::new(start.tower, &head.to_device(device), recipe.design);
+    let head = first_head(recipe, start.head, start.frozen, start.tower);
+    let mut model = Model::new(start.tower, &head, recipe.design);
     let factor = |name: &String| if name == "classifier" { recipe.adapt.head_lr_factor } else { 1.0 };
     let factors = model.names().iter().map(factor).collect();
     let mut optimiser = AdamW::new(model.parameters(), recipe.adapt.weight_decay).with_factors(factors);
@@ -239,7 +243,14 @@ impl Pass<'_> {
         let Pass { start: Start { run, images, .. }, ids, pass, .. } = *self;
         let recipe = learner.recipe;
         let mut written = tables::FusionLogits::begin(store, run, pass, ids, self.start.prior.size().1)?;
-        images.fusion_logits(learner.model, recipe.seed, pass, stop, |rows| written.add(&rows)).await?;
+        match self.start.elsewhere.filter(|_| images.runs_tower()) {
+            Some(elsewhere) => {
+                let made = elsewhere.fusion_logits(pass, images.len()).await?;
+                made.blocks().try_each(stop, |block| written.add(&made.block(block)?))?;
+                elsewhere.forget()?;
+            }
+            None => images.fusion_logits(learner.model, recipe.seed, pass, stop, |rows| written.add(&rows)).await?,
+        }
         let fusion = written.finish(stop)?;
         let prior = self.prior(learner, stop)?;
         let bias = match self.rebalanced(&prior, &fusion, recipe, stop)? {

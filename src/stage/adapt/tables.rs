@@ -46,8 +46,21 @@ impl<'a> FusionLogits<'a> {
     /// # Errors
     /// Fails if the store cannot be written.
     pub(super) fn begin(store: &Store, run: &'a str, pass: u64, ids: &'a [String], classes: i64) -> Result<Self> {
-        let partition = store.partition("fusion_logits", run)?;
-        Ok(FusionLogits { part: Part::begin(&partition, &part(pass), classes, &[])?, run, pass, ids })
+        Self::begin_in(&store.partition("fusion_logits", run)?, &part(pass), (run, pass), ids, classes)
+    }
+
+    /// Like [`begin`](Self::begin), but in a part of this name.
+    ///
+    /// # Errors
+    /// Fails like [`begin`](Self::begin).
+    pub(super) fn begin_in(
+        partition: &Partition,
+        part: &str,
+        (run, pass): (&'a str, u64),
+        ids: &'a [String],
+        classes: i64,
+    ) -> Result<Self> {
+        Ok(FusionLogits { part: Part::begin(partition, part, classes, &[])?, run, pass, ids })
     }
 
     /// Adds the cosines (m, C) of the next m pictures.
