@@ -1,5 +1,7 @@
 //! Processes may be started in any order, and executors may join at any time.
 
+use std::time::{Duration, Instant};
+
 use super::{Cluster, SMALL, assert_each_once, seen};
 use crate::rows::assert_same_rows;
 
@@ -59,4 +61,18 @@ fn drivers_of_one_pipeline_take_turns_and_of_several_share_the_executors() {
     assert_same_rows(&cluster.store(), &cluster.alone("embed", &other));
     assert_each_once(&cluster.store());
     drop((scheduler, executors));
+}
+
+#[test]
+fn an_executor_without_work_lets_go_of_the_store() {
+    let cluster = Cluster::new(2, 1);
+    let (scheduler, executor) = (cluster.scheduler(&[]), cluster.executor("one"));
+    cluster.drive("embed", &SMALL).well();
+    let until = Instant::now() + Duration::from_secs(60);
+    let gc = || cluster.pipeline.command("cache gc", &["--older-than", "30"]).output().unwrap();
+    while !gc().status.success() {
+        assert!(Instant::now() < until, "{}", String::from_utf8_lossy(&gc().stderr));
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    drop((scheduler, executor));
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::runtime::Handle;
@@ -24,6 +24,13 @@ use crate::store::{Store, scratch};
 
 /// How many jobs are kept open: a driver has one at a time, and there may be several drivers.
 const OPEN: usize = 2;
+
+/// How often the worker looks whether units run.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How long a job stays open without a unit. While it is open, its store is in use: nobody can
+/// remove anything of it.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// Does units of pipelines on this machine.
 pub struct Worker(Arc<Shared>);
@@ -62,7 +69,9 @@ impl Worker {
     pub fn new(device: DeviceSettings, stop: Stop, progress: Arc<dyn Progress>, runtime: Handle) -> Self {
         let counts = Arc::new(Counts { of_stage: Mutex::default(), all: AtomicU64::new(0), progress });
         let (open, running) = (tokio::sync::Mutex::default(), AtomicUsize::new(0));
-        Worker(Arc::new(Shared { device, stop, counts, runtime, open, running }))
+        let shared = Arc::new(Shared { device, stop, counts, runtime, open, running });
+        shared.runtime.spawn(close_idle(Arc::downgrade(&shared)));
+        Worker(shared)
     }
 }
 
@@ -149,6 +158,20 @@ impl Shared {
         // A future that holds all stages is large, and this one is held by those of all units.
         let made = Box::pin(pipeline::run::run(&spec, Upto::Evaluate, &options)).await;
         made.map(|outcome| format!("run {}", outcome.run)).map_err(|error| Error::new(error.kind(), title).cause(error))
+    }
+}
+
+/// Closes the jobs of which no unit was asked for in a while, for as long as there is a worker.
+async fn close_idle(of: Weak<Shared>) {
+    let mut since = Instant::now();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let Some(shared) = of.upgrade() else { return };
+        if shared.running.load(Ordering::Relaxed) > 0 {
+            since = Instant::now();
+        } else if since.elapsed() > IDLE {
+            shared.open.lock().await.clear();
+        }
     }
 }
 
