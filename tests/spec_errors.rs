@@ -268,7 +268,7 @@ fn overrides_are_checked_like_the_file() {
     ");
     assert_snapshot!(folder.mistake(WHOLE, &["model.path=https://example.org/clip.safetensors"]), @"
     --set model.path=https://example.org/clip.safetensors: 'model.path' is https://example.org/clip.safetensors, which is an address, and no path
-    hint: a model is read from folders and files of this machine, and from the hub as ORG/NAME: fetch it first
+    hint: a model is read from folders and files of this machine, from stores of objects as s3://BUCKET/FOLDER, gs:// or az://, and from the hub as ORG/NAME: fetch it first
     ");
     assert_snapshot!(folder.mistake(WHOLE, &["dataset.classes=/dev/null"]), @"
     --set dataset.classes=/dev/null: 'dataset.classes' names /dev/null, which is a device, and no file

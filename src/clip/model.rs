@@ -10,22 +10,23 @@ use crate::clip::manifest;
 use crate::clip::naming::Naming;
 use crate::clip::open_clip;
 use crate::clip::preprocessor;
+use crate::clip::repository;
 use crate::clip::text::TextTower;
 use crate::clip::tokenizer::{ReadAt, Tokenizer};
 use crate::clip::vision::VisionTower;
 use crate::clip::weights::Weights;
 use crate::device::PrecisionChoice;
 use crate::error::{Error, Kind, Result};
-use crate::hub;
 use crate::image::preprocess::Preprocess;
 use crate::settings::{Must, Want, choice, settings};
 
 settings! {
     /// The CLIP to adapt.
     ModelSettings {
-        /// A directory with a model of transformers or open_clip, a `.safetensors` file, or the
-        /// name of a model on the Hugging Face Hub (`ORG/NAME` or `hf://ORG/NAME@REVISION`), which
-        /// is fetched once. A directory of that name comes first.
+        /// A directory with a model of transformers or open_clip, a `.safetensors` file, the name
+        /// of a model on the Hugging Face Hub (`ORG/NAME` or `hf://ORG/NAME@REVISION`), or the
+        /// address of such a directory on a store of objects (`s3://`, `gs://`, `az://`); these are
+        /// fetched once. A directory of that name comes first.
         path: PathBuf, Want::Path(Must::BeModel), ByContent;
         ..
         /// A `tokenizer.json`, where it does not lie beside the weights.
@@ -44,8 +45,8 @@ settings! {
     /// A second vision model, whose features carry over what the CLIP answers. There is none unless
     /// a path is given.
     SecondSettings {
-        /// A folder with a DINOv2 (with registers or without) or a DINOv3 ViT of transformers, or
-        /// the name of one on the Hugging Face Hub.
+        /// A folder with a DINOv2 (with registers or without) or a DINOv3 ViT of transformers, the
+        /// name of one on the Hugging Face Hub, or the address of such a folder.
         path: Option<PathBuf> = None, Want::Path(Must::BeModelFolder), ByContent;
         /// A `preprocessor_config.json`, where it does not lie beside the weights.
         preprocessor: Option<PathBuf> = None, Want::Path(Must::BeFile), ByContent;
@@ -95,7 +96,7 @@ impl Clip {
     /// Returns [`Kind::Model`] if a file is missing, damaged, a pickle, or does not fit the others;
     /// [`Kind::Network`] if the model is named on the hub, and not in the cache.
     pub fn open(files: &ModelSettings) -> Result<Self> {
-        let path = &hub::local(&files.path)?;
+        let path = &repository::local(&files.path)?;
         let weights = Weights::open(path)?;
         let naming = Naming::of(&weights);
         // The folder of the companion files.

@@ -1,11 +1,13 @@
-//! Which files of a repository on the hub make a model, before any of it is fetched.
+//! Which files of a repository on the hub, or of a folder on a store of objects, make a model,
+//! before any of it is fetched, and where they lie afterwards.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::weights::{INDEX, PICKLES, SINGLE, read_index};
 use super::{ClipConfig, OPEN_CLIP_CONFIG, PREPROCESSOR_CONFIG, open_clip, preprocessor, text_of};
 use crate::error::{Error, Kind, Result};
-use crate::hub::{Listing, Name};
+use crate::hub::{self, Listing, Name};
+use crate::objects::{self, Wanted};
 use crate::text::terminal::in_line;
 
 /// The small files beside the weights that are read here or exported, where there are any.
@@ -92,6 +94,25 @@ fn look_like_shards(listing: &Listing) -> Vec<String> {
         true => found(|path| path.ends_with(".safetensors") && !path.contains('/') && !SINGLE.contains(&path)),
         false => usual,
     }
+}
+
+/// Returns the path that the setting of a model means: where what is fetched lies, for a name of
+/// the hub or an address, and else the path itself. Makes no request.
+///
+/// # Errors
+/// Returns [`Kind::Network`] if the cache does not have the repository at that revision,
+/// [`Kind::System`] if the environment does not say where the cache is.
+pub(crate) fn local(path: &Path) -> Result<PathBuf> {
+    hub::local(&objects::local(path)?)
+}
+
+/// Returns which files at an address make a model. Nobody says which of several kinds of weights
+/// are wanted, so all are fetched that may be read.
+pub(crate) fn at_address() -> Wanted {
+    let is_read = |name: &str| COMPANIONS.contains(&name) || name == INDEX || SINGLE.contains(&name) || is_shard(name);
+    let if_none =
+        (" that makes a model", "it must be the folder of a model of transformers or open_clip: docs/models.md");
+    Wanted { is_read, beside: None, list: true, if_none }
 }
 
 /// Returns whether a file is one of several with weights: `model-00001-of-00002.safetensors`.

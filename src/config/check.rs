@@ -14,7 +14,7 @@ use super::overrides::Applied;
 use super::suggest;
 use crate::hub::{self, Name, RepoType};
 use crate::language_model::require_address;
-use crate::objects::{Address, FORMS, STORES};
+use crate::objects::{Address, FORMS, MODELS, STORES, Service};
 use crate::settings::{Must, SHARE, Want};
 use crate::stage::describe::Prototypes;
 use crate::text::file::{INTO_A_FILE, special};
@@ -267,12 +267,22 @@ fn of_objects(name: &str, text: &str, path: &Path, must: Must) -> Result<Option<
         // Whatever lies there by that name: a folder `s3:` would take the place of the store.
         Must::MayBeNew => Address::of_store(text),
         Must::BeDataset if !path.exists() && Name::parse(text).is_none() => Address::parse(text),
+        // A server of HTTP does not say which files a model has.
+        Must::BeModel | Must::BeModelFolder if !path.exists() && Name::parse(text).is_none() => {
+            let is_of_http = |address: &Address| address.service() == Service::Http;
+            Address::parse(text).filter(|address| !address.as_ref().is_ok_and(is_of_http))
+        }
         _ => None,
+    };
+    let forms = match must {
+        Must::MayBeNew => STORES,
+        Must::BeDataset => FORMS,
+        _ => MODELS,
     };
     address.transpose().map_err(|why| {
         // A password is shown to nobody.
         let shown = if text.contains('@') { "an address".to_owned() } else { shorten(text) };
-        (format!("'{name}' is {shown}, {why}"), Some(if must == Must::MayBeNew { STORES } else { FORMS }.to_owned()))
+        (format!("'{name}' is {shown}, {why}"), Some(forms.to_owned()))
     })
 }
 

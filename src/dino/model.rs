@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use super::{Config, Tower, stored};
 use crate::clip::Weights;
 use crate::clip::preprocessor::{self, PREPROCESSOR_CONFIG};
+use crate::clip::repository;
 use crate::error::{Error, Kind, Result};
-use crate::hub;
 use crate::image::Preprocess;
 
 /// A vision model without text.
@@ -29,7 +29,7 @@ impl Dino {
     /// or does not fit the others; [`Kind::Network`] if it is named on the hub, and not in the
     /// cache.
     pub fn open(folder: &Path, preprocessor: Option<&Path>) -> Result<Self> {
-        let folder = &hub::local(folder)?;
+        let folder = &repository::local(folder)?;
         let config = Config::read(&folder.join("config.json"))?;
         let weights = Weights::open(folder)?;
         stored::check(&weights, &config)?;

@@ -51,7 +51,8 @@ pub fn instead_of_address(text: &str, of: Option<RepoType>) -> Option<String> {
                  gs:// or az://, and from the hub as hf://datasets/ORG/NAME: fetch them first, or mount what they lie in"
             }
             Some(RepoType::Model) => {
-                "a model is read from folders and files of this machine, and from the hub as ORG/NAME: fetch it first"
+                "a model is read from folders and files of this machine, from stores of objects as s3://BUCKET/FOLDER, \
+                 gs:// or az://, and from the hub as ORG/NAME: fetch it first"
             }
             None => "folders and files of this machine are read: fetch it first",
         }

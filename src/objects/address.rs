@@ -1,4 +1,4 @@
-//! Addresses of pictures on stores of objects and on servers of HTTP: `s3://bucket/birds`,
+//! Addresses on stores of objects and on servers of HTTP: `s3://bucket/birds`,
 //! `https://host/shards/train-{000..099}.tar`.
 
 use std::fmt;
@@ -23,6 +23,9 @@ const SCHEMES: [(&str, Service); 9] = [
 /// How addresses are written.
 pub const FORMS: &str =
     "pictures are at s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, az://CONTAINER/FOLDER or https://HOST/FILE.parquet";
+
+/// How the addresses of models are written.
+pub const MODELS: &str = "a model is at s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or az://CONTAINER/FOLDER";
 
 /// How the places of stores are written.
 pub const STORES: &str = "a store is a folder, or s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or az://CONTAINER/FOLDER";

@@ -153,7 +153,7 @@ async fn below(store: &dyn ObjectStore, address: &Address, wanted: Wanted) -> Re
         };
         return match all.len() {
             0 => nothing("", NAMES),
-            _ => nothing(" that this `dataset.kind` reads", "dataset.kind = \"folder\" reads picture files"),
+            _ => nothing(wanted.if_none.0, wanted.if_none.1),
         };
     }
     Ok(Listing { objects, all })

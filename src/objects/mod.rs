@@ -1,7 +1,7 @@
-//! Pictures on stores of objects (S3, Google's, Azure's, and what answers like them) and on servers
-//! of HTTP, by their addresses: `s3://bucket/birds`.
+//! Pictures and models on stores of objects (S3, Google's, Azure's, and what answers like them) and
+//! on servers of HTTP, by their addresses: `s3://bucket/birds`.
 //!
-//! What an address of pictures means is [fetched](fetch) into a folder of this machine, which
+//! What an address of these means is [fetched](fetch) into a folder of this machine, which
 //! mirrors it: what is there already and has not changed is not fetched again, and what is gone
 //! there goes here. Everything after that works on [that folder](local), without the network, and
 //! nothing is ever written to the other side. A store of results reads and writes single objects,
@@ -23,7 +23,7 @@ mod refused;
 
 use std::path::{Path, PathBuf};
 
-pub use address::{Address, FORMS, STORES, Service};
+pub use address::{Address, FORMS, MODELS, STORES, Service};
 #[cfg(feature = "stores")]
 pub use bucket::{Bucket, Bytes, Created, Listed, Version};
 #[cfg(feature = "stores")]
@@ -49,8 +49,11 @@ pub struct Wanted {
     pub is_read: fn(&str) -> bool,
     /// The name of a file that is read, too, where it lies beside those that a pattern means.
     pub beside: Option<&'static str>,
-    /// Whether the address is of a list, beside and below which its pictures lie.
+    /// Whether the address is of a file, beside and below which what it belongs to lies: of a list
+    /// of pictures, or of a model's weights.
     pub list: bool,
+    /// What is said where nothing that is there is read: the end of a sentence, and a hint.
+    pub if_none: (&'static str, &'static str),
 }
 
 /// Returns the path that a path or an address means: for an address, where what is fetched from it

@@ -273,7 +273,9 @@ pub(crate) fn wanted(kind: SourceKind) -> Wanted {
         let is_names = || Path::new(name).file_name() == Some(OsStr::new(webdataset::CLASS_NAMES));
         is_visible_path(name) && (webdataset::shards::is_shard(Path::new(name)) || is_names())
     }
-    let all = Wanted { is_read: is_visible_path, beside: None, list: kind == SourceKind::List };
+    let (is_read, list) = (is_visible_path, kind == SourceKind::List);
+    let if_none = (" that this `dataset.kind` reads", "dataset.kind = \"folder\" reads picture files");
+    let all = Wanted { is_read, beside: None, list, if_none };
     match kind {
         SourceKind::Folder | SourceKind::List | SourceKind::Cifar => all,
         SourceKind::HfParquet => Wanted { is_read: parquet, ..all },

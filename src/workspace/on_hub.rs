@@ -1,5 +1,5 @@
 //! What a pipeline names on the hub: found at a commit, which takes the name's place in its
-//! settings, and fetched; pictures on a store of objects are fetched with it.
+//! settings, and fetched; what is at an address is fetched with it.
 
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,7 @@ pub(crate) struct Located<'a> {
     pub(crate) spec: Spec,
     hub: Option<Hub<'a>>,
     wanted: Vec<Wanted>,
-    objects: Option<ToFetch>,
+    objects: Vec<ToFetch>,
 }
 
 /// A repository, and what is needed of it.
@@ -107,12 +107,12 @@ fn on_the_hub<'a>(spec: &Spec, need: Need, stop: &'a Stop, progress: &'a dyn Pro
         *place = PathBuf::from(found.found.name.to_string());
         wanted.push(found);
     }
-    Ok(Located { spec, hub, wanted, objects: None })
+    Ok(Located { spec, hub, wanted, objects: Vec::new() })
 }
 
-/// What a setting holds that may be named on the hub.
+/// What a setting holds that may be on the hub or at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Holds {
+pub(super) enum Holds {
     Pictures,
     Clip,
     /// The second vision model.
@@ -120,7 +120,7 @@ enum Holds {
 }
 
 impl Holds {
-    fn is_part_of(self, need: Need) -> bool {
+    pub(super) fn is_part_of(self, need: Need) -> bool {
         match need {
             Need::All => true,
             Need::Pictures => self == Holds::Pictures,
@@ -129,9 +129,9 @@ impl Holds {
     }
 }
 
-/// Returns the settings that may hold a name of the hub in the place of a path. The pictures come
-/// first: they are found to be of no use sooner.
-fn places(spec: &mut Spec) -> impl Iterator<Item = (Holds, &mut PathBuf)> {
+/// Returns the settings that may hold a name of the hub or an address in the place of a path. The
+/// pictures come first: they are found to be of no use sooner.
+pub(super) fn places(spec: &mut Spec) -> impl Iterator<Item = (Holds, &mut PathBuf)> {
     let Spec { dataset, model, .. } = spec;
     let second = model.second.path.as_mut().map(|path| (Holds::Second, path));
     [(Holds::Pictures, &mut dataset.path), (Holds::Clip, &mut model.path)].into_iter().chain(second)
@@ -176,7 +176,7 @@ impl Located<'_> {
 
     /// Returns the folders that what is to be fetched goes into.
     pub(crate) fn caches(&self) -> Vec<PathBuf> {
-        let of_objects = self.objects.as_ref().and_then(|_| objects::cache().ok());
+        let of_objects = self.objects.first().and_then(|_| objects::cache().ok());
         of_objects.into_iter().chain(self.hub.as_ref().map(|hub| hub.cache().to_owned())).collect()
     }
 }

@@ -2,6 +2,7 @@
 
 mod ablation;
 mod access;
+mod addresses;
 mod killed;
 mod monitors;
 mod processes;

@@ -46,6 +46,13 @@ impl Pipeline {
         self.write("pipeline.toml", &text);
     }
 
+    /// Replaces a text of the pipeline file.
+    pub fn replace(&self, text: &str, by: &str) {
+        let written = std::fs::read_to_string(self.path("pipeline.toml")).unwrap();
+        assert!(written.contains(text), "{written}");
+        self.write("pipeline.toml", &written.replace(text, by));
+    }
+
     /// A picture that is the same for the same numbers.
     pub fn picture(&self, path: &str, class: u32, n: u32) {
         let path = self.path(path);

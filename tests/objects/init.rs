@@ -2,18 +2,19 @@
 
 use std::process::Command;
 
-use super::{OnStore, ok, said};
+use super::{MODEL, OnStore, ok, said};
 
 #[test]
 fn init_fetches_what_it_looks_at_and_names_it_by_its_address() {
     let store = OnStore::new();
-    let init = |pictures: &str, file: &str| {
+    let init_with = |pictures: &str, file: &str, model: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_microclip-pipe"));
-        let model = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data/clip-flora");
-        command.args(["init", pictures, "--output", file, "--model"]).arg(model).env("NO_COLOR", "1");
+        command.args(["init", pictures, "--output", file, "--model", model]).env("NO_COLOR", "1");
         command.current_dir(store.pipeline.folder.path());
         store.server.environment(&mut command, &store.cache()).output().unwrap()
     };
+    let init =
+        |pictures: &str, file: &str| init_with(pictures, file, concat!(env!("CARGO_MANIFEST_DIR"), "/data/clip-flora"));
     let output = init("s3://birds/pictures/", "ours.toml");
     assert!(ok(&output).starts_with("ours.toml\n"));
     let text = std::fs::read_to_string(store.pipeline.path("ours.toml")).unwrap();
@@ -26,4 +27,9 @@ fn init_fetches_what_it_looks_at_and_names_it_by_its_address() {
     assert_eq!(store.server.given(), [""; 0]);
     let nothing = init("s3://birds/none", "none.toml");
     assert!(said(&nothing).contains("there is nothing at s3://birds/none"), "{}", said(&nothing));
+    ok(&init_with("s3://birds/pictures", "model.toml", MODEL));
+    let text = std::fs::read_to_string(store.pipeline.path("model.toml")).unwrap();
+    assert!(text.contains(&format!("path = \"{MODEL}\"")), "{text}");
+    let wrong = init_with("s3://birds/pictures", "wrong.toml", "s3://");
+    assert!(said(&wrong).contains("--model is 's3://', which names no bucket"), "{}", said(&wrong));
 }

@@ -3,6 +3,7 @@
 mod failing;
 mod fetching;
 mod init;
+mod models;
 mod real;
 mod results;
 pub mod server;
@@ -27,6 +28,12 @@ impl OnStore {
         std::fs::remove_dir_all(pipeline.path("pictures")).unwrap();
         pipeline.spec("small", "kind = \"folder\"\npath = \"s3://birds/pictures\"");
         OnStore { server, pipeline }
+    }
+
+    /// Puts the small CLIP there, beside what is no part of it, and names it by its address.
+    fn put_model(&self) {
+        put_model(&self.server);
+        self.pipeline.replace(concat!(env!("CARGO_MANIFEST_DIR"), "/data/clip-flora"), MODEL);
     }
 
     fn cache(&self) -> PathBuf {
@@ -75,6 +82,17 @@ impl OnStore {
         // How long it took is another number each time.
         let lines = said.lines().filter(|line| !line.trim_start().starts_with("fetch "));
         format!("{}\nexit code {}", lines.collect::<Vec<_>>().join("\n"), output.status.code().unwrap())
+    }
+}
+
+/// Where a model lies.
+pub const MODEL: &str = "s3://birds/models/flora";
+
+/// Puts the small CLIP at [`MODEL`], beside what is no part of it.
+pub fn put_model(server: &Server) {
+    server.put_folder("models/flora", &PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("data/clip-flora"));
+    for other in ["pytorch_model.bin", "README.md", "onnx/model.onnx", "older/model.safetensors"] {
+        server.put(&format!("models/flora/{other}"), *b"of no use");
     }
 }
 

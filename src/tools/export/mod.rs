@@ -18,10 +18,9 @@ use tch::Tensor;
 
 use crate::clip::ClipConfig;
 use crate::clip::hugging_face::{self, Named};
-use crate::clip::{PREPROCESSOR_CONFIG, text_of};
+use crate::clip::{PREPROCESSOR_CONFIG, repository, text_of};
 use crate::device::guarded;
 use crate::error::{Context, Error, Kind, Result};
-use crate::hub;
 use crate::runs::adapted_model::AdaptedModel;
 use crate::runs::stored_run::StoredRun;
 use crate::stop::Stop;
@@ -161,7 +160,7 @@ struct Beside<'a> {
 
 impl<'a> Beside<'a> {
     fn new(chosen: &'a StoredRun) -> Result<Self> {
-        let path = &hub::local(&chosen.spec.model.path)?;
+        let path = &repository::local(&chosen.spec.model.path)?;
         let folder = if path.is_dir() { path.clone() } else { path.parent().unwrap_or(Path::new(".")).to_owned() };
         Ok(Beside { chosen, folder })
     }

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use crate::clip::{Clip, ModelSettings, OPEN_CLIP_CONFIG, Weights};
 use crate::error::{Context, Error, Kind, Result};
 use crate::hub::{self, Cached, Hub, Name, RepoType};
+use crate::objects::{Address, MODELS, Service};
 use crate::stage::progress::{Progress, Silent};
 use crate::stop::Stop;
 use crate::text::list::{SHOWN, some_of};
+use crate::text::terminal::in_line;
 use crate::tools::models;
 
 /// A model, by its path or its name on the hub.
@@ -29,6 +31,7 @@ pub(super) fn find(given: Option<&Path>, folder: &Path) -> Result<Model> {
     if let Some(given) = given {
         let path = match on_hub(given)? {
             Some(name) => PathBuf::from(name.to_string()),
+            None if at_address(given)? => given.to_owned(),
             None => {
                 super::there("--model", given, Path::exists)?;
                 let path = std::path::absolute(given).at(Kind::Usage, "cannot find", given)?;
@@ -68,6 +71,16 @@ fn on_hub(model: &Path) -> Result<Option<Name>> {
     let text = model.to_str().unwrap_or_default();
     let is_name = text.starts_with("hf://") || (!model.exists() && Name::of_model(text).is_some());
     is_name.then(|| models::named(text)).transpose()
+}
+
+/// Returns whether a model was given by its address, from which the first run fetches it.
+fn at_address(model: &Path) -> Result<bool> {
+    let address = model.to_str().filter(|_| !model.exists()).and_then(Address::parse);
+    let address = address.transpose().map_err(|why| {
+        let what = format!("--model is '{}', {why}", in_line(&model.to_string_lossy()));
+        Error::new(Kind::Usage, what).hint(MODELS)
+    })?;
+    Ok(address.is_some_and(|address| address.service() != Service::Http))
 }
 
 /// Returns the folders beside the pipeline file that look like a CLIP's.
