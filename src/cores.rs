@@ -18,6 +18,8 @@ use std::thread;
 
 use tch::Device;
 
+use crate::panics::guard;
+
 pub use per_thread::PerThread;
 pub use pool::{buffered, map, map_by, rest, run};
 
@@ -36,7 +38,7 @@ static FREED_AHEAD: Condvar = Condvar::new();
 
 /// Locks the turns; a panic elsewhere does not make two numbers unusable.
 fn turns() -> MutexGuard<'static, Turns> {
-    TURNS.lock().unwrap_or_else(PoisonError::into_inner)
+    guard(&TURNS)
 }
 
 impl Turns {

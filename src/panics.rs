@@ -1,8 +1,10 @@
 //! Turns panics into errors. Libraries panic on some damaged files, and tch panics when libtorch
-//! throws; either way the user needs a message, not a back-trace.
+//! throws; either way the user needs a message, not a back-trace. What other threads shared with
+//! the one that panicked stays usable.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 thread_local! {
     /// Whether a panic of this thread is caught by [`caught`].
@@ -27,6 +29,12 @@ pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
 /// not be reported.
 pub fn is_expected() -> bool {
     EXPECTED.get()
+}
+
+/// Locks a mutex, also after a thread panicked that held it: no panic leaves what is locked half
+/// changed, and one more error of every later lock would help nobody.
+pub fn guard<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Values that only one thread at a time may use.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
+
+use crate::panics::guard;
 
 /// A value that only one thread at a time may use, with a copy for each thread that does, such as a
 /// tensor: copies share its memory, which is never written to.
@@ -19,10 +21,9 @@ impl<T> PerThread<T> {
 
     /// Runs `work` with a copy that no other thread uses meanwhile.
     pub fn with<R>(&self, work: impl FnOnce(&T) -> R) -> R {
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = || guard(&self.idle);
         let waiting = idle().pop();
-        let copy =
-            waiting.unwrap_or_else(|| (self.copy)(&self.original.lock().unwrap_or_else(PoisonError::into_inner)));
+        let copy = waiting.unwrap_or_else(|| (self.copy)(&guard(&self.original)));
         let result = work(&copy);
         idle().push(copy);
         result

@@ -9,6 +9,7 @@ use futures::{Stream, StreamExt};
 
 use super::{limit, turn, turn_ahead};
 use crate::error::{Error, Kind, Result};
+use crate::panics::guard;
 
 /// Work that waits for a core.
 type Job = Box<dyn FnOnce() + Send>;
@@ -27,7 +28,7 @@ static SUBMITTED: Condvar = Condvar::new();
 static DONE: Condvar = Condvar::new();
 
 fn pool() -> MutexGuard<'static, Pool> {
-    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+    guard(&POOL)
 }
 
 /// Queues a job; jobs begin in the order in which they come.

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{Schema, SchemaRef};
@@ -27,6 +27,7 @@ use datafusion::prelude::Expr;
 
 use crate::fusion::blocks::Block;
 use crate::fusion::matrix::Matrix;
+use crate::panics::guard;
 use crate::table::{arrays, tensor};
 
 /// Bytes of a batch's logits: enough for kernels to be fast, and little enough that every core can
@@ -62,7 +63,7 @@ impl LogitsTable {
             "pass" => Ok(arrays::repeated_i32(self.pass, count)),
             "image_id" => Ok(Arc::new(self.ids.slice(first, count)) as ArrayRef),
             _ => {
-                let logits = self.logits.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let logits = guard(&self.logits).clone();
                 tensor::to_vectors(&logits.block(block)?)
             }
         };
@@ -132,8 +133,7 @@ impl Scan {
 
 /// Returns the number of rows of a batch.
 fn batch_rows(tables: &[(Arc<LogitsTable>, Vec<usize>)]) -> i64 {
-    let classes =
-        |(table, _): &(Arc<LogitsTable>, _)| table.logits.lock().unwrap_or_else(PoisonError::into_inner).size().1;
+    let classes = |(table, _): &(Arc<LogitsTable>, _)| guard(&table.logits).size().1;
     let row = tables.iter().map(classes).sum::<i64>() * size_of::<f32>() as i64;
     (BATCH / row.max(1)).clamp(1, 8192)
 }

@@ -20,7 +20,7 @@ mod unfinished;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use ureq::http::HeaderMap;
 
@@ -38,6 +38,7 @@ use self::refused::{refused, unanswered};
 use self::transfer::Transfer;
 use crate::error::{Error, Kind, Result};
 use crate::net::{self, Missing, Retries, Watch};
+use crate::panics::guard;
 use crate::stop::Stop;
 use crate::text::numbers::counted;
 
@@ -112,7 +113,7 @@ impl<'a> Hub<'a> {
             return Ok(Found::known(self.cache(), name, commit));
         }
         let key = (self.environment.cache.clone(), name.clone());
-        let seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let seen = guard(&SEEN).get(&key).cloned();
         if let Some(commit) = seen {
             return Ok(Found::known(self.cache(), name, &commit));
         }
@@ -132,7 +133,7 @@ impl<'a> Hub<'a> {
                 (Err(Unanswered::ForNow(error) | Unanswered::ForGood(error)), _) => return Err(error),
             },
         };
-        SEEN.lock().unwrap_or_else(PoisonError::into_inner).insert(key, found.commit.clone());
+        guard(&SEEN).insert(key, found.commit.clone());
         Ok(found)
     }
 

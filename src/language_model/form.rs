@@ -1,10 +1,11 @@
 //! What a server is known to take, of what servers differ in: it is found out once, for all
 //! threads.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use super::format::Format;
 use super::refusal::Refusal;
+use crate::panics::guard;
 
 /// What a server is known to take.
 #[derive(Debug, Default)]
@@ -62,7 +63,7 @@ impl Form {
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        guard(&self.0)
     }
 }
 

@@ -1,9 +1,10 @@
 //! How fast requests follow each other, from all threads together.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
+use crate::panics::guard;
 use crate::stop::Stop;
 
 /// The time from which the next request may be made.
@@ -29,7 +30,7 @@ impl Pace {
             stop.check()?;
             let now = Instant::now();
             let left = {
-                let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut next = guard(&self.next);
                 let left = next.saturating_duration_since(now);
                 if left.is_zero() {
                     *next = now + self.interval;
@@ -45,7 +46,7 @@ impl Pace {
 
     /// Lets no request be made for `wait`, since the server asked for it.
     pub(super) fn hold(&self, wait: Duration) {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = guard(&self.next);
         *next = (*next).max(Instant::now() + wait);
     }
 }

@@ -6,7 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use tonic::Extensions;
 use tonic::transport::server::{Connected, TlsConnectInfo};
 
 use super::metrics::{Ended, Metrics};
+use crate::panics::guard;
 
 /// How long a connection has until something that is admitted was asked for.
 const ADMISSION: Duration = Duration::from_secs(10);
@@ -71,17 +72,17 @@ impl Guest {
 
     /// Ends the connection.
     pub(super) fn end(&self, why: Ended) {
-        *self.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        *guard(&self.end) = Some(why);
     }
 
     fn asked_now(&self) {
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *guard(&self.asked) = Instant::now();
     }
 
     /// Returns why the connection is to end now, if it is.
     fn overstays(&self) -> Option<Ended> {
-        let end = *self.end.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = self.asked.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        let end = *guard(&self.end);
+        let since = guard(&self.asked).elapsed();
         end.or_else(|| match self.is_admitted.load(Ordering::SeqCst) {
             false => (since > ADMISSION).then_some(Ended::Unadmitted),
             true => (since > IDLE && self.busy.load(Ordering::SeqCst) == 0).then_some(Ended::Idle),

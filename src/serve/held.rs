@@ -1,10 +1,11 @@
 //! Keeps things for clients under handles: a bounded number of them, for a bounded time.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::error::{Context, Kind, Result};
+use crate::panics::guard;
 
 /// How much is kept.
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +94,7 @@ impl<T: Clone> Held<T> {
 
     /// Returns the things, without those that were not asked for in time.
     fn current(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Thing<T>>> {
-        let mut things = self.things.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut things = guard(&self.things);
         things.retain(|_, thing| thing.used.elapsed() <= self.room.unused);
         things
     }

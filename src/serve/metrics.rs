@@ -1,6 +1,6 @@
 //! What is counted, and the text in which Prometheus reads it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -10,6 +10,7 @@ use prometheus::{
 
 use super::catalogue::Opened;
 use crate::error::{Context, Kind, Result};
+use crate::panics::guard;
 use crate::table::session::Bounds;
 
 /// What every name begins with.
@@ -166,7 +167,7 @@ impl Metrics {
     /// # Errors
     /// Returns [`Kind::Internal`] if it cannot be written.
     pub(super) fn text(&self, opened: Option<&Opened>, bounds: &Bounds, prepared: usize) -> Result<String> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _writing = guard(&self.writing);
         self.memory.set(bounds.taken().cast_signed());
         self.memory_limit.set(bounds.memory().cast_signed());
         self.prepared.set(number(prepared));

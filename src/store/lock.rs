@@ -14,12 +14,13 @@ use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::SystemTime;
 
 use crate::cores;
 use crate::error::{Context, Error, Kind, Result};
+use crate::panics::guard;
 use crate::store::claim::{self, Holder};
 use crate::store::files::{self, on_disk};
 use crate::store::inventory;
@@ -148,11 +149,6 @@ fn sweep(root: &Path) -> Result<()> {
         on_disk(&folder)?.iter().filter(|path| path.is_dir()).for_each(|dir| temporary::sweep(dir));
     }
     Ok(())
-}
-
-/// Locks a mutex, even if it is poisoned: a panic elsewhere does not make a set unusable.
-pub(super) fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Lock {

@@ -9,9 +9,10 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use crate::error::{Context, Kind, Result};
+use crate::panics::guard;
 use crate::store::{replica, seal};
 
 /// The extension of a file that is not whole yet.
@@ -112,7 +113,7 @@ pub(super) fn is_ours(path: &Path) -> bool {
 /// other, the name of a part reaches the disk after every folder that any thread made before it.
 pub(super) fn in_turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+    guard(&TURN)
 }
 
 /// Creates a folder and its parents, and syncs the parents: a folder is on disk only once its

@@ -1,13 +1,14 @@
 //! Progress for people: bars on a terminal, plain lines elsewhere. Always on stderr.
 
 use std::io::{IsTerminal, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::json_lines::JsonProgress;
 use super::meter::{Meter, rate};
+use crate::panics::guard;
 use crate::stage::progress::{BYTE, Progress, Silent, UNKNOWN};
 use crate::text::terminal::harmless;
 
@@ -61,11 +62,6 @@ fn outcome(meter: &Meter, note: &str) -> String {
     }
 }
 
-/// Locks counts; a panic elsewhere does not make them unusable.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A bar for the current stage; stages that ended leave a line each.
 #[derive(Debug, Default)]
 pub struct TerminalProgress {
@@ -82,18 +78,18 @@ impl Progress for TerminalProgress {
             bar.set_prefix(meter.stage.clone());
             bar.enable_steady_tick(Duration::from_millis(500));
         }
-        *lock(&self.current) = Some((meter, bar));
+        *guard(&self.current) = Some((meter, bar));
     }
 
     fn advance(&self, done: u64) {
-        if let Some((meter, bar)) = lock(&self.current).as_mut() {
+        if let Some((meter, bar)) = guard(&self.current).as_mut() {
             meter.done += done;
             bar.inc(done);
         }
     }
 
     fn limited_by(&self, what: &'static str) {
-        if let Some((meter, bar)) = lock(&self.current).as_mut()
+        if let Some((meter, bar)) = guard(&self.current).as_mut()
             && meter.limit != Some(what)
         {
             meter.limit = Some(what);
@@ -102,7 +98,7 @@ impl Progress for TerminalProgress {
     }
 
     fn end(&self, note: &str) {
-        if let Some((meter, bar)) = lock(&self.current).take() {
+        if let Some((meter, bar)) = guard(&self.current).take() {
             bar.finish_and_clear();
             match (meter.todo, note) {
                 (0, "") => line(&about(&meter.stage, &meter.announcement())),
@@ -112,7 +108,7 @@ impl Progress for TerminalProgress {
     }
 
     fn say(&self, text: &str) {
-        match lock(&self.current).as_ref() {
+        match guard(&self.current).as_ref() {
             Some((_, bar)) => bar.suspend(|| line(text)),
             None => line(text),
         }
@@ -147,11 +143,11 @@ impl Progress for PlainProgress {
     fn begin(&self, stage: &str, unit: &'static str, todo: u64, cached: u64) {
         let meter = Meter::new(stage, unit, todo, cached);
         line(&about(stage, &meter.announcement()));
-        *lock(&self.current) = Some((meter, Instant::now()));
+        *guard(&self.current) = Some((meter, Instant::now()));
     }
 
     fn advance(&self, done: u64) {
-        if let Some((meter, said)) = lock(&self.current).as_mut() {
+        if let Some((meter, said)) = guard(&self.current).as_mut() {
             meter.done += done;
             if said.elapsed() >= self.interval {
                 *said = Instant::now();
@@ -161,13 +157,13 @@ impl Progress for PlainProgress {
     }
 
     fn limited_by(&self, what: &'static str) {
-        if let Some((meter, _)) = lock(&self.current).as_mut() {
+        if let Some((meter, _)) = guard(&self.current).as_mut() {
             meter.limit = Some(what);
         }
     }
 
     fn end(&self, note: &str) {
-        if let Some((meter, _)) = lock(&self.current).take()
+        if let Some((meter, _)) = guard(&self.current).take()
             && (meter.todo > 0 || !note.is_empty())
         {
             line(&outcome(&meter, note));

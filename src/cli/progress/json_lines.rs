@@ -1,12 +1,13 @@
 //! Progress for programs: a JSON object a line on stderr.
 
 use std::io::Write;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::meter::Meter;
+use crate::panics::guard;
 use crate::stage::progress::{Progress, UNKNOWN};
 
 /// One line when a stage begins, one at most every `interval` while it advances, one when it ends:
@@ -24,7 +25,7 @@ impl JsonProgress {
 
     /// Locks the current stage; a panic elsewhere does not make its counts unusable.
     fn current(&self) -> MutexGuard<'_, Option<(Meter, Instant)>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        guard(&self.current)
     }
 }
 

@@ -9,6 +9,7 @@ use super::row::Row;
 use super::settings::Describe;
 use crate::error::{Error, Kind, Result};
 use crate::language_model::{self, Answer, Problem, Server, Usage};
+use crate::panics::guard;
 use crate::stage::job::Job;
 
 /// Questions in a row that the server leaves unanswered before it is asked no more.
@@ -46,7 +47,7 @@ pub fn ask(
     let work = || {
         while let Some(question) = questions.get(next.fetch_add(1, Ordering::Relaxed)) {
             let answer = server.ask(language_model::Question { task: &task, text: &question.text }, &stop);
-            let mut so_far = so_far.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut so_far = guard(&so_far);
             match answer.map(|answer| so_far.take(Row::new(question, &answer, model, settings), &answer)) {
                 Ok(Ok(())) => progress.advance(1),
                 Ok(Err(failed)) => drop(so_far.failed.get_or_insert(failed)),

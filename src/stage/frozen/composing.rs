@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
 use futures::stream::{self, Stream, StreamExt};
@@ -17,6 +17,7 @@ use super::whole::{self, Stored};
 use crate::cores;
 use crate::error::{Error, Kind, Result};
 use crate::image::ImageId;
+use crate::panics::guard;
 use crate::stop::Stop;
 
 /// Where the features of whole pictures come from.
@@ -91,7 +92,7 @@ impl<S: Stream<Item = Event>> Composing<S> {
     }
 
     fn is_known(&self, ids: &[ImageId]) -> bool {
-        let stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let stored = guard(&self.stored);
         ids.iter().all(|id| self.come.contains_key(id) || stored.place(id).is_some())
     }
 
@@ -99,7 +100,7 @@ impl<S: Stream<Item = Event>> Composing<S> {
         let come = ids.iter().filter_map(|id| self.come.remove_entry(id)).collect();
         let (table, stored) = (self.table.clone(), self.stored.clone());
         let made = cores::run(move || {
-            let whole = stored.lock().unwrap_or_else(PoisonError::into_inner).features(&ids, come)?;
+            let whole = guard(&stored).features(&ids, come)?;
             table.rows(&crops, &whole)
         });
         made.await.flatten()

@@ -25,8 +25,8 @@ use super::Replica;
 use crate::error::{Context, Error, Kind, Result};
 use crate::net::machine;
 use crate::objects::{Bucket, Created};
+use crate::panics::guard;
 use crate::store::claim::{self, Holder};
-use crate::store::lock::guard;
 use crate::store::work::Work;
 
 /// The object that has all leases.

@@ -30,8 +30,8 @@ use self::leases::Leases;
 use self::local_first::LocalFirst;
 use crate::error::{Context, Error, Kind, Result};
 use crate::objects::{self, Address, Bucket, Created, Listed};
+use crate::panics::guard;
 use crate::store::claim;
-use crate::store::lock::guard;
 use crate::store::temporary::{self, Temporary};
 
 pub use leases::Lease;

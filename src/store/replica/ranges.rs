@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use crate::error::Error;
 use crate::objects::{Bucket, Bytes, Listed};
-use crate::store::lock::guard;
+use crate::panics::guard;
 
 /// Bytes of a block: a footer is in one or two.
 const BLOCK: u64 = 64 << 10;
