@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -94,6 +95,17 @@ pub(crate) fn shown(path: &Path) -> String {
     match replica::of(path) {
         Some(replica) => replica.shown(path),
         None => path.display().to_string(),
+    }
+}
+
+/// Returns what tells a file from another one that has or had its name, as far as that is known.
+pub(crate) fn identity(path: &Path) -> Option<String> {
+    match replica::of(path) {
+        Some(replica) => replica.version(path),
+        None => {
+            let about = fs::metadata(path).ok()?;
+            Some(format!("{} {} {} {}", about.ino(), about.len(), about.mtime(), about.mtime_nsec()))
+        }
     }
 }
 

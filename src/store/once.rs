@@ -17,10 +17,7 @@ use crate::store::claim;
 use crate::store::layout::Partition;
 use crate::store::part::{Named, PartWriter, Whole, next_number};
 use crate::store::reader;
-use crate::store::span::{Span, may_have};
-
-/// The column of ids.
-const ID: &str = "image_id";
+use crate::store::span::{ID, Span, may_have};
 
 /// Rows that are read at once from a part that is written anew.
 const ROWS: usize = 64;

@@ -5,17 +5,16 @@
 //! read of: a part of the same name in a store that was made anew is another file.
 
 use std::collections::HashMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex};
 
 use parquet::file::statistics::Statistics;
 
-use super::{reader, replica};
+use super::{files, reader};
+use crate::panics::guard;
 
 /// The column of ids.
-const ID: &str = "image_id";
+pub(super) const ID: &str = "image_id";
 
 /// Parts whose spans are kept, some hundred bytes each.
 const KEPT: usize = 1 << 20;
@@ -40,8 +39,8 @@ pub(super) fn may_have(part: &Path, (first, last): &Span) -> bool {
 }
 
 fn span(part: &Path) -> Option<Span> {
-    let file = identity(part)?;
-    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let file = files::identity(part)?;
+    let known = || guard(&KNOWN);
     if let Some(known) = known().get(part).filter(|known| known.file == file) {
         return known.span.clone();
     }
@@ -52,17 +51,6 @@ fn span(part: &Path) -> Option<Span> {
     }
     all.insert(part.to_owned(), Known { file, span: span.clone() });
     span
-}
-
-/// Returns what tells a file from another one that had its name.
-fn identity(part: &Path) -> Option<String> {
-    match replica::of(part) {
-        Some(replica) => replica.version(part),
-        None => {
-            let about = fs::metadata(part).ok()?;
-            Some(format!("{} {} {} {}", about.ino(), about.len(), about.mtime(), about.mtime_nsec()))
-        }
-    }
 }
 
 /// Reads the span of a part, if all its row groups say theirs.

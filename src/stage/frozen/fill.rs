@@ -117,8 +117,7 @@ pub async fn fill(
     todo.sort_by_key(|&n| stored.place(id(n)));
     let asked = pictures.clone();
     let among = move |id: &ImageId| asked.rows().binary_search_by_key(id, |picture| picture.id).is_ok();
-    let mut taps = Taps::open(filling, lacking, stored, among)?;
-    taps.tables.iter_mut().for_each(|opened| opened.span = pictures.span().cloned());
+    let taps = Taps::open(filling, lacking, stored, among, pictures.span())?;
     let (done, cached) = (todo.len(), total - todo.len());
     progress.begin(stages.first().copied().unwrap_or("embed"), "image", done as u64, cached as u64);
     let Taps { wishes, mouths, tables } = taps;
@@ -161,13 +160,14 @@ pub(super) struct Opened {
 
 impl Taps {
     /// Opens tables, each paired with the pictures that it already has, to be filled with the
-    /// pictures `among` which that is. `stored` has the features of whole pictures that a table
-    /// needs and no other makes.
+    /// pictures `among` which that is, all with ids of a span if there is one. `stored` has the
+    /// features of whole pictures that a table needs and no other makes.
     pub(super) fn open(
         filling: Filling<'_>,
         tables: Vec<(Arc<dyn FrozenTable>, HashSet<ImageId>)>,
         stored: Stored,
         among: impl Fn(&ImageId) -> bool + Send + Clone + 'static,
+        span: Option<&Span>,
     ) -> Result<Self> {
         let store = filling.job.store;
         let tables: Vec<_> = tables.into_iter().map(|(table, have)| (table, Arc::new(have))).collect();
@@ -197,7 +197,7 @@ impl Taps {
                 batch: size * table.forwards(),
                 table,
                 batches,
-                span: None,
+                span: span.cloned(),
             });
         }
         Ok(Taps { wishes: Wishes::new(wishes), mouths, tables: opened })

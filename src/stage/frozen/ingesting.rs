@@ -48,7 +48,7 @@ pub async fn fill_while_ingesting(
         }
         lacking.push((table.clone(), have));
     }
-    let Taps { wishes, mouths, tables } = Taps::open(filling, lacking, Stored::default(), |_| true)?;
+    let Taps { wishes, mouths, tables } = Taps::open(filling, lacking, Stored::default(), |_| true, None)?;
     let filled = consume_all(filling, tables, towers);
     let read = ingest::read(source, snapshot, settings, filling.job, Some(Tap { wishes, mouths }));
     let (read, filled) = tokio::join!(read, filled);
