@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::pipeline::{Pipeline, entries};
 
 /// Two baselines of one run, and two rows that are trained: 2 + 1 × 2 seeds × 2 points of the grid.
-const GRID: &str = r#"name = "tuning"
+pub const GRID: &str = r#"name = "tuning"
 store = "store"
 pipelines = ["pipeline.toml"]
 seeds = [0, 1]
@@ -29,7 +29,7 @@ set = ["adapt.tune=head"]
 "dka.gamma" = [0.0, 0.5]
 "#;
 
-fn command(pipeline: &Pipeline, rest: &[&str]) -> Command {
+pub fn command(pipeline: &Pipeline, rest: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_microclip-pipe"));
     command.current_dir(pipeline.folder.path()).args(["ablate", "grid.toml"]).args(rest);
     command.env("NO_COLOR", "1").stdin(Stdio::null());

@@ -2,47 +2,27 @@
 
 use serde_json::json;
 
-use std::process::Command;
-
 use super::processes::{Ended, Process};
 use super::{Cluster, seen};
+use crate::ablate::{GRID, command};
 use crate::rows::rows;
 
-/// Two runs for each of two seeds, and a row that shows another model of one of them.
-const GRID: &str = r#"name = "tuning"
-store = "store"
-pipelines = ["pipeline.toml"]
-seeds = [0, 1]
-set = ["adapt.epochs=2", "embed.part_rows=4"]
+/// A row that shows another model of a run of the grid.
+const BEFORE: &str = "[[rows]]\nname = \"head, before\"\nmodel = \"zero_shot\"\nset = [\"adapt.tune=head\"]\n\n[grid]";
 
-[[rows]]
-name = "zero-shot"
-model = "zero_shot"
-set = ["adapt.tune=none"]
-
-[[rows]]
-name = "head"
-set = ["adapt.tune=head"]
-
-[[rows]]
-name = "head, before"
-model = "zero_shot"
-set = ["adapt.tune=head"]
-
-[grid]
-"dka.gamma" = [0.0, 0.5]
-"#;
+/// Two runs for each of two seeds, in units of few pictures.
+fn grid() -> String {
+    GRID.replace("[grid]", BEFORE).replace("epochs=2\"]", "epochs=2\", \"embed.part_rows=4\"]")
+}
 
 fn ablate(cluster: &Cluster, rest: &[&str]) -> Ended {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_microclip-pipe"));
-    command.current_dir(cluster.pipeline.folder.path()).args(["ablate", "grid.toml"]).args(rest);
-    Process::start(&mut cluster.on("driver", command)).end()
+    Process::start(&mut cluster.on("driver", command(&cluster.pipeline, rest))).end()
 }
 
 #[test]
 fn an_ablation_on_executors_gives_the_table_that_it_gives_without_them() {
     let cluster = Cluster::new(3, 1);
-    cluster.pipeline.write("grid.toml", GRID);
+    cluster.pipeline.write("grid.toml", &grid());
     let alone = ablate(&cluster, &["--store", "alone", "--quiet"]);
     let scheduler = cluster.scheduler(&[]);
     let executors = ["one", "two"].map(|machine| cluster.executor(machine));
@@ -70,7 +50,7 @@ fn an_ablation_on_executors_gives_the_table_that_it_gives_without_them() {
 fn the_cell_that_an_executor_cannot_make_is_named() {
     let cluster = Cluster::new(3, 1);
     cluster.pipeline.write("nothing.sql", "SELECT image_id, CAST(7 AS INT) AS class_id FROM prior_logits");
-    cluster.pipeline.write("grid.toml", &format!("{GRID}\"dka.statement\" = [\"nothing.sql\"]\n"));
+    cluster.pipeline.write("grid.toml", &format!("{}\"dka.statement\" = [\"nothing.sql\"]\n", grid()));
     let _scheduler = cluster.scheduler(&[]);
     let _executor = cluster.executor("one");
     let ended = ablate(&cluster, &["--cluster", &cluster.address()]);

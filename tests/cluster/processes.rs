@@ -72,6 +72,10 @@ impl Process {
         Process { child, printed: Lines::of(printed), said: Lines::of(said) }
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn said(&self) -> String {
         self.said.now()
     }

@@ -1,113 +1,78 @@
-//! Several processes on this machine: a scheduler, executors, and whoever asks them.
+//! Statements that executors compute.
 
 mod statements;
 
-use std::io::{BufRead, BufReader, Read};
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use microclip_pipe::cluster::{Address, Driver, Joining};
+use microclip_pipe::cluster::{Driver, Joining};
 
-const TOKEN: &str = "canary-0123456789abcdef";
+use super::processes::Process;
+use super::{Cluster, TOKEN};
 
-/// A scheduler and executors, which end with this.
-struct Cluster {
-    folder: tempfile::TempDir,
-    scheduler: Child,
-    address: Address,
-    executors: Vec<Child>,
+/// A scheduler with executors that take two pieces of a statement at a time.
+struct Answering {
+    cluster: Cluster,
+    executors: Vec<Process>,
+    _scheduler: Process,
 }
 
-fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_microclip-pipe"));
-    command.env_remove("RUST_BACKTRACE").env_remove("MICROCLIP_CLUSTER_TOKEN").env("NO_COLOR", "1");
-    command.stdin(Stdio::null());
-    command
-}
-
-impl Cluster {
-    fn start(executors: usize) -> Cluster {
-        let folder = tempfile::tempdir().unwrap();
-        let token = folder.path().join("token");
-        std::fs::write(&token, TOKEN).unwrap();
-        std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let mut command = program();
-        command.args(["cluster", "scheduler", "--port", "0", "--executor-timeout", "10", "--token-file"]).arg(&token);
-        let mut scheduler = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let Some(Ok(line)) = BufReader::new(scheduler.stdout.take().unwrap()).lines().next() else {
-            let mut said = String::new();
-            scheduler.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-            panic!("it does not start: {said}");
-        };
-        let mut cluster = Cluster { folder, scheduler, address: line.parse().unwrap(), executors: Vec::new() };
+impl Answering {
+    fn start(executors: usize) -> Answering {
+        let cluster = Cluster::new(1, 1);
+        let token = cluster.pipeline.path("token");
+        fs::write(&token, TOKEN).unwrap();
+        fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+        let scheduler = cluster.scheduler(&["--token-file", token.to_str().unwrap()]);
+        let mut answering = Answering { cluster, executors: Vec::new(), _scheduler: scheduler };
         for _ in 0..executors {
-            cluster.join(&[]);
+            answering.join();
         }
-        cluster
+        answering
+    }
+
+    fn address(&self) -> String {
+        self.cluster.address()
     }
 
     fn token(&self) -> PathBuf {
-        self.folder.path().join("token")
+        self.cluster.pipeline.path("token")
     }
 
     /// Starts another executor, and returns once it takes work.
-    fn join(&mut self, arguments: &[&str]) {
-        let log = self.folder.path().join(format!("executor-{}", self.executors.len()));
-        let mut command = program();
-        command.args(["cluster", "executor", &self.address.to_string(), "--slots", "2", "--cluster-token-file"]);
-        command.arg(self.token()).args(arguments).stdout(Stdio::null());
-        let child = command.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
-        self.executors.push(child);
-        let until = Instant::now() + Duration::from_secs(20);
-        while !std::fs::read_to_string(&log).unwrap().contains("at a time from") {
-            assert!(Instant::now() < until, "{}", std::fs::read_to_string(&log).unwrap());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn joining(&self) -> Joining {
-        Joining { scheduler: self.address.clone(), token: Some(self.token()), authority: None }
+    #[track_caller]
+    fn join(&mut self) {
+        let (address, token) = (self.address(), self.token());
+        let named = ["executor", &address, "--slots", "2", "--cluster-token-file", token.to_str().unwrap()];
+        let mut executor = Process::start(&mut self.cluster.command("executor", &named));
+        executor.until_it_says("at a time from");
+        self.executors.push(executor);
     }
 
     async fn driver(&self) -> Driver {
-        Driver::connect(&self.joining(), |_| {}).await.unwrap()
+        let scheduler = self.address().parse().unwrap();
+        let joining = Joining { scheduler, token: Some(self.token()), authority: None };
+        Driver::connect(&joining, |_| {}).await.unwrap()
     }
 
     /// What executors have said.
     fn said(&self) -> String {
-        let logs = (0..self.executors.len()).map(|n| self.folder.path().join(format!("executor-{n}")));
-        logs.map(|log| std::fs::read_to_string(log).unwrap()).collect()
-    }
-
-    /// Ends an executor as a power cut would.
-    fn kill(&mut self, executor: usize) {
-        self.executors[executor].kill().unwrap();
-        self.executors[executor].wait().unwrap();
+        self.executors.iter().map(Process::said).collect()
     }
 
     /// The ports of this machine that an executor listens at.
     fn ports(&self, executor: usize) -> Vec<u16> {
         let id = self.executors[executor].id();
-        let inodes: Vec<String> = std::fs::read_dir(format!("/proc/{id}/fd"))
+        let inodes: Vec<String> = fs::read_dir(format!("/proc/{id}/fd"))
             .unwrap()
-            .filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok()?.to_str().map(str::to_owned))
+            .filter_map(|fd| fs::read_link(fd.unwrap().path()).ok()?.to_str().map(str::to_owned))
             .filter_map(|link| Some(link.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
             .collect();
-        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let table = fs::read_to_string("/proc/net/tcp").unwrap();
         let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
         // 0A is a socket that listens.
         let listening = rows.filter(|row| row[3] == "0A" && inodes.iter().any(|inode| inode == row[9]));
         listening.map(|row| u16::from_str_radix(row[1].split(':').nth(1).unwrap(), 16).unwrap()).collect()
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        for child in self.executors.iter_mut().chain([&mut self.scheduler]) {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
     }
 }

@@ -22,7 +22,7 @@ use microclip_pipe::table::{self, schema};
 use tonic::Code;
 use tonic::transport::Endpoint;
 
-use super::{Cluster, TOKEN};
+use super::{Answering, TOKEN};
 use crate::pipeline::Pipeline;
 
 /// Remembers what was said.
@@ -140,7 +140,7 @@ fn over_a_store(sql: &str) -> String {
 async fn every_shipped_statement_view_and_policy_is_answered_as_by_one_machine() {
     let pipeline = Pipeline::new(8, 4);
     pipeline.ok("run", &[]);
-    let cluster = Cluster::start(2);
+    let cluster = Answering::start(2);
     let mut driver = cluster.driver().await;
     let tables = Tables::open(&pipeline, &driver).await;
     let views = VIEWS.iter().map(|view| format!("SELECT * FROM {}", view.name));
@@ -190,9 +190,9 @@ async fn every_shipped_statement_view_and_policy_is_answered_as_by_one_machine()
 fn the_verb_says_where_a_statement_runs() {
     let pipeline = Pipeline::new(2, 1);
     pipeline.ok("ingest", &[]);
-    let cluster = Cluster::start(2);
+    let cluster = Answering::start(2);
     let statement = "SELECT class_name(class_id) AS class, count(*) AS images FROM labels GROUP BY class_id ORDER BY 1";
-    let (address, token) = (cluster.address.to_string(), cluster.token());
+    let (address, token) = (cluster.address(), cluster.token());
     let named = ["--cluster", &address, "--cluster-token-file", token.to_str().unwrap(), "--format", "csv"];
     let run = |statement: &str, more: &[&str]| {
         let done = pipeline.output("sql", &[&[statement], named.as_slice(), more].concat());
@@ -224,7 +224,7 @@ const LONG: &str = "SELECT a.image_id, count(*) AS n, sum(b.width + c.width + d.
 async fn an_executor_that_is_killed_changes_no_row() {
     let pipeline = Pipeline::new(8, 4);
     pipeline.ok("embed", &[]);
-    let mut cluster = Cluster::start(2);
+    let mut cluster = Answering::start(2);
     let mut driver = cluster.driver().await;
     let tables = Tables::open(&pipeline, &driver).await;
     let expected = comparable(&tables.here(LONG).await, None);
@@ -232,7 +232,7 @@ async fn an_executor_that_is_killed_changes_no_row() {
         let asked = tables.there(&mut driver, LONG);
         let killed = async {
             tokio::time::sleep(Duration::from_millis(wait)).await;
-            cluster.kill(0);
+            cluster.executors[0].kill();
         };
         let (given, ()) = tokio::join!(asked, killed);
         match given {
@@ -240,7 +240,7 @@ async fn an_executor_that_is_killed_changes_no_row() {
             Err(error) => assert!(matches!(error.kind(), Kind::Network | Kind::Query), "{error:?}"),
         }
         cluster.executors.remove(0);
-        cluster.join(&[]);
+        cluster.join();
     }
     assert_eq!(comparable(&tables.there(&mut driver, LONG).await.unwrap(), None), expected);
     let said = tables.heard.0.lock().unwrap().clone();
@@ -249,7 +249,7 @@ async fn an_executor_that_is_killed_changes_no_row() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_executor_gives_rows_to_those_with_the_token_alone() {
-    let cluster = Cluster::start(1);
+    let cluster = Answering::start(1);
     let ports = cluster.ports(0);
     assert_eq!(ports.len(), 1, "{ports:?}");
     for agent in ["", "curl", "microclip-pipe/", TOKEN, &format!("microclip-pipe/{TOKEN}")] {
@@ -264,7 +264,7 @@ async fn an_executor_gives_rows_to_those_with_the_token_alone() {
 async fn executors_refuse_plans_that_write_or_read_elsewhere_whoever_sends_them() {
     let pipeline = Pipeline::new(2, 1);
     pipeline.ok("ingest", &[]);
-    let cluster = Cluster::start(1);
+    let cluster = Answering::start(1);
     let mut driver = cluster.driver().await;
     let tables = Tables::open(&pipeline, &driver).await;
     let file = pipeline.path("rows.parquet");
@@ -289,8 +289,8 @@ async fn executors_refuse_plans_that_write_or_read_elsewhere_whoever_sends_them(
 fn a_statement_that_is_interrupted_is_not_gone_on_with() {
     let pipeline = Pipeline::new(8, 4);
     pipeline.ok("embed", &[]);
-    let cluster = Cluster::start(1);
-    let (address, token) = (cluster.address.to_string(), cluster.token());
+    let cluster = Answering::start(1);
+    let (address, token) = (cluster.address(), cluster.token());
     let endless = LONG.replace("GROUP BY", "CROSS JOIN images f CROSS JOIN images g CROSS JOIN images h GROUP BY");
     let named = ["--cluster", &address, "--cluster-token-file", token.to_str().unwrap(), "--cluster-rows", "1"];
     let busy = || {
