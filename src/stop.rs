@@ -90,6 +90,25 @@ impl Stop {
         }
     }
 
+    /// Sleeps like [`Stop::sleep`], without keeping a thread.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Interrupted`] if a stop was requested.
+    pub async fn pause(&self, time: Duration) -> Result<()> {
+        let slept = async {
+            tokio::time::sleep(time).await;
+            Ok(())
+        };
+        self.or(slept).await
+    }
+
+    /// Ends once a stop was requested.
+    pub async fn until_requested(&self) {
+        while !self.requested() {
+            tokio::time::sleep(OFTEN).await;
+        }
+    }
+
     /// Asks whether to go on; called at safe points.
     ///
     /// # Errors
@@ -144,6 +163,21 @@ mod tests {
         Stop::default().sleep(Duration::from_millis(150)).unwrap();
         assert!(began.elapsed() >= Duration::from_millis(150), "{:?}", began.elapsed());
         assert_eq!(Stop::after(2).sleep(Duration::from_secs(600)).unwrap_err().kind(), Kind::Interrupted);
+    }
+
+    #[tokio::test]
+    async fn a_pause_ends_after_its_time_or_at_a_stop() {
+        let began = Instant::now();
+        Stop::default().pause(Duration::from_millis(150)).await.unwrap();
+        assert!(began.elapsed() >= Duration::from_millis(150), "{:?}", began.elapsed());
+        let stopped = Stop::after(2).pause(Duration::from_secs(600)).await;
+        assert_eq!(stopped.unwrap_err().kind(), Kind::Interrupted);
+        let stop = Stop::default();
+        let requested = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            stop.request();
+        };
+        tokio::join!(stop.until_requested(), requested);
     }
 
     #[test]

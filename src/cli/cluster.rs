@@ -11,7 +11,7 @@ use super::common::runtime;
 use super::printer::Printer;
 use super::{EXIT_CODES, serve, size};
 use crate::cli::signal;
-use crate::cluster::{self, Address, Executing, Joining, Scheduling, Serving, TOKEN, Told};
+use crate::cluster::{self, Address, Executing, Joining, Scheduling, Serving, TOKEN};
 use crate::device::{DeviceChoice, DeviceSettings};
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::on_cluster::Worker;
@@ -21,12 +21,12 @@ use crate::stop::Stop;
 fn long_about() -> String {
     format!(
         "Lets several machines work on one pipeline. A scheduler hands out units of work, executors do them, one for each GPU, and \
-         `run`, `embed` or `ablate` with --cluster asks for it.\n\n\
+         `run`, `embed`, `ablate` or `sql` with --cluster asks for it.\n\n\
          All machines see the store, and the pictures and models that the pipeline file names, under the same paths or at the same \
          addresses. Executors write into the store themselves, so a process that is killed loses only the units it has in hand, which others \
          do, and the same command goes on after anything. Executors listen to a port where others fetch rows of statements of `sql`, and to no other.\n\n\
-         Whoever has the token may have executors do work. Where none is given, a scheduler for this machine alone makes one, which \
-         other processes of the same user find; else it is in a file, or in {TOKEN}. docs/cluster.md has a walk through it, and what \
+         Whoever has the token may have executors do work. Where none is given, the first process that needs one for this machine alone \
+         makes it, and others of the same user find it; for other machines it is in a file, or in {TOKEN}. docs/cluster.md has a walk through it, and what \
          --metrics counts."
     )
 }
@@ -233,13 +233,13 @@ impl Cluster {
         let (stop, progress) = (Stop::default(), printer.progress());
         signal::watch(stop.clone(), progress.clone())?;
         match &self.process {
-            Process::Scheduler(scheduler) => cluster::schedule(&scheduler.settings(), &stop, Teller(*printer)),
+            Process::Scheduler(scheduler) => cluster::schedule(&scheduler.settings(), &stop, *printer),
             Process::Executor(executor) => {
                 let device = executor.device();
                 device.set_limits();
                 let runtime = runtime()?;
                 let worker = Worker::new(device, stop.clone(), progress, runtime.handle()?);
-                let ended = cluster::execute(&executor.settings(), Arc::new(worker), &stop, Teller(*printer));
+                let ended = cluster::execute(&executor.settings(), Arc::new(worker), &stop, *printer);
                 // A unit that hangs is not waited for.
                 runtime.shutdown_background();
                 ended
@@ -283,18 +283,5 @@ impl Executor {
             },
             memory: self.memory_limit,
         }
-    }
-}
-
-/// Tells a user of a scheduler or executor.
-struct Teller(Printer);
-
-impl Told for Teller {
-    fn listens(&self, addresses: &[String]) -> Result<()> {
-        self.0.result(&addresses.join("\n"))
-    }
-
-    fn note(&self, text: &str) {
-        self.0.note(text);
     }
 }

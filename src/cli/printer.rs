@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::cli::progress::{self, Manner};
 use crate::cli::spans::{self, Recording};
 use crate::error::{Context, Error, Kind, Result};
+use crate::net::Told;
 use crate::stage::progress::Progress;
 use crate::text::numbers::duration;
 use crate::text::terminal::harmless;
@@ -67,6 +68,16 @@ static CURRENT: OnceLock<Printer> = OnceLock::new();
 
 /// The progress on screen, which other lines must not be written across.
 static PROGRESS: OnceLock<Arc<dyn Progress>> = OnceLock::new();
+
+impl Told for Printer {
+    fn listens(&self, addresses: &[String]) -> Result<()> {
+        self.result(&addresses.join("\n"))
+    }
+
+    fn note(&self, text: &str) {
+        Printer::note(self, text);
+    }
+}
 
 impl Printer {
     /// Makes the printer of this process, which reports panics from now on too. It uses colour if

@@ -11,7 +11,7 @@ use super::common::Overrides;
 use super::printer::Printer;
 use super::{EXIT_CODES, size};
 use crate::error::Result;
-use crate::serve::{Addresses, Settings, TOKEN, Told, serve};
+use crate::serve::{Settings, TOKEN, serve};
 
 /// Returns what `serve --help` says first.
 fn long_about() -> String {
@@ -116,7 +116,7 @@ impl Serve {
             memory: self.memory_limit,
             time: Duration::from_secs(self.time_limit),
         };
-        serve(pipelines, &settings, interrupted(), Teller(*printer))
+        serve(pipelines, &settings, interrupted(), *printer)
     }
 }
 
@@ -138,20 +138,5 @@ async fn interrupted() {
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
-    }
-}
-
-/// Tells a user of the server.
-struct Teller(Printer);
-
-impl Told for Teller {
-    fn listens(&self, addresses: &Addresses) -> Result<()> {
-        let lines: Vec<&str> =
-            [Some(&addresses.flight), addresses.metrics.as_ref()].into_iter().flatten().map(String::as_str).collect();
-        self.0.result(&lines.join("\n"))
-    }
-
-    fn note(&self, text: &str) {
-        self.0.note(text);
     }
 }

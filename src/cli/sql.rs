@@ -14,14 +14,13 @@ use std::io::{IsTerminal, Read};
 use std::time::Duration;
 
 use clap::Args;
+use tracing::Instrument;
 
 use super::EXIT_CODES;
 use super::common::{Common, runtime};
 use super::printer::Printer;
 use super::rows::Rows;
 use super::size;
-use tracing::Instrument;
-
 use crate::error::{Context, Error, Kind, Result};
 use crate::runs::sql_scope::{SqlScope, scope};
 use crate::table::kept_logits::removed_logits;
@@ -29,7 +28,7 @@ use crate::table::schema::{self, TableSchema};
 use crate::table::sql_views::VIEWS;
 use crate::table::{format, query, session_within, warnings};
 use crate::text::shell::word;
-use elsewhere::Choice;
+use elsewhere::{Choice, written};
 use interrupts::Interrupts;
 use limits::within;
 use shell::{Limits, Shell};
@@ -127,17 +126,8 @@ impl Sql {
                         Some(target) => target,
                         none => none.insert(rows.target()?),
                     };
-                    let answered = match &elsewhere {
-                        Some(elsewhere) => {
-                            let answer = elsewhere.answer(statement, &found, &stop, rows.format(), target);
-                            answer.instrument(span.clone()).await?
-                        }
-                        None => None,
-                    };
-                    counts.push(match answered {
-                        Some(count) => count,
-                        None => format::write(found, rows.format(), target).instrument(span).await?,
-                    });
+                    let written = written(elsewhere.as_ref(), statement, found, &stop, rows.format(), target);
+                    counts.push(written.instrument(span).await?);
                 }
                 printer.detail(|| format!("{} rows", counts.iter().sum::<u64>()));
                 target.map_or(Ok(()), super::output::Target::finish)?;

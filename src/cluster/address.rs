@@ -72,6 +72,15 @@ impl FromStr for Address {
     }
 }
 
+/// Returns the host that an IP is in an address: one of IPv6 stands in brackets.
+#[cfg(feature = "cluster")]
+pub(super) fn host_of(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}
+
 /// Returns whether a text may be a name of a host, or an address of IPv4 or, in brackets, IPv6.
 fn is_host(text: &str) -> bool {
     let inside = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));

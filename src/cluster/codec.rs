@@ -63,6 +63,7 @@ impl PhysicalExtensionCodec for Codec {
             }
         }
     }
+
     /// Writes the names of classes; other functions are known by their names.
     fn try_encode_udf(&self, function: &ScalarUDF, bytes: &mut Vec<u8>) -> Result<()> {
         if let Some(names) = udf::names_of(function) {

@@ -13,6 +13,7 @@ use ballista_core::serde::protobuf::{
 };
 use ballista_core::version::insert_version_header;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::SessionConfig;
 use datafusion_proto::physical_plan::AsExecutionPlan;
 use datafusion_proto::protobuf::PhysicalPlanNode;
 use tonic::{Request, Response};
@@ -109,7 +110,9 @@ impl Driver {
         stop: &Stop,
         watch: &dyn Watch,
     ) -> Result<Ended> {
-        let id = self.submit(asked(name, plan)?, stop, watch).await?;
+        let plan = encoded(plan).context(Kind::Internal, || CANNOT_WRITE.to_owned())?;
+        let settings = session().set_str(UNITS_OF_A_TASK, "1");
+        let id = self.submit(asked(name, plan, &settings), stop, watch).await?;
         let ended = self.finished(&id, stop, watch, received).await.map(|finished| match finished {
             Finished::Done(_) => Ended::Done,
             Finished::Forgotten | Finished::Again => Ended::Forgotten,
@@ -149,7 +152,7 @@ impl Driver {
             let place = &self.joining.scheduler;
             watch.say(&format!("the scheduler {place} does not answer: waiting for it, or another one there"));
         }
-        stop.or(slept(AGAIN)).await
+        stop.pause(AGAIN).await
     }
 
     /// Waits for the end of a job; `failure` makes an error of what the scheduler says of one.
@@ -195,29 +198,26 @@ impl Driver {
                 watch.say("no executor is there: `microclip-pipe cluster executor` starts one; waiting for it");
             }
             alone = is_alone;
-            stop.or(slept(if began.elapsed() < AGAIN { SOON } else { LATER })).await?;
+            stop.pause(if began.elapsed() < AGAIN { SOON } else { LATER }).await?;
         }
     }
 }
 
-/// Returns what is asked for so that units are done.
-fn asked(name: &str, plan: Arc<dyn ExecutionPlan>) -> Result<ExecuteQueryParams> {
+/// Writes a plan down.
+pub(super) fn encoded(plan: Arc<dyn ExecutionPlan>) -> datafusion::error::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    PhysicalPlanNode::try_from_physical_plan(plan, &Codec::default())
-        .and_then(|node| node.try_encode(&mut bytes))
-        .context(Kind::Internal, || CANNOT_WRITE.to_owned())?;
-    let settings = session().set_str(BALLISTA_JOB_NAME, name).set_str(UNITS_OF_A_TASK, "1");
-    Ok(ExecuteQueryParams {
-        query: Some(Query::PhysicalPlan(bytes)),
-        settings: settings.to_key_value_pairs(),
-        session_id: name.to_owned(),
-        operation_id: name.to_owned(),
-    })
+    PhysicalPlanNode::try_from_physical_plan(plan, &Codec::default())?.try_encode(&mut bytes)?;
+    Ok(bytes)
 }
 
-async fn slept(time: Duration) -> Result<()> {
-    tokio::time::sleep(time).await;
-    Ok(())
+/// Returns the question to compute a plan, as the job of that name.
+pub(super) fn asked(name: &str, plan: Vec<u8>, settings: &SessionConfig) -> ExecuteQueryParams {
+    ExecuteQueryParams {
+        query: Some(Query::PhysicalPlan(plan)),
+        settings: settings.clone().set_str(BALLISTA_JOB_NAME, name).to_key_value_pairs(),
+        session_id: name.to_owned(),
+        operation_id: name.to_owned(),
+    }
 }
 
 /// What the answer about a job says in headers.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use ballista_core::JobId;
@@ -12,7 +12,6 @@ use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngin
 use datafusion::error::Result;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
-
 use tonic::Request;
 use tonic::metadata::MetadataValue;
 
@@ -20,8 +19,10 @@ use super::endable::endable;
 use super::failure::sent;
 use super::joining::Client;
 use super::service::BYSTANDER;
-use super::{Told, travelling};
+use super::travelling;
 use crate::error::{Error, Kind};
+use crate::net::Told;
+use crate::panics::guard;
 
 /// How often to ask whether jobs go on.
 const LOOK: Duration = Duration::from_secs(2);
@@ -56,7 +57,7 @@ impl Pieces {
     }
 
     fn begun(&self) -> MutexGuard<'_, HashMap<JobId, Arc<AtomicBool>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        guard(&self.0)
     }
 
     /// Ends the pieces of jobs that have ended, for as long as it is awaited: an executor that

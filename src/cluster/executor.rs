@@ -24,13 +24,13 @@ use super::engine::Guarded;
 use super::flight::{self, Port};
 use super::joining::{Client, ask};
 use super::node::Hands;
-use super::scheduler::{LONGEST, knowing, requested, session};
+use super::scheduler::{LONGEST, knowing, session};
 use super::travelling::store_of;
 use super::watched::{Value, text};
-use super::{Executing, Told, Worker};
+use super::{Executing, Worker};
 use crate::error::{Context, Error, Kind, Result};
-use crate::net::machine;
-use crate::net::server::{Watched, listen, runtime, watching};
+use crate::net::server::{Monitors, Watched, runtime};
+use crate::net::{Told, machine, random};
 use crate::stop::{OFTEN, Stop};
 use crate::store::Store;
 use crate::store::replica::Replica;
@@ -62,17 +62,13 @@ pub fn execute(settings: &Executing, worker: Arc<dyn Worker>, stop: &Stop, told:
 
 async fn executing(settings: &Executing, worker: Arc<dyn Worker>, stop: &Stop, told: Arc<dyn Told>) -> Result<()> {
     let mut client = settings.joining.client(|text| told.note(text))?.max_decoding_message_size(LONGEST);
-    let monitors = match settings.metrics {
-        Some(address) => Some(listen(address).await?),
-        None => None,
-    };
+    let monitors = Monitors::at(settings.metrics).await?;
     let id = name()?;
     let hands = Hands::new(worker.clone(), id.clone(), told.clone());
     let health = Arc::new(AtomicBool::new(false));
-    if let Some((listener, address)) = monitors {
-        told.listens(&[format!("http://{address}/metrics")])?;
-        let watched = Watching { hands: hands.clone(), is_heard: health.clone(), slots: settings.slots };
-        tokio::spawn(watching(listener, Arc::new(watched)));
+    if let Some(monitors) = monitors {
+        told.listens(&[monitors.url()])?;
+        monitors.answer(Watching { hands: hands.clone(), is_heard: health.clone(), slots: settings.slots });
     }
     let stopped = || Error::new(Kind::Interrupted, "stopped on request");
     if !admitted(&mut client, settings, stop, &told).await? {
@@ -104,7 +100,7 @@ async fn executing(settings: &Executing, worker: Arc<dyn Worker>, stop: &Stop, t
     let mut polling = tokio::spawn(poll_loop(client.clone(), executor, codec, None, None, heard.clone()));
     let ended = tokio::select! {
         biased;
-        () = requested(stop) => Err(stopped()),
+        () = stop.until_requested() => Err(stopped()),
         // It has no end of its own.
         ended = &mut polling => Err(Error::new(Kind::Internal, format!("the executor has ended: {ended:?}"))),
         () = stalled(&hands, settings.stalled) => Err(
@@ -131,14 +127,7 @@ async fn executing(settings: &Executing, worker: Arc<dyn Worker>, stop: &Stop, t
 /// Returns a name that no executor had before: one that comes again under its old name is not
 /// given what it had.
 fn name() -> Result<String> {
-    Ok(format!("{}-{}-{}", machine(), std::process::id(), unique()?))
-}
-
-/// Returns some letters and digits that nobody else has.
-pub(super) fn unique() -> Result<String> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).context(Kind::System, || "the system gives no random numbers".to_owned())?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{}-{}-{}", machine(), std::process::id(), random(8)?))
 }
 
 /// Returns what the scheduler learns of an executor; one without a port gives its rows to nobody.

@@ -15,9 +15,10 @@ use ballista_executor::flight_service::BallistaFlightService;
 use tokio::net::{TcpListener, TcpStream};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Endpoint, Server, ServerTlsConfig};
+use tonic::transport::{Endpoint, Server};
 use tonic::{Request, Status};
 
+use super::address::host_of;
 use super::scheduler::LONGEST;
 use super::{Executing, Joining, Serving};
 use crate::error::{Context, Error, Kind, Result};
@@ -66,7 +67,7 @@ pub(super) fn endpoint(joining: &Joining) -> Result<EndpointOverrideFn> {
 /// A port that is listened to.
 pub(super) struct Port {
     listener: TcpListener,
-    tls: Option<ServerTlsConfig>,
+    access: Access,
     /// What others reach it by.
     pub(super) host: String,
     pub(super) port: u16,
@@ -113,10 +114,9 @@ impl Port {
                 return Err(Error::new(Kind::Usage, format!("{ip} is no address that others reach"))
                     .hint("--host says what they do reach"));
             }
-            (None, IpAddr::V4(ip)) => ip.to_string(),
-            (None, IpAddr::V6(ip)) => format!("[{ip}]"),
+            (None, ip) => host_of(ip),
         };
-        Ok(Ok(Port { listener, tls: access.tls, host, port: address.port() }))
+        Ok(Ok(Port { listener, access, host, port: address.port() }))
     }
 
     /// Gives the rows in a folder to those who have the token, for as long as it is awaited.
@@ -134,12 +134,7 @@ impl Port {
                 false => Err(Status::unauthenticated("this executor wants the cluster's token")),
             }
         };
-        let mut server = Server::builder();
-        if let Some(tls) = self.tls {
-            server = server
-                .tls_config(tls)
-                .map_err(|cause| Error::new(Kind::Usage, "the certificate and its key cannot be used").cause(cause))?;
-        }
+        let mut server = self.access.secured(Server::builder())?;
         let service = FlightServiceServer::new(BallistaFlightService::new(folder))
             .max_decoding_message_size(LONGEST)
             .max_encoding_message_size(LONGEST);

@@ -5,8 +5,8 @@
 //! scheduler slices into tasks and executors pull when they are free. What a unit is, only its
 //! [`Worker`] knows. Nothing that a unit makes goes through the cluster: workers write parts into
 //! the store themselves, and the store's listing is the only truth, so that a unit that is done
-//! twice, or whose answer is lost, does no harm. A job is therefore never recovered; whoever wants
-//! it asks for what is still missing.
+//! twice, or whose answer is lost, does no harm. A job is therefore never recovered: its driver
+//! asks for what is still missing.
 //!
 //! Statements of SQL are computed as well (`statements`): the driver plans them, the scheduler cuts
 //! the plan into pieces (`travelling` says which ones may be run), and rows between two pieces, and
@@ -226,16 +226,4 @@ pub trait Watch: Send + Sync {
 
     /// Says something that is worth knowing.
     fn say(&self, text: &str);
-}
-
-/// What a scheduler or executor tells of itself.
-pub trait Told: Send + Sync + 'static {
-    /// Says where it listens, a line each, from now on.
-    ///
-    /// # Errors
-    /// Fails if nobody can be told.
-    fn listens(&self, addresses: &[String]) -> Result<()>;
-
-    /// Says something that is worth knowing.
-    fn note(&self, text: &str);
 }

@@ -21,7 +21,8 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Par
 use futures::{StreamExt, TryStreamExt};
 
 use super::failure::sent;
-use super::{Count, Told, Worker};
+use super::{Count, Worker};
+use crate::net::Told;
 
 /// A worker, as the session of a task has it.
 pub(super) struct Hands {
@@ -29,7 +30,6 @@ pub(super) struct Hands {
     /// What the executor is called.
     executor: String,
     told: Arc<dyn Told>,
-    running: AtomicU64,
     done: AtomicU64,
     failed: AtomicU64,
 }
@@ -37,12 +37,11 @@ pub(super) struct Hands {
 impl Hands {
     pub(super) fn new(worker: Arc<dyn Worker>, executor: String, told: Arc<dyn Told>) -> Arc<Self> {
         let zero = || AtomicU64::new(0);
-        Arc::new(Hands { worker, executor, told, running: zero(), done: zero(), failed: zero() })
+        Arc::new(Hands { worker, executor, told, done: zero(), failed: zero() })
     }
 
     /// Does a unit, and counts it.
     async fn work(&self, order: &str, unit: &str) -> Result<String> {
-        let _running = Running::new(&self.running);
         let made = self.worker.work(order, unit).await;
         let count = if made.is_ok() { &self.done } else { &self.failed };
         count.fetch_add(1, Ordering::Relaxed);
@@ -54,7 +53,7 @@ impl Hands {
 
     /// Returns how many units are being done.
     pub(super) fn running(&self) -> usize {
-        self.running.load(Ordering::Relaxed) as usize
+        self.worker.running()
     }
 
     /// Returns how much was done so far, in any unit.
@@ -74,22 +73,6 @@ impl Hands {
         let mut all = vec![ended("done", &self.done), ended("failed", &self.failed)];
         all.extend(self.worker.counted());
         all
-    }
-}
-
-/// A unit that is being done, until this is dropped, however that comes.
-struct Running<'a>(&'a AtomicU64);
-
-impl<'a> Running<'a> {
-    fn new(count: &'a AtomicU64) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Running(count)
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

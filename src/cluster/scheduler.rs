@@ -16,14 +16,16 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Status};
 
+use super::address::host_of;
 use super::codec::Codec;
 use super::service::Service;
 use super::travelling::OfStatement;
 use super::watched::{Value, text};
-use super::{Address, Scheduling, TOKEN, Told, token};
+use super::{Address, Scheduling, TOKEN, token};
 use crate::error::{Context, Error, Kind, Result};
-use crate::net::server::{Access, Guarding, Watched, listen, runtime, watching};
-use crate::stop::{OFTEN, Stop};
+use crate::net::Told;
+use crate::net::server::{Access, Guarding, Monitors, Watched, listen, runtime};
+use crate::stop::Stop;
 use crate::table::udf;
 
 /// Bytes of the longest message: a plan of 10,000 units has four million.
@@ -43,19 +45,12 @@ pub fn schedule(settings: &Scheduling, stop: &Stop, told: impl Told) -> Result<(
     let served = network.block_on(async {
         tokio::select! {
             biased;
-            () = requested(stop) => Err(Error::new(Kind::Interrupted, "stopped on request; drivers wait for another scheduler")),
+            () = stop.until_requested() => Err(Error::new(Kind::Interrupted, "stopped on request; drivers wait for another scheduler")),
             served = serving(settings, told) => served,
         }
     });
     network.shutdown_background();
     served
-}
-
-/// Ends once a stop is requested.
-pub(super) async fn requested(stop: &Stop) {
-    while !stop.requested() {
-        tokio::time::sleep(OFTEN).await;
-    }
 }
 
 /// Returns the settings of sessions that all processes of a cluster share.
@@ -89,7 +84,7 @@ async fn serving(settings: &Scheduling, told: Arc<dyn Told>) -> Result<()> {
                  executors do work"
             ),
             "name a certificate and its key with --tls-cert and --tls-key; --allow-plaintext sends the token as it is, for a \
-             network of one's own"
+             private network"
                 .to_owned(),
         ],
     })?;
@@ -110,36 +105,20 @@ async fn serving(settings: &Scheduling, told: Arc<dyn Told>) -> Result<()> {
     let service = Service::new(inner, settings.executor_timeout, settings.driver_timeout, told.clone());
 
     let (listener, address) = listen(SocketAddr::new(settings.address, settings.port)).await?;
-    let monitors = match settings.metrics {
-        Some(address) => Some(listen(address).await?),
-        None => None,
-    };
-    let host = match address {
-        SocketAddr::V4(address) => address.ip().to_string(),
-        SocketAddr::V6(address) => format!("[{}]", address.ip()),
-    };
-    let mut addresses = vec![Address::new(host, address.port(), access.tls.is_some()).to_string()];
-    addresses.extend(monitors.as_ref().map(|(_, address)| format!("http://{address}/metrics")));
+    let monitors = Monitors::at(settings.metrics).await?;
+    let mut addresses = vec![Address::new(host_of(address.ip()), address.port(), access.has_tls()).to_string()];
+    addresses.extend(monitors.as_ref().map(Monitors::url));
     told.listens(&addresses)?;
     if let Some(file) = made {
         told.note(&format!("the token is in {}: processes of this user on this machine find it", file.display()));
     }
     let unauthenticated = Arc::new(AtomicU64::new(0));
-    if let Some((listener, _)) = monitors {
-        let watched = Scheduler { service: service.clone(), unauthenticated: unauthenticated.clone() };
-        tokio::spawn(watching(listener, Arc::new(watched)));
+    if let Some(monitors) = monitors {
+        monitors.answer(Scheduler { service: service.clone(), unauthenticated: unauthenticated.clone() });
     }
     tokio::spawn(service.clone().look_after_jobs());
 
-    let mut server = Server::builder();
-    if let Some(tls) = access.tls.clone() {
-        server = server.tls_config(tls).map_err(|cause| {
-            Error::new(Kind::Usage, "the certificate and its key cannot be used").cause(cause).hint(
-                "--tls-cert takes the certificate and those that signed it, --tls-key its private key, both as PEM",
-            )
-        })?;
-    }
-    let access = Arc::new(access);
+    let mut server = access.secured(Server::builder())?;
     let admit = move |request: Request<()>| {
         if access.admits(request.metadata()) {
             return Ok(request);

@@ -8,7 +8,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ballista_core::JobId;
@@ -28,8 +28,9 @@ use ballista_scheduler::scheduler_server::SchedulerServer;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use tonic::{Request, Response, Status};
 
-use super::Told;
 use super::travelling::STORE;
+use crate::net::Told;
+use crate::panics::guard;
 
 /// Ballista's scheduler, for plans as DataFusion writes them.
 pub(super) type Inner = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
@@ -128,7 +129,7 @@ impl Service {
             tokio::time::sleep(LOOK).await;
             let mut gone = Vec::new();
             for job in self.0.inner.state.task_manager.get_running_job_cache().keys() {
-                let mut drivers = lock(&self.0.drivers);
+                let mut drivers = guard(&self.0.drivers);
                 if drivers.entry(job.clone()).or_insert_with(Instant::now).elapsed() > self.0.driver_timeout {
                     drivers.remove(job);
                     gone.push(job.clone());
@@ -141,16 +142,16 @@ impl Service {
             }
             let longest = self.0.driver_timeout * 10;
             let running = self.0.inner.state.task_manager.get_running_job_cache();
-            lock(&self.0.given).retain(|job, given| running.contains_key(job) || given.last.elapsed() < longest);
-            lock(&self.0.drivers).retain(|_, heard| heard.elapsed() < longest);
-            lock(&self.0.executors).retain(|_, heard| heard.last.elapsed() < longest);
+            guard(&self.0.given).retain(|job, given| running.contains_key(job) || given.last.elapsed() < longest);
+            guard(&self.0.drivers).retain(|_, heard| heard.elapsed() < longest);
+            guard(&self.0.executors).retain(|_, heard| heard.last.elapsed() < longest);
         }
     }
 
     /// Returns how many executors were heard of lately.
     fn executors(&self) -> usize {
         let lately = self.0.executor_timeout.max(HEARD_OF);
-        lock(&self.0.executors).values().filter(|heard| heard.last.elapsed() < lately).count()
+        guard(&self.0.executors).values().filter(|heard| heard.last.elapsed() < lately).count()
     }
 
     /// Remembers which statements an executor is given pieces of.
@@ -159,7 +160,7 @@ impl Service {
             task.props.iter().any(|pair| pair.key == STORE && pair.value.as_deref() != Some(""))
         };
         for task in tasks.iter().filter(is_of_statement) {
-            let mut all = lock(&self.0.given);
+            let mut all = guard(&self.0.given);
             let none = || Given { executors: HashSet::new(), again: false, last: Instant::now() };
             let given = all.entry(task.job_id.clone().into()).or_insert_with(none);
             given.last = Instant::now();
@@ -171,7 +172,7 @@ impl Service {
     /// Says of all statements that an executor has pieces of that they may have been handed out
     /// again.
     fn distrust(&self, executor: &str) {
-        for given in lock(&self.0.given).values_mut() {
+        for given in guard(&self.0.given).values_mut() {
             given.again |= given.executors.contains(executor);
         }
     }
@@ -184,9 +185,9 @@ impl Service {
 
     /// Returns whether a piece of a statement was handed out again, or may have been.
     fn is_again(&self, job: &JobId) -> bool {
-        let all = lock(&self.0.given);
+        let all = guard(&self.0.given);
         let Some(given) = all.get(job) else { return false };
-        let executors = lock(&self.0.executors);
+        let executors = guard(&self.0.executors);
         let lost = |name: &String| executors.get(name).is_none_or(|heard| self.may_be_given_up(heard.last));
         given.again || given.executors.iter().any(lost)
     }
@@ -195,7 +196,7 @@ impl Service {
     /// rows nobody could fetch.
     fn require_rows(&self) -> Result<(), Status> {
         let lately = self.0.executor_timeout.max(HEARD_OF);
-        let executors = lock(&self.0.executors);
+        let executors = guard(&self.0.executors);
         let without = executors.iter().find(|(_, heard)| heard.last.elapsed() < lately && !heard.gives);
         match without {
             None => Ok(()),
@@ -230,7 +231,7 @@ impl Service {
             given += graph.running_tasks().iter().filter(|task| task.executor_id == *id).count();
         }
         let (is_lost, before) = {
-            let mut executors = lock(&self.0.executors);
+            let mut executors = guard(&self.0.executors);
             let now = Instant::now();
             let new = || Heard { last: now, gives: false, lacks: None };
             let heard = executors.entry(id.clone()).or_insert_with(new);
@@ -261,10 +262,6 @@ impl Service {
             }
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn refused<T>() -> Result<Response<T>, Status> {
@@ -360,7 +357,7 @@ impl SchedulerGrpc for Service {
     ) -> Result<Response<GetJobStatusResult>, Status> {
         let job = JobId::from(request.get_ref().job_id.clone());
         if !request.metadata().contains_key(BYSTANDER) {
-            lock(&self.0.drivers).insert(job.clone(), Instant::now());
+            guard(&self.0.drivers).insert(job.clone(), Instant::now());
         }
         let mut answer = self.0.inner.get_job_status(request).await?;
         let headers = answer.metadata_mut();
@@ -388,7 +385,7 @@ impl SchedulerGrpc for Service {
         &self,
         request: Request<ExecutorStoppedParams>,
     ) -> Result<Response<ExecutorStoppedResult>, Status> {
-        lock(&self.0.executors).remove(&request.get_ref().executor_id);
+        guard(&self.0.executors).remove(&request.get_ref().executor_id);
         self.distrust(&request.get_ref().executor_id);
         self.0.inner.executor_stopped(request).await
     }

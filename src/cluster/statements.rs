@@ -15,26 +15,19 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use ballista_core::client::BallistaClient;
-use ballista_core::config::BALLISTA_JOB_NAME;
-use ballista_core::extension::{BallistaConfigGrpcEndpoint, SessionConfigExt, SessionConfigHelperExt};
-use ballista_core::serde::protobuf::execute_query_params::Query;
-use ballista_core::serde::protobuf::{
-    CancelJobParams, CleanJobDataParams, ExecuteQueryParams, PartitionLocation, RemoveSessionParams,
-};
+use ballista_core::extension::{BallistaConfigGrpcEndpoint, SessionConfigExt};
+use ballista_core::serde::protobuf::{CancelJobParams, CleanJobDataParams, PartitionLocation, RemoveSessionParams};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
-use datafusion_proto::physical_plan::AsExecutionPlan;
-use datafusion_proto::protobuf::PhysicalPlanNode;
 use futures::TryStreamExt;
 
-use super::codec::Codec;
-use super::driver::{CANCEL, Driver, Finished};
-use super::executor::unique;
+use super::driver::{CANCEL, Driver, Finished, asked, encoded};
 use super::scheduler::{LONGEST, session};
 use super::travelling::{self, STORE};
 use super::{Give, Statement, Watch, flight};
 use crate::error::{Context, Error, Kind, Result};
+use crate::net::random;
 use crate::stop::Stop;
 
 /// Into how many partitions a statement's rows are divided: a few for each core of a small cluster,
@@ -55,6 +48,9 @@ const LONGEST_PLAN: usize = LONGEST / 2;
 
 /// Why a statement begins again.
 const LOST: &str = "an executor was lost";
+
+/// What DataFusion says where a statement needs more memory than it may have.
+const EXHAUSTED: &str = "Resources exhausted";
 
 /// How an attempt ended.
 enum Attempt {
@@ -127,15 +123,9 @@ impl Driver {
         watch: &dyn Watch,
         give: Give<'_>,
     ) -> Result<Attempt> {
-        let name = format!("sql-{}", unique()?);
-        let settings = statement.settings.clone().set_str(STORE, statement.store).set_str(BALLISTA_JOB_NAME, &name);
-        let asked = ExecuteQueryParams {
-            query: Some(Query::PhysicalPlan(bytes.to_vec())),
-            settings: settings.to_key_value_pairs(),
-            session_id: name.clone(),
-            operation_id: name.clone(),
-        };
-        let job = self.submit(asked, stop, watch).await?;
+        let name = format!("sql-{}", random(8)?);
+        let settings = statement.settings.clone().set_str(STORE, statement.store);
+        let job = self.submit(asked(&name, bytes.to_vec(), &settings), stop, watch).await?;
         let ended = self.rows_of(&job, stop, watch, give).await;
         // If the scheduler does not hear of it, it does the same when it has missed us for a while.
         let client = &mut self.client;
@@ -178,12 +168,9 @@ impl Driver {
     }
 }
 
-/// Writes a plan down.
+/// Writes down the plan of a statement, which is not longer than a message.
 fn written(plan: Arc<dyn ExecutionPlan>) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    PhysicalPlanNode::try_from_physical_plan(plan, &Codec::default())
-        .and_then(|node| node.try_encode(&mut bytes))
-        .context(Kind::Query, || "its plan cannot be sent".to_owned())?;
+    let bytes = encoded(plan).context(Kind::Query, || "its plan cannot be sent".to_owned())?;
     if bytes.len() > LONGEST_PLAN {
         return Err(Error::new(Kind::Query, format!("its plan takes {} MB", bytes.len() / 1_000_000)));
     }
@@ -194,7 +181,13 @@ fn written(plan: Arc<dyn ExecutionPlan>) -> Result<Vec<u8>> {
 fn of_statement(text: &str) -> Error {
     let text = text.lines().next().unwrap_or_default();
     let text = text.rsplit_once("runtime execution error: ").map_or(text, |(_, said)| said).trim();
-    Error::new(Kind::Query, format!("the statement failed on the cluster: {text}"))
+    let error = Error::new(Kind::Query, format!("the statement failed on the cluster: {text}"));
+    match text.contains(EXHAUSTED) {
+        true => error.hint(
+            "ask for fewer rows or columns at once, or allow executors more with `cluster executor --memory-limit`",
+        ),
+        false => error,
+    }
 }
 
 /// Returns where each partition is, in their order; `None` if one is in two places: the first of

@@ -21,10 +21,9 @@ use tempfile::TempDir;
 
 use super::node::{Hands, UnitsExec, table};
 use super::scheduler::session;
-use super::{
-    Count, Driver, Ended, Executing, Job, Joining, Scheduling, Serving, Told, Watch, Worker, execute, schedule,
-};
+use super::{Count, Driver, Ended, Executing, Job, Joining, Scheduling, Serving, Watch, Worker, execute, schedule};
 use crate::error::{Error, Kind, Result};
+use crate::net::Told;
 use crate::stop::Stop;
 
 /// A worker that sleeps, and fails as its units say.

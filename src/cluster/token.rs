@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 
 use super::TOKEN;
 use crate::error::{Context, Error, Kind, Result};
-use crate::net::server;
+use crate::net::{random, server};
 use crate::objects;
 
 /// Bytes of chance in a token that is made here.
@@ -67,9 +67,7 @@ fn make(file: &Path) -> Result<()> {
     let cannot = "cannot make the cluster's token in";
     let folder = file.parent().unwrap_or(file);
     std::fs::create_dir_all(folder).at(Kind::System, cannot, folder)?;
-    let mut bytes = [0; BYTES];
-    getrandom::fill(&mut bytes).context(Kind::System, || "the system gives no random numbers".to_owned())?;
-    let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let token = random(BYTES)?;
     // Only its user may read a temporary file.
     let mut made = NamedTempFile::new_in(folder).at(Kind::System, cannot, folder)?;
     writeln!(made, "{token}").at(Kind::System, cannot, folder)?;

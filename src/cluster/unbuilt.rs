@@ -6,8 +6,9 @@ use std::sync::Arc;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 
-use super::{Ended, Executing, Give, Job, Joining, Scheduling, Statement, Told, Watch, Worker};
+use super::{Ended, Executing, Give, Job, Joining, Scheduling, Statement, Watch, Worker};
 use crate::error::{Error, Kind, Result};
+use crate::net::Told;
 use crate::stop::Stop;
 
 fn unbuilt() -> Error {

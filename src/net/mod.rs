@@ -10,6 +10,7 @@ mod retries;
 mod secret;
 #[cfg(feature = "flight")]
 pub(crate) mod server;
+mod told;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +20,11 @@ use ureq::tls::{RootCerts, TlsConfig};
 pub use address::{Address, escaped};
 pub use exchange::{Incoming, Trouble, exchange};
 pub use fetching::{Missing, Watch};
-pub(crate) use machine::machine;
+pub(crate) use machine::{machine, random};
 pub(crate) use retries::LONGEST_WAIT;
 pub use retries::{Retries, is_busy, may_pass, retry_after};
 pub use secret::{NoSecret, Secret};
+pub use told::Told;
 
 use crate::error::{Error, Kind};
 

@@ -7,11 +7,11 @@ use datafusion::execution::context::SessionContext;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
-use super::Told;
 use super::metrics::Metrics;
 use super::stamp::stamp;
 use crate::config::Spec;
 use crate::error::{Context, Error, Kind, Result};
+use crate::net::Told;
 use crate::runs::sql_scope::{SqlScope, scope};
 use crate::store::Store;
 use crate::table::session::{Bounds, Content, contents};

@@ -41,9 +41,10 @@ pub use server::serve;
 
 #[cfg(not(feature = "flight"))]
 use crate::config::Spec;
-use crate::error::Result;
 #[cfg(not(feature = "flight"))]
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
+#[cfg(not(feature = "flight"))]
+use crate::net::Told;
 
 /// The variable that a token may be given in.
 pub const TOKEN: &str = "MICROCLIP_SERVE_TOKEN";
@@ -73,27 +74,6 @@ pub struct Settings {
     pub memory: u64,
     /// The time that a statement may take, until its last row was fetched.
     pub time: Duration,
-}
-
-/// Where a server listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Addresses {
-    /// What a client of Flight SQL connects to: `grpc://127.0.0.1:32010`, or `grpc+tls://...`.
-    pub flight: String,
-    /// What Prometheus reads: `http://127.0.0.1:9464/metrics`.
-    pub metrics: Option<String>,
-}
-
-/// What a server tells of itself.
-pub trait Told: Send + Sync + 'static {
-    /// Says where it listens, from now on.
-    ///
-    /// # Errors
-    /// Fails if nobody can be told.
-    fn listens(&self, addresses: &Addresses) -> Result<()>;
-
-    /// Says something that is worth knowing.
-    fn note(&self, text: &str);
 }
 
 /// Refuses to serve, since this program was built without what it takes.

@@ -15,11 +15,12 @@ use super::connections::{Guest, accepted};
 use super::metrics::Metrics;
 use super::service::Service;
 use super::statements::Statements;
-use super::{Addresses, Settings, TOKEN, Told};
+use super::{Settings, TOKEN};
 use crate::config::Spec;
 use crate::cores;
 use crate::error::{Context, Error, Kind, Result};
-use crate::net::server::{Access, Guarding, Watched, listen, runtime, token, watching};
+use crate::net::Told;
+use crate::net::server::{Access, Guarding, Monitors, Watched, listen, runtime, token};
 use crate::table::session::Bounds;
 use crate::text::numbers::counted;
 
@@ -91,32 +92,20 @@ async fn serving(
     let statements = Arc::new(statements);
 
     let (listener, address) = listen(SocketAddr::new(settings.address, settings.port)).await?;
-    let monitors = match settings.metrics {
-        Some(address) => Some(listen(address).await?),
-        None => None,
-    };
-    let scheme = if access.tls.is_some() { "grpc+tls" } else { "grpc" };
-    told.listens(&Addresses {
-        flight: format!("{scheme}://{address}"),
-        metrics: monitors.as_ref().map(|(_, address)| format!("http://{address}/metrics")),
-    })?;
-    if let Some((listener, _)) = monitors {
-        tokio::spawn(watching(listener, Arc::new(Tables { statements: statements.clone(), bounds })));
+    let monitors = Monitors::at(settings.metrics).await?;
+    let mut addresses = vec![format!("{}://{address}", if access.has_tls() { "grpc+tls" } else { "grpc" })];
+    addresses.extend(monitors.as_ref().map(Monitors::url));
+    told.listens(&addresses)?;
+    if let Some(monitors) = monitors {
+        monitors.answer(Tables { statements: statements.clone(), bounds });
     }
 
-    let mut server = Server::builder()
+    let server = Server::builder()
         .max_concurrent_streams(REQUESTS)
         .http2_max_header_list_size(HEADERS)
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)));
-    if let Some(tls) = access.tls.clone() {
-        server = server.tls_config(tls).map_err(|cause| {
-            Error::new(Kind::Usage, "the certificate and its key cannot be used").cause(cause).hint(
-                "--tls-cert takes the certificate and those that signed it, --tls-key its private key, both as PEM",
-            )
-        })?;
-    }
-    let access = Arc::new(access);
+    let mut server = access.secured(server)?;
     let service = FlightServiceServer::new(Service(statements)).max_decoding_message_size(LONGEST);
     let counted_refusals = metrics.clone();
     let admit = move |request: Request<()>| {

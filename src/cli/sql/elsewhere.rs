@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::runs::sql_scope::SqlScope;
 use crate::stop::Stop;
 use crate::store::Store;
-use crate::table::format::{Format, Sink};
+use crate::table::format::{self, Format, Sink};
 use crate::table::query::explain;
 use crate::table::rows_read::rows_read;
 use crate::table::{Visible, planning_session, query};
@@ -80,10 +80,27 @@ pub(super) struct Elsewhere {
     printer: Printer,
 }
 
+/// Writes the rows of a statement, by a cluster if it goes to one, and returns their number.
+pub(super) async fn written(
+    elsewhere: Option<&Elsewhere>,
+    statement: &str,
+    found: DataFrame,
+    stop: &Stop,
+    format: Format,
+    out: &mut (dyn Write + Send),
+) -> Result<u64> {
+    if let Some(elsewhere) = elsewhere
+        && let Some(rows) = elsewhere.answer(statement, &found, stop, format, out).await?
+    {
+        return Ok(rows);
+    }
+    format::write(found, format, out).await
+}
+
 impl Elsewhere {
     /// Answers a statement by the cluster, and returns the number of its rows; `None` if it is to
     /// run here. `found` is the statement as it is planned here.
-    pub(super) async fn answer(
+    async fn answer(
         &self,
         statement: &str,
         found: &DataFrame,

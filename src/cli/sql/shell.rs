@@ -8,14 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datafusion::dataframe::DataFrame;
 use datafusion::execution::context::SessionContext;
 use futures::future::{Abortable, Aborted};
 use liner::Prompt;
 
 use super::commands::{COMMANDS, Command, read};
 use super::complete::{self, Words};
-use super::elsewhere::{Choice, Elsewhere};
+use super::elsewhere::{Choice, Elsewhere, written};
 use super::interrupts::Interrupts;
 use super::limits::within;
 use super::pager;
@@ -28,7 +27,7 @@ use crate::config::Spec;
 use crate::error::{Context, Error, Kind, Result};
 use crate::runs::sql_scope::{SqlScope, scope};
 use crate::stop::Stop;
-use crate::table::format::{self, Format};
+use crate::table::format::Format;
 use crate::table::kept_logits::removed_logits;
 use crate::table::names::names;
 use crate::table::{query, session_within, warnings};
@@ -230,23 +229,6 @@ async fn answer(
     let rows = written(elsewhere, statement, found, stop, format, &mut target).await?;
     target.finish()?;
     Ok((rows, String::new(), note))
-}
-
-/// Writes the rows of a statement, of a cluster if it goes to one, and returns their number.
-async fn written(
-    elsewhere: Option<&Elsewhere>,
-    statement: &str,
-    found: DataFrame,
-    stop: &Stop,
-    format: Format,
-    out: &mut (dyn Write + Send),
-) -> Result<u64> {
-    if let Some(elsewhere) = elsewhere
-        && let Some(rows) = elsewhere.answer(statement, &found, stop, format, out).await?
-    {
-        return Ok(rows);
-    }
-    format::write(found, format, out).await
 }
 
 /// What is open of a store: what answers statements here, what completes them, and what has a

@@ -8,7 +8,7 @@ use std::path::Path;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use tonic::metadata::MetadataMap;
-use tonic::transport::{Identity, ServerTlsConfig};
+use tonic::transport::{Identity, Server, ServerTlsConfig};
 
 use crate::error::{Context, Error, Kind, Result};
 
@@ -32,11 +32,12 @@ pub(crate) struct Guarding<'a> {
 }
 
 /// What a client must show.
+#[derive(Clone)]
 pub(crate) struct Access {
     /// The digest of the token. Comparing two digests takes the same time wherever they differ, and
     /// tells nothing of the token's length.
     token: Option<blake3::Hash>,
-    pub(crate) tls: Option<ServerTlsConfig>,
+    tls: Option<ServerTlsConfig>,
 }
 
 impl Access {
@@ -50,6 +51,24 @@ impl Access {
         require(guarding)?;
         let token = guarding.token.map(|token| blake3::hash(token.as_bytes()));
         Ok(Access { token, tls: tls.map(|identity| ServerTlsConfig::new().identity(identity)) })
+    }
+
+    /// Returns whether clients connect through TLS.
+    pub(crate) fn has_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Returns a server that has the certificate, if there is one.
+    ///
+    /// # Errors
+    /// Returns [`Kind::Usage`] if the certificate and its key do not go together.
+    pub(crate) fn secured(&self, server: Server) -> Result<Server> {
+        let Some(tls) = self.tls.clone() else { return Ok(server) };
+        server.tls_config(tls).map_err(|cause| {
+            Error::new(Kind::Usage, "the certificate and its key cannot be used").cause(cause).hint(
+                "--tls-cert takes the certificate and those that signed it, --tls-key its private key, both as PEM",
+            )
+        })
     }
 
     /// Returns whether the client that sent these headers may ask.

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
 pub(crate) use access::{Access, Guarding, pem, presented, token};
-pub(crate) use monitors::{Watched, watching};
+pub(crate) use monitors::{Monitors, Watched};
 
 use crate::error::{Context, Error, Kind, Result};
 

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::listen;
 use crate::error::Result;
 
 /// The most monitors at a time; others wait.
@@ -32,8 +34,35 @@ pub(crate) trait Watched: Send + Sync + 'static {
     fn counted(&self) -> impl Future<Output = Result<String>> + Send;
 }
 
-/// Answers monitors for as long as it is awaited.
-pub(crate) async fn watching(listener: TcpListener, watched: Arc<impl Watched>) {
+/// A port that monitors ask at.
+pub(crate) struct Monitors {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Monitors {
+    /// Listens to an address, if one is given.
+    ///
+    /// # Errors
+    /// Fails like [`listen`].
+    pub(crate) async fn at(address: Option<SocketAddr>) -> Result<Option<Monitors>> {
+        let Some(address) = address else { return Ok(None) };
+        let (listener, address) = listen(address).await?;
+        Ok(Some(Monitors { listener, address }))
+    }
+
+    /// Returns what Prometheus reads.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/metrics", self.address)
+    }
+
+    /// Answers from now on, beside whatever else the runtime does.
+    pub(crate) fn answer(self, watched: impl Watched) {
+        tokio::spawn(watching(self.listener, Arc::new(watched)));
+    }
+}
+
+async fn watching(listener: TcpListener, watched: Arc<impl Watched>) {
     let places = Arc::new(Semaphore::new(MONITORS));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };

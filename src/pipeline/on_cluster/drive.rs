@@ -10,8 +10,9 @@ use async_trait::async_trait;
 use super::order::{self, Logits, Order, Range, Run, Table, What, written};
 use crate::cluster::{Driver, Ended, Job as Asked, Joining, Watch};
 use crate::config::Spec;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::fusion::matrix::Matrix;
+use crate::net::random;
 use crate::pipeline::{self, run::Options};
 use crate::runs::lookup::Upto;
 use crate::stage::adapt::elsewhere::{Elsewhere, units_of};
@@ -19,12 +20,16 @@ use crate::stage::frozen::{self, FrozenTable};
 use crate::stage::job::Job;
 use crate::stage::pictures::Pictures;
 use crate::stage::progress::Progress;
+use crate::stop::Stop;
 use crate::text::numbers::counted;
 use crate::workspace::Workspace;
 
 /// How often executors may say that they have done all and leave pictures missing: a file system of
 /// a network may show late what was written.
 const PATIENCE: u32 = 5;
+
+/// What is said where a job was forgotten.
+const ANEW: &str = "the scheduler was started anew: asking for what is missing";
 
 /// How long to wait then.
 const LATE: Duration = Duration::from_secs(2);
@@ -74,7 +79,7 @@ pub(crate) async fn fill(
         watch.left.store(missing.len(), Ordering::Relaxed);
         match driver.run(Asked { name: &name, order: &order, units: &units }, stop, &watch).await? {
             Ended::Done => {}
-            Ended::Forgotten => progress.say("the scheduler was started anew: asking for what is missing"),
+            Ended::Forgotten => watch.say(ANEW),
         }
         let before = missing.len();
         missing = frozen::lacking(store, pictures, tables)?;
@@ -92,11 +97,7 @@ pub(crate) async fn fill(
                 store.place().display()
             )));
         }
-        stop.or(async {
-            tokio::time::sleep(LATE).await;
-            Ok(())
-        })
-        .await?;
+        stop.pause(LATE).await?;
     }
     let images = counted(all as u64, "image");
     progress.end(&format!("{images} by executors ({}), {} cached", stages.join(", "), total - all));
@@ -127,12 +128,17 @@ pub(crate) async fn runs(joining: &Joining, name: &str, runs: &[(String, &Spec)]
     progress.begin("adapt", "run", units.len() as u64, 0);
     let (done, left) = (AtomicUsize::new(0), AtomicUsize::new(units.len()));
     let watch = Watching { progress, all: units.len(), done, left, rows: 1 };
-    // Where the scheduler was started anew, runs that are finished are found so by whoever gets
-    // them.
-    while driver.run(Asked { name, order: &order, units: &units }, stop, &watch).await? == Ended::Forgotten {
-        progress.say("the scheduler was started anew: asking for the runs again");
-    }
+    // Runs that are finished are found so by the executors that get them again.
+    until_done(&mut driver, Asked { name, order: &order, units: &units }, stop, &watch).await?;
     progress.end(&format!("{} by executors of {}", counted(units.len() as u64, "run"), joining.scheduler));
+    Ok(())
+}
+
+/// Has a job done as often as it takes.
+async fn until_done(driver: &mut Driver, job: Asked<'_>, stop: &Stop, watch: &dyn Watch) -> Result<()> {
+    while driver.run(job, stop, watch).await? == Ended::Forgotten {
+        watch.say(ANEW);
+    }
     Ok(())
 }
 
@@ -163,11 +169,9 @@ impl Elsewhere for Passes<'_> {
         let partition = units_of(store, self.run)?;
         partition.clear()?;
         // What a process that was thought dead still writes of an earlier try is not read.
-        let mut tried = [0; 4];
-        getrandom::fill(&mut tried).context(Kind::System, || "the system gives no random numbers".to_owned())?;
-        let tried = u32::from_le_bytes(tried);
+        let tried = random(4)?;
         let at_once = self.spec.embed.part_rows.div_ceil(TOGETHER) * TOGETHER;
-        let name = |from: usize| format!("pass-{pass:04}-{tried:08x}-{from:012}");
+        let name = |from: usize| format!("pass-{pass:04}-{tried}-{from:012}");
         let units = (0..rows)
             .step_by(at_once)
             .map(|from| written(&Logits { pass, from, to: (from + at_once).min(rows), part: name(from) }));
@@ -175,11 +179,7 @@ impl Elsewhere for Passes<'_> {
         let mut driver = Driver::connect(self.joining, |text| progress.say(text)).await?;
         let name_of_job = format!("{} {}", self.run, store.place().display());
         let watch = Silent(progress);
-        while driver.run(Asked { name: &name_of_job, order: &order, units: &units }, stop, &watch).await?
-            == Ended::Forgotten
-        {
-            progress.say("the scheduler was started anew: asking for the pass's logits again");
-        }
+        until_done(&mut driver, Asked { name: &name_of_job, order: &order, units: &units }, stop, &watch).await?;
         let parts: Vec<PathBuf> =
             (0..rows).step_by(at_once).map(|from| partition.part(&name(from))).collect::<Result<_>>()?;
         let none = || Error::new(Kind::Internal, "logits were not written plainly");

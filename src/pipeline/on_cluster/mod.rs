@@ -2,8 +2,8 @@
 //!
 //! The driver works out what is missing and asks for it in units ([`drive`]); an executor's
 //! [`Worker`] opens the same pipeline and does a unit by the code that does all of them on one
-//! machine. Both commit to the store, and whoever comes second finds it done, so the driver's own
-//! next step is that of a run without a cluster, which finds nothing missing.
+//! machine. Both commit to the store, where a unit that is already done stays as it is, so the
+//! driver's own next step is that of a run without a cluster, which finds nothing missing.
 
 pub mod drive;
 mod order;

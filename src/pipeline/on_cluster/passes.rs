@@ -1,5 +1,7 @@
 //! A run that an executor has opened to make fusion logits of its passes.
 
+use std::sync::Arc;
+
 use super::order::{self, Logits};
 use crate::config::Spec;
 use crate::device::DeviceSettings;
@@ -9,14 +11,11 @@ use crate::stage::adapt::elsewhere::{Forwards, Slice};
 use crate::stage::describe;
 use crate::stage::job::Job;
 use crate::stage::pictures::Pictures;
+use crate::stage::progress::Progress;
 use crate::stop::Stop;
 use crate::text::numbers::counted;
 use crate::workspace::Opened;
 use crate::workspace::on_hub::{self, Need};
-
-use std::sync::Arc;
-
-use crate::stage::progress::Progress;
 
 /// A run whose passes need logits.
 pub(super) struct Passes {

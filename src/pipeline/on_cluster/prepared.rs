@@ -1,6 +1,6 @@
 //! A pipeline that an executor has opened for the units of a job.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::order::{Frozen, Range, Table};
 use crate::config::Spec;
@@ -8,6 +8,7 @@ use crate::device::DeviceSettings;
 use crate::error::{Error, Kind, Result};
 use crate::image::ImageId;
 use crate::objects::Address;
+use crate::panics::guard;
 use crate::pipeline::wait_for_lock;
 use crate::stage::frozen::{self, Eye, Filling, FrozenTable, Towers};
 use crate::stage::job::Job;
@@ -45,8 +46,7 @@ impl Prepared {
         let Frozen { spec, snapshot, tables } = order;
         let spec = Spec { device, ..spec };
         // Pictures at an address are fetched unit by unit.
-        let has_address = Address::in_place_of(&spec.dataset.path).is_some();
-        let need = if has_address { Need::Models } else { Need::All };
+        let need = if has_address(&spec) { Need::Models } else { Need::All };
         let spec = on_hub::fetched(&spec, need, stop, progress.as_ref())?;
         let workspace = Workspace::open(&spec)?;
         // Before the first tensor is made.
@@ -70,7 +70,7 @@ impl Prepared {
         let pictures = self.pictures.between(&id(&range.first)?, &id(&range.last)?);
         let store = wait_for_lock::take(&self.spec.store, stop, progress).await?;
         // Of pictures at an address, each machine fetches those that it sees.
-        if !frozen::lacking(&store, &pictures, &self.tables)?.is_empty() {
+        if has_address(&self.spec) && !frozen::lacking(&store, &pictures, &self.tables)?.is_empty() {
             on_objects::fetch_some(&self.spec, &pictures, stop, progress.as_ref())?;
         }
         let filling = Filling { sizes: self.spec.embed, job: Job { store: &store, stop, progress } };
@@ -82,13 +82,18 @@ impl Prepared {
     /// Returns the towers of all tables, which are built once: a unit that another executor has
     /// begun may need only some of them, and the next one others.
     fn towers(&self) -> Result<Arc<Towers>> {
-        let mut built = self.towers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut built = guard(&self.towers);
         if let Some(towers) = built.as_ref() {
             return Ok(towers.clone());
         }
         let eyes: Vec<Eye> = self.tables.iter().map(|table| table.eye()).collect();
         Ok(built.insert(self.workspace.towers(&eyes)?).clone())
     }
+}
+
+/// Returns whether the pictures are at an address.
+fn has_address(spec: &Spec) -> bool {
+    Address::in_place_of(&spec.dataset.path).is_some()
 }
 
 /// Returns the table that a driver wants filled.

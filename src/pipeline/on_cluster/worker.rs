@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -15,6 +15,7 @@ use crate::cluster::{self, Count};
 use crate::config::Spec;
 use crate::device::DeviceSettings;
 use crate::error::{Context, Error, Kind, Result};
+use crate::panics::guard;
 use crate::pipeline;
 use crate::pipeline::run::Options;
 use crate::runs::lookup::Upto;
@@ -44,6 +45,8 @@ struct Shared {
     /// The jobs that were last worked on, by their orders.
     open: tokio::sync::Mutex<Vec<(blake3::Hash, Open)>>,
     running: AtomicUsize,
+    /// When the last unit ended.
+    ended: Mutex<Instant>,
 }
 
 /// A job that this process has opened.
@@ -68,8 +71,8 @@ impl Worker {
     /// users should know.
     pub fn new(device: DeviceSettings, stop: Stop, progress: Arc<dyn Progress>, runtime: Handle) -> Self {
         let counts = Arc::new(Counts { of_stage: Mutex::default(), all: AtomicU64::new(0), progress });
-        let (open, running) = (tokio::sync::Mutex::default(), AtomicUsize::new(0));
-        let shared = Arc::new(Shared { device, stop, counts, runtime, open, running });
+        let (open, running, ended) = (tokio::sync::Mutex::default(), AtomicUsize::new(0), Mutex::new(Instant::now()));
+        let shared = Arc::new(Shared { device, stop, counts, runtime, open, running, ended });
         shared.runtime.spawn(close_idle(Arc::downgrade(&shared)));
         Worker(shared)
     }
@@ -81,7 +84,7 @@ impl cluster::Worker for Worker {
         let (shared, order, unit) = (self.0.clone(), order.to_owned(), unit.to_owned());
         // On a thread of its own, since a run holds tensors, which no two threads may share.
         let work = self.0.runtime.spawn_blocking(move || {
-            let _running = Running::new(&shared.running);
+            let _running = Running::new(&shared);
             shared.runtime.block_on(shared.work(&order, &unit))
         });
         work.await.context(Kind::Internal, || "a unit was cut short".to_owned())?
@@ -96,7 +99,7 @@ impl cluster::Worker for Worker {
     }
 
     fn counted(&self) -> Vec<Count> {
-        let of_stage = self.0.counts.of_stage.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_stage = guard(&self.0.counts.of_stage);
         let counted = |(stage, count): (&String, &u64)| Count {
             name: "items_total",
             about: "Pictures, or other items, that a stage has done.",
@@ -163,31 +166,31 @@ impl Shared {
 
 /// Closes the jobs of which no unit was asked for in a while, for as long as there is a worker.
 async fn close_idle(of: Weak<Shared>) {
-    let mut since = Instant::now();
     loop {
         tokio::time::sleep(LOOK).await;
         let Some(shared) = of.upgrade() else { return };
-        if shared.running.load(Ordering::Relaxed) > 0 {
-            since = Instant::now();
-        } else if since.elapsed() > IDLE {
-            shared.open.lock().await.clear();
+        // A unit that begins meanwhile waits for what is open, and opens what was closed.
+        let mut open = shared.open.lock().await;
+        if shared.running.load(Ordering::Relaxed) == 0 && guard(&shared.ended).elapsed() > IDLE {
+            open.clear();
         }
     }
 }
 
 /// A unit that is being done, until this is dropped.
-struct Running<'a>(&'a AtomicUsize);
+struct Running<'a>(&'a Shared);
 
 impl<'a> Running<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Running(count)
+    fn new(of: &'a Shared) -> Self {
+        of.running.fetch_add(1, Ordering::Relaxed);
+        Running(of)
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        *guard(&self.0.ended) = Instant::now();
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -205,13 +208,13 @@ struct OfUnit {
 
 impl Progress for OfUnit {
     fn begin(&self, stage: &str, _: &'static str, _: u64, _: u64) {
-        stage.clone_into(&mut self.stage.lock().unwrap_or_else(PoisonError::into_inner));
+        stage.clone_into(&mut guard(&self.stage));
     }
 
     fn advance(&self, done: u64) {
         self.counts.all.fetch_add(done, Ordering::Relaxed);
-        let stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        *self.counts.of_stage.lock().unwrap_or_else(PoisonError::into_inner).entry(stage).or_default() += done;
+        let stage = guard(&self.stage).clone();
+        *guard(&self.counts.of_stage).entry(stage).or_default() += done;
     }
 
     fn end(&self, _: &str) {}

@@ -5,6 +5,7 @@
 //! begins, and libtorch's binding has no collective operations that would bring them together.
 
 use async_trait::async_trait;
+use tch::Tensor;
 
 use super::checkpoint::{self, Checkpoint};
 use super::tables::FusionLogits;
@@ -17,7 +18,6 @@ use crate::fusion::matrix::Matrix;
 use crate::fusion::model::Model;
 use crate::stage::job::Job;
 use crate::store::layout::{Partition, Store};
-use tch::Tensor;
 
 /// Has other machines make the fusion logits of a pass.
 #[async_trait(?Send)]
