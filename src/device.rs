@@ -6,6 +6,7 @@
 
 mod choice;
 mod cuda;
+mod gpu_memory;
 
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,7 @@ use crate::settings::{choice, from, settings, whole};
 pub use choice::{DeviceChoice, Hardware};
 pub(crate) use cuda::which;
 pub use cuda::{gpus, resolve, seems_usable};
+pub use gpu_memory::{GpuMemory, gpu_memory};
 
 settings! {
     /// What it runs on.

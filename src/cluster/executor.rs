@@ -26,8 +26,8 @@ use super::joining::{Client, ask};
 use super::node::Hands;
 use super::scheduler::{LONGEST, knowing, session};
 use super::travelling::store_of;
-use super::watched::{Value, text};
-use super::{Executing, Worker};
+use super::watched::text;
+use super::{Count, Executing, Worker};
 use crate::error::{Context, Error, Kind, Result};
 use crate::net::server::{Monitors, Watched, runtime};
 use crate::net::{Told, machine, random};
@@ -257,15 +257,11 @@ impl Watched for Watching {
     }
 
     async fn counted(&self) -> Result<String> {
-        let counted = self.hands.counted();
         let mut values = vec![
-            Value::now("slots", "Units that the executor does at a time.", self.slots),
-            Value::now("units_running", "Units that the executor does.", self.hands.running()),
+            Count::now("slots", "Units that the executor does at a time.", self.slots as u64),
+            Count::now("units_running", "Units that the executor does.", self.hands.running() as u64),
         ];
-        values.extend(counted.iter().map(|count| {
-            let (label, of) = &count.label;
-            Value::count(count.name, count.about, count.count).of(label, of)
-        }));
+        values.extend(self.hands.counted());
         text(&values)
     }
 }

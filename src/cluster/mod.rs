@@ -178,22 +178,41 @@ pub trait Worker: Send + Sync + 'static {
     /// Returns how many units are being done, whether or not anyone still waits for them.
     fn running(&self) -> usize;
 
-    /// Returns what the worker counts, by the name of each counter, its label and the label's
-    /// value.
+    /// Returns what the worker counts; counts of one name stand together.
     fn counted(&self) -> Vec<Count>;
 }
 
-/// Something that a worker has counted.
+/// Something that is counted, for monitors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Count {
-    /// The counter's name, without prefix.
+    /// Its name, without prefix.
     pub name: &'static str,
     /// What it counts, as a sentence.
     pub about: &'static str,
     /// The name of a label and its value.
-    pub label: (&'static str, String),
-    /// How many there were.
-    pub count: u64,
+    pub label: Option<(&'static str, String)>,
+    /// Whether it only grows.
+    pub grows: bool,
+    /// How many there were, or are.
+    pub value: u64,
+}
+
+impl Count {
+    /// Makes a count of what there was so far, which only grows.
+    pub fn total(name: &'static str, about: &'static str, value: u64) -> Count {
+        Count { name, about, label: None, grows: true, value }
+    }
+
+    /// Makes a count of what there is at present.
+    pub fn now(name: &'static str, about: &'static str, value: u64) -> Count {
+        Count { name, about, label: None, grows: false, value }
+    }
+
+    /// Adds a label.
+    #[must_use]
+    pub fn of(self, label: &'static str, value: impl Into<String>) -> Count {
+        Count { label: Some((label, value.into())), ..self }
+    }
 }
 
 /// What is asked for.

@@ -64,11 +64,9 @@ impl Hands {
 
     /// Returns what is counted here and by the worker.
     pub(super) fn counted(&self) -> Vec<Count> {
-        let ended = |outcome: &str, count: &AtomicU64| Count {
-            name: "units_total",
-            about: "Units of work, by how they ended.",
-            label: ("outcome", outcome.to_owned()),
-            count: count.load(Ordering::Relaxed),
+        let ended = |outcome: &str, count: &AtomicU64| {
+            let count = count.load(Ordering::Relaxed);
+            Count::total("units_total", "Units of work, by how they ended.", count).of("outcome", outcome)
         };
         let mut all = vec![ended("done", &self.done), ended("failed", &self.failed)];
         all.extend(self.worker.counted());

@@ -20,8 +20,8 @@ use super::address::host_of;
 use super::codec::Codec;
 use super::service::Service;
 use super::travelling::OfStatement;
-use super::watched::{Value, text};
-use super::{Address, Scheduling, TOKEN, token};
+use super::watched::text;
+use super::{Address, Count, Scheduling, TOKEN, token};
 use crate::error::{Context, Error, Kind, Result};
 use crate::net::Told;
 use crate::net::server::{Access, Guarding, Monitors, Watched, listen, runtime};
@@ -154,24 +154,24 @@ impl Watched for Scheduler {
         // What was handed out and neither ended nor runs was with an executor that is gone.
         let lost = handed_out.saturating_sub(done + failed + present.running as u64);
         let units = |outcome: &'static str, count: u64| {
-            Value::count("units_total", "Units that executors were given, by how they ended.", count)
+            Count::total("units_total", "Units that executors were given, by how they ended.", count)
                 .of("outcome", outcome)
         };
         text(&[
-            Value::now("executors", "Executors that were heard of lately.", present.executors),
-            Value::now("jobs", "Jobs that are not finished.", present.jobs),
-            Value::now("units_waiting", "Units that no executor has yet.", present.waiting),
-            Value::now("units_running", "Units that executors do.", present.running),
+            Count::now("executors", "Executors that were heard of lately.", present.executors as u64),
+            Count::now("jobs", "Jobs that are not finished.", present.jobs as u64),
+            Count::now("units_waiting", "Units that no executor has yet.", present.waiting as u64),
+            Count::now("units_running", "Units that executors do.", present.running as u64),
             units("done", done),
             units("failed", failed),
             units("lost", lost),
-            Value::count("jobs_total", "Jobs that drivers have asked for.", count(&counts.jobs)),
-            Value::count(
+            Count::total("jobs_total", "Jobs that drivers have asked for.", count(&counts.jobs)),
+            Count::total(
                 "jobs_abandoned_total",
                 "Jobs cancelled since their driver was gone.",
                 count(&counts.abandoned),
             ),
-            Value::count("unauthenticated_total", "Requests without the token.", count(&self.unauthenticated)),
+            Count::total("unauthenticated_total", "Requests without the token.", count(&self.unauthenticated)),
         ])
     }
 }

@@ -3,55 +3,28 @@
 use prometheus::core::Collector;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
+use super::Count;
 use crate::error::{Context, Kind, Result};
 
 /// What every name begins with.
 const PREFIX: &str = "microclip_cluster";
 
-/// Something that is counted.
-pub(super) struct Value<'a> {
-    name: &'a str,
-    about: &'a str,
-    label: Option<(&'a str, &'a str)>,
-    /// Whether it only grows.
-    grows: bool,
-    value: u64,
-}
-
-impl<'a> Value<'a> {
-    /// Makes what only grows.
-    pub(super) fn count(name: &'a str, about: &'a str, value: u64) -> Self {
-        Value { name, about, label: None, grows: true, value }
-    }
-
-    /// Makes what is so at present.
-    pub(super) fn now(name: &'a str, about: &'a str, value: usize) -> Self {
-        Value { name, about, label: None, grows: false, value: value as u64 }
-    }
-
-    /// Adds a label.
-    pub(super) fn of(mut self, label: &'a str, value: &'a str) -> Self {
-        self.label = Some((label, value));
-        self
-    }
-}
-
 /// Returns values as Prometheus reads them. Those of one name stand together.
 ///
 /// # Errors
 /// Returns [`Kind::Internal`] if a name is not one of Prometheus'.
-pub(super) fn text(values: &[Value<'_>]) -> Result<String> {
+pub(super) fn text(values: &[Count]) -> Result<String> {
     written(values).context(Kind::Internal, || "cannot write what was counted".to_owned())
 }
 
-fn written(values: &[Value<'_>]) -> prometheus::Result<String> {
+fn written(values: &[Count]) -> prometheus::Result<String> {
     let registry = Registry::new_custom(Some(PREFIX.to_owned()), None)?;
     for of_name in values.chunk_by(|one, other| one.name == other.name) {
         let Some(first) = of_name.first() else { continue };
-        let (about, label) = (Opts::new(first.name, first.about), first.label.map(|(name, _)| name));
+        let (about, label) = (Opts::new(first.name, first.about), first.label.as_ref().map(|(name, _)| *name));
         let labels: Vec<&str> = label.into_iter().collect();
-        let values =
-            of_name.iter().map(|value| (value.label.map(|(_, of)| of).into_iter().collect::<Vec<_>>(), value.value));
+        let of = |count: &Count| count.label.iter().map(|(_, of)| of.clone()).collect::<Vec<String>>();
+        let values = of_name.iter().map(|count| (of(count), count.value));
         if first.grows {
             let counter = IntCounterVec::new(about, &labels)?;
             values.for_each(|(of, value)| counter.with_label_values(&of).inc_by(value));
@@ -76,9 +49,9 @@ mod tests {
     #[test]
     fn values_of_one_name_are_one_counter() {
         let all = [
-            Value::count("units_total", "Units.", 3).of("outcome", "done"),
-            Value::count("units_total", "Units.", 0).of("outcome", "failed"),
-            Value::now("jobs", "Jobs.", 2),
+            Count::total("units_total", "Units.", 3).of("outcome", "done"),
+            Count::total("units_total", "Units.", 0).of("outcome", "failed"),
+            Count::now("jobs", "Jobs.", 2),
         ];
         insta::assert_snapshot!(text(&all).unwrap(), @r#"
         # HELP microclip_cluster_jobs Jobs.

@@ -24,7 +24,7 @@ pub mod neighbours;
 mod picture_set;
 pub mod pictures;
 pub mod pixels;
-mod pool;
+pub(crate) mod pool;
 pub mod predict;
 pub mod prior;
 pub mod progress;

@@ -1,6 +1,7 @@
 //! The decode pool: runs work on pictures on all cores, in order, within a memory budget.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::{Stream, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -28,29 +29,55 @@ pub(super) struct Budget {
 #[derive(Debug)]
 pub(super) struct Share {
     _permit: Option<OwnedSemaphorePermit>,
+    bytes: u64,
+    of: &'static AtomicU64,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.of.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// The shares of all budgets of this process, in bytes.
+static QUEUED_ENCODED: AtomicU64 = AtomicU64::new(0);
+static QUEUED_DECODED: AtomicU64 = AtomicU64::new(0);
+
+/// Returns how many bytes are set aside for pictures in progress: encoded ones, and what decoding
+/// them takes.
+pub(crate) fn queued() -> [(&'static str, u64); 2] {
+    [("encoded", &QUEUED_ENCODED), ("decoded", &QUEUED_DECODED)]
+        .map(|(name, bytes)| (name, bytes.load(Ordering::Relaxed)))
 }
 
 #[derive(Debug, Clone)]
 struct Pool {
     bytes: usize,
     free: Arc<Semaphore>,
+    /// Where its shares are counted.
+    queued: &'static AtomicU64,
 }
 
 impl Pool {
-    fn new(bytes: usize) -> Self {
-        Pool { bytes, free: Arc::new(Semaphore::new(bytes)) }
+    fn new(bytes: usize, queued: &'static AtomicU64) -> Self {
+        Pool { bytes, free: Arc::new(Semaphore::new(bytes)), queued }
     }
 
     async fn share(&self, bytes: usize) -> Share {
-        let bytes = u32::try_from(bytes.min(self.bytes)).unwrap_or(u32::MAX);
+        let permits = u32::try_from(bytes.min(self.bytes)).unwrap_or(u32::MAX);
         // The semaphore is never closed.
-        Share { _permit: self.free.clone().acquire_many_owned(bytes).await.ok() }
+        let permit = self.free.clone().acquire_many_owned(permits).await.ok();
+        self.queued.fetch_add(bytes as u64, Ordering::Relaxed);
+        Share { _permit: permit, bytes: bytes as u64, of: self.queued }
     }
 }
 
 impl Budget {
     pub(super) fn new() -> Self {
-        Budget { encoded: Pool::new(ENCODED * cores::limit()), decoded: Pool::new(DECODED) }
+        Budget {
+            encoded: Pool::new(ENCODED * cores::limit(), &QUEUED_ENCODED),
+            decoded: Pool::new(DECODED, &QUEUED_DECODED),
+        }
     }
 
     /// Reserves room for the bytes of an encoded picture before they are read.
@@ -109,6 +136,20 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_set_aside_is_counted_until_it_is_given_back() {
+        static QUEUED: AtomicU64 = AtomicU64::new(0);
+        let pool = Pool::new(100, &QUEUED);
+        let shares = (pool.share(40).await, pool.share(60).await);
+        assert_eq!(QUEUED.load(Ordering::Relaxed), 100);
+        drop(shares);
+        // It is counted as large as it is, although it takes no more than the whole pool.
+        let share = pool.share(250).await;
+        assert_eq!(QUEUED.load(Ordering::Relaxed), 250);
+        drop(share);
+        assert_eq!(QUEUED.load(Ordering::Relaxed), 0);
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn pictures_of_any_size_come_in_order_and_within_the_budget() {

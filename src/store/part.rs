@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -270,8 +271,17 @@ impl Whole {
             }
         }
         partition.written(&path);
+        COMMITTED.fetch_add(1, Ordering::Relaxed);
         Ok(Named::Done(info))
     }
+}
+
+/// How many parts this process has given a name.
+static COMMITTED: AtomicU64 = AtomicU64::new(0);
+
+/// Returns how many parts this process has committed, to any store.
+pub fn committed() -> u64 {
+    COMMITTED.load(Ordering::Relaxed)
 }
 
 /// How often a part may find the name taken that is free by the list of parts.

@@ -36,6 +36,9 @@ fn units_and_pictures_are_counted_by_scheduler_and_executor() {
     let counted = executor.counted();
     assert_eq!((counted["slots"], counted["units_running"], counted["units_total{outcome=\"done\"}"]), (1, 0, 9));
     assert_eq!((counted["units_total{outcome=\"failed\"}"], counted["items_total{stage=\"embed\"}"]), (0, 33));
+    // A part of each table for each unit; what was set aside for pictures is given back.
+    let queued = ["encoded", "decoded"].map(|queue| counted[&format!("queue_bytes{{queue=\"{queue}\"}}")]);
+    assert_eq!((counted["parts_total"], queued), (2 * 9, [0, 0]), "{counted:?}");
     for process in [&scheduler, &executor] {
         let (head, body) = process.monitored("/metrics");
         assert!(head.starts_with("HTTP/1.1 200") && head.contains("text/plain; version=0.0.4"), "{head}");

@@ -13,15 +13,16 @@ use super::passes::Passes;
 use super::prepared::Prepared;
 use crate::cluster::{self, Count};
 use crate::config::Spec;
-use crate::device::DeviceSettings;
+use crate::device::{self, DeviceSettings, GpuMemory};
 use crate::error::{Context, Error, Kind, Result};
 use crate::panics::guard;
 use crate::pipeline;
 use crate::pipeline::run::Options;
 use crate::runs::lookup::Upto;
+use crate::stage::pool;
 use crate::stage::progress::Progress;
 use crate::stop::Stop;
-use crate::store::{Store, scratch};
+use crate::store::{self, Store, scratch};
 
 /// How many jobs are kept open: a driver has one at a time, and there may be several drivers.
 const OPEN: usize = 2;
@@ -99,14 +100,24 @@ impl cluster::Worker for Worker {
     }
 
     fn counted(&self) -> Vec<Count> {
-        let of_stage = guard(&self.0.counts.of_stage);
-        let counted = |(stage, count): (&String, &u64)| Count {
-            name: "items_total",
-            about: "Pictures, or other items, that a stage has done.",
-            label: ("stage", stage.clone()),
-            count: *count,
+        let items = |(stage, count): (&String, &u64)| {
+            Count::total("items_total", "Pictures, or other items, that a stage has done.", *count).of("stage", stage)
         };
-        of_stage.iter().map(counted).collect()
+        let mut all: Vec<Count> = guard(&self.0.counts.of_stage).iter().map(items).collect();
+        let about = "Parts that the executor has committed to stores.";
+        all.push(Count::total("parts_total", about, store::part::committed()));
+        let queued = |(queue, bytes): (&str, u64)| {
+            Count::now("queue_bytes", "Bytes set aside for pictures between reading and forward.", bytes)
+                .of("queue", queue)
+        };
+        all.extend(pool::queued().map(queued));
+        let gpus = device::gpu_memory();
+        let used = |gpu: &GpuMemory| {
+            Count::now("gpu_memory_used_bytes", "Memory of a GPU that any process uses.", gpu.used).of("gpu", &gpu.gpu)
+        };
+        let total = |gpu: &GpuMemory| Count::now("gpu_memory_bytes", "Memory of a GPU.", gpu.total).of("gpu", &gpu.gpu);
+        all.extend(gpus.iter().map(used).chain(gpus.iter().map(total)));
+        all
     }
 }
 
