@@ -4,7 +4,9 @@ import unittest
 from pathlib import Path
 
 import billion
+from paper import numbers
 from paper.commits import Objects, alone, simulate
+from paper.looks import COMPOSITES, EMBEDDINGS, Part, lists
 from paper.schedule import Workers, pulled, shards
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "scale-billion.md"
@@ -41,18 +43,48 @@ class Deals(unittest.TestCase):
 
 
 class Names(unittest.TestCase):
-    OBJECTS = Objects(latency=0.1, bandwidth=100.0, at_once=1)
+    OBJECTS = Objects(latency=0.1, bandwidth=100.0)
 
     def test_a_writer_alone_puts_each_part_once(self):
-        found = simulate(1, 1.0, 90.0, 1, self.OBJECTS, 200, 0.0, 0)
-        self.assertEqual(found.puts, found.commits)
-        self.assertAlmostEqual(found.computing, alone(1.0, 90.0, self.OBJECTS, False), delta=0.01)
+        for objects in [self.OBJECTS, Objects(latency=0.1, bandwidth=100.0, pages=20)]:
+            found = simulate(1, 1.0, 90.0, objects, 200, 0.0, 0)
+            self.assertEqual(found.puts, found.commits)
+            self.assertAlmostEqual(found.computing, alone(1.0, 90.0, objects, False), delta=0.01)
 
     def test_puts_of_a_partition_go_in_turn(self):
         for writers in [8, 64]:
-            found = simulate(writers, 1.0, 90.0, 1, self.OBJECTS, 200, 0.0, 0)
+            found = simulate(writers, 1.0, 90.0, self.OBJECTS, 200, 0.0, 0)
             self.assertLessEqual(found.commits / found.seconds, 1 / self.OBJECTS.put(90.0))
             self.assertGreater(found.puts / found.commits, writers / 3)
+
+    def test_each_writer_reads_the_footers_of_all_others(self):
+        # Puts take next to nothing: of 8 writers, each reads seven footers while it computes one part.
+        quick = {"latency": 0.1, "bandwidth": 1e9}
+        without, read = (simulate(8, 10.0, 1.0, Objects(**quick, first=first), 400, 0.0, 0) for first in [0.0, 2.0])
+        of_a_part = lambda found: 8 * found.seconds / found.commits
+        self.assertAlmostEqual(of_a_part(read) - of_a_part(without), 7 * 2 * 0.1, delta=0.2)
+
+
+class Looks(unittest.TestCase):
+    # What was counted: parts of 64 rows.
+    SMALL = Part("embeddings", 64, 17_573)
+
+    def test_an_executor_asks_as_often_as_was_counted(self):
+        self.assertEqual(self.SMALL.footer, 2637)
+        self.assertAlmostEqual(self.SMALL.look(26).requests, numbers.COUNTED_GETS, delta=0.1)
+        without = tuple(first + 2 * last for first, last in zip(numbers.FILLING, numbers.FINISHING))
+        self.assertEqual(without, numbers.COUNTED_LISTS)
+        self.assertEqual(lists(1)[0], sum(without) + sum(numbers.LACKING))
+
+    def test_ids_of_a_part_cost_a_request_for_each_row_group(self):
+        self.assertAlmostEqual(self.SMALL.ids.requests, 2, delta=0.1)
+        self.assertAlmostEqual(EMBEDDINGS.ids.requests, 1 + 19, delta=0.3)
+        # 2,048 ids are more than a block.
+        self.assertAlmostEqual(COMPOSITES.ids.requests, 1 + 2, delta=0.1)
+
+    def test_footers_of_few_parts_are_read_once(self):
+        self.assertEqual(EMBEDDINGS.look(numbers.RANGED), EMBEDDINGS.glance)
+        self.assertGreater(EMBEDDINGS.look(numbers.RANGED + 1).requests, EMBEDDINGS.glance.requests + 1)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 from math import ceil, log2
 
 from page import rows
-from paper.numbers import *  # noqa: F403  (names in capitals, `parts`, `id_requests` and `start`)
+from paper.looks import EMBEDDINGS, TABLES, driver, folders, footers, pictures, shard
+from paper.numbers import *  # noqa: F403  (names in capitals, `parts` and `start`)
 from paper.simulated import KINDS, committed
 from paper.words import millions, size, time
 
@@ -23,15 +24,30 @@ def breaks():
             "computed",
         ),
         (
-            ids_full(),
-            f"objects: each process reads the ids of what the others named, {id_requests(PART_ROWS)} GETs a part, and a prefix gives {GETS:,}/s",
-            "no look where shards are ranges of ids; elsewhere ids in an object of their own",
+            1,
+            "**objects: who reads all ids asks for those of one row group after another**: the driver of a cluster at the end, "
+            f"{time(driver(parts()).seconds)} for a billion, and each shard at its own end, {time(shard(parts()).seconds)}",
+            "the rows that footers count; requests side by side",
+        ),
+        (
+            1,
+            f"pictures at an address, an object each: an executor fetches those of a unit before its forwards, {AT_ONCE} at once, in "
+            f"{time(pictures())}; the forwards take {time(UNIT_SECONDS)}",
+            "several units at once (`--slots`), or the next one's meanwhile; no HEAD of what a list has named",
+        ),
+        (
+            footers_last(lambda n: footers(n).seconds),
+            f"objects: a process reads the footers of what the others name, one after another; of {GPUS} executors that takes "
+            f"{time(footers(GPUS).seconds)} a unit, longer than its forwards (shards, whose tables look side by side: from "
+            f"{footers_last(lambda n: own(n).seconds):.0f} on)",
+            f"one reading of a footer for all that it says, {EMBEDDINGS.end.requests:.1f} GETs in place of {EMBEDDINGS.look(GPUS).requests:.1f}; "
+            f"side by side, until those of {gets_full():.0f} GPUs take all {GETS:,}/s of a prefix; no look where nobody else has the range",
         ),
         (
             ends_in_turn(),
-            f"shards end in turn, each by reading what is there of all: 64 take {time(GPUS * start(PICTURES))} for a billion, longer than the "
-            "forwards",
-            "the last one alone looks, by the rows that footers count",
+            f"shards end in turn, each by reading what is there of all: 64 take {time(GPUS * start(PICTURES))} for a billion, on a file system, "
+            "longer than the forwards",
+            "the last one alone looks, by the rows that footers count; or a cluster, whose driver alone looks",
         ),
         (
             INGEST_CORE * HOST_CORES / GPU_RATE,
@@ -41,10 +57,28 @@ def breaks():
     ]
     by_pictures = [
         (
+            LARGEST_PUT / LOGITS,
+            f"objects: a table of one part is put by one request, of {size(LARGEST_PUT)} at most: `prior_logits` and `fusion_logits` are more "
+            f"(`neighbours` from {millions(LARGEST_PUT / NEIGHBOURS)} on, `images` from {millions(LARGEST_PUT / IMAGES)})",
+            "parts by ranges of ids, or an object of several requests",
+        ),
+        (
+            lists_last(FILLING[0] + LACKING[0] + FINISHING[0]),
+            f"objects: a unit waits for {FILLING[0] + LACKING[0] + FINISHING[0]} lists of a table's whole folder, {LISTED:,} names a page, for "
+            f"longer than for its forwards (a part of a shard, for {FINISHING[0]}: from {millions(lists_last(FINISHING[0]))} on)",
+            "lists from the last name on; larger parts",
+        ),
+        (
             turn_full(),
-            "64 processes on one file system: a part gets its name in the store's turn, which reads its folder twice; "
+            "64 processes on one file system: a part gets its name in the store's turn, which reads its folder; "
             f"{2 * RATE / PART_ROWS:.0f} parts/s are to be named (ext4; a network's file system is slower)",
             "a folder a shard; larger parts",
+        ),
+        (
+            folders_last(),
+            f"a cluster on one file system: a unit reads its tables' folders {READINGS} times and asks for the times of all files {STATINGS} times, "
+            "which takes longer than its forwards",
+            "larger parts; one look for all that a unit asks",
         ),
         (
             memory_holds(24 * GB),
@@ -80,13 +114,25 @@ def breaks():
             "cells of cells, and GPUs; or none, since only propagation and `duplicates` read them",
         ),
         (
+            HOST_MEMORY / HOST_GPUS / ROW_KNOWN,
+            f"eight executors of a host of {size(HOST_MEMORY)}: each has the rows of all pictures, {ROW_KNOWN} bytes each, and all "
+            f"{size(HOST_GPUS * ROW_KNOWN * PICTURES)} for a billion",
+            "the rows of a unit, by the span of a row group of `images`",
+        ),
+        (
             memory_holds(HOST_MEMORY),
-            f"a host of {size(HOST_MEMORY)}: {MEMORY_A_PICTURE / KB:.1f} kB a picture, {size(MEMORY_A_PICTURE * PICTURES)} for a billion; and "
-            f"eight shards that begin again, which have all ids of two tables in sets, {size(2 * HOST_GPUS * set_of_ids(PICTURES))}",
+            f"a host of {size(HOST_MEMORY)}: {MEMORY_A_PICTURE / KB:.1f} kB a picture, {size(MEMORY_A_PICTURE * PICTURES)} for a billion (and "
+            f"eight shards that begin again, which have all ids of a table in a set, {size(HOST_GPUS * set_of_ids(PICTURES))})",
             "as for 24 GB; sets of the ids of the shard",
         ),
+        (
+            SPANS * PART_ROWS / len(TABLES),
+            f"a process keeps what the footers of {SPANS:,} parts say, and begins anew if there are more: then a unit reads all again (of three "
+            f"tables, from {millions(SPANS * PART_ROWS / 3)} on)",
+            "larger parts; more of them kept",
+        ),
     ]
-    lines = [[f"{n:,.0f} GPU{'s' if n > 1 else ''}", what, then] for n, what, then in sorted(by_gpus)]
+    lines = [[f"{n:,.0f} GPU{'s' if n > 1 else ''}", what, then] for n, what, then in sorted(by_gpus, key=lambda row: row[0])]
     lines += [[millions(n), what, then] for n, what, then in sorted(by_pictures)]
     return rows(["from:", "what breaks", "what changes then"], lines)
 
@@ -110,9 +156,38 @@ def neighbours_in(seconds):
     return solve(lambda n: neighbours_flop(n) - seconds * HOST_CORES * CORE_FLOPS)
 
 
+# Seconds of a unit's forwards.
+UNIT_SECONDS = PART_ROWS / GPU_RATE
+
+
 def turn_full():
     """Pictures at which naming 64 workers' parts of two tables takes all of the store's one turn."""
-    return solve(lambda n: 2 * RATE / PART_ROWS * (2 * n / PART_ROWS / ENTRIES + NAMED) - 1)
+    return solve(lambda n: 2 * RATE / PART_ROWS * (n / PART_ROWS / ENTRIES + NAMED) - 1)
+
+
+def lists_last(times):
+    """Pictures whose parts' names take as long to list so many times as a unit's forwards."""
+    return solve(lambda n: times * n / PART_ROWS / LISTED * LATENCY - UNIT_SECONDS)
+
+
+def folders_last():
+    """Pictures whose parts' folders take as long to read on a file system as a unit's forwards."""
+    return solve(lambda n: folders(n / PART_ROWS) - UNIT_SECONDS)
+
+
+def footers_last(seconds):
+    """GPUs of which the footers take as long as a unit's forwards."""
+    return solve(lambda n: seconds(n) - UNIT_SECONDS)
+
+
+def own(gpus):
+    """The footers that a shard reads of the parts of `embeddings` that the others name while it computes one."""
+    return EMBEDDINGS.look(gpus - 1).times(gpus - 1)
+
+
+def gets_full():
+    """GPUs whose parts' footers, read by all others, take all GETs of a prefix."""
+    return solve(lambda n: n * n * GPU_RATE / PART_ROWS * EMBEDDINGS.look(n).requests - GETS)
 
 
 def ends_in_turn():
@@ -120,13 +195,8 @@ def ends_in_turn():
     return solve(lambda n: n * start(PICTURES) - PICTURES / (n * GPU_RATE))
 
 
-def ids_full():
-    """GPUs whose parts, read by all others, take all GETs of a prefix."""
-    return solve(lambda n: n * n * GPU_RATE / PART_ROWS * id_requests(PART_ROWS) - GETS)
-
-
 def gpus_of(share, rows, row):
-    return next(n for n in range(1, GPUS + 1) if committed(n, rows, row).computing < share)
+    return next(n for n in range(1, GPUS + 1) if committed(n, rows, row, 0).computing < share)
 
 
 def solve(of):

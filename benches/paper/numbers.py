@@ -26,10 +26,24 @@ EVALUATION_OF_100_000 = 64.3  # seconds on two cores
 # takes 4.3 s of a core, of which 0.45 s are its start (`SELECT 1`).
 KNOWN = MEASURED / (4.3 - 0.45)
 # Measured for this page on its disk (ext4): entries a second of a folder of 100,000, read and sorted in Python; seconds of a link, an unlink and a
-# sync of the folder.
-ENTRIES, NAMED = 100_000 / 0.115, 0.004
+# sync of the folder; files a second of such a folder that are asked for their size and times.
+ENTRIES, NAMED, STATED = 100_000 / 0.115, 0.004, 100_000 / 0.23
 # Measured for this page on moto, a stand-in for S3, through boto3 and one connection on the same machine, beside other work: requests a second.
 STAND_IN = {"HEADs": 154, "GETs of 100 bytes": 186, "puts of a new name": 112, "refused puts": 52, "lists after a name": 57}
+# Counted for this page on moto, of `embed --cluster` with an executor that found 26 parts of 64 rows of each table and did two units: what it asked
+# for of each part that another had named, in its first unit alone; its lists, a unit, of the two tables' folders and of folders with nothing in them.
+# It asked for no HEAD, and for no ids.
+COUNTED_GETS, COUNTED_LISTS = 3, (7, 3)
+# The same lists by what asks for them: src/stage/frozen/fill.rs, `fill`, which comes before the forwards, and `lacking`, where pictures are at an
+# address; src/store/once.rs, `finish`, of each of two tables. Each is (lists of a table's folder, lists of crops or of the quarantine).
+FILLING, LACKING, FINISHING = (3, 1), (2, 1), (2, 1)
+# On a file system, readings of a folder: `fill`'s; what begins a part, which looks for what is left of others, and `finish`'s. `span::may_have` asks
+# for the times of each file as `fill` lists it, and as `finish` first does.
+READINGS, STATINGS = 3 + 2 * (1 + 2), 3 + 2
+# Measured for this page: footers of parts of 64 rows that this version wrote, less their one row group; what a row group takes of one; bytes of an id
+# in its column.
+FOOTER, FOOTER_GROUP = {"embeddings": 1931, "composites": 1566}, {"embeddings": 706, "composites": 549}
+ID_STORED = 36
 # benches/README.md, SQL at ten million rows on two cores: seconds; docs/scale.md: what `sql` allocates for the same join, at two sizes.
 JOIN, CHANGED = 10_000_000 / 3.22, 10_000_000 / 0.17
 JOIN_A_ROW, MEMORY_OF_SQL = (474 - 140) * MB / (MEASURED - 100_000), 4 * GB
@@ -43,17 +57,24 @@ CORE_FLOPS = 91e9  # products of one core in fp32: 182 GFLOP/s on two
 # src/stage/frozen/parts.rs, src/store/encoding.rs; parquet 59.3: SerializedFileWriter::next_row_group; arrow 59.3:
 # GenericByteArray::from_iter_values.
 PART_ROWS, GROUP_BYTES, GROUP_ROWS, GROUPS_A_FILE, TEXT_BYTES, ID_LETTERS = 2048, 32 << 20, 1 << 17, 2**15 - 1, 2**31 - 1, 64
+# src/objects/client.rs, src/objects/bucket.rs: bytes of a piece of an object that is fetched as a whole, and pieces at once.
+PIECE, PIECES = 4 << 20, 4
+# src/store/replica: bytes of a block that is asked for at once, and objects whose blocks are kept; src/store/span.rs: parts whose spans are kept;
+# src/cluster/driver.rs: units of a job; docs/cluster.md: bytes of a unit in its plan.
+BLOCK, RANGED, SPANS, UNITS_A_JOB, UNIT = 64 << 10, 16, 1 << 20, 10_000, 400
+# Bytes of a row of `images` that a process has read (src/stage/pictures.rs, `Picture`), its id as text, and a path, whose length is assumed.
+ROW_KNOWN = 128 + 64 + 64
+AT_ONCE = 16  # src/objects/listing.rs: objects that are asked for at once, of pictures alone
 CELL, LOOKED_INTO, SAMPLED, ROUNDS = 512, 24, 64, 6  # src/fusion/neighbours/cells.rs
 
 # Assumed.
 HOST_GPUS, HOST_CORES, HOST_MEMORY, HOST_DISK, HOST_NETWORK = 8, 128, 1 * TB, 30 * TB, 12.5 * GB
 PICTURE = 110 * KB
-LARGER_PART, FEW_UNITS = 8192, 512
+LARGER_PART, LARGEST_PART, FEW_UNITS = 8192, 16_384, 512
 SPREAD, SLOW, SLOWNESS = 0.1, 2 / 64, 2.0
-NOTICED, SPOT, START = 180, 0.1 / HOUR, 10  # seconds, of a second, seconds
-AT_ONCE = 16
+NOTICED, SPOT, START = 15, 0.1 / HOUR, 10  # seconds (the default of `--executor-timeout`), of a second, seconds
 # Published: Amazon S3, and 419 interruptions of 16,384 GPUs in 54 days.
-LATENCY, REQUEST, PUTS, GETS, LISTED = 0.1, 90 * MB, 3500, 5500, 1000
+LATENCY, REQUEST, PUTS, GETS, LISTED, LARGEST_PUT = 0.1, 90 * MB, 3500, 5500, 1000, 5 * GB
 PRICE_PUT, PRICE_GET = 0.005 / 1000, 0.0004 / 1000
 PRICES_STORED = [(50 * TB, 0.023 / GB), (450 * TB, 0.022 / GB), (float("inf"), 0.021 / GB)]
 AMAZON = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html"
@@ -77,11 +98,8 @@ def parts(rows=PART_ROWS):
     return ceil(PICTURES / rows)
 
 
-def id_requests(rows, row=EMBEDDING):
-    """Requests that read the ids of a part: its footer, and a column's piece of each row group."""
-    return 1 + ceil(rows / max(1, GROUP_BYTES // int(row)))
-
-
 def start(pictures):
-    """Seconds until a shard that begins again computes, and that its end takes: it reads the rows of all pictures, and their ids in the tables."""
+    """Seconds until a shard that begins again computes, and that its end takes, on a file system: it reads the rows of all pictures, and their ids in
+    the tables (src/stage/frozen/composites.rs, `compare_what_is_read`; src/pipeline/shard.rs, `missing`). An executor that begins again reads the
+    rows and footers alone, which is taken to last as long."""
     return START + pictures / KNOWN

@@ -3,7 +3,8 @@
 from math import ceil
 
 from page import rows
-from paper.numbers import *  # noqa: F403  (names in capitals, `parts`, `id_requests` and `start`)
+from paper.looks import COMPOSITES, EMBEDDINGS, looks
+from paper.numbers import *  # noqa: F403  (names in capitals, `parts` and `start`)
 from paper.words import size, time
 
 
@@ -20,7 +21,8 @@ def goes_in():
             [
                 "**a GPU**: pictures/s",
                 f"{GPU_RATE:,.0f}",
-                f"**assumed**: {TFLOPS} TFLOP/s, as one H200 reached with L/14; whole runs of nine seconds had {WHOLE_PROCESS:,.0f}",
+                f"**assumed**: {TFLOPS} TFLOP/s, as one H200 reached with L/14; whole runs of nine seconds had {WHOLE_PROCESS:,.0f}, which makes "
+                f"hours {GPU_RATE / WHOLE_PROCESS:.1f} times as many",
             ],
             ["64 GPUs: pictures/s; all pictures", f"{RATE:,.0f}; {PICTURES / RATE / HOUR:.1f} h", "nothing but forwards"],
             [
@@ -35,9 +37,25 @@ def goes_in():
             ],
             ["a process that looks what is there", f"{round(KNOWN, -3):,.0f} pictures/s", "measured for this page: `run --dry-run` at 1.28 million"],
             [
-                "a folder's entry: read and sorted; a name given and synced",
-                f"{1e6 / ENTRIES:.1f} µs; {NAMED * 1000:.0f} ms",
+                "a folder's entry: read and sorted; its times asked for; a name given and synced",
+                f"{1e6 / ENTRIES:.1f} µs; {1e6 / STATED:.1f} µs; {NAMED * 1000:.0f} ms",
                 "measured for this page, ext4",
+            ],
+            [
+                "a footer of `embeddings`, of `composites`; an id in its column",
+                f"{EMBEDDINGS.footer:,} bytes of {EMBEDDINGS.groups} row groups, {COMPOSITES.footer:,} of {COMPOSITES.groups}; {ID_STORED} bytes",
+                f"measured for this page, of parts of one group: {FOOTER_GROUP['embeddings']} and {FOOTER_GROUP['composites']} bytes a group; "
+                "**assumed**: a part's last block of 64 KiB is half full",
+            ],
+            [
+                "an executor on objects: of a part that another named; a unit",
+                f"{COUNTED_GETS} GETs, once; {COUNTED_LISTS[0]} lists of the two tables' folders, {COUNTED_LISTS[1]} of empty ones, no HEAD, no ids",
+                "counted for this page on the stand-in, by `embed --cluster` on pictures in a folder",
+            ],
+            [
+                "a row of `images` that an executor has read",
+                f"{ROW_KNOWN} bytes",
+                "the sizes of its fields, with a path of 64 letters: **assumed**",
             ],
             [
                 f"a stand-in for S3: {', '.join(STAND_IN)}",
@@ -51,17 +69,21 @@ def goes_in():
             ],
             ["a picture's file", size(PICTURE), "assumed: ImageNet's mean"],
             [
-                "objects: first byte; one request; a prefix; a page of names",
-                f"{LATENCY * 1000:.0f} ms; {REQUEST / MB:.0f} MB/s; {PUTS:,} puts, {GETS:,} gets/s; {LISTED:,}",
+                "objects: first byte; one request; a prefix; a page of names; the largest put",
+                f"{LATENCY * 1000:.0f} ms; {REQUEST / MB:.0f} MB/s; {PUTS:,} puts, {GETS:,} gets/s; {LISTED:,}; {size(LARGEST_PUT)}",
                 f"published: [rates]({AMAZON}), [one request]({REQUESTS}), [prices](https://aws.amazon.com/s3/pricing/)",
             ],
             [
                 "failures of a GPU",
-                f"one in {1 / HARDWARE / YEAR:.1f} years",
+                f"one in {1 / HARDWARE / YEAR:.1f} years: in one of {1 / (HARDWARE * PICTURES / GPU_RATE):.0f} such runs",
                 "published: 419 of 16,384 GPUs in 54 days ([Llama 3](https://arxiv.org/abs/2407.21783))",
             ],
             ["the same, of spot machines", "one in 10 h", "assumed, and harsh: a tenth of them each hour"],
-            ["units' times; slow workers", f"± {SPREAD:.0%}; {round(SLOW * GPUS)} of {GPUS} take {SLOWNESS:.0f} times as long", "assumed"],
+            [
+                "units' times; slow workers; a unit is given to another after",
+                f"± {SPREAD:.0%}; {round(SLOW * GPUS)} of {GPUS} take {SLOWNESS:.0f} times as long; {time(NOTICED)}",
+                "assumed",
+            ],
         ],
     )
 
@@ -100,33 +122,21 @@ def keeps():
 
 
 def costs():
-    """What it costs to list, to ask, to deal out work and to shuffle."""
-    count, requests = parts(), id_requests(PART_ROWS)
+    """What each process looks at; and what it costs to list, to ask, to deal out work and to shuffle."""
+    count, ids = parts(), EMBEDDINGS.ids.times(parts())
     units = ceil(PICTURES / LARGER_PART)
     pages = ceil(count / LISTED)
-    everyone = GPUS * count * requests
     heap = GPUS * CLASSES * 16 * 80
-    return rows(
+    other = rows(
         ["what", "how many", "takes", "$:"],
         [
-            ["listing the parts of one table", f"{pages:,} pages in turn", time(pages * LATENCY), f"{pages * PRICE_PUT:.3f}"],
+            ["a list of all parts of a table", f"{pages:,} pages in turn", time(pages * LATENCY), f"{pages * PRICE_PUT:.3f}"],
             [
-                "a HEAD of each",
-                f"{count:,}",
-                f"{time(count * LATENCY)} in turn, {time(count * LATENCY / AT_ONCE)} by {AT_ONCE} at once",
-                f"{count * PRICE_GET:.2f}",
-            ],
-            [
-                "ids of all parts, by one process",
-                f"{count * requests / 1e6:.1f} million GETs: {requests} a part, one for each row group of 32 MB",
-                f"{time(count * requests / GETS)} at {GETS:,}/s; {time(PICTURES / KNOWN)} of a core, rows of `images` included",
-                f"{count * requests * PRICE_GET:.0f}",
-            ],
-            [
-                "the same by each of 64, as now",
-                f"{everyone / 1e6:.0f} million GETs",
-                f"{time(everyone / GETS)} at {GETS:,}/s",
-                f"{everyone * PRICE_GET:.0f}",
+                "ids of all parts of `embeddings`, once",
+                f"{ids.requests / 1e6:.1f} million GETs: {EMBEDDINGS.ids.requests:.1f} a part, one for each row group of 32 MB",
+                f"{time(ids.seconds)} in turn; {time(ids.requests / GETS)} at {GETS:,}/s; {time(PICTURES / KNOWN)} of a core on a file system, "
+                "other rows included",
+                f"{ids.requests * PRICE_GET:.0f}",
             ],
             [
                 "putting all parts of `embeddings`",
@@ -134,7 +144,19 @@ def costs():
                 f"{RATE * EMBEDDING / GB:.0f} GB/s of 64 GPUs",
                 f"{count * PRICE_PUT:.2f}",
             ],
+            [
+                "names alone in turn, by puts of a small object",
+                f"{1 / LATENCY:.0f} a second",
+                f"{GPUS} GPUs make {RATE / PART_ROWS:.0f} parts of {PART_ROWS:,} a second, or {RATE / LARGEST_PART:.1f} of {LARGEST_PART:,}",
+                f"{count * PRICE_PUT:.2f}",
+            ],
             [f"a work list of ranges of ids, {LARGER_PART:,} pictures each", f"{units:,} lines, {size(units * 100)}", "a second", "0.00"],
+            [
+                "the units of a cluster, as many as parts",
+                f"{count:,}, {size(count * UNIT)}",
+                f"{ceil(count / UNITS_A_JOB)} jobs of {UNITS_A_JOB:,} units, one after another",
+                "–",
+            ],
             ["a work list that names each picture and its place", f"{PICTURES:,} lines", f"{size(PICTURES * 100)}: a table, not a message", "–"],
             [
                 "the scheduler: units, leases, 64 workers",
@@ -159,6 +181,7 @@ def costs():
             ["`balanced`: sums over pictures, each round", size(GPUS * CLASSES * 8), "a message", "–"],
         ],
     )
+    return f"{looks()}\n\n{other}"
 
 
 def passes():
@@ -176,6 +199,11 @@ def passes():
                 "steps of `head` on one GPU, batches of 16 (of 64)",
                 "–",
                 f"{time(PICTURES / 16 * HEAD_STEP_16)} ({time(PICTURES / 64 * HEAD_STEP_64)})",
+            ],
+            [
+                f"both, {PASSES} times",
+                size(PASSES * 2 * TOKENS * PICTURES),
+                f"{time(PASSES * PICTURES / 16 * HEAD_STEP_16)} of one GPU",
             ],
             [
                 "logits written, both tables read, the statement",
