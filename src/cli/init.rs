@@ -54,8 +54,9 @@ pub(super) struct Init {
     #[arg(hide = true, value_name = "PICTURES")]
     more: Vec<PathBuf>,
 
-    /// The CLIP: a Hugging Face directory, a .safetensors file, or ORG/NAME on the hub; by default
-    /// the only one beside the pipeline file, or else in the hub's cache
+    /// The CLIP: a Hugging Face directory, a .safetensors file, ORG/NAME on the hub, or
+    /// s3://BUCKET/FOLDER; by default the only one beside the pipeline file, or else in the hub's
+    /// cache
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     model: Option<PathBuf>,
 

@@ -270,7 +270,9 @@ fn of_objects(name: &str, text: &str, path: &Path, must: Must) -> Result<Option<
         // A server of HTTP does not say which files a model has.
         Must::BeModel | Must::BeModelFolder if !path.exists() && Name::parse(text).is_none() => {
             let is_of_http = |address: &Address| address.service() == Service::Http;
-            Address::parse(text).filter(|address| !address.as_ref().is_ok_and(is_of_http))
+            let address = Address::parse(text).filter(|address| !address.as_ref().is_ok_and(is_of_http));
+            let is_pattern = address.is_some() && pattern::folder(path).is_some();
+            if is_pattern { Some(Err("which is a pattern, and a model is one folder".to_owned())) } else { address }
         }
         _ => None,
     };

@@ -19,7 +19,12 @@ const CREDENTIAL: usize = 8;
 
 /// Returns the error of `doing` something with an address of pictures: `cannot list`.
 pub(super) fn refused(doing: &str, address: &Address, error: &Theirs) -> Error {
-    worded(doing, address, error, "Without a network, name the folder that was fetched, which `images` has")
+    worded(
+        doing,
+        address,
+        error,
+        "Without a network, name what was fetched: of pictures, `images` has the paths; all of it is below `objects` in MICROCLIP_CACHE",
+    )
 }
 
 /// Returns the error of `doing` something with an object of a store of results.

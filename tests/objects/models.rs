@@ -68,7 +68,13 @@ fn an_address_without_a_model_is_refused() {
     hint: is that its name? Names of objects tell capital letters from small ones
     exit code 1
     ");
-    store.pipeline.replace("s3://birds/nothing", "https://example.org/clip");
+    store.pipeline.replace("s3://birds/nothing", "s3://birds/models/*");
+    insta::assert_snapshot!(store.refused("run"), @r"
+    error: DIR/pipeline.toml:7: 'model.path' is s3://birds/models/*, which is a pattern, and a model is one folder
+    hint: a model is at s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or az://CONTAINER/FOLDER
+    exit code 2
+    ");
+    store.pipeline.replace("s3://birds/models/*", "https://example.org/clip");
     insta::assert_snapshot!(store.refused("run"), @r"
     error: DIR/pipeline.toml:7: 'model.path' is https://example.org/clip, which is an address, and no path
     hint: a model is read from folders and files of this machine, from stores of objects as s3://BUCKET/FOLDER, gs:// or az://, and from the hub as ORG/NAME: fetch it first

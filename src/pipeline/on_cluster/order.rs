@@ -112,7 +112,8 @@ impl Table {
         let names = names.into_iter().collect::<Vec<_>>().join(", ");
         let what = format!("`{}` would be made of other {names} here than at the driver", self.name);
         Err(Error::new(Kind::Model, what).hint(
-            "the same model must lie under the same path on every machine, or be named on the hub as hf://OWNER/NAME",
+            "the same model must lie under the same path on every machine, or be named on the hub as hf://OWNER/NAME, or lie at an \
+             address, where it stays as it is while executors work",
         ))
     }
 }

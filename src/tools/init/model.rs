@@ -80,7 +80,13 @@ fn at_address(model: &Path) -> Result<bool> {
         let what = format!("--model is '{}', {why}", in_line(&model.to_string_lossy()));
         Error::new(Kind::Usage, what).hint(MODELS)
     })?;
-    Ok(address.is_some_and(|address| address.service() != Service::Http))
+    match address {
+        Some(address) if address.service() == Service::Http => {
+            let what = format!("--model is {address}, and a server of HTTP does not say which files it has");
+            Err(Error::new(Kind::Usage, what).hint(MODELS))
+        }
+        address => Ok(address.is_some()),
+    }
 }
 
 /// Returns the folders beside the pipeline file that look like a CLIP's.
