@@ -29,9 +29,9 @@
 //! language_model  asking a language model, and finding the sentences in its answer
 //! objects    S3, Google's and Azure's stores, and servers of HTTP: pictures into a folder, objects read and written
 //! hub        models and data sets of the Hugging Face Hub: names, cache, fetching
-//! text       words, numbers and paths as people write and mistype them, small text files of users
 //! memory     how much memory to plan with
 //! net        an HTTP client, requests that a stop ends, when to ask again, where a secret may go
+//! text       words, numbers and paths as people write and mistype them, small text files of users
 //! panics     turning panics into errors
 //! stop       the flag that asks running work to stop
 //! error      what went wrong, where, and what to do

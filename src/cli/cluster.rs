@@ -11,7 +11,7 @@ use super::common::runtime;
 use super::printer::Printer;
 use super::{EXIT_CODES, serve, size};
 use crate::cli::signal;
-use crate::cluster::{self, Address, Executing, Joining, Scheduling, Serving, TOKEN};
+use crate::cluster::{self, Address, Executing, Host, Joining, Scheduling, Serving, TOKEN};
 use crate::device::{DeviceChoice, DeviceSettings};
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::on_cluster::Worker;
@@ -146,7 +146,7 @@ struct Executor {
 
     /// What others reach that address by, if not by itself
     #[arg(long, value_name = "HOST", help_heading = "Statements")]
-    host: Option<String>,
+    host: Option<Host>,
 
     /// This executor's certificate, and those that signed it, as PEM, where the scheduler has TLS
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_key", help_heading = "Statements")]
@@ -231,16 +231,25 @@ impl ByCluster {
 impl Cluster {
     pub(super) fn execute(&self, printer: &Printer) -> Result<()> {
         let (stop, progress) = (Stop::default(), printer.progress());
-        signal::watch(stop.clone(), progress.clone())?;
         match &self.process {
-            Process::Scheduler(scheduler) => cluster::schedule(&scheduler.settings(), &stop, *printer),
+            Process::Scheduler(scheduler) => {
+                signal::watch_saying("stopping", stop.clone(), progress)?;
+                cluster::schedule(&scheduler.settings(), &stop, *printer)
+            }
             Process::Executor(executor) => {
+                signal::watch(stop.clone(), progress.clone())?;
                 let device = executor.device();
                 device.set_limits();
                 let runtime = runtime()?;
-                let worker = Worker::new(device, stop.clone(), progress, runtime.handle()?);
-                let ended = cluster::execute(&executor.settings(), Arc::new(worker), &stop, *printer);
-                // A unit that hangs is not waited for.
+                let worker = Arc::new(Worker::new(device, stop.clone(), progress, runtime.handle()?));
+                let ended = cluster::execute(&executor.settings(), worker.clone(), &stop, *printer);
+                if let Err(error) = &ended
+                    && cluster::Worker::running(worker.as_ref()) > 0
+                {
+                    // A unit that hangs is not waited for, and may go on at any moment.
+                    printer.error(error);
+                    signal::leave(error.kind().exit_code());
+                }
                 runtime.shutdown_background();
                 ended
             }

@@ -18,6 +18,11 @@ const STOPPING: &str = "stopping after the part in hand; press Ctrl-C again to s
 /// # Errors
 /// Returns [`Kind::System`] if the operating system refuses a thread or a handler.
 pub fn watch(stop: Stop, progress: Arc<dyn Progress>) -> Result<()> {
+    watch_saying(STOPPING, stop, progress)
+}
+
+/// Listens like [`watch`], on behalf of what says this as it stops.
+pub(super) fn watch_saying(stopping: &'static str, stop: Stop, progress: Arc<dyn Progress>) -> Result<()> {
     let refused = || "cannot listen for Ctrl-C".to_owned();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().context(Kind::System, refused)?;
     let (interrupt, terminate) = {
@@ -36,7 +41,7 @@ pub fn watch(stop: Stop, progress: Arc<dyn Progress>) -> Result<()> {
                 end_now();
             }
             stop.request();
-            progress.say(STOPPING);
+            progress.say(stopping);
         }
     };
     std::thread::Builder::new()
@@ -50,6 +55,11 @@ pub fn watch(stop: Stop, progress: Arc<dyn Progress>) -> Result<()> {
 /// compute. Parts on disk are complete or absent at any moment, so only the current part is lost.
 fn end_now() -> ! {
     let _ = writeln!(std::io::stderr(), "stopped at once; the part in hand is lost, what was finished is kept");
+    leave(Kind::Interrupted.exit_code())
+}
+
+/// Ends the process, as [`end_now`] does.
+pub(super) fn leave(code: u8) -> ! {
     // SAFETY: POSIX's `_exit` takes any status, touches no memory of ours and does not return.
-    unsafe { libc::_exit(i32::from(Kind::Interrupted.exit_code())) }
+    unsafe { libc::_exit(i32::from(code)) }
 }

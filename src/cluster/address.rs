@@ -17,8 +17,8 @@ const PRIVATE: &str = "df+tls://";
 
 impl Address {
     /// Returns the address of a scheduler that listens here.
-    pub fn new(host: String, port: u16, tls: bool) -> Self {
-        Address { host, port, tls }
+    pub fn new(host: &Host, port: u16, tls: bool) -> Self {
+        Address { host: host.to_string(), port, tls }
     }
 
     /// Returns the host, without the brackets of an address of IPv6.
@@ -72,12 +72,36 @@ impl FromStr for Address {
     }
 }
 
-/// Returns the host that an IP is in an address: one of IPv6 stands in brackets.
-#[cfg(feature = "cluster")]
-pub(super) fn host_of(ip: IpAddr) -> String {
-    match ip {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("[{ip}]"),
+/// What others reach a machine by: a name, or an IP address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host(String);
+
+impl From<IpAddr> for Host {
+    /// As it stands in an address: one of IPv6 in brackets.
+    fn from(ip: IpAddr) -> Host {
+        Host(match ip {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        })
+    }
+}
+
+impl FromStr for Host {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<IpAddr>() {
+            Ok(ip) if ip.is_unspecified() => Err("that means every address, and is none that others reach".to_owned()),
+            Ok(ip) => Ok(ip.into()),
+            Err(_) if is_host(text) => Ok(Host(text.to_owned())),
+            Err(_) => Err("a name or an IP address, without a scheme and a port".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -102,6 +126,17 @@ mod tests {
         }
         for elsewhere in ["df://10.0.0.1:1", "df://localhost.example.org:1", "df://[fe80::1]:1", "df://0.0.0.0:1"] {
             assert!(!is_here(elsewhere), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_ip_and_nothing_around_it() {
+        for (text, host) in [("gpu-1", "gpu-1"), ("10.0.0.1", "10.0.0.1"), ("::1", "[::1]"), ("[fe80::1]", "[fe80::1]")]
+        {
+            assert_eq!(text.parse::<Host>().unwrap().to_string(), host);
+        }
+        for text in ["", " ", "http://a", "a:1", "a/b", "[::1", "[a]", "0.0.0.0", "::"] {
+            assert!(text.parse::<Host>().is_err(), "{text}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ballista_core::config::BALLISTA_JOB_NAME;
-use ballista_core::extension::SessionConfigHelperExt;
+use ballista_core::extension::{SessionConfigExt, SessionConfigHelperExt};
 use ballista_core::serde::protobuf::execute_query_params::Query;
 use ballista_core::serde::protobuf::execute_query_result::Result as Answer;
 use ballista_core::serde::protobuf::job_status::Status as State;
@@ -112,7 +112,7 @@ impl Driver {
     ) -> Result<Ended> {
         let plan = encoded(plan).context(Kind::Internal, || CANNOT_WRITE.to_owned())?;
         let settings = session().set_str(UNITS_OF_A_TASK, "1");
-        let id = self.submit(asked(name, plan, &settings), stop, watch).await?;
+        let id = self.submit(self.asked(name, plan, &settings), stop, watch).await?;
         let ended = self.finished(&id, stop, watch, received).await.map(|finished| match finished {
             Finished::Done(_) => Ended::Done,
             Finished::Forgotten | Finished::Again => Ended::Forgotten,
@@ -123,6 +123,19 @@ impl Driver {
             let _ = tokio::time::timeout(CANCEL, cancelled).await;
         }
         ended
+    }
+
+    /// Returns the question to compute a plan, as the job of that name.
+    pub(super) fn asked(&self, name: &str, plan: Vec<u8>, settings: &SessionConfig) -> ExecuteQueryParams {
+        // Settings of a job take the place of an executor's own.
+        let has_tls = self.joining.scheduler.has_tls();
+        let settings = settings.clone().set_str(BALLISTA_JOB_NAME, name).with_ballista_use_tls(has_tls);
+        ExecuteQueryParams {
+            query: Some(Query::PhysicalPlan(plan)),
+            settings: settings.to_key_value_pairs(),
+            session_id: name.to_owned(),
+            operation_id: name.to_owned(),
+        }
     }
 
     /// Submits a job, and returns its id.
@@ -208,16 +221,6 @@ pub(super) fn encoded(plan: Arc<dyn ExecutionPlan>) -> datafusion::error::Result
     let mut bytes = Vec::new();
     PhysicalPlanNode::try_from_physical_plan(plan, &Codec::default())?.try_encode(&mut bytes)?;
     Ok(bytes)
-}
-
-/// Returns the question to compute a plan, as the job of that name.
-pub(super) fn asked(name: &str, plan: Vec<u8>, settings: &SessionConfig) -> ExecuteQueryParams {
-    ExecuteQueryParams {
-        query: Some(Query::PhysicalPlan(plan)),
-        settings: settings.clone().set_str(BALLISTA_JOB_NAME, name).to_key_value_pairs(),
-        session_id: name.to_owned(),
-        operation_id: name.to_owned(),
-    }
 }
 
 /// What the answer about a job says in headers.

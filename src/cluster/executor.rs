@@ -28,7 +28,7 @@ use super::scheduler::{LONGEST, knowing, session};
 use super::travelling::store_of;
 use super::watched::text;
 use super::{Count, Executing, Worker};
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::net::server::{Monitors, Watched, runtime};
 use crate::net::{Told, machine, random};
 use crate::stop::{OFTEN, Stop};
@@ -75,11 +75,12 @@ async fn executing(settings: &Executing, worker: Arc<dyn Worker>, stop: &Stop, t
         return Err(stopped());
     }
     health.store(true, Ordering::Relaxed);
-    told.note(&format!("{id} takes {} at a time from {}", units(settings.slots), settings.joining.scheduler));
-
     // Rows of Ballista's own, a few bytes a unit, which nobody fetches.
     let folder = tempfile::Builder::new().prefix("microclip-executor-").tempdir();
-    let folder = folder.context(Kind::System, || "cannot make a temporary folder".to_owned())?;
+    let cannot = || format!("cannot make a folder in {}", std::env::temp_dir().display());
+    let folder = folder.map_err(|cause| {
+        Error::new(Kind::System, cannot()).cause(cause).hint("the variable TMPDIR names another place for it")
+    })?;
     let place = folder.path().to_string_lossy().into_owned();
     let (host, port, serving) = match Port::open(settings).await? {
         Ok(port) => (port.host.clone(), port.port, port.serve(place.clone(), &settings.joining).boxed()),
@@ -88,6 +89,7 @@ async fn executing(settings: &Executing, worker: Arc<dyn Worker>, stop: &Stop, t
             (machine(), 0, std::future::pending().boxed())
         }
     };
+    told.note(&format!("{id} takes {} at a time from {}", units(settings.slots), settings.joining.scheduler));
     let bounds = Bounds::new(settings.memory)?;
     let engine = Guarded::new(id.clone(), told.clone());
     let pieces = engine.pieces();

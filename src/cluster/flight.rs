@@ -18,7 +18,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Endpoint, Server};
 use tonic::{Request, Status};
 
-use super::address::host_of;
+use super::address::Host;
 use super::scheduler::LONGEST;
 use super::{Executing, Joining, Serving};
 use crate::error::{Context, Error, Kind, Result};
@@ -56,11 +56,13 @@ pub(super) fn endpoint(joining: &Joining) -> Result<EndpointOverrideFn> {
             .timeout(ANSWER)
             .http2_keep_alive_interval(ALIVE)
             .keep_alive_timeout(ANSWER);
-        Ok(match &tls {
+        match &tls {
+            // Whoever asks for it: rows of a cluster that has TLS are fetched through it alone.
+            Some(_) if endpoint.uri().scheme_str() != Some("https") => Err("the cluster has TLS".into()),
             // The certificate is of the host that is connected to.
-            Some(tls) => endpoint.tls_config(tls.clone())?,
-            None => endpoint,
-        })
+            Some(tls) => Ok(endpoint.tls_config(tls.clone())?),
+            None => Ok(endpoint),
+        }
     }))
 }
 
@@ -109,12 +111,12 @@ impl Port {
         };
         let (listener, address) = listen(SocketAddr::new(ip, 0)).await?;
         let host = match (host, address.ip()) {
-            (Some(host), _) => host.clone(),
+            (Some(host), _) => host.to_string(),
             (None, ip) if ip.is_unspecified() => {
                 return Err(Error::new(Kind::Usage, format!("{ip} is no address that others reach"))
                     .hint("--host says what they do reach"));
             }
-            (None, ip) => host_of(ip),
+            (None, ip) => Host::from(ip).to_string(),
         };
         Ok(Ok(Port { listener, access, host, port: address.port() }))
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ballista_core::serde::protobuf::GetJobStatusParams;
 use ballista_core::serde::protobuf::scheduler_grpc_client::SchedulerGrpcClient;
+use rustls::CertificateError;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -116,7 +117,8 @@ pub(super) fn failed(joining: &Joining, status: Status) -> Error {
         Code::Unauthenticated => Error::new(Kind::Usage, format!("the scheduler {place} wants another token"))
             .hint("it is the one that `cluster scheduler` was given, or says where it has made it"),
         Code::PermissionDenied => {
-            Error::new(Kind::Usage, format!("the scheduler {place} refuses it: {}", status.message()))
+            Error::new(Kind::Query, format!("the scheduler {place} refuses statements: {}", status.message()))
+                .hint("docs/cluster.md says what an executor needs for them; without that one, others take them")
         }
         Code::Unimplemented | Code::InvalidArgument | Code::FailedPrecondition => {
             Error::new(Kind::Usage, format!("{place} is no scheduler of this version: {}", status.message()))
@@ -124,9 +126,7 @@ pub(super) fn failed(joining: &Joining, status: Status) -> Error {
         }
         _ => match innermost(&status) {
             Some(Innermost::Tls(error)) => {
-                Error::new(Kind::Usage, format!("cannot trust the scheduler {place}: {error}")).hint(
-                    "--cluster-ca takes the certificates that signed its own; write df:// for one that prints that",
-                )
+                Error::new(Kind::Usage, format!("cannot trust the scheduler {place}: {error}")).hint(distrust(&error))
             }
             innermost => {
                 let reason = match innermost {
@@ -141,6 +141,22 @@ pub(super) fn failed(joining: &Joining, status: Status) -> Error {
                 })
             }
         },
+    }
+}
+
+/// Returns what to do about a certificate that is not trusted.
+fn distrust(error: &rustls::Error) -> &'static str {
+    use CertificateError::{
+        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext,
+    };
+    match error {
+        rustls::Error::InvalidCertificate(
+            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
+        ) => "start the scheduler with a certificate that is valid now; is this machine's clock right?",
+        rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
+            "connect by a name or address that the scheduler's certificate has, or give it one that has this one"
+        }
+        _ => "--cluster-ca takes the certificates that signed its own; write df:// for one that prints that",
     }
 }
 

@@ -64,7 +64,7 @@ use async_trait::async_trait;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 
-pub use address::Address;
+pub use address::{Address, Host};
 #[cfg(feature = "cluster")]
 pub use driver::Driver;
 #[cfg(feature = "cluster")]
@@ -143,7 +143,7 @@ pub struct Serving {
     /// The address to listen at; by default the one by which the scheduler is reached.
     pub listen: Option<IpAddr>,
     /// What others reach it by; by default that address.
-    pub host: Option<String>,
+    pub host: Option<Host>,
     /// The files of a certificate and its private key, as PEM, if the scheduler has TLS.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Whether rows may be sent to other machines without TLS.

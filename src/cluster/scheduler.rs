@@ -1,6 +1,7 @@
 //! The process that hands out units.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,23 +10,26 @@ use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
 use ballista_scheduler::cluster::BallistaCluster;
 use ballista_scheduler::config::SchedulerConfig;
 use ballista_scheduler::scheduler_process::create_scheduler;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use object_store::memory::InMemory;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Status};
 
-use super::address::host_of;
 use super::codec::Codec;
 use super::service::Service;
-use super::travelling::OfStatement;
+use super::travelling::{OfStatement, store_of};
 use super::watched::text;
-use super::{Address, Count, Scheduling, TOKEN, token};
+use super::{Count, Scheduling, TOKEN, token};
 use crate::error::{Context, Error, Kind, Result};
 use crate::net::Told;
 use crate::net::server::{Access, Guarding, Monitors, Watched, listen, runtime};
+use crate::objects::Address;
 use crate::stop::Stop;
+use crate::store::replica::url_for_sql;
 use crate::table::udf;
 
 /// Bytes of the longest message: a plan of 10,000 units has four million.
@@ -60,9 +64,16 @@ pub(super) fn session() -> SessionConfig {
         .with_option_extension(OfStatement::default())
 }
 
-/// Returns a session that knows the functions of plans.
+/// Returns a session that knows the functions of plans, and the store that a statement reads by its
+/// address alone: a plan is divided into pieces by whoever reads none of it.
 pub(super) fn knowing(config: SessionConfig) -> SessionState {
-    let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    let runtime = Arc::new(RuntimeEnv::default());
+    let address = Address::in_place_of(Path::new(store_of(&config)));
+    if let Some(url) = address.and_then(|address| url_for_sql(&address).ok()) {
+        runtime.register_object_store(url.as_ref(), Arc::new(InMemory::new()));
+    }
+    let state =
+        SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
     let context = SessionContext::new_with_state(state);
     udf::register(&context);
     context.state()
@@ -106,7 +117,7 @@ async fn serving(settings: &Scheduling, told: Arc<dyn Told>) -> Result<()> {
 
     let (listener, address) = listen(SocketAddr::new(settings.address, settings.port)).await?;
     let monitors = Monitors::at(settings.metrics).await?;
-    let mut addresses = vec![Address::new(host_of(address.ip()), address.port(), access.has_tls()).to_string()];
+    let mut addresses = vec![super::Address::new(&address.ip().into(), address.port(), access.has_tls()).to_string()];
     addresses.extend(monitors.as_ref().map(Monitors::url));
     told.listens(&addresses)?;
     if let Some(file) = made {

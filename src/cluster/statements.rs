@@ -22,13 +22,14 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use futures::TryStreamExt;
 
-use super::driver::{CANCEL, Driver, Finished, asked, encoded};
+use super::driver::{CANCEL, Driver, Finished, encoded};
 use super::scheduler::{LONGEST, session};
 use super::travelling::{self, STORE};
 use super::{Give, Statement, Watch, flight};
 use crate::error::{Context, Error, Kind, Result};
 use crate::net::random;
 use crate::stop::Stop;
+use crate::table::query::short_of;
 
 /// Into how many partitions a statement's rows are divided: a few for each core of a small cluster,
 /// and few enough that the files between two steps, one for each pair of partitions, stay few.
@@ -48,9 +49,6 @@ const LONGEST_PLAN: usize = LONGEST / 2;
 
 /// Why a statement begins again.
 const LOST: &str = "an executor was lost";
-
-/// What DataFusion says where a statement needs more memory than it may have.
-const EXHAUSTED: &str = "Resources exhausted";
 
 /// How an attempt ended.
 enum Attempt {
@@ -125,7 +123,7 @@ impl Driver {
     ) -> Result<Attempt> {
         let name = format!("sql-{}", random(8)?);
         let settings = statement.settings.clone().set_str(STORE, statement.store);
-        let job = self.submit(asked(&name, bytes.to_vec(), &settings), stop, watch).await?;
+        let job = self.submit(self.asked(&name, bytes.to_vec(), &settings), stop, watch).await?;
         let ended = self.rows_of(&job, stop, watch, give).await;
         // If the scheduler does not hear of it, it does the same when it has missed us for a while.
         let client = &mut self.client;
@@ -177,17 +175,21 @@ fn written(plan: Arc<dyn ExecutionPlan>) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// What stands in an error of DataFusion's, as programmers write it down, where memory was missing.
+const EXHAUSTED: &str = "ResourcesExhausted(\"";
+
 /// Returns the error of a statement that failed.
 fn of_statement(text: &str) -> Error {
+    if let Some((_, why)) = text.split_once(EXHAUSTED) {
+        let why = short_of(why.split(['"', '\\']).next().unwrap_or_default());
+        let what = format!("the statement needs more memory than an executor has for statements: {why}");
+        return Error::new(Kind::Query, what).hint(
+            "ask for fewer rows or columns at once, or allow executors more with `cluster executor --memory-limit`",
+        );
+    }
     let text = text.lines().next().unwrap_or_default();
     let text = text.rsplit_once("runtime execution error: ").map_or(text, |(_, said)| said).trim();
-    let error = Error::new(Kind::Query, format!("the statement failed on the cluster: {text}"));
-    match text.contains(EXHAUSTED) {
-        true => error.hint(
-            "ask for fewer rows or columns at once, or allow executors more with `cluster executor --memory-limit`",
-        ),
-        false => error,
-    }
+    Error::new(Kind::Query, format!("the statement failed on the cluster: {text}"))
 }
 
 /// Returns where each partition is, in their order; `None` if one is in two places: the first of
@@ -232,6 +234,15 @@ mod tests {
     use ballista_core::serde::protobuf::PartitionId;
 
     use super::*;
+
+    #[test]
+    fn a_lack_of_memory_says_what_to_do() {
+        let text = "Job failed due to stage 2 failed: Task failed due to runtime execution error: \
+                    DataFusionError(Shared(Context(\"Not enough memory\", ResourcesExhausted(\"1.0 MB are not there\\nfor it\"))))";
+        let error = of_statement(text);
+        assert!(error.to_string().ends_with("for statements: 1.0 MB are not there"), "{error}");
+        assert!(error.hint_text().unwrap().contains("--memory-limit"));
+    }
 
     #[test]
     fn a_partition_in_two_places_is_not_read_twice() {

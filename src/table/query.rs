@@ -34,6 +34,12 @@ pub async fn query(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
     ctx.execute_logical_plan(plan).await.map_err(explained)
 }
 
+/// Returns what memory was missing for, of what DataFusion says of it: a list of all who have some
+/// follows.
+pub(crate) fn short_of(what: &str) -> &str {
+    what.lines().next().unwrap_or_default().split(" with top memory consumers").next().unwrap_or_default()
+}
+
 /// Rewords DataFusion's error. `ctx` provides the names of the existing tables.
 pub(crate) fn explain(error: DataFusionError, ctx: Option<&SessionContext>) -> Error {
     let root = error.find_root();
@@ -44,7 +50,7 @@ pub(crate) fn explain(error: DataFusionError, ctx: Option<&SessionContext>) -> E
         return missing("column", &field.name, &names);
     }
     if let DataFusionError::ResourcesExhausted(what) = root {
-        let what = what.lines().next().unwrap_or_default();
+        let what = short_of(what);
         return Error::new(Kind::Query, format!("the statement needs more memory than it may have: {what}"))
             .hint("ask for fewer rows or columns at once, or allow more with --memory-limit");
     }

@@ -10,12 +10,12 @@ use crate::pipeline::{Pipeline, entries};
 /// Another token, which tells apart whose is in a message.
 const WRONG: &str = "canary-0123456789abcdeg";
 
-fn own(name: &str) -> String {
+pub fn own(name: &str) -> String {
     format!("{}/tests/serve/tls/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// A file that only its user may read.
-fn secret(pipeline: &Pipeline, name: &str, text: &str) -> PathBuf {
+pub fn secret(pipeline: &Pipeline, name: &str, text: &str) -> PathBuf {
     pipeline.write(name, &format!("{text}\n"));
     let path = pipeline.path(name);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -168,4 +168,12 @@ fn other_machines_are_not_let_in_by_mistake() {
         let bad = secret(&cluster.pipeline, "bad", bad);
         assert!(said(&["--token-file", bad.to_str().unwrap()]).contains("openssl rand -hex 32"));
     }
+    // A pipe would be waited for.
+    let pipe = cluster.pipeline.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let pipe = pipe.to_str().unwrap();
+    assert!(said(&["--token-file", pipe]).contains("cannot read the token in"));
+    assert!(said(&["--tls-cert", pipe, "--tls-key", pipe]).contains("not an ordinary file"));
+    let unlike = said(&["--tls-cert", &own("ca.pem"), "--tls-key", &own("server.key")]);
+    assert!(unlike.contains("the certificate and its key cannot be used"), "{unlike}");
 }

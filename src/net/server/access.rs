@@ -11,9 +11,13 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::text::file::bytes;
 
 /// The fewest characters of a token.
 const SHORTEST: usize = 16;
+
+/// Bytes that are read of a file with a token or certificates: those of a system are 200 kB.
+const LONGEST: u64 = 4 << 20;
 
 /// What a server asks of those who connect.
 pub(crate) struct Guarding<'a> {
@@ -44,13 +48,16 @@ impl Access {
     /// Reads the certificate and its key.
     ///
     /// # Errors
-    /// Returns [`Kind::Usage`] if one of them cannot be used, or if other machines could connect
-    /// without a token or TLS and nobody said that they may.
+    /// Returns [`Kind::Usage`] if one of them cannot be used or they do not go together, or if
+    /// other machines could connect without a token or TLS and nobody said that they may.
     pub(crate) fn of(guarding: &Guarding<'_>) -> Result<Access> {
         let tls = guarding.tls.map(|(certificate, key)| identity(certificate, key)).transpose()?;
         require(guarding)?;
         let token = guarding.token.map(|token| blake3::hash(token.as_bytes()));
-        Ok(Access { token, tls: tls.map(|identity| ServerTlsConfig::new().identity(identity)) })
+        let access = Access { token, tls: tls.map(|identity| ServerTlsConfig::new().identity(identity)) };
+        // What does not go together is said before anyone is told where to connect.
+        access.secured(Server::builder())?;
+        Ok(access)
     }
 
     /// Returns whether clients connect through TLS.
@@ -116,7 +123,8 @@ fn require(guarding: &Guarding<'_>) -> Result<()> {
 pub(crate) fn token(file: Option<&Path>, variable: &str, note: impl Fn(&str)) -> Result<Option<String>> {
     let (text, place) = match (file, std::env::var(variable).ok().filter(|text| !text.is_empty())) {
         (Some(file), None) => {
-            let text = std::fs::read_to_string(file).at(Kind::Usage, "cannot read the token in", file)?;
+            let text = bytes(file, LONGEST).at(Kind::Usage, "cannot read the token in", file)?;
+            let text = String::from_utf8_lossy(&text).into_owned();
             let mode = std::fs::metadata(file).map(|about| about.permissions().mode());
             if mode.is_ok_and(|mode| mode & 0o077 != 0) {
                 note(&format!("warning: other users can read the token in {0}: chmod 600 {0}", file.display()));
@@ -151,10 +159,10 @@ fn identity(certificate: &Path, key: &Path) -> Result<Identity> {
 /// # Errors
 /// Returns [`Kind::Usage`] if it cannot be read, or has no such thing in it.
 pub(crate) fn pem(file: &Path, wanted: &str) -> Result<Vec<u8>> {
-    let bytes = std::fs::read(file).at(Kind::Usage, "cannot read", file)?;
-    let text = String::from_utf8_lossy(&bytes);
+    let found = bytes(file, LONGEST).at(Kind::Usage, "cannot read", file)?;
+    let text = String::from_utf8_lossy(&found);
     if text.lines().any(|line| line.starts_with("-----BEGIN ") && line.contains(wanted)) {
-        return Ok(bytes);
+        return Ok(found);
     }
     let what = format!("{} has no line of PEM that begins a {}", file.display(), wanted.to_lowercase());
     Err(Error::new(Kind::Usage, what))

@@ -361,10 +361,7 @@ impl Replica {
 
     /// Returns what statements address its files by, and what reads them then.
     pub(crate) fn for_sql(self: &Arc<Self>) -> Result<(ObjectStoreUrl, Arc<dyn ObjectStore>)> {
-        let id = blake3::hash(self.address().to_string().as_bytes()).to_hex();
-        let url = ObjectStoreUrl::parse(format!("replica://{}", &id[..16]));
-        let url = url.context(Kind::Internal, || "cannot address a store".to_owned())?;
-        Ok((url, Arc::new(LocalFirst::new(self.clone(), self.bucket.objects()))))
+        Ok((url_for_sql(self.address())?, Arc::new(LocalFirst::new(self.clone(), self.bucket.objects()))))
     }
 
     /// Returns the location of a file for statements.
@@ -373,6 +370,13 @@ impl Replica {
         // Like the bucket, takes the name as it is.
         ObjectPath::parse(&key).unwrap_or_else(|_| ObjectPath::from(key))
     }
+}
+
+/// Returns what statements address the files of a store by that lies at an address.
+pub(crate) fn url_for_sql(address: &Address) -> Result<ObjectStoreUrl> {
+    let id = blake3::hash(address.to_string().as_bytes()).to_hex();
+    let url = ObjectStoreUrl::parse(format!("replica://{}", &id[..16]));
+    url.context(Kind::Internal, || "cannot address a store".to_owned())
 }
 
 impl std::fmt::Debug for Replica {

@@ -1,6 +1,7 @@
 //! Statements that executors compute.
 
 mod statements;
+mod verb;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
