@@ -66,7 +66,8 @@ soak: libtorch
 		$(CARGO) test --release --test reliability -- --nocapture --test-threads=1 kill:: damage::
 	MICROCLIP_SEED=$(SOAK_SEED) MICROCLIP_SPOILT=20000 $(CARGO) test --release --test hostile -- --nocapture
 	sh fuzz/run.sh $(SOAK_FUZZ_SECONDS)
-	$(MAKE) jpeg-check formats-check report-check export-check tables-check hub-check stores-check serve-check cluster-check wheel-check dist-check docker-check
+	MICROCLIP_SEED=$(SOAK_SEED) MICROCLIP_KILLS=50 $(MAKE) cluster-check
+	$(MAKE) jpeg-check formats-check report-check export-check tables-check hub-check stores-check serve-check wheel-check dist-check docker-check
 
 # Ten minutes a target, two and a half hours for all; FUZZ="picture list" names some. A short round of all is part of `make soak`.
 FUZZ_SECONDS ?= 600

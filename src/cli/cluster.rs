@@ -197,7 +197,7 @@ struct Credentials {
 impl Credentials {
     fn joining(&self, scheduler: &Address) -> Joining {
         let (token, authority) = (self.cluster_token_file.clone(), self.cluster_ca.clone());
-        Joining { scheduler: scheduler.clone(), token, authority }
+        Joining::new(scheduler.clone(), token, authority)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Asking the cluster for work, and waiting for it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use ballista_core::config::BALLISTA_JOB_NAME;
@@ -70,11 +71,16 @@ impl Driver {
     ///
     /// # Errors
     /// Returns [`Kind::Usage`] if the token or a certificate cannot be used or it does not admit
-    /// us, [`Kind::Network`] if it is not reached.
+    /// us, [`Kind::Network`] if it is not reached and never was.
     pub async fn connect(joining: &Joining, note: impl Fn(&str)) -> Result<Driver> {
         let client = joining.client(note)?.max_decoding_message_size(LONGEST).max_encoding_message_size(LONGEST);
         let mut driver = Driver { client, joining: joining.clone(), most: MOST };
-        ask(&mut driver.client, joining).await?;
+        match ask(&mut driver.client, joining).await {
+            Ok(()) => joining.was_met.store(true, Ordering::Relaxed),
+            // It has gone in between, and is waited for once there is something to ask it for.
+            Err(error) if error.kind() == Kind::Network && joining.was_met.load(Ordering::Relaxed) => {}
+            Err(error) => return Err(error),
+        }
         Ok(driver)
     }
 

@@ -57,6 +57,7 @@ mod watched;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -118,6 +119,16 @@ pub struct Joining {
     pub token: Option<PathBuf>,
     /// The file of the certificates, as PEM, that its own is checked against.
     pub authority: Option<PathBuf>,
+    /// Whether it has admitted this process before, by this or a copy of it.
+    #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "nobody is admitted"))]
+    was_met: Arc<AtomicBool>,
+}
+
+impl Joining {
+    /// Makes what connects to a scheduler, with the files of a token and of certificates.
+    pub fn new(scheduler: Address, token: Option<PathBuf>, authority: Option<PathBuf>) -> Joining {
+        Joining { scheduler, token, authority, was_met: Arc::default() }
+    }
 }
 
 /// How to do units.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -146,7 +145,7 @@ impl Cluster {
             assert_eq!(ended.unwrap_err().kind(), Kind::Interrupted);
         });
         let scheduler = heard.recv_timeout(Duration::from_secs(20)).unwrap().parse().unwrap();
-        let joining = Joining { scheduler, token: Some(token), authority: None::<PathBuf> };
+        let joining = Joining::new(scheduler, Some(token), None);
         Cluster { joining, stop, threads: vec![thread], _folder: folder }
     }
 

@@ -1,6 +1,11 @@
 //! Any process may be killed or held up at any moment: the rows are those of an undisturbed run,
 //! none is there twice, and what was committed is not computed again.
 
+use std::time::Duration;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
 use super::{Cluster, SMALL, assert_each_once, seen};
 use crate::rows::assert_same_rows;
 
@@ -112,4 +117,50 @@ fn a_scheduler_that_is_killed_is_waited_for() {
     executor.until_it_says("the scheduler answers again");
     assert_as_undisturbed(&cluster);
     assert_eq!((scheduler.counted()["jobs_total"], seen(&[&executor])), (1, PICTURES), "nothing is done twice");
+}
+
+/// `MICROCLIP_KILLS` says how often (3 if it does not); `MICROCLIP_SEED` begins another sequence of
+/// moments and processes.
+#[test]
+fn whichever_process_is_killed_at_whatever_moment_nothing_is_lost_or_twice() {
+    let number = |name: &str, default: u64| std::env::var(name).map_or(default, |text| text.parse().unwrap());
+    let (kills, seed) = (number("MICROCLIP_KILLS", 3), number("MICROCLIP_SEED", 0));
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let cluster = cluster();
+    let alone = cluster.alone("embed", &SMALL);
+    let mut scheduler = cluster.scheduler(&[]);
+    let mut executors = ["one", "two"].map(|machine| cluster.executor(machine));
+    let mut killed = [0, 0, 0];
+    for n in 0..kills {
+        let store = cluster.pipeline.path(&format!("store-{n}"));
+        let arguments = [&SMALL[..], &["--store", store.to_str().unwrap()]].concat();
+        let mut driver = cluster.driver("embed", &arguments);
+        // One that does not find a scheduler at first does not wait for it.
+        driver.until_it_says("image");
+        // It takes some two seconds if it is left alone.
+        std::thread::sleep(Duration::from_millis(rng.random_range(0..2_500)));
+        let which = rng.random_range(0..3);
+        match which {
+            0 => {
+                let one = rng.random_range(0..2);
+                executors[one].kill();
+                executors[one] = cluster.executor(["one", "two"][one]);
+            }
+            1 => {
+                driver.kill();
+                driver = cluster.driver("embed", &arguments);
+            }
+            _ => {
+                scheduler.kill();
+                scheduler = cluster.scheduler(&[]);
+            }
+        }
+        killed[which] += 1;
+        driver.end().well();
+        assert_same_rows(&store, &alone);
+        assert_each_once(&store);
+        std::fs::remove_dir_all(&store).unwrap();
+    }
+    let [executors, drivers, schedulers] = killed;
+    println!("killed {executors} executors, {drivers} drivers and {schedulers} schedulers");
 }

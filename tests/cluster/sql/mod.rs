@@ -53,7 +53,7 @@ impl Answering {
 
     async fn driver(&self) -> Driver {
         let scheduler = self.address().parse().unwrap();
-        let joining = Joining { scheduler, token: Some(self.token()), authority: None };
+        let joining = Joining::new(scheduler, Some(self.token()), None);
         Driver::connect(&joining, |_| {}).await.unwrap()
     }
 
