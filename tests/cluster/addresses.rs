@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{Cluster, SMALL};
-use crate::objects::put_model;
+use crate::objects::{MODEL, put_model};
 use crate::rows::rows;
 
 /// What all machines have in the same place, as tables name the pictures that lie there.
@@ -17,7 +17,7 @@ fn an_executor_fetches_the_model_and_the_pictures_of_its_units() {
     server.put_folder("pictures", &cluster.pipeline.path("pictures"));
     put_model(server);
     cluster.pipeline.spec("small", "kind = \"folder\"\npath = \"s3://birds/pictures\"");
-    cluster.pipeline.replace(concat!(env!("CARGO_MANIFEST_DIR"), "/data/clip-flora"), "s3://birds/models/flora");
+    cluster.pipeline.set_model(MODEL);
     let _scheduler = cluster.scheduler(&[]);
     let mut driver = cluster.driver("embed", &SMALL);
     driver.until_it_says("no executor is there");

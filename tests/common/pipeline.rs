@@ -46,6 +46,11 @@ impl Pipeline {
         self.write("pipeline.toml", &text);
     }
 
+    /// Names another model than the small CLIP.
+    pub fn set_model(&self, path: &str) {
+        self.replace(concat!(env!("CARGO_MANIFEST_DIR"), "/data/clip-flora"), path);
+    }
+
     /// Replaces a text of the pipeline file.
     pub fn replace(&self, text: &str, by: &str) {
         let written = std::fs::read_to_string(self.path("pipeline.toml")).unwrap();

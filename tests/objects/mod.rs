@@ -33,7 +33,7 @@ impl OnStore {
     /// Puts the small CLIP there, beside what is no part of it, and names it by its address.
     fn put_model(&self) {
         put_model(&self.server);
-        self.pipeline.replace(concat!(env!("CARGO_MANIFEST_DIR"), "/data/clip-flora"), MODEL);
+        self.pipeline.set_model(MODEL);
     }
 
     fn cache(&self) -> PathBuf {

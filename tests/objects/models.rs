@@ -56,7 +56,7 @@ fn other_weights_at_the_address_are_another_model() {
 #[test]
 fn an_address_without_a_model_is_refused() {
     let store = OnStore::new();
-    store.pipeline.replace(concat!(env!("CARGO_MANIFEST_DIR"), "/data/clip-flora"), "s3://birds/pictures");
+    store.pipeline.set_model("s3://birds/pictures");
     insta::assert_snapshot!(store.refused("run"), @r"
     error: there is nothing at s3://birds/pictures that makes a model
     hint: it must be the folder of a model of transformers or open_clip: docs/models.md
