@@ -75,6 +75,7 @@ async fn executing(settings: &Executing, worker: Arc<dyn Worker>, stop: &Stop, t
         return Err(stopped());
     }
     health.store(true, Ordering::Relaxed);
+
     // Rows of Ballista's own, a few bytes a unit, which nobody fetches.
     let folder = tempfile::Builder::new().prefix("microclip-executor-").tempdir();
     let cannot = || format!("cannot make a folder in {}", std::env::temp_dir().display());

@@ -64,8 +64,8 @@ pub(super) fn session() -> SessionConfig {
         .with_option_extension(OfStatement::default())
 }
 
-/// Returns a session that knows the functions of plans, and the store that a statement reads by its
-/// address alone: a plan is divided into pieces by whoever reads none of it.
+/// Returns a session that knows the functions of plans, and of the store that a statement reads
+/// only where it is: a scheduler divides plans, and reads nothing.
 pub(super) fn knowing(config: SessionConfig) -> SessionState {
     let runtime = Arc::new(RuntimeEnv::default());
     let address = Address::in_place_of(Path::new(store_of(&config)));
@@ -91,7 +91,7 @@ async fn serving(settings: &Scheduling, told: Arc<dyn Told>) -> Result<()> {
         allow_plaintext: settings.allow_plaintext,
         hints: [
             format!(
-                "`openssl rand -hex 32 > token` makes one: name the file with --token-file, or set {TOKEN}; whoever has it may have \
+                "`openssl rand -hex 32 > token` makes one: name the file with --token-file, or set {TOKEN}; anyone who has it may have \
                  executors do work"
             ),
             "name a certificate and its key with --tls-cert and --tls-key; --allow-plaintext sends the token as it is, for a \

@@ -2,7 +2,7 @@
 //! one store, so that no plan writes files or reads others.
 //!
 //! The driver asks before it sends a plan, and every executor before it runs a piece of one,
-//! whoever has sent it.
+//! since other programs may have sent it.
 
 use std::any::Any;
 use std::path::Path;

@@ -211,7 +211,7 @@ mod tests {
             assert!(sent(&of(Some(trusted), &[key]).unwrap()), "{trusted}");
         }
         assert!(sent(&of(None, &[key]).unwrap()));
-        // The key is not sent over plain http, whoever names the server.
+        // The key is not sent over plain http, even to a server that the user names.
         assert!(!sent(&of(None, &[key, (BASE, "http://models.example/v1")]).unwrap()));
     }
 

@@ -158,7 +158,7 @@ fn access(settings: &Settings, told: &impl Told) -> Result<Access> {
         hints: [
             format!(
                 "`openssl rand -hex 32 > token` makes one: name the file with --token-file, or set {TOKEN}; --allow-anyone \
-                 serves the tables to whoever connects"
+                 serves the tables to anyone who connects"
             ),
             "name a certificate and its key with --tls-cert and --tls-key; --allow-plaintext sends tables and token as they \
              are, for where a proxy adds TLS"
