@@ -14,7 +14,7 @@ use super::overrides::Applied;
 use super::suggest;
 use crate::hub::{self, Name, RepoType};
 use crate::language_model::require_address;
-use crate::objects::{Address, FORMS, MODELS, STORES, Service};
+use crate::objects::{Address, FORMS, MODELS, STORES};
 use crate::settings::{Must, SHARE, Want};
 use crate::stage::describe::Prototypes;
 use crate::text::file::{INTO_A_FILE, special};
@@ -267,13 +267,7 @@ fn of_objects(name: &str, text: &str, path: &Path, must: Must) -> Result<Option<
         // Whatever lies there by that name: a folder `s3:` would take the place of the store.
         Must::MayBeNew => Address::of_store(text),
         Must::BeDataset if !path.exists() && Name::parse(text).is_none() => Address::parse(text),
-        // A server of HTTP does not say which files a model has.
-        Must::BeModel | Must::BeModelFolder if !path.exists() && Name::parse(text).is_none() => {
-            let is_of_http = |address: &Address| address.service() == Service::Http;
-            let address = Address::parse(text).filter(|address| !address.as_ref().is_ok_and(is_of_http));
-            let is_pattern = address.is_some() && pattern::folder(path).is_some();
-            if is_pattern { Some(Err("which is a pattern, and a model is one folder".to_owned())) } else { address }
-        }
+        Must::BeModel | Must::BeModelFolder if !path.exists() && Name::parse(text).is_none() => Address::of_model(text),
         _ => None,
     };
     let forms = match must {

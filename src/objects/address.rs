@@ -4,7 +4,6 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-#[cfg(feature = "stores")]
 use crate::text::pattern;
 
 /// The schemes of addresses that are read, and the service behind each.
@@ -86,6 +85,15 @@ impl Address {
                 false => Err("at which no store can be".to_owned()),
             })
         })
+    }
+
+    /// Reads the address of a model: like [`parse`](Self::parse), but one of HTTP is none, since
+    /// its server does not say which files a model has, and a pattern is an error.
+    pub fn of_model(text: &str) -> Option<Result<Address, String>> {
+        let is_of_http = |address: &Address| address.service == Service::Http;
+        let address = Address::parse(text).filter(|address| !address.as_ref().is_ok_and(is_of_http))?;
+        let is_pattern = pattern::folder(Path::new(text)).is_some();
+        Some(if is_pattern { Err("which is a pattern, and a model is one folder".to_owned()) } else { address })
     }
 
     /// Returns the address that stands in the place of a path, if one does.

@@ -30,6 +30,12 @@ fn init_fetches_what_it_looks_at_and_names_it_by_its_address() {
     ok(&init_with("s3://birds/pictures", "model.toml", MODEL));
     let text = std::fs::read_to_string(store.pipeline.path("model.toml")).unwrap();
     assert!(text.contains(&format!("path = \"{MODEL}\"")), "{text}");
-    let wrong = init_with("s3://birds/pictures", "wrong.toml", "s3://");
-    assert!(said(&wrong).contains("--model is 's3://', which names no bucket"), "{}", said(&wrong));
+    for (address, why) in [
+        ("s3://", "which names no bucket"),
+        ("s3://birds/models/*", "which is a pattern"),
+        ("https://example.org/clip", "and a server of HTTP does not say which files it has"),
+    ] {
+        let wrong = init_with("s3://birds/pictures", "wrong.toml", address);
+        assert!(said(&wrong).contains(&format!("--model is '{address}', {why}")), "{}", said(&wrong));
+    }
 }

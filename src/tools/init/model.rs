@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::clip::{Clip, ModelSettings, OPEN_CLIP_CONFIG, Weights};
 use crate::error::{Context, Error, Kind, Result};
 use crate::hub::{self, Cached, Hub, Name, RepoType};
-use crate::objects::{Address, MODELS, Service};
+use crate::objects::{Address, MODELS};
 use crate::stage::progress::{Progress, Silent};
 use crate::stop::Stop;
 use crate::text::list::{SHOWN, some_of};
@@ -75,17 +75,14 @@ fn on_hub(model: &Path) -> Result<Option<Name>> {
 
 /// Returns whether a model was given by its address, from which the first run fetches it.
 fn at_address(model: &Path) -> Result<bool> {
-    let address = model.to_str().filter(|_| !model.exists()).and_then(Address::parse);
-    let address = address.transpose().map_err(|why| {
-        let what = format!("--model is '{}', {why}", in_line(&model.to_string_lossy()));
-        Error::new(Kind::Usage, what).hint(MODELS)
-    })?;
-    match address {
-        Some(address) if address.service() == Service::Http => {
-            let what = format!("--model is {address}, and a server of HTTP does not say which files it has");
-            Err(Error::new(Kind::Usage, what).hint(MODELS))
+    let Some(text) = model.to_str().filter(|_| !model.exists()) else { return Ok(false) };
+    let wrong = |why: String| Error::new(Kind::Usage, format!("--model is '{}', {why}", in_line(text))).hint(MODELS);
+    match Address::of_model(text) {
+        Some(address) => address.map(|_| true).map_err(wrong),
+        None if Address::in_place_of(model).is_some() => {
+            Err(wrong("and a server of HTTP does not say which files it has".to_owned()))
         }
-        address => Ok(address.is_some()),
+        None => Ok(false),
     }
 }
 
